@@ -1,0 +1,79 @@
+# Everything a fresh Debian 12 needs is fetched by these targets; nothing is installed by hand.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= python3
+SEEDS ?= 2000
+FIRST ?= 0
+JSON ?=
+
+.PHONY: help setup packages check lint types imports unit contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy lock clean
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+packages:
+	@bash deploy/packages.sh
+
+$(STAMP): pyproject.toml requirements.lock | packages
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	PYTHONWARNINGS=ignore $(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+setup: packages $(STAMP) ## virtual environment, etcd, HAProxy: all that is needed
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+check: lint types imports ## ruff, mypy --strict, import rules
+
+unit: $(STAMP) ## unit and golden tests
+	$(BIN)/pytest -q tests/unit tests/golden
+
+simulate: $(STAMP) ## the deterministic simulation: make simulate SEEDS=100000 FIRST=0
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --first $(FIRST)
+
+system: $(STAMP) ## resources on a real systemd, in a container
+	bash deploy/packages.sh debootstrap systemd-container
+	$(BIN)/pytest -q -m system tests/system
+
+test-watchdog: $(STAMP) ## the guard and real watchdog drivers, in a virtual machine
+	bash deploy/packages.sh qemu-system-x86
+	$(BIN)/pytest -q -rP -m watchdog tests/watchdog
+
+test-galera: $(STAMP) ## one elected writer with a real MariaDB and Galera
+	bash deploy/packages.sh mariadb-server galera-4 rsync lsof
+	$(BIN)/pytest -q -rP -m galera tests/galera
+
+demo: setup ## a cluster, a power cut, planned moves: make demo JSON=figures.json
+	$(BIN)/python -m hactl.lab.demo $(if $(JSON),--json $(JSON))
+
+bench-failover: setup ## how long a client waits: make bench-failover RUNS=3 ONLY="power-cut move" JSON=figures.json
+	$(BIN)/python -m bench.failover --runs $(or $(RUNS),10) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench-fencing: setup ## the same with a fence device, and without: make bench-fencing RUNS=3 ONLY="frozen-fenced" JSON=figures.json
+	$(BIN)/python -m bench.fencing --runs $(or $(RUNS),10) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench-haproxy: setup ## changes of HAProxy under load, many services, a writer's switch: make bench-haproxy RUNS=3 ONLY="changes drain"
+	bash deploy/packages.sh wrk
+	$(BIN)/python -m bench.haproxy --runs $(or $(RUNS),5) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+lock: ## write requirements.lock anew from pyproject.toml
+	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.lock pyproject.toml
+	sed -i 's/^#    pip-compile.*/#    make lock/' requirements.lock
+
+test: setup check ## every test; those that touch nothing but their own files on both processors
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/golden
+	$(BIN)/pytest -q --ignore tests/unit --ignore tests/golden
+
+clean: ## remove what was built
+	rm -rf $(VENV) build *.egg-info

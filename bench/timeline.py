@@ -1,0 +1,74 @@
+"""Where the time of a takeover or a move goes: the daemons' logs and the client's answers on one clock."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from bench.common import Cluster, Note
+from hactl.lab.client import Result
+
+Marks = list[tuple[str, float]]
+
+OWN_STOP, OWN_START = "its own stop", "its own start"
+
+
+def lost(cluster: Cluster, group: str, dead: str, to: str, begin_ms: float, seen: Result) -> dict[str, float]:
+    """The parts of the outage after `dead` was lost at about `begin_ms`; {} when a milestone is missing.
+
+    `credit` is how long before the loss its session was last seen to change (negative: it counts for the
+    client); the lease runs from there. With a fence device it is not waited for: see `_fenced`.
+    """
+    notes = {name: cluster.notes(name, begin_ms) for name in cluster.lab.nodes if name != dead}
+    over = [(one, name) for name, found in notes.items() for one in found if _is(one, "peer_over", node=dead)]
+    deposed = [one.at_ms for found in notes.values() for one in found if _is(one, "peer_deposed", node=dead)]
+    if not over or not deposed:
+        return {}
+    first, _ = min(over)
+    last_change = first.at_ms - first.data["silent_ms"]
+    fenced = _fenced(notes, dead)
+    silence = "suspected" if fenced else "lease over"
+    marks: Marks = [("", seen.gap[0]), ("credit", last_change), (silence, first.at_ms), ("depose", min(deposed))]
+    marks += fenced
+    return _parts([*marks, *_taken(notes[to], group, "group_acquire", "acquire"), ("answer", seen.gap[1])])
+
+
+def moved(cluster: Cluster, group: str, old: str, new: str, begin_ms: float, seen: Result) -> dict[str, float]:
+    """The parts of the outage of a planned move of a group that must not overlap; {} when one is missing.
+
+    The first (OWN_STOP) and the last (OWN_START) are the service's; what is between is the cluster's.
+    """
+    stopped = [one for one in cluster.notes(old, begin_ms) if _is(one, "resource_stopped", group=group)]
+    left = [one.at_ms for one in cluster.notes(old, begin_ms) if _is(one, "group_leaving", group=group)]
+    taken = _taken(cluster.notes(new, begin_ms), group, "group_accept", "accept")
+    if len(stopped) < 2 or not left or len(taken) < 3:
+        return {}
+    marks: Marks = [("", seen.gap[0]), (OWN_STOP, stopped[0].at_ms), ("address off", stopped[-1].at_ms)]
+    # The service is started when its address is there; whether it answers by then is nobody's but its own.
+    marks += [("hand over", left[0]), *taken[:-1], (OWN_START, seen.gap[1])]
+    return _parts(marks)
+
+
+def _fenced(notes: dict[str, list[Note]], dead: str) -> Marks:
+    """The job written down, `off` and `status` answered, and the record safe; [] when the node was not fenced."""
+    about = (one for of_one in notes.values() for one in of_one if one.data.get("node") == dead)
+    found = sorted(about, key=lambda one: one.at_ms)
+    marks: Marks = []
+    for name, event, action in (("claim", "fence_action", "off"), ("off", "fence_acted", "off"),
+                                ("status", "fence_acted", "status")):  # fmt: skip
+        marks += [(name, one.at_ms) for one in found if one.event == event and one.data.get("action") == action][:1]
+    return marks if len(marks) == 3 else []
+
+
+def _taken(notes: list[Note], group: str, event: str, name: str) -> Marks:
+    """From the write of the ownership on: that, and each resource started."""
+    marks = [(name, one.at_ms) for one in notes if _is(one, event, group=group)][:1]
+    started = [one for one in notes if _is(one, "resource_started", group=group)]
+    return marks + [(f"start {one.data['resource']}", one.at_ms) for one in started]
+
+
+def _is(note: Note, event: str, **data: str) -> bool:
+    return note.event == event and all(note.data.get(key) == value for key, value in data.items())
+
+
+def _parts(marks: Marks) -> dict[str, float]:
+    return {name: round(at - before, 1) for (_, before), (name, at) in pairwise(marks)}

@@ -1,0 +1,92 @@
+"""What went wrong in a call to etcd, in the store's own terms.
+
+The one question that matters: may the request have been carried out? Only what is certain counts as certain.
+"""
+
+from __future__ import annotations
+
+import re
+
+import grpc
+
+from election.store import (
+    CompactedError,
+    StoreAuthError,
+    StoreError,
+    StoreFullError,
+    StoreRefusedError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+)
+
+
+class NotSentError(StoreUnavailableError):
+    """Certainly not carried out: there was no connection, or the member turned the request away because it has
+    no leader. Another endpoint may do better."""
+
+
+class HandshakeError(NotSentError, StoreAuthError):
+    """The TLS handshake with an endpoint failed: not sent, and refused, too."""
+
+
+class TokenError(StoreAuthError):
+    """The server does not know our token (it ended, or the member restarted): refused, log in again."""
+
+
+# What gRPC says of a call that failed for want of a connection, before anything of it was sent.
+_NO_CONNECTION = re.compile(r"failed to connect to all addresses|(DNS|name) resolution|empty address list", re.I)
+_HANDSHAKE = re.compile(r"handshake|certificate|SSL", re.I)
+# What etcd says (etcd, api/v3rpc/rpctypes/error.go). The first two are answered before the request is proposed;
+# the last when its apply step finds that users or roles have changed since.
+_NO_LEADER = "etcdserver: no leader"
+_TOKEN = re.compile(r"invalid auth token|user name is empty|revision of auth store is old|auth: revision in header")
+_FULL = "database space exceeded"
+_AUTH = re.compile(r"authentication failed|permission denied|invalid user|user name|authentication is not enabled")
+_COMPACTED = "required revision has been compacted"
+
+# With these codes etcd refuses before it does anything; a text of another origin (a proxy, gRPC's own limits on
+# the answer's size) proves nothing.
+_REFUSALS = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+    }
+)
+
+
+def translate(error: grpc.RpcError, endpoint: str) -> StoreError:
+    """The store's error for one of gRPC's."""
+    code = error.code()
+    said = error.details() or ""
+    text = f"{endpoint}: {said or code.name.lower()}"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return StoreTimeoutError(f"{endpoint}: no answer within the deadline")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        if said == _NO_LEADER:
+            return NotSentError(text)
+        if _NO_CONNECTION.search(said):
+            return HandshakeError(text) if _HANDSHAKE.search(said) else NotSentError(text)
+        return StoreUnavailableError(text)
+    if code is grpc.StatusCode.CANCELLED:
+        return StoreUnavailableError(text)
+    if code in _REFUSALS and said.startswith("etcdserver: "):
+        return refusal(said, text)
+    return StoreError(text)
+
+
+def refusal(said: str, text: str) -> StoreError:
+    """The error for something that etcd refused, by its words."""
+    if _TOKEN.search(said):
+        return TokenError(text)
+    if _FULL in said:
+        return StoreFullError(text)
+    if _COMPACTED in said:
+        return CompactedError(0)
+    if _AUTH.search(said):
+        return StoreAuthError(text)
+    return StoreRefusedError(text)

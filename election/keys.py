@@ -1,0 +1,102 @@
+"""The key layout in etcd (PROTOCOL.md, *In etcd*): below `/hactl/<cluster>/` what is decided on, which every daemon
+lists and watches whole; below `/hactl-history/<cluster>/` what is kept for people, which is much more and grows; below
+`/hactl-health/<cluster>/` what changes often, and is read by whoever wants it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Keys(NamedTuple):
+    """Builds the keys of one cluster and takes them apart again."""
+
+    prefix: str
+
+    @staticmethod
+    def of(cluster: str) -> Keys:
+        """The keys of the cluster of this name."""
+        return Keys(f"/hactl/{cluster}/")
+
+    @property
+    def history(self) -> str:
+        """The prefix of what is kept for people: outside `prefix`, so that no list or watch of that holds it."""
+        return "/hactl-history/" + self.prefix.removeprefix("/hactl/")
+
+    @property
+    def identity(self) -> str:
+        """The uuid and generation of this store's history."""
+        return self.prefix + "identity"
+
+    @property
+    def config(self) -> str:
+        """The cluster's configuration in use."""
+        return self.prefix + "config"
+
+    def node(self, node: str) -> str:
+        """The session of a node."""
+        return f"{self.prefix}nodes/{node}"
+
+    def fence(self, node: str) -> str:
+        """The fence record of a node's last dead session."""
+        return f"{self.prefix}fence/{node}"
+
+    def group(self, group: str) -> str:
+        """The ownership of a group."""
+        return f"{self.prefix}groups/{group}"
+
+    def member(self, node: str) -> str:
+        """A node's addresses, version, abilities and the configuration it uses."""
+        return f"{self.prefix}members/{node}"
+
+    def report(self, node: str) -> str:
+        """Phase and health of each resource on a node."""
+        return f"{self.prefix}reports/{node}"
+
+    def probe(self, group: str) -> str:
+        """Asks every live member whether a group without an ownership record runs there."""
+        return f"{self.prefix}probes/{group}"
+
+    def failure(self, group: str, node: str) -> str:
+        """The failures of a group on a node."""
+        return f"{self.prefix}failures/{group}/{node}"
+
+    def move(self, group: str) -> str:
+        """The operator's one-shot wish to move a group."""
+        return f"{self.prefix}intents/move/{group}"
+
+    def devices(self, node: str) -> str:
+        """How a node finds the fence devices."""
+        return f"{self.prefix}devices/{node}"
+
+    @property
+    def fence_test(self) -> str:
+        """The operator's wish to have all fence devices looked at."""
+        return self.prefix + "intents/fence-test"
+
+    def standby(self, node: str) -> str:
+        """Present while the node is in standby."""
+        return f"{self.prefix}intents/standby/{node}"
+
+    def drain(self, service: str, node: str) -> str:
+        """Present while a node's servers of a service get no new connections; `*`: of every service."""
+        return f"{self.prefix}intents/drain/{service}/{node}"
+
+    def maintenance(self, group: str) -> str:
+        """Present while the operator wants the group left alone."""
+        return f"{self.prefix}intents/maintenance/{group}"
+
+    def config_history(self, serial: int) -> str:
+        """An earlier configuration."""
+        return f"{self.history}config/{serial:08d}"
+
+    def event(self, stamp: str) -> str:
+        """An entry of the bounded history; `stamp` sorts by time."""
+        return f"{self.history}events/{stamp}"
+
+    def health(self, node: str) -> str:
+        """What a node's HAProxy thinks of its servers."""
+        return f"/hactl-health/{self.prefix.removeprefix('/hactl/')}{node}"
+
+    def split(self, key: str) -> tuple[str, ...]:
+        """The parts of a key below the prefix: `('nodes', 'n1')`."""
+        return tuple(key[len(self.prefix) :].split("/"))

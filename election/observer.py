@@ -1,0 +1,144 @@
+"""The peers' sessions as seen from here (PROTOCOL.md, *Seeing a peer fail*). Pure.
+
+A peer counted its lease from before it sent; I count from when I saw the result. So its lease ends before
+mine of it does, whatever the network did to either message, as long as the clocks run at nearly one rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from election.clock import Instant, observer_elapsed, owner_elapsed
+from election.records import FenceRecord, Session
+from election.view import Known
+
+# Two clocks, each 1 % off, and what is left for rounding (PROTOCOL.md, *Time*: epsilon).
+CLOCK_RATE_MARGIN = 0.025
+
+
+def limit_ms(lease_ms: float) -> float:
+    """After how long without a change a lease of `lease_ms` is over for an observer."""
+    return lease_ms * (1 + CLOCK_RATE_MARGIN)
+
+
+@dataclass(slots=True)
+class Sighting:
+    """The newest state seen of a peer's session, and when it was first seen (`over_since` may be later: the
+    clocks restart when I was blind myself)."""
+
+    srev: int
+    mod: int
+    over_since: Instant
+    suspect_since: Instant
+    renewed: bool
+
+
+@dataclass(slots=True)
+class DeadSighting:
+    """Since when, for me, the lease of a dead session runs out; kept while its fence record is this one."""
+
+    sid: str
+    srev: int
+    since: Instant
+
+
+@dataclass(slots=True)
+class Observer:
+    """All that this node has seen of its peers.
+
+    `heartbeat_ms` and `election_ms`: how long a gap between my own renewals may be before what I did not see
+    in it counts against nobody. For suspicion that is 2h; for `over` it is 2h + 2E, since the lease is sized
+    (T - M >= 4h + 2E) to outlast one election of the store's leader.
+    """
+
+    heartbeat_ms: float
+    election_ms: float
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    dead: dict[str, DeadSighting] = field(default_factory=dict)
+    last_own_renewal: Instant | None = None
+
+    def forget(self) -> None:
+        """Nothing that was seen holds any more: the store's history is another one."""
+        self.sightings.clear()
+        self.dead.clear()
+        self.last_own_renewal = None
+
+    def saw_session(self, node: str, found: Known[Session] | None, now: Instant) -> None:
+        """`nodes/<node>` is now `found`. What was seen of a session that is gone is kept: its fence record,
+        which comes with the same transaction, may refer to it."""
+        if found is None:
+            return
+        seen = self.sightings.get(node)
+        if seen is None or seen.srev != found.create:
+            self.sightings[node] = Sighting(found.create, found.mod, now, now, False)
+        elif found.mod != seen.mod:
+            self.sightings[node] = Sighting(found.create, found.mod, now, now, True)
+
+    def saw_fence(self, node: str, record: FenceRecord | None, now: Instant) -> None:
+        """`fence/<node>` is now `record`. My clock counts from my sighting only if I saw exactly the state at
+        which the session was deposed (†), else from my first sight of the record."""
+        if record is None:
+            self.dead.pop(node, None)
+            return
+        known = self.dead.get(node)
+        if known is not None and (known.sid, known.srev) == (record.sid, record.srev):
+            return
+        seen = self.sightings.get(node)
+        exact = seen is not None and seen.srev == record.srev and seen.mod == record.deposed_rev
+        self.dead[node] = DeadSighting(record.sid, record.srev, seen.over_since if exact and seen else now)
+
+    def renewed_myself(self, now: Instant) -> None:
+        """My own renewal (or opening) succeeded; after a gap the clocks of live peers restart: I may have been
+        the blind one. Not those of dead sessions: they cannot have renewed meanwhile."""
+        first = self.last_own_renewal is None
+        gap = 0.0 if self.last_own_renewal is None else owner_elapsed(self.last_own_renewal, now)
+        if first or gap > 2 * self.heartbeat_ms:
+            for seen in self.sightings.values():
+                # Suspected again only once it was seen to renew: else its whole lease counts (S4).
+                seen.suspect_since, seen.renewed = now, False
+                if first or gap > self.longest_gap_ms:
+                    seen.over_since = now
+        self.last_own_renewal = now
+
+    @property
+    def longest_gap_ms(self) -> float:
+        """The longest gap between my own renewals in which what I did not see of a peer still counts: 2h + 2E."""
+        return 2 * self.heartbeat_ms + 2 * self.election_ms
+
+    def in_gap(self, now: Instant) -> bool:
+        """Whether I am in such a gap now: until a renewal of mine succeeds nobody else's silence means anything."""
+        return self.last_own_renewal is None or owner_elapsed(self.last_own_renewal, now) > self.longest_gap_ms
+
+    def over(self, node: str, found: Known[Session], now: Instant) -> bool:
+        """Whether the lease in `nodes/<node>`, as observed, has run out for certain."""
+        seen = self.sightings.get(node)
+        if seen is None or (seen.srev, seen.mod) != (found.create, found.mod):
+            return False
+        return observer_elapsed(seen.over_since, now) >= limit_ms(found.record.lease_ms)
+
+    def suspected(self, node: str, found: Known[Session], suspect_after_ms: float, now: Instant) -> bool:
+        """Whether the node has been silent for so long that it is taken for dead before its lease is over. Only one
+        that was seen to renew; and not while I may be the blind one."""
+        seen = self.sightings.get(node)
+        if seen is None or not seen.renewed or (seen.srev, seen.mod) != (found.create, found.mod):
+            return False
+        if self.last_own_renewal is None or owner_elapsed(self.last_own_renewal, now) > 2 * self.heartbeat_ms:
+            return False
+        return observer_elapsed(seen.suspect_since, now) >= suspect_after_ms
+
+    def told_since(self, node: str, told: Instant) -> bool:
+        """Whether what was heard at `told` is news: nothing was seen of the node's session after it."""
+        seen = self.sightings.get(node)
+        return seen is not None and observer_elapsed(seen.suspect_since, told) >= 0
+
+    def silent_ms(self, node: str, now: Instant) -> float:
+        """For how long nothing new was seen of the node's session."""
+        seen = self.sightings.get(node)
+        return 0.0 if seen is None else observer_elapsed(seen.over_since, now)
+
+    def dead_over(self, node: str, record: FenceRecord, now: Instant, margin_ms: float = 0.0) -> bool:
+        """Whether the lease of the dead session in `fence/<node>`, and `margin_ms` more, has run out for certain."""
+        seen = self.dead.get(node)
+        if seen is None or (seen.sid, seen.srev) != (record.sid, record.srev):
+            return False
+        return observer_elapsed(seen.since, now) >= limit_ms(record.lease_ms + margin_ms)

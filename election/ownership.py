@@ -1,0 +1,241 @@
+"""Ownership as transactions, and when a dead session is safe (PROTOCOL.md, *Ownership* and *When a dead session
+of N is safe*). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from election.clock import Instant
+from election.keys import Keys
+from election.observer import Observer
+from election.records import FenceRecord, Holder, Ownership, Session, next_epoch
+from election.session import dead
+from election.store import Compare, Delete, Get, Operation, Put, Txn
+from election.view import Known, View
+
+
+class Verdict(NamedTuple):
+    """Whether something may be taken, and the reason in the operator's words."""
+
+    safe: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes: my live session and the store's identity. Every transaction compares both, so that nothing is
+    written in the name of a session that is over, or into another store's history."""
+
+    keys: Keys
+    me: Holder
+    identity: Compare
+
+    def guarded(self, *more: Compare) -> tuple[Compare, ...]:
+        """`more`, with the compares that every transaction has."""
+        return (*more, Compare(self.keys.node(self.me.node), "create", self.me.srev), self.identity)
+
+    def reads(self, *keys: str) -> tuple[Get, ...]:
+        """What a failed transaction reads, to tell why it failed."""
+        return tuple(Get(key) for key in (*keys, self.keys.node(self.me.node), self.keys.identity))
+
+
+def session_of(view: View, holder: Holder) -> Known[Session] | None:
+    """The holder's session, if it is still the one in the store."""
+    found = view.sessions.get(holder.node)
+    return found if found and found.create == holder.srev and found.record.sid == holder.sid else None
+
+
+def holder_safe(view: View, observer: Observer, holder: Holder, lease_counts: bool, now: Instant) -> Verdict:
+    """Whether it is certain that `holder` runs nothing any more. `lease_counts`: the group has `fencing: lease`.
+
+    A session that still is `nodes/N` is never safe: nothing is taken from it (†). Safe is final.
+    """
+    if session_of(view, holder):
+        return Verdict(False, f"{holder.node} has a live session")
+    found, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
+    if found and holder.srev < found.create:
+        return Verdict(True, f"{holder.node} has opened a later session")
+    if fence and holder.srev < fence.record.srev:
+        return Verdict(True, f"{holder.node} has had a later session")
+    if fence is None or (fence.record.sid, fence.record.srev) != (holder.sid, holder.srev):
+        return Verdict(False, f"the record of {holder.node}'s session was lost")
+    if fence.record.state == "safe":
+        return Verdict(True, f"{holder.node}: {fence.record.evidence}")
+    if lease_counts and observer.dead_over(holder.node, fence.record, now):
+        return Verdict(True, f"{holder.node}'s lease is over")
+    waiting = "its lease to be over" if lease_counts else "a reboot, a self-stop, or 'hactl fence confirm'"
+    return Verdict(False, f"waiting for {holder.node}: {waiting}")
+
+
+def takeable(view: View, observer: Observer, group: str, lease_counts: bool, me: str, now: Instant) -> Verdict:
+    """Whether `group` may be taken by the session of `me`: everyone who may be running it is safe or is me."""
+    if not (verdict := past_known(view, observer, lease_counts, now)).safe:
+        return verdict
+    found = view.groups.get(group)
+    if found is None:
+        return Verdict(True, "it has no owner")
+    own = found.record
+    if own.state == "unmanaged" and lease_counts:
+        lease_counts = False  # nobody watches over it: its lease says nothing
+    others = [holder for holder in own.holders if not (holder.node == me and session_of(view, holder))]
+    if own.state in ("owned", "unmanaged"):
+        others.append(own.holder)
+    for holder in others:
+        verdict = holder_safe(view, observer, holder, lease_counts, now)
+        if not verdict.safe:
+            return verdict
+        reason = verdict.reason
+    if not others:
+        return Verdict(True, "it was released" if own.state == "released" else f"{own.node} has not accepted it")
+    return Verdict(True, reason)
+
+
+def past_known(view: View, observer: Observer, lease_counts: bool, now: Instant) -> Verdict:
+    """After `hactl recover` the past of every node is unknown, until it attests or is confirmed (or, for leases,
+    the longest lease is over): any of them may be running anything."""
+    for node, fence in view.fences.items():
+        record = fence.record
+        if not record.generation or record.state == "safe":
+            continue
+        if not (lease_counts and observer.dead_over(node, record, now)):
+            return Verdict(False, f"after 'hactl recover': waiting for {node} to attest that it stopped everything")
+    return Verdict(True, "")
+
+
+def lost_holders(view: View) -> list[Holder]:
+    """Holders whose session is in neither key: their record was lost, anyone may write it."""
+    lost = {}
+    for found in view.groups.values():
+        own = found.record
+        owner = (own.holder,) if own.state in ("owned", "unmanaged") else ()
+        for holder in (*owner, *own.holders):
+            session, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
+            newest = max(session.create if session else 0, fence.record.srev if fence else 0)
+            if newest < holder.srev:
+                lost[holder.node] = holder
+    return [lost[node] for node in sorted(lost)]
+
+
+def depose(writer: Writer, node: str, found: Known[Session], fence_mod: int, by: str) -> Txn:
+    """Depose: if `nodes/N` is as observed and my session lives, delete it and put its fence record."""
+    key, fence = writer.keys.node(node), writer.keys.fence(node)
+    record = replace(dead(found), by=by)
+    return Txn(
+        writer.guarded(Compare(key, "mod", found.mod), Compare(fence, "mod", fence_mod)),
+        (Delete(key), Put(fence, record.to_json())),
+        writer.reads(key, fence),
+    )
+
+
+def write_lost(writer: Writer, holder: Holder, fence_mod: int, lease_ms: int) -> Txn:
+    """Write the fence record of a session that is in neither key. No state of it was observed by anyone
+    (`deposed_rev` 0), so everyone counts from the first sight of the record."""
+    key, fence = writer.keys.node(holder.node), writer.keys.fence(holder.node)
+    record = FenceRecord(holder.sid, holder.srev, 0, lease_ms, "", "", "pending", by=writer.me.node)
+    return Txn(
+        writer.guarded(Compare(key, "create", 0), Compare(fence, "mod", fence_mod)),
+        (Put(fence, record.to_json()),),
+        writer.reads(key, fence),
+    )
+
+
+def acquire(
+    writer: Writer,
+    group: str,
+    observed: Known[Ownership] | None,
+    epoch: int,
+    config_mod: int,
+    *,
+    overlap: bool,
+    reason: str,
+    also: Sequence[Compare] = (),
+    cleanup: Sequence[str] = (),
+) -> Txn:
+    """Acquire, reclaim or accept: if `groups/G` and the configuration are the ones I decided on and my session
+    lives, I own it with `epoch`. Earlier owners that may still run it (overlap) stay in `holders`; when it is
+    taken from a dead owner, all of them were found safe."""
+    key, me = writer.keys.group(group), writer.me
+    kept: tuple[Holder, ...] = ()
+    if observed and observed.record.holder == me:
+        kept = tuple(holder for holder in observed.record.holders if holder != me)
+    own = Ownership(me.node, me.sid, me.srev, epoch, "owned", kept, overlap, reason)
+    return Txn(
+        writer.guarded(
+            Compare(key, "mod", observed.mod if observed else 0),
+            Compare(writer.keys.config, "mod", config_mod),
+            *also,
+        ),
+        (Put(key, own.to_json()), *(Delete(item) for item in cleanup)),
+        writer.reads(key),
+    )
+
+
+def epoch_for(observed: Known[Ownership] | None, me: Holder, generation: int, read_revision: int) -> int:
+    """The epoch of my next ownership of a group observed at `read_revision`; a handoff to me has its own."""
+    if observed and observed.record.state == "handoff" and observed.record.holder == me:
+        return max(observed.record.epoch, next_epoch(generation, 0, 0))
+    return next_epoch(generation, observed.record.epoch if observed else 0, read_revision)
+
+
+def release(writer: Writer, group: str, observed: Known[Ownership], cleanup: Sequence[str] = ()) -> Txn:
+    """Release: I have stopped it and promise not to start it before another write of mine."""
+    key = writer.keys.group(group)
+    own = replace(observed.record, state="released", holders=())
+    deletes: tuple[Operation, ...] = tuple(Delete(item) for item in cleanup)
+    return Txn(
+        writer.guarded(Compare(key, "mod", observed.mod)), (Put(key, own.to_json()), *deletes), writer.reads(key)
+    )
+
+
+def hand_over(
+    writer: Writer, group: str, observed: Known[Ownership], to: Holder, epoch: int, *, reason: str, overlap: bool
+) -> Txn:
+    """Handoff: I have stopped it (or, with overlap, go on until `to` has started); `to` may accept it. Takes the
+    operator's wish to move the group away: it was for this once."""
+    key, keys = writer.keys.group(group), writer.keys
+    kept = tuple(holder for holder in observed.record.holders if holder not in (to, writer.me))
+    holders = (*kept, writer.me) if overlap else kept
+    own = Ownership(to.node, to.sid, to.srev, epoch, "handoff", holders, overlap, reason)
+    return Txn(
+        writer.guarded(Compare(key, "mod", observed.mod), Compare(keys.node(to.node), "create", to.srev)),
+        (Put(key, own.to_json()), Delete(keys.move(group))),
+        writer.reads(key, keys.node(to.node)),
+    )
+
+
+def leave(writer: Writer, group: str, observed: Known[Ownership], gone: Sequence[Holder]) -> Txn:
+    """The end of an overlap: `gone` have stopped it (I myself) or are safe, and hold it no more."""
+    key = writer.keys.group(group)
+    own = replace(observed.record, holders=tuple(item for item in observed.record.holders if item not in gone))
+    return Txn(writer.guarded(Compare(key, "mod", observed.mod)), (Put(key, own.to_json()),), writer.reads(key))
+
+
+def probe(writer: Writer, group: str) -> Txn:
+    """Ask every live member whether `group`, which has no ownership record, runs there."""
+    key, asked = writer.keys.group(group), writer.keys.probe(group)
+    return Txn(
+        writer.guarded(Compare(key, "create", 0), Compare(asked, "create", 0)),
+        (Put(asked, writer.me.sid),),
+        writer.reads(key, asked),
+    )
+
+
+def unprobed(view: View, observer: Observer, group: str, lease_counts: bool, me: str, now: Instant) -> Verdict:
+    """Whether it is known that a group without an ownership record runs nowhere but, perhaps, here: every live
+    member has answered the probe, every dead one is safe."""
+    asked = view.probes.get(group)
+    if asked is None:
+        return Verdict(False, "nobody has asked the members yet")
+    for node, session in view.sessions.items():
+        report = view.reports.get(node)
+        if report is None or report.record.sid != session.record.sid or report.record.probes.get(group) != asked.mod:
+            return Verdict(False, f"{node} has not yet said whether it runs here")
+        if node != me and report.record.groups.get(group, {}).get("phase") != "stopped":
+            return Verdict(False, f"it runs on {node}, outside of any ownership")
+    for node, fence in view.fences.items():
+        record = fence.record
+        if record.state != "safe" and not (lease_counts and observer.dead_over(node, record, now)):
+            return Verdict(False, f"{node} is not known to be stopped")
+    return Verdict(True, "it runs nowhere")

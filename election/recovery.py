@@ -1,0 +1,42 @@
+"""Beginning a store's history, and beginning it anew after a restore or a loss (PROTOCOL.md, *Identity*). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from election.keys import Keys
+from election.records import FenceRecord, Identity
+from election.store import Compare, Delete, Get, Operation, Put, Txn
+from election.view import View
+
+
+def init(keys: Keys, uuid: str, config: str) -> Txn:
+    """Begin: only where there is no identity yet."""
+    return Txn(
+        (Compare(keys.identity, "create", 0), Compare(keys.config, "create", 0)),
+        (Put(keys.identity, Identity(uuid, 1).to_json()), Put(keys.config, config)),
+        (Get(keys.identity), Get(keys.config)),
+    )
+
+
+def recover(view: View, uuid: str, known_generation: int, nodes: Iterable[str], lease_ms: int, config: str) -> Txn:
+    """Begin anew: the generation rises above all that is known, and with it every epoch; the whole past of every
+    node is unknown until it attests or is confirmed. `config`: used where the store has lost its own."""
+    keys = view.keys
+    generation = max(known_generation, view.identity.record.generation if view.identity else 0) + 1
+    names = sorted({*nodes, *view.sessions, *view.fences, *view.members})
+    longest = max([lease_ms, *(item.record.lease_ms for item in view.sessions.values())])
+    compares = [Compare(keys.identity, "mod", view.identity.mod if view.identity else 0)]
+    writes: list[Operation] = [Put(keys.identity, Identity(uuid, generation).to_json())]
+    for name in names:
+        session = view.sessions.get(name)
+        compares.append(Compare(keys.node(name), "create", session.create if session else 0))
+        # Any session in this store has a lower number than the revision that this transaction will get.
+        record = FenceRecord("", view.revision + 1, 0, longest, "", "", "pending", by="recover", generation=generation)
+        writes.append(Put(keys.fence(name), record.to_json()))
+        if session:
+            writes.append(Delete(keys.node(name)))
+    if view.config is None:
+        compares.append(Compare(keys.config, "create", 0))
+        writes.append(Put(keys.config, config))
+    return Txn(tuple(compares), tuple(writes), (Get(keys.identity),))

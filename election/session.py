@@ -1,0 +1,238 @@
+"""This node's session: opened, renewed, lapsed, deposed, closed (PROTOCOL.md, *The session*). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+from election.clock import Instant, earlier, remaining
+from election.keys import Keys
+from election.records import FenceRecord, Session
+from election.store import Compare, Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
+from election.view import Known
+
+# Attempt numbers of one daemon begin here above those of the one before it, so that none is used twice.
+ATTEMPTS_OF_A_DAEMON = 1 << 32
+
+# How many sent attempts are remembered; an answer older than these is of no use to anyone.
+REMEMBERED_ATTEMPTS = 64
+
+State = Literal["none", "live", "deposed", "foreign"]
+
+
+class Owner(NamedTuple):
+    """Who opens sessions here: a node's name, and the machine and boot that a session is attested by."""
+
+    node: str
+    machine_id: str
+    boot_id: str
+
+
+@dataclass(slots=True)
+class SessionState:
+    """The session and the attempts under way.
+
+    `mod_rev` is the revision I last wrote `nodes/<node>` at. `sent` holds for each attempt until when it makes
+    the session valid: counted from the instant taken before its request was sent, by the lease written in it.
+    """
+
+    keys: Keys
+    owner: Owner
+    lease_ms: float
+    attempt: int = 0
+    state: State = "none"
+    sid: str = ""
+    srev: int = 0
+    mod_rev: int = 0
+    valid_until: Instant | None = None
+    renewed_at: Instant | None = None
+    last_sent: Instant | None = None
+    in_flight: int | None = None
+    watchdog: bool = False
+    sent: dict[int, Instant] = field(default_factory=dict)
+
+    def next_attempt(self, now: Instant) -> int:
+        """A number never used before, noted with the instant before its request (†).
+
+        A lease shorter than the one before counts from here on: the answer may be lost, and observers count
+        by what is written.
+        """
+        self.attempt += 1
+        until = now.plus(self.lease_ms)
+        self.sent[self.attempt] = until
+        if self.valid_until is not None:
+            self.valid_until = earlier(self.valid_until, until)
+        while len(self.sent) > REMEMBERED_ATTEMPTS:
+            del self.sent[next(iter(self.sent))]
+        self.last_sent = now
+        self.in_flight = self.attempt
+        return self.attempt
+
+    def time_left(self, now: Instant) -> float:
+        """Milliseconds until `valid_until`, negative when past it or without a session."""
+        if self.state != "live" or self.valid_until is None:
+            return -1.0
+        return remaining(self.valid_until, now)
+
+
+def document(session: SessionState, attempt: int) -> str:
+    """The session as it is written for `attempt`."""
+    owner = session.owner
+    return Session(
+        session.sid, owner.machine_id, owner.boot_id, int(session.lease_ms), attempt, session.watchdog
+    ).to_json()
+
+
+def renew(session: SessionState, identity: Compare, now: Instant) -> tuple[int, Txn]:
+    """The next attempt to renew: if `nodes/N` is what I last wrote, write it with a new attempt number.
+
+    The failure branch reads the key: with it an attempt is also the read that has to come before the next
+    attempt when an answer was lost, in one round trip.
+    """
+    attempt = session.next_attempt(now)
+    key = session.keys.node(session.owner.node)
+    txn = Txn(
+        (Compare(key, "mod", session.mod_rev), identity),
+        (Put(key, document(session, attempt)),),
+        (Get(key), Get(session.keys.identity)),
+    )
+    return attempt, txn
+
+
+def answered(session: SessionState, attempt: int, result: TxnResult, now: Instant) -> None:
+    """Take the answer to `attempt`, whenever it comes."""
+    if session.in_flight == attempt:
+        session.in_flight = None
+    if session.state not in ("live", "none"):
+        return
+    if result.succeeded:
+        _written(session, attempt, result.revision, now)
+    elif (key := session.keys.node(session.owner.node)) in result.reads:
+        resolve(session, result.reads[key], now)
+
+
+def lost(session: SessionState, attempt: int) -> None:
+    """The answer to `attempt` is lost or late: it proves nothing."""
+    if session.in_flight == attempt:
+        session.in_flight = None
+
+
+def seen(session: SessionState, found: Known[Session] | None, newest: int) -> None:
+    """Take what list or watch show of `nodes/N`, known as of revision `newest`: only an end of the session is
+    news; what became of attempts their answers tell."""
+    if session.state != "live" or newest <= session.mod_rev:
+        return
+    if found is None or found.create != session.srev or found.record.sid != session.sid:
+        session.state = "deposed"
+
+
+def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None:
+    """Learn from reading `nodes/N` what became of my attempts."""
+    if session.state != "live":
+        return
+    if found is None:
+        session.state = "deposed"
+        return
+    if found.mod_revision < session.mod_rev:
+        return  # read before my last write: old news
+    record = Session.from_json(found.value, found.key)
+    if record.sid != session.sid:
+        session.state = "deposed"
+    elif found.mod_revision == session.mod_rev:
+        return
+    elif record.attempt in session.sent:
+        _written(session, record.attempt, found.mod_revision, now)
+    elif record.attempt < _first_attempt(session):
+        # A write of the daemon before this one, that arrived late. Its instant is not known: the revision
+        # is taken, `valid_until` stays what the guard said.
+        session.mod_rev = found.mod_revision
+    else:
+        session.state = "foreign"
+
+
+def opened(session: SessionState, sid: str, attempt: int, revision: int, now: Instant) -> None:
+    """The transaction that opens the session was carried out at `revision`."""
+    session.state, session.sid, session.srev = "live", sid, revision
+    session.mod_rev, session.valid_until = 0, None
+    _written(session, attempt, revision, now)
+
+
+def adopt(session: SessionState, found: Known[Session], valid_until: Instant, incarnation: int) -> None:
+    """Go on with the session that the daemon before this one held: `valid_until` comes from the guard (†)."""
+    session.state, session.sid, session.srev = "live", found.record.sid, found.create
+    session.mod_rev, session.valid_until = found.mod, valid_until
+    session.attempt = incarnation * ATTEMPTS_OF_A_DAEMON
+
+
+def open_txn(session: SessionState, sid: str, fence_mod: int, identity: Compare, now: Instant) -> Txn:
+    """Open: if there is no `nodes/N` and `fence/N` is the safe one I read, put `nodes/N`."""
+    node = session.owner.node
+    attempt = session.next_attempt(now)
+    key, fence = session.keys.node(node), session.keys.fence(node)
+    value = document(_as(session, sid), attempt)
+    return Txn(
+        (Compare(key, "create", 0), Compare(fence, "mod", fence_mod), identity),
+        (Put(key, value),),
+        (Get(key), Get(fence), Get(session.keys.identity)),
+    )
+
+
+def close_txn(
+    keys: Keys,
+    node: str,
+    found: Known[Session] | None,
+    fence: Known[FenceRecord] | None,
+    record: FenceRecord,
+    identity: Compare,
+) -> Txn:
+    """Close: put `fence/N` `safe` with what this node attests, deleting `nodes/N` if it is there."""
+    key, fence_key = keys.node(node), keys.fence(node)
+    delete: tuple[Operation, ...] = (Delete(key),) if found else ()
+    return Txn(
+        (
+            Compare(key, "mod", found.mod if found else 0),
+            Compare(fence_key, "mod", fence.mod if fence else 0),
+            identity,
+        ),
+        (Put(fence_key, record.to_json()), *delete),
+        (Get(key), Get(fence_key), Get(keys.identity)),
+    )
+
+
+def dead(found: Known[Session]) -> FenceRecord:
+    """The fence record of a session that ends at what was observed of it."""
+    record = found.record
+    return FenceRecord(
+        sid=record.sid,
+        srev=found.create,
+        deposed_rev=found.mod,
+        lease_ms=record.lease_ms,
+        machine_id=record.machine_id,
+        boot_id=record.boot_id,
+        state="pending",
+        watchdog=record.watchdog,
+    )
+
+
+def attest(record: FenceRecord, owner: Owner) -> FenceRecord:
+    """The record made safe by the node itself: it stopped everything, or it has booted since. A record that knows
+    of no boot (after `recover`, or of a lost session) cannot tell that it has."""
+    evidence = "self-stop" if record.boot_id in ("", owner.boot_id) else "reboot"
+    return replace(record, state="safe", evidence=evidence, by=owner.node)
+
+
+def _written(session: SessionState, attempt: int, revision: int, now: Instant) -> None:
+    """`attempt` was written at `revision`: valid from before its request was sent, never from the answer."""
+    if revision <= session.mod_rev:
+        return  # a later write of mine is known: it is the one that observers count by
+    session.mod_rev = revision
+    session.valid_until = session.sent.get(attempt, session.valid_until)
+    session.renewed_at = now
+
+
+def _first_attempt(session: SessionState) -> int:
+    return session.attempt // ATTEMPTS_OF_A_DAEMON * ATTEMPTS_OF_A_DAEMON
+
+
+def _as(session: SessionState, sid: str) -> SessionState:
+    return replace(session, sid=sid)

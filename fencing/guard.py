@@ -1,0 +1,148 @@
+"""The guard: a second, small process that holds the deadline for the daemon (PROTOCOL.md, *The session* 4, 5).
+
+It needs the standard library only, keeps itself locked in memory and in a cgroup of its own, and outlives the
+daemon. What it decides is in guard_state, how it stops things in guard_stop, what it is told in guard_wire.
+
+    hactl-guard --socket /run/hactl/guard.sock --state-dir /var/lib/hactl --cgroup /sys/fs/cgroup/hactl-guard
+"""
+
+# pathlib, and what it imports, would stay locked in memory for a few calls.
+# ruff: noqa: PTH101, PTH103, PTH108
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import gc
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+
+from fencing.guard_jobs import STACK_BYTES, Post
+from fencing.guard_log import Journal
+from fencing.guard_loop import Guard
+from fencing.guard_sys import lock_memory, may_reboot, raise_priority, refuse_oom, reserve_memory, write_file
+from fencing.guard_watchdog import FedWatchdog, Log, NoWatchdog, OpenDevice, Watchdog
+from fencing.guard_wire import READY
+from fencing.watchdog import Device
+
+
+class StartError(Exception):
+    """The guard cannot start. The text says why and what would mend it."""
+
+
+def main(argv: Sequence[str] | None = None, open_device: OpenDevice = Device) -> int:
+    """Run the guard; returns its exit status. 2: it could not start. `open_device`: opens the watchdog."""
+    options = _arguments(argv)
+    if options.detach and os.fork():
+        os._exit(0)
+    try:
+        guard, journal, kept = _set_up(options, open_device)
+    except (StartError, OSError) as error:
+        _tell(options.ready_fd, f"{error}\n".encode())
+        sys.stderr.write(f"hactl-guard: {error}\n")
+        return 2
+    _tell(options.ready_fd, READY)
+    guard.run()
+    os.unlink(options.socket)
+    del kept
+    journal.flush(1.0)
+    return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="hactl-guard", description="Holds the deadline of a hactl daemon.")
+    parser.add_argument("--socket", required=True, help="where the daemon connects (unix, SOCK_SEQPACKET)")
+    parser.add_argument("--state-dir", help="where the record of a latched stop is kept")
+    parser.add_argument("--log", help="a file for the log; without it: stderr")
+    parser.add_argument(
+        "--cgroup", action="append", default=[], help="move into this cgroup, made if absent (may be repeated)"
+    )
+    parser.add_argument("--watchdog", choices=("off", "use", "required"), default="off")
+    parser.add_argument("--watchdog-device", default="/dev/watchdog", help="default: %(default)s")
+    parser.add_argument(
+        "--self-fence",
+        nargs=argparse.REMAINDER,
+        default=["reboot"],
+        help="reboot (default), or: watchdog, or: command PATH [ARGUMENT ...], or: log; comes last",
+    )
+    parser.add_argument("--detach", action="store_true", help="go on in a process that is nobody's child")
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    how: list[str] = options.self_fence
+    if not how or how[0] not in ("reboot", "watchdog", "command", "log") or (how[0] == "command") != (len(how) > 1):
+        parser.error("--self-fence takes reboot, or watchdog, or command PATH [ARGUMENT ...], or log")
+    return options
+
+
+def _set_up(options: argparse.Namespace, open_device: OpenDevice) -> tuple[Guard, Journal, list[object]]:
+    """Everything up to the main loop; what is in the list is to be held on to. Raises StartError, OSError."""
+    os.umask(0o077)
+    if os.getsid(0) != os.getpid() and os.getpgrp() != os.getpid():
+        os.setsid()
+    for cgroup in options.cgroup:
+        _join(cgroup)
+    lock, listener = _listen(options.socket)
+    log = sys.stderr.fileno()
+    if options.log:
+        log = os.open(options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    had = [refuse_oom(), raise_priority(), lock_memory()]
+    if options.self_fence[0] in ("reboot", "watchdog"):
+        had.append(may_reboot())
+    degraded = [problem for problem in had if problem]
+    threading.stack_size(STACK_BYTES)
+    reserve = reserve_memory()
+    gc.freeze()
+    journal = Journal(log, options.state_dir)
+
+    def watchdog(post: Post, log: Log) -> Watchdog:
+        if options.watchdog == "off":
+            return NoWatchdog()
+        return FedWatchdog(options.watchdog, options.watchdog_device, post, log, open_device)
+
+    guard = Guard(
+        listener,
+        journal,
+        self_fence=options.self_fence,
+        degraded=degraded,
+        watchdog=watchdog,
+    )
+    journal.event("guard_start", pid=os.getpid(), socket=options.socket, degraded=degraded)
+    return guard, journal, [lock, reserve]
+
+
+def _join(cgroup: str) -> None:
+    os.makedirs(cgroup, exist_ok=True)
+    try:
+        write_file(f"{cgroup}/cgroup.procs", b"0")
+    except OSError as error:
+        raise StartError(f"cannot move into the cgroup {cgroup}: {error.strerror}") from None
+
+
+def _listen(path: str) -> tuple[int, socket.socket]:
+    """The socket, for this user only, and the lock that makes this the only guard on it."""
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StartError(f"another guard is running on {path}") from None
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # left by a guard that was killed: the lock says that none is there now
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(16)
+    return lock, listener
+
+
+def _tell(ready_fd: int | None, text: bytes) -> None:
+    if ready_fd is not None:
+        os.write(ready_fd, text)
+        os.close(ready_fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

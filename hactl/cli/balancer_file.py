@@ -1,0 +1,142 @@
+"""The file that HAProxy gets on a node: rendered from cluster.yaml or from the store, and compared. Heavy to import."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from election.keys import Keys
+from election.view import View
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store, settings, settings_path
+from hactl.config.diff import diff
+from hactl.config.document import read_stored
+from hactl.config.load import load_cluster
+from hactl.config.node import NodeConfig
+from hactl.daemon import health_store
+from hactl.decide.health import stale
+from hactl.decide.situation import drained, owners
+from hactl.haproxy.options import Situation
+from hactl.haproxy.render import body, fingerprint, render
+from hactl.haproxy.settings import HaproxySettings
+from hactl.model.cluster import ClusterSpec
+
+_TIMEOUT_S = 5.0
+_DEFAULT_DIR = "/run/hactl/haproxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store holds. `view`: who is live, what is drained, who owns what. `files`: with which configuration each
+    live node's HAProxy runs, as the node says; "" where none runs."""
+
+    spec: ClusterSpec
+    view: View
+    revision: int
+    files: Mapping[str, str]
+
+    def situation(self, spec: ClusterSpec, node: str) -> Situation:
+        """As the daemon on `node` sees it, for a configuration that may be another one."""
+        groups = {str(one.options.get("group", "")) for one in spec.services if one.options.get("writer")}
+        live = frozenset(self.view.sessions) | {node}
+        return Situation(live, drained(self.view, spec.services), owners(self.view, groups))
+
+
+def read_store(node: NodeConfig) -> Known:
+    """What is in use now. Raises CliError, ConfigErrors, StoreError."""
+    view = View(Keys.of(node.cluster))
+    store = open_store(node)
+    try:
+        view.load(store.snapshot(view.keys.prefix, timeout_s=_TIMEOUT_S))
+        told = health_store.read(store, view.keys)
+    finally:
+        store.close()
+    if view.config is None:
+        raise CliError(f"there is no cluster `{node.cluster}` in the store: begin it by `hactl init`", FAILED)
+    sids = {name: one.record.sid for name, one in view.sessions.items()}
+    files = {name: one.file for name, one in told.items() if not stale(one, sids)}
+    return Known(read_stored(view.config.record, checked=False).spec, view, view.config.mod, files)
+
+
+def rendered(file: Path | None, node: str, config: Path | None) -> str:
+    """The file of `node` ("": this one, else the first). `file`: a cluster.yaml, taken with all nodes live and every
+    group on its first node; without it what is in use, as things are now."""
+    here = settings(config) if settings_path(config).exists() or file is None else None
+    if file is None and here is not None:
+        known = read_store(here)
+        name = _node(known.spec, node or here.node)
+        return _render(known.spec, known.situation(known.spec, name), name, here, known.revision)
+    assert file is not None
+    spec = load_cluster(file)
+    this = here.node if here and any(one.name == here.node for one in spec.nodes) else spec.nodes[0].name
+    return _render(spec, _all_well(spec), _node(spec, node or this), here, None)
+
+
+def _all_well(spec: ClusterSpec) -> Situation:
+    names = [node.name for node in spec.nodes]
+    first = {group.name: (group.nodes or names)[0] for group in spec.groups if group.enabled}
+    return Situation(frozenset(names), owners=first)
+
+
+def _node(spec: ClusterSpec, name: str) -> str:
+    known = [node.name for node in spec.nodes]
+    if name not in known:
+        raise CliError(f"`{name}` is no node of cluster {spec.name}; its nodes are {', '.join(known)}", BAD_INPUT)
+    return name
+
+
+def _render(spec: ClusterSpec, situation: Situation, node: str, here: NodeConfig | None, revision: int | None) -> str:
+    paths = HaproxySettings(here.haproxy_dir if here else _DEFAULT_DIR)
+    try:
+        return render(spec, situation, node, paths, revision)
+    except ValueError as error:
+        raise CliError(f"cannot be rendered: {error}", FAILED) from None
+
+
+def differences(file: Path | None, config: Path | None) -> Iterator[str]:
+    """What `file` changes, on which other nodes HAProxy runs with another file than it makes, and how the one in place
+    on this node differs from that; without `file`, from what the configuration in use makes."""
+    here = settings(config)
+    known = read_store(here)
+    wanted = load_cluster(file) if file else known.spec
+    if file:
+        changes = [str(change) for change in diff(known.spec, wanted)]
+        yield f"settings, {file} against the configuration in use (revision {known.revision}):"
+        yield from (f"  {change}" for change in changes or ["no difference"])
+        yield ""
+    name = _node(wanted, here.node)
+    for other in wanted.nodes:
+        if other.name != name:
+            yield f"HAProxy on {other.name}: {_elsewhere(known, wanted, other.name, here)}"
+    text = _render(wanted, known.situation(wanted, name), name, here, known.revision)
+    yield from _against_file(HaproxySettings(here.haproxy_dir).config_file, text, name)
+
+
+def _elsewhere(known: Known, wanted: ClusterSpec, node: str, here: NodeConfig) -> str:
+    """What is known from here of another node's file."""
+    if node not in known.files:
+        return "not known: its daemon is away, or has just begun"
+    if not known.files[node]:
+        return "does not run"
+    text = _render(wanted, known.situation(wanted, node), node, here, known.revision)
+    if known.files[node] == fingerprint(text, here.haproxy_dir):
+        return "no difference"
+    return "runs with another file; to see how it differs, run this on that node"
+
+
+def _against_file(path: str, text: str, node: str) -> Iterator[str]:
+    """A unified diff, without the header that tells the revision."""
+    try:
+        there = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        there = ""
+        yield f"on {node}, {path} is not there: HAProxy does not run here"
+    except OSError as error:
+        raise CliError(f"{path}: cannot be read: {error.strerror}; do this as root", FAILED) from None
+    lines = list(
+        difflib.unified_diff(
+            body(there).splitlines(), body(text).splitlines(), f"{path} on {node}", "wanted", lineterm=""
+        )
+    )
+    yield from lines or [f"{path} on {node}: no difference"]

@@ -1,0 +1,93 @@
+"""What every command shares: where node.toml is, how errors end the program, the store when no daemon answers.
+
+Exit statuses: 0 done, 1 failed or refused, 2 bad input. Light: every command imports it, `hactl status` without typer.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from hactl.config.node import DEFAULT_PATH, NodeConfig, load_node
+
+if TYPE_CHECKING:
+    from election.etcd_store import EtcdStore
+
+FAILED = 1
+BAD_INPUT = 2
+
+CONFIG_ENV = "HACTL_CONFIG"
+
+
+class CliError(Exception):
+    """Ends the program. The message is for the operator: what is wrong and what to do."""
+
+    def __init__(self, message: str, status: int = FAILED) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def settings_path(given: Path | None) -> Path:
+    """Where this node's settings are: as `--config` says, else as the environment does, else the usual place."""
+    return given or Path(os.environ.get(CONFIG_ENV) or DEFAULT_PATH)
+
+
+def settings(given: Path | None) -> NodeConfig:
+    """This node's settings. Raises ConfigErrors."""
+    return load_node(settings_path(given))
+
+
+def open_store(config: NodeConfig) -> EtcdStore:
+    """A connection to etcd. Slow to import: for where the daemon cannot be asked."""
+    from election.etcd_store import EtcdStore  # noqa: PLC0415 - a fifth of a second
+
+    given = {"ca": config.etcd_ca or None, "cert": config.etcd_cert or None, "key": config.etcd_key or None}
+    try:
+        return EtcdStore(
+            config.endpoints, **given, user=config.etcd_user or None, password=config.etcd_password(), name="etcd"
+        )
+    except (OSError, ValueError) as error:
+        raise CliError(f"cannot connect to etcd: {error}", BAD_INPUT) from None
+
+
+def user_name() -> str:
+    """Who runs this command."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def asked_by(config: NodeConfig) -> str:
+    """How this command's writes say who asked for them."""
+    return f"{user_name()}@{config.node}"
+
+
+def say(text: str) -> None:
+    """A line of output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def tell(text: str) -> None:
+    """A line beside the output."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def confirmed(question: str) -> bool:
+    """Ask; anything but y or yes is no, and so is no terminal."""
+    if not sys.stdin.isatty():
+        raise CliError("not confirmed: no terminal to ask on; give --yes", BAD_INPUT)
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def leave(status: int) -> NoReturn:
+    """End with this status; everything has been said."""
+    sys.exit(status)

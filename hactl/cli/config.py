@@ -1,0 +1,131 @@
+"""`hactl config …`: cluster.yaml checked, and put to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from election.keys import Keys
+from hactl.cli.common import (
+    BAD_INPUT,
+    FAILED,
+    asked_by,
+    leave,
+    open_store,
+    say,
+    settings,
+    settings_path,
+    tell,
+)
+from hactl.cli.fence_agents import only_warnings
+from hactl.cli.options import ConfigOption
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The cluster's configuration.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands known."""
+    family = typer.Typer(no_args_is_help=True, help="The cluster's configuration.")
+    family.command()(check)
+    family.command()(apply)
+    family.command()(render)
+    family.command()(diff)
+    app.add_typer(family, name="config")
+
+
+def check(file: File, config: ConfigOption = None) -> None:
+    """Say what is wrong with a configuration, or how long a failover takes with it. Changes nothing."""
+    from hactl.config.commands import check_file  # noqa: PLC0415 - heavy
+    from hactl.resources.factory import check_options  # noqa: PLC0415
+
+    only_warnings()
+    # Where this machine is a node, what cannot work on it is said, too.
+    here = settings(config) if settings_path(config).exists() else None
+    report = (
+        check_file(file, node=here.node, check_here=check_options, has_watchdog=here.watchdog != "off")
+        if here
+        else check_file(file)
+    )
+    for line in report.lines:
+        (say if report.ok else tell)(line)
+    leave(0 if report.ok else BAD_INPUT)
+
+
+def apply(
+    file: File,
+    expect: Annotated[
+        int | None,
+        typer.Option("--expect", metavar="REVISION", help="Only if the configuration in use has this revision."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Put a configuration to use: all daemons follow it, without a restart."""
+    from hactl.config import commands  # noqa: PLC0415 - heavy
+    from hactl.daemon import event_log  # noqa: PLC0415
+
+    only_warnings()
+    node = settings(config)
+    report = commands.check_file(file)
+    if report.loaded is None:
+        for line in report.lines:
+            tell(line)
+        leave(BAD_INPUT)
+    for warning in report.loaded.warnings:
+        tell(f"warning: {warning}")
+    store = open_store(node)
+    try:
+        keys, by = Keys.of(node.cluster), asked_by(node)
+        done = commands.apply(store, keys, report.loaded.spec, by=by, expect_revision=expect)
+        if done.ok and done.changes:
+            event_log.note(store, keys, node.node, "config_applied", {"serial": done.serial, "by": by})
+    finally:
+        store.close()
+    if not done.ok:
+        for reason in done.refused:
+            tell(f"error: {reason}")
+        tell(f"{file}: refused: nothing changed")
+        leave(FAILED)
+    for change in done.changes:
+        say(str(change))
+    say(
+        f"configuration {done.serial} (revision {done.revision}): "
+        + ("in use" if done.changes else "nothing to change")
+    )
+
+
+def render(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A cluster.yaml. Without it: the configuration in use.")
+    ] = None,
+    node: Annotated[str, typer.Option("--node", metavar="NODE", help="For this node. Without it: this one.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Print the haproxy.cfg that a node gets.
+
+    Of a FILE with all nodes live and every group on its first node, and the store is not asked; of the configuration
+    in use as things are now.
+    """
+    from hactl.cli.balancer_file import rendered  # noqa: PLC0415 - heavy
+
+    only_warnings()
+    say(rendered(file, node, config).rstrip("\n"))
+
+
+def diff(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A cluster.yaml. Without it: the configuration in use.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show what a configuration would change: settings, and the haproxy.cfg of this node. Changes nothing.
+
+    Of the other nodes it says whether HAProxy runs with the file that the configuration makes. Without FILE: all this
+    for the configuration in use.
+    """
+    from hactl.cli.balancer_file import differences  # noqa: PLC0415 - heavy
+
+    only_warnings()
+    for line in differences(file, config):
+        say(line)

@@ -1,0 +1,273 @@
+"""`hactl fence NODE`, `status`, `history`, `test`: nodes made certainly off, and whether they could be."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, leave, say, settings, tell
+from hactl.cli.options import ConfigOption
+from hactl.cli.output import Style, duration, table
+from hactl.cli.source import Source
+from hactl.cli.state import show_event
+
+Node = Annotated[str, typer.Argument(help="The node's name.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+# How long an answer waits for news. Short: the deadline is looked at in between.
+NEWS_S = 0.5
+
+# Beyond what the agents may take: until every daemon has seen the wish and the answer is written.
+SLACK_S = 15.0
+
+# As many events as are kept.
+ALL = 1_000
+
+# What belongs to the story beside what is called `fence_…`.
+_STORY = frozenset(
+    {
+        "peer_suspected",
+        "peer_over",
+        "peer_deposed",
+        "deposed",
+        "guard_holds",
+        "self_fence",
+        "guard_stopped_everything",
+        "unfenced",
+    }
+)
+
+
+class FenceGroup(TyperGroup):
+    """`hactl fence n1` is `hactl fence node n1`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Say the command where it was left out."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["node", *args]
+        return super().parse_args(ctx, args)
+
+
+def add_to(fences: typer.Typer) -> None:
+    """Make these commands known, below `hactl fence`."""
+    for command in (node, status, history, test):
+        fences.command()(command)
+
+
+def node(
+    node: Node,
+    off: Annotated[bool, typer.Option("--off", help="Switch it off, and leave it off.")] = False,
+    reboot: Annotated[bool, typer.Option("--reboot", help="Switch it off, then on again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it until it is known to be off.")] = True,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1.0, metavar="SECONDS", help="No longer; the others go on trying.")
+    ] = 300.0,
+    config: ConfigOption = None,
+) -> None:
+    """Have a node switched off by its fence devices, whatever runs on it. `hactl fence NODE` is the same.
+
+    Its groups start elsewhere once it is known to be off. Without --off or --reboot as its `action` in cluster.yaml
+    says. Exit status: 0 done, 1 refused or not in time, 2 bad input.
+    """
+    if off and reboot:
+        raise CliError("--off or --reboot: give one", BAD_INPUT)
+    source = Source(settings(config))
+    try:
+        action = "off" if off else "reboot" if reboot else ""
+        if not yes:
+            for line in _prospect(source.status(), node, action):
+                tell(line)
+            if not confirmed(f"Fence {node} now?"):
+                raise CliError("not confirmed: nothing was done")
+        action = source.do("fence", node=node, action=action)["action"]
+        say(f"{node}: {action} asked for; its session has ended")
+        if wait:
+            leave(_watch(source, node, time.monotonic() + timeout))
+    finally:
+        source.close()
+
+
+def _prospect(found: dict[str, Any], name: str, action: str) -> Iterator[str]:
+    """What is there now, and what will be done; nothing of a node that is to be refused anyway."""
+    one = next((one for one in found["nodes"] if one["name"] == name), None)
+    if one is None or one["fencing"] is None:
+        return
+    how = one["fencing"]
+    runs = f"runs {', '.join(one['runs'])}" if one["runs"] else "runs no group"
+    yield f"{name} is {one['state'].replace('_', ' ')} and {runs}."
+    again = ", then on again" if (action or how["action"]) == "reboot" else ", and left off"
+    levels = "; if that fails: ".join(level for level in how["levels"] if level != "watchdog")
+    yield f"It will be switched off{again}, as if its power failed, by {levels}."
+    if one["runs"]:
+        yield "These groups stop at once, and start on another node when it is known to be off."
+    if how["by"]:
+        yield f"At the last test of the devices it could be fenced by {', '.join(how['by'])}."
+    else:
+        yield "At the last test of the devices NOBODY could fence it: `hactl fence test`."
+
+
+def _watch(source: Source, name: str, deadline: float) -> int:
+    """Tell what comes of it until it is over; the exit status."""
+    told, mark, began = "", "", time.monotonic()
+    while (left := deadline - time.monotonic()) > 0:
+        found = source.status(mark, min(NEWS_S, left))
+        mark = found["mark"]
+        fence = next((one for one in found["fences"] if one["node"] == name), None)
+        if fence is None:
+            continue
+        phase = _phase(fence)
+        if phase != told:
+            told = phase
+            say(f"{(time.monotonic() - began) * 1000:8.0f} ms  {phase}")
+        if fence["state"] == "safe" and fence["power"] != "off":
+            if fence["evidence"] == "off":
+                return 0
+            tell(f"error: {name} was not switched off: its session is over otherwise ({fence['evidence']})")
+            return FAILED
+    tell(f"error: not in time: {told or 'nothing was seen of it'}; it goes on: `hactl fence status`")
+    return FAILED
+
+
+def _phase(fence: dict[str, Any]) -> str:
+    if fence["state"] == "safe":
+        on = f"; waiting for {fence['waiting']}" if fence["waiting"] else ""
+        return f"safe ({fence['evidence']}, by {fence['by']}){on}"
+    failed = f"; so far: {fence['last']}" if fence["last"] else ""
+    attempt = f"attempt {fence['attempts']}, " if fence["attempts"] else ""
+    return f"{attempt}waiting for {fence['waiting']}{failed}"
+
+
+def status(as_json: Json = False, config: ConfigOption = None) -> None:
+    """Show the dead sessions: whether they are known to be stopped, who fences them, and what is waited for."""
+    source, style = Source(settings(config)), Style.of()
+    fences = source.status()["fences"]
+    source.close()
+    if as_json:
+        say(json.dumps(fences, indent=1))
+        return
+    rows = [_row(one) for one in sorted(fences, key=lambda one: (one["state"] == "safe", one["node"]))]
+    head = ("NODE", "STATE", "HOW", "FENCED BY", "ATTEMPTS", "LAST", "WAITING FOR")
+    say("\n".join(table(head, rows, style, painted=(1,))) or "no session has died yet")
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    how = f"{one['evidence']}, by {one['by']}" if one["evidence"] else f"deposed by {one['by']}"
+    if one["wanted"] and one["state"] != "safe":
+        how = f"{one['wanted']} asked for by {one['by']}"
+    attempts = (
+        f"{one['attempts']} ({one['failures']} rounds failed)" if one["failures"] else str(one["attempts"] or "-")
+    )
+    cells = (how, one["executor"] or "-", attempts, one["last"] or "-", one["waiting"] or "-")
+    return (one["node"], one["state"], *cells)
+
+
+def history(
+    node: Annotated[str, typer.Argument(help="Of this node; without it: of all.")] = "",
+    number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many of the newest.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show what was done to make nodes certainly off, and how the devices fared, from the cluster's events."""
+    source, style = Source(settings(config)), Style.of()
+    events = source.events(ALL)["events"]
+    source.close()
+    found = [one for one in events if _in_story(one, node)]
+    for one in found[-number:] if number else ():
+        say(json.dumps(one) if as_json else show_event(one, style))
+    if not found and not as_json:
+        say(f"no event of fencing{f' of {node}' if node else ''} is known")
+
+
+def _in_story(one: dict[str, Any], node: str) -> bool:
+    if not one["event"].startswith("fence_") and one["event"] not in _STORY:
+        return False
+    about = {one["data"].get(key) for key in ("node", "on", "target")}
+    return not node or node in about or (about == {None} and one["node"] == node)
+
+
+def test(as_json: Json = False, config: ConfigOption = None) -> None:
+    """Ask every fence device for its status from every node, now: can I be fenced, and by whom?
+
+    Switches nothing. Exit status: 0 every device answers every node, 1 not, or a node did not answer, 2 bad input.
+    """
+    source, style = Source(settings(config)), Style.of()
+    try:
+        wish = source.do("fence/test")
+        found, silent = _answers(source, wish)
+    finally:
+        source.close()
+    reports = [one for one in found["devices"] if one["test"] == wish["id"]]
+    well = not silent and all(target["ok"] for one in reports for target in one["targets"])
+    nodes = [
+        {"name": one["name"], **one["fencing"]} if one["fencing"] else {"name": one["name"], "device": False}
+        for one in found["nodes"]
+        if one["configured"]
+    ]
+    well = well and all(one["by"] for one in nodes if one["device"])
+    if as_json:
+        say(json.dumps({"ok": well, "silent": silent, "nodes": nodes, "devices": reports}, indent=1))
+    else:
+        for line in _page(nodes, reports, silent, style):
+            say(line)
+    leave(0 if well else FAILED)
+
+
+def _answers(source: Source, wish: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The status once all have answered, and those that have not when the time was over."""
+    deadline, mark = time.monotonic() + wish["limit_ms"] / 1000 + SLACK_S, ""
+    while True:
+        left = deadline - time.monotonic()
+        found = source.status(mark, max(0.0, min(NEWS_S, left)))
+        mark = found["mark"]
+        told = {one["node"] for one in found["devices"] if one["test"] == wish["id"]}
+        silent = [name for name in wish["nodes"] if name not in told]
+        if not silent or left <= 0:
+            return found, silent
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\rwaiting for {', '.join(silent)}   ")
+            sys.stderr.flush()
+
+
+def _page(nodes: list[dict[str, Any]], reports: list[dict[str, Any]], silent: list[str], style: Style) -> Iterator[str]:
+    said = {(one["node"], _named(target)): target for one in reports for target in one["targets"]}
+    testers = [one["node"] for one in reports]
+    named = dict.fromkeys(_named(target) for one in reports for target in one["targets"])
+    rows = [(*name, *(_cell(said.get((by, name))) for by in testers)) for name in sorted(named)]
+    columns = tuple(range(2, 2 + len(testers)))
+    yield from table(("NODE", "DEVICE", *(f"ASKED BY {by}" for by in testers)), rows, style, painted=columns)
+    failed: dict[tuple[str, str], list[str]] = {}
+    for (by, (_, device)), target in said.items():
+        if not target["ok"]:
+            failed.setdefault((device, f"{target['detail']} (since {target['since']})"), []).append(by)
+    for (device, detail), testers in failed.items():
+        yield f"{device} fails when asked by {', '.join(testers)}: {detail}"
+    for name in silent:
+        yield f"{name} did not answer: it is away, or is fencing a node just now"
+    for one in nodes:
+        yield _conclusion(one)
+
+
+def _named(target: dict[str, Any]) -> tuple[str, str]:
+    return target["node"], f"{target['device']} {target['plug']}".strip()
+
+
+def _cell(target: dict[str, Any] | None) -> str:
+    if target is None:
+        return "-"
+    return f"{target['power']} {duration(target['seconds'] * 1000)}" if target["ok"] else "failed"
+
+
+def _conclusion(one: dict[str, Any]) -> str:
+    if not one["device"]:
+        watchdog = " but its own watchdog" if one.get("levels") else ""
+        return f"{one['name']}: nothing can switch it off{watchdog}"
+    if one["by"]:
+        return f"{one['name']}: can be fenced by {', '.join(one['by'])}"
+    return f"{one['name']}: can NOT be fenced by any other node that is alive"

@@ -1,0 +1,52 @@
+"""`hactl import …`: other programs' configurations turned into cluster.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, leave, say, tell
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands known."""
+    family = typer.Typer(no_args_is_help=True, help="Other programs' configurations, turned into cluster.yaml.")
+    family.command()(haproxy)
+    app.add_typer(family, name="import")
+
+
+def haproxy(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="HAProxy's configuration, such as haproxy.cfg.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Where to. Without it: standard output.")
+    ] = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(
+            "--cluster",
+            metavar="CLUSTER_YAML",
+            help="Put it into this cluster.yaml, which is read and not changed; where its nodes are all the servers of "
+            "a service they become its members.",
+        ),
+    ] = None,
+) -> None:
+    """Turn HAProxy's configuration into `services` and `haproxy` of cluster.yaml.
+
+    Says, on standard error, what was kept word for word, left out, or could not be carried over, each with its line.
+    Exit status: 0 all of it is there, 1 something could not be carried over, 2 the file is refused.
+    """
+    from hactl.config.importers.haproxy.commands import import_haproxy  # noqa: PLC0415 - heavy
+
+    done = import_haproxy(file, cluster)
+    if output is None:
+        say(done.yaml.rstrip("\n"))
+    else:
+        try:
+            output.write_text(done.yaml, encoding="utf-8")
+        except OSError as error:
+            raise CliError(f"{output}: cannot be written: {error.strerror}", BAD_INPUT) from None
+    for line in done.report:
+        tell(line)
+    leave(0 if done.whole else FAILED)

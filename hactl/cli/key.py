@@ -1,0 +1,36 @@
+"""`hactl key …`: the cluster's key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hactl.cli.common import say, settings
+from hactl.cli.options import ConfigOption
+
+File = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="Where. Without it: as node.toml says, in `cluster_key`.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands known."""
+    keys = typer.Typer(no_args_is_help=True, help="The cluster's key, by which its nodes know each other's datagrams.")
+    keys.command()(create)
+    keys.callback()(_keys)
+    app.add_typer(keys, name="key")
+
+
+def _keys() -> None:
+    """The cluster's key, by which its nodes know each other's datagrams."""
+
+
+def create(file: File = None, config: ConfigOption = None) -> None:
+    """Make a new one, once for the cluster, and copy it to every node. Refused where there is one."""
+    from hactl.config.cluster_key import create_key  # noqa: PLC0415 - for those who want it
+
+    path = file or Path(settings(config).cluster_key)
+    create_key(path)
+    say(f"{path} written: copy it to every other node, with mode 0600, then restart hactl there")

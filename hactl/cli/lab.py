@@ -1,0 +1,23 @@
+"""`hactl lab …`: a whole cluster on one machine; its own command line, hactl.lab's."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make this command known."""
+    app.command(context_settings=_PASSED_ON, add_help_option=False)(lab)
+
+
+def lab(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND ...")] = None) -> None:
+    """Bring up and torment a whole cluster on this machine: `hactl lab --help`."""
+    from hactl.lab.__main__ import main  # noqa: PLC0415 - for those who want one
+
+    sys.argv = ["hactl lab", *(words or [])]
+    main()

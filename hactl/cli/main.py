@@ -1,0 +1,49 @@
+"""`hactl`: the entry point, and how errors end it. The commands are in `app.py`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from election.store import StoreError
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, tell
+from hactl.config.errors import ConfigErrors
+
+
+def run() -> None:
+    """Entry point of `hactl`."""
+    try:
+        _command()
+    except CliError as error:
+        _end(str(error), error.status)
+    except ConfigErrors as error:
+        _end("\nerror: ".join(str(problem) for problem in error.problems), BAD_INPUT)
+    except StoreError as error:
+        _end(f"the store: {error}", FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not complain when it flushes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _command() -> None:
+    """Carry out the command. A plain `hactl status` goes past typer, whose import takes longer than the answer."""
+    if sys.argv[1:] in (["status"], ["status", "--json"]):
+        from hactl.cli.glance import show_status  # noqa: PLC0415
+
+        show_status(as_json=sys.argv[2:] == ["--json"])
+        return
+    from hactl.cli.app import app  # noqa: PLC0415
+
+    app(prog_name="hactl")
+
+
+def _end(message: str, status: int) -> None:
+    tell(f"error: {message}")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    run()

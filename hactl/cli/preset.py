@@ -1,0 +1,49 @@
+"""`hactl preset …`: what there is to begin a service or a group with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hactl.cli.common import BAD_INPUT, CliError, say
+from hactl.cli.output import Style, table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands known."""
+    family = typer.Typer(no_args_is_help=True, help="Settings of known services, to begin with.")
+    family.command("list")(list_presets)
+    family.command()(show)
+    app.add_typer(family, name="preset")
+
+
+def list_presets() -> None:
+    """Say what presets there are: of services, of groups, and what needs neither."""
+    from hactl.config.presets import show as presets  # noqa: PLC0415 - heavy
+
+    style = Style.of()
+    services = [(one.name, presets.ports_of(one), presets.check_of(one), one.what) for one in presets.listed("service")]
+    groups = [(one.name, one.what) for one in presets.listed("group")]
+    neither = [(one.name, one.what, ", ".join(one.also)) for one in presets.listed("advice")]
+    for lines in (
+        table(("SERVICE", "PORT", "CHECK", "WHAT"), services, style),
+        table(("GROUP", "WHAT"), groups, style),
+        table(("NEITHER", "WHAT", "ALSO"), neither, style),
+    ):
+        say("\n".join([*lines, ""]))
+    say("hactl preset show NAME: all of its settings, with their reasons")
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `hactl preset list` shows it.")],
+) -> None:
+    """Show a preset's settings, why they are so, and how to use and change them."""
+    from hactl.config.presets import find  # noqa: PLC0415 - heavy, as the next ones
+    from hactl.config.presets.expand import unknown  # noqa: PLC0415
+    from hactl.config.presets.show import shown  # noqa: PLC0415
+
+    preset = find(name)
+    if preset is None:
+        raise CliError("; ".join(unknown(name)), BAD_INPUT)
+    say(shown(preset).rstrip())

@@ -1,0 +1,95 @@
+"""What `hactl recover` looks at, says, and does. Heavy to import."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from election.keys import Keys
+from election.view import View
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store
+from hactl.config.commands import first_document
+from hactl.config.document import read_stored
+from hactl.config.load import read_cluster
+from hactl.config.node import NodeConfig
+from hactl.daemon import event_log, operations
+from hactl.model.cluster import ClusterSpec
+
+TIMEOUT_S = 5.0
+
+
+class Recovery:
+    """A recovery that is about to be made: what the store holds, and what is known here."""
+
+    def __init__(self, config: NodeConfig, cluster_yaml: Path | None) -> None:
+        self._config = config
+        self._file = self._read_file(cluster_yaml)
+        self._known_generation = _known_generation(config)
+        self._store = open_store(config)
+        self._view = View(Keys.of(config.cluster))
+        self._view.load(self._store.snapshot(self._view.keys.prefix, timeout_s=TIMEOUT_S))
+
+    def explanation(self) -> Iterator[str]:
+        """What is there, and what will be done."""
+        view, identity = self._view, self._view.identity
+        there = f"generation {identity.record.generation}" if identity else "no identity"
+        yield f"cluster {self._config.cluster}: the store has {there} at revision {view.revision}; " + (
+            f"this node knows generation {self._known_generation}" if self._known_generation else "this node knows none"
+        )
+        if view.sessions:
+            yield f"live sessions, which will end: {', '.join(sorted(view.sessions))}"
+        if view.config is None:
+            yield "the store has lost its configuration: that of the file is used"
+        elif self._file is not None:
+            yield "the store has a configuration: the file is not used"
+        yield "Every node will stop all it runs exclusively, say so, and take part again. Nodes that do not say so:"
+        yield "make sure that they are off, then `hactl fence confirm NODE`. Until then groups with"
+        yield "`fencing: required` are started nowhere; groups with `fencing: lease` after one lease."
+
+    def carry_out(self, by: str) -> int:
+        """Do it; the new generation."""
+        spec = self._spec()
+        document = first_document(spec, by=by)
+        names = [node.name for node in spec.nodes]
+        try:
+            generation = operations.recover(
+                self._store, self._view, self._known_generation, names, spec.timing.lease_ms, document
+            )
+        except operations.RefusedError as error:
+            raise CliError(str(error), FAILED) from None
+        event_log.note(
+            self._store, self._view.keys, self._config.node, "recovered", {"generation": generation, "by": by}
+        )
+        return generation
+
+    def close(self) -> None:
+        """Let go of etcd."""
+        self._store.close()
+
+    def _spec(self) -> ClusterSpec:
+        if self._view.config is not None:
+            return read_stored(self._view.config.record, checked=False).spec
+        if self._file is None:
+            mend = "give the file: `hactl recover CLUSTER_YAML`"
+            raise CliError(f"the store has lost its configuration: {mend}", BAD_INPUT)
+        return self._file
+
+    def _read_file(self, path: Path | None) -> ClusterSpec | None:
+        if path is None:
+            return None
+        spec = read_cluster(path).spec
+        if spec.name != self._config.cluster:
+            raise CliError(f"{path}: it is of cluster `{spec.name}`, not `{self._config.cluster}`", BAD_INPUT)
+        return spec
+
+
+def _known_generation(config: NodeConfig) -> int:
+    """The generation that this node's daemon has kept on disk, 0: none."""
+    path = Path(config.state_dir, "identity.json")
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["generation"])
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CliError(f"{path} cannot be read: {error}; recover from another node", FAILED) from None

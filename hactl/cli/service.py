@@ -1,0 +1,109 @@
+"""`hactl service …`: have a server get no new connections, watched until its old ones have ended."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from hactl.cli.common import CliError, leave, say, settings, tell
+from hactl.cli.options import ConfigOption, seconds
+from hactl.cli.source import Source
+
+# The exit status when it is drained and has sessions left.
+LEFT = 3
+
+ALL = "*"
+LOOK_S = 0.5
+
+Service = Annotated[str, typer.Argument(help="The service's name; `'*'`: all of them.")]
+Node = Annotated[str, typer.Argument(help="The node; of a server that is on none, the server's name.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands known."""
+    services = typer.Typer(no_args_is_help=True, help="Take a server out of a service, and back.")
+    services.command()(drain)
+    services.command()(undrain)
+    app.add_typer(services, name="service")
+
+
+def drain(
+    service: Service,
+    node: Node,
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the sessions to end.")
+    ] = "30s",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it until no session is left.")] = True,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for `hactl status`.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Also if the service then has no server in use.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Have a node's server of a service get no new connections, until `undrain`. Those that it has go on.
+
+    Exit status: 0 no session is left, 1 refused, 2 bad input, 3 not in time: it stays drained, sessions are left.
+    """
+    limit_s = seconds(timeout)
+    source = Source(settings(config))
+    try:
+        wish = source.do("service/drain", service=service, node=node, reason=reason, force=force)
+        asked = "" if wish["changed"] else f" already (by {wish['by']}, {wish['at']})"
+        say(f"{_what(service)} on {node} gets no new connections{asked}")
+        if wait and not await_empty(source, service, node, limit_s, f"hactl service undrain {_quoted(service)} {node}"):
+            leave(LEFT)
+    finally:
+        source.close()
+
+
+def undrain(service: Service, node: Node, config: ConfigOption = None) -> None:
+    """Have a node's server of a service get new connections again."""
+    source = Source(settings(config))
+    try:
+        changed = source.do("service/undrain", service=service, node=node)["changed"]
+    finally:
+        source.close()
+    say(f"{_what(service)} on {node} " + ("gets connections again" if changed else "was not drained"))
+
+
+def await_empty(source: Source, service: str, node: str, limit_s: float, undo: str) -> bool:
+    """Show the sessions left until there are none; False: not in time. `undo`: the command that takes it back."""
+    began, told, words = time.monotonic(), "", ""
+    try:
+        while True:
+            found = source.draining(service, node)
+            if found["drain"] is None:
+                raise CliError(f"{_what(service)} on {node} was taken back by somebody: it gets connections again")
+            words, empty = _left(found)
+            if words != told:
+                told = words
+                say(f"{(time.monotonic() - began) * 1000:8.0f} ms  {words}")
+            if empty:
+                return True
+            if time.monotonic() - began + LOOK_S > limit_s:
+                tell(f"not in time: {words}. It stays drained; to undo: `{undo}`")
+                return False
+            time.sleep(LOOK_S)
+    except KeyboardInterrupt:
+        tell(f"interrupted{': ' * bool(words)}{words}. It stays drained; to undo: `{undo}`")
+        raise
+
+
+def _left(found: dict[str, Any]) -> tuple[str, bool]:
+    """What is left in words, and whether that is nothing."""
+    sessions = {name: count for name, count in found["sessions"].items() if count}
+    if found["waiting"]:
+        return f"waiting for the balancer of {', '.join(found['waiting'])} to take notice", False
+    if not sessions:
+        return "no session left", True
+    total = sum(sessions.values())
+    by = ", ".join(f"{count} through {name}" for name, count in sessions.items())
+    return f"{total} session{'s' * (total > 1)} left: {by}", False
+
+
+def _what(service: str) -> str:
+    return "every service" if service == ALL else service
+
+
+def _quoted(service: str) -> str:
+    return f"'{service}'" if service == ALL else service

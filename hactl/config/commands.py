@@ -1,0 +1,227 @@
+"""`hactl config check` and `hactl config apply`: their logic, for the command line to wire up and print."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from election.keys import Keys
+from election.records import Ownership, RecordError
+from election.store import Compare, Delete, Get, KeyValue, Operation, Put, Store, StoreError, Txn
+from hactl.config.agent_checks import agent_findings, secret_findings, watchdog_findings
+from hactl.config.diff import Change, diff, guarded_groups, refusals
+from hactl.config.document import StoredSpec, as_settings, read_stored
+from hactl.config.errors import ConfigErrors, Problem
+from hactl.config.load import Loaded, read_cluster
+from hactl.config.stored import StoredConfig
+from hactl.decide.timing import Breakdown, format_ms, service_worst_case_ms, settings, worst_case_ms
+from hactl.haproxy.effective import check_times
+from hactl.model.cluster import ClusterSpec, ResourceSpec
+
+# How many configurations the history keeps.
+HISTORY = 100
+
+# etcd takes 128 conditions a transaction (its `--max-txn-ops`).
+MAX_GUARDED = 120
+
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `hactl config check` says. Not `ok`: exit status 2; `loaded` is None then."""
+
+    lines: tuple[str, ...]
+    ok: bool
+    loaded: Loaded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedResult:
+    """What became of `hactl config apply`.
+
+    `refused`: why nothing was written; empty when it was, or when there was nothing to change (`changes` is
+    empty then). `serial`: the configuration now in use, 0: none. `revision`: its mod_revision in the store.
+    """
+
+    refused: tuple[str, ...]
+    serial: int
+    revision: int
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """The store holds the wanted configuration."""
+        return not self.refused
+
+
+def check_file(
+    path: Path,
+    *,
+    node: str = "",
+    check_here: Callable[[ResourceSpec], list[str]] | None = None,
+    has_watchdog: bool = True,
+) -> Report:
+    """All that can be said of a cluster.yaml without the cluster; fence agents that are installed here are asked.
+
+    `check_here`, with `node` the name of this one: what of a resource cannot work on this machine, asked for the
+    groups that may run here. `has_watchdog`: this node's watchdog is in use.
+    """
+    try:
+        loaded = read_cluster(path)
+        problems = list(_problems_here(loaded, node, check_here)) if check_here else []
+        findings = agent_findings(loaded) if loaded.spec.fencing.devices else []
+        if os.geteuid() == 0 and any(one.name == node for one in loaded.spec.nodes):
+            findings += secret_findings(loaded, node)
+        findings += [] if has_watchdog else watchdog_findings(loaded, node)
+        problems += [loaded.tree.problem(one.path, one.problem, one.mend) for one in findings if one.refused]
+        if problems:
+            raise ConfigErrors(problems)
+        remarks = [loaded.tree.problem(one.path, one.problem, one.mend) for one in findings if not one.refused]
+        loaded = replace(loaded, warnings=(*loaded.warnings, *remarks))
+    except ConfigErrors as error:
+        found = [f"error: {problem}" for problem in error.problems]
+        count = "1 error" if len(found) == 1 else f"{len(found)} errors"
+        return Report((*found, f"{path}: {count}: nothing changed"), ok=False)
+    return Report(tuple(_describe(path, loaded)), ok=True, loaded=loaded)
+
+
+def _problems_here(loaded: Loaded, node: str, check_here: Callable[[ResourceSpec], list[str]]) -> Iterator[Problem]:
+    for index, group in enumerate(loaded.spec.groups):
+        if node not in (group.nodes or tuple(one.name for one in loaded.spec.nodes)):
+            continue
+        for place, resource in enumerate(group.resources):
+            for said in check_here(resource):
+                problem = f"on this node, {node}: {said}"
+                yield loaded.tree.problem(("groups", index, "resources", place, resource.kind), problem, "")
+
+
+def _describe(path: Path, loaded: Loaded) -> Iterator[str]:
+    spec = loaded.spec
+    yield f"{path}: ok"
+    yield from (f"warning: {warning}" for warning in loaded.warnings)
+    counts = ((len(spec.nodes), "node"), (len(spec.groups), "group"), (len(spec.services), "service"))
+    yield f"cluster {spec.name}: " + ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts)
+    yield "timing: " + ", ".join(f"{name} {format_ms(ms)}" for name, ms in settings(spec.timing).items())
+    if spec.groups:
+        yield "failover at worst, when the node dies:"
+        for group in spec.groups:
+            nodes = group.nodes or tuple(node.name for node in spec.nodes)
+            yield from _breakdown(worst_case_ms(spec.timing, group, spec.fencing, nodes))
+    checked = [
+        service_worst_case_ms(service.name, times)
+        for service in spec.services
+        if (times := check_times(spec, service)) is not None
+    ]
+    if checked:
+        yield "until HAProxy takes a dead node's server out, at worst:"
+        for found in checked:
+            yield from _breakdown(found)
+
+
+def _breakdown(found: Breakdown) -> Iterator[str]:
+    starts = f", then {_share(sum(part.ms or 0 for part in found.starts))} to start" if found.starts else ""
+    yield f"  {found.subject}: {_share(found.takeover_ms)}{starts}"
+    for part in found.parts + found.starts:
+        yield f"    {_share(part.ms):>8}  {part.name}: {part.why}"
+
+
+def _share(ms: float | None) -> str:
+    return "no bound" if ms is None else format_ms(round(ms))
+
+
+def apply(store: Store, keys: Keys, spec: ClusterSpec, *, by: str, expect_revision: int | None = None) -> AppliedResult:
+    """Put `spec` into the store, in one transaction that holds only on what was read before.
+
+    `expect_revision`: the mod_revision that `config` must have (0: there is none yet). Raises StoreError when
+    the outcome is unknown: applying the same again is safe.
+    """
+    read = store.txn(Txn((), (Get(keys.identity), Get(keys.config))), timeout_s=_TIMEOUT_S).reads
+    identity, current = read[keys.identity], read[keys.config]
+    revision = current.mod_revision if current else 0
+    try:
+        stored = read_stored(current.value, checked=False) if current else None
+    except ConfigErrors as error:
+        return AppliedResult((f"the configuration in use cannot be read: {error}",), 0, revision)
+    serial = stored.serial if stored else 0
+    refused = _not_here(keys, spec, identity, revision, expect_revision)
+    if identity is None or refused:
+        return AppliedResult(tuple(refused), serial, revision)
+    changes = tuple(diff(stored.spec, spec)) if stored else ()
+    if stored and not changes:
+        return AppliedResult((), serial, revision)
+    compares = [Compare(keys.identity, "create", identity.create_revision), Compare(keys.config, "mod", revision)]
+    if stored:
+        held, refused = _guarded(store, keys, stored, spec)
+        if refused:
+            return AppliedResult(tuple(refused), serial, revision, changes)
+        compares += held
+    return _write(store, keys, tuple(compares), _envelope(spec, serial + 1, by), changes)
+
+
+def first_document(spec: ClusterSpec, *, by: str) -> str:
+    """The value of `config` for `hactl init`."""
+    return _envelope(spec, 1, by).to_json()
+
+
+def _envelope(spec: ClusterSpec, serial: int, by: str) -> StoredConfig:
+    return StoredConfig(serial, as_settings(spec), by, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _not_here(
+    keys: Keys, spec: ClusterSpec, identity: KeyValue | None, revision: int, expect_revision: int | None
+) -> list[str]:
+    if keys != Keys.of(spec.name):
+        return [f"the file is of cluster `{spec.name}`, this store's keys are below {keys.prefix}"]
+    if identity is None:
+        return [f"there is no cluster `{spec.name}` in this store yet: begin it by `hactl init`"]
+    if expect_revision is not None and expect_revision != revision:
+        return [
+            f"the configuration in use has revision {revision}, not {expect_revision}: somebody changed it; look at "
+            "the difference and apply again"
+        ]
+    return []
+
+
+def _guarded(store: Store, keys: Keys, stored: StoredSpec, spec: ClusterSpec) -> tuple[list[Compare], list[str]]:
+    """The conditions that the groups which must be released stay so, or why it is refused."""
+    guarded = [keys.group(name) for name in guarded_groups(stored.spec, spec)]
+    if len(guarded) > MAX_GUARDED:
+        return [], [f"{len(guarded)} groups are deleted or moved at once: at most {MAX_GUARDED} fit a transaction"]
+    found = store.txn(Txn((), tuple(Get(key) for key in guarded)), timeout_s=_TIMEOUT_S).reads
+    states: dict[str, str] = {}
+    for key, kv in found.items():
+        if kv is not None:
+            states[keys.split(key)[1]] = _state(kv)
+    compares = [Compare(key, "mod", kv.mod_revision if kv else 0) for key, kv in found.items()]
+    return compares, refusals(stored.spec, spec, states)
+
+
+def _state(kv: KeyValue) -> str:
+    try:
+        return Ownership.from_json(kv.value, kv.key).state
+    except RecordError:
+        return "unreadable"
+
+
+def _write(
+    store: Store, keys: Keys, compares: tuple[Compare, ...], wanted: StoredConfig, changes: tuple[Change, ...]
+) -> AppliedResult:
+    value, serial = wanted.to_json(), wanted.serial
+    writes: list[Operation] = [Put(keys.config, value), Put(keys.config_history(serial), value)]
+    if serial > HISTORY:
+        writes.append(Delete(keys.config_history(serial - HISTORY)))
+    try:
+        answer = store.txn(Txn(compares, tuple(writes)), timeout_s=_TIMEOUT_S)
+    except StoreError:
+        found, _ = store.get(keys.config, timeout_s=_TIMEOUT_S)
+        if found is None or found.value != value:
+            raise
+        return AppliedResult((), serial, found.mod_revision, changes)
+    if not answer.succeeded:
+        meanwhile = "the configuration or a group changed meanwhile: apply again"
+        return AppliedResult((meanwhile,), serial - 1, compares[1].revision, changes)
+    return AppliedResult((), serial, answer.revision, changes)

@@ -1,0 +1,163 @@
+"""What a new configuration changes, and what of that is refused while groups run. Pure.
+
+PROTOCOL.md, *Configuration*: a revision that deletes a group or moves a resource between groups is refused
+unless the group is `released`: else nobody would know any more what to wait for before starting it elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from ipaddress import ip_interface
+from typing import Any, Literal, NamedTuple
+
+from fencing.topology import SecretFile, Topology
+from hactl.decide.timing import format_ms
+from hactl.model.cluster import ClusterSpec, GroupSpec, ResourceSpec
+
+# What is kept in order: the nodes by preference, the resources by start. The order of groups means nothing.
+_ORDERED = ("nodes", "resources")
+
+
+class Change(NamedTuple):
+    """One change. `path` goes by names: `groups.vip.resources.address.options.interface`. For `reordered`,
+    `old` and `new` are the names in their order."""
+
+    action: Literal["added", "removed", "changed", "reordered"]
+    path: str
+    old: Any = None
+    new: Any = None
+
+    def __str__(self) -> str:
+        match self.action:
+            case "added":
+                return f"+ {self.path}{_shown(self.path, self.new)}"
+            case "removed":
+                return f"- {self.path}{_shown(self.path, self.old)}"
+            case _:
+                old, new = (_value(self.path, value) for value in (self.old, self.new))
+                return f"~ {self.path}: {old} -> {new}"
+
+
+def diff(old: ClusterSpec, new: ClusterSpec) -> list[Change]:
+    """All that differs; empty when both mean the same."""
+    return list(_compare(_tree(old), _tree(new), ()))
+
+
+def guarded_groups(old: ClusterSpec, new: ClusterSpec) -> dict[str, list[str]]:
+    """The groups that must be released before `new` may replace `old`, each with the reasons.
+
+    Going from `fencing: required` to `lease` is among them: the owner was started under the promise that
+    nothing is assumed of it when it is silent.
+    """
+    reasons: dict[str, list[str]] = {}
+    for group in old.groups:
+        successor = new.group(group.name)
+        found = [] if successor else ["it is deleted"]
+        found += [f"`{thing}` moves to group `{to}`" for thing, to in _moved(old, new, group)]
+        if successor and (group.fencing, successor.fencing) == ("required", "lease"):
+            found.append("it goes from `fencing: required` to `lease`")
+        if found:
+            reasons[group.name] = found
+    return reasons
+
+
+def refusals(old: ClusterSpec, new: ClusterSpec, ownerships: Mapping[str, str]) -> list[str]:
+    """Why `new` may not replace `old` now; empty: it may. `ownerships`: the state of every group that has an
+    ownership record."""
+    refused = []
+    for group, reasons in guarded_groups(old, new).items():
+        state = ownerships.get(group, "released")
+        if state != "released":
+            refused.append(
+                f"group `{group}` is {state}, not released, and {' and '.join(reasons)}: first apply the "
+                "configuration in use with `enabled: false` for it, and wait until it is released"
+            )
+    return refused
+
+
+def _moved(old: ClusterSpec, new: ClusterSpec, group: GroupSpec) -> Iterator[tuple[str, str]]:
+    """What `group` has now and another group is to have."""
+    before, after = _holdings(old), _holdings(new)
+    for name, thing in before:
+        if name != group.name or (name, thing) in after:
+            continue
+        for other, same in after:
+            if same == thing and (other, same) not in before:
+                yield thing[1], other
+
+
+def _holdings(spec: ClusterSpec) -> list[tuple[str, tuple[str, str]]]:
+    return [(group.name, _thing(resource)) for group in spec.groups for resource in group.resources]
+
+
+def _thing(resource: ResourceSpec) -> tuple[str, str]:
+    """What a resource is about, whatever it is called; of commands only their name is known."""
+    options = resource.options
+    match resource.kind:
+        case "vip":
+            return "vip", str(ip_interface(options["address"]).ip)
+        case "systemd":
+            return "systemd", str(options["unit"])
+        case "haproxy":
+            return "haproxy", "haproxy"
+        case _:
+            return resource.kind, resource.name
+
+
+def _tree(spec: ClusterSpec) -> dict[str, Any]:
+    """The cluster as nested mappings, lists of named things by their names."""
+    tree = asdict(spec)
+    tree["fencing"] = _fencing(spec.fencing)
+    tree["nodes"] = {node["name"]: node for node in tree["nodes"]}
+    tree["services"] = {service["name"]: service for service in tree["services"]}
+    tree["groups"] = {group["name"]: group for group in tree["groups"]}
+    for group in tree["groups"].values():
+        group["resources"] = {resource["name"]: resource for resource in group["resources"]}
+    return tree
+
+
+def _fencing(topology: Topology) -> dict[str, Any]:
+    """Levels and secrets as texts: what is in them changes as a whole."""
+    tree = asdict(topology)
+    for name, device in topology.devices.items():
+        shown = {key: f"file {one.path}" if isinstance(one, SecretFile) else one for key, one in device.options.items()}
+        tree["devices"][name]["options"] = shown
+    for name, node in topology.nodes.items():
+        tree["nodes"][name]["levels"] = [level.words for level in node.levels]
+    return tree
+
+
+def _compare(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[Change]:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        if _plain(old) != _plain(new):
+            yield Change("changed", ".".join(path), old, new)
+        return
+    for name in (*old, *(name for name in new if name not in old)):
+        here = (*path, name)
+        if name not in new:
+            yield Change("removed", ".".join(here), old=old[name])
+        elif name not in old:
+            yield Change("added", ".".join(here), new=new[name])
+        else:
+            yield from _compare(old[name], new[name], here)
+    if path and path[-1] in _ORDERED:
+        before, after = [name for name in old if name in new], [name for name in new if name in old]
+        if before != after:
+            yield Change("reordered", ".".join(path), before, after)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _value(path: str, value: Any) -> str:
+    if path.endswith("_ms") and isinstance(value, int | float):
+        return format_ms(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(str(one) for one in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shown(path: str, value: Any) -> str:
+    return "" if isinstance(value, dict) else f": {_value(path, value)}"

@@ -1,0 +1,68 @@
+"""What is wrong with a configuration: every problem at once, with its place and its mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+# A setting's place in a document: `("groups", 0, "resources", 1, "name")`.
+KeyPath = tuple[str | int, ...]
+
+
+class Place(NamedTuple):
+    """Line and column in a file, both from 1."""
+
+    line: int
+    column: int
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong. `path`: the setting, as `show_path` writes it ("" for the whole file);
+    `problem`: what is wrong; `mend`: what would be right; `place`: None where there is no line."""
+
+    file: str
+    path: str
+    problem: str
+    mend: str
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.place.line}:{self.place.column}" if self.place else self.file
+        named = f"{self.path}: " if self.path else ""
+        mend = f"; {self.mend}" if self.mend else ""
+        return f"{where}: {named}{self.problem}{mend}"
+
+
+class ConfigErrors(Exception):  # noqa: N818 - it holds several
+    """A configuration is refused. `problems` holds all that is wrong with it, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(sorted(set(problems), key=_order))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def _order(problem: Problem) -> tuple[str, Place, str, str]:
+    return (problem.file, problem.place or Place(0, 0), problem.path, problem.problem)
+
+
+def show_path(path: KeyPath) -> str:
+    """A path as an operator reads it: `groups[0].resources[1].name`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def closest(wrong: str, allowed: Sequence[str]) -> str:
+    """The one of `allowed` that was probably meant by `wrong`; "" when none is near."""
+    by_case = {one.lower(): one for one in allowed}
+    found = difflib.get_close_matches(wrong.lower().replace("-", "_"), list(by_case), n=1, cutoff=0.6)
+    return by_case[found[0]] if found else ""
+
+
+def suggest(wrong: str, allowed: Sequence[str]) -> str:
+    """What was probably meant by `wrong`, else all that is allowed."""
+    if meant := closest(wrong, allowed):
+        return f"did you mean `{meant}`?"
+    return f"allowed: {', '.join(allowed)}" if allowed else ""

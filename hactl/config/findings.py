@@ -1,0 +1,26 @@
+"""What a check between several parts of cluster.yaml finds."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import NamedTuple
+
+from hactl.config.errors import KeyPath, show_path
+
+
+class Finding(NamedTuple):
+    """What a check has found at `path`. Not `refused`: it is allowed, but worth saying."""
+
+    path: KeyPath
+    problem: str
+    mend: str
+    refused: bool = True
+
+
+def twice(found: Iterable[tuple[KeyPath, Hashable, str]], mend: str) -> Iterator[Finding]:
+    """Those that come again. `found`: path, what must be unique, and how to call it."""
+    first: dict[Hashable, KeyPath] = {}
+    for path, key, called in found:
+        if key in first:
+            yield Finding(path, f"{called} is there already: {show_path(first[key])}", mend)
+        first.setdefault(key, path)

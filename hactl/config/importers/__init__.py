@@ -1,0 +1,1 @@
+"""Other programs' configurations, turned into cluster.yaml."""

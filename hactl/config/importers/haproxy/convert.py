@@ -1,0 +1,219 @@
+"""The whole of an import: a file of HAProxy's to the `services` and `haproxy` of cluster.yaml.
+
+What the schema refuses as a service is kept as a section, word for word. In the end the cluster is rendered, and what
+is not found again in that file is listed (`compare.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hactl.config.errors import ConfigErrors, Place, Problem
+from hactl.config.importers.haproxy.common import Settings
+from hactl.config.importers.haproxy.notes import Note
+from hactl.config.importers.haproxy.obsolete import renew
+from hactl.config.importers.haproxy.others import global_settings, section_text, userlist
+from hactl.config.importers.haproxy.proxies import DefaultsSet, Proxy, defaults_settings, merge, proxy
+from hactl.config.importers.haproxy.source import PROXIES, Line, Section, Source
+from hactl.haproxy.render_globals import EXPORTER
+from hactl.haproxy.render_service import FRONT, OWN
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
+_RULES = ("http-request", "http-response", "http-after-response", "tcp-request", "tcp-response")
+_GENERATED = "hactl writes it itself"
+
+
+@dataclass(slots=True)
+class Draft:
+    """What an import has made so far. `services`: by the first of the sections that each is made of. `raw`: sections
+    kept word for word. `names`: of the sets of defaults, by section. `parents`: what each proxy has behind it.
+    `settled`: lines of sections that hactl writes itself. `reserved`: names that no set of defaults gets."""
+
+    source: Source
+    haproxy: Settings = field(default_factory=dict)
+    services: list[tuple[list[Section], Settings]] = field(default_factory=list)
+    raw: list[tuple[Section, str]] = field(default_factory=list)
+    sets: list[DefaultsSet] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    parents: dict[int, DefaultsSet | None] = field(default_factory=dict)
+    settled: set[int] = field(default_factory=set)
+    reserved: frozenset[str] = frozenset()
+
+    def document(self) -> dict[str, Any]:
+        """The keys of cluster.yaml."""
+        haproxy = dict(self.haproxy)
+        if self.sets:
+            haproxy["defaults"] = {one.name: one.settings for one in self.sets}
+        if self.raw:
+            self.raw.sort(key=lambda one: one[0].header.number)
+            haproxy["sections"] = [text for _, text in self.raw]
+        return {"services": [service for _, service in self.services], "haproxy": haproxy}
+
+
+def draft(source: Source, reserved: Collection[str] = ()) -> Draft:
+    """Map every section. `reserved`: names that sets of defaults must not have. Raises ConfigErrors for what no file of
+    HAProxy's can have."""
+    made = Draft(source, notes=renew(source), reserved=frozenset(reserved))
+    _globals(made)
+    behind = _sets(made)
+    proxies: list[Proxy] = []
+    for section in source.sections:
+        if section.kind in PROXIES:
+            if (section.kind, section.name) == ("frontend", EXPORTER):
+                _left(made, section)
+                continue
+            made.parents[id(section)] = behind[id(section)]
+            proxies.append(proxy(section, behind[id(section)]))
+        elif section.kind not in ("global", "defaults"):
+            _other(made, section, behind.get(id(section)))
+    _services(made, proxies)
+    return made
+
+
+def _left(made: Draft, section: Section) -> None:
+    made.notes.append(Note("left", section.header.number, section.header.text, _GENERATED))
+    made.settled.update(line.number for line in section.lines)
+
+
+def _globals(made: Draft) -> None:
+    sections = [section for section in made.source.sections if section.kind == "global"]
+    lines = [line for section in sections for line in section.lines]
+    made.haproxy, notes = global_settings(lines)
+    made.notes += notes
+    for line in made.source.loose:
+        if line.keyword.startswith("."):
+            made.haproxy.setdefault("extra_global", []).append(line.text)
+            made.notes.append(Note("raw", line.number, line.text, "in `extra_global`"))
+        else:
+            made.notes.append(Note("lost", line.number, line.text, "it stands before the first section"))
+
+
+def _sets(made: Draft) -> dict[int, DefaultsSet | None]:
+    """The sets of defaults; which of them each proxy has behind it. None: hactl's own."""
+    taken = {one.name for one in made.source.sections if one.kind == "defaults"} | made.reserved
+    own = _free("haproxy", taken)
+    by_name: dict[str, DefaultsSet | None] = {}
+    behind: dict[int, DefaultsSet | None] = {}
+    latest: DefaultsSet | None = DefaultsSet(own, None)
+    nothing, used = latest, False
+    for section in made.source.sections:
+        if section.kind == "defaults" and section.name == OWN:
+            _left(made, section)
+            by_name[OWN] = latest = None
+        elif section.kind == "defaults":
+            latest = _new_set(made, section, by_name, taken)
+            by_name[section.name] = latest
+        elif section.kind in PROXIES or section.kind == ".if":
+            named = section.parent and _named(made, section, by_name)
+            behind[id(section)] = by_name[section.parent] if named else latest
+            used = used or behind[id(section)] is nothing
+    if used and nothing is not None:
+        made.sets.insert(0, nothing)
+    return behind
+
+
+def _named(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | None]) -> bool:
+    if section.parent in by_name:
+        return True
+    problem = f"`{section.header.text}` names a set of defaults that is not there above it"
+    raise ConfigErrors([_problem(made.source, section.header, problem, "name one that is, or leave `from` out")])
+
+
+def _new_set(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | None], taken: set[str]) -> DefaultsSet:
+    sound = _NAME.fullmatch(section.name)
+    used = made.reserved | {one.name for one in made.sets}
+    name = section.name if sound and section.name not in used else ""
+    name = name or _free(section.name if sound else "imported", taken)
+    taken.add(name)
+    found = DefaultsSet(name, section, list(section.lines))
+    if section.parent and _named(made, section, by_name) and (parent := by_name[section.parent]) is not None:
+        # Rules are not handed on from one set of defaults to another. Source: HAProxy's manual, 4 (Proxies).
+        found.lines = [line for line in parent.lines if line.keyword not in _RULES] + found.lines
+    made.notes += defaults_settings(found)
+    made.names[id(section)] = name
+    made.sets.append(found)
+    return found
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return next(one for one in _numbered(name) if one not in taken)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1
+
+
+def _other(made: Draft, section: Section, behind: DefaultsSet | None) -> None:
+    if section.kind == "peers" and section.name == OWN:
+        _left(made, section)
+        return
+    if section.kind == "userlist" and _NAME.fullmatch(section.name):
+        users = userlist(section)
+        known = made.haproxy.setdefault("userlists", {})
+        if users is not None and section.name not in known:
+            known[section.name] = users
+            return
+        if not known:
+            del made.haproxy["userlists"]
+    keep_raw(made, section, behind.name if behind else "", "")
+
+
+def keep_raw(made: Draft, section: Section, parent: str, why: str) -> None:
+    """Keep a whole section word for word."""
+    made.raw.append((section, section_text(section, parent)))
+    reason = f"the whole section{why and f': {why}'}"
+    numbers = {line.number for line in section.lines}
+    made.notes = [note for note in made.notes if note.line not in numbers]
+    made.notes.append(Note("raw", section.header.number, section.header.text, reason))
+
+
+def _services(made: Draft, proxies: list[Proxy]) -> None:
+    backs = {one.section.name: one for one in proxies if one.section.kind == "backend"}
+    merged: set[int] = set()
+    seen: set[str] = set()
+    for one in proxies:
+        if id(one) in merged:
+            continue
+        name = one.section.name
+        back = backs.get(name) or backs.get(name.removesuffix(FRONT)) if one.section.kind == "frontend" else None
+        whole = merge(one, back) if back else None
+        made.notes += one.notes
+        if reason := one.reason or (one.section.name in seen and f"another service is named {one.section.name}"):
+            keep_raw(made, one.section, one.behind.name if one.behind else OWN, reason)
+            continue
+        seen.add(one.section.name)
+        if back and whole:
+            merged.add(id(back))
+            made.notes += back.notes
+            made.services.append(([one.section, back.section], whole))
+        else:
+            made.services.append(([one.section], one.service))
+
+
+def refuse_services(made: Draft, refused: Mapping[int, str]) -> None:
+    """Keep these services, by their index, as sections word for word; with the reason for each."""
+    for index in sorted(refused, reverse=True):
+        sections, _ = made.services.pop(index)
+        for section in sections:
+            parent = made.parents[id(section)]
+            keep_raw(made, section, parent.name if parent else OWN, refused[index])
+
+
+def refuse_set(made: Draft, name: str) -> None:
+    """Keep a set of defaults as lines word for word."""
+    for one in made.sets:
+        if one.name == name and one.section is not None:
+            one.settings = {"extra": [line.text for line in one.lines]}
+            made.notes += [Note("raw", line.number, line.text, "") for line in one.section.lines]
+
+
+def _problem(source: Source, line: Line, problem: str, mend: str) -> Problem:
+    return Problem(source.file, "", problem, mend, Place(line.number, 1))

@@ -1,0 +1,105 @@
+"""Servers of a file that are the nodes of a cluster: a service with all of them has the nodes as its members."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hactl.config.importers.haproxy.common import Settings
+from hactl.config.importers.haproxy.notes import Note
+from hactl.config.importers.haproxy.servers import plain_address
+
+# What a server may say for itself and still be a member.
+_MAY_HAVE = {"name", "address", "port", "weight", "cookie"}
+_PER_SERVER = "a member has no settings of its own"
+
+
+def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
+    """Make the nodes the members of the services whose servers they are; what was done, and what was not and why.
+    `nodes`: addresses by name, in the cluster's order."""
+    by_address = {plain_address(address): name for name, address in nodes.items()}
+    notes = []
+    for service in document["services"]:
+        servers = service.get("servers", [])
+        names = [by_address.get(plain_address(one["address"])) for one in servers]
+        known = [name for name in names if name is not None]
+        if not known:
+            continue
+        said = f"service {service['name']}: "
+        if reason := _against(document, service, names):
+            said += f"{_nodes(known)} among its servers, and stay in the list: {reason}"
+            notes.append(Note("hint", 0, said, ""))
+            continue
+        _become_members(service, known, list(nodes))
+        was = ", ".join(one["name"] for one in servers)
+        notes.append(Note("hint", 0, f"{said}its servers ({was}) are its members now: {', '.join(known)}", ""))
+    return notes
+
+
+def _nodes(known: list[str]) -> str:
+    return f"node {known[0]} is" if len(known) == 1 else f"nodes {', '.join(known)} are"
+
+
+def _against(document: Mapping[str, Any], service: Settings, names: list[str | None]) -> str:
+    """Why the servers have to stay a list; "" when nothing is against members."""
+    servers = service["servers"]
+    if None in names:
+        return "there are others, too"
+    if len(set(names)) != len(names):
+        return "a node is there twice"
+    if any(one.get("backup") for one in servers):
+        return "one is `backup`; see `writer: elected`"
+    if any(not set(one) <= _MAY_HAVE for one in servers):
+        return _PER_SERVER
+    if len({one.get("weight") for one in servers}) > 1:
+        return "their weights differ"
+    ports = {one.get("port", 0) for one in servers}
+    if len(ports) > 1 or not ports.copy().pop():
+        return "they have no port in common"
+    return _named_elsewhere(document, service)
+
+
+def _named_elsewhere(document: Mapping[str, Any], service: Settings) -> str:
+    """A rule that names a server would not find it: a member's name is its node's."""
+    texts = [text for one in document["services"] for text in _texts(one)]
+    texts += [*document["haproxy"].get("extra_global", []), *document["haproxy"].get("sections", [])]
+    for server in service["servers"]:
+        name = re.escape(server["name"])
+        pattern = re.compile(rf"(use-server\s+|{re.escape(service['name'])}/){name}(?![\w.-])|\btrack\s+\S*{name}\b")
+        if any(pattern.search(text) for text in texts):
+            return f"a rule names `{server['name']}`"
+    return ""
+
+
+def _texts(service: Settings) -> list[str]:
+    lists = ("acls", "tcp_request", "http_request", "http_response", "use_backend", "extra", "extra_frontend")
+    return [text for name in lists for text in service.get(name, ())]
+
+
+def _become_members(service: Settings, known: list[str], nodes: list[str]) -> None:
+    port = service["servers"][0]["port"]
+    at = list(service).index("members")
+    items = [(key, value) for key, value in service.items() if key not in ("members", "servers", "port")]
+    items[at:at] = [("port", port), *([("nodes", known)] if known != nodes else [])]
+    service.clear()
+    service.update(items)
+
+
+def same_servers(document: Mapping[str, Any]) -> list[Note]:
+    """Without a cluster at hand: a hint where the same addresses serve several services."""
+    by_addresses: dict[tuple[str, ...], list[str]] = {}
+    for service in document["services"]:
+        addresses = tuple(sorted({plain_address(one["address"]) for one in service.get("servers", ())}))
+        if len(addresses) > 1:
+            by_addresses.setdefault(addresses, []).append(service["name"])
+    return [
+        Note(
+            "hint",
+            0,
+            f"{', '.join(names)}: served by {', '.join(addresses)}; if these are the nodes of a cluster, import again "
+            "with `--cluster cluster.yaml`: they become its members",
+            "",
+        )
+        for addresses, names in by_addresses.items()
+    ]

@@ -1,0 +1,102 @@
+"""cluster.yaml to the model, or every reason why not.
+
+Import this where it is needed only: pydantic and ruamel.yaml cost some 100 ms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hactl.config.crosscheck import cross_check
+from hactl.config.errors import ConfigErrors, KeyPath, Problem, closest, show_path
+from hactl.config.parts import sound_parts
+from hactl.config.presets.expand import expand_presets
+from hactl.config.schema import Cluster
+from hactl.config.translate import explain, known_keys
+from hactl.config.yaml_tree import Tree, read_yaml
+from hactl.model.cluster import ClusterSpec
+
+_EMPTY = "begin with `cluster: NAME` and `nodes: [{name: n1, address: 10.0.0.11}]`"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A sound configuration. `warnings`: what is allowed but worth saying; `tree`: where everything is."""
+
+    spec: ClusterSpec
+    warnings: tuple[Problem, ...]
+    tree: Tree
+
+
+def load_cluster(path: Path) -> ClusterSpec:
+    """Read cluster.yaml. Raises ConfigErrors with everything that is wrong."""
+    return read_cluster(path).spec
+
+
+def parse_cluster(text: str, file: str = "cluster.yaml") -> ClusterSpec:
+    """As load_cluster, from the text; `file` is how errors call it."""
+    return check_text(text, file).spec
+
+
+def read_cluster(path: Path) -> Loaded:
+    """As load_cluster, with warnings and places."""
+    return check_text(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """A configuration file's text. Raises ConfigErrors."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem, mend = f"is not UTF-8: byte {error.start} is not", "save it as UTF-8"
+    except OSError as error:
+        problem, mend = f"cannot be read: {error.strerror}", "see that it is there and may be read"
+    raise ConfigErrors([Problem(str(path), "", problem, mend)])
+
+
+def check_text(text: str, file: str) -> Loaded:
+    """As read_cluster, from the text."""
+    tree = read_yaml(text, file)
+    if tree.data is None and not tree.problems:
+        tree.problems.append(Problem(file, "", "is empty", _EMPTY))
+    if not isinstance(tree.data, dict):
+        raise ConfigErrors(tree.problems or [tree.problem((), "is no mapping", _EMPTY)])
+    expand_presets(tree)
+    return check_tree(tree)
+
+
+def check_tree(tree: Tree) -> Loaded:
+    """As read_cluster, from a document that is a mapping."""
+    problems = list(tree.problems)
+    spec: ClusterSpec | None = None
+    try:
+        spec = Cluster.model_validate(tree.data).spec()
+    except ValidationError as error:
+        problems += field_problems(tree, error)
+    findings = cross_check(sound_parts(tree.data))
+    problems += [tree.problem(one.path, one.problem, one.mend) for one in findings if one.refused]
+    if problems or spec is None:
+        raise ConfigErrors(problems)
+    warnings = [tree.problem(one.path, one.problem, one.mend) for one in findings if not one.refused]
+    return Loaded(spec, tuple(warnings), tree)
+
+
+def field_problems(tree: Tree, error: ValidationError) -> list[Problem]:
+    """The problems within single settings, with their places. A key that is missing because it was misspelt is
+    one problem, not two."""
+    problems: list[Problem] = []
+    missing: list[Problem] = []
+    meant: set[str] = set()
+    for one in error.errors(include_url=False):
+        path: KeyPath = tuple(one["loc"])
+        if path[:2] in tree.unresolved:
+            continue
+        unknown, absent = one["type"] == "extra_forbidden", one["type"] == "missing"
+        problem = tree.problem(path, *explain(Cluster, one), of_key=unknown)
+        (missing if absent else problems).append(problem)
+        if unknown and (guess := closest(str(path[-1]), known_keys(Cluster, path[:-1]))):
+            meant.add(show_path((*path[:-1], guess)))
+    return problems + [one for one in missing if one.path not in meant]

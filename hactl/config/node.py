@@ -1,0 +1,192 @@
+"""node.toml: what this node is called, where etcd is, where its files are. Light: `hactl status` reads it.
+
+Every field of NodeConfig is a setting of this name; its metadata holds what it means and how it is checked.
+"""
+
+from __future__ import annotations
+
+import socket
+import tomllib
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from hactl.config import node_checks as checks
+from hactl.config.errors import ConfigErrors, KeyPath, Place, Problem, suggest
+from hactl.config.node_checks import Check, WrongError
+from hactl.config.toml_lines import error_place, key_places
+
+DEFAULT_PATH = Path("/etc/hactl/node.toml")
+
+Problems = list[tuple[str, str, str]]
+
+
+def _setting(check: Check, meaning: str, default: Any = MISSING, *, example: str = "", shown: str = "") -> Any:
+    """A field. `example`: for errors; `shown`: the default in words where it is not a value."""
+    metadata = {"check": check, "meaning": meaning, "example": example, "shown": shown}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """This node's settings. Fields that are "" are not given."""
+
+    cluster: str = _setting(checks.name, "the cluster's name, as in cluster.yaml", example='"demo"')
+    node: str = _setting(
+        checks.name, "this node's name, as in cluster.yaml", "", shown="the host's name up to its first dot"
+    )
+    endpoints: tuple[str, ...] = _setting(
+        checks.endpoints,
+        "etcd's client URLs, this node's own member first",
+        ("http://127.0.0.1:2379",),
+        example='["http://127.0.0.1:2379"]',
+    )
+    etcd_ca: str = _setting(checks.path, "certificate of the authority that signed etcd's, for https", "")
+    etcd_cert: str = _setting(checks.path, "client certificate", "")
+    etcd_key: str = _setting(checks.path, "its key", "")
+    etcd_user: str = _setting(checks.text, "etcd's user", "")
+    etcd_password_file: str = _setting(checks.path, "a file that holds the user's password and nothing else", "")
+    state_dir: str = _setting(checks.path, "what must survive a reboot", "/var/lib/hactl")
+    run_dir: str = _setting(checks.run_dir, "sockets and what need not survive a reboot", "/run/hactl")
+    cgroup_root: str = _setting(
+        checks.path,
+        "a cgroup v2 directory for what hactl starts; made if absent",
+        "",
+        shown="`hactl` in the machine's cgroup v2 hierarchy",
+    )
+    metrics_listen: str = _setting(
+        checks.listen, 'where /metrics and the status page are served; "" for nowhere', "0.0.0.0:9664"
+    )
+    socket_group: str = _setting(checks.text, "the group that may use `hactl` on this node, besides root", "hactl")
+    on_sigterm: Literal["release", "keep"] = _setting(
+        checks.one_of("release", "keep"),
+        "a daemon that ends by SIGTERM hands its groups over, or leaves them running for the next daemon",
+        "keep",
+    )
+    cluster_key: str = _setting(
+        checks.path,
+        "a file with the cluster's key, the same on every node, for root alone; where there is none, guards are not "
+        "asked (`hactl key create`)",
+        "/etc/hactl/cluster.key",
+    )
+    guard_port: int = _setting(
+        checks.port, "the UDP port where guards are asked, on the node's address; the same on every node", 9665
+    )
+    self_fence: tuple[str, ...] = _setting(
+        checks.self_fence,
+        'the last resort when something cannot be stopped: `"reboot"`, `"watchdog"`, `["command", "/path", …]`, '
+        '`"log"` (tests only)',
+        ("reboot",),
+        example='["command", "/usr/local/sbin/power-off"]',
+    )
+    watchdog: Literal["off", "use", "required"] = _setting(
+        checks.one_of("off", "use", "required"),
+        "`use`: `watchdog_device` resets this node when its lease was not renewed; `required`: without it, this node "
+        "owns nothing",
+        "off",
+    )
+    watchdog_device: str = _setting(checks.path, "the watchdog's device, which nobody else uses", "/dev/watchdog")
+    log_format: Literal["auto", "text", "json"] = _setting(
+        checks.one_of("auto", "text", "json"), "`auto`: text on a terminal, JSON elsewhere", "auto"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        checks.one_of("debug", "info", "warning", "error"), "the least that is logged", "info"
+    )
+    haproxy_binary: str = _setting(checks.text, "HAProxy's program, by name or path", "haproxy")
+    haproxy_dir: str = _setting(checks.run_dir, "its configuration and sockets", "", shown="`haproxy` in `run_dir`")
+    machine_id_file: str = _setting(checks.path, "what tells this machine from any other", "/etc/machine-id")
+    boot_id_file: str = _setting(checks.path, "what tells this boot from any other", "/proc/sys/kernel/random/boot_id")
+
+    @property
+    def api_socket(self) -> str:
+        """Where the daemon answers the command line."""
+        return f"{self.run_dir}/hactl.sock"
+
+    @property
+    def guard_socket(self) -> str:
+        """Where the guard answers the daemon."""
+        return f"{self.run_dir}/guard.sock"
+
+    def etcd_password(self) -> str | None:
+        """The password; None without a user. Raises ConfigErrors."""
+        if not self.etcd_password_file:
+            return None
+        try:
+            return Path(self.etcd_password_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problem = f"cannot be read: {getattr(error, 'strerror', None) or 'is not UTF-8'}"
+            raise ConfigErrors([Problem(self.etcd_password_file, "", problem, "see that it may be read")]) from None
+
+
+def load_node(path: Path = DEFAULT_PATH) -> NodeConfig:
+    """Read node.toml. Raises ConfigErrors with everything that is wrong."""
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        mend = f"write it, beginning with `cluster = NAME`; every setting is in {_MANUAL}"
+        raise ConfigErrors([Problem(str(path), "", f"cannot be read: {error.strerror}", mend)]) from None
+    except UnicodeDecodeError:
+        raise ConfigErrors([Problem(str(path), "", "is not UTF-8", "save it as UTF-8")]) from None
+    return parse_node(text, str(path))
+
+
+_MANUAL = "docs/configuration.md"
+
+
+def parse_node(text: str, file: str = "node.toml") -> NodeConfig:
+    """As load_node, from the text; `file` is how errors call it."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        what, place = error_place(str(error), text)
+        raise ConfigErrors([Problem(file, "", f"is not TOML: {what}", "", place)]) from None
+    values, wrong = _read(data)
+    if not wrong:
+        wrong = _together(values)
+    if wrong:
+        places = key_places(text)
+        raise ConfigErrors(Problem(file, *one, _place(places, one[0])) for one in wrong)
+    return NodeConfig(**values)
+
+
+def _place(places: dict[KeyPath, Place], name: str) -> Place | None:
+    return places.get((name,))
+
+
+def _read(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
+    settings = {one.name: one for one in fields(NodeConfig)}
+    values: dict[str, Any] = {}
+    wrong: Problems = [(name, "unknown key", suggest(name, list(settings))) for name in data if name not in settings]
+    for name, setting in settings.items():
+        if name in data:
+            try:
+                values[name] = setting.metadata["check"](data[name])
+            except WrongError as error:
+                example = setting.metadata["example"]
+                wrong.append((name, error.problem, error.mend or (f"such as `{name} = {example}`" if example else "")))
+        elif setting.default is MISSING:
+            wrong.append((name, "is missing", f"such as `{name} = {setting.metadata['example']}`"))
+    values.setdefault("node", socket.gethostname().partition(".")[0])
+    values["haproxy_dir"] = values.get("haproxy_dir") or f"{values.get('run_dir', '/run/hactl')}/haproxy"
+    return values, wrong
+
+
+def _together(values: dict[str, Any]) -> Problems:
+    """What concerns several settings."""
+    wrong: Problems = []
+    for one, other in (("etcd_user", "etcd_password_file"), ("etcd_cert", "etcd_key")):
+        if bool(values.get(one)) != bool(values.get(other)):
+            given, absent = (one, other) if values.get(one) else (other, one)
+            wrong.append((given, f"is given without `{absent}`", f"give `{absent}`, too"))
+    if values.get("etcd_cert") and not values.get("etcd_ca"):
+        wrong.append(("etcd_cert", "is given without `etcd_ca`", "give `etcd_ca`, too"))
+    schemes = {url.partition("://")[0] for url in values.get("endpoints", ("http://",))}
+    if values.get("etcd_ca") and schemes != {"https"}:
+        wrong.append(("etcd_ca", "is given, so every endpoint must begin with https://", "write https://HOST:PORT"))
+    if "https" in schemes and not values.get("etcd_ca"):
+        wrong.append(("endpoints", "https:// needs `etcd_ca`", "give the authority's certificate"))
+    try:
+        checks.name(values["node"])
+    except WrongError:
+        wrong.append(("node", f"the host is called `{values['node']}`, which is no name here", "give `node`"))
+    return wrong

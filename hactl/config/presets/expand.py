@@ -1,0 +1,142 @@
+"""`preset: NAME` in a cluster.yaml: the preset's settings, and what is given beside it over them. Pure.
+
+This is done on the tree, before anything is checked. What is wrong with a value that the file gives is said at its
+place, since no path changes. The rules: a mapping is merged key by key; a list or a single value replaces; a key that
+is left empty takes the preset's away. The `resources` of a group are matched by name: those of the file come first, in
+its order, then what else the preset has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from hactl.config.errors import KeyPath, closest
+from hactl.config.presets import Kind, Preset, all_names, find, presets
+from hactl.config.yaml_tree import Tree
+
+# What of a check depends on its kind: a check of another kind keeps only the preset's times.
+_OF_KIND = ("method", "path", "host", "expect_status", "user", "role", "port", "address", "tls", "sni", "lines")
+
+_KINDS: Mapping[str, Kind] = {"services": "service", "groups": "group"}
+
+
+def expand_presets(tree: Tree) -> None:
+    """Put the presets of all services and groups into `tree`. What cannot be is a problem of the tree, and its path
+    is kept in `unresolved`."""
+    if not isinstance(tree.data, dict):
+        return
+    for section, kind in _KINDS.items():
+        listed = tree.data.get(section)
+        if not isinstance(listed, list):
+            continue
+        for index, item in enumerate(listed):
+            if not isinstance(item, dict) or item.get("preset") in (None, ""):
+                continue
+            path: KeyPath = (section, index)
+            preset, (problem, mend) = _chosen(item["preset"], kind)
+            if preset is None:
+                tree.problems.append(tree.problem((*path, "preset"), problem, mend))
+                tree.unresolved.add(path)
+            else:
+                listed[index] = resolved(preset, item)
+
+
+def resolved(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the service or group that says `preset`, with what it gives over them."""
+    base: dict[str, Any] = {"name": preset.name, **preset.settings}
+    if preset.kind == "group":
+        given = {**given, "resources": _by_name(base["resources"], given.get("resources"))}
+        return merged(base, given)
+    if isinstance(given.get("check"), str):
+        given = {**given, "check": {"kind": given["check"]}}
+    if isinstance(given.get("check"), dict):
+        base["check"] = _kept(base["check"], given["check"])
+    found = merged(base, given)
+    if isinstance(found.get("binds"), list):
+        own, port = preset.settings["port"], found.get("port")
+        # One that is no number is said to be wrong at its place alone; 0 is the port of the bind.
+        port = preset.accepts or (port if isinstance(port, int) and port > 0 else own)
+        found["binds"] = [_with_port(bind, port) for bind in found["binds"]]
+    return found
+
+
+def merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` over `base`, key by key, mappings within mappings."""
+    found = dict(base)
+    for key, value in given.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            found[key] = merged(base[key], value)
+        elif value is None and key in base:
+            del found[key]
+        else:
+            found[key] = value
+    return found
+
+
+def unknown(name: str) -> tuple[str, str]:
+    """What is wrong with a name that no preset has, and what was probably meant."""
+    meant = closest(name, all_names())
+    return f"`{name}` is no preset", f"did you mean `{meant}`?" if meant else "`hactl preset list` shows them"
+
+
+def _chosen(name: object, kind: Kind) -> tuple[Preset | None, tuple[str, str]]:
+    """The preset that `name` says, of this kind; else None, and what is wrong and what would be right."""
+    preset = find(name) if isinstance(name, str) else None
+    if preset is None:
+        return None, unknown(str(name))
+    if preset.kind == kind:
+        return preset, ("", "")
+    if preset.kind == "advice":
+        return None, (f"`{name}` needs no {kind}: {_clause(preset.reason)}", _clause(preset.instead))
+    there = next(section for section, of in _KINDS.items() if of == preset.kind)
+    alike = [one.name for one in presets().values() if one.kind == kind and one.name.startswith(preset.name)]
+    other = f", or take `{alike[0]}`" if alike else ""
+    said = "runs on one node at a time, it is not balanced" if preset.kind == "group" else "is balanced, on every node"
+    return None, (f"`{name}` {said}", f"put it below `{there}`{other}")
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as a part of another one."""
+    return (sentence[0].lower() + sentence[1:]).rstrip(".")
+
+
+def _by_name(base: list[dict[str, Any]], given: Any) -> Any:
+    """The resources of the file, over those of the same name, and then the rest of the preset's."""
+    if given is None:
+        return base
+    if not isinstance(given, list):
+        return given
+    theirs = {one["name"]: one for one in base}
+    named = [one.get("name") if isinstance(one, dict) else None for one in given]
+    first = [
+        merged(theirs[name], one) if isinstance(name, str) and name in theirs else one
+        for name, one in zip(named, given, strict=True)
+    ]
+    return first + [one for name, one in theirs.items() if name not in named]
+
+
+def _kept(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the preset's check keeps under the one that is given: of another kind, its times. `http: PATH` says kind
+    and path."""
+    short = "http" in given
+    another = (given.get("kind") or ("http" if short else base["kind"])) != base["kind"]
+    gone = {*(_OF_KIND if another else ()), *(("kind", "path") if short else ())}
+    return {key: value for key, value in base.items() if key not in gone}
+
+
+def _with_port(bind: Any, port: int) -> Any:
+    """The bind, with the preset's port where it has none: `10.0.0.30`, `fd00::30`, `*`, or its `address`."""
+    if isinstance(bind, dict):
+        return {**bind, "address": _with_port(bind["address"], port)} if "address" in bind else bind
+    if not isinstance(bind, str):
+        return bind
+    if bind == "*":
+        return f"*:{port}"
+    bare = bind[1:-1] if bind.startswith("[") and bind.endswith("]") else bind
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        return bind
+    return f"[{bare}]:{port}" if address.version == 6 else f"{bare}:{port}"

@@ -1,0 +1,27 @@
+"""The configuration as it is in the store: an envelope around the document. Light: no schema needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from election.records import Record
+
+# Raised when a document may hold what an earlier version must not overlook. A reader refuses a higher one and
+# goes on with the configuration it has; within one format it ignores keys it does not know (document.py).
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConfig(Record):
+    """The value of `config` and of its history.
+
+    `serial` counts the configurations of this cluster. `document` is cluster.yaml with every default written
+    out, so that it means the same to every version. `at` is wall time, for people only.
+    """
+
+    serial: int
+    document: dict[str, Any]
+    by: str = ""
+    at: str = ""
+    format: int = FORMAT

@@ -1,0 +1,166 @@
+"""Carries out actions on resources, and watches over those that run.
+
+Actions on one resource come one after another: a newer one cancels the one before it and waits for its end. Probes
+wait for `calm`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from hactl.model import events
+from hactl.model.cluster import ResourceSpec
+from hactl.model.effects import Act
+from hactl.resources.base import Announcing, NodeContext, Observation, Resource, ResourceError
+from hactl.resources.factory import make
+
+log = structlog.get_logger()
+
+Name = tuple[str, str]
+Post = Callable[[events.Event], None]
+
+
+class Actions:
+    """All resources of this node that anything was ever done with."""
+
+    def __init__(
+        self,
+        context: NodeContext,
+        cluster: str,
+        post: Post,
+        calm: asyncio.Event,
+        balancer: Callable[[ResourceSpec], Resource],
+    ) -> None:
+        """`balancer` makes resources of kind `haproxy`."""
+        self._balancer = balancer
+        self._context, self._cluster, self._post, self._calm = context, cluster, post, calm
+        self._resources: dict[Name, Resource] = {}
+        self._acting: dict[Name, asyncio.Task[None]] = {}
+        self._watching: dict[Name, asyncio.Task[None]] = {}
+
+    def resource(self, group: str, spec: ResourceSpec) -> Resource:
+        """The resource of this definition. Raises ResourceError."""
+        found = self._resources.get((group, spec.name))
+        if found is None or found.spec != spec:
+            made = self._balancer(spec) if spec.kind == "haproxy" else make(spec, self._context, group)
+            found = self._resources[group, spec.name] = made
+        return found
+
+    def act(self, act: Act, beside: Iterable[str] = ()) -> None:
+        """Begin an action; Acted is posted when it has ended, within its timeout. `beside`: the nodes that hold the
+        group until it runs here (`overlap`)."""
+        name = (act.group, act.resource.name)
+        before = self._acting.get(name)
+        if before is not None:
+            before.cancel()
+        self._acting[name] = asyncio.create_task(
+            self._act(act, tuple(beside), before), name=f"{act.action} {'/'.join(name)}"
+        )
+
+    def hush(self, group: str) -> None:
+        """The group leaves for a node that has it already while it is still here (`overlap`)."""
+        for (name, _), resource in self._resources.items():
+            if name == group and isinstance(resource, Announcing):
+                resource.hush()
+
+    async def close(self) -> None:
+        """Stop watching; what runs goes on."""
+        tasks = [*self._acting.values(), *self._watching.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _act(self, act: Act, beside: tuple[str, ...], before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await before
+        if act.action in ("stop", "kill"):
+            await self._unwatch((act.group, act.resource.name))
+        elif act.action == "probe":
+            await self._calm.wait()
+        ok, health, detail = False, "failed", ""
+        try:
+            resource = self.resource(act.group, act.resource)
+            async with asyncio.timeout(act.timeout_ms / 1000):
+                ok, health, detail = await self._carry_out(resource, act, beside)
+        except TimeoutError:
+            detail = f"not done within {act.timeout_ms / 1000:g} s"
+        except (ResourceError, OSError) as error:
+            detail = str(error)
+        except Exception as error:  # a resource's own mistake must not take the daemon down
+            log.exception("action_crashed", group=act.group, resource=act.resource.name, action=act.action)
+            detail = f"{type(error).__name__}: {error}"
+        if ok and health == "running":
+            self._watch(act.group, resource)
+        self._post(events.Acted(act.id, ok, health, detail))  # type: ignore[arg-type]
+
+    async def _carry_out(self, resource: Resource, act: Act, beside: tuple[str, ...]) -> tuple[bool, str, str]:
+        if act.action == "probe":
+            seen = await resource.probe()
+            return True, seen.health, seen.detail
+        if act.action == "start":
+            await resource.start(self._environment(act, beside))
+            return True, "running", ""
+        await (resource.stop() if act.action == "stop" else resource.kill())
+        return True, "stopped", ""
+
+    def _environment(self, act: Act, beside: tuple[str, ...]) -> dict[str, str]:
+        return {
+            **({"HACTL_BESIDE": " ".join(beside)} if beside else {}),
+            "HACTL_CLUSTER": self._cluster,
+            "HACTL_NODE": self._context.node,
+            "HACTL_GROUP": act.group,
+            "HACTL_RESOURCE": act.resource.name,
+            "HACTL_EPOCH": str(act.epoch),
+        }
+
+    def _watch(self, group: str, resource: Resource) -> None:
+        name = (group, resource.spec.name)
+        if name not in self._watching:
+            self._watching[name] = asyncio.create_task(
+                self._watch_over(group, resource), name=f"watch {'/'.join(name)}"
+            )
+
+    async def _unwatch(self, name: Name) -> None:
+        task = self._watching.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch_over(self, group: str, resource: Resource) -> None:
+        """Report what events and the periodic monitor show, until cancelled."""
+
+        def report(seen: Observation) -> None:
+            if seen.detail:
+                log.info(
+                    "resource_seen", group=group, resource=resource.spec.name, health=seen.health, detail=seen.detail
+                )
+            self._post(events.Observed(group, resource.spec.name, seen.health, seen.detail))
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._events(resource, report))
+            tasks.create_task(self._monitor(resource, report))
+
+    async def _events(self, resource: Resource, report: Callable[[Observation], None]) -> None:
+        while True:
+            try:
+                await resource.watch(report)
+            except (ResourceError, OSError) as error:
+                log.warning("resource_watch_broken", resource=resource.spec.name, problem=str(error))
+            await asyncio.sleep(1.0)
+
+    async def _monitor(self, resource: Resource, report: Callable[[Observation], None]) -> None:
+        spec = resource.spec
+        while True:
+            await asyncio.sleep(spec.monitor_interval_ms / 1000)
+            try:
+                async with asyncio.timeout(spec.monitor_timeout_ms / 1000):
+                    report(await resource.monitor())
+            except TimeoutError:
+                report(Observation("failed", f"monitor: no answer within {spec.monitor_timeout_ms / 1000:g} s"))
+            except (ResourceError, OSError) as error:
+                report(Observation("failed", f"monitor: {error}"))

@@ -1,0 +1,56 @@
+"""What the parts of the daemon that serve, follow and test are given of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from election.clock import Instant
+from election.keys import Keys
+from election.store import Store
+from hactl.config.node import NodeConfig
+from hactl.daemon.history import History
+from hactl.daemon.watchdog import WatchdogFollower
+from hactl.decide.health import NodeHealth
+from hactl.decide.state import NodeState
+
+if TYPE_CHECKING:
+    from hactl.daemon.metrics import Metrics
+    from hactl.haproxy.manager import HaproxyManager
+
+
+class DaemonView(Protocol):
+    """The daemon, as they see it."""
+
+    config: NodeConfig
+    keys: Keys
+    store: Store
+    history: History
+    watchdog: WatchdogFollower
+    started_wall: float
+
+    @property
+    def metrics(self) -> Metrics:
+        """What Prometheus is told."""
+
+    @property
+    def state(self) -> NodeState:
+        """What the decide side knows."""
+
+    @property
+    def haproxy(self) -> HaproxyManager | None:
+        """This node's HAProxy."""
+
+    @property
+    def health(self) -> NodeHealth | None:
+        """What this node's HAProxy thinks of its servers."""
+
+    @property
+    def asking_problem(self) -> str:
+        """Why guards are not asked; "" where they are."""
+
+    def now(self) -> Instant:
+        """Both clocks."""
+
+    async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Run a blocking call on a thread."""

@@ -1,0 +1,100 @@
+"""The cluster's bounded history: entries under `events/<stamp>` of `Keys.history`, newest last. Reading and
+writing; calls block."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from election.keys import Keys
+from election.store import Compare, Delete, KeyValue, Put, Snapshot, Store, Txn
+
+# How many entries are kept, and how many more there may be before the oldest are taken away: it costs a list.
+KEPT = 1000
+SLACK = 50
+
+# etcd takes 128 operations a transaction (its `--max-txn-ops`).
+BATCH = 100
+
+TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that happened. `at`: wall time by the clock of `node`, ISO 8601, UTC; for people, decides nothing."""
+
+    stamp: str
+    at: str
+    node: str
+    event: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry for JSON."""
+        return asdict(self)
+
+
+def new_entry(node: str, number: int, wall_s: float, event: str, data: dict[str, Any]) -> Entry:
+    """An entry of this moment: its stamp sorts by time, then by node and by `number`, which tells two of one
+    millisecond apart."""
+    at = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Entry(f"{int(wall_s * 1000):013d}-{node}-{number:06d}", at, node, event, data)
+
+
+def parse(keys: Keys, item: KeyValue) -> Entry | None:
+    """The entry of a key; None for what is none."""
+    stamp = item.key[len(keys.event("")) :]
+    try:
+        raw = json.loads(item.value)
+        return Entry(stamp, str(raw["at"]), str(raw["node"]), str(raw["event"]), dict(raw["data"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def read(store: Store, keys: Keys, limit: int, *, timeout_s: float = TIMEOUT_S) -> tuple[list[Entry], int]:
+    """The newest `limit` entries, oldest first, and the revision to watch on from. Raises StoreError."""
+    found = store.snapshot(keys.event(""), timeout_s=timeout_s)
+    entries = [entry for item in found.items if (entry := parse(keys, item))]
+    return entries[-limit:] if limit else [], found.revision + 1
+
+
+def timelines(entries: Sequence[Entry], group: str, limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` takeovers among them, of `group` or ("") of all, oldest first."""
+    found = [{"at": one.at, **one.data} for one in entries if one.event == "failover"]
+    found = [one for one in found if not group or one.get("group") == group]
+    return found[-limit:] if limit else []
+
+
+def write(store: Store, keys: Keys, entries: Sequence[Entry]) -> bool:
+    """Write entries, at most BATCH; False: there is no cluster here. Writing the same again is safe. Raises
+    StoreError."""
+    identity, _ = store.get(keys.identity, timeout_s=TIMEOUT_S)
+    if identity is None:
+        return False
+    puts = tuple(Put(keys.event(entry.stamp), _document(entry)) for entry in entries)
+    same = Compare(keys.identity, "mod", identity.mod_revision)
+    return store.txn(Txn((same,), puts), timeout_s=TIMEOUT_S).succeeded
+
+
+def note(store: Store, keys: Keys, node: str, event: str, data: dict[str, Any]) -> None:
+    """Write one entry of this moment, where there is no daemon to do it. Raises StoreError."""
+    wall_ns = time.time_ns()
+    write(store, keys, [new_entry(node, wall_ns % 1_000_000, wall_ns / 1e9, event, data)])
+
+
+def trim(store: Store, keys: Keys, kept: int = KEPT) -> int:
+    """Take the oldest entries away until `kept` are left; how many were. Raises StoreError."""
+    found: Snapshot = store.snapshot(keys.event(""), timeout_s=TIMEOUT_S)
+    old = [item.key for item in found.items[: max(0, len(found.items) - kept)]]
+    for start in range(0, len(old), BATCH):
+        store.txn(Txn((), tuple(Delete(key) for key in old[start : start + BATCH])), timeout_s=TIMEOUT_S)
+    return len(old)
+
+
+def _document(entry: Entry) -> str:
+    raw = {"at": entry.at, "node": entry.node, "event": entry.event, "data": entry.data}
+    return json.dumps(raw, separators=(",", ":"), default=str)

@@ -1,0 +1,167 @@
+"""What happened on this node: every note is logged, notable ones go into the cluster's history, takeovers into the
+ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from election.clock import Instant
+from election.keys import Keys
+from election.store import Store, StoreError
+from hactl.daemon import event_log
+from hactl.daemon.event_log import Entry
+from hactl.daemon.ledger import Ledger, Timeline
+from hactl.decide.state import NodeState
+
+log = structlog.get_logger()
+
+# Events are written together that come within this time; after a failure the next try waits longer.
+BATCH_S = 0.25
+RETRY_S = 5.0
+
+# How many wait while the store is away; how many this node remembers by itself.
+WAITING = 200
+RECENT = 500
+
+# What is logged, but not worth a place in the cluster's history.
+_LOG_ONLY = frozenset({"store_reachable", "store_unreachable", "watch_ended", "haproxy_adopted"})
+# HAProxy's manager logs these itself.
+_LOGGED_ALREADY = frozenset(
+    f"haproxy_{kind}"
+    for kind in (
+        *("started", "adopted", "died", "start_failed", "reloaded", "reload_failed", "stopped"),
+        *("changed", "change_failed", "mended", "certificate", "certificate_refused"),
+    )
+)
+_ERRORS = frozenset(
+    {
+        "service_without_server",
+        "stop_failed",
+        "store_refused",
+        "guard_refused",
+        "guard_lost",
+        "name_in_use",
+        "session_foreign",
+    }
+)
+_WARNINGS = frozenset(
+    {
+        "config_unreadable",
+        "deposed",
+        "fence_device_failed",
+        "fence_record_not_mine",
+        "group_not_mine",
+        "haproxy_certificate_refused",
+        "haproxy_change_failed",
+        "haproxy_died",
+        "haproxy_invalid",
+        "haproxy_mended",
+        "haproxy_not_applied",
+        "haproxy_reload_failed",
+        "haproxy_start_failed",
+        "lease_lapsing",
+        "move_refused",
+        "peer_deposed",
+        "peer_over",
+        "probe_failed",
+        "resource_appeared",
+        "resource_failed",
+        "server_down",
+        "service_on_last_server",
+        "session_lost",
+        "store_unreachable",
+        "watch_ended",
+    }
+)
+
+
+class History:
+    """Takes notes on the event loop; never waits for the store. `dropped`: how many entries the store did not get."""
+
+    def __init__(self, store: Store, keys: Keys, node: str) -> None:
+        self.node = node
+        self.ledger = Ledger(node)
+        self.recent: deque[Entry] = deque(maxlen=RECENT)
+        self.dropped = 0
+        self._store, self._keys = store, keys
+        self._state: Callable[[], NodeState] | None = None
+        self._on_timeline: Callable[[Timeline], None] | None = None
+        self._waiting: deque[Entry] = deque()
+        self._news = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._since_trim = event_log.SLACK  # the first write looks how many there are
+
+    def attach(self, state: Callable[[], NodeState], on_timeline: Callable[[Timeline], None]) -> None:
+        """Where to look at what is known, and who is told of a finished takeover."""
+        self._state, self._on_timeline = state, on_timeline
+
+    def look(self, state: NodeState, now: Instant) -> None:
+        """After a step: milestones of takeovers that only the store tells. Cheap."""
+        self.ledger.look(state, now)
+
+    def note(self, event: str, data: dict[str, Any], now: Instant) -> None:
+        """Something happened at `now`."""
+        state = self._state() if self._state else None
+        if state is not None:
+            self.look(state, now)
+        if event not in _LOGGED_ALREADY:
+            write = log.error if event in _ERRORS else log.warning if event in _WARNINGS else log.info
+            write(event, **data)
+        if event not in _LOG_ONLY:
+            self._keep(event, data)
+        if (done := self.ledger.note(event, data, state, now)) is not None:
+            found = done.as_dict()
+            log.info("failover", **found)
+            self._keep("failover", found)
+            if self._on_timeline is not None:
+                self._on_timeline(done)
+
+    async def run(self) -> None:
+        """Write what waits, until cancelled; then what is left, if that is quick."""
+        try:
+            while True:
+                await self._news.wait()
+                await asyncio.sleep(BATCH_S)
+                self._news.clear()
+                while self._waiting:
+                    if not await asyncio.to_thread(self._write, list(self._waiting)[: event_log.BATCH]):
+                        await asyncio.sleep(RETRY_S)
+        finally:
+            if self._waiting:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.to_thread(self._write, list(self._waiting)), 1.0)
+
+    def _keep(self, event: str, data: dict[str, Any]) -> None:
+        entry = event_log.new_entry(self.node, next(self._numbers) % 1_000_000, time.time(), event, data)
+        self.recent.append(entry)
+        self._waiting.append(entry)
+        while len(self._waiting) > WAITING:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._news.set()
+
+    def _write(self, batch: list[Entry]) -> bool:
+        """On a thread of its own. The same entries may be written twice: under the same keys, with the same value."""
+        try:
+            if not event_log.write(self._store, self._keys, batch):
+                return False
+            self._since_trim += len(batch)
+            if self._since_trim >= event_log.SLACK:
+                event_log.trim(self._store, self._keys)
+                self._since_trim = 0
+        except StoreError as error:
+            log.debug("history_not_written", waiting=len(batch), problem=str(error))
+            return False
+        written = {entry.stamp for entry in batch}
+        # The loop only appends and drops at the left, so what was written is found from the left.
+        while self._waiting and self._waiting[0].stamp in written:
+            self._waiting.popleft()
+        return True

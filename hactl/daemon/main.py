@@ -1,0 +1,393 @@
+"""The daemon: joins the decide side with what carries its effects out."""
+
+from __future__ import annotations
+
+import hactl.daemon.lean  # noqa: F401 - before anything that imports structlog
+
+# isort: split
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from election.clock import Instant
+from election.etcd_store import EtcdStore
+from election.keys import Keys
+from election.records import Member
+from election.store import Compare, Put, Store, StoreError, Txn
+from fencing.guard_client import GuardError, forget_stop_record, read_stop_record
+from fencing.guard_sys import now as read_clocks
+from hactl import __version__
+from hactl.config.errors import ConfigErrors
+from hactl.config.node import NodeConfig, load_node
+from hactl.daemon import logs
+from hactl.daemon.actions import Actions
+from hactl.daemon.config_reader import ConfigReader, UnreadableError
+from hactl.daemon.disk import AlreadyRunningError, Disk
+from hactl.daemon.fencer import Fencer
+from hactl.daemon.guard_link import GuardLink, open_link
+from hactl.daemon.history import History
+from hactl.daemon.loop import Loop
+from hactl.daemon.place import Place, find_place, guard_spec, node_context
+from hactl.daemon.registrar import Registrar
+from hactl.daemon.sdnotify import Notifier, machine_goes_down
+from hactl.daemon.second_stage import SecondStage
+from hactl.daemon.self_fence import self_fence
+from hactl.daemon.store_link import StoreLink
+from hactl.daemon.watchdog import WatchdogFollower
+from hactl.decide import node as decide
+from hactl.decide.state import NodeState
+from hactl.model import effects, events
+
+if TYPE_CHECKING:
+    from hactl.daemon.ledger import Timeline
+    from hactl.daemon.metrics import Metrics
+    from hactl.decide.health import NodeHealth
+    from hactl.haproxy.manager import HaproxyManager
+
+log = structlog.get_logger()
+
+# How often what must survive is looked at: the highest revision seen, definitions no longer needed.
+PERSIST_S = 5.0
+
+
+class Daemon:
+    """One daemon on one node."""
+
+    def __init__(self, config: NodeConfig, place: Place, store: Store) -> None:
+        self.config, self.place, self.store = config, place, store
+        self.keys = Keys.of(config.cluster)
+        self.started_wall = time.time()
+        self.history = History(store, self.keys, config.node)
+        self.disk = Disk(config.state_dir)
+        self._reader = ConfigReader(config.state_dir)
+        self._reading = False
+        self.notifier = Notifier()
+        self.exit_code = 0
+        self._sid = ""
+        self._ended = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        context = node_context(config, place)
+        self._second_stage = SecondStage(config, context, self._note)
+        stage = self._second_stage
+        self._actions = Actions(context, config.cluster, self._post, stage.calm, stage.balancer_resource)
+        self._fencer = Fencer(place.daemon_cgroup, self._post)
+        self._persisting = threading.Lock()
+        self.watchdog = WatchdogFollower(config.watchdog, self._post)
+        self._guard: GuardLink
+        self._registrar: Registrar
+        self._link: StoreLink
+        self._loop: Loop
+
+    # --- what the API and the command line see ---------------------------------------------------------------
+
+    @property
+    def state(self) -> NodeState:
+        """What the decide side knows."""
+        return self._loop.state
+
+    @property
+    def haproxy(self) -> HaproxyManager | None:
+        """This node's HAProxy."""
+        balancer = self._second_stage.balancer
+        return balancer.manager if balancer else None
+
+    @property
+    def metrics(self) -> Metrics:
+        """This daemon's metrics."""
+        return self._second_stage.metrics
+
+    @property
+    def health(self) -> NodeHealth | None:
+        """What this node's HAProxy thinks of its servers; None until it was asked."""
+        return self._second_stage.health.health if self._second_stage.health else None
+
+    @property
+    def asking_problem(self) -> str:
+        """Why guards are not asked."""
+        return self._second_stage.asker.problem if self._second_stage.asker else ""
+
+    def now(self) -> Instant:
+        """Both clocks."""
+        return read_clocks()
+
+    async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Run a blocking store call on a thread."""
+        return await self._link.blocking(call, *args)
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Until told to end, or until there is a reason to; returns the exit status."""
+        self.disk.lock()
+        self._fencer.sweep()
+        self._guard = await open_link(guard_spec(self.config, self.place))
+        self._registrar = Registrar(self.disk, self._guard, self._actions.resource, self._ask_guard, self._refused)
+        state = decide.new_state(self.keys, await self._boot())
+        self._link = StoreLink(self.store, self.keys, self._post, self._measure)
+        self._loop = Loop(state, self._carry_out, self._look)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_end)
+        self.history.attach(lambda: self.state, self._took_over)
+        for work in (
+            self._await_guard(),
+            self.watchdog.run(self._guard),
+            self._persist_often(),
+            self._tell_systemd(),
+            self._second_stage.run(self, self._guard, self._post),
+            self.history.run(),
+        ):
+            self._spawn(work)
+        self._post(events.Tick())
+        await self._ended.wait()
+        await self._close()
+        return self.exit_code
+
+    async def _boot(self) -> events.Boot:
+        """What is known at the start, the guard's word included."""
+        answer = await self._guard.adopt()
+        status = answer.status
+        if not answer.ok or status is None:
+            raise GuardError(f"the guard refuses this daemon: {answer.problem}")
+        if stop := read_stop_record(self.config.state_dir):
+            log.error("guard_stopped_everything", **stop)
+            forget_stop_record(self.config.state_dir)
+        known = self.disk.identity()
+        identity = (known["uuid"], known["generation"]) if known else None
+        self._sid = known.get("sid", "")
+        facts = events.GuardFacts(
+            status.sid, status.valid_until, status.phase != "holding", status.exclusive, status.incarnation
+        )
+        return events.Boot(
+            self.config.node,
+            self.place.machine_id,
+            self.place.boot_id,
+            uuid.uuid4().hex[:12],
+            facts,
+            identity,
+            known.get("revision", 0),
+            self._sid,
+            self.disk.leftovers(),
+        )
+
+    async def _close(self) -> None:
+        self.notifier.stopping()
+        self._loop.stop()
+        self._registrar.close()
+        self._persist()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._actions.close()
+        await self._second_stage.close()
+        await self._guard.close()
+        self._link.close()
+
+    def _asked_to_end(self) -> None:
+        self._spawn(self._end())
+
+    async def _end(self) -> None:
+        release = self.config.on_sigterm == "release" or await machine_goes_down()
+        log.info("asked_to_end", release=release)
+        self.notifier.status("releasing what runs here" if release else "leaving what runs here running")
+        self._post(events.Shutdown(release))
+
+    # --- events and effects ----------------------------------------------------------------------------------
+
+    def _post(self, event: events.Event) -> None:
+        self._loop.post(event)
+
+    def _look(self) -> None:
+        """After every step: what others than the decide side follow."""
+        state = self._loop.state
+        self._second_stage.look(state)
+        self.history.look(state, read_clocks())
+        if state.wants_config and state.view.config is not None:
+            asyncio.get_running_loop().call_soon(self._read_config, state.view.config.record, state.view.config.mod)
+
+    def _carry_out(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.SendTxn():
+                self._link.send(effect)
+            case effects.Relist():
+                self._link.relist(effect)
+            case effects.Act():
+                self._actions.act(effect, self._held_by(effect.group))
+            case effects.GuardExtend():
+                self._spawn(self._ask_guard("extend", self._guard.extend(*effect)))
+            case effects.GuardBegin():
+                self._begin(effect)
+            case effects.GuardRegister():
+                self._spawn(self._registrar.register(effect))
+            case effects.GuardUnregister():
+                self._spawn(self._registrar.unregister(effect))
+            case effects.Note():
+                self._note(effect.event, effect.data)
+            case effects.SelfFence():
+                log.critical("self_fence", reason=effect.reason)
+                self._spawn(self_fence(self.config.self_fence, self._guard, effect.reason))
+            case effects.FenceAct():
+                self._spawn(self._fencer.act(effect, self.state.cluster))
+            case effects.AskGuard():
+                self._second_stage.ask(effect)
+            case effects.Exit():
+                self._exit(effect)
+
+    def _exit(self, effect: effects.Exit) -> None:
+        self.exit_code = effect.code
+        (log.info if effect.code == 0 else log.error)("daemon_ends", reason=effect.reason, code=effect.code)
+        self._ended.set()
+
+    def _begin(self, effect: effects.GuardBegin) -> None:
+        self._sid = effect.sid
+        self._persist()  # here, where nothing runs yet: what else the guard is told of this session comes after it
+        self._spawn(self._ask_guard("begin", self._guard.begin(*effect)))
+
+    def _held_by(self, group: str) -> list[str]:
+        """The other nodes that hold the group."""
+        found = self.state.view.groups.get(group)
+        return [one.node for one in found.record.holders if one.node != self.config.node] if found else []
+
+    def _refused(self, name: str, problem: str) -> None:
+        self._post(events.GuardAnswered(name, False, problem))
+
+    async def _ask_guard(self, name: str, asked: Awaitable[Any]) -> None:
+        """Send the guard a message; its answer becomes an event where it is waited for. No answer in time is the
+        same as a dead guard: nobody could tell whether it holds the deadline."""
+        try:
+            answer = await asked
+        except GuardError as error:
+            log.error("guard_silent", problem=str(error))
+            self._post(events.GuardLost())
+            return
+        if name and (name != "extend" or not answer.ok):
+            self._post(events.GuardAnswered(name, answer.ok, answer.problem))
+
+    def _note(self, event: str, data: dict[str, Any]) -> None:
+        self.history.note(event, data, read_clocks())
+        self._second_stage.count(lambda metrics: metrics.note(event, data))
+        if event == "group_leaving" and data["overlap"]:
+            self._actions.hush(data["group"])
+        if event in ("session_opened", "session_adopted", "config_in_use"):
+            self._spawn(self._write_member())
+
+    def _measure(self, purpose: str, seconds: float, outcome: str) -> None:
+        self._second_stage.count(lambda metrics: metrics.observe_txn(purpose, seconds, outcome))
+
+    def _took_over(self, done: Timeline) -> None:
+        self._second_stage.count(lambda metrics: metrics.observe_timeline(done))
+
+    # --- beside the loop -------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task_failed", task=task.get_name(), error=repr(error), exc_info=error)
+
+    def _read_config(self, text: str, revision: int) -> None:
+        """Read the configuration that the store holds now: one at a time, the newest when that is done."""
+        if self._reading or self.state.config_seen == revision:
+            return
+        if (spec := self._reader.known(text)) is not None:
+            self._post(events.Configured(revision, spec))
+            return
+        self._reading = True
+        self._spawn(self._read_anew(text, revision))
+
+    async def _read_anew(self, text: str, revision: int) -> None:
+        try:
+            event = events.Configured(revision, await self._reader.read(text))
+        except UnreadableError as error:
+            earlier = self._reader.last() if self.state.cluster is None else None
+            event = events.Configured(revision, earlier, str(error))
+        finally:
+            self._reading = False
+        self._post(event)
+
+    async def _write_member(self) -> None:
+        """Say who and where this node is. Not the decide side's: nothing is decided by it."""
+        state = self.state
+        address = state.cluster.address(self.config.node) if state.cluster else ""
+        member = Member(self.config.node, address, __version__, state.config_rev)
+        me = self.keys.node(self.config.node)
+        txn = Txn(
+            (Compare(me, "create", state.session.srev),),
+            (Put(self.keys.member(self.config.node), member.to_json()),),
+        )
+        with contextlib.suppress(StoreError):
+            await self.blocking(lambda: self.store.txn(txn, timeout_s=2.0))
+
+    async def _await_guard(self) -> None:
+        reason = await self._guard.lost
+        log.error("guard_gone", reason=reason)
+        self._post(events.GuardLost())
+
+    async def _persist_often(self) -> None:
+        while True:
+            await asyncio.sleep(PERSIST_S)
+            await asyncio.to_thread(self._persist)
+            await self._registrar.forget(lambda: set(self.state.runs))
+
+    def _persist(self) -> None:
+        """On any thread: the lock is taken before the state is looked at, so the newest is written last."""
+        try:
+            with self._persisting:
+                self.disk.keep_identity(self.state.identity, self.state.known_revision, self._sid)
+        except OSError as error:
+            log.error("state_not_kept", problem=str(error))
+
+    async def _tell_systemd(self) -> None:
+        """Ready once the store has answered, or it is plain that it does not: a node must come up without etcd."""
+        interval = self.notifier.watchdog_s or 1.0
+        began = time.monotonic()
+        while True:
+            state = self.state
+            if state.phase != "listing" or time.monotonic() - began > 5.0:
+                self.notifier.ready()
+            owned = sum(run.running for run in state.runs.values())
+            self.notifier.status(state.refused or f"{state.phase}, {owned} groups run here")
+            self.notifier.alive()
+            await asyncio.sleep(min(interval / 2, 1.0))
+
+
+async def _main(config: NodeConfig) -> int:
+    place = find_place(config)
+    store = EtcdStore(
+        config.endpoints,
+        ca=config.etcd_ca or None,
+        cert=config.etcd_cert or None,
+        key=config.etcd_key or None,
+        user=config.etcd_user or None,
+        password=config.etcd_password(),
+    )
+    return await Daemon(config, place, store).run()
+
+
+def run(path: Path) -> int:
+    """`hactl daemon`: read node.toml and run until the end; the exit status."""
+    try:
+        config = load_node(path)
+        logs.configure(config.log_format, config.log_level, config.node)
+        Path(config.run_dir).mkdir(parents=True, exist_ok=True)
+        log.info("daemon_starts", version=__version__, cluster=config.cluster)
+        return asyncio.run(_main(config))
+    except (ConfigErrors, AlreadyRunningError) as error:
+        sys.stderr.write(f"hactl daemon: {error}\n")
+        return 2
+    except (GuardError, OSError) as error:  # a full disk, say: systemd is to try again
+        sys.stderr.write(f"hactl daemon: {error}\n")
+        return 1

@@ -1,0 +1,295 @@
+"""What the operator may write, each as one transaction that holds only on what was looked at before.
+
+Every function takes the store, and a view that was read lately; with a daemon that is the daemon's own. It raises
+RefusedError, with nothing written, or StoreError when the outcome is unknown: then look, and try again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from election import recovery
+from election.keys import Keys
+from election.ownership import session_of
+from election.records import FenceRecord, FenceTest, Identity, Move, RecordError, Session
+from election.session import dead
+from election.store import Compare, Delete, Put, Store, StoreError, StoreRefusedError, Txn
+from election.view import Known, View
+from hactl.config.errors import suggest
+from hactl.decide.placement import place
+from hactl.decide.situation import ALL
+from hactl.model.cluster import ClusterSpec, GroupSpec
+
+TIMEOUT_S = 5.0
+
+
+class RefusedError(Exception):
+    """It was not done. The message says why, and what to do."""
+
+
+class NoSuchError(RefusedError):
+    """What was named is not there: bad input."""
+
+
+class WaitError(RefusedError):
+    """Not yet: in `wait_ms` it may be asked again."""
+
+    def __init__(self, message: str, wait_ms: float) -> None:
+        super().__init__(message)
+        self.wait_ms = wait_ms
+
+
+def init(store: Store, cluster: str, document: str) -> Identity:
+    """Begin a cluster's history with the stored configuration `document`."""
+    keys, identity = Keys.of(cluster), Identity(str(uuid.uuid4()), 1)
+    txn = recovery.init(keys, identity.uuid, document)
+    txn = txn._replace(success=(*txn.success, Put(keys.config_history(1), document)))
+    try:
+        answer = store.txn(txn, timeout_s=TIMEOUT_S)
+    except StoreRefusedError:
+        raise
+    except StoreError:
+        # Lost answers: mine or not is told by the uuid, which is nobody else's.
+        found, _ = store.get(keys.identity, timeout_s=TIMEOUT_S)
+        if found is not None and _identity(found.value, found.key).uuid == identity.uuid:
+            return identity
+        raise
+    if answer.succeeded:
+        return identity
+    there = answer.reads[keys.identity]
+    if there is None:
+        raise RefusedError(
+            f"{keys.config} is there, but no identity: it was a cluster and has lost it; `hactl recover`"
+        )
+    known = _identity(there.value, there.key)
+    raise RefusedError(
+        f"there is a cluster `{cluster}` in this store already (uuid {known.uuid}, generation {known.generation}); "
+        "to change its configuration: `hactl config apply FILE`"
+    )
+
+
+def recover(
+    store: Store, view: View, known_generation: int, nodes: Iterable[str], lease_ms: float, document: str
+) -> int:
+    """Begin the history anew; the new generation. `nodes`: all that may ever have run something; `lease_ms`: the
+    longest lease of theirs. `document`: the stored configuration, for where the store has lost its own."""
+    if view.config is None and not document:
+        raise RefusedError("the store has lost its configuration: give the file, `hactl recover CLUSTER_YAML`")
+    begun = str(uuid.uuid4())
+    txn = recovery.recover(view, begun, known_generation, nodes, int(lease_ms), document)
+    answer = store.txn(txn, timeout_s=TIMEOUT_S)
+    if not answer.succeeded:
+        raise RefusedError("the store changed meanwhile (a daemon opened a session): try again")
+    found, _ = store.get(view.keys.identity, timeout_s=TIMEOUT_S)
+    return _identity(found.value, found.key).generation if found else 0
+
+
+def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to: str, by: str) -> tuple[Move, int]:
+    """Wish that `group` moves once, to the node `to` or ("") to the best other one; the wish, and the revision at
+    which it was written. A wish that is there already is replaced."""
+    keys, found = view.keys, view.groups.get(group)
+    wanted = _group(spec, group)
+    assert spec is not None
+    if to:
+        _check_node(spec, to)
+    if found is None or found.record.state == "released":
+        raise RefusedError(f"group {group} runs nowhere, so it cannot be moved: see `hactl status` for why")
+    own = found.record
+    if own.state == "unmanaged":
+        raise RefusedError(f"group {group} is left alone (maintenance): end that first")
+    if own.state == "handoff":
+        raise RefusedError(f"group {group} is on its way to {own.node} already: wait, then look at `hactl status`")
+    if session_of(view, own.holder) is None:
+        raise RefusedError(f"{own.node}, which has group {group}, is lost: it is taken over as soon as that is safe")
+    if to == own.node:
+        raise RefusedError(f"group {group} is on {to} already")
+    _check_target(spec, wanted, view, own.node, to)
+    move = Move(uuid.uuid4().hex[:12], to, own.node, own.srev, by)
+    before = view.moves.get(group)
+    compares = (
+        same_history(view),
+        Compare(keys.group(group), "mod", found.mod),
+        Compare(keys.move(group), "mod", before.mod if before else 0),
+    )
+    return move, write(store, Txn(compares, (Put(keys.move(group), move.to_json()),)), f"group {group}")
+
+
+def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
+    """Take a wish back; False: it is not there any more (granted, refused, or replaced)."""
+    found, _ = store.get(keys.move(group), timeout_s=TIMEOUT_S)
+    if found is None or Move.from_json(found.value, found.key).id != move_id:
+        return False
+    txn = Txn((Compare(found.key, "mod", found.mod_revision),), (Delete(found.key),))
+    return store.txn(txn, timeout_s=TIMEOUT_S).succeeded
+
+
+def standby(
+    store: Store, view: View, spec: ClusterSpec | None, node: str, by: str, *, force: bool = False, check: bool = False
+) -> list[str]:
+    """Have every group leave `node`; the groups that it has now. Refused, unless `force`, when one of them could
+    run nowhere else: it would be stopped. `check`: only look whether it would be refused."""
+    _check_node(spec, node)
+    assert spec is not None
+    here = [group for group in spec.groups if _is_on(view, group.name, node)]
+    stuck = [group.name for group in here if place(spec, group, view).best_but(node) is None]
+    if stuck and not force:
+        raise RefusedError(
+            f"no other node may run {', '.join(stuck)} now, so standby would stop it: see `hactl status`; "
+            "`--force` does it all the same"
+        )
+    if check or node in view.standby:
+        return [group.name for group in here]
+    txn = Txn((same_history(view), Compare(view.keys.standby(node), "mod", 0)), (Put(view.keys.standby(node), by),))
+    write(store, txn, f"standby of {node}")
+    return [group.name for group in here]
+
+
+def online(store: Store, view: View, spec: ClusterSpec | None, node: str) -> bool:
+    """End a node's standby, and have its servers get new connections again; False: it was in use."""
+    keys = (view.keys.standby(node), view.keys.drain(ALL, node))
+    there = [found for key in keys if (found := store.get(key, timeout_s=TIMEOUT_S)[0]) is not None]
+    if not there:
+        _check_node(spec, node)
+        return False
+    compares = (same_history(view), *(Compare(found.key, "mod", found.mod_revision) for found in there))
+    write(store, Txn(compares, tuple(Delete(found.key) for found in there)), f"standby of {node}")
+    return True
+
+
+def confirm(store: Store, view: View, spec: ClusterSpec | None, node: str, by: str, lease_left_ms: float) -> str:
+    """Take an operator's word that the dead session of `node` runs nothing any more; its sid (PROTOCOL.md,
+    *Fencing*). `lease_left_ms`: until its lease is over, as counted by whoever asks."""
+    keys, fence = view.keys, view.fences.get(node)
+    if node in view.sessions:
+        raise RefusedError(f"{node} is alive: it has a session. There is nothing to confirm")
+    if fence is None:
+        _check_node(spec, node)
+        raise RefusedError(f"nothing is known of a session of {node}: there is nothing to confirm")
+    record = fence.record
+    if record.state == "safe":
+        raise RefusedError(f"{node}'s last session is known to be stopped already ({record.evidence}, by {record.by})")
+    if record.state == "acting":
+        raise RefusedError(f"a fence device is being used on {node} (by {record.executor}): wait for its outcome")
+    if lease_left_ms > 0:
+        raise WaitError(
+            f"{node}'s lease may not be over for another {lease_left_ms / 1000:.1f} s: it may be alive", lease_left_ms
+        )
+    safe = replace(record, state="safe", evidence="confirmed", by=by)
+    compares = (
+        same_history(view),
+        Compare(keys.fence(node), "mod", fence.mod),
+        Compare(keys.node(node), "create", 0),
+    )
+    write(store, Txn(compares, (Put(keys.fence(node), safe.to_json()),)), f"the fence record of {node}")
+    return record.sid
+
+
+def fence(store: Store, view: View, spec: ClusterSpec | None, node: str, action: str, by: str) -> str:
+    """Have `node` fenced, whatever it runs: `action` is `off`, `reboot`, or "" for what is configured; which it is.
+    A live session is deposed for it; the peers do the rest."""
+    _check_node(spec, node)
+    assert spec is not None
+    keys, found, fence = view.keys, view.sessions.get(node), view.fences.get(node)
+    if not spec.fencing.of(node).has_device:
+        raise RefusedError(
+            f"no fence device can switch {node}: give it `fencing` in cluster.yaml; if it is dead, see that it is off, "
+            f"then `hactl fence confirm {node}`"
+        )
+    if not view.sessions.keys() - {node}:
+        raise RefusedError(f"no other node is alive that could fence {node}")
+    wanted = action or spec.fencing.of(node).action
+    record = _to_be_fenced(node, found, fence)
+    compares = (
+        same_history(view),
+        Compare(keys.node(node), "create", found.create if found else 0),
+        Compare(keys.fence(node), "mod", fence.mod if fence else 0),
+    )
+    asked = replace(record, wanted=wanted, by=by)
+    gone = (Delete(keys.node(node)),) if found else ()
+    write(store, Txn(compares, (*gone, Put(keys.fence(node), asked.to_json()))), f"the session of {node}")
+    return wanted
+
+
+def _to_be_fenced(node: str, found: Known[Session] | None, fence: Known[FenceRecord] | None) -> FenceRecord:
+    if found is not None:
+        # Nobody has observed it at its end, so everybody counts from the first sight of the record.
+        return replace(dead(found), deposed_rev=0)
+    if fence is None:
+        raise RefusedError(f"nothing is known of a session of {node}: there is nothing to fence")
+    record = fence.record
+    if record.state == "safe":
+        raise RefusedError(f"{node} is known to be stopped already ({record.evidence}, by {record.by})")
+    if record.state == "acting":
+        raise RefusedError(f"{node} is being fenced just now (by {record.executor.partition('/')[0]})")
+    return record
+
+
+def fence_test(store: Store, view: View, spec: ClusterSpec | None, by: str) -> tuple[FenceTest, list[str], float]:
+    """Have every live node look at every fence device now: the wish, who is to answer, and how long that may take, in
+    ms."""
+    topology = spec.fencing if spec else None
+    if topology is None or not topology.nodes:
+        raise RefusedError("no node has `fencing` in cluster.yaml: there is nothing to test")
+    if not view.sessions:
+        raise RefusedError("no node is alive that could test anything: start hactl")
+    targets = Counter(one.device for node in topology.nodes.values() for level in node.levels for one in level.targets)
+    limit_ms = max(
+        (topology.devices[name].status_timeout_ms * (count + 1) for name, count in targets.items()), default=0
+    )
+    wish = FenceTest(uuid.uuid4().hex[:12], by, datetime.now(UTC).isoformat(timespec="seconds"))
+    write(store, Txn((same_history(view),), (Put(view.keys.fence_test, wish.to_json()),)), "the cluster")
+    return wish, sorted(view.sessions), limit_ms
+
+
+def write(store: Store, txn: Txn, what: str) -> int:
+    """Carry it out; the revision. Raises RefusedError when `what` is not as it was looked at."""
+    answer = store.txn(txn, timeout_s=TIMEOUT_S)
+    if not answer.succeeded:
+        raise RefusedError(f"{what} changed meanwhile: look at `hactl status` and try again")
+    return answer.revision
+
+
+def same_history(view: View) -> Compare:
+    """What every transaction compares. Raises RefusedError where there is no cluster."""
+    if view.identity is None:
+        raise RefusedError("the store holds no cluster: `hactl init`, or `hactl recover` for one that was lost")
+    return Compare(view.keys.identity, "mod", view.identity.mod)
+
+
+def _group(spec: ClusterSpec | None, name: str) -> GroupSpec:
+    found = spec.group(name) if spec else None
+    if found is None:
+        names = [group.name for group in spec.groups] if spec else []
+        raise NoSuchError(f"no group `{name}`; {suggest(name, names) or 'there are none'}")
+    return found
+
+
+def _check_node(spec: ClusterSpec | None, name: str) -> None:
+    names = [node.name for node in spec.nodes] if spec else []
+    if name not in names:
+        raise NoSuchError(f"no node `{name}`; {suggest(name, names) or 'no configuration is known'}")
+
+
+def _check_target(spec: ClusterSpec, group: GroupSpec, view: View, owner: str, to: str) -> None:
+    choice = place(spec, group, view)
+    if to and to not in choice.candidates:
+        raise RefusedError(f"group {group.name} may not run on {to}: {choice.excluded.get(to, 'not eligible')}")
+    if not to and choice.best_but(owner) is None:
+        why = "; ".join(f"{name}: {reason}" for name, reason in choice.excluded.items())
+        raise RefusedError(f"no other node may run group {group.name}: {why or 'it has one node only'}")
+
+
+def _is_on(view: View, group: str, node: str) -> bool:
+    found = view.groups.get(group)
+    return found is not None and found.record.node == node and found.record.state == "owned"
+
+
+def _identity(text: str, key: str) -> Identity:
+    try:
+        return Identity.from_json(text, key)
+    except RecordError as error:
+        raise RefusedError(f"{error}: `hactl recover` begins anew") from None

@@ -1,0 +1,119 @@
+"""The store from the event loop: blocking calls on threads, answers and the watch back as events.
+
+Renewals have threads of their own: nothing else that is slow may delay them. No wait is retried here: what
+comes next is decided by the decide side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from election.keys import Keys
+from election.store import Store, StoreError, StoreRefusedError, Watch, WatchBatch, WatchClosed
+from hactl.model import events
+from hactl.model.effects import Relist, SendTxn
+
+Post = Callable[[events.Event], None]
+Measure = Callable[[str, float, str], None]
+
+
+class StoreLink:
+    """Carries out SendTxn and Relist. `measure` is told purpose, seconds and outcome of each transaction."""
+
+    def __init__(self, store: Store, keys: Keys, post: Post, measure: Measure) -> None:
+        self._store, self._keys, self._post, self._measure = store, keys, post, measure
+        self._loop = asyncio.get_running_loop()
+        self._renewing = ThreadPoolExecutor(3, "renew")
+        self._others = ThreadPoolExecutor(6, "store")
+        self._watch: Watch | None = None
+        self._watch_number = 0
+
+    def send(self, effect: SendTxn) -> None:
+        """Send a transaction; TxnDone is posted within its deadline."""
+        pool = self._renewing if effect.purpose == "renew" else self._others
+        self._submit(pool, self._txn, effect)
+
+    def relist(self, effect: Relist) -> None:
+        """List everything and watch on from there."""
+        self._submit(self._others, self._list, effect)
+
+    async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Run a blocking call on a thread."""
+        return await self._loop.run_in_executor(self._others, call, *args)
+
+    def close(self) -> None:
+        """End the watch and the threads; calls under way end by their own deadlines."""
+        self._watch_number += 1
+        self._renewing.shutdown(wait=False, cancel_futures=True)
+        self._others.shutdown(wait=False, cancel_futures=True)
+        self._store.close()
+
+    def _submit(self, pool: ThreadPoolExecutor, call: Callable[..., None], effect: Any) -> None:
+        try:
+            pool.submit(call, effect)
+        except RuntimeError:
+            return  # closed: nobody waits for an answer any more
+
+    def _txn(self, effect: SendTxn) -> None:
+        began, outcome = time.monotonic(), "ok"
+        try:
+            result = self._store.txn(effect.txn, timeout_s=effect.timeout_ms / 1000)
+            outcome = "ok" if result.succeeded else "conflict"
+            event = events.TxnDone(effect.id, result)
+        except StoreRefusedError as error:
+            outcome = "refused"
+            event = events.TxnDone(effect.id, None, True, str(error))
+        except StoreError as error:
+            outcome = "unknown"
+            event = events.TxnDone(effect.id, None, False, str(error))
+        self._back(self._answered, event, effect.purpose, time.monotonic() - began, outcome)
+
+    def _answered(self, event: events.TxnDone, purpose: str, seconds: float, outcome: str) -> None:
+        self._measure(purpose, seconds, outcome)
+        self._post(event)
+
+    def _list(self, effect: Relist) -> None:
+        try:
+            snapshot = self._store.snapshot(
+                self._keys.prefix, timeout_s=effect.timeout_ms / 1000, another_endpoint=self._watch is not None
+            )
+        except StoreError as error:
+            self._back(self._post, events.ListFailed(effect.id, str(error)))
+            return
+        self._back(self._listed, events.Listed(effect.id, snapshot))
+
+    def _listed(self, event: events.Listed) -> None:
+        self._post(event)
+        self._watch_number += 1
+        self._submit(self._others, self._rewatch, (self._watch_number, event.snapshot.revision + 1, self._watch))
+
+    def _rewatch(self, what: tuple[int, int, Watch | None]) -> None:
+        number, start, old = what
+        if old is not None:
+            old.cancel()
+        if number != self._watch_number:
+            return
+        self._watch = self._store.watch(
+            self._keys.prefix,
+            start,
+            lambda item: self._back(self._watched, number, item),
+            another_endpoint=old is not None,
+        )
+
+    def _watched(self, number: int, item: WatchBatch | WatchClosed) -> None:
+        if number != self._watch_number:
+            return
+        if isinstance(item, WatchBatch):
+            self._post(events.Watched(item))
+        else:
+            self._post(events.WatchEnded(str(item.error)))
+
+    def _back(self, call: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            return  # the loop is closed: the daemon is ending

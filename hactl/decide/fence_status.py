@@ -1,0 +1,108 @@
+"""The parts of the status document that are about fencing: what became of each dead session and what it waits for,
+and which node could fence which now, as its last tests of the devices say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from election.records import FenceRecord, Holder
+from election.view import View
+from fencing.topology import Target
+from hactl.decide.suspicion import owns_required
+from hactl.model.cluster import ClusterSpec
+
+
+def fence_status(name: str, view: View, spec: ClusterSpec | None, left_ms: int | None) -> dict[str, Any]:
+    """The fence record of a node. `left_ms`: until its lease is over, as a daemon counts; None without one."""
+    record = view.fences[name].record
+    return {
+        "node": name,
+        "state": record.state,
+        "sid": record.sid,
+        "srev": record.srev,
+        "evidence": record.evidence,
+        "by": record.by,
+        "generation": record.generation,
+        "lease_left_ms": left_ms,
+        "executor": record.executor.partition("/")[0],
+        "attempts": record.attempts,
+        "failures": record.failures,
+        "last": record.last,
+        "wanted": record.wanted,
+        "power": record.power,
+        "fencing": _job(name, view, spec, record),
+        "waiting": waiting(name, view, spec, record),
+    }
+
+
+def being_fenced(name: str, view: View, spec: ClusterSpec | None) -> bool:
+    """Whether the last dead session of a node is to be fenced, or is being fenced."""
+    found = view.fences.get(name)
+    return found is not None and name not in view.sessions and _job(name, view, spec, found.record)
+
+
+def waiting(name: str, view: View, spec: ClusterSpec | None, record: FenceRecord) -> str:
+    """What has to happen next with a dead session; empty when nothing has."""
+    executor = record.executor.partition("/")[0]
+    if record.state == "safe":
+        return f"{executor or 'a node'} to switch it on again" if record.power == "off" else ""
+    if record.state == "acting":
+        return f"the fence device that {executor} uses, for {record.action_ms / 1000:g} s at most"
+    if _job(name, view, spec, record):
+        again = f", after {record.failures} failed rounds" if record.failures else ""
+        return f"{executor} to fence it{again}" if executor else f"a node to fence it{again}"
+    by_hand = f"hactl to start on it, or `hactl fence confirm {name}`"
+    if record.generation:
+        return by_hand
+    if spec is not None and not owns_required(view, spec, Holder(name, record.sid, record.srev)):
+        return f"{by_hand}; no group waits for it"
+    return by_hand
+
+
+def _job(name: str, view: View, spec: ClusterSpec | None, record: FenceRecord) -> bool:
+    """Whether it is to be fenced, or is being fenced."""
+    if record.state == "safe" or spec is None or not spec.fencing.of(name).has_device:
+        return False
+    if record.wanted:
+        return True
+    return not record.generation and owns_required(view, spec, Holder(name, record.sid, record.srev))
+
+
+def node_fencing(name: str, view: View, spec: ClusterSpec | None) -> dict[str, Any] | None:
+    """How a node is fenced, and `by` whom it could be now; `untested`: live nodes that have not said. None where
+    nothing is configured."""
+    if spec is None or name not in spec.fencing.nodes:
+        return None
+    fencing = spec.fencing.of(name)
+    found: dict[str, Any] = {"action": fencing.action, "levels": [level.words for level in fencing.levels]}
+    found["device"] = fencing.has_device
+    by, untested = [], []
+    for other in sorted(set(view.sessions) - {name}) if fencing.has_device else ():
+        tested = _tested(view, other, name)
+        if any(level.targets and all(tested.get(one) for one in level.targets) for level in fencing.levels):
+            by.append(other)
+        elif not all(one in tested for level in fencing.levels for one in level.targets):
+            untested.append(other)
+    return {**found, "by": by, "untested": untested}
+
+
+def _tested(view: View, by: str, node: str) -> Mapping[Target, bool]:
+    found = view.devices.get(by)
+    targets = found.record.targets if found else ()
+    return {
+        Target(str(one.get("device")), str(one.get("plug"))): bool(one.get("ok"))
+        for one in targets
+        if one.get("node") == node
+    }
+
+
+def device_reports(view: View, spec: ClusterSpec | None) -> list[dict[str, Any]]:
+    """What each live node found of the devices, when it last was another than before."""
+    if spec is None or not spec.fencing.devices:
+        return []
+    return [
+        {"node": node, "test": found.record.test, "at": found.record.at, "targets": list(found.record.targets)}
+        for node, found in sorted(view.devices.items())
+        if node in view.sessions
+    ]

@@ -1,0 +1,321 @@
+"""The job of fencing a node, carried out by one node for all (PROTOCOL.md, *Fencing*). Pure.
+
+The fence record of a dead session is the job. Its executor writes `acting` before each action of a device, by
+compare-and-swap, and the outcome after it; whoever finds the executor's session gone, and the time of its action
+over, takes its place.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+
+from election.clock import Instant, observer_elapsed, owner_elapsed
+from election.observer import limit_ms
+from election.records import FenceRecord, Holder
+from election.store import Compare, Put, Txn
+from election.view import Known
+from fencing import machine
+from fencing.topology import NodeFencing
+from hactl.decide.state import NodeState, Out, Work
+from hactl.decide.suspicion import owns_required
+from hactl.model.effects import FenceAct
+from hactl.model.events import FenceActed
+
+# What is added to a lease before a watchdog's node is taken for reset: drivers count in whole seconds.
+WATCHDOG_MARGIN_MS = 2_000.0
+
+# How much longer than its agent may run an action counts as under way, in heartbeats: the way to the store and back.
+SLACK_HEARTBEATS = 2.0
+
+# What a transaction that writes a fence record is for.
+WRITES = frozenset({"fence-attempt", "fence-safe", "fence-failed", "fence-on"})
+
+# An executor that gave a job up leaves it to the others for so long.
+GIVEN_UP_MS = 10_000.0
+
+
+# How long a node that an operator wants switched off waits for that to begin, in leases; then it comes back.
+AWAITED_LEASES = 2.0
+
+
+# --- the record -------------------------------------------------------------------------------------------------
+
+
+def saw(state: NodeState, node: str, out: Out) -> None:
+    """`fence/<node>` has changed: an executor's time counts from here."""
+    found = state.view.fences.get(node)
+    if found is None:
+        state.fence_seen.pop(node, None)
+    elif state.fence_seen.get(node, (0, out.now))[0] != found.mod:
+        state.fence_seen[node] = (found.mod, out.now)
+
+
+def in_flight(state: NodeState, node: str, found: Known[FenceRecord], now: Instant) -> bool:
+    """Whether an action may be under way on the node (S5): its executor lives, or its time is not over."""
+    record = found.record
+    if record.state != "acting":
+        return False
+    if _executor_lives(state, record):
+        return True
+    seen = state.fence_seen.get(node)
+    if seen is None or seen[0] != found.mod:
+        return True
+    return observer_elapsed(seen[1], now) < limit_ms(record.action_ms)
+
+
+def awaited(state: NodeState, found: Known[FenceRecord], now: Instant) -> bool:
+    """Whether this node, alive, is about to be switched off by an operator's word: coming back before another node
+    has begun would undo it. Not for ever: where no device works it is not locked out."""
+    record, seen = found.record, state.fence_seen.get(state.node)
+    if record.state != "pending" or not record.wanted or record.attempts or seen is None:
+        return False
+    able = state.topology.of(state.node).has_device and any(name != state.node for name in state.view.sessions)
+    return able and owner_elapsed(seen[1], now) < AWAITED_LEASES * state.timing.lease_ms
+
+
+def _executor_lives(state: NodeState, record: FenceRecord) -> bool:
+    node, _, sid = record.executor.partition("/")
+    found = state.view.sessions.get(node)
+    return found is not None and found.record.sid == sid
+
+
+def _myself(state: NodeState) -> str:
+    return f"{state.node}/{state.session.sid}"
+
+
+def _wanted(state: NodeState, node: str, record: FenceRecord) -> bool:
+    """Whether the node is to be fenced. Not what is unknown since `hactl recover`: everyone may be alive."""
+    if record.generation and not record.wanted:
+        return False
+    return bool(record.wanted) or owns_required(state.view, state.cluster, Holder(node, record.sid, record.srev))
+
+
+def _mine_to_do(state: NodeState, node: str, found: Known[FenceRecord], now: Instant) -> bool:
+    """Whether I hold the job, or may take it: the first of the others at once, each next one a heartbeat later."""
+    record = found.record
+    if record.executor == _myself(state):
+        return True
+    if in_flight(state, node, found, now) or (record.executor and _executor_lives(state, record)):
+        return False
+    seen = state.fence_seen.get(node)
+    if seen is None or seen[0] != found.mod:
+        return False
+    work = state.fencing.get(node)
+    if work is not None and work.given_up is not None and owner_elapsed(work.given_up, now) < GIVEN_UP_MS:
+        return False
+    return observer_elapsed(seen[1], now) >= state.turn_ms
+
+
+# --- the job ----------------------------------------------------------------------------------------------------
+
+
+def drive(state: NodeState, out: Out) -> None:
+    """Take the next step with every dead node."""
+    if state.session.state != "live" or state.cluster is None or state.blind(out.now):
+        return
+    for node, found in list(state.view.fences.items()):
+        record = found.record
+        if node == state.node or (record.state == "safe" and record.power != "off"):
+            continue
+        if record.state == "safe":
+            _switch_on(state, node, found, out)
+        elif _by_watchdog(state, node, found, out):
+            continue
+        elif _wanted(state, node, record) and state.topology.of(node).has_device:
+            _switch_off(state, node, found, out)
+        elif record.state == "acting":
+            _let_go(state, node, found, out)
+    idle = [(node, work) for node, work in state.fencing.items() if node != state.node and not work.action]
+    for node in [node for node, work in idle if _is_over(state, node, work)]:
+        del state.fencing[node]
+
+
+def _is_over(state: NodeState, node: str, work: Work) -> bool:
+    found = state.view.fences.get(node)
+    return found is None or found.record.sid != work.sid or (found.record.state == "safe" and not found.record.power)
+
+
+def _by_watchdog(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> bool:
+    """Whether the node's own watchdog has reset it by now; its record is written safe then."""
+    record = found.record
+    fencing = state.topology.of(node)
+    if not (fencing.has_watchdog and record.watchdog) or in_flight(state, node, found, out.now):
+        return False
+    if not state.observer.dead_over(node, record, out.now, WATCHDOG_MARGIN_MS):
+        return False
+    safe = replace(record, state="safe", evidence="watchdog", by=state.node, executor="")
+    _write(state, node, found, safe, "fence-safe", out)
+    return True
+
+
+def _switch_off(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> None:
+    if not _mine_to_do(state, node, found, out.now):
+        return
+    record, fencing, work = found.record, state.topology.of(node), state.fencing.get(node)
+    if _writing(state, node) or (work is not None and work.action):
+        return
+    same = work is not None and work.sid == record.sid and work.job.goal == "off" and work.job.fencing == fencing
+    if work is None or not same or work.given_up is not None:
+        wait = fencing.delay_ms + fencing.random_delay_ms * _chance(record.sid)
+        at_once = bool(record.attempts or record.wanted)  # the operator has waited long enough
+        work = Work(record.sid, machine.begin(fencing, 0.0 if at_once else wait, out.now))
+        state.fencing[node] = work
+    _advance(state, node, found, work, out)
+
+
+def _let_go(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> None:
+    """My job has ended before its goal, as nothing requires it any more, or no device is left: nobody is to wait."""
+    work = state.fencing.get(node)
+    if found.record.executor == _myself(state) and not (work and work.action):
+        pending = replace(found.record, state="pending", executor="", last="not to be fenced any more")
+        _write(state, node, found, pending, "fence-failed", out)
+
+
+def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work, out: Out) -> None:
+    record = found.record
+    match machine.next_step(work.job, out.now):
+        case machine.Switch(_, "status") if record.executor != _myself(state):
+            machine.abandoned(work.job, "another node took the job meanwhile", out.now)
+        case machine.Switch(_, "status") as switch:
+            act(state, node, work, switch, None, out)
+        case machine.Switch() as switch:
+            work.switch = switch
+            limit = state.topology.devices[switch.target.device].limit_ms("off")
+            action_ms = limit + SLACK_HEARTBEATS * state.timing.heartbeat_ms
+            acting = replace(
+                record,
+                state="acting",
+                executor=_myself(state),
+                attempts=record.attempts + 1,
+                action_ms=int(action_ms),
+                failures=max(record.failures, work.job.failures),
+                last=work.job.problem or record.last,
+            )
+            if _write(state, node, found, acting, "fence-attempt", out):
+                work.until = out.now.plus(int(action_ms))
+        case machine.Finished():
+            safe = replace(
+                record,
+                state="safe",
+                evidence="off",
+                by=state.node,
+                power="off" if _on_again(record, work.job.fencing) else "",
+                level=work.job.level,
+                last="",
+            )
+            _write(state, node, found, safe, "fence-safe", out)
+        case machine.Wait() if record.state == "acting" and record.executor == _myself(state):
+            # Nothing is under way: who waits for this outcome may go on.
+            gives_up = work.job.given_up and len(state.view.sessions) > 1
+            pending = replace(
+                record,
+                state="pending",
+                executor="" if gives_up else record.executor,
+                failures=max(record.failures, work.job.failures),
+                last=work.job.problem,
+            )
+            _write(state, node, found, pending, "fence-failed", out)
+            out.note("fence_failed", node=node, reason=work.job.problem, failures=pending.failures, given_up=gives_up)
+
+
+def _on_again(record: FenceRecord, fencing: NodeFencing) -> bool:
+    return (record.wanted or fencing.action) == "reboot"
+
+
+def _switch_on(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> None:
+    """The second half of a reboot. Nothing waits for it, and it harms nobody who is on already."""
+    record, fencing = found.record, state.topology.of(node)
+    if not _mine_to_do(state, node, found, out.now):
+        return
+    no_device = record.level >= len(fencing.levels) or not fencing.levels[record.level].targets
+    if no_device or node in state.view.sessions:  # it is on already, by whatever hand
+        _write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
+        return
+    work = state.fencing.get(node)
+    if _writing(state, node) or (work is not None and work.action):
+        return
+    same = work is not None and work.sid == record.sid and work.job.goal == "on" and work.job.fencing == fencing
+    if work is None or not same:
+        work = state.fencing[node] = Work(record.sid, machine.switch_on(fencing, record.level, out.now))
+    match machine.next_step(work.job, out.now):
+        case machine.Switch() as switch:
+            act(state, node, work, switch, None, out)
+        case machine.Finished():
+            _write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
+            out.note("fence_on", node=node)
+
+
+def act(state: NodeState, node: str, work: Work, switch: machine.Switch, until: Instant | None, out: Out) -> None:
+    """Have a device carry out `switch`; see FenceAct for `until`."""
+    device = state.topology.devices.get(switch.target.device)
+    if device is None:  # the configuration has changed since the attempt was written
+        machine.abandoned(work.job, f"device '{switch.target.device}' is not configured any more", out.now)
+        return
+    state.counter += 1
+    work.action, work.switch = state.counter, switch
+    out.effects.append(
+        FenceAct(state.counter, node, switch.target, switch.action, device.limit_ms(switch.action), until)
+    )
+    out.note("fence_action", node=node, device=device.name, plug=switch.target.plug, action=switch.action)
+
+
+def wrote(state: NodeState, node: str, purpose: str, succeeded: bool, out: Out) -> None:
+    """A write of mine to the record was answered, or (not `succeeded`) nobody knows or somebody else was first: then
+    it is looked at anew. An action begins only if the write before it is now the record."""
+    work, found = state.fencing.get(node), state.view.fences.get(node)
+    if work is None or found is None:
+        return
+    if purpose == "fence-attempt":
+        until, work.until = work.until, None
+        if succeeded and until is not None and work.switch is not None:
+            act(state, node, work, work.switch, until, out)
+    elif succeeded and work.job.given_up and not found.record.executor:
+        work.given_up = out.now
+
+
+def acted(state: NodeState, event: FenceActed, out: Out) -> None:
+    """A device action has ended."""
+    for node, work in state.fencing.items():
+        if work.action == event.id and work.switch is not None:
+            switch, work.action = work.switch, 0
+            out.note(
+                "fence_acted",
+                node=node,
+                device=switch.target.device,
+                action=switch.action,
+                ok=event.ok,
+                power=event.power,
+                detail=event.detail,
+            )
+            machine.switched(work.job, switch.action, event.ok, event.power, event.detail, out.now)
+            return
+
+
+def _writing(state: NodeState, node: str) -> bool:
+    return any(item.purpose in WRITES and item.name == node for item in state.pending.values())
+
+
+def _write(state: NodeState, node: str, found: Known[FenceRecord], record: FenceRecord, purpose: str, out: Out) -> bool:
+    """Write the record anew, if it still is the one looked at and the node has no session. False: a write of mine is
+    under way already."""
+    if _writing(state, node):
+        return False
+    keys = state.keys
+    compares = [Compare(keys.fence(node), "mod", found.mod)]
+    if record.state != "safe" or found.record.state != "safe":
+        compares.append(Compare(keys.node(node), "create", 0))
+    txn = Txn(
+        state.writer.guarded(*compares),
+        (Put(keys.fence(node), record.to_json()),),
+        state.writer.reads(keys.fence(node), keys.node(node)),
+    )
+    if record.state == "safe" and found.record.state != "safe":
+        out.note("fence_safe", node=node, evidence=record.evidence)
+    out.send(purpose, txn, name=node)
+    return True
+
+
+def _chance(sid: str) -> float:
+    """A number from 0 to 1 that is the same wherever it is drawn for a session."""
+    return zlib.crc32(sid.encode()) / 2**32

@@ -1,0 +1,361 @@
+"""What a node does with each exclusive group (PROTOCOL.md, *Ownership*). Pure.
+
+Every look at a group begins with the role that the newest known ownership gives this node; the role says what
+is aimed at; one step at a time is taken towards it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from election import ownership
+from election.clock import owner_elapsed
+from election.records import Holder, Ownership, next_epoch
+from election.store import Compare, Delete, Txn
+from election.view import Known
+from hactl.decide.placement import Choice, place, reported_running
+from hactl.decide.resources import calm, clear, forget_unstarted, probe_unknown
+from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.unfencing import held_back
+from hactl.model.effects import GuardRegister
+
+
+class Departure(NamedTuple):
+    """The group is to leave this node: to a session, or (None) to nobody in particular."""
+
+    to: Holder | None
+    reason: str
+
+
+def drive(state: NodeState, run: Run, out: Out) -> None:
+    """Take the next step for one group."""
+    if state.emergency:
+        run.granted = 0
+        clear(run, out, kill=True)
+    elif state.phase == "stopping":
+        run.granted = 0
+        if not run.untouched:
+            clear(run, out, kill=False)
+        else:
+            probe_unknown(run, out)
+    elif state.phase in ("live", "ending"):
+        found = state.view.groups.get(run.spec.name)
+        match state.role(run.spec.name):
+            case "owner":
+                assert found is not None
+                as_owner(state, run, found, out)
+            case "offered":
+                assert found is not None
+                accept(state, run, found, out)
+            case "holder":
+                assert found is not None
+                as_holder(state, run, found, out)
+            case "absent":
+                as_unowned(state, run, out)
+            case "other":
+                as_other(state, run, found, out)
+    forget_unstarted(run, out)
+
+
+def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
+    """Run it here, or stop it and let it go."""
+    run.untouched, run.takeable_since = False, None
+    if _dead_holders_leave(state, run, found, out):
+        return
+    departure = leaving(state, run, found.record)
+    if departure is None and run.outdated:
+        clear(run, out, kill=False)
+        return
+    if departure is None:
+        pursue(state, run, found, out)
+        return
+    if run.txn:
+        return
+    overlap = run.spec.overlap and departure.to is not None and run.running
+    if not overlap:
+        clear(run, out, kill=False)
+        if not run.stopped:
+            return
+    run.granted = 0  # a promise, from the moment it is sent (†)
+    if departure.to is None:
+        txn = ownership.release(state.writer, run.spec.name, found, _spent_move(state, run))
+        run.txn = out.send("release", txn, name=run.spec.name)
+    else:
+        epoch = next_epoch(state.generation, found.record.epoch, _read_revision(state, run.spec.name))
+        txn = ownership.hand_over(
+            state.writer, run.spec.name, found, departure.to, epoch, reason=departure.reason, overlap=overlap
+        )
+        run.txn = out.send("handoff", txn, name=run.spec.name, epoch=epoch)
+    out.note(
+        "group_leaving",
+        group=run.spec.name,
+        to=departure.to.node if departure.to else "",
+        reason=departure.reason,
+        overlap=overlap,
+    )
+
+
+def _dead_holders_leave(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> bool:
+    """A holder that died in an overlap cannot leave it by itself: once it is safe its owner strikes it out."""
+    lease_counts = run.spec.fencing == "lease"
+    gone = [
+        holder
+        for holder in found.record.holders
+        if ownership.holder_safe(state.view, state.observer, holder, lease_counts, out.now).safe
+    ]
+    if gone and not run.txn:
+        run.txn = out.send("leave", ownership.leave(state.writer, run.spec.name, found, gone), name=run.spec.name)
+    return bool(gone)
+
+
+def leaving(state: NodeState, run: Run, own: Ownership) -> Departure | None:
+    """Whether, and to whom, the group is to leave. None: it stays."""
+    spec = run.spec
+    if own.holders:
+        return None  # an overlap comes to its end first
+    if not spec.enabled or state.cluster is None or state.cluster.group(spec.name) is None:
+        return Departure(None, "taken out of the configuration" if spec.enabled else "disabled")
+    choice = place(state.cluster, spec, state.view)
+    best = choice.best_but(state.node)
+    if state.phase == "ending":
+        return Departure(_session(state, best), "shutdown")
+    move = state.view.moves.get(spec.name)
+    if move and (move.record.from_node, move.record.from_srev) == (state.node, state.session.srev):
+        to = move.record.to if move.record.to in choice.candidates else "" if move.record.to else best
+        if to and to != state.node:
+            return Departure(_session(state, to), f"moved by {move.record.by or 'the operator'}")
+    if reason := choice.excluded.get(state.node, ""):
+        if best is not None:
+            return Departure(_session(state, best), reason)
+        if state.node in state.view.standby or reason == "not in the group's nodes":
+            return Departure(None, reason)
+    return None
+
+
+def accept(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
+    """A handoff to me: write `owned` before anything is started."""
+    probe_unknown(run, out)
+    run.waiting = held_back(state)
+    if run.waiting or run.txn or run.acting:
+        return
+    if state.guard_ready and state.may_run(out.now):
+        take(state, run, found, "accept", found.record.reason, out)
+
+
+def as_holder(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
+    """An overlap: go on until the new owner says that it runs, then stop and say so."""
+    own = found.record
+    report = state.view.reports.get(own.node)
+    told = report.record.groups.get(run.spec.name, {}) if report and report.record.sid == own.sid else {}
+    if own.state == "owned" and told.get("phase") == "running" and told.get("epoch") == own.epoch:
+        clear(run, out, kill=False)
+    if run.stopped and own.state == "owned" and not run.txn:
+        run.txn = out.send(
+            "leave", ownership.leave(state.writer, run.spec.name, found, (state.me,)), name=run.spec.name
+        )
+    elif not run.stopped:
+        consider(state, run, found, out)
+
+
+def as_other(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+    """Somebody else's, or nobody's: nothing of it may run here."""
+    run.granted = 0
+    probe_unknown(run, out)
+    if run.stopped:
+        consider(state, run, found, out)
+    elif any(value in ("running", "failed") for value in run.health.values()) or any(
+        action == "start" for _, action in run.acting.values()
+    ):
+        if not any(action == "kill" for _, action in run.acting.values()):
+            out.note("group_not_mine", group=run.spec.name, owner=found.record.node if found else "")
+        clear(run, out, kill=True)
+
+
+def as_unowned(state: NodeState, run: Run, out: Out) -> None:
+    """No ownership record. What runs goes on, if it runs here alone; where several nodes run it, the first of
+    them by name keeps it and the others stop: nobody could be made its owner otherwise."""
+    run.granted = 0
+    running = [node for node in sorted(state.view.sessions) if reported_running(state.view, run.spec.name, node)]
+    if run.stop_failed or (not run.stopped and state.node in running[1:]):
+        clear(run, out, kill=True)
+        return
+    probe_unknown(run, out)
+    consider(state, run, None, out)
+
+
+def clear_leftovers(state: NodeState, out: Out) -> None:
+    """Stop at once what an earlier daemon started and no guard holds the deadline for."""
+    for run in state.runs.values():
+        clear(run, out, kill=True)
+
+
+def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+    """Acquire it, where placement names me and everyone who may be running it is safe."""
+    spec, now = run.spec, out.now
+    run.waiting = held_back(state)
+    if run.waiting or run.txn or run.acting or not _can_acquire(state, out) or state.cluster is None:
+        return
+    if not spec.enabled or state.cluster.group(spec.name) is None:
+        _retire(state, run, found, out)
+        return
+    if found is not None and found.record.state == "unmanaged" and spec.fencing == "lease":
+        return
+    verdict = ownership.takeable(state.view, state.observer, spec.name, spec.fencing == "lease", state.node, now)
+    if not verdict.safe:
+        run.waiting, run.takeable_since = verdict.reason, None
+        return
+    choice = place(state.cluster, spec, state.view)
+    rank = choice.rank(state.node)
+    if rank is None:
+        run.waiting, run.takeable_since = choice.excluded.get(state.node, ""), None
+        return
+    if run.takeable_since is None:
+        run.takeable_since = now
+    wait = rank * state.timing.heartbeat_ms
+    if found and found.record.state == "handoff" and ownership.session_of(state.view, found.record.holder):
+        wait += state.timing.lease_ms  # it is on its way to somebody who lives
+    if owner_elapsed(run.takeable_since, now) < wait:
+        run.waiting = f"{choice.candidates[0]} comes first"
+        return
+    if found is None:
+        _acquire_first(state, run, out)
+    else:
+        take(state, run, found, "acquire", verdict.reason, out)
+
+
+def _retire(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+    """A group that is to run nowhere, of an owner that is dead: release it in the owner's place once that is safe.
+    One after the other is to try, so that one blind node does not block it."""
+    if found is None or found.record.state == "released":
+        return
+    lease_counts = run.spec.fencing == "lease"
+    verdict = ownership.takeable(state.view, state.observer, run.spec.name, lease_counts, state.node, out.now)
+    if not verdict.safe:
+        run.waiting, run.takeable_since = verdict.reason, None
+        return
+    if run.takeable_since is None:
+        run.takeable_since = out.now
+    if owner_elapsed(run.takeable_since, out.now) < state.turn_ms:
+        return
+    txn = ownership.release(state.writer, run.spec.name, found, _spent_move(state, run))
+    run.txn = out.send("release", txn, name=run.spec.name)
+    out.note("group_retired", group=run.spec.name, owner=found.record.node, reason=verdict.reason)
+
+
+def _acquire_first(state: NodeState, run: Run, out: Out) -> None:
+    """No ownership record: whether it runs anywhere is not known until every live member was asked."""
+    name = run.spec.name
+    asked = state.view.probes.get(name)
+    if asked is None:
+        run.txn = out.send("probe", ownership.probe(state.writer, name), name=name)
+        return
+    lease_counts = run.spec.fencing == "lease"
+    verdict = ownership.unprobed(state.view, state.observer, name, lease_counts, state.node, out.now)
+    if not verdict.safe:
+        run.waiting = verdict.reason
+        return
+    also = (Compare(state.keys.probe(name), "mod", asked.mod),)
+    take(state, run, None, "acquire", "first owner", out, also=also, cleanup=(state.keys.probe(name),))
+
+
+def take(
+    state: NodeState,
+    run: Run,
+    found: Known[Ownership] | None,
+    purpose: Literal["acquire", "accept", "reclaim"],
+    reason: str,
+    out: Out,
+    also: tuple[Compare, ...] = (),
+    cleanup: tuple[str, ...] = (),
+) -> None:
+    """Write myself as owner; what the answer allows is in `run.granted`."""
+    name = run.spec.name
+    epoch = ownership.epoch_for(found, state.me, state.generation, _read_revision(state, name))
+    txn = ownership.acquire(
+        state.writer,
+        name,
+        found,
+        epoch,
+        state.config_seen,  # also where it cannot be read: then what was decided on is the last one that could
+        overlap=run.spec.overlap,
+        reason=reason,
+        also=also,
+        cleanup=cleanup,
+    )
+    run.txn = out.send(purpose, txn, name=name, epoch=epoch)
+
+
+def pursue(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
+    """Bring everything of it up, in order; what comes after a resource that is down is stopped first."""
+    probe_unknown(run, out)
+    if run.acting or (run.retry_at is not None and owner_elapsed(run.retry_at, out.now) < 0):
+        return
+    resources = run.spec.resources
+    first = next((i for i, item in enumerate(resources) if run.health[item.name] != "running"), None)
+    if first is None:
+        # Found running, or taken again after its record was lost: it runs in this ownership now.
+        run.epoch = found.record.epoch
+        calm(run, out)
+        return
+    run.since_running = None
+    for index in range(len(resources) - 1, first - 1, -1):
+        if run.health[resources[index].name] != "stopped":
+            out.act(run, index, "kill" if run.stop_failed else "stop")
+            return
+    if run.txn or not state.may_run(out.now):
+        return
+    if found.record.epoch != run.granted:
+        take(state, run, found, "reclaim", found.record.reason, out)
+        return
+    resource = resources[first]
+    if resource.name not in run.registered:
+        if resource.name not in run.registering and state.guard_ready:
+            run.registering.add(resource.name)
+            out.effects.append(GuardRegister(run.spec, resource))
+        return
+    run.epoch = found.record.epoch
+    out.act(run, first, "start")
+
+
+def void_moves(state: NodeState, out: Out) -> None:
+    """Take away wishes that can never come true: the group has left the session it was to leave, or I own it and
+    there is nowhere to go."""
+    for group, move in state.view.moves.items():
+        found, run = state.view.groups.get(group), state.runs.get(group)
+        record, problem = move.record, ""
+        if found is None or (found.record.node, found.record.srev) != (record.from_node, record.from_srev):
+            if record.from_node == state.node or record.from_node not in state.view.sessions:
+                problem = "it is not where it was"
+        elif found.record.holder == state.me and run and state.cluster:
+            problem = _move_problem(place(state.cluster, run.spec, state.view), record.to, state.node)
+        key = state.keys.move(group)
+        if problem and not any(item.purpose == "void-move" and item.name == group for item in state.pending.values()):
+            txn = Txn(state.writer.guarded(Compare(key, "mod", move.mod)), (Delete(key),), state.writer.reads(key))
+            out.send("void-move", txn, name=group)
+            out.note("move_refused", group=group, to=record.to, reason=problem, id=record.id)
+
+
+def _move_problem(choice: Choice, to: str, me: str) -> str:
+    if to == me:
+        return "it runs there already"
+    if to:
+        return "" if to in choice.candidates else f"{to}: {choice.excluded.get(to, 'no such node')}"
+    return "" if choice.best_but(me) else "no other node may run it"
+
+
+def _read_revision(state: NodeState, group: str) -> int:
+    """As of which revision the group's key is known; a transaction may have read it later than the watch told."""
+    return max(state.view.revision, state.view.as_of(state.keys.group(group)))
+
+
+def _can_acquire(state: NodeState, out: Out) -> bool:
+    return state.phase == "live" and state.guard_ready and state.may_run(out.now) and not state.blind(out.now)
+
+
+def _session(state: NodeState, node: str | None) -> Holder | None:
+    found = state.view.sessions.get(node) if node else None
+    return Holder(node, found.record.sid, found.create) if node and found else None
+
+
+def _spent_move(state: NodeState, run: Run) -> tuple[str, ...]:
+    return (state.keys.move(run.spec.name),) if run.spec.name in state.view.moves else ()

@@ -1,0 +1,300 @@
+"""A node's way through its sessions: list, adopt or stop everything, close, open, live, be deposed, end
+(PROTOCOL.md, *Identity*, *The session*, *Coming back*). Pure."""
+
+from __future__ import annotations
+
+from election.clock import Instant, owner_elapsed
+from election.records import FenceRecord, Session
+from election.session import adopt, attest, close_txn, dead, open_txn, opened, renew
+from election.view import Known
+from hactl.decide.fencing import awaited, in_flight
+from hactl.decide.state import NodeState, Out, Run
+from hactl.model.cluster import GroupSpec
+from hactl.model.effects import Exit, GuardBegin, GuardExtend, Relist
+
+
+def check_identity(state: NodeState, out: Out) -> None:
+    """Whether this store's history is the one this node belongs to; if not, stop everything and take no part."""
+    if not state.view.listed:
+        return
+    found = state.view.identity
+    if found is None:
+        refuse(
+            state, "the store holds no identity: 'hactl init' for a new cluster, 'hactl recover' for a lost one", out
+        )
+        return
+    there = (found.record.uuid, found.record.generation)
+    mine = state.identity
+    if mine is None or (there[1] > mine[1] and state.phase in ("refused", "listing")):
+        mine = state.identity = there
+        # A list that is on its way was asked for in the old history: what was known then is not what it must reach.
+        state.known_revision, state.listing_known = state.view.revision, 0
+        out.note("identity_accepted", uuid=there[0], generation=there[1])
+    if there != mine:
+        text = f"the store is of another history (its generation {there[1]}, known here {mine[1]}): 'hactl recover'"
+        refuse(state, text, out)
+    elif state.went_back_in == there[1]:
+        refuse(state, state.refused, out)
+    elif state.phase == "refused":
+        begin_again(state, out)
+
+
+def went_back(state: NodeState, revision: int, known: int, out: Out) -> bool:
+    """Whether an answer is older than what was known before its request was sent: the store was restored."""
+    if revision >= known:
+        state.known_revision = max(state.known_revision, revision)
+        return False
+    state.went_back_in = state.generation
+    refuse(state, f"the store went back from revision {known} to {revision}: it was restored; 'hactl recover'", out)
+    return True
+
+
+def refuse(state: NodeState, problem: str, out: Out) -> None:
+    """Take no part in this store: stop everything exclusive at once."""
+    out.note_once("refused", "store_refused", reason=problem)
+    state.refused = problem
+    if state.phase != "refused":
+        state.phase, state.emergency, state.session.state = "refused", True, "none"
+        state.forget_store()
+        state.need_list = True
+
+
+def end(state: NodeState, reason: str, out: Out) -> None:
+    """The daemon was told to release and go: nothing exclusive runs here any more."""
+    state.phase, state.session.state = "gone", "none"
+    out.effects.append(Exit(0, reason))
+
+
+def begin_again(state: NodeState, out: Out) -> None:
+    """Everything exclusive here is to be stopped, then a new session opened (or, when told to release, none)."""
+    state.phase = "stopping"
+    state.session.state = "none"
+    state.refused = ""
+    state.guard_ready = False
+    state.noted.pop("refused", None)
+
+
+def listed(state: NodeState, out: Out) -> None:
+    """The first list is here and the configuration is read: go on with the session, or begin a new one."""
+    boot, found = state.boot, state.view.sessions.get(state.node)
+    if found and found.record.machine_id != boot.machine_id:
+        reason = (
+            f"node name '{state.node}' is in use by another machine (machine id {found.record.machine_id}"
+            f"{_where(state)}): give this node another name in node.toml, or stop that daemon"
+        )
+        state.phase = "gone"
+        out.note("name_in_use", reason=reason)
+        out.effects.append(Exit(2, reason))
+        return
+    guard = boot.guard
+    if (
+        found
+        and guard.valid_until is not None
+        and resumable(state)
+        and guard.sid == found.record.sid
+        and found.record.boot_id == boot.boot_id
+    ):
+        adopt(state.session, found, guard.valid_until, guard.incarnation)
+        state.own_sids.add(guard.sid)
+        state.phase, state.guard_ready = "live", True
+        out.note("session_adopted", sid=guard.sid, srev=found.create)
+        return
+    out.note("session_new", reason=_why_new(state, found))
+    begin_again(state, out)
+
+
+def resumable(state: NodeState) -> bool:
+    """Whether a guard holds the deadline for what may run here. Without one nothing may go on: it is stopped at
+    once, before the store was even asked."""
+    guard = state.boot.guard
+    return guard.valid_until is not None and not guard.latched
+
+
+def _why_new(state: NodeState, found: Known[Session] | None) -> str:
+    guard = state.boot.guard
+    if guard.latched:
+        return "the guard's deadline came"
+    if found is None:
+        return "no session in the store"
+    if guard.valid_until is None:
+        return "no guard held the last session"
+    return "rebooted" if found.record.boot_id != state.boot.boot_id else "the guard held another session"
+
+
+def _where(state: NodeState) -> str:
+    member = state.view.members.get(state.node)
+    return f", at {member.record.address}" if member else ""
+
+
+def cleared(state: NodeState) -> bool:
+    """Whether everything exclusive here is known to be stopped. What hactl never owned may run on."""
+    return all(run.stopped or (run.untouched and not run.acting) for run in state.runs.values())
+
+
+def close(state: NodeState, out: Out) -> None:
+    """End the last session: put its fence record `safe` with what this node attests; then open."""
+    if any(item.purpose in ("close", "open") for item in state.pending.values()):
+        return
+    if state.close_sent is not None and owner_elapsed(state.close_sent, out.now) < state.timing.heartbeat_ms:
+        return
+    found, fence = state.view.sessions.get(state.node), state.view.fences.get(state.node)
+    if found is not None:
+        if found.record.machine_id != state.boot.machine_id:
+            _foreign(state, "name_in_use", found.record.machine_id, out)
+            return
+        if not _quiet(state, found, out.now):
+            return
+        record = dead(found)
+    elif fence is None or fence.record.state == "safe":
+        if state.release_on_exit:
+            end(state, "released everything", out)
+        else:
+            _open(state, fence, out)
+        return
+    elif _is_mine(state, fence.record):
+        record = fence.record
+    else:
+        _foreign(state, "fence_record_not_mine", fence.record.machine_id, out)
+        return
+    if fence is not None and in_flight(state, state.node, fence, out.now):
+        out.note_once("acting", "waiting_for_fence_action", executor=fence.record.executor)
+        return  # (S5)
+    if fence is not None and awaited(state, fence, out.now):
+        out.note_once(f"awaited/{record.sid}", "waiting_to_be_fenced", action=fence.record.wanted)
+        return
+    safe = attest(record, state.session.owner)
+    state.close_sent = out.now
+    out.send("close", close_txn(state.keys, state.node, found, fence, safe, state.identity_compare))
+
+
+def _foreign(state: NodeState, event: str, machine_id: str, out: Out) -> None:
+    """Another machine has my name: nothing of its is attested here."""
+    out.note_once("foreign", event, machine_id=machine_id)
+    if state.release_on_exit:
+        end(state, "everything is stopped; the name is another machine's", out)
+
+
+def _quiet(state: NodeState, found: Known[Session], now: Instant) -> bool:
+    """Whether the session in my name is surely not somebody else's who lives: one that this node is known to have
+    held, or that has not moved for S."""
+    if found.record.sid in state.own_sids or found.record.sid == state.boot.guard.sid:
+        return True
+    if state.session_first_seen is None or state.session_first_seen[0] != found.mod:
+        state.session_first_seen = (found.mod, now)
+    return owner_elapsed(state.session_first_seen[1], now) >= state.timing.suspect_after_ms
+
+
+def _is_mine(state: NodeState, record: FenceRecord) -> bool:
+    if record.machine_id:
+        return record.machine_id == state.boot.machine_id
+    # A record written without the session having been read: by `recover` (any of my past), or for a lost one.
+    return bool(record.generation) or record.sid in state.own_sids or record.sid == state.boot.last_sid
+
+
+def _open(state: NodeState, fence: Known[FenceRecord] | None, out: Out) -> None:
+    if not state.opening_sid:
+        state.sessions_opened += 1
+        state.opening_sid = f"{state.boot.nonce}-{state.sessions_opened}"
+        state.own_sids.add(state.opening_sid)
+    txn = open_txn(state.session, state.opening_sid, fence.mod if fence else 0, state.identity_compare, out.now)
+    out.send("open", txn, attempt=state.session.attempt)
+
+
+def see_opened(state: NodeState, attempt: int, revision: int, out: Out) -> None:
+    """The session I asked for is open."""
+    if state.session.state == "live" or not state.opening_sid:
+        return
+    # An attempt so old that its instant is forgotten: over long ago, the next renewal or session mends that.
+    state.session.sent.setdefault(attempt, Instant(0.0, 0.0))
+    opened(state.session, state.opening_sid, attempt, revision, out.now)
+    state.opening_sid = ""
+    state.phase, state.emergency = "ending" if state.release_on_exit else "live", False
+    state.unseen_since = None
+    state.fencing.clear()  # what an earlier session of mine was at is not this one's
+    state.observer.last_own_renewal = None
+    state.observer.renewed_myself(out.now)
+    begin_guard(state, out)
+    out.note("session_opened", sid=state.session.sid, srev=state.session.srev)
+
+
+def begin_guard(state: NodeState, out: Out) -> None:
+    """Give the guard the new session; nothing is started before it has taken it."""
+    session, timing = state.session, state.timing
+    assert session.valid_until is not None
+    out.effects.append(GuardBegin(session.sid, timing.stop_budget_ms, timing.self_fence_lead_ms, session.valid_until))
+
+
+def extend_guard(state: NodeState, out: Out) -> None:
+    """Tell the guard the deadline, with the budgets in force: they may have changed with the configuration."""
+    session, timing = state.session, state.timing
+    assert session.valid_until is not None
+    out.effects.append(GuardExtend(session.sid, timing.stop_budget_ms, timing.self_fence_lead_ms, session.valid_until))
+
+
+def keep_session(state: NodeState, out: Out) -> None:
+    """Renew every h, unless blind: a node that renews but does not see blocks its groups for ever (†)."""
+    session, now, timing = state.session, out.now, state.timing
+    if session.state == "foreign":
+        state.phase, state.emergency = "stopping", True
+        out.note_once("foreign", "session_foreign", sid=session.sid)
+        state.own_sids.discard(session.sid)
+        begin_again(state, out)
+        return
+    if session.state == "deposed":
+        out.note("deposed", sid=session.sid)
+        begin_again(state, out)
+        state.emergency = True
+        return
+    state.emergency = session.time_left(now) <= timing.stop_budget_ms
+    if state.emergency:
+        out.note_once("lapse", "lease_lapsing", stop_budget_ms=timing.stop_budget_ms)
+    elif "lapse" in state.noted:
+        del state.noted["lapse"]
+    if state.blind(now):
+        state.need_list = True
+        return
+    since = None if session.last_sent is None else owner_elapsed(session.last_sent, now)
+    if since is not None and since < timing.heartbeat_ms - 1e-6:
+        return
+    before = session.valid_until
+    attempt, txn = renew(session, state.identity_compare, now)
+    if session.valid_until != before and session.valid_until is not None:
+        extend_guard(state, out)
+    out.send("renew", txn, attempt=attempt)
+
+
+def list_again(state: NodeState, out: Out) -> None:
+    """Ask for a list where one is needed, one at a time, at most each h. A node that waits without a session lists
+    now and then: no renewal of its own tells it that its watch is dead, no answer that the store is another one."""
+    if state.phase not in ("live", "ending") and state.listed_at is not None:
+        state.need_list = state.need_list or owner_elapsed(state.listed_at, out.now) >= state.timing.lease_ms
+    if not state.need_list or state.listing:
+        return
+    if state.listed_at is not None and owner_elapsed(state.listed_at, out.now) < state.timing.heartbeat_ms:
+        return
+    state.counter += 1
+    state.listing, state.listed_at = state.counter, out.now
+    state.listing_known = state.known_revision
+    out.effects.append(Relist(state.counter, max(state.timing.heartbeat_ms * 2, 500.0)))
+
+
+def adjust_runs(state: NodeState) -> None:
+    """One run for each group of the configuration, and for each of which something may still be here. A group
+    that was started is stopped by the definition it was started with."""
+    wanted: dict[str, GroupSpec] = {group.name: group for group in state.cluster.groups} if state.cluster else {}
+    for name, spec in wanted.items():
+        run = state.runs.get(name)
+        if run is None:
+            state.runs[name] = Run(spec, untouched=name not in state.view.groups)
+        elif run.spec == spec:
+            run.outdated = False
+        elif run.spec.resources == spec.resources:
+            run.spec = spec  # the same resources: only how the group is treated has changed
+        elif run.stopped and not run.registered:
+            run.spec, run.outdated = spec, False
+            run.health = {item.name: "unknown" for item in spec.resources}
+        else:
+            run.outdated = True
+    for name in [name for name, run in state.runs.items() if name not in wanted and run.stopped and not run.txn]:
+        if name not in state.view.groups or state.view.groups[name].record.state == "released":
+            del state.runs[name]

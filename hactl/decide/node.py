@@ -1,0 +1,387 @@
+"""The step: one event in, effects out (ARCHITECTURE.md, *The one rule*). Pure.
+
+`step` takes what happened and the instant it was taken at the loop, changes the state, and says what is to be
+done. The order within a step is fixed: what is known first, then this node's own session, then the peers', then
+the groups, then what is told to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from election import session
+from election.clock import Instant, owner_elapsed
+from election.keys import Keys
+from election.observer import Observer, limit_ms
+from election.session import Owner, SessionState
+from election.view import View
+from hactl.decide import fencing, groups, lifecycle, peers, resources, suspicion, unfencing
+from hactl.decide.learning import learned, own_writes, own_writes_seen
+from hactl.decide.state import NodeState, Out, Pending, Run
+from hactl.model import events
+from hactl.model.cluster import Timing
+from hactl.model.effects import Exit
+
+
+def new_state(keys: Keys, boot: events.Boot) -> NodeState:
+    """The state of a daemon that has just begun."""
+    timing = Timing()
+    owner = Owner(boot.node, boot.machine_id, boot.boot_id)
+    state = NodeState(
+        keys=keys,
+        boot=boot,
+        session=SessionState(keys, owner, timing.lease_ms, attempt=boot.guard.incarnation << 32),
+        observer=Observer(timing.heartbeat_ms, timing.etcd_election_ms),
+        view=View(keys),
+        identity=boot.identity,
+        known_revision=boot.known_revision,
+    )
+    for spec in boot.leftovers:
+        run = state.runs[spec.name] = Run(spec)
+        run.registered = {item.name for item in spec.resources if f"{spec.name}/{item.name}" in boot.guard.exclusive}
+    return state
+
+
+def step(state: NodeState, event: events.Event, now: Instant) -> list[Any]:
+    """Take `event`, which was seen at `now`; say what is to be done."""
+    out = Out(state, now)
+    state.dirty = True
+    _HANDLERS[type(event)](state, event, out)
+    if state.phase == "gone":
+        return out.effects
+    if state.dirty:
+        _decide(state, out)
+    return out.effects
+
+
+def next_wake(state: NodeState, now: Instant) -> float:
+    """In how many milliseconds `step` wants a Tick at the latest: half a heartbeat after the last look at
+    everything, or when a renewal is due or a peer's lease is over before that."""
+    soonest = state.timing.heartbeat_ms / 2
+    if state.decided_at is not None:
+        soonest -= owner_elapsed(state.decided_at, now)
+    if state.session.last_sent is not None and state.session.in_flight is None:
+        renewal = state.timing.heartbeat_ms - owner_elapsed(state.session.last_sent, now)
+        if 0 < renewal < soonest:
+            soonest = renewal
+    for node, found in state.view.sessions.items():
+        if node == state.node:
+            continue
+        silent = state.observer.silent_ms(node, now)
+        for limit in (limit_ms(found.record.lease_ms), state.timing.suspect_after_ms):
+            if silent < limit < silent + soonest:
+                soonest = limit - silent
+    return max(1.0, soonest)
+
+
+def _decide(state: NodeState, out: Out) -> None:
+    state.dirty = False
+    state.decided_at = out.now
+    if state.guard_lost:
+        _end_without_guard(state, out)
+        return
+    lifecycle.check_identity(state, out)
+    if state.phase == "listing" and not lifecycle.resumable(state):
+        groups.clear_leftovers(state, out)
+    _advance(state, out)
+    if state.phase in ("live", "ending"):
+        lifecycle.keep_session(state, out)
+    if state.phase in ("live", "ending"):
+        peers.watch(state, out)
+        fencing.drive(state, out)
+        unfencing.let_in(state, out)
+        resources.expire_failures(state, out)
+        groups.void_moves(state, out)
+    for run in list(state.runs.values()):
+        groups.drive(state, run, out)
+    if state.phase in ("live", "ending"):
+        peers.answer_probes(state)
+        peers.report(state, out)
+    _end(state, out)
+    lifecycle.list_again(state, out)
+
+
+def _end_without_guard(state: NodeState, out: Out) -> None:
+    """Stop everything by the fast way, then end; the session is left to its own end."""
+    for run in state.runs.values():
+        if not run.untouched:
+            resources.clear(run, out, kill=True)
+    if lifecycle.cleared(state):
+        state.phase = "gone"
+        out.effects.append(Exit(1, "the guard has died"))
+
+
+def _advance(state: NodeState, out: Out) -> None:
+    """Bring the lifecycle on as far as what is known allows."""
+    ready = state.view.listed > 0 and state.cluster is not None and _config_current(state)
+    if state.phase == "listing" and ready and state.identity is not None:
+        lifecycle.listed(state, out)
+    if state.phase in ("live", "ending", "stopping", "closing") and ready:
+        lifecycle.adjust_runs(state)
+    if state.phase == "stopping" and ready and lifecycle.cleared(state):
+        state.phase = "closing"
+    if state.phase == "closing" and ready:
+        lifecycle.close(state, out)
+    if state.phase == "refused":
+        state.need_list = True
+
+
+def _config_current(state: NodeState) -> bool:
+    return state.view.config is not None and not state.wants_config
+
+
+def _end(state: NodeState, out: Out) -> None:
+    """When told to release: go once nothing is owned any more and the session is closed; where the lease lapses
+    first, once everything is stopped."""
+    if state.phase != "ending" or state.session.state != "live":
+        return
+    if state.emergency and lifecycle.cleared(state):
+        lifecycle.end(state, "everything is stopped; the store could not be told", out)
+        return
+    mine = any(item.record.node == state.node and item.record.state == "owned" for item in state.view.groups.values())
+    holds = any(state.me in item.record.holders for item in state.view.groups.values())
+    if mine or holds or not lifecycle.cleared(state) or any(run.txn for run in state.runs.values()):
+        return
+    found, fence = state.view.sessions.get(state.node), state.view.fences.get(state.node)
+    if found is None or any(item.purpose == "close" for item in state.pending.values()):
+        return
+    safe = session.attest(session.dead(found), state.session.owner)
+    out.send("close", session.close_txn(state.keys, state.node, found, fence, safe, state.identity_compare))
+
+
+# --- events -----------------------------------------------------------------------------------------------
+
+
+def _on_listed(state: NodeState, event: events.Listed, out: Out) -> None:
+    if event.id != state.listing:
+        return
+    state.listing = 0
+    if state.phase == "refused":
+        state.forget_store()  # looked at anew each time, until its identity is one to go on with
+    elif lifecycle.went_back(state, event.snapshot.revision, state.listing_known, out):
+        return
+    state.need_list = False
+    learned(state, state.view.load(event.snapshot), out)
+    own_writes_seen(state)
+
+
+def _on_list_failed(state: NodeState, event: events.ListFailed, out: Out) -> None:
+    if event.id == state.listing:
+        state.listing = 0
+    out.note_once("store", "store_unreachable", problem=event.problem)
+
+
+def _on_watched(state: NodeState, event: events.Watched, out: Out) -> None:
+    if not state.view.listed:
+        return  # of a watch before the list that is being waited for
+    state.known_revision = max(state.known_revision, event.batch.revision)
+    known = len(state.view.sessions)
+    changed = state.view.apply(event.batch)
+    learned(state, changed, out)
+    own_writes_seen(state)
+    renewals = state.keys.prefix + "nodes/"
+    if len(state.view.sessions) == known and all(key.startswith(renewals) for key in changed):
+        state.dirty = state.session.state == "deposed"  # renewals alone: nothing to decide
+
+
+def _on_watch_ended(state: NodeState, event: events.WatchEnded, out: Out) -> None:
+    state.need_list = True
+    out.note("watch_ended", problem=event.problem)
+
+
+def _on_configured(state: NodeState, event: events.Configured, out: Out) -> None:
+    state.config_seen = event.revision
+    state.config_problem = event.problem
+    if event.problem:
+        out.note("config_unreadable", revision=event.revision, problem=event.problem)
+    if event.spec is None:
+        return
+    state.cluster, state.timing = event.spec, event.spec.timing
+    state.config_rev = 0 if event.problem else event.revision
+    state.session.lease_ms = state.timing.lease_ms
+    state.observer.heartbeat_ms = state.timing.heartbeat_ms
+    state.observer.election_ms = state.timing.etcd_election_ms
+    out.note("config_in_use", revision=state.config_rev)
+
+
+def _on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
+    pending = state.pending.pop(event.id, None)
+    if pending is None:
+        return
+    run = state.runs.get(pending.name)
+    current = run is not None and run.txn == event.id
+    if run is not None and current:
+        run.txn = 0
+    result = event.result
+    if result is None:
+        _unanswered(state, pending, event, out)
+        return
+    out.note_once("store", "store_reachable")
+    if pending.generation != state.generation:
+        return  # an answer from another history
+    if lifecycle.went_back(state, result.revision, pending.known_revision, out):
+        return
+    learned(state, state.view.take(result.reads, result.revision), out)
+    if result.succeeded:
+        learned(state, own_writes(state, pending.txn, result.revision), out)
+    handler = _ANSWERS.get(pending.purpose)
+    if handler is not None:
+        handler(state, pending, event, out)
+    if pending.purpose in fencing.WRITES:
+        fencing.wrote(state, pending.name, pending.purpose, result.succeeded, out)
+    if result.succeeded and run is not None and current and pending.purpose in ("acquire", "accept", "reclaim"):
+        _granted(state, run, pending, event, out)
+
+
+def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    """Nobody knows what became of a transaction."""
+    if pending.purpose == "renew":
+        session.lost(state.session, pending.attempt)
+    if pending.purpose in ("close", "open"):
+        state.need_list = True
+    if pending.purpose in fencing.WRITES:
+        fencing.wrote(state, pending.name, pending.purpose, False, out)
+    if pending.purpose == "close" and state.release_on_exit and state.phase != "ending":
+        lifecycle.end(state, "everything is stopped; the store could not be told", out)
+    if event.refused:
+        state.dirty = False  # refused at once, as by a full store: tried again with the next look, not in a circle
+    out.note_once("store", "store_unreachable", problem=event.problem)
+
+
+def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    assert event.result is not None
+    before = state.session.mod_rev
+    session.answered(state.session, pending.attempt, event.result, out.now)
+    if state.session.state == "live" and state.session.mod_rev > before:
+        state.observer.renewed_myself(out.now)
+        if state.unseen_since is None and state.view.revision < state.session.mod_rev:
+            state.unseen_since = out.now
+        (lifecycle.extend_guard if state.guard_ready else lifecycle.begin_guard)(state, out)
+
+
+def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    assert event.result is not None
+    if not event.result.succeeded:
+        return
+    out.note("session_closed")
+    state.close_sent = None
+    if state.release_on_exit:
+        lifecycle.end(state, "released everything", out)
+
+
+def _open_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    assert event.result is not None
+    if event.result.succeeded:
+        lifecycle.see_opened(state, pending.attempt, event.result.revision, out)
+
+
+def _depose_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    if event.result is not None and event.result.succeeded:
+        out.note("peer_deposed", node=pending.name)
+
+
+def _granted(state: NodeState, run: Run, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
+    run.granted = pending.epoch
+    out.note(f"group_{pending.purpose}", group=run.spec.name, epoch=pending.epoch)
+
+
+def _on_guard(state: NodeState, event: events.GuardAnswered, out: Out) -> None:
+    if event.name == "begin":
+        state.guard_ready = event.ok and state.session.state == "live"
+        if not event.ok and state.session.state == "live":
+            # It holds on to an earlier session, or this one ran out on the way: a new one, from the beginning.
+            out.note_once("guard", "guard_refused", problem=event.problem)
+            lifecycle.begin_again(state, out)
+            state.emergency = True
+    elif event.name == "extend":
+        if not event.ok and state.session.state == "live":
+            out.note("guard_refused", problem=event.problem)
+            lifecycle.begin_again(state, out)
+            state.emergency = True
+    else:
+        group, _, resource = event.name.partition("/")
+        run = state.runs.get(group)
+        if run is not None and resource in run.registering:
+            run.registering.discard(resource)
+            if event.ok:
+                run.registered.add(resource)
+
+
+def _on_guard_lost(state: NodeState, event: events.GuardLost, out: Out) -> None:
+    """A dead guard ends the daemon: nobody holds the deadline any more. What runs here is stopped first; a
+    successor may be late."""
+    if not state.guard_lost:
+        state.guard_lost = True
+        out.note("guard_lost")
+
+
+def _on_acted(state: NodeState, event: events.Acted, out: Out) -> None:
+    for run in state.runs.values():
+        for name, (number, _) in run.acting.items():
+            if number == event.id:
+                resources.acted(state, run, name, event, out)
+                return
+
+
+def _on_observed(state: NodeState, event: events.Observed, out: Out) -> None:
+    run = state.runs.get(event.group)
+    if run is not None:
+        resources.observed(state, run, event.resource, event.health, event.detail, out)
+
+
+def _on_fence_acted(state: NodeState, event: events.FenceActed, out: Out) -> None:
+    fencing.acted(state, event, out)
+
+
+def _on_guard_told(state: NodeState, event: events.GuardTold, out: Out) -> None:
+    suspicion.told(state, event, out)
+
+
+def _on_watchdog(state: NodeState, event: events.Watchdog, out: Out) -> None:
+    state.session.watchdog = event.armed
+    state.watchdog_missing = event.required and not event.armed
+    out.note_once("watchdog", "watchdog_armed" if event.armed else "watchdog_not_armed", required=event.required)
+
+
+def _on_shutdown(state: NodeState, event: events.Shutdown, out: Out) -> None:
+    if event.release and state.phase in ("live", "ending", "stopping", "closing"):
+        state.release_on_exit = True
+        if state.phase == "live":
+            state.phase = "ending"
+        return
+    state.phase = "gone"
+    out.effects.append(Exit(0, "what runs here is left running" if not event.release else "nothing to release"))
+
+
+def _on_tick(state: NodeState, event: events.Tick, out: Out) -> None:
+    pass
+
+
+_ANSWERS: dict[str, Callable[[NodeState, Pending, events.TxnDone, Out], None]] = {
+    "renew": _renew_answered,
+    "close": _close_answered,
+    "open": _open_answered,
+    "depose": _depose_answered,
+}
+
+_HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
+    events.Listed: _on_listed,
+    events.ListFailed: _on_list_failed,
+    events.Watched: _on_watched,
+    events.WatchEnded: _on_watch_ended,
+    events.Configured: _on_configured,
+    events.TxnDone: _on_txn,
+    events.GuardAnswered: _on_guard,
+    events.GuardLost: _on_guard_lost,
+    events.Acted: _on_acted,
+    events.Observed: _on_observed,
+    events.FenceActed: _on_fence_acted,
+    events.GuardTold: _on_guard_told,
+    events.Watchdog: _on_watchdog,
+    events.Shutdown: _on_shutdown,
+    events.Tick: _on_tick,
+}
+
+__all__ = ["new_state", "next_wake", "step"]

@@ -1,0 +1,72 @@
+"""The other nodes: whose session is over, and what this one tells them. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from election import ownership
+from election.records import Report
+from election.store import Put, Txn
+from hactl.decide import suspicion
+from hactl.decide.state import NodeState, Out
+
+
+def watch(state: NodeState, out: Out) -> None:
+    """Depose sessions that are over; write the records of lost ones."""
+    if state.session.state != "live" or state.blind(out.now) or state.observer.in_gap(out.now):
+        return
+    under_way = {item.name for item in state.pending.values() if item.purpose in ("depose", "lost")}
+    for node, found in state.view.sessions.items():
+        if node == state.node or node in under_way:
+            continue
+        if state.observer.over(node, found, out.now) or suspicion.suspected(state, node, found, out):
+            fence = state.view.fences.get(node)
+            txn = ownership.depose(state.writer, node, found, fence.mod if fence else 0, state.node)
+            out.send("depose", txn, name=node)
+            silent = round(state.observer.silent_ms(node, out.now))
+            out.note("peer_over", node=node, silent_ms=silent, sid=found.record.sid)
+    for holder in ownership.lost_holders(state.view):
+        if holder.node not in under_way and holder.node != state.node:
+            fence = state.view.fences.get(holder.node)
+            lease = max([int(state.timing.lease_ms), *(item.record.lease_ms for item in state.view.sessions.values())])
+            out.send(
+                "lost",
+                ownership.write_lost(state.writer, holder, fence.mod if fence else 0, lease),
+                name=holder.node,
+            )
+            out.note("session_lost", node=holder.node, sid=holder.sid)
+
+
+def answer_probes(state: NodeState) -> None:
+    """Answer who asks whether a group without an owner runs here, after looking anew."""
+    for name, asked in state.view.probes.items():
+        run = state.runs.get(name)
+        if run is None or name in state.view.groups:
+            continue
+        if run.probed != asked.mod and not run.acting:
+            run.probed = asked.mod
+            for resource, health in run.health.items():
+                if health == "stopped":
+                    run.health[resource] = "unknown"
+            state.dirty = True
+        elif run.probed == asked.mod and not run.acting and "unknown" not in run.health.values():
+            run.answered_probe = asked.mod
+
+
+def report(state: NodeState, out: Out) -> None:
+    """Tell the others what runs here, when that has changed."""
+    if state.session.state != "live" or any(item.purpose == "report" for item in state.pending.values()):
+        return
+    content: dict[str, dict[str, Any]] = {}
+    for name, run in state.runs.items():
+        entry: dict[str, Any] = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
+        if reason := run.stop_failed or run.failure or run.waiting:
+            entry["reason"] = reason
+        content[name] = entry
+    probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
+    report = Report(state.session.sid, state.config_rev, content, probes)
+    found = state.view.reports.get(state.node)
+    if found is not None and found.record == report:
+        return  # compared with what the store holds: an older report of mine may have landed late
+    key = state.keys.report(state.node)
+    out.send("report", Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))

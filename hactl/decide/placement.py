@@ -1,0 +1,68 @@
+"""Where a group should run (PROTOCOL.md, *Ownership*: placement is pure, the same everywhere, reads no clock)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from election.view import View
+from hactl.model.cluster import ClusterSpec, GroupSpec
+
+
+class Choice(NamedTuple):
+    """The nodes a group may run on, best first, and for every other node of the cluster why not."""
+
+    candidates: tuple[str, ...]
+    excluded: Mapping[str, str]
+
+    def rank(self, node: str) -> int | None:
+        """0 for the first choice; None: not eligible."""
+        return self.candidates.index(node) if node in self.candidates else None
+
+    def best_but(self, node: str) -> str | None:
+        """The first choice other than `node`."""
+        return next((name for name in self.candidates if name != node), None)
+
+
+def place(cluster: ClusterSpec, group: GroupSpec, view: View) -> Choice:
+    """The choice for `group`, from the configuration and what the store holds. An owner that is eligible stays
+    (no failback); where nobody owns it, a node on which it was found running comes first."""
+    order = group.nodes or tuple(node.name for node in cluster.nodes)
+    excluded = {node.name: "not in the group's nodes" for node in cluster.nodes if node.name not in order}
+    candidates = []
+    for name in order:
+        if reason := why_not(group, name, view):
+            excluded[name] = reason
+        else:
+            candidates.append(name)
+    first = _where_it_is(group, view)
+    if first in candidates:
+        candidates.remove(first)
+        candidates.insert(0, first)
+    return Choice(tuple(candidates), excluded)
+
+
+def why_not(group: GroupSpec, node: str, view: View) -> str:
+    """Why `group` may not run on `node` now; empty: it may."""
+    if node not in view.sessions:
+        return "no live session"
+    if node in view.standby:
+        return "in standby"
+    failure = view.failures.get(f"{group.name}/{node}")
+    if failure is not None:
+        return f"{failure.record.resource} failed {failure.record.count} times: {failure.record.reason}"
+    return ""
+
+
+def _where_it_is(group: GroupSpec, view: View) -> str:
+    found = view.groups.get(group.name)
+    if found is not None:
+        return found.record.node
+    running = [name for name in sorted(view.reports) if reported_running(view, group.name, name)]
+    return running[0] if running else ""
+
+
+def reported_running(view: View, group: str, node: str) -> bool:
+    """Whether the node says that something of the group runs there."""
+    report = view.reports.get(node)
+    return bool(report and report.record.groups.get(group, {}).get("phase", "stopped") not in ("stopped", "unknown"))

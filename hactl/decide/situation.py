@@ -1,0 +1,46 @@
+"""What the view says of the servers of services: which get no new connections, who may be the one writer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from election.ownership import session_of
+from election.view import View
+from hactl.model.cluster import ServiceSpec
+
+# In place of a service's name: all of them.
+ALL = "*"
+
+
+def drainable(service: ServiceSpec) -> bool:
+    """Whether its servers are drained when all of their node are. Not where one server alone is in use, because it is
+    elected or for its role: the others would not take its place."""
+    return not service.options.get("writer") and not service.options.get("check", {}).get("role")
+
+
+def drained(view: View, services: Iterable[ServiceSpec]) -> frozenset[tuple[str, str]]:
+    """`(service, node)` of what an operator has drained of these services."""
+    wished = [(service, node) for service, _, node in (key.partition("/") for key in view.drains)]
+    if not wished:
+        return frozenset()
+    return frozenset(
+        (one.name, node) for one in services for service, node in wished
+        if service == one.name or (service == ALL and drainable(one))
+    )  # fmt: skip
+
+
+def owners(view: View, groups: Iterable[str]) -> dict[str, str]:
+    """For each of these groups the node that owns it, if that is live: the one writer of what is bound to the group.
+
+    A group that is on its way (`handoff`) is nobody's: who had it has stopped it, or, with overlap, lets go of it;
+    who is to have it may not have taken notice. So the old writer is out of use before the new one is in use. A
+    group that is left alone (`unmanaged`) stays with the node where it is.
+    """
+    found = {}
+    for group in groups:
+        known = view.groups.get(group)
+        if known is None or known.record.state not in ("owned", "unmanaged"):
+            continue
+        if session_of(view, known.record.holder) is not None:
+            found[group] = known.record.node
+    return found

@@ -1,0 +1,281 @@
+"""What a node knows and remembers: the state that `hactl.decide.node.step` advances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from election.clock import Instant, owner_elapsed
+from election.keys import Keys
+from election.observer import Observer
+from election.ownership import Writer
+from election.records import Holder
+from election.session import SessionState
+from election.store import Compare, Txn
+from election.view import View
+from fencing import machine
+from fencing.topology import Topology
+from hactl.model.cluster import ClusterSpec, GroupSpec, Timing
+from hactl.model.effects import Act, Action, Effect, Note, SendTxn
+from hactl.model.events import Boot, Health
+
+# listing: no list yet. stopping: everything exclusive is being stopped. closing: the last session is ended and a
+# new one begun. live: taking part. ending: told to release and go. refused: this store is not ours.
+Phase = Literal["listing", "stopping", "closing", "live", "ending", "refused", "gone"]
+
+
+# What the newest known ownership of a group makes of this node.
+Role = Literal["owner", "offered", "holder", "absent", "other"]
+
+
+_NO_DEVICES = Topology()
+
+
+@dataclass(slots=True)
+class Run:
+    """One group on this node: what runs, what is under way, and what it may do.
+
+    `granted` is the epoch of my own last successful write to `groups/G` since my last promise (release, handoff);
+    0: nothing may be started, whatever a read says (†). `untouched`: it was found here and has never been
+    hactl's: it is left alone until somebody owns it. `outdated`: it runs by a definition that is no longer the
+    configured one.
+    """
+
+    spec: GroupSpec
+    health: dict[str, Health] = field(default_factory=dict)
+    acting: dict[str, tuple[int, Action]] = field(default_factory=dict)
+    registered: set[str] = field(default_factory=set)
+    registering: set[str] = field(default_factory=set)
+    granted: int = 0
+    epoch: int = 0
+    txn: int = 0
+    restarts: int = 0
+    last_failure: Instant | None = None
+    failure: str = ""
+    failing_resource: str = ""
+    stop_failed: str = ""
+    retry_at: Instant | None = None
+    takeable_since: Instant | None = None
+    untouched: bool = False
+    outdated: bool = False
+    probed: int = 0
+    answered_probe: int = 0
+    since_running: Instant | None = None
+    waiting: str = ""
+
+    @property
+    def stopped(self) -> bool:
+        """Everything of it is known to be stopped, and nothing is under way."""
+        return not self.acting and all(self.health.get(item.name) == "stopped" for item in self.spec.resources)
+
+    @property
+    def running(self) -> bool:
+        """Everything of it runs, and nothing is under way."""
+        return not self.acting and all(self.health.get(item.name) == "running" for item in self.spec.resources)
+
+    @property
+    def phase(self) -> str:
+        """One word for the operator."""
+        if self.stop_failed:
+            return "blocked"
+        values = {self.health.get(item.name, "unknown") for item in self.spec.resources}
+        if "unknown" in values:
+            return "unknown"
+        if self.acting:
+            return "stopping" if any(action in ("stop", "kill") for _, action in self.acting.values()) else "starting"
+        if values == {"running"}:
+            return "running"
+        return "stopped" if values == {"stopped"} else "failed" if "failed" in values else "starting"
+
+
+@dataclass(slots=True)
+class Work:
+    """My part in fencing one node. `sid`: the dead session. `switch`: what a device is to do next or is doing;
+    `until`: by when that has to be over, while the write of `acting` before it is under way; `action`: its number
+    while the device is at it (0: it is not)."""
+
+    sid: str
+    job: machine.Job
+    switch: machine.Switch | None = None
+    until: Instant | None = None
+    action: int = 0
+    given_up: Instant | None = None
+
+
+@dataclass(slots=True)
+class Pending:
+    """A transaction under way: what it is for, and what is needed when its answer comes."""
+
+    purpose: str
+    txn: Txn
+    name: str = ""
+    attempt: int = 0
+    epoch: int = 0
+    known_revision: int = 0
+    generation: int = 0
+
+
+@dataclass(slots=True)
+class NodeState:
+    """All of it. Changed by `step` alone.
+
+    `config_seen` is the revision of the newest configuration that was looked at, `config_rev` that of the one in
+    use: the newest that could be read. `release_on_exit`: told to release everything and go, in whatever phase.
+    `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
+    `guards_told`: when a peer's guard was last asked, and the session whose deadline it said it holds, and when.
+    `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
+    let in by the devices that ask for that.
+    """
+
+    keys: Keys
+    boot: Boot
+    session: SessionState
+    observer: Observer
+    view: View
+    timing: Timing = field(default_factory=Timing)
+    phase: Phase = "listing"
+    cluster: ClusterSpec | None = None
+    config_rev: int = 0
+    config_seen: int = 0
+    config_problem: str = ""
+    identity: tuple[str, int] | None = None
+    known_revision: int = 0
+    runs: dict[str, Run] = field(default_factory=dict)
+    pending: dict[int, Pending] = field(default_factory=dict)
+    counter: int = 0
+    sessions_opened: int = 0
+    opening_sid: str = ""
+    own_sids: set[str] = field(default_factory=set)
+    guard_ready: bool = False
+    guard_lost: bool = False
+    listing: int = 0
+    listing_known: int = 0
+    listed_at: Instant | None = None
+    need_list: bool = True
+    unseen_since: Instant | None = None
+    went_back_in: int | None = None
+    session_first_seen: tuple[int, Instant] | None = None
+    emergency: bool = False
+    release_on_exit: bool = False
+    refused: str = ""
+    failures_since: dict[str, Instant] = field(default_factory=dict)
+    noted: dict[str, str] = field(default_factory=dict)
+    dirty: bool = True
+    close_sent: Instant | None = None
+    decided_at: Instant | None = None
+    fencing: dict[str, Work] = field(default_factory=dict)
+    fence_seen: dict[str, tuple[int, Instant]] = field(default_factory=dict)
+    guards_asked: dict[str, Instant] = field(default_factory=dict)
+    guards_told: dict[str, tuple[str, Instant]] = field(default_factory=dict)
+    watchdog_missing: bool = False
+    unfenced_sid: str = ""
+
+    @property
+    def node(self) -> str:
+        """My name."""
+        return self.boot.node
+
+    @property
+    def wants_config(self) -> bool:
+        """Whether the configuration in the store is another than the one last read: to be answered by Configured."""
+        return self.view.config is not None and self.view.config.mod != self.config_seen
+
+    def forget_store(self) -> None:
+        """Nothing of what was read holds any more."""
+        self.view.forget()
+        self.observer.forget()
+        self.fence_seen.clear()
+        self.fencing.clear()
+        self.config_rev = self.config_seen = 0
+
+    @property
+    def generation(self) -> int:
+        """The generation of the store's history that this node belongs to."""
+        return self.identity[1] if self.identity else 0
+
+    @property
+    def topology(self) -> Topology:
+        """The fence devices, as configured."""
+        return self.cluster.fencing if self.cluster else _NO_DEVICES
+
+    @property
+    def turn_ms(self) -> float:
+        """How long what anyone may do is left to the live nodes that come before this one by name, a heartbeat to
+        each: so one that is blind does not block it."""
+        return sum(name < self.node for name in self.view.sessions) * self.timing.heartbeat_ms
+
+    @property
+    def me(self) -> Holder:
+        """My session as a holder."""
+        return Holder(self.node, self.session.sid, self.session.srev)
+
+    @property
+    def identity_compare(self) -> Compare:
+        """The compare that keeps a transaction out of another store's history."""
+        return Compare(self.keys.identity, "mod", self.view.identity.mod if self.view.identity else 0)
+
+    @property
+    def writer(self) -> Writer:
+        """Me as a writer of ownership."""
+        return Writer(self.keys, self.me, self.identity_compare)
+
+    def role(self, name: str) -> Role:
+        """What the newest known ownership makes of me."""
+        found = self.view.groups.get(name)
+        if found is None:
+            return "absent"
+        own = found.record
+        if own.holder == self.me and self.session.state == "live":
+            return "offered" if own.state == "handoff" else "owner" if own.state == "owned" else "other"
+        return "holder" if self.me in own.holders else "other"
+
+    def may_run(self, now: Instant) -> bool:
+        """Whether something exclusive may run or be started now: `now < valid_until - M`."""
+        return self.session.state == "live" and self.session.time_left(now) > self.timing.stop_budget_ms
+
+    def blind(self, now: Instant) -> bool:
+        """Whether my own renewals do not come back to me: what I know of the others is old (†)."""
+        return self.unseen_since is not None and owner_elapsed(self.unseen_since, now) > self.timing.heartbeat_ms
+
+
+@dataclass(slots=True)
+class Out:
+    """Collects the effects of one step."""
+
+    state: NodeState
+    now: Instant
+    effects: list[Effect] = field(default_factory=list)
+
+    def note(self, event: str, **data: Any) -> None:
+        """Something happened."""
+        self.effects.append(Note(event, data))
+
+    def note_once(self, topic: str, event: str, **data: Any) -> None:
+        """Something is so; noted when it changes only."""
+        text = f"{event} {data}"
+        if self.state.noted.get(topic) != text:
+            self.state.noted[topic] = text
+            self.note(event, **data)
+
+    def send(self, purpose: str, txn: Txn, **more: Any) -> int:
+        """Send a transaction and remember what it is for. Its deadline is h/2 (PROTOCOL.md, *Time*)."""
+        state = self.state
+        state.counter += 1
+        state.pending[state.counter] = Pending(
+            purpose, txn, known_revision=state.known_revision, generation=state.generation, **more
+        )
+        self.effects.append(SendTxn(state.counter, purpose, txn, state.timing.heartbeat_ms / 2))
+        return state.counter
+
+    def act(self, run: Run, resource_index: int, action: Action) -> None:
+        """Have an action carried out; it replaces whatever is under way on that resource."""
+        state, resource = self.state, run.spec.resources[resource_index]
+        state.counter += 1
+        timeout = {
+            "start": resource.start_timeout_ms,
+            "stop": resource.stop_timeout_ms,
+            "kill": state.timing.stop_budget_ms,
+            "probe": resource.monitor_timeout_ms,
+        }[action]
+        run.acting[resource.name] = (state.counter, action)
+        self.effects.append(Act(state.counter, run.spec.name, resource, action, run.epoch, timeout))

@@ -1,0 +1,57 @@
+"""Which silent node is to be fenced before its lease is over (PROTOCOL.md, *Seeing a peer fail*). Pure."""
+
+from __future__ import annotations
+
+from election.clock import owner_elapsed
+from election.records import Holder, Session
+from election.view import Known, View
+from hactl.decide.state import NodeState, Out
+from hactl.model.cluster import ClusterSpec
+from hactl.model.effects import AskGuard
+from hactl.model.events import GuardTold
+
+
+def owns_required(view: View, cluster: ClusterSpec | None, holder: Holder) -> bool:
+    """Whether `holder` may be running a group that starts elsewhere only once it is known to be stopped."""
+    if cluster is None:
+        return False
+    for name, found in view.groups.items():
+        own, spec = found.record, cluster.group(name)
+        owner = own.state in ("owned", "unmanaged") and own.holder == holder
+        if (owner or holder in own.holders) and spec is not None and spec.fencing == "required":
+            return True
+    return False
+
+
+def suspected(state: NodeState, node: str, found: Known[Session], out: Out) -> bool:
+    """Whether the node is to be deposed before its lease is over, in order to be fenced. Shortly before, its guard
+    is asked: one that answers that it holds the deadline puts that off until the lease is over (†)."""
+    timing, observer = state.timing, state.observer
+    limit = timing.suspect_after_ms
+    if not observer.suspected(node, found, limit - timing.heartbeat_ms, out.now):
+        return False
+    holder = Holder(node, found.record.sid, found.create)
+    if not state.topology.of(node).has_device or not owns_required(state.view, state.cluster, holder):
+        return False
+    _ask(state, node, found, out)
+    told = state.guards_told.get(node)
+    if told is not None and told[0] == found.record.sid and observer.told_since(node, told[1]):
+        return False
+    return observer.suspected(node, found, limit, out.now)
+
+
+def _ask(state: NodeState, node: str, found: Known[Session], out: Out) -> None:
+    asked = state.guards_asked.get(node)
+    if asked is not None and owner_elapsed(asked, out.now) < state.timing.heartbeat_ms / 2:
+        return
+    address = state.cluster.address(node) if state.cluster else ""
+    if address:
+        state.guards_asked[node] = out.now
+        out.effects.append(AskGuard(node, address, found.record.sid))
+
+
+def told(state: NodeState, event: GuardTold, out: Out) -> None:
+    """A guard has answered. Only that it holds the deadline is of use."""
+    if event.holds:
+        state.guards_told[event.node] = (event.sid, out.now)
+        out.note_once(f"guard/{event.node}", "guard_holds", node=event.node, sid=event.sid)

@@ -1,0 +1,181 @@
+"""What an operator should know first, each with what to do about it. Pure: from the status document alone, and
+what in the store cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from election.view import View
+from hactl.decide.service_warnings import Warning_, service_warnings
+
+LEVELS = ("error", "warning", "notice")
+
+_FENCES = "`hactl fence status`, `hactl fence history`"
+
+
+def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
+    """Level, what and do; the worst first."""
+    found = [
+        *_store(document, view),
+        *_groups(document),
+        *_nodes(document),
+        *_fencing(document),
+        *service_warnings(document),
+        *_rest(document),
+    ]
+    found.sort(key=lambda one: LEVELS.index(one[0]))
+    return [{"level": level, "what": what, "do": todo} for level, what, todo in found]
+
+
+def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
+    local = document["local"] or {}
+    if local.get("refused"):
+        yield "error", f"this node takes no part: {local['refused']}", "see docs for `hactl recover` before you use it"
+    elif view.listed and view.identity is None:
+        yield "error", "the store holds no cluster", "`hactl init` for a new one, `hactl recover` for one that was lost"
+    if local.get("store_away"):
+        yield "error", "etcd does not answer this node: what follows is what was known before", "look at etcd"
+    elif local.get("phase") == "listing":
+        yield "warning", "this daemon has not read the store yet", "if it stays so, look at etcd and the daemon's log"
+    for key, problem in view.unreadable.items():
+        yield "error", f"{key} cannot be read: {problem}", "look at it with etcdctl; a newer hactl may have written it"
+    if local.get("phase") == "live" and not local["guard_ready"]:
+        yield "error", "this node's guard does not hold its deadline: nothing starts here", "see the daemon's log"
+    watchdog = local.get("watchdog") or {"problem": "", "armed": True}
+    if watchdog["problem"] or not watchdog["armed"]:
+        level = "error" if watchdog["use"] == "required" else "warning"
+        owns = ", and this node requires one to own anything" if level == "error" else ""
+        yield (
+            level,
+            f"this node's watchdog is not armed{owns}: {watchdog['problem'] or 'not yet'}",
+            "see docs/operations.md, *The watchdog*",
+        )
+    if local.get("unasked"):
+        what = (
+            f"guards are not asked before their nodes are fenced (a restarted daemon may cost one): {local['unasked']}"
+        )
+        yield "warning", what, "`hactl key create`, the same file on every node; docs/operations.md, *Asking the guard*"
+    if local.get("events_dropped"):
+        yield "notice", f"{local['events_dropped']} events were not written to the history", "they are in the log"
+
+
+def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
+    blocked = (document["local"] or {}).get("blocked", {})
+    nodes = {node["name"]: node["state"] for node in document["nodes"]}
+    for group in document["groups"]:
+        name, state, why = group["name"], group["state"], group["waiting"]
+        owner = group["owner"]
+        if state == "blocked":
+            reason = why or blocked.get(name, "")
+            yield "error", f"group {name} cannot be stopped on {owner}: {reason}", f"stop it by hand on {owner}"
+        elif state == "failed":
+            yield "error", f"group {name} has failed on {owner}: {why}", "it is tried again; see `hactl events`"
+        elif state == "lost" and group["fencing"] == "required" and _fence(document, owner).get("fencing"):
+            waiting = _fence(document, owner)["waiting"]
+            yield "error", f"group {name} does not run: {owner} is being fenced; waiting for {waiting}", _FENCES
+        elif state == "lost" and group["fencing"] == "required":
+            todo = f"make sure {owner} is off, then `hactl fence confirm {owner}`"
+            yield "error", f"group {name} does not run: {why}", todo
+        elif state in ("lost", "unowned", "released"):
+            yield "error", f"group {name} does not run: {why or 'nobody owns it'}", _todo(group, nodes)
+        elif state == "handoff" and why:
+            yield "error", f"group {name} does not run: {why}", "it is taken over when that node's lease is over"
+        elif state in ("starting", "stopping", "handoff", "unknown"):
+            yield "notice", f"group {name} is {_word(state)} on {owner}", "wait; `hactl status --watch`"
+        if not group["configured"]:
+            yield "warning", f"group {name} is in no configuration, but {owner} has it", "see `hactl events`"
+        if group["enabled"] and state == "running" and len(group["candidates"]) == 1:
+            yield "warning", f"group {name} runs on {owner} and could run nowhere else", _others_why(group)
+
+
+def _word(state: str) -> str:
+    return {"handoff": "being handed over; it starts", "unknown": "being looked at"}.get(state, state)
+
+
+def _todo(group: dict[str, Any], nodes: dict[str, str]) -> str:
+    standby = [name for name in group["excluded"] if nodes.get(name) == "standby"]
+    if group["candidates"]:
+        return "wait; if it stays so, see `hactl events`"
+    if standby:
+        return f"`hactl node online {standby[0]}`"
+    return "start hactl on one of its nodes"
+
+
+def _others_why(group: dict[str, Any]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in group["excluded"].items()) or "it has one node only"
+
+
+def _nodes(document: dict[str, Any]) -> Iterator[Warning_]:
+    fences = {fence["node"]: fence for fence in document["fences"]}
+    for node in document["nodes"]:
+        name = node["name"]
+        if node["state"] == "fence_pending" and fences[name]["generation"]:
+            todo = f"start hactl there, or make sure it runs nothing, then `hactl fence confirm {name}`"
+            yield "error", f"node {name} has not said since `hactl recover` that it stopped everything", todo
+        elif node["state"] == "fence_pending" and fences[name]["fencing"]:
+            failed = f"; so far: {fences[name]['last']}" if fences[name]["last"] else ""
+            yield "warning", f"node {name} is being fenced; waiting for {fences[name]['waiting']}{failed}", _FENCES
+        elif node["state"] == "fence_pending":
+            todo = f"start it again; if it is gone for good, make sure it is off, then `hactl fence confirm {name}`"
+            yield "warning", f"node {name} was lost and is not known to be stopped", todo
+        elif node["state"] in ("dead", "absent"):
+            yield "warning", f"node {name} takes no part", f"start hactl on {name}"
+        elif node["silent_ms"] is not None and node["silent_ms"] > node["lease_ms"] / 2:
+            todo = f"wait; after {node['lease_ms'] / 1000:.1f} s its groups are taken over"
+            yield "warning", f"node {name} has not been heard for {node['silent_ms'] / 1000:.1f} s", todo
+        elif node["state"] == "standby":
+            yield "notice", f"node {name} is in standby: no group runs there", f"`hactl node online {name}`"
+        if node["state"] in ("online", "standby") and not node["configured"]:
+            yield "warning", f"node {name} is in no configuration", "stop hactl there, or add it to cluster.yaml"
+        if node["state"] in ("online", "standby") and node["config_revision"] and not node["config_current"]:
+            yield "warning", f"node {name} does not use the newest configuration", "see the log of its daemon"
+
+
+def _fence(document: dict[str, Any], node: str) -> dict[str, Any]:
+    return next((fence for fence in document["fences"] if fence["node"] == node), {})
+
+
+def _fencing(document: dict[str, Any]) -> Iterator[Warning_]:
+    """What would go wrong if a node had to be fenced now."""
+    todo = "mend it, then `hactl fence test`"
+    for node in document["nodes"]:
+        how = node["fencing"]
+        if how is not None and how["device"] and not how["by"] and not how["untested"] and _others(document, node):
+            yield "error", f"node {node['name']} could not be fenced now, by nobody", todo
+    for (device, detail), (targets, testers) in _failing(document).items():
+        what = f"fence device {device} fails for {', '.join(targets)} when asked by {', '.join(testers)}: {detail}"
+        yield "warning", what, todo
+    for fence in document["fences"]:
+        if fence["state"] == "safe" and fence["power"] == "off":
+            yield "notice", f"node {fence['node']} was switched off; waiting for {fence['waiting']}", _FENCES
+
+
+def _failing(document: dict[str, Any]) -> dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]]:
+    """Devices that fail, each once for each reason: for whom, and asked by whom."""
+    found: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for report in document["devices"]:
+        for one in report["targets"]:
+            if not one.get("ok"):
+                targets, testers = found.setdefault((str(one.get("device")), str(one.get("detail"))), ({}, {}))
+                targets[str(one.get("node"))] = testers[report["node"]] = None
+    return found
+
+
+def _others(document: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Whether there is a live node beside it."""
+    return any(one["state"] in ("online", "standby") and one is not node for one in document["nodes"])
+
+
+def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
+    for failure in document["failures"]:
+        what = f"group {failure['group']} is kept off {failure['node']}: {failure['resource']}: {failure['reason']}"
+        yield "warning", what, "mend it; it is forgotten after the group's failure_expiry"
+    for move in document["moves"]:
+        to = move["to"] or "another node"
+        yield "notice", f"group {move['group']} is to move from {move['from']} to {to} (by {move['by']})", "wait"
+    for group in document["maintenance"]:
+        yield "notice", f"group {group} is left alone (maintenance)", "end it when you are done"
+    if document["config"]["problem"]:
+        what = f"the configuration in the store cannot be used here: {document['config']['problem']}"
+        yield "error", what, "`hactl config apply` one that can, or upgrade hactl here"

@@ -1,0 +1,53 @@
+"""What is said of HAProxy on this node: what happened, and how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+EventKind = Literal[
+    "started",
+    "adopted",
+    "died",
+    "start_failed",
+    "changed",
+    "change_failed",
+    "mended",
+    "certificate",
+    "certificate_refused",
+    "reloaded",
+    "reload_failed",
+    "invalid",
+    "stopped",
+]
+GOOD_NEWS: tuple[EventKind, ...] = ("started", "adopted", "changed", "certificate", "reloaded", "stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class HaproxyEvent:
+    """Something that happened to HAProxy. `pid`: of its master. `detail`: why or how, for the operator.
+
+    `changed`: servers, by commands, without a reload; `change_failed`: HAProxy refused one, and a reload follows.
+    `mended`: somebody had changed servers by hand, which was undone. `certificate`: a renewed one is in use;
+    `certificate_refused`: it is not, and the old one stays."""
+
+    kind: EventKind
+    pid: int | None = None
+    detail: str = ""
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HaproxyStatus:
+    """How it stands, since the daemon's start. `restarts`: after an end that nobody wanted. `reloads`: by outcome:
+    `ok`, `failed`, or `invalid` (refused before HAProxy was asked). `changes`: by commands, without a reload.
+    `error`: why it is not as wanted, else "". `file`: the fingerprint of the configuration that it runs with."""
+
+    running: bool
+    pid: int | None
+    restarts: int
+    reloads: Mapping[str, int]
+    error: str
+    changes: int = 0
+    file: str = ""

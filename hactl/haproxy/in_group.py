@@ -1,0 +1,84 @@
+"""HAProxy as a part of a group: started and stopped with it alone, else driven like the one on every node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hactl.haproxy.apply import ApplyResult
+from hactl.haproxy.events import HaproxyEvent
+from hactl.haproxy.manager import HaproxyManager
+from hactl.haproxy.process import IN_GROUP
+from hactl.haproxy.runtime import ask
+from hactl.haproxy.settings import HaproxyError, HaproxySettings
+from hactl.resources.base import NodeContext, Observation
+
+
+class InGroupManager(HaproxyManager):
+    """Its end is for the group to mend: it is not started again here. The group's addresses are up before it is, so
+    that no address of another node has to be bound."""
+
+    nonlocal_bind = False
+    may_start = False
+
+    def __init__(
+        self,
+        settings: HaproxySettings,
+        context: NodeContext,
+        on_event: Callable[[HaproxyEvent], None] | None = None,
+    ) -> None:
+        super().__init__(settings, context, on_event, IN_GROUP)
+
+    @property
+    def active(self) -> bool:
+        """It runs, or is being started."""
+        return self.may_start or self._process.running()
+
+    async def start(self, text: str) -> None:
+        """Have it run; with the configuration it ran with last, where this one is refused. Raises HaproxyError when it
+        does not run."""
+        self.may_start = True
+        try:
+            result: ApplyResult = await self.ensure(text)
+        finally:
+            self.may_start = False
+        if not self._process.running():
+            raise HaproxyError(
+                result.error or "there is nothing for HAProxy to do: no service of cluster.yaml is enabled"
+            )
+
+    async def kill(self) -> None:
+        """End it by the fastest way. Raises HaproxyError."""
+        was_there = self._process.known()
+        await self._process.kill()
+        self._files.forget()
+        if was_there:
+            self._emit("stopped")
+
+    async def ended(self) -> str:
+        """Wait for its end, and say how it ended."""
+        return await self._process.wait()
+
+    def observe(self) -> Observation:
+        """What there is of it."""
+        return self._process.observe()
+
+    async def test(self, timeout_s: float) -> Observation:
+        """As `observe`; and whether it answers."""
+        seen = self.observe()
+        if seen.health == "running":
+            try:
+                await ask(self.settings.stats_socket, "show info", timeout_s)
+            except HaproxyError as error:
+                return Observation("failed", str(error))
+        return seen
+
+    def guard_steps(self) -> tuple[dict[str, Any], ...]:
+        """How the guard kills it."""
+        return self._process.guard_steps()
+
+    def _adopted(self) -> bool:
+        return self._process.running()
+
+    def _watch(self) -> None:
+        """The resource does."""

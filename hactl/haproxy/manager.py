@@ -1,0 +1,366 @@
+"""HAProxy on this node, as the daemon sees it: give it the wanted file, it sees to the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import Literal, NamedTuple
+
+import structlog
+
+from hactl.haproxy.apply import ApplyResult, ConfigFiles
+from hactl.haproxy.binds import allow_nonlocal_bind, check_free
+from hactl.haproxy.certificates import Certificates
+from hactl.haproxy.events import GOOD_NEWS, EventKind, HaproxyEvent, HaproxyStatus
+from hactl.haproxy.live import LiveHaproxy
+from hactl.haproxy.parse import read_binds
+from hactl.haproxy.process import IN_GROUP, NAME, HaproxyProcess
+from hactl.haproxy.runtime import ServerState, ask, parse_server_states
+from hactl.haproxy.settings import HaproxyError, HaproxySettings
+from hactl.haproxy.step import Step, decide_step, switch_first
+from hactl.resources.base import NodeContext
+
+log = structlog.get_logger(__name__)
+
+# After a run that lasted so long, an end is a new story: to restart once in this time costs little.
+_GOOD_RUN_S = 1.0
+# How often it is looked whether the servers are what the file says; sooner while one is to be removed.
+_LOOK_EVERY_S = 30.0
+_LOOK_SOON_S = 2.0
+_RESTART_DELAYS_S = (0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+
+class _Applied(NamedTuple):
+    """By which step, and why not by less."""
+
+    step: Literal["none", "runtime", "reload", "start", "stop"]
+    reason: str = ""
+
+
+def restart_delay_s(quick_ends: int) -> float:
+    """How long to wait before a restart, after so many ends soon after a start, in a row."""
+    return _RESTART_DELAYS_S[min(quick_ends, len(_RESTART_DELAYS_S) - 1)]
+
+
+def _binds(text: str) -> list[str]:
+    return [bind for binds in read_binds(text).values() for bind in binds]
+
+
+class HaproxyManager:
+    """Keeps HAProxy running with the wanted configuration. It belongs to one event loop.
+
+    `on_event` is called in the loop and must not raise. HAProxy outlives this object unless it is stopped.
+    """
+
+    # Addresses that are on another node are bound, too.
+    nonlocal_bind = True
+    # HAProxy is started where it does not run.
+    may_start = True
+
+    def __init__(
+        self,
+        settings: HaproxySettings,
+        context: NodeContext,
+        on_event: Callable[[HaproxyEvent], None] | None = None,
+        name: str = NAME,
+    ) -> None:
+        self.settings = settings
+        self._context, self._on_event = context, on_event
+        self._files = ConfigFiles(settings)
+        self._process = HaproxyProcess(settings, context, name)
+        self._lock = asyncio.Lock()
+        self._live = LiveHaproxy(settings, self._process, self._files)
+        self._certificates = Certificates(self._files, self._live, self._reload_same, self._tell_certificate)
+        self._watching: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        # Whether a server is to be removed that has sessions left.
+        self._busy = asyncio.Event()
+        self._changes = 0
+        self._reloads: Counter[str] = Counter(ok=0, failed=0, invalid=0)
+        self._restarts = 0
+        self._quick_ends = 0
+        self._started_at = 0.0
+        self._not_applied = ""
+        self._not_running = ""
+
+    async def resume(self) -> bool:
+        """At the daemon's start, before the configuration is known: adopt the HAProxy that runs, or start one
+        with the configuration it ran with last; whether it runs."""
+        async with self._lock:
+            of_a_group = HaproxyProcess(self.settings, self._context, IN_GROUP).known()
+            if not self._adopted() and not of_a_group and self._files.take_back():
+                with contextlib.suppress(HaproxyError):
+                    await self._start()
+            if running := self._process.running():
+                await self._put_right()
+                self._look_after()
+            return running
+
+    async def ensure(self, text: str, *, manage_sysctl: bool = True) -> ApplyResult:
+        """Have HAProxy run with this configuration, by the smallest step. One without a proxy stops it. When
+        that fails the result says why, and HAProxy goes on with what it had; with another writer, if there is one."""
+        began = time.monotonic()
+        async with self._lock:
+            running = self._adopted()
+            try:
+                step, reason = await self._apply(text, running, manage_sysctl)
+            except HaproxyError as error:
+                self._not_applied = str(error)
+                return ApplyResult(False, "none", time.monotonic() - began, str(error))
+            self._not_applied = ""
+            if self._process.running():
+                self._look_after()
+        return ApplyResult(step != "none", step, time.monotonic() - began, reason=reason)
+
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """End HAProxy and its connections, and forget its configuration. `grace_s`: for so long, at most, connections
+        may go on, new ones being refused. Raises HaproxyError."""
+        async with self._lock:
+            await self._stop(grace_s)
+
+    async def retire(self) -> None:
+        """A group has HAProxy from now on: end this one, if there is one. Raises HaproxyError."""
+        async with self._lock:
+            if self._process.running() or self._watching is not None:
+                await self._stop()
+
+    async def close(self) -> None:
+        """End the watching. HAProxy goes on."""
+        tasks = [task for task in (self._watching, self._looking) if task is not None]
+        self._watching = self._looking = None
+        await self._certificates.close()
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def status(self) -> HaproxyStatus:
+        """How it stands; cheap."""
+        running = self._process.running()
+        error = self._not_applied or ("" if running else self._not_running)
+        file = self._files.fingerprint() if running else ""
+        reloads = dict(self._reloads)
+        return HaproxyStatus(running, self._process.pid, self._restarts, reloads, error, self._changes, file)
+
+    async def server_states(self, timeout_s: float = 1.0) -> list[ServerState]:
+        """What this HAProxy thinks of each server. Raises HaproxyError."""
+        return parse_server_states(await ask(self.settings.stats_socket, "show stat -1 4 -1", timeout_s))
+
+    async def _apply(self, text: str, running: bool, manage_sysctl: bool) -> _Applied:
+        binds = _binds(text)
+        if not binds:
+            await self._stop()
+            return _Applied("stop" if running else "none")
+        if not running:
+            if not self.may_start:
+                return _Applied("none")
+            await self._check(text, binds, (), manage_sysctl)
+            self._files.place(text)
+            await self._start_new()
+            self._files.mark_good()
+            await self._put_right()
+            return _Applied("start")
+        switched = await self._switch(text)
+        good = self._files.good() or ""
+        step = decide_step(good, text, await self._live.version())
+        if step.kind == "none":
+            return switched
+        await self._check(text, binds, _binds(good), manage_sysctl)
+        if step.kind == "runtime":
+            try:
+                await self._change(text, step)
+                return _Applied("runtime", step.reason)
+            except HaproxyError as error:
+                self._emit("change_failed", detail=f"{error}; reloading it instead")
+                step = Step("reload", (), (str(error),))
+        await self._reload(text, good)
+        return _Applied("reload", step.reason)
+
+    async def _check(self, text: str, binds: list[str], held: Collection[str], manage_sysctl: bool) -> None:
+        """Stage and validate `text`. Raises HaproxyError; then HAProxy runs with what it had."""
+        try:
+            await self._files.validate(text)
+            if self.nonlocal_bind:
+                allow_nonlocal_bind(binds, manage_sysctl)
+            check_free(bind for bind in binds if bind not in held)
+        except HaproxyError as error:
+            self._reloads["invalid"] += 1
+            self._emit("invalid", detail=str(error))
+            if not self._process.running():
+                await self._start_last_good()
+            raise
+
+    async def _switch(self, text: str) -> _Applied:
+        """Another writer is taken before anything else is looked at: it waits for no check, and fails with no other
+        change. That needs no `haproxy -c`: only the word `disabled` moves between lines which HAProxy has read."""
+        good = self._files.good() or ""
+        switched = switch_first(good, text)
+        if switched == good:
+            return _Applied("none")
+        step = decide_step(good, switched, await self._live.version())
+        if step.kind != "runtime":
+            return _Applied("none")
+        try:
+            await self._change(switched, step)
+        except HaproxyError as error:
+            self._emit("change_failed", detail=f"{error}; reloading it instead")
+            return _Applied("none")
+        return _Applied("runtime", step.reason)
+
+    async def _change(self, text: str, step: Step) -> None:
+        """By commands. What is wanted is noted first: should the daemon end meanwhile, the next one finds servers that
+        differ from it, and completes the change."""
+        began = time.monotonic()
+        good = self._files.good()
+        self._files.note_good(text)
+        try:
+            done = await self._live.command(step.commands)
+        except HaproxyError:
+            self._files.note_good(good or text)
+            raise
+        if done.busy:
+            self._busy.set()
+        self._changes += 1
+        self._emit("changed", detail=step.reason, duration_s=time.monotonic() - began)
+
+    async def _put_right(self, may_reload: bool = True) -> None:
+        """See to it that the running servers are what the good file says; say what somebody changed by hand."""
+        good = self._files.good()
+        if good is None:
+            return
+        try:
+            # Asked once, and best when no change waits for it.
+            await self._live.version()
+            mend, done = await self._live.mend(good)
+        except HaproxyError as error:
+            log.warning("haproxy.not_put_right", problem=str(error))
+            return
+        (self._busy.set if done.busy else self._busy.clear)()
+        if mend.notes or mend.reload:
+            self._emit("mended", detail="; ".join((*mend.notes, *mend.reload)))
+        if mend.reload and may_reload:
+            with contextlib.suppress(HaproxyError):
+                await self._reload(good, good)
+
+    async def _reload(self, text: str, good: str) -> None:
+        """Have HAProxy read `text`. When that fails it goes on with `good`. Raises HaproxyError."""
+        began = time.monotonic()
+        self._files.place(text)
+        self._certificates.about_to_read(text)
+        try:
+            await self._live.reload(text)
+        except HaproxyError as error:
+            # What is on the disk is what a restart would read: it must be what is known to run.
+            self._files.note_good(good)
+            self._reloads["failed"] += 1
+            self._emit("reload_failed", detail=str(error))
+            raise
+        self._files.mark_good()
+        self._reloads["ok"] += 1
+        self._emit("reloaded", duration_s=time.monotonic() - began)
+        await self._put_right(may_reload=False)
+
+    async def _start_new(self) -> None:
+        try:
+            await self._start()
+        except HaproxyError:
+            await self._start_last_good()
+            raise
+
+    async def _start_last_good(self) -> None:
+        if self._files.take_back():
+            with contextlib.suppress(HaproxyError):
+                await self._start()
+
+    async def _start(self) -> None:
+        began = time.monotonic()
+        self._started_at = began
+        self._files.leave_health()
+        self._certificates.about_to_read(self._files.placed())
+        try:
+            await self._process.start()
+        except HaproxyError as error:
+            self._not_running = str(error)
+            self._emit("start_failed", detail=str(error))
+            raise
+        self._not_running = ""
+        self._emit("started", duration_s=time.monotonic() - began)
+        self._watch()
+
+    def _adopted(self) -> bool:
+        """Whether HAProxy runs; then it is watched."""
+        running = self._process.running()
+        if running and self._watching is None:
+            self._started_at = time.monotonic()
+            self._emit("adopted")
+            self._watch()
+        return running
+
+    async def _stop(self, grace_s: float = 0.0) -> None:
+        was_running = self._process.running()
+        await self.close()
+        await self._process.stop(grace_s=grace_s)
+        self._files.forget()
+        if was_running:
+            self._emit("stopped")
+
+    async def _reload_same(self) -> None:
+        """For what the configuration names. Raises HaproxyError."""
+        good = self._files.good() or ""
+        await self._files.validate(good)
+        await self._reload(good, good)
+
+    def _tell_certificate(self, detail: str, taken: bool) -> None:
+        self._emit("certificate" if taken else "certificate_refused", detail=detail)
+
+    def _look_after(self) -> None:
+        self._certificates.watch(self._lock)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._keep_right(), name="haproxy-servers")
+
+    async def _keep_right(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_SOON_S if self._busy.is_set() else _LOOK_EVERY_S):
+                    # One that becomes busy ends the long wait, and begins a short one.
+                    await (asyncio.Event() if self._busy.is_set() else self._busy).wait()
+                continue
+            except TimeoutError:
+                pass
+            async with self._lock:
+                if self._process.running():
+                    await self._put_right()
+
+    def _watch(self) -> None:
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._keep_running(), name="haproxy")
+
+    async def _keep_running(self) -> None:
+        while True:
+            how = await self._process.wait()
+            ran_s = time.monotonic() - self._started_at
+            self._quick_ends = 0 if ran_s > _GOOD_RUN_S else self._quick_ends + 1
+            self._restarts += 1
+            self._emit("died", detail=f"HAProxy {how}", duration_s=ran_s)
+            while not await self._restart():
+                self._quick_ends += 1
+
+    async def _restart(self) -> bool:
+        await asyncio.sleep(restart_delay_s(self._quick_ends))
+        async with self._lock:
+            if self._process.running():
+                return True
+            with contextlib.suppress(HaproxyError):
+                await self._start()
+                await self._put_right()
+            return self._process.running()
+
+    def _emit(self, kind: EventKind, *, detail: str = "", duration_s: float | None = None) -> None:
+        event = HaproxyEvent(kind, self._process.pid, detail, duration_s)
+        write = log.info if kind in GOOD_NEWS else log.warning
+        write(f"haproxy.{kind}", pid=event.pid, detail=detail, duration_s=duration_s)
+        if self._on_event is not None:
+            self._on_event(event)

@@ -1,0 +1,64 @@
+"""The lines that say what a check asks, and what it is to be answered. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hactl.haproxy.options import CheckKind, CheckOptions
+from hactl.haproxy.words import duration, quoted
+
+# What kind of check HAProxy's own option line stands for.
+_OPTIONS: dict[CheckKind, str] = {
+    "tcp": "tcp-check",
+    "mysql": "mysql-check",
+    "pgsql": "pgsql-check",
+    "redis": "redis-check",
+    "ldap": "ldap-check",
+    "smtp": "smtpchk",
+    "tls": "ssl-hello-chk",
+}
+
+
+def check_lines(check: CheckOptions, inherited: CheckKind | None) -> Iterator[str]:
+    """The lines of a section. `inherited`: the kind that the set of defaults has."""
+    if check.timeout_ms is not None:
+        yield f"timeout check {duration(check.timeout_ms)}"
+    match check.kind:
+        case None | "none":
+            pass
+        case "tcp":
+            # A plain connection is what HAProxy does when told nothing.
+            if check.lines or inherited not in (None, "none", "tcp"):
+                yield "option tcp-check"
+        case "http":
+            yield from _http(check)
+        case "redis" if check.role:
+            yield from _redis_role(check.role)
+        case "mysql" | "pgsql" if check.user:
+            yield f"option {_OPTIONS[check.kind]} user {quoted(check.user)}"
+        case "smtp" if check.host:
+            yield f"option smtpchk EHLO {quoted(check.host)}"
+        case kind:
+            yield f"option {_OPTIONS[kind]}"
+    yield from check.lines
+
+
+def _http(check: CheckOptions) -> Iterator[str]:
+    """Without a name of the host HAProxy sends HTTP/1.0, which needs none."""
+    method, path = quoted(check.method), quoted(check.path)
+    if check.host:
+        yield "option httpchk"
+        yield f"http-check send meth {method} uri {path} ver HTTP/1.1 hdr Host {quoted(check.host)}"
+    elif check.lines and (check.method, check.path) == ("GET", "/"):
+        yield "option httpchk"
+    else:
+        yield f"option httpchk {method} {path}"
+    if check.expect_status:
+        yield f"http-check expect status {check.expect_status}"
+
+
+def _redis_role(role: str) -> Iterator[str]:
+    yield "option tcp-check"
+    for send, expect in (("PING", "+PONG"), (r"info\ replication", f"role:{role}"), ("QUIT", "+OK")):
+        yield rf"tcp-check send {send}\r\n"
+        yield f"tcp-check expect string {expect}"

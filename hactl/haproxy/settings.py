@@ -1,0 +1,54 @@
+"""Where HAProxy and its files are on this node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class HaproxyError(Exception):
+    """HAProxy cannot be driven as wanted. The message says why, in HAProxy's words where it has some."""
+
+
+@dataclass(frozen=True, slots=True)
+class HaproxySettings:
+    """`run_dir` survives the daemon, need not survive a reboot, and must be short: it holds unix sockets, whose
+    paths the kernel bounds to 107 bytes. `binary`: a name to be found or a path."""
+
+    run_dir: str
+    binary: str = "haproxy"
+
+    @property
+    def config_file(self) -> str:
+        """What HAProxy reads when it is started or reloaded."""
+        return f"{self.run_dir}/haproxy.cfg"
+
+    @property
+    def staged_file(self) -> str:
+        """What is validated before it becomes `config_file`; left there when it is refused."""
+        return f"{self.run_dir}/haproxy.cfg.staged"
+
+    @property
+    def good_file(self) -> str:
+        """A copy of the configuration with which HAProxy is known to run."""
+        return f"{self.run_dir}/haproxy.cfg.good"
+
+    @property
+    def health_file(self) -> str:
+        """What the checks of a HAProxy that is being replaced by a reload know of the servers, for the new one; else
+        empty."""
+        return f"{self.run_dir}/haproxy.health"
+
+    @property
+    def certificates_file(self) -> str:
+        """Digests of the certificates that HAProxy is known to have read."""
+        return f"{self.run_dir}/haproxy.certificates.json"
+
+    @property
+    def stats_socket(self) -> str:
+        """The workers' runtime API."""
+        return f"{self.run_dir}/stats.sock"
+
+    @property
+    def master_socket(self) -> str:
+        """The master's command line: reload, show proc."""
+        return f"{self.run_dir}/master.sock"

@@ -1,0 +1,164 @@
+"""Control groups (v2): how the lab kills, freezes and counts the processes of a node, all at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from hactl.lab.system import LabError, wait_until
+
+_PF_EXITING = 0x4
+
+
+class Cgroup:
+    """One directory of the cgroup v2 hierarchy. No controllers are needed: only kill, freeze and events."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def child(self, name: str) -> Cgroup:
+        """The one of this name below."""
+        return Cgroup(self.path / name)
+
+    def exists(self) -> bool:
+        """Whether it is there."""
+        return self.path.is_dir()
+
+    def create(self, children: Iterable[str] = ()) -> None:
+        """Make it, and `children` below."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in children:
+            (self.path / name).mkdir(exist_ok=True)
+
+    def pids(self) -> list[int]:
+        """Every process in it and below."""
+        found: list[int] = []
+        for directory, _, _ in os.walk(self.path):
+            try:
+                found += [int(word) for word in (Path(directory) / "cgroup.procs").read_text().split()]
+            except OSError:  # the directory went meanwhile
+                continue
+        return found
+
+    def kill(self, deadline_s: float = 5.0) -> None:
+        """SIGKILL to everything in it and below, frozen or not; returns when nothing is left."""
+        if not self.exists():
+            return
+        (self.path / "cgroup.kill").write_text("1")
+        self._await("populated", "0", deadline_s)
+
+    def halt(self, deadline_s: float = 5.0) -> None:
+        """SIGKILL to everything in it and below, frozen or not; returns when nothing of it will run another
+        instruction: a power cut does not take the longer the more memory the kernel has to take back, which it may
+        still be doing."""
+        if not self.exists():
+            return
+        pids = self.pids()
+        (self.path / "cgroup.kill").write_text("1")
+        left = {*pids, *self.pids()}  # a child that was just being made is killed, too
+        what = f"everything in {self.path} is halted"
+
+        def halted() -> bool:
+            left.difference_update([pid for pid in left if not runs(pid)])
+            return not left
+
+        wait_until(halted, deadline_s=deadline_s, what=what, every_s=0.001)
+
+    def freeze(self, frozen: bool, deadline_s: float = 5.0) -> None:
+        """Stop every process in it and below from running, or let them go on; returns when it is so."""
+        (self.path / "cgroup.freeze").write_text("1" if frozen else "0")
+        self._await("frozen", "1" if frozen else "0", deadline_s)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether its processes are kept from running."""
+        return self.exists() and self._event("frozen") == "1"
+
+    def remove(self, deadline_s: float = 5.0) -> None:
+        """Kill what is in it, then remove it and what is below. None there is no error."""
+        if not self.exists():
+            return
+        self.kill(deadline_s)
+        for directory, _, _ in os.walk(self.path, topdown=False):
+            _rmdir(Path(directory), time.monotonic() + deadline_s)
+
+    def _event(self, name: str) -> str:
+        for line in (self.path / "cgroup.events").read_text().splitlines():
+            key, _, value = line.partition(" ")
+            if key == name:
+                return value
+        return ""
+
+    def _await(self, name: str, value: str, deadline_s: float) -> None:
+        what = f"{self.path} {name} {value}"
+        wait_until(lambda: self._event(name) == value, deadline_s=deadline_s, what=what, every_s=0.001)
+
+
+def runs(pid: int) -> bool:
+    """Whether any thread of a process may still run a program's instructions: it has not begun to exit."""
+    try:
+        return any(_thread_runs(thread) for thread in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return False
+
+
+def _thread_runs(thread: Path) -> bool:
+    """proc_pid_stat(5): the seventh word after the command's name are its flags."""
+    try:
+        words = (thread / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return not int(words[6]) & _PF_EXITING
+
+
+def _rmdir(directory: Path, end: float) -> None:
+    while True:
+        try:
+            directory.rmdir()
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:  # a killed process keeps its group busy until it has been taken down
+            if time.monotonic() > end:
+                raise LabError(f"cannot remove the cgroup {directory}: {error}") from error
+            time.sleep(0.005)
+
+
+def mount_point() -> Path:
+    """Where cgroup v2 is mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        fields = line.split()
+        if fields[2] == "cgroup2":
+            return Path(fields[1])
+    raise LabError("no cgroup v2 is mounted: mount -t cgroup2 none /sys/fs/cgroup")
+
+
+def own() -> Path:
+    """The directory of the calling process."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            return mount_point() / line[3:].lstrip("/")
+    raise LabError("this process is in no cgroup v2")
+
+
+def base() -> Path:
+    """Below which all labs live: at the top for root, else below the calling process' own group, if that
+    was delegated to it. Raises LabError where no directory can be made."""
+    candidates = [mount_point() / "hactl-lab"] if os.geteuid() == 0 else []
+    candidates.append(own() / "hactl-lab")
+    for candidate in candidates:
+        try:
+            candidate.mkdir(exist_ok=True)
+        except OSError:
+            continue
+        if not os.access(candidate, os.W_OK):  # root's, seen from a user namespace
+            continue
+        if (candidate / "cgroup.kill").exists():
+            return candidate
+        raise LabError("this kernel's cgroups have no cgroup.kill: Linux 5.14 or newer is needed")
+    raise LabError(
+        f"cannot make a cgroup: {candidates[-1]} is not writable. Run as root, or with a group of your own: "
+        "systemd-run --user --scope -p Delegate=yes hactl lab up"
+    )

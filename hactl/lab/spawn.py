@@ -1,0 +1,31 @@
+"""Starting processes of the lab: inside a network namespace and a cgroup from their first instruction on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hactl.lab import netns
+from hactl.lab.cgroup import Cgroup
+from hactl.lab.system import run
+
+# `ip netns exec` would mount another /sys, without the cgroups: nsenter does not. The shell joins the group
+# before it starts anything; it then ends, so that the process is no child of the lab's.
+_DETACHED = 'echo $$ >"$1/cgroup.procs" || exit 97; log=$2; shift 2; setsid "$@" </dev/null >>"$log" 2>&1 & echo $!'
+_ATTACHED = 'echo $$ >"$1/cgroup.procs" || exit 97; shift; exec "$@"'
+
+
+def detached(namespace: str, group: Cgroup, log: Path, argv: Sequence[str]) -> int:
+    """Start `argv` on its own, its output appended to `log`. Returns its process id."""
+    group.create()
+    return int(run([*_enter(namespace), "sh", "-c", _DETACHED, "sh", str(group.path), str(log), *argv]))
+
+
+def attached(namespace: str, group: Cgroup, argv: Sequence[str]) -> list[str]:
+    """The command line by which a caller starts `argv` in there as a child of its own."""
+    group.create()
+    return [*_enter(namespace), "sh", "-c", _ATTACHED, "sh", str(group.path), *argv]
+
+
+def _enter(namespace: str) -> list[str]:
+    return ["nsenter", f"--net={netns.path(namespace)}"]

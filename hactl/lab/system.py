@@ -1,0 +1,46 @@
+"""What the lab asks of the operating system: commands with a deadline, waiting, the clock."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class LabError(Exception):
+    """The lab cannot do what was asked. The message says what is missing and what to do."""
+
+
+def boottime_ms() -> float:
+    """Now on CLOCK_BOOTTIME in ms: one clock for every process of the machine, so stamps can be compared."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
+
+
+def run(argv: Sequence[str], *, timeout_s: float = 15.0, stdin: str | None = None) -> str:
+    """Run a command to its end and return its standard output. Raises LabError with what it complained of."""
+    try:
+        done = subprocess.run(
+            argv, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False, start_new_session=True
+        )
+    except FileNotFoundError as error:
+        raise LabError(f"command not found: {argv[0]} - install it, or see deploy/packages.sh") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"no end within {timeout_s} s: {' '.join(argv)}") from error
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def wait_until(condition: Callable[[], T | None], *, deadline_s: float, what: str, every_s: float = 0.02) -> T:
+    """Ask `condition` until it gives something true, and return that. Raises LabError naming `what`."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise LabError(f"not within {deadline_s:g} s: {what}")
+        time.sleep(every_s)

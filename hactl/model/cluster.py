@@ -1,0 +1,105 @@
+"""The cluster as configured, in the form in which everything but the configuration reader uses it.
+
+`hactl.config` makes these from cluster.yaml; times are in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fencing.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The durations of PROTOCOL.md, *Time*, in ms. `hactl.decide.timing` checks their sums."""
+
+    heartbeat_ms: float = 250.0
+    suspect_after_ms: float = 1500.0
+    lease_ms: float = 3750.0
+    stop_budget_ms: float = 750.0
+    self_fence_lead_ms: float = 250.0
+    etcd_election_ms: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSpec:
+    """One resource of a group. `options` are those of its kind, checked by the configuration's schema."""
+
+    name: str
+    kind: Literal["vip", "systemd", "exec", "manifest", "haproxy"]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    start_timeout_ms: float = 30_000.0
+    stop_timeout_ms: float = 30_000.0
+    monitor_interval_ms: float = 10_000.0
+    monitor_timeout_ms: float = 5_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """An exclusive group: resources that are started in order on one node, and stopped in reverse.
+
+    `nodes`: where it may run, best first (empty: all nodes, by their order in the configuration). `restarts`:
+    how often a failed resource is restarted in place before the group moves. `failure_expiry_ms`: how long a
+    node is avoided after that. `on_stop_failure`: what a stop that fails while the lease is fine leads to.
+    """
+
+    name: str
+    resources: tuple[ResourceSpec, ...]
+    fencing: Literal["lease", "required"] = "lease"
+    nodes: tuple[str, ...] = ()
+    overlap: bool = False
+    restarts: int = 2
+    failure_expiry_ms: float = 60_000.0
+    on_stop_failure: Literal["block", "self-fence"] = "block"
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A controller. `address` is what the others reach it by."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """An active/active service behind HAProxy on every node.
+
+    `binds` are the addresses alone, `mode` is the one in force. `options`: what `hactl/haproxy/options.py` calls
+    ServiceOptions, as far as it is not the default, in plain mappings and lists; checked by the configuration's schema.
+    """
+
+    name: str
+    binds: tuple[str, ...]
+    port: int
+    mode: Literal["tcp", "http"] = "tcp"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """The whole cluster."""
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    groups: tuple[GroupSpec, ...] = ()
+    services: tuple[ServiceSpec, ...] = ()
+    timing: Timing = Timing()
+    haproxy: Mapping[str, Any] = field(default_factory=dict)
+    fencing: Topology = field(default_factory=Topology)
+
+    def address(self, name: str) -> str:
+        """The node's address; "" for one that is not configured."""
+        return next((node.address for node in self.nodes if node.name == name), "")
+
+    def group(self, name: str) -> GroupSpec | None:
+        """The group of this name."""
+        return next((group for group in self.groups if group.name == name), None)
+
+    def balancer_group(self) -> GroupSpec | None:
+        """The group that HAProxy belongs to; None: it runs on every node."""
+        return next((group for group in self.groups if any(one.kind == "haproxy" for one in group.resources)), None)

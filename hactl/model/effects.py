@@ -1,0 +1,131 @@
+"""What the decide side wants done. Each is carried out by one piece of effect code and answered by one event."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from election.clock import Instant
+from election.store import Txn
+from fencing.topology import PowerAction, Target
+from hactl.model.cluster import GroupSpec, ResourceSpec
+
+Action = Literal["start", "stop", "kill", "probe"]
+
+
+class SendTxn(NamedTuple):
+    """Send a transaction; answered by TxnDone. `purpose` is for logs and metrics."""
+
+    id: int
+    purpose: str
+    txn: Txn
+    timeout_ms: float
+
+
+class Relist(NamedTuple):
+    """List everything, from another endpoint than the last, and watch on from there; answered by Listed or
+    ListFailed."""
+
+    id: int
+    timeout_ms: float
+
+
+class GuardBegin(NamedTuple):
+    """Give the guard the new session; answered by GuardAnswered."""
+
+    sid: str
+    stop_budget_ms: float
+    self_fence_lead_ms: float
+    valid_until: Instant
+
+
+class GuardExtend(NamedTuple):
+    """Tell the guard the new deadline; answered by GuardAnswered only when refused."""
+
+    sid: str
+    stop_budget_ms: float
+    self_fence_lead_ms: float
+    valid_until: Instant
+
+
+class GuardRegister(NamedTuple):
+    """Keep the definition on disk, then have the guard acknowledge that this resource is about to be started;
+    answered by GuardAnswered. Nothing is started before that (†)."""
+
+    group: GroupSpec
+    resource: ResourceSpec
+
+
+class GuardUnregister(NamedTuple):
+    """The resource is known to be stopped; no answer."""
+
+    group: str
+    resource: str
+
+
+class Act(NamedTuple):
+    """Carry out an action on a resource; answered by Acted, within its timeout."""
+
+    id: int
+    group: str
+    resource: ResourceSpec
+    action: Action
+    epoch: int
+    timeout_ms: float
+
+
+class FenceAct(NamedTuple):
+    """Have `node` switched by a device of the configuration in use; answered by FenceActed, within `timeout_ms`.
+    An action that is not over by then is killed, and has failed. It is not begun, and has failed, where it could
+    last beyond `until` (None: whenever): the peers take it that nothing hits the node after that (S5)."""
+
+    id: int
+    node: str
+    target: Target
+    action: PowerAction
+    timeout_ms: float
+    until: Instant | None = None
+
+
+class AskGuard(NamedTuple):
+    """Ask a peer's guard, directly, whether it holds the deadline of session `sid`; answered by GuardTold, or by
+    nothing."""
+
+    node: str
+    address: str
+    sid: str
+
+
+class SelfFence(NamedTuple):
+    """Take this node down at once."""
+
+    reason: str
+
+
+class Exit(NamedTuple):
+    """End the daemon. `code` 0: as asked."""
+
+    code: int
+    reason: str
+
+
+class Note(NamedTuple):
+    """Something happened that an operator may want to know: log, history, metrics. `event` is its one name."""
+
+    event: str
+    data: dict[str, Any]
+
+
+Effect = (
+    SendTxn
+    | Relist
+    | GuardBegin
+    | GuardExtend
+    | GuardRegister
+    | GuardUnregister
+    | Act
+    | FenceAct
+    | AskGuard
+    | SelfFence
+    | Exit
+    | Note
+)

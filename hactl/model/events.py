@@ -1,0 +1,170 @@
+"""What the decide side is told. Every event carries what was seen, never what to do."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from election.clock import Instant
+from election.store import Snapshot, TxnResult, WatchBatch
+from hactl.model.cluster import ClusterSpec, GroupSpec
+
+Health = Literal["unknown", "running", "stopped", "failed"]
+Power = Literal["on", "off", "unknown"]
+
+
+class GuardFacts(NamedTuple):
+    """What the guard said when the daemon adopted it. `exclusive`: names `group/resource`."""
+
+    sid: str
+    valid_until: Instant | None
+    latched: bool
+    exclusive: tuple[str, ...]
+    incarnation: int
+
+
+class Boot(NamedTuple):
+    """What the daemon knows when it begins.
+
+    `nonce`: never used before by any daemon. `identity`: uuid and generation of the store's history as kept on
+    disk, with the highest revision seen of it. `last_sid`: this node's last session, as kept on disk.
+    `leftovers`: the groups of which something was started here, by their definition then.
+    """
+
+    node: str
+    machine_id: str
+    boot_id: str
+    nonce: str
+    guard: GuardFacts
+    identity: tuple[str, int] | None
+    known_revision: int
+    last_sid: str = ""
+    leftovers: tuple[GroupSpec, ...] = ()
+
+
+class Listed(NamedTuple):
+    """A list of everything; the watch goes on from it."""
+
+    id: int
+    snapshot: Snapshot
+
+
+class ListFailed(NamedTuple):
+    """A list could not be had."""
+
+    id: int
+    problem: str
+
+
+class Watched(NamedTuple):
+    """Changes came."""
+
+    batch: WatchBatch
+
+
+class WatchEnded(NamedTuple):
+    """The watch cannot go on (compaction): list again."""
+
+    problem: str
+
+
+class Configured(NamedTuple):
+    """The configuration at `revision` (mod_revision of the key) has been read. With a `problem` it could not be:
+    `spec` is the last one that could, kept on this node, for a daemon that has none yet."""
+
+    revision: int
+    spec: ClusterSpec | None
+    problem: str = ""
+
+
+class TxnDone(NamedTuple):
+    """A transaction's answer. `result` None: unknown whether it was or will be carried out, unless `refused`."""
+
+    id: int
+    result: TxnResult | None
+    refused: bool = False
+    problem: str = ""
+
+
+class GuardAnswered(NamedTuple):
+    """The guard's answer to GuardBegin (`name` "begin"), GuardExtend ("extend") or GuardRegister
+    ("group/resource")."""
+
+    name: str
+    ok: bool
+    problem: str = ""
+
+
+class GuardLost(NamedTuple):
+    """The guard has died."""
+
+
+class Acted(NamedTuple):
+    """An action has ended. `health` is what is known of the resource now."""
+
+    id: int
+    ok: bool
+    health: Health
+    detail: str = ""
+
+
+class Observed(NamedTuple):
+    """A monitor or an event showed a resource's health."""
+
+    group: str
+    resource: str
+    health: Health
+    detail: str = ""
+
+
+class FenceActed(NamedTuple):
+    """A device action has ended. `ok`: the agent says that it did what it was asked; `power`: what it says of the
+    node's power now. An action that ran into its deadline is never `ok`."""
+
+    id: int
+    ok: bool
+    power: Power
+    detail: str = ""
+
+
+class GuardTold(NamedTuple):
+    """A peer's guard has answered: it holds the deadline of session `sid`, or (`holds` false) of none such."""
+
+    node: str
+    sid: str
+    holds: bool
+
+
+class Watchdog(NamedTuple):
+    """Whether a watchdog now resets this node before its lease ends. `required`: without one nothing may be owned."""
+
+    armed: bool
+    required: bool = False
+
+
+class Shutdown(NamedTuple):
+    """The daemon is asked to end. `release`: stop and release what runs here; else leave it running."""
+
+    release: bool
+
+
+class Tick(NamedTuple):
+    """Time has passed."""
+
+
+Event = (
+    Listed
+    | ListFailed
+    | Watched
+    | WatchEnded
+    | Configured
+    | TxnDone
+    | GuardAnswered
+    | GuardLost
+    | Acted
+    | Observed
+    | FenceActed
+    | GuardTold
+    | Watchdog
+    | Shutdown
+    | Tick
+)

@@ -1,0 +1,82 @@
+"""What a resource is: the contract between the daemon and the kinds of resource (one file each beside this).
+
+A resource does what it is told and says what it sees; it decides nothing. All waiting is asyncio's; all
+outcomes are verified, not assumed: `stop` and `kill` return only when it is known that nothing runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from hactl.model.cluster import ResourceSpec
+
+Health = Literal["running", "stopped", "failed"]
+
+
+class ResourceError(Exception):
+    """An action failed. The message tells the operator what failed and what to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen. `failed`: it is neither healthy nor known to be stopped, `detail` says why."""
+
+    health: Health
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """Where the resources of this node live.
+
+    `state_dir` survives a daemon's restart but need not survive a reboot. `cgroup_root` is a cgroup v2
+    directory below which every resource gets a cgroup of its own, outside the daemon's, so that the daemon's
+    end does not touch it. `daemon_cgroup` is the daemon's, for what is to end with it. None where cgroups cannot
+    be had (then process groups are used).
+    """
+
+    node: str
+    state_dir: str
+    cgroup_root: str | None
+    daemon_cgroup: str | None = None
+
+
+class Resource(Protocol):
+    """One resource on this node."""
+
+    spec: ResourceSpec
+
+    async def start(self, env: Mapping[str, str]) -> None:
+        """Start it and return when it is running. `env` holds HACTL_GROUP, HACTL_RESOURCE, HACTL_NODE,
+        HACTL_EPOCH and HACTL_CLUSTER. Starting what runs is no error. Raises ResourceError. Cancelled at
+        its timeout."""
+
+    async def stop(self) -> None:
+        """Stop it in the orderly way and return when it is known to be stopped, and not about to restart.
+        Stopping what is stopped is no error. Raises ResourceError. Cancelled at its timeout."""
+
+    async def kill(self) -> None:
+        """Stop it by the fastest way there is (SIGKILL, address removed), verified. Raises ResourceError."""
+
+    async def probe(self) -> Observation:
+        """See whether it runs, without changing anything; cheap."""
+
+    async def monitor(self) -> Observation:
+        """Probe, and test its health more deeply where it has a test."""
+
+    async def watch(self, report: Callable[[Observation], None]) -> None:
+        """Run until cancelled; call `report` at once when an event (netlink, D-Bus signal, process end) shows
+        that it changed by itself. Mends only what is no failure: a lost address is put back and reported."""
+
+    def guard_steps(self) -> tuple[dict[str, Any], ...]:
+        """How the guard stops it without the daemon's help: steps that fencing/guard.py knows."""
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A resource that tells other machines where it is."""
+
+    def hush(self) -> None:
+        """It is about to go, and another node about to tell where it is then: tell nobody any more."""

@@ -1,0 +1,263 @@
+"""Kind `exec`: a command of the operator's.
+
+Either `command`: a foreground process, supervised (process.py); `ready`, polled after the start until it ends
+with status 0; `monitor`, a deeper test. Or `start`, `stop`, `monitor` and, optionally, `kill`: commands that
+do so (agents). All are lists of words, no shell. They get HACTL_GROUP, HACTL_RESOURCE, HACTL_NODE,
+HACTL_EPOCH and HACTL_CLUSTER.
+
+What an agent's `monitor` says by its exit status: 0 it runs; 3 (Linux Standard Base) or 7 (OCF) it does not
+run; anything else: it is not well. After a `stop` that ended with 0, any status but 0 means stopped.
+
+An agent's commands run in the daemon's cgroup: who ends the daemon (systemd, the guard at its deadline) ends
+them, too, and no `start` of a dead daemon's goes on beside its successor's `stop`. What a `start` leaves running
+outlives the daemon: it is moved to a cgroup of the resource's own, and what is left there after a stop is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hactl.model.cluster import ResourceSpec
+from hactl.resources import options
+from hactl.resources.base import NodeContext, Observation, ResourceError
+from hactl.resources.cgroup import Cgroup
+from hactl.resources.process import KILL_TIMEOUT_S, Supervised
+from hactl.resources.run import CommandError, Completed, find_command, run, service_environment
+
+_NOT_RUNNING = (3, 7)
+_READY_POLL_S = 0.1
+# The daemon cancels a stop at its timeout; SIGKILL must come before that.
+_TERM_SHARE = 0.8
+_ACTIONS = ("command", "ready", "start", "stop", "kill", "monitor")
+
+Report = Callable[[Observation], None]
+
+
+class Process:
+    """`exec` with `command`: a supervised process."""
+
+    def __init__(self, spec: ResourceSpec, context: NodeContext, group: str = "") -> None:
+        """Raises ResourceError when the options are wrong."""
+        self.spec = spec
+        command = options.argv(spec, "command")
+        if command is None:
+            raise ResourceError(f"{spec.name}: command is missing")
+        self._ready = options.argv(spec, "ready")
+        self._monitor = options.argv(spec, "monitor")
+        self._env = _base_env(spec, context, group)
+        self.process = Supervised(_full_name(spec, group), command, context, env=self._env, cwd=spec.options.get("cwd"))
+        self._started = asyncio.Event()
+        self._stopping = False
+
+    async def start(self, env: Mapping[str, str]) -> None:
+        """Start the process; return when it runs, and `ready`, if there is one, ends with 0."""
+        self._env.update(env)
+        self._stopping = False
+        await self.process.start(self._env)
+        self._started.set()
+        while self._ready and not (await self._run(self._ready)).ok:
+            if not self.process.running():
+                raise ResourceError(f"{self.spec.name}: {self.process.how_ended()} before it was ready")
+            await asyncio.sleep(_READY_POLL_S)
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL when four fifths of the timeout are over; return when nothing of it lives."""
+        self._stopping = True
+        await self.process.stop(self.spec.stop_timeout_ms * _TERM_SHARE / 1000)
+
+    async def kill(self) -> None:
+        """SIGKILL; return when nothing of it lives."""
+        self._stopping = True
+        await self.process.kill()
+
+    async def probe(self) -> Observation:
+        """Whether it runs."""
+        return self.process.observe()
+
+    async def monitor(self) -> Observation:
+        """Whether it runs and its `monitor` ends with 0."""
+        seen = self.process.observe()
+        if seen.health != "running" or self._monitor is None:
+            return seen
+        done = await self._run(self._monitor)
+        return seen if done.ok else Observation("failed", f"monitor {done.describe()}")
+
+    async def watch(self, report: Report) -> None:
+        """Report at once when the process ends by itself."""
+        while True:
+            await self.process.wait()
+            if self.process.running():
+                # Started again before this task had its turn.
+                continue
+            self._started.clear()
+            if not self._stopping:
+                seen = self.process.observe()
+                report(Observation(seen.health, seen.detail or self.process.how_ended()))
+            await self._started.wait()
+
+    def guard_steps(self) -> tuple[dict[str, Any], ...]:
+        """Kill its cgroup."""
+        return self.process.guard_steps()
+
+    async def _run(self, argv: Sequence[str]) -> Completed:
+        return await run(argv, timeout_s=self.spec.monitor_timeout_ms / 1000, env=service_environment(self._env))
+
+
+class Agent:
+    """`exec` with `start`, `stop` and `monitor`: commands that start, stop and test something."""
+
+    def __init__(self, spec: ResourceSpec, context: NodeContext, group: str = "") -> None:
+        """Raises ResourceError when the options are wrong."""
+        self.spec = spec
+        given = {name: options.argv(spec, name) for name in ("start", "stop", "monitor")}
+        missing = [name for name, argv in given.items() if argv is None]
+        if missing:
+            raise ResourceError(f"{spec.name}: needs `command`, or `start`, `stop` and `monitor`; missing: {missing}")
+        self._argv = {name: argv for name, argv in given.items() if argv is not None}
+        self._argv["kill"] = options.argv(spec, "kill") or self._argv["stop"]
+        self._env = _base_env(spec, context, group)
+        self._cwd: str | None = spec.options.get("cwd")
+        self._starting: Cgroup | None = None
+        self._left: Cgroup | None = None
+        if context.cgroup_root is not None and context.daemon_cgroup is not None:
+            name = _full_name(spec, group)
+            self._starting = Cgroup.of(context.daemon_cgroup, name)
+            self._left = Cgroup.of(context.cgroup_root, name)
+
+    async def start(self, env: Mapping[str, str]) -> None:
+        """Run `start`, which must end with 0; what it leaves running outlives the daemon."""
+        self._env.update(env)
+        await self._clear(self._starting)
+        done = await self._start()
+        if not done.ok:
+            raise ResourceError(f"{self.spec.name}: start {done.describe()}")
+
+    async def stop(self) -> None:
+        """Run `stop`, see by `monitor` that it is stopped, and kill what `start` left running and `stop` let live."""
+        await self._end("stop")
+
+    async def kill(self) -> None:
+        """Run `kill` (else `stop`), kill what `start` left running, and see by `monitor` that it is stopped."""
+        await self._end("kill")
+
+    async def probe(self) -> Observation:
+        """Run `monitor`."""
+        done = await self._run("monitor", self.spec.monitor_timeout_ms)
+        if done.ok:
+            return Observation("running")
+        if done.returncode in _NOT_RUNNING:
+            return Observation("stopped", f"monitor {done.describe()}")
+        return Observation("failed", f"monitor {done.describe()}")
+
+    async def monitor(self) -> Observation:
+        """Run `monitor`."""
+        return await self.probe()
+
+    async def watch(self, report: Report) -> None:
+        """Nothing tells of changes: `monitor` is asked at its interval."""
+        await asyncio.Event().wait()
+
+    def guard_steps(self) -> tuple[dict[str, Any], ...]:
+        """Run `kill` and kill what `start` left running; the same rule as here says whether it is stopped."""
+        kill, monitor = shlex.join(self._argv["kill"]), shlex.join(self._argv["monitor"])
+        place = f"cd {shlex.quote(self._cwd)}; " if self._cwd else ""
+        sweep, swept = "", "true"
+        if self._left is not None:
+            left = shlex.quote(self._left.path)
+            sweep = f"[ ! -e {left} ] || echo 1 > {left}/cgroup.kill; "
+            swept = f"! grep -qs 'populated 1' {left}/cgroup.events"
+        script = (
+            f"{place}{kill}; killed=$?; {sweep}{monitor}; seen=$?; {swept} && "
+            "{ [ $seen -eq 3 ] || [ $seen -eq 7 ] || { [ $killed -eq 0 ] && [ $seen -ne 0 ]; }; }"
+        )
+        argv = ["/bin/sh", "-c", script]
+        timeout_ms = self.spec.stop_timeout_ms
+        step = {"kind": "command", "argv": argv, "timeout_ms": timeout_ms, "verify": None, "env": dict(self._env)}
+        return (step,)
+
+    async def _start(self) -> Completed:
+        """Run `start` in a cgroup below the daemon's; what it leaves there moves to the resource's own."""
+        if self._starting is None or self._left is None:
+            return await self._run("start", self.spec.start_timeout_ms)
+        argv, env = self._argv["start"], service_environment(self._env)
+        if problem := find_command(argv[0], env, self._cwd):
+            raise CommandError(problem)
+        self._starting.create()
+        self._left.create()
+        try:
+            argv = self._starting.enter_argv(argv)
+            return await run(argv, timeout_s=self.spec.start_timeout_ms / 1000, env=env, cwd=self._cwd)
+        finally:
+            # Of a `start` that failed, too: it is for `stop` to end that in order.
+            self._starting.move_to(self._left)
+            self._starting.remove()
+            self._left.remove()
+
+    async def _end(self, action: str) -> None:
+        # A daemon that was killed alone has left its `start` running.
+        await self._clear(self._starting)
+        done = await self._run(action, self.spec.stop_timeout_ms)
+        if action == "kill":
+            await self._clear(self._left)
+        await self._see_stopped(action, done)
+        if await self._clear(self._left):
+            # What still ran may have undone what was seen.
+            await self._see_stopped(action, done)
+
+    async def _see_stopped(self, action: str, done: Completed) -> None:
+        seen = await self._run("monitor", self.spec.monitor_timeout_ms)
+        if seen.timed_out:
+            raise ResourceError(f"{self.spec.name}: not known to be stopped: monitor {seen.describe()}")
+        if seen.returncode in _NOT_RUNNING or (done.ok and not seen.ok):
+            return
+        still = "it still runs" if seen.ok else f"monitor {seen.describe()}"
+        raise ResourceError(f"{self.spec.name}: {action} {done.describe()}; {still}")
+
+    async def _clear(self, cgroup: Cgroup | None) -> bool:
+        """Kill all that is in it, and remove it; whether there was anything. Raises ResourceError."""
+        if cgroup is None:
+            return False
+        was = cgroup.populated()
+        if not await cgroup.kill_all(KILL_TIMEOUT_S):
+            left = ", ".join(map(str, cgroup.pids()))
+            raise ResourceError(f"{self.spec.name}: processes do not end after SIGKILL (hung in the kernel?): {left}")
+        cgroup.remove()
+        return was
+
+    async def _run(self, action: str, timeout_ms: float) -> Completed:
+        argv = self._argv[action]
+        return await run(argv, timeout_s=timeout_ms / 1000, env=service_environment(self._env), cwd=self._cwd)
+
+
+def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Process | Agent:
+    """The resource for the options. Raises ResourceError when they are wrong."""
+    return Process(spec, context, group) if "command" in spec.options else Agent(spec, context, group)
+
+
+def check_options(spec: ResourceSpec) -> list[str]:
+    """What is wrong with the options on this node: commands that do not exist."""
+    problems: list[str] = []
+    try:
+        make(spec, NodeContext("check", "/nonexistent", None))
+        given = {name: options.argv(spec, name) for name in _ACTIONS}
+    except ResourceError as error:
+        return [str(error)]
+    for name, argv in given.items():
+        problem = find_command(argv[0], None, spec.options.get("cwd")) if argv else None
+        if problem:
+            problems.append(f"{spec.name}: {name}: {problem}")
+    return problems
+
+
+def _full_name(spec: ResourceSpec, group: str) -> str:
+    """Unique on the node: a resource's name is so within its group only."""
+    return f"{group}/{spec.name}" if group else spec.name
+
+
+def _base_env(spec: ResourceSpec, context: NodeContext, group: str) -> dict[str, str]:
+    """What is known before a start, for a probe or a stop by a daemon that did not start it."""
+    known = {"HACTL_RESOURCE": spec.name, "HACTL_NODE": context.node}
+    return {**known, "HACTL_GROUP": group} if group else known

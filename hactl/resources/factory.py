@@ -1,0 +1,54 @@
+"""From a resource's definition to the code that drives it."""
+
+from __future__ import annotations
+
+from hactl.model.cluster import ResourceSpec
+from hactl.resources.base import NodeContext, Resource, ResourceError
+
+
+def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
+    """The resource of this definition on this node. Raises ResourceError when its options are wrong.
+
+    `group`: the group it belongs to, within which its name is unique. Give it wherever there are groups: the
+    cgroup, the record and the log of a supervised process are named after both.
+    A kind's code is imported when it is first used: the libraries behind `vip` and `systemd` are large. The kind
+    `haproxy` is not made here but by the daemon, which renders what it runs with.
+    """
+    match spec.kind:
+        case "vip":
+            from hactl.resources.vip import Vip  # noqa: PLC0415
+
+            return Vip(spec, context)
+        case "systemd":
+            from hactl.resources.systemd import Unit  # noqa: PLC0415
+
+            return Unit(spec, context)
+        case "exec":
+            from hactl.resources import exec as exec_kind  # noqa: PLC0415
+
+            return exec_kind.make(spec, context, group)
+        case "manifest":
+            from hactl.resources.manifest import Manifest  # noqa: PLC0415
+
+            return Manifest(spec, context)
+    raise ResourceError(f"{spec.name}: unknown kind {spec.kind!r}")
+
+
+def check_options(spec: ResourceSpec) -> list[str]:
+    """What is wrong with a resource's options on this very node (commands, files, networks), in the operator's
+    words; for `hactl config check` and for the daemon before it takes a configuration over."""
+    match spec.kind:
+        case "vip":
+            from hactl.resources import vip_place  # noqa: PLC0415
+
+            return vip_place.check_options(spec)
+        case "exec":
+            from hactl.resources import exec as exec_kind  # noqa: PLC0415
+
+            return exec_kind.check_options(spec)
+        case "manifest":
+            from hactl.resources import manifest  # noqa: PLC0415
+
+            return manifest.check_options(spec)
+    # Whether a systemd unit exists is known by D-Bus only: a start says so. HAProxy's options have nothing of a node.
+    return []

@@ -1,0 +1,219 @@
+"""Kind `manifest`: a file that is in a directory while this node owns it (podmaster).
+
+Options: `directory`; `source` (a path) or `content`; `name` (else the source's name, else the resource's with
+`.yaml`). Made for the kubelet's static pods: it starts what is in its directory and stops what no longer is.
+
+The file is staged in the same directory under a hidden name and renamed. The kubelet overlooks names that
+begin with a dot, in its inotify events as well as in its listing of the directory (Kubernetes,
+pkg/kubelet/config/file_linux.go and file.go, which globs `[^.]*`), so it never sees half a file.
+
+That the file is gone is all that is known after a stop: the kubelet stops the pod in its own time, up to the
+pod's grace period. What must never run twice needs a pod that stops quickly, or an election of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from hactl.model.cluster import ResourceSpec
+from hactl.resources import inotify, options
+from hactl.resources.base import NodeContext, Observation, ResourceError
+from hactl.resources.inotify import Inotify
+
+log = structlog.get_logger(__name__)
+
+_STAGED = ".hactl-staged-"
+_WATCHED = (inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE) | (
+    inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.ATTRIB
+)
+# Without inotify (no instance to be had, or the directory is gone), and against what it might miss.
+_LOOK_AGAIN_S = 5.0
+_MISSING_LOOK_S = 1.0
+
+Report = Callable[[Observation], None]
+
+
+class Manifest:
+    """One file."""
+
+    def __init__(self, spec: ResourceSpec, context: NodeContext) -> None:
+        """Raises ResourceError when the options are wrong."""
+        self.spec = spec
+        self.directory = Path(options.text(spec, "directory"))
+        self._source = spec.options.get("source")
+        if (self._source is None) == (spec.options.get("content") is None):
+            raise ResourceError(f"{spec.name}: give either `source` or `content`")
+        default = Path(str(self._source)).name if self._source is not None else f"{spec.name}.yaml"
+        name = str(spec.options.get("name", default))
+        if "/" in name or name.startswith("."):
+            raise ResourceError(f"{spec.name}: name {name!r} must not contain a slash or begin with a dot")
+        self.path = self.directory / name
+        # What is to be there, while it is to be there. None: not yet known, an earlier daemon may have put it.
+        self._content: bytes | None = None
+        self._wanted: bool | None = None
+        self._renaming = threading.Lock()
+        self._problem = ""
+
+    async def start(self, env: Mapping[str, str]) -> None:
+        """Place the file."""
+        self._content = self._read_source()
+        self._wanted = True
+        await asyncio.to_thread(self._place, self._content)
+
+    async def stop(self) -> None:
+        """Remove the file."""
+        self._wanted = False
+        await asyncio.to_thread(self._remove)
+
+    async def kill(self) -> None:
+        """As `stop`."""
+        await self.stop()
+
+    async def probe(self) -> Observation:
+        """Whether the file is there, as it should be."""
+        found = self._found()
+        if found is None:
+            return Observation("stopped")
+        try:
+            same = found == (self._content if self._content is not None else self._read_source())
+        except ResourceError as error:
+            return Observation("failed", str(error))
+        return Observation("running") if same else Observation("failed", f"{self.path} has another content")
+
+    async def monitor(self) -> Observation:
+        """As `probe`."""
+        return await self.probe()
+
+    async def watch(self, report: Report) -> None:
+        """Put the file back when it is removed or changed, and report it."""
+        if self._wanted is None:
+            self._wanted = self._is_there()
+            if not self._wanted:
+                report(Observation("stopped", f"{self.path} is not there"))
+        while True:
+            try:
+                with Inotify(str(self.directory), _WATCHED) as changes:
+                    await self._mend(report)
+                    await self._mend_on_change(changes, report)
+            except OSError as error:
+                # The directory is gone, or there are no more inotify instances: look by and by.
+                log.info("manifest.not_watched", resource=self.spec.name, error=str(error))
+                await self._mend(report)
+                await asyncio.sleep(_MISSING_LOOK_S)
+
+    def guard_steps(self) -> tuple[dict[str, Any], ...]:
+        """Remove the file."""
+        return ({"kind": "unlink", "path": os.path.normpath(self.path)},)
+
+    async def _mend_on_change(self, changes: Inotify, report: Report) -> None:
+        """Until the directory is another than the one that is watched."""
+        watched = self.directory.stat()
+        while _same(watched, self.directory.stat()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await changes.changed()
+            await self._mend(report)
+
+    async def _mend(self, report: Report) -> None:
+        if not self._wanted:
+            return
+        try:
+            if self._content is None:
+                self._content = self._read_source()
+            found = self._found()
+            if found == self._content:
+                self._problem = ""
+                return
+            await asyncio.to_thread(self._place, self._content)
+        except ResourceError as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                report(Observation("failed", self._problem))
+            return
+        self._problem = ""
+        what = "removed" if found is None else "changed"
+        log.warning("manifest.mended", resource=self.spec.name, path=str(self.path), was=what)
+        report(Observation("running", f"{self.path} was {what} by something else and has been put back"))
+
+    def _is_there(self) -> bool:
+        return os.path.lexists(self.path)
+
+    def _found(self) -> bytes | None:
+        try:
+            return self.path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise ResourceError(f"cannot read {self.path}: {error.strerror}") from None
+
+    def _read_source(self) -> bytes:
+        if self._source is None:
+            return str(self.spec.options["content"]).encode()
+        try:
+            return Path(str(self._source)).read_bytes()
+        except OSError as error:
+            raise ResourceError(f"{self.spec.name}: cannot read source {self._source}: {error.strerror}") from None
+
+    def _place(self, content: bytes) -> None:
+        """Stage, sync, rename, sync. On a thread: a disk may be slow."""
+        staged = self.directory / f"{_STAGED}{self.path.name}"
+        try:
+            handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            with self._renaming:
+                # Stopped meanwhile (whoever waited for this thread was cancelled): not any more.
+                if not self._wanted:
+                    staged.unlink(missing_ok=True)
+                    return
+                staged.replace(self.path)
+            _sync_directory(self.directory)
+        except OSError as error:
+            raise ResourceError(f"cannot place {self.path}: {error.strerror}") from None
+
+    def _remove(self) -> None:
+        """Remove the file, and what a daemon that was killed while it placed it has left. On a thread."""
+        try:
+            with self._renaming:
+                self.path.unlink(missing_ok=True)
+            (self.directory / f"{_STAGED}{self.path.name}").unlink(missing_ok=True)
+            if self.directory.exists():
+                _sync_directory(self.directory)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise ResourceError(f"cannot remove {self.path}: {error.strerror}") from None
+
+
+def check_options(spec: ResourceSpec) -> list[str]:
+    """What is wrong with the options on this node."""
+    try:
+        manifest = Manifest(spec, NodeContext("check", "/nonexistent", None))
+        manifest._read_source()
+    except ResourceError as error:
+        return [str(error)]
+    if not manifest.directory.is_dir():
+        return [f"{spec.name}: there is no directory {manifest.directory}"]
+    return []
+
+
+def _same(a: os.stat_result, b: os.stat_result) -> bool:
+    return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

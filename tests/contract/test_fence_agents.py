@@ -1,0 +1,154 @@
+"""The distribution's agents against real peers, driven as the daemon drives them: IPMI 2.0 by OpenIPMI's simulator,
+a Redfish service, and the agent that switches a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from fencing.agent import AgentCall, AgentResult, run_agent
+from fencing.catalog import check_device, describe
+from fencing.topology import SecretFile
+from fencing.verdict import Action
+
+from ..support import ipmi, redfish
+
+# Much longer than an agent takes on a busy machine.
+LONG_S = 60.0
+# Each is given up on after this, where that is what is tested.
+SHORT_S = 2.0
+Options = Mapping[str, str | SecretFile]
+SEQUENCE: tuple[tuple[Action, str], ...] = (("off", "unknown"), ("status", "off"), ("on", "unknown"), ("status", "on"))
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    missing = [one for one in programs if not shutil.which(one, path="/usr/sbin:/usr/bin:/sbin:/bin")]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}: deploy/packages.sh")
+
+
+def ask(agent: str, action: Action, options: Options, timeout_s: float = LONG_S) -> AgentResult:
+    return asyncio.run(run_agent(AgentCall(agent, action, timeout_s, options)))
+
+
+def said(result: AgentResult) -> tuple[str, str]:
+    return result.outcome, result.power
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> SecretFile:
+    file = tmp_path / "password"
+    file.touch(mode=0o600)
+    file.write_text(ipmi.PASSWORD + "\n")
+    return SecretFile(str(file))
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Iterator[ipmi.IpmiSim]:
+    with ipmi.IpmiSim(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[redfish.RedfishService]:
+    with redfish.RedfishService(tmp_path) as one:
+        yield one
+
+
+def closed_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+@needs("fence_ipmilan", "ipmitool", "ipmi_sim")
+def test_ipmi(controller: ipmi.IpmiSim, secret: SecretFile) -> None:
+    options: Options = {**controller.options, "password": secret}
+    assert asyncio.run(check_device("fence_ipmilan", options)) == []
+    assert said(ask("fence_ipmilan", "status", options)) == ("ok", "on")
+    for action, power in SEQUENCE:
+        assert said(ask("fence_ipmilan", action, options)) == ("ok", power)
+        assert controller.on == (action == "on" or power == "on")
+
+
+@needs("fence_ipmilan", "ipmitool", "ipmi_sim")
+def test_ipmi_that_is_not_to_be_had(controller: ipmi.IpmiSim, secret: SecretFile) -> None:
+    options: Options = {**controller.options, "password": secret}
+    wrong = ask("fence_ipmilan", "off", {**options, "password": "guessed"})
+    assert said(wrong) == ("failed", "unknown")
+    assert controller.on
+    assert ipmi.PASSWORD not in wrong.detail + wrong.output
+    gone = ask("fence_ipmilan", "status", {**options, "ipport": closed_port()}, SHORT_S)
+    assert gone.outcome in ("failed", "timeout")
+    assert gone.power == "unknown"
+    assert controller.process
+    os.kill(controller.process.pid, signal.SIGSTOP)  # it hangs: nothing comes back
+    hung = ask("fence_ipmilan", "off", options, SHORT_S)
+    assert said(hung) == ("timeout", "unknown")
+    assert SHORT_S <= hung.seconds < LONG_S
+
+
+@needs("fence_redfish", "openssl")
+def test_redfish(service: redfish.RedfishService, secret: SecretFile) -> None:
+    options: Options = {**service.options, "password": secret}
+    assert asyncio.run(check_device("fence_redfish", options)) == []
+    service.change_s = 1.5  # `off` is done when it is off
+    for action, power in SEQUENCE:
+        assert said(ask("fence_redfish", action, options)) == ("ok", power)
+        assert service.state in (("Off",) if (action, power) in SEQUENCE[:2] else ("PoweringOn", "On"))
+    assert service.resets == ["ForceOff", "On"]
+    found = {**options}
+    del found["systems_uri"]
+    assert said(ask("fence_redfish", "status", found)) == ("ok", "on")
+
+
+@needs("fence_redfish", "openssl")
+def test_redfish_whose_power_does_not_change(service: redfish.RedfishService, secret: SecretFile) -> None:
+    options: Options = {**service.options, "password": secret, "power_timeout": "2"}
+    service.change_s = LONG_S
+    assert said(ask("fence_redfish", "off", options)) == ("failed", "unknown")
+    assert said(ask("fence_redfish", "status", options)) == ("ok", "on")  # PoweringOff is not off
+    assert said(ask("fence_redfish", "off", {**options, "power_timeout": "60"}, 2.0)) == ("timeout", "unknown")
+    service.mood, service.change_s = "refuses", 0.0
+    assert said(ask("fence_redfish", "off", options)) == ("failed", "unknown")
+
+
+@needs("fence_redfish", "openssl")
+def test_redfish_that_is_not_to_be_had(service: redfish.RedfishService, secret: SecretFile) -> None:
+    options: Options = {**service.options, "password": secret}
+    assert said(ask("fence_redfish", "off", {**options, "password": "guessed"})) == ("failed", "unknown")
+    secure = {name: value for name, value in options.items() if name != "ssl_insecure"}
+    unknown = ask("fence_redfish", "status", {**secure, "ssl_secure": "1"})
+    assert said(unknown) == ("failed", "unknown")
+    assert "certificate" in unknown.detail.lower()
+    assert said(ask("fence_redfish", "status", {**options, "ipport": closed_port()})) == ("failed", "unknown")
+    assert (service.state, service.resets) == ("On", [])
+    service.mood = "silent"
+    hung = ask("fence_redfish", "off", options, SHORT_S)
+    assert said(hung) == ("timeout", "unknown")
+    assert (service.state, service.resets) == ("On", [])
+
+
+@needs("fence_dummy")
+def test_dummy(tmp_path: Path) -> None:
+    options = {"status_file": str(tmp_path / "power")}
+    for action, power in SEQUENCE:
+        assert said(ask("fence_dummy", action, options)) == ("ok", power)
+    slow = ask("fence_dummy", "off", {**options, "delay": "60"}, SHORT_S)
+    assert said(slow) == ("timeout", "unknown")
+    assert said(ask("fence_dummy", "status", options)) == ("ok", "on")
+
+
+@needs("fence_ipmilan")
+def test_none_needs_a_cycle() -> None:
+    """What is demanded of an agent is there: off, on and a look."""
+    for agent in ("fence_ipmilan", "fence_redfish", "fence_dummy"):
+        found = asyncio.run(describe(agent)).metadata
+        assert found is not None
+        assert found.verifiable

@@ -1,0 +1,45 @@
+"""Collects what a watch delivers, and waits for it with a deadline."""
+
+from __future__ import annotations
+
+import queue
+
+from election.store import Change, WatchBatch, WatchClosed
+
+DEADLINE_S = 30.0
+
+
+class Collector:
+    """Give it to `Store.watch` as `deliver`."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[WatchBatch | WatchClosed] = queue.Queue()
+        self.batches: list[WatchBatch] = []
+
+    def __call__(self, what: WatchBatch | WatchClosed) -> None:
+        self._queue.put(what)
+
+    @property
+    def changes(self) -> list[Change]:
+        """All changes taken from the watch so far."""
+        return [change for batch in self.batches for change in batch.changes]
+
+    def until(self, revision: int) -> list[Change]:
+        """All changes up to `revision`, waiting until they are there."""
+        while not self.batches or self.batches[-1].revision < revision:
+            what = self._queue.get(timeout=DEADLINE_S)
+            assert isinstance(what, WatchBatch), what
+            self.batches.append(what)
+        return self.changes
+
+    def closed(self) -> WatchClosed:
+        """The end of the watch, waiting for it."""
+        while True:
+            what = self._queue.get(timeout=DEADLINE_S)
+            if isinstance(what, WatchClosed):
+                return what
+            self.batches.append(what)
+
+    def nothing_left(self) -> bool:
+        """Whether nothing waits that was not taken."""
+        return self._queue.empty()

@@ -1,0 +1,81 @@
+"""Files of HAProxy's as they are imported, and what hactl makes of them.
+
+`NAME.cfg` becomes `NAME.yaml`, with what was said in `NAME.notes`, and is rendered as `NAME.rendered`.
+`HACTL_UPDATE_GOLDEN=1 pytest tests/golden/importers` writes them anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hactl.config.importers.haproxy.imported import Imported, import_text
+from hactl.config.importers.haproxy.written import as_yaml, report
+from hactl.config.load import parse_cluster
+from hactl.config.yaml_tree import read_yaml
+from hactl.haproxy.apply import NOTHING_KNOWN
+
+HERE = Path(__file__).parent
+NAMES = sorted(file.stem for file in HERE.glob("*.cfg"))
+OF_HACTL = ("#", "global", "defaults hactl")
+CLUSTER = "cluster: demo\nnodes: [{name: n1, address: 10.0.0.11}]\n"
+TAKEN_BY_HAPROXY = ("checks", "lab", "web")
+
+
+def imported(name: str) -> Imported:
+    return import_text((HERE / f"{name}.cfg").read_text(), f"{name}.cfg")
+
+
+def of_the_file(rendered: str) -> str:
+    """What was rendered without what hactl writes into every file."""
+    return "\n\n".join(part for part in rendered.split("\n\n") if not part.startswith(OF_HACTL))
+
+
+def accepts(text: str, tmp_path: Path) -> str:
+    """What HAProxy says against a file; "" when it takes it."""
+    health, file = tmp_path / "health", tmp_path / "haproxy.cfg"
+    health.write_text(NOTHING_KNOWN)
+    file.write_text(text.replace("/run/hactl/haproxy/haproxy.health", str(health)))
+    binary = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"]) or "haproxy"
+    done = subprocess.run([binary, "-c", "-f", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    return "" if done.returncode == 0 else done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_as_it_was_imported(name: str) -> None:
+    found = imported(name)
+    made = {
+        f"{name}.yaml": as_yaml(found),
+        f"{name}.notes": "\n".join(report(found.notes)) + "\n",
+        f"{name}.rendered": of_the_file(found.rendered),
+    }
+    if os.environ.get("HACTL_UPDATE_GOLDEN"):
+        for file, text in made.items():
+            (HERE / file).write_text(text)
+    assert made == {file: (HERE / file).read_text() for file in made}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_yaml_is_that_of_the_import_and_is_taken(name: str) -> None:
+    text = (HERE / f"{name}.yaml").read_text()
+    assert read_yaml(text, name).data == imported(name).document
+    assert len(parse_cluster(CLUSTER + text).services) == len(imported(name).document["services"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_rendered_is_imported_to_the_same(name: str) -> None:
+    found = imported(name)
+    again = import_text(found.rendered, name)
+    assert again.document["services"] == found.document["services"] and again.whole
+    for key in ("sections", "userlists", "defaults"):
+        assert again.document["haproxy"].get(key) == found.document["haproxy"].get(key)
+
+
+@pytest.mark.parametrize("name", TAKEN_BY_HAPROXY)
+def test_haproxy_takes_what_it_took(name: str, tmp_path: Path) -> None:
+    assert accepts((HERE / f"{name}.cfg").read_text(), tmp_path) == ""
+    assert accepts(imported(name).rendered, tmp_path) == ""

@@ -1,0 +1,170 @@
+"""The store is meddled with: keys deleted by hand, everything wiped, an old state restored."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from election.records import GENERATION_BITS
+
+from .whole import EXCLUSIVE, Cluster
+
+pytestmark = [pytest.mark.root, pytest.mark.lab]
+
+
+def generation(epoch: int) -> int:
+    return epoch >> GENERATION_BITS
+
+
+def test_the_owners_session_is_deleted_by_hand(cluster: Cluster) -> None:
+    owner = cluster.owner("service")
+    cluster.bring(owner)
+    before = cluster.store.view()
+    cluster.store.delete(cluster.store.keys.node(owner))
+    cluster.await_event(owner, "deposed", sid=before.sessions[owner].record.sid)
+    epoch = before.groups["service"].record.epoch
+    cluster.await_running("service", epoch_above=epoch)
+    cluster.await_all_running()
+    cluster.await_live(owner)
+    view = cluster.store.view()
+    assert view.sessions[owner].record.sid != before.sessions[owner].record.sid
+    assert view.fences[owner].record.state == "safe"
+
+
+def test_the_session_of_a_node_without_groups_is_deleted_by_hand(cluster: Cluster) -> None:
+    owner = cluster.owner("service")
+    cluster.bring(owner)
+    idle = cluster.others(owner)[0]
+    before = cluster.store.view()
+    cluster.store.delete(cluster.store.keys.node(idle))
+    cluster.await_event(idle, "session_opened")
+    cluster.await_live(idle)
+    assert cluster.store.view().groups == before.groups
+
+
+@pytest.mark.parametrize("group", sorted(EXCLUSIVE))
+def test_an_ownership_is_deleted_by_hand(cluster: Cluster, group: str) -> None:
+    """What runs goes on: nobody else may take it before everyone has said that it does not run there."""
+    owner = cluster.owner(group)
+    before = cluster.group(group)
+    pids = cluster.service_pids(owner)
+    cluster.begin()
+    cluster.store.delete(cluster.store.keys.group(group))
+    cluster.await_running(group)
+    after = cluster.group(group)
+    assert after.node == owner
+    assert after.epoch > before.epoch
+    assert cluster.changes(EXCLUSIVE[group]) == []
+    assert cluster.service_pids(owner) == pids
+
+
+def test_all_fence_records_are_deleted_by_hand(cluster: Cluster) -> None:
+    """Then a node is lost, and comes back."""
+    owner = cluster.owner("service")
+    cluster.bring(owner)
+    cluster.store.delete(cluster.store.keys.prefix + "fence/")
+    cluster.lab.kill(owner)
+    taken = cluster.await_all_running(cluster.others(owner))
+    cluster.store.delete(cluster.store.keys.fence(owner))
+    cluster.lab.start(owner)
+    cluster.await_live(owner)
+    assert cluster.await_all_running() == taken
+
+
+def test_the_store_is_wiped(cluster: Cluster) -> None:
+    owner = cluster.owner("service")
+    cluster.bring(owner)
+    before = cluster.group("service").epoch
+    cluster.store.delete(cluster.store.keys.prefix)
+    for name in cluster.nodes:
+        cluster.await_stopped(name)
+        refused = cluster.await_event(name, "store_refused")
+        assert "hactl recover" in refused["reason"]
+        said = cluster.status(name)
+        assert said["local"]["phase"] == "refused"
+        assert "takes no part" in said["warnings"][0]["what"]
+    _stays_refused(cluster)
+    said_by = cluster.hactl("n2", "recover", "--yes", str(cluster.lab.spec.path / "cluster.yaml"))
+    assert f"generation {generation(before) + 1}" in said_by
+    cluster.applied = cluster.base
+    cluster.await_live()
+    cluster.await_all_running()
+    after = cluster.group("service").epoch
+    assert generation(after) == generation(before) + 1
+
+
+def _stays_refused(cluster: Cluster) -> None:
+    """No daemon gives in, not even a new one."""
+    before = cluster.node("n3").daemon_pid()
+    cluster.node("n3").restart_daemon()
+    cluster.until(lambda: cluster.node("n3").daemon_pid() not in (None, before), "n3's next daemon starts")
+    said = cluster.until(lambda: cluster.status("n3"), "n3's next daemon answers")
+    assert said["local"]["phase"] in ("listing", "refused")
+    cluster.await_event("n3", "store_refused")
+    for name in cluster.nodes:
+        said = cluster.until(lambda n=name: cluster.status(n), f"{name} answers")  # type: ignore[misc]
+        assert said["local"]["phase"] == "refused"
+        assert not cluster.service_pids(name)
+
+
+class Backup:
+    """etcd's data directories as they were: what a restore brings back."""
+
+    def __init__(self, cluster: Cluster, place: Path) -> None:
+        self._cluster, self._place = cluster, place
+
+    def _copy(self, back: bool) -> None:
+        for name in self._cluster.nodes:
+            live, kept = Path(self._cluster.lab.spec.memory) / name, self._place / name
+            source, target = (kept, live) if back else (live, kept)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(source, target)
+
+    def take(self) -> None:
+        """Copy them while etcd is stopped."""
+        self._cluster.lab.stop_etcd()
+        self._copy(back=False)
+        self._cluster.lab.start_etcd()
+
+    def restore(self) -> None:
+        """Put them back."""
+        self._cluster.lab.stop_etcd()
+        self._copy(back=True)
+        self._cluster.lab.start_etcd()
+
+
+@pytest.mark.parametrize("daemons", ["that live on", "that were restarted"])
+def test_an_earlier_state_of_the_store_is_restored(cluster: Cluster, tmp_path: Path, daemons: str) -> None:
+    backup = Backup(cluster, tmp_path)
+    backup.take()
+    cluster.await_live()
+    cluster.await_all_running()
+    owner, target = cluster.owner("service"), cluster.others(cluster.owner("service"))[0]
+    cluster.bring(target)  # what the backup says of the owner is no longer so
+    cluster.await_renewals(5)
+    before = cluster.group("service").epoch
+    if daemons == "that were restarted":
+        for node in cluster.nodes.values():
+            node.stop_daemon()
+    backup.restore()
+    if daemons == "that were restarted":
+        for node in cluster.nodes.values():
+            node.start_daemon()
+    for name in cluster.nodes:
+        refused = cluster.await_event(name, "store_refused")
+        assert "restored" in refused["reason"]
+        cluster.await_stopped(name)
+    assert owner != target
+    _recovers(cluster, before)
+
+
+def _recovers(cluster: Cluster, before: int) -> None:
+    document: dict[str, Any] | None = cluster.applied
+    cluster.hactl("n1", "recover", "--yes")
+    cluster.applied = document
+    cluster.await_live()
+    cluster.await_all_running()
+    assert generation(cluster.group("service").epoch) == generation(before) + 1

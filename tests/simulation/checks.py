@@ -1,0 +1,276 @@
+"""The invariants of PROTOCOL.md, looked at after every step and every commit, from outside and with true time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from election.records import FenceRecord, Holder, Ownership, Session
+from election.store import Delete, KeyValue, Put, Txn
+from hactl.model import effects
+
+if TYPE_CHECKING:
+    from tests.simulation.node import SimNode
+    from tests.simulation.world import World
+
+SLACK = 1.0  # ms: messages to the guard and rounding
+
+
+class Violation(Exception):  # noqa: N818 - it is what the simulation looks for
+    """An invariant does not hold."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+class Checks:
+    """What must hold, and the little history that is needed to tell."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.committed_at: dict[tuple[str, str], tuple[float, float]] = {}
+        self.epochs: dict[str, tuple[int, tuple[str, str]]] = {}
+        self.written: dict[str, Ownership] = {}
+        self.stats: dict[str, int] = {}
+        self.history_broken = False
+        self.ordered: set[tuple[str, str]] = set()
+
+    def fail(self, name: str, text: str) -> None:
+        """An invariant is broken."""
+        raise Violation(name, f"{text} (at {self.world.now / 1000:.3f} s)")
+
+    def count(self, what: str) -> None:
+        """For the summary: that a schedule did something at all."""
+        self.stats[what] = self.stats.get(what, 0) + 1
+
+    # --- effects ------------------------------------------------------------------------------------------
+
+    def started(self, node: SimNode, act: effects.Act) -> None:
+        """A resource begins to run: S1, S2, S3, G6."""
+        self.count("start")
+        group = act.group
+        others = [
+            other.name for other in self.world.nodes.values()
+            if other is not node and any(name[0] == group for name in other.running)
+        ]  # fmt: skip
+        if others and not self._overlapping(group, [*others, node.name]):
+            self.fail("S1", f"{group} starts on {node.name} while it runs on {', '.join(others)}")
+        holder = (node.name, node.daemon.state.session.sid if node.daemon else "?")
+        known, by = self.epochs.get(group, (0, ("", "")))
+        # Between a restore and `hactl recover` a node that was cut off since before the backup cannot tell.
+        if not self.history_broken and (act.epoch < known or (act.epoch == known and by != holder)):
+            self.fail("S3", f"{group} starts on {node.name} with epoch {act.epoch}, after {known} on {by[0]}")
+        self.epochs[group] = (act.epoch, holder)
+        self._in_time(node)
+
+    def _overlapping(self, group: str, nodes: list[str]) -> bool:
+        """Whether a group may run on these nodes together: an overlap, as its ownership says."""
+        spec = self.world.plan.cluster.group(group)
+        own = self.written.get(group)
+        if spec is None or not spec.overlap or own is None:
+            return False
+        return own.overlap and set(nodes) <= {own.node, *(holder.node for holder in own.holders)}
+
+    def stopped(self, node: SimNode, name: tuple[str, str]) -> None:
+        """A resource is stopped."""
+
+    def stepped(self, node: SimNode) -> None:
+        """After a daemon's step: G1 and G6."""
+        state = node.daemon.state  # type: ignore[union-attr]
+        session = state.session
+        if session.state == "live" and session.valid_until is not None:
+            written = self.committed_at.get((node.name, session.sid))
+            if written is not None:
+                commit, lease = written
+                clock = [offset + rate * commit for offset, rate in zip(node.offsets, node.rates, strict=True)]
+                limit = max(a - b for a, b in zip(session.valid_until, clock, strict=True))
+                if limit > lease + SLACK:
+                    self.fail("G1", f"{node.name} believes its lease valid {limit:.0f} ms after its last renewal")
+        self._in_time(node)
+
+    def _in_time(self, node: SimNode) -> None:
+        """G6: nothing exclusive runs past its own `valid_until`."""
+        if not node.running or not self.world.plan.trusted or node.guard is None or node.guard.valid_until is None:
+            return
+        until, now = node.guard.valid_until, node.clock()
+        if min(until.boot - now.boot, until.raw - now.raw) < -SLACK and node.guard.exclusive:
+            self.fail("G6", f"{sorted(node.running)} on {node.name} past valid_until")
+
+    def guard_fired(self, node: SimNode) -> None:
+        """The deadline came."""
+        self.count("guard fired")
+
+    def shot(self, name: str) -> None:
+        """A device switches a node off: S5."""
+        self.count("shot")
+        if self._live(name) is not None:
+            self.fail("S5", f"{name} is switched off while it holds a live session")
+        found = self.world.ledger.get(self.world.keys.fence(name))
+        record = FenceRecord.from_json(found.value) if found else None
+        if record is not None and not (record.wanted or self._owns_required(name, record.sid, record.srev)):
+            self.fail("S4", f"{name} is fenced without need")
+
+    def self_fenced(self, node: SimNode) -> None:
+        """A node took itself down."""
+        self.count("self-fence")
+
+    def noted(self, node: SimNode, note: effects.Note) -> None:
+        """A note of the daemon's."""
+        self.count(note.event)
+
+    def sent(self, node: SimNode, send: effects.SendTxn) -> None:
+        """A transaction is sent."""
+
+    # --- commits ------------------------------------------------------------------------------------------
+
+    def committed(self, txn: Txn, before: dict[str, KeyValue | None], node: SimNode | None, revision: int) -> None:
+        """A transaction was carried out."""
+        keys = self.world.keys
+        for item in txn.success:
+            if not isinstance(item, (Put, Delete)):
+                continue
+            kind, *rest = keys.split(item.key)
+            old = before.get(item.key)
+            if node is None:
+                continue
+            if kind == "nodes" and isinstance(item, Put):
+                self._session_written(rest[0], item, old)
+            elif kind == "nodes":
+                self._session_deleted(node, rest[0], old, txn)
+            elif kind == "fence" and isinstance(item, Put):
+                self._fence_written(FenceRecord.from_json(item.value), rest[0], old)
+            elif kind == "groups" and isinstance(item, Put):
+                self._group_written(node, rest[0], Ownership.from_json(item.value), old, txn)
+
+    def _session_written(self, name: str, item: Put, old: KeyValue | None) -> None:
+        if old is None and self.world.devices.may_hit(name):
+            self.fail("S5", f"{name} opens a session while a device may switch it off")
+        record = Session.from_json(item.value)
+        self.committed_at[name, record.sid] = (self.world.now, record.lease_ms)
+
+    def _session_deleted(self, node: SimNode, name: str, old: KeyValue | None, txn: Txn) -> None:
+        if node.name == name or old is None:
+            return
+        self.count("depose")
+        if self._live(node.name) is None:
+            self.fail("G4", f"{node.name} deposes {name} without a live session")
+        record, world = Session.from_json(old.value), self.world
+        other = world.nodes[name]
+        written = self.committed_at.get((name, record.sid))
+        if written is None:
+            return
+        commit = written[0]
+        passed = min(rate * (world.now - commit) for rate in other.rates)
+        limit = self._silence_needed(name, record, old.create_revision)
+        if passed < limit - SLACK and not self.history_broken:
+            self.fail("G5", f"{node.name} deposes {name} {passed:.0f} ms after its last renewal, not {limit}")
+        self._not_for_outage(node, name, commit)
+        self._guard_heard(node, name, record, passed)
+
+    def _silence_needed(self, name: str, record: Session, srev: int) -> float:
+        """After how long a session may be deposed: its lease, or on suspicion where the node can be fenced for a
+        group that requires it."""
+        cluster = self.world.plan.cluster
+        if self._owns_required(name, record.sid, srev) and cluster.fencing.of(name).has_device:
+            return cluster.timing.suspect_after_ms * 0.98  # by the observer's clock: nothing rests on it
+        return record.lease_ms
+
+    def _owns_required(self, name: str, sid: str, srev: int) -> bool:
+        """By what the store holds now: it may have been restored since a group was written."""
+        world, holder = self.world, Holder(name, sid, srev)
+        required = [group.name for group in world.plan.cluster.groups if group.fencing == "required"]
+        found = [world.ledger.get(world.keys.group(group)) for group in required]
+        owned = [Ownership.from_json(one.value) for one in found if one is not None]
+        return any(holder in (own.holder, *own.holders) for own in owned)
+
+    def _guard_heard(self, node: SimNode, name: str, record: Session, passed: float) -> None:
+        """L2: a node whose guard answers that it holds the deadline is not fenced on suspicion."""
+        other, world = self.world.nodes[name], self.world
+        guard = other.guard
+        if passed >= record.lease_ms - SLACK or guard is None or guard.sid != record.sid or guard.phase != "holding":
+            return
+        silent = other.cut("answers") or other.guard_paused() or node.cut("requests") or world.plan.loss
+        if not silent and self.quiet_since(name) > 2 * world.plan.cluster.timing.heartbeat_ms:
+            self.fail("L2", f"{node.name} deposes {name} on suspicion, whose guard would have answered")
+
+    def quiet_since(self, name: str) -> float:
+        """For how long nothing stood between the node's guard and its peers."""
+        ends = [max(node.cuts.values(), default=0.0) for node in self.world.nodes.values()]
+        other = self.world.nodes[name]
+        return self.world.now - max(*ends, other.guard_paused_until, other.frozen_until, self.world.mended_at)
+
+    def _not_for_outage(self, node: SimNode, name: str, commit: float) -> None:
+        """S4: nobody is deposed for the store's trouble."""
+        world = self.world
+        timing = world.plan.cluster.timing
+        for start, end in world.outages:
+            if world.now < start or (end > world.now):
+                continue
+            long = end - start > 2 * timing.heartbeat_ms + 2 * timing.etcd_election_ms + 2 * timing.heartbeat_ms
+            healthy = start - 2 * timing.heartbeat_ms <= commit <= end  # a node silent since is another matter
+            if long and healthy and world.now - end < timing.lease_ms * 0.97:
+                self.fail("S4", f"{node.name} deposes {name} {world.now - end:.0f} ms after the store's return")
+
+    def _fence_written(self, record: FenceRecord, name: str, old: KeyValue | None) -> None:
+        before = FenceRecord.from_json(old.value) if old else None
+        if before is not None and (before.sid, before.state) == (record.sid, "safe"):
+            return
+        if record.state != "safe" or record.evidence not in ("self-stop", "reboot", "off", "watchdog"):
+            return
+        other = self.world.nodes[name]
+        owned = {group for group, _ in other.running}
+        if owned:
+            self.fail("G3", f"{name} is written safe while {sorted(owned)} runs there")
+
+    def _group_written(self, node: SimNode, name: str, own: Ownership, old: KeyValue | None, txn: Txn) -> None:
+        self.written[name] = own
+        live = self._live(node.name)
+        writer = next((c.revision for c in txn.compares if c.key == self.world.keys.node(node.name)), None)
+        if live is None or writer not in (None, live.create_revision):
+            self.fail("G7", f"{name} is written by {node.name} without a live session")
+        mine = own.node == node.name and own.state != "released"  # an earlier session's may be released for it
+        if mine and live is not None and own.srev != live.create_revision:
+            self.fail("G7", f"{name} is written for a session of {node.name} that is not the live one")
+        previous = Ownership.from_json(old.value) if old else None
+        if own.state == "owned" and own.node == node.name and (previous is None or previous.node != own.node):
+            self.count("acquire")
+            self._nobody_runs(name, own)
+
+    def _nobody_runs(self, group: str, own: Ownership) -> None:
+        """S2: when a group is taken, its last owner is stopped, or goes on as a holder (overlap)."""
+        allowed = {own.node, *(holder.node for holder in own.holders)}
+        for other in self.world.nodes.values():
+            if other.name not in allowed and any(name[0] == group for name in other.running):
+                self.fail("S2", f"{group} is taken by {own.node} while it runs on {other.name}")
+
+    def _live(self, name: str) -> KeyValue | None:
+        return self.world.ledger.get(self.world.keys.node(name))
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def at_end(self) -> None:
+        """L1: with all faults over for long, every group runs on one node, and every daemon sees the others."""
+        for node in self.world.nodes.values():
+            lag = self.world.ledger.revision - node.daemon.state.view.revision if node.daemon else 0
+            if lag > 10 * len(self.world.nodes):
+                self.fail("L1", f"{node.name} does not see what happens: {lag} revisions behind")
+        for group in self.world.plan.cluster.groups:
+            wanted = {(group.name, resource.name) for resource in group.resources}
+            where = [node.name for node in self.world.nodes.values() if wanted <= node.running]
+            part = [node.name for node in self.world.nodes.values() if wanted & node.running]
+            if len(where) != 1 or where != part:
+                why = {
+                    node.name: node.daemon.state.runs[group.name].waiting
+                    for node in self.world.nodes.values()
+                    if node.daemon and group.name in node.daemon.state.runs
+                }
+                phases = {n.name: n.daemon.state.phase if n.daemon else "-" for n in self.world.nodes.values()}
+                self.fail("L1", f"{group.name} runs on {where} (partly {part}); {why} {phases}")
+
+
+def report(stats: dict[str, int]) -> str:
+    """The counts of many schedules, in a line."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(stats.items(), key=lambda item: -item[1]))
+
+
+__all__ = ["Any", "Checks", "Violation", "report"]

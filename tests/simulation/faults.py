@@ -1,0 +1,375 @@
+"""Faults: what the plan's words do to the world, and the operator who mends what needs a hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+from election.observer import limit_ms
+from election.records import Move, Ownership
+from election.recovery import recover
+from election.session import dead
+from election.store import Compare, Delete, Put, Snapshot, StoreFullError, Txn
+from election.view import View
+from fencing.topology import Topology
+from hactl.model import events
+from hactl.model.cluster import ClusterSpec
+from tests.simulation.node import SimNode
+from tests.simulation.plan import Fault
+from tests.simulation.world import World
+
+
+def inject(world: World, fault: Fault) -> None:
+    """Have `fault` begin now."""
+    world.say("--- %s", fault)
+    world.checks.count(f"fault {fault.kind}")
+    handler = _FAULTS[fault.kind]
+    handler(world, world.nodes.get(fault.node), fault)  # type: ignore[arg-type]
+
+
+def _crash(world: World, node: SimNode, fault: Fault) -> None:
+    if not node.powered:
+        return
+    node.power_off()
+    if fault.value < 0.3:
+        world.after(3000 + fault.length, lambda: confirm(world, node.name))
+    world.after(4000 + fault.length, node.power_on)
+
+
+def _kill_daemon(world: World, node: SimNode, fault: Fault) -> None:
+    node.kill_daemon()
+
+
+def _kill_late(world: World, node: SimNode, fault: Fault) -> None:
+    """A daemon killed so late that its lease has 0.7-1.0 M of life left after M."""
+    daemon = node.daemon
+    if daemon is None:
+        return
+    for way in ("requests", "answers"):
+        node.cuts[way] = world.now + 9000
+    timing = world.plan.cluster.timing
+    left = daemon.state.session.time_left(node.clock()) - timing.stop_budget_ms * (1 + 0.3 * fault.value - 0.15)
+    world.after(max(0.0, left), node.kill_daemon)
+
+
+def _pause_daemon(world: World, node: SimNode, fault: Fault) -> None:
+    if node.daemon is not None:
+        node.daemon.paused_until = world.now + fault.length
+
+
+def _pause_guard(world: World, node: SimNode, fault: Fault) -> None:
+    timing = world.plan.cluster.timing
+    limit = (timing.stop_budget_ms - timing.self_fence_lead_ms) * 0.5 if world.plan.trusted else fault.length
+    node.guard_paused_until = world.now + min(fault.length, limit)
+
+
+def _freeze(world: World, node: SimNode, fault: Fault) -> None:
+    node.frozen_until = world.now + fault.length
+
+
+def _kill_guard(world: World, node: SimNode, fault: Fault) -> None:
+    node.restart_blocked_until = 0.0
+    node.kill_guard()
+
+
+def _cut(world: World, node: SimNode, fault: Fault) -> None:
+    for way in {"cut": ("requests", "answers"), "cut-requests": ("requests",), "cut-answers": ("answers",)}[fault.kind]:
+        node.cuts[way] = world.now + fault.length
+
+
+def _deaf(world: World, node: SimNode, fault: Fault) -> None:
+    node.watch_dead = True
+
+
+def _lag(world: World, node: SimNode, fault: Fault) -> None:
+    node.lag_until = world.now + fault.length
+
+
+def _move(world: World, node: SimNode, fault: Fault) -> None:
+    spec = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    found = world.ledger.get(world.keys.group(spec.name))
+    if world.store_away() or found is None:
+        return
+    own = Ownership.from_json(found.value)
+    to = node.name if fault.value < 0.5 else ""
+    text = Move(str(fault.at), to, own.node, own.srev, "simulation").to_json()
+    write(world, Put(world.keys.move(spec.name), text))
+
+
+def _move_back(world: World, node: SimNode, fault: Fault) -> None:
+    """A wish to move that is taken back while it is being carried out."""
+    _move(world, node, fault)
+    keys = [world.keys.move(group.name) for group in world.plan.cluster.groups]
+    _when_store(world, 50 + 600 * fault.value, lambda: write(world, *(Delete(key) for key in keys)))
+
+
+def _standby(world: World, node: SimNode, fault: Fault) -> None:
+    key = world.keys.standby(node.name)
+    if not world.store_away():
+        write(world, Put(key, "{}"))
+    _when_store(world, fault.length, lambda: write(world, Delete(key)))
+
+
+def _dies(world: World, node: SimNode, fault: Fault) -> None:
+    for name in sorted(node.running)[:1]:
+        node.die(name)
+
+
+def _terminate(world: World, node: SimNode, fault: Fault) -> None:
+    daemon = node.daemon
+    node.deliver(daemon, events.Shutdown(True))
+
+
+def _shutdown_keep(world: World, node: SimNode, fault: Fault) -> None:
+    node.deliver(node.daemon, events.Shutdown(False))
+
+
+def _pause_agent(world: World, node: SimNode, fault: Fault) -> None:
+    node.agents_paused_until = world.now + fault.length
+
+
+def _late_writes(world: World, node: SimNode, fault: Fault) -> None:
+    """What it writes of others and of groups lingers on the way, while its own session goes on."""
+    node.late_writes_until = world.now + fault.length
+
+
+def _device(world: World, node: SimNode, fault: Fault) -> None:
+    world.devices.disturb(node.name, fault.kind.removeprefix("device-"), fault.length)
+
+
+def _deaf_agents(world: World, node: SimNode, fault: Fault) -> None:
+    """The devices do not answer this node, whichever it is to switch."""
+    node.deaf_until = world.now + fault.length
+
+
+def _between(world: World, node: SimNode, fault: Fault) -> None:
+    """Time passes between a decision to use a device and its being carried out."""
+    node.between_until = world.now + fault.length
+
+
+def _fence(world: World, node: SimNode, fault: Fault) -> None:
+    """`hactl fence`: the operator has the node fenced, whatever it does."""
+    found = _view(world).sessions.get(node.name)
+    if found is None or world.store_away() or not world.plan.devices:
+        return
+    fence = _view(world).fences.get(node.name)
+    record = replace(dead(found), deposed_rev=0, wanted="off" if fault.value < 0.2 else "reboot", by="operator")
+    keys = world.keys
+    compares = (
+        Compare(keys.node(node.name), "create", found.create),
+        Compare(keys.fence(node.name), "mod", fence.mod if fence else 0),
+    )
+    world.checks.ordered.add((node.name, found.record.sid))
+    write(world, Delete(keys.node(node.name)), Put(keys.fence(node.name), record.to_json()), compares=compares)
+
+
+def _slow_stops(world: World, node: SimNode, fault: Fault) -> None:
+    node.slow_stops_until = world.now + fault.length
+
+
+def _away(world: World, node: SimNode, fault: Fault) -> None:
+    world.away_until = max(world.away_until, world.now + fault.length)
+    start = world.now
+    if world.outages and world.outages[-1][1] >= start:
+        start = world.outages.pop()[0]
+    world.outages.append((start, world.away_until))
+
+
+def _slow(world: World, node: SimNode, fault: Fault) -> None:
+    world.slow_until = world.now + fault.length
+
+
+def _full(world: World, node: SimNode, fault: Fault) -> None:
+    world.full_until = world.now + fault.length
+
+
+def _compact(world: World, node: SimNode, fault: Fault) -> None:
+    if world.ledger.revision > world.compacted + 5:
+        world.compacted = world.ledger.revision
+        world.ledger.compact(world.ledger.revision)
+        for other in world.nodes.values():
+            if fault.value < 0.5:
+                other.next_rev = min(other.next_rev, world.ledger.revision - 3)
+                other.watch_soon()
+
+
+def _delete_key(world: World, node: SimNode, fault: Fault) -> None:
+    keys = world.keys
+    # One kind of key a schedule: a group's record and its owner's session lost together leave no trace of it.
+    choices = [keys.node(name) for name in world.nodes]
+    if world.plan.seed % 2:
+        choices = [keys.group(group.name) for group in world.plan.cluster.groups]
+    key = keys.node(fault.node) if fault.node else choices[int(fault.value * 1000) % len(choices)]
+    if not world.store_away():
+        world.say("    deleted: %s", key)
+        write(world, Delete(key))
+
+
+def _config(world: World, node: SimNode, fault: Fault) -> None:
+    """Another lease; or, for a while, a group that is disabled, no devices, or a configuration nobody can read."""
+    if world.store_away():
+        return
+    cluster = world.plan.cluster
+    if fault.value < 0.5:
+        lease = cluster.timing.lease_ms * (0.9 if fault.value < 0.25 else 1.2)
+        configure(world, replace(cluster, timing=replace(cluster.timing, lease_ms=lease)))
+        return
+    index = int(fault.value * 100) % len(cluster.groups)
+    groups = [replace(group, enabled=number != index) for number, group in enumerate(cluster.groups)]
+    if fault.value < 0.7:
+        configure(world, replace(cluster, groups=tuple(groups)))
+    elif fault.value < 0.85:
+        configure(world, replace(cluster, fencing=Topology()))
+    else:
+        configure(world, None)
+    _when_store(world, fault.length, lambda: configure(world, cluster))
+
+
+def configure(world: World, spec: ClusterSpec | None) -> None:
+    """Put a configuration; None: one that cannot be read."""
+    write(world, Put(world.keys.config, world.config_text(spec)))
+
+
+def _restored(world: World, node: SimNode, fault: Fault) -> None:
+    """All members are stopped, given the backup and started: the store is away for longer than any lease. A store
+    that went back in an instant could deceive a node that was cut off since before the backup."""
+    world.away_until = max(world.away_until, world.now + 16_000)
+
+    def restored() -> None:
+        world.ledger.restore(world.saved)
+        _after_loss(world, fault)
+
+    world.at(world.away_until - 0.1, restored)
+
+
+def _wiped(world: World, node: SimNode, fault: Fault) -> None:
+    world.ledger.wipe()
+    _after_loss(world, fault)
+
+
+def _after_loss(world: World, fault: Fault) -> None:
+    world.checks.history_broken = True
+    world.saved = world.ledger.copy()
+    world.outages.clear()
+    _when_store(world, 1000 + fault.length, lambda: recover_store(world))
+
+
+def write(world: World, *operations: Put | Delete, compares: tuple[Compare, ...] = ()) -> None:
+    """A write of the operator's or of nobody's."""
+    try:
+        world.ledger.full = world.now < world.full_until
+        world.commit(Txn(compares, operations))
+    except StoreFullError:
+        world.after(1000, lambda: write(world, *operations, compares=compares))
+
+
+def _when_store(world: World, wait: float, call: Callable[[], None]) -> None:
+    """`call` after `wait`, or as soon after as the store is there."""
+
+    def check() -> None:
+        if world.store_away():
+            world.at(world.away_until + 1, check)
+        else:
+            call()
+
+    world.after(wait, check)
+
+
+# --- the operator -------------------------------------------------------------------------------------------
+
+
+def _view(world: World) -> View:
+    view = View(world.keys)
+    view.load(Snapshot(world.ledger.revision, world.ledger.snapshot(world.keys.prefix).items))
+    return view
+
+
+def recover_store(world: World) -> None:
+    """`hactl recover`, again until it is done."""
+    if world.store_away():
+        _when_store(world, 1000, lambda: recover_store(world))
+        return
+    view, cluster = _view(world), world.plan.cluster
+    generations = [
+        identity[1] for node in world.nodes.values()
+        if (identity := node.daemon.state.identity if node.daemon else node.disk["identity"])
+    ]  # fmt: skip
+    names = [node.name for node in cluster.nodes]
+    txn = recover(
+        view,
+        f"uuid-{world.now}",
+        max([0, *generations]),
+        names,
+        int(cluster.timing.lease_ms),
+        world.config_text(cluster),
+    )
+    try:
+        world.ledger.full = world.now < world.full_until
+        done = world.commit(txn).succeeded
+    except StoreFullError:
+        done = False
+    if not done:  # the store is full, or something was written meanwhile
+        world.after(1000, lambda: recover_store(world))
+        return
+    world.checks.history_broken = False
+    if world.mended_at:  # what came back may be a configuration of before
+        configure(world, world.plan.cluster)
+    world.say("--- operator: recover")
+
+
+def confirm(world: World, name: str) -> None:
+    """`hactl fence confirm`: the operator has seen that the node is off."""
+    node = world.nodes[name]
+    view = _view(world)
+    fence = view.fences.get(name)
+    if node.powered or name in view.sessions or fence is None or fence.record.state == "safe" or world.store_away():
+        return
+    record = replace(fence.record, state="safe", evidence="confirmed", by="operator")
+    key = world.keys.fence(name)
+    compares = (Compare(key, "mod", fence.mod), Compare(world.keys.node(name), "create", 0))
+    write(world, Put(key, record.to_json()), compares=compares)
+    world.say("--- operator: confirmed %s", name)
+
+
+def mend_all(world: World) -> None:
+    """The end of all faults."""
+    world.away_until = min(world.away_until, world.now)
+    world.outages = [(start, min(end, world.now)) for start, end in world.outages]
+    world.slow_until = world.full_until = 0.0
+    world.plan.loss = world.plan.slow = world.plan.failing = 0.0
+    world.devices.forget()
+    world.mended_at = world.now
+    for node in world.nodes.values():
+        node.between_until = node.deaf_until = 0.0
+        node.cuts.clear()
+        node.lag_until = node.agents_paused_until = node.slow_stops_until = node.late_writes_until = 0.0
+        if not node.powered:
+            node.power_on()
+    for node in world.nodes.values():
+        write(world, Delete(world.keys.standby(node.name)))
+    configure(world, world.plan.cluster)
+    world.say("--- all faults are over")
+
+
+def checkpoint(world: World) -> None:
+    """A backup of the store, now and then."""
+    if not world.store_away():
+        world.saved = world.ledger.copy()
+    world.after(7000, lambda: checkpoint(world))
+
+
+_FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
+    "crash": _crash, "kill-daemon": _kill_daemon, "kill-late": _kill_late, "pause-daemon": _pause_daemon,
+    "pause-guard": _pause_guard, "freeze-node": _freeze, "kill-guard": _kill_guard, "cut": _cut,
+    "cut-requests": _cut, "cut-answers": _cut, "deaf-watch": _deaf, "lag-watch": _lag, "move": _move,
+    "move-back": _move_back, "standby": _standby, "resource-dies": _dies, "terminate": _terminate,
+    "shutdown-keep": _shutdown_keep, "pause-agent": _pause_agent, "slow-stops": _slow_stops,
+    "late-writes": _late_writes, "device-fails": _device, "device-hangs": _device, "device-lies": _device,
+    "device-slow": _device, "device-deaf": _device, "pause-between": _between,
+    "deaf-agents": _deaf_agents, "fence": _fence, "store-away": _away,
+    "store-slow": _slow, "store-full": _full, "compact": _compact, "delete-key": _delete_key, "config": _config,
+    "store-restored": _restored, "store-wiped": _wiped,
+}  # fmt: skip
+
+__all__ = ["checkpoint", "confirm", "dead", "inject", "json", "limit_ms", "mend_all", "recover_store"]

@@ -1,0 +1,46 @@
+"""A mutation: the product without one of its rules, and what brings that out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from tests.simulation.plan import Focus, Plan, make_plan
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`faults`: the kinds that bring it out; `caught_by`: any of these invariants; `overlap`, `required`,
+    `devices`: see Focus; `script`: the schedules, where chance is too rare."""
+
+    name: str
+    patch: Callable[[], Any]
+    faults: tuple[str, ...]
+    caught_by: tuple[str, ...]
+    overlap: bool | None = None
+    required: bool | None = None
+    script: Callable[[int], Plan] | None = None
+    devices: bool | None = None
+
+    def plan(self, seed: int) -> Plan:
+        """A schedule that may bring it out."""
+        if self.script is not None:
+            return self.script(seed)
+        return make_plan(seed, focus=Focus(self.faults, self.overlap, self.required, self.devices))
+
+
+def patch(target: Any, name: str, value: Any) -> Any:
+    """`target.name` replaced for a while."""
+    return mock.patch.object(target, name, value)
+
+
+@contextlib.contextmanager
+def all_of(*patches: Any) -> Iterator[None]:
+    """Several patches at once."""
+    with contextlib.ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
+        yield

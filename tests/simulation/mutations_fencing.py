@@ -1,0 +1,154 @@
+"""Fencing without one of its rules; see mutations.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from election import observer
+from election.clock import owner_elapsed
+from election.store import Put, Txn
+from fencing import machine
+from hactl.decide import fencing, lifecycle, suspicion
+from tests.simulation.mutation import Mutation, all_of, patch
+from tests.simulation.scripts import (
+    back_before_attempt,
+    back_during_action,
+    between_claim_and_device,
+    executor_hangs,
+    watchdog_and_dead_device,
+)
+
+
+def _not_acting() -> Any:
+    """A device is used without a word in the record."""
+    original = fencing._write
+
+    def write(state: Any, node: str, found: Any, record: Any, purpose: str, out: Any) -> bool:
+        if purpose != "fence-attempt":
+            return original(state, node, found, record, purpose, out)
+        work = state.fencing[node]
+        fencing.act(state, node, work, work.switch, None, out)
+        return False
+
+    def advance(state: Any, node: str, found: Any, work: Any, out: Any) -> None:
+        mine = replace(found.record, executor=fencing._myself(state))
+        advance_original(state, node, found._replace(record=mine), work, out)
+
+    advance_original = fencing._advance
+    return all_of(patch(fencing, "_write", write), patch(fencing, "_advance", advance))
+
+
+def _no_compare_on_the_attempt() -> Any:
+    """What an action came to is written whatever the record says by then."""
+
+    def write(state: Any, node: str, found: Any, record: Any, purpose: str, out: Any) -> bool:
+        if any(item.purpose.startswith("fence-") and item.name == node for item in state.pending.values()):
+            return False
+        keys = state.keys
+        txn = Txn(state.writer.guarded(), (Put(keys.fence(node), record.to_json()),), state.writer.reads())
+        out.send(purpose, txn, name=node)
+        return True
+
+    return patch(fencing, "_write", write)
+
+
+def _open_while_acting() -> Any:
+    return patch(lifecycle, "in_flight", lambda *args: False)
+
+
+def _executor_not_waited_for() -> Any:
+    return all_of(
+        patch(fencing, "in_flight", lambda *args: False), patch(fencing, "_executor_lives", lambda *args: False)
+    )
+
+
+def _begun_at_any_time() -> Any:
+    """An action is begun however late it is by then."""
+    original = fencing.act
+    return patch(
+        fencing, "act", lambda state, node, work, switch, until, out: original(state, node, work, switch, None, out)
+    )
+
+
+def _whoever_is_dead() -> Any:
+    return patch(fencing, "_wanted", lambda *args: True)
+
+
+def _unverified() -> Any:
+    def switched(job: Any, action: Any, ok: bool, power: str, detail: str, now: Any) -> None:
+        original(job, action, ok, power, detail, now)
+        if ok and action == job.goal:
+            job.verifying, job.target = False, job.target + 1
+
+    original = machine.switched
+    return patch(machine, "switched", switched)
+
+
+def _one_supply_is_enough() -> Any:
+    def switched(job: Any, action: Any, ok: bool, power: str, detail: str, now: Any) -> None:
+        original(job, action, ok, power, detail, now)
+        if ok and action == "status" and power == job.goal:
+            job.target = 99
+
+    original = machine.switched
+    return patch(machine, "switched", switched)
+
+
+def _guards_not_heard() -> Any:
+    return patch(suspicion, "told", lambda *args: None)
+
+
+def _suspected_after_a_gap() -> Any:
+    """A peer that was not seen since a gap of mine is suspected like any other."""
+
+    def renewed_myself(self: Any, now: Any) -> None:
+        renewed = {name: seen.renewed for name, seen in self.sightings.items()}
+        original(self, now)
+        for name, seen in self.sightings.items():
+            seen.renewed = renewed[name]
+
+    original = observer.Observer.renewed_myself
+    return patch(observer.Observer, "renewed_myself", renewed_myself)
+
+
+def _suspected_in_a_gap() -> Any:
+    def suspected(self: Any, node: str, found: Any, suspect_after_ms: float, now: Any) -> bool:
+        seen = self.sightings.get(node)
+        return bool(seen and owner_elapsed(seen.suspect_since, now) >= suspect_after_ms)
+
+    return all_of(
+        patch(observer.Observer, "suspected", suspected), patch(observer.Observer, "in_gap", lambda *args: False)
+    )
+
+
+def _watchdog_early() -> Any:
+    """A watchdog counts before the lease is over."""
+    return patch(observer.Observer, "dead_over", lambda *args: True)
+
+
+# fmt: off
+FENCING_MUTATIONS = [
+    Mutation("a device used without 'acting'", _not_acting, (), ("S5", "G3", "S2"), script=back_during_action),
+    Mutation("an outcome written without a compare on the attempt", _no_compare_on_the_attempt,
+             (), ("S5", "G3", "S2"), script=back_before_attempt),
+    Mutation("opening while an action may be under way", _open_while_acting, (), ("S5",),
+             script=back_during_action),
+    Mutation("an executor is not waited for", _executor_not_waited_for, (), ("S5", "G3"), script=executor_hangs),
+    Mutation("an action begun however late", _begun_at_any_time, (), ("S5",), script=between_claim_and_device),
+    Mutation("fenced though nothing requires it", _whoever_is_dead, ("crash", "pause-daemon", "cut"), ("S4",),
+             required=False, devices=True),
+    Mutation("off without a status", _unverified, ("device-lies", "freeze-node"), ("G3", "S1", "S2"), required=True,
+             devices=True),
+    Mutation("one power supply of two", _one_supply_is_enough, ("freeze-node",), ("G3", "S1", "S2"), required=True,
+             devices=True),
+    Mutation("a guard's answer not heard", _guards_not_heard, ("pause-daemon", "kill-daemon"), ("L2",), required=True,
+             devices=True),
+    Mutation("suspected at once after a gap", _suspected_after_a_gap, ("store-away", "pause-daemon"), ("S4",),
+             required=True, devices=True),
+    Mutation("suspecting in a gap", _suspected_in_a_gap, ("store-away",), ("S4", "G5"), required=True, devices=True),
+    Mutation("a watchdog's time cut short", _watchdog_early, (), ("G3", "S1", "S2"), script=watchdog_and_dead_device),
+]
+# fmt: on
+__all__ = ["FENCING_MUTATIONS", "mock"]

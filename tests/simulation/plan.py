@@ -1,0 +1,148 @@
+"""A schedule's plan: the cluster, its timings and the faults, all drawn from one seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, Timing
+from tests.simulation.devices import make_topology
+
+# Times in the simulation are in ms; a heartbeat of 1 s keeps the number of events small.
+TIMING = Timing(
+    heartbeat_ms=1000,
+    suspect_after_ms=4000,
+    lease_ms=10_000,
+    stop_budget_ms=2_000,
+    self_fence_lead_ms=700,
+    etcd_election_ms=1500,
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that happens at `at` and, where it lasts, ends `length` later."""
+
+    at: float
+    kind: str
+    node: str = ""
+    length: float = 0.0
+    value: float = 0.0
+
+    def __str__(self) -> str:
+        what = f"{self.kind} {self.node}".strip()
+        return f"{self.at / 1000:8.3f}s {what}" + (f" for {self.length / 1000:.3f}s" if self.length else "")
+
+
+@dataclass
+class Plan:
+    """All that a schedule needs. `trusted`: the assumptions of `fencing: lease` hold on every node. `devices`: nodes
+    can be switched off; `watchdogs`: a watchdog resets a node at the end of what its guard holds."""
+
+    seed: int
+    cluster: ClusterSpec
+    faults: list[Fault]
+    length: float
+    trusted: bool
+    rates: dict[str, tuple[float, float]] = field(default_factory=dict)
+    loss: float = 0.0
+    slow: float = 0.0
+    devices: bool = False
+    watchdogs: bool = False
+    stop_ms: tuple[float, float] = (50.0, 400.0)
+    start_ms: tuple[float, float] = (20.0, 300.0)
+    failing: float = 0.0
+
+
+NODE_FAULTS = [
+    ("crash", 6), ("kill-daemon", 6), ("pause-daemon", 6), ("cut", 5), ("cut-requests", 3), ("cut-answers", 4),
+    ("deaf-watch", 4), ("lag-watch", 3), ("kill-guard", 2), ("move", 8), ("move-back", 3), ("standby", 3),
+    ("resource-dies", 4), ("terminate", 2), ("pause-agent", 3), ("kill-late", 4), ("slow-stops", 3),
+    ("shutdown-keep", 1), ("pause-guard", 2), ("late-writes", 2),
+    ("device-fails", 3), ("device-hangs", 2), ("device-lies", 2), ("device-slow", 2), ("pause-between", 2),
+    ("fence", 2), ("deaf-agents", 2),
+]  # fmt: skip
+STORE_FAULTS = [("store-away", 8), ("store-slow", 6), ("store-full", 2), ("delete-key", 3), ("store-restored", 1),
+                ("store-wiped", 1), ("config", 4), ("compact", 1)]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Focus:
+    """Schedules of some kinds of faults and groups alone, to bring out one mistake. None: as chance has it."""
+
+    faults: tuple[str, ...]
+    overlap: bool | None = None
+    required: bool | None = None
+    devices: bool | None = None
+
+
+def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -> Plan:
+    """The plan of a seed. Faults come in swarms: each schedule uses some kinds of them only."""
+    rng = random.Random(seed)
+    names = [f"n{i + 1}" for i in range(rng.choice([2, 3, 3, 3, 4, 5]))]
+    trusted = rng.random() < 0.75 if focus is None else "freeze-node" not in focus.faults
+    groups = []
+    for index in range(rng.choice([1, 1, 2, 3])):
+        required = (not trusted) or rng.random() < 0.25
+        overlap = not required and rng.random() < 0.35
+        if focus is not None:
+            required = (not trusted) if focus.required is None else focus.required
+            overlap = overlap if focus.overlap is None else focus.overlap
+        resources = tuple(
+            ResourceSpec(f"r{i}", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
+            for i in range(1 if overlap else rng.choice([1, 2]))
+        )
+        groups.append(
+            GroupSpec(
+                f"g{index}",
+                resources,
+                "required" if required else "lease",
+                tuple(rng.sample(names, len(names))) if rng.random() < 0.5 else (),
+                overlap,
+                failure_expiry_ms=15_000,
+            )
+        )
+    devices = rng.random() < 0.6
+    watchdogs = rng.random() < 0.3
+    if focus is not None and focus.devices is not None:
+        devices, watchdogs = focus.devices, not focus.devices
+    cluster = ClusterSpec(
+        "sim",
+        tuple(NodeSpec(name, name) for name in names),
+        tuple(groups),
+        timing=TIMING,
+        fencing=make_topology(rng, names, watchdogs, devices),
+    )
+    return Plan(
+        seed,
+        cluster,
+        _faults(rng, names, length, trusted, focus),
+        length,
+        trusted,
+        {name: (rng.uniform(0.99, 1.01), rng.uniform(0.99, 1.01)) for name in names},
+        loss=rng.choice([0, 0, 0.02, 0.1]),
+        slow=rng.choice([0, 0, 0.05, 0.2]),
+        failing=rng.choice([0, 0, 0, 0.1]),
+        devices=devices,
+        watchdogs=watchdogs,
+    )
+
+
+def _faults(rng: random.Random, names: list[str], length: float, trusted: bool, focus: Focus | None) -> list[Fault]:
+    kinds = rng.sample(NODE_FAULTS, rng.randint(2, 6)) + rng.sample(STORE_FAULTS, rng.randint(0, 3))
+    if not trusted:
+        kinds += [("freeze-node", 6)]
+    if focus is not None:
+        kinds = [(kind, 1) for kind in focus.faults]
+    bag = [kind for kind, weight in kinds for _ in range(weight)]
+    store = {kind for kind, _ in STORE_FAULTS}
+    faults = []
+    at = rng.uniform(6000, 12_000)
+    while at < length * 0.7:
+        kind = rng.choice(bag)
+        long = rng.choice([0.3, 1.5, 4.0, 8.0, 12.0, 20.0]) * 1000 * rng.uniform(0.8, 1.2)
+        if kind in ("freeze-node", "pause-daemon", "store-restored", "store-wiped"):
+            long = min(long, length * 0.74 - at)
+        faults.append(Fault(at, kind, "" if kind in store else rng.choice(names), long, rng.random()))
+        at += rng.choice([100, 1000, 5000, 9000]) * rng.uniform(0.2, 1.8)
+    return faults

@@ -1,0 +1,115 @@
+"""Schedules that are written out, for mistakes that chance brings out too rarely. The seed still draws delays and
+clocks."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Literal
+
+from fencing.topology import Device, Level, NodeFencing, Target, Topology
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec
+from tests.simulation.devices import STATUS_TIMEOUT_MS, TIMEOUT_MS
+from tests.simulation.plan import TIMING, Fault, Plan
+
+NAMES = ("n1", "n2", "n3")
+
+
+def late_acquire(seed: int) -> Plan:
+    """n1, the only node that may run the group, asks for it again; what it sends lingers, and meanwhile its session
+    ends and another one begins."""
+    return _plan(
+        seed,
+        [
+            Fault(9_000, "standby", "n1", 4_000),
+            Fault(12_900, "late-writes", "n1", 15_000),
+            Fault(13_400, "delete-key", "n1"),
+        ],
+    )
+
+
+def late_depose(seed: int) -> Plan:
+    """n1 is dead; what n2 sends to depose it lingers until n2's own session has ended while it stands still."""
+    return _plan(
+        seed,
+        [
+            Fault(9_000, "crash", "n1", 40_000, 1.0),
+            Fault(10_000, "late-writes", "n2", 25_000),
+            Fault(20_500, "pause-daemon", "n2", 12_000),
+            Fault(20_600, "delete-key", "n2"),
+        ],
+    )
+
+
+def back_during_action(seed: int) -> Plan:
+    """n1 loses power; while the devices that are to switch it off hang, it comes back."""
+    return _fenced(seed, [Fault(8_900, "device-deaf", "n1", 40_000), Fault(9_000, "crash", "n1", 0, 1.0)])
+
+
+def back_before_attempt(seed: int) -> Plan:
+    """n1 is back between two attempts to fence it, while the next one lingers."""
+    return _fenced(
+        seed,
+        [
+            Fault(8_900, "device-deaf", "n1", 8_000),
+            Fault(9_000, "crash", "n1", 4_000, 1.0),
+            Fault(14_000, "late-writes", "n2", 20_000),
+            Fault(14_000, "late-writes", "n3", 20_000),
+        ],
+    )
+
+
+def between_claim_and_device(seed: int) -> Plan:
+    """n2 stands still between its word that it is going to fence n1 and the device, for longer than its session."""
+    return _fenced(
+        seed,
+        [
+            Fault(9_000, "crash", "n1", 0, 1.0),
+            Fault(12_000, "pause-between", "n2", 22_000),
+            Fault(13_600, "cut", "n2", 30_000),
+        ],
+    )
+
+
+def executor_hangs(seed: int) -> Plan:
+    """n1 is to be fenced; its device does not answer n2, which begins, and would answer n3."""
+    return _fenced(
+        seed,
+        [Fault(8_900, "deaf-agents", "n2", 40_000), Fault(9_000, "crash", "n1", 20_000, 1.0)],
+        timeout_ms=8_000,
+    )
+
+
+def watchdog_and_dead_device(seed: int) -> Plan:
+    """n1 stands still; its device does not answer, its watchdog bites when its lease is over."""
+    return _fenced(
+        seed, [Fault(8_900, "device-deaf", "n1", 60_000), Fault(9_000, "freeze-node", "n1", 45_000)], watchdog=True
+    )
+
+
+def _fenced(seed: int, faults: list[Fault], watchdog: bool = False, timeout_ms: float = TIMEOUT_MS) -> Plan:
+    """Three nodes, a group that n1 runs first and that requires fencing, a device for each node."""
+    plan = _plan(seed, faults, ("n1", "n2", "n3"), "required")
+    devices = {f"bmc-{name}": Device(f"bmc-{name}", "simulated", {}, timeout_ms, STATUS_TIMEOUT_MS) for name in NAMES}
+    last = (Level(watchdog=True),) if watchdog else ()
+    nodes = {name: NodeFencing((Level((Target(f"bmc-{name}"),)), *last)) for name in NAMES}
+    cluster = replace(plan.cluster, fencing=Topology(devices, nodes))
+    return replace(plan, cluster=cluster, trusted=False, devices=True, watchdogs=watchdog)
+
+
+def _plan(
+    seed: int,
+    faults: list[Fault],
+    names: tuple[str, ...] = ("n1", "n2"),
+    fencing: Literal["lease", "required"] = "lease",
+) -> Plan:
+    rng = random.Random(seed)
+    resource = ResourceSpec("r0", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
+    cluster = ClusterSpec(
+        "sim",
+        tuple(NodeSpec(name, name) for name in names),
+        (GroupSpec("g0", (resource,), fencing, ("n1",), failure_expiry_ms=15_000),),
+        timing=TIMING,
+    )
+    rates = {name: (rng.uniform(0.99, 1.01), rng.uniform(0.99, 1.01)) for name in names}
+    return Plan(seed, cluster, faults, 74_000.0, True, rates)

@@ -1,0 +1,147 @@
+"""A cluster as the store has it, written by a test in the daemons' place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from election.clock import Instant
+from election.keys import Keys
+from election.memory_store import MemoryStore
+from election.records import FenceRecord, Holder, Member, Move, Ownership, Record, Report, Session
+from election.store import Delete, Put, Store, Txn, TxnResult
+from election.view import View
+from hactl.config.commands import first_document
+from hactl.config.load import check_text
+from hactl.daemon import health_store, operations
+from hactl.decide.health import NodeHealth, ServerHealth, encode
+from hactl.decide.service_status import servers_of
+from hactl.model.cluster import ClusterSpec
+
+KEYS = Keys.of("demo")
+LEASE_MS = 3750
+
+CLUSTER = """\
+cluster: demo
+nodes:
+  - {name: n1, address: 10.0.0.11}
+  - {name: n2, address: 10.0.0.12}
+  - {name: n3, address: 10.0.0.13}
+groups:
+  - name: vip
+    overlap: true
+    resources:
+      - name: address
+        vip: {address: 10.0.0.30/24, interface: eth0}
+  - name: database
+    nodes: [n1, n2]
+    fencing: required
+    resources:
+      - name: db-address
+        vip: {address: 10.0.0.31/24, interface: eth0}
+      - name: mariadb
+        exec: {command: [/bin/sleep, infinity]}
+services:
+  - name: api
+    binds: ["10.0.0.30:5000"]
+    port: 5000
+    mode: http
+"""
+
+
+def spec(text: str = CLUSTER) -> ClusterSpec:
+    """The cluster of the file above, or of another."""
+    return check_text(text, "cluster.yaml").spec
+
+
+def fenced(*devices: str, levels: str = "[{devices: [{device: switch, plug: %s}]}]") -> str:
+    """The cluster of the file above, with devices; `levels` of each node, its name for `%s`."""
+    text = CLUSTER.replace("groups:", f"fencing: {{devices: [{', '.join(devices)}]}}\ngroups:")
+    for name in ("n1", "n2", "n3"):
+        how = f", fencing: {{levels: {levels.replace('%s', name)}}}}}"
+        text = re.sub(rf"(name: {name}, address: [0-9.]+)}}", rf"\1{how}", text)
+    return text
+
+
+def at(ms: float) -> Instant:
+    """An instant on both clocks."""
+    return Instant(ms, ms)
+
+
+class Scene:
+    """Writes what daemons would write. `view` is read anew each time it is asked for."""
+
+    def __init__(self, store: Store | None = None, cluster: str = CLUSTER) -> None:
+        self.store: Store = store or MemoryStore()
+        self.spec = spec(cluster)
+        operations.init(self.store, "demo", first_document(self.spec, by="test"))
+
+    @property
+    def view(self) -> View:
+        view = View(KEYS)
+        view.load(self.store.snapshot(KEYS.prefix, timeout_s=5))
+        return view
+
+    def put(self, key: str, record: Record | str) -> int:
+        value = record if isinstance(record, str) else record.to_json()
+        return self.txn(Put(key, value)).revision
+
+    def delete(self, key: str) -> None:
+        self.txn(Delete(key))
+
+    def txn(self, *writes: Put | Delete) -> TxnResult:
+        return self.store.txn(Txn((), writes), timeout_s=5)
+
+    def join(self, *names: str) -> None:
+        """Sessions, members and reports of nodes that run nothing."""
+        for name in names:
+            self.put(KEYS.node(name), Session(f"s-{name}", f"machine-{name}", f"boot-{name}", LEASE_MS, 1))
+            config = self.view.config
+            self.put(KEYS.member(name), Member(name, "10.0.0.1", "0.1.0", config.mod if config else 0))
+            self.report(name, {})
+            self.balance(name)
+
+    def balance(self, name: str, servers: Mapping[str, ServerHealth] | None = None, **more: Any) -> None:
+        """What the node's HAProxy thinks of the servers, of each in all services: `servers`, the others are up."""
+        known = servers or {}
+        services = {
+            service.name: {one.name: known.get(one.name, ServerHealth()) for one in servers_of(service, self.spec)}
+            for service in self.spec.services
+        }
+        told = NodeHealth(name, f"s-{name}", "", "2.6", True, "", services)
+        self.put(KEYS.health(name), encode(replace(told, **more)))
+
+    @property
+    def health(self) -> dict[str, NodeHealth]:
+        return health_store.read(self.store, KEYS)
+
+    def report(self, name: str, groups: dict[str, dict[str, Any]]) -> None:
+        config = self.view.config
+        self.put(KEYS.report(name), Report(f"s-{name}", config.mod if config else 0, groups))
+
+    def holder(self, name: str) -> Holder:
+        found = self.view.sessions[name]
+        return Holder(name, found.record.sid, found.create)
+
+    def own(self, group: str, name: str, *, epoch: int = 7, phase: str = "running", **more: Any) -> None:
+        """The node owns the group and says so."""
+        holder = self.holder(name)
+        state = more.pop("state", "owned")
+        self.put(KEYS.group(group), Ownership(name, holder.sid, holder.srev, epoch, state, **more))
+        wanted = self.spec.group(group)
+        assert wanted is not None
+        health = {one.name: phase for one in wanted.resources}
+        self.report(name, {group: {"phase": phase, "epoch": epoch, "resources": health}})
+
+    def kill(self, name: str, *, state: str = "pending", lease_ms: int = LEASE_MS, **more: Any) -> None:
+        """The node is deposed."""
+        found = self.view.sessions[name]
+        record = FenceRecord(found.record.sid, found.create, found.mod, lease_ms, "m", "b", "pending", by="n2", **more)
+        record = replace(record, state=state)  # type: ignore[arg-type]
+        self.txn(Delete(KEYS.node(name)), Put(KEYS.fence(name), record.to_json()))
+
+    def move(self, group: str) -> Move | None:
+        found = self.view.moves.get(group)
+        return found.record if found else None

@@ -1,0 +1,169 @@
+"""A group of a systemd unit with Restart=always, on a real systemd: what becomes of it when the daemon, its guard or
+etcd does not go on. The unit leaves a trace, so that a restart that nobody wanted is seen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controller import ROOT, Controller, booted
+from nspawn import until
+
+# Time to stop in, so that a busy machine's node does not take itself down.
+CLUSTER = """cluster: units
+timing: {lease: 5s, stop_budget: 2s}
+nodes: [{name: n1, address: 127.0.0.1}]
+groups:
+  - name: database
+    resources:
+      - name: server
+        systemd: {unit: database.service}
+"""
+# It does not end when it is asked to, has more than one process, and systemd starts it again at once.
+DATABASE = """[Unit]
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/bin/sh -c 'trap "" TERM; echo started >> /var/tmp/trace; /bin/sleep 300000 & while :; do sleep 1; done'
+ExecStopPost=/bin/sleep 60
+TimeoutStopSec=60
+Restart=always
+RestartSec=0
+"""
+
+
+class Owner:
+    """The container, and the unit in it."""
+
+    def __init__(self, found: Controller) -> None:
+        self.found, self.machine = found, found.machine
+
+    def unit(self) -> tuple[str, ...]:
+        """Its state, whether it is about to be started, and its main process."""
+        return tuple(self.found.shown(name, "database.service") for name in ("ActiveState", "Job", "MainPID"))
+
+    def processes(self) -> list[str]:
+        return self.found.pids("/bin/sleep", "300000")
+
+    def starts(self) -> int:
+        trace = Path(f"{self.machine.root}/var/tmp/trace")
+        return len(trace.read_text().splitlines()) if trace.exists() else 0
+
+    def stopped(self) -> bool:
+        return self.unit()[0] in ("inactive", "failed") and self.unit()[1] in ("", "0") and not self.processes()
+
+    def guard_log(self, event: str) -> list[dict[str, Any]]:
+        file = Path(f"{self.machine.root}/run/hactl/guard.log")
+        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [line for line in lines if line["event"] == event]
+
+    def kill(self, signal: str, what: str = "hactl.service") -> None:
+        assert self.machine.run("systemctl", "kill", "--kill-who=main", f"--signal={signal}", what) == ""
+
+
+@pytest.fixture(scope="module")
+def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+    with booted(tmp_path_factory.mktemp("unit-group") / "console", CLUSTER) as found:
+        found.machine.unit("database.service", DATABASE)
+        yield found
+
+
+@pytest.fixture
+def owner(controller: Controller) -> Owner:
+    said = controller.machine.run("systemctl", "start", "etcd.service", "hactl.service")
+    assert said == "", controller.machine.run("journalctl", "-u", "hactl", "-n", "50")
+    found = Owner(controller)
+    until(controller.runs)
+    assert found.unit()[0] == "active"
+    until(lambda: len(found.processes()) == 1)
+    return found
+
+
+def comes_back(owner: Owner, daemon: str) -> None:
+    """Another daemon owns the group, and the unit runs."""
+    until(lambda: owner.found.shown("MainPID") not in ("0", daemon) and owner.found.runs())
+    until(lambda: len(owner.processes()) == 1)
+
+
+@pytest.mark.parametrize("how", ["killed", "upgraded"])
+def test_the_unit_outlives_the_daemon(owner: Owner, how: str) -> None:
+    before, daemon = (owner.unit(), owner.starts(), owner.found.guard()), owner.found.shown("MainPID")
+    if how == "killed":
+        owner.kill("KILL")
+    else:
+        # As a package does: another command, and `systemctl restart`.
+        drop_in = "[Service]\nEnvironment=HACTL_UPGRADED=1\n"
+        owner.found.write("/run/systemd/system/hactl.service.d/upgrade.conf", drop_in)
+        owner.machine.run("systemctl", "daemon-reload")
+        assert owner.machine.run("systemctl", "restart", "hactl.service") == ""
+    comes_back(owner, daemon)
+    assert (owner.unit(), owner.starts(), owner.found.guard()) == before
+    environment = Path(f"{owner.machine.root}/proc/{owner.found.shown('MainPID')}/environ").read_bytes()
+    assert (b"HACTL_UPGRADED=1" in environment) == (how == "upgraded")
+
+
+def test_a_frozen_daemons_unit_is_stopped_by_the_guard_and_stays_stopped(owner: Owner) -> None:
+    """Its next daemon is held back: what is seen then is the guard's doing alone."""
+    starts, guard = owner.starts(), owner.found.guard()
+    owner.found.write("/run/systemd/system/hactl.service.d/late.conf", "[Service]\nRestartSec=600\n")
+    owner.machine.run("systemctl", "daemon-reload")
+    try:
+        owner.kill("STOP")
+        until(lambda: owner.guard_log("all_stopped"))
+        assert owner.stopped()
+        assert owner.found.guard() == guard
+        # In time, else:
+        assert not owner.guard_log("self_fence")
+        # Restart=always, RestartSec=0: nothing of it comes back. Another unit's start comes after whatever systemd
+        # had in mind for it.
+        assert owner.machine.run("systemd-run", "--wait", "--quiet", "/bin/true") == ""
+        assert owner.stopped()
+        assert owner.starts() == starts
+    finally:
+        Path(f"{owner.machine.root}/run/systemd/system/hactl.service.d/late.conf").unlink()
+        owner.machine.run("systemctl", "daemon-reload")
+        owner.machine.run("systemctl", "restart", "hactl.service")
+    comes_back(owner, "0")
+    assert owner.starts() == starts + 1
+
+
+def test_without_etcd_the_unit_is_stopped_before_the_lease_ends(owner: Owner) -> None:
+    starts = owner.starts()
+    owner.machine.run("systemctl", "stop", "etcd.service")
+    until(owner.stopped)
+    assert not owner.guard_log("self_fence")
+    assert owner.starts() == starts
+    owner.machine.run("systemctl", "start", "etcd.service")
+    until(lambda: owner.found.runs() and owner.starts() == starts + 1)
+
+
+def test_a_daemon_whose_guard_was_killed_stops_the_unit_and_comes_back_with_another(owner: Owner) -> None:
+    starts, (guard,), daemon = owner.starts(), owner.found.guard(), owner.found.shown("MainPID")
+    pid = owner.unit()[2]
+    assert owner.machine.run("sh", "-c", f"kill -9 {guard}") == ""
+    until(lambda: owner.found.shown("MainPID") not in ("0", daemon) and owner.starts() == starts + 1)
+    until(owner.found.runs)
+    assert not Path(f"{owner.machine.root}/proc/{pid}").exists()
+    (other,) = owner.found.guard()
+    assert other != guard
+    assert "the guard has died" in owner.machine.run("journalctl", "-u", "hactl", "-n", "200")
+
+
+def test_the_guard_finds_the_units_control_group(owner: Owner) -> None:
+    """By systemd's private socket: there is no bus daemon to ask."""
+    look = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fencing import guard_systemd as g; m = g._connect(None); "
+        "manager = g._Manager(m); print(manager.cgroup('database.service', manager.state('database.service').path))"
+    )
+    owner.machine.run("systemctl", "stop", "dbus.socket", "dbus.service")
+    try:
+        cgroup = owner.machine.run(sys.executable, "-I", "-S", "-c", look).strip()
+    finally:
+        owner.machine.run("systemctl", "start", "dbus.socket", "dbus.service")
+    members = Path(f"{owner.machine.root}{cgroup}/cgroup.procs").read_text().split()
+    # As numbered by whoever looks.
+    assert len(members) >= 2
+    assert Path(f"{owner.machine.root}{cgroup}/cgroup.kill").exists()

@@ -1,0 +1,137 @@
+"""Tables, wrapping, durations; the screen of `hactl status`."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from hactl.cli.output import Style, duration, shorten, table, wrap
+from hactl.cli.screen import render
+from hactl.decide import status
+from hactl.decide.health import ServerHealth
+from hactl.decide.status import Local
+from tests.support.scene import KEYS, Scene
+
+SCREEN = """\
+ERROR    group database does not run: waiting for n1: a reboot, a self-stop, or 'hactl fence confirm'
+         -> make sure n1 is off, then `hactl fence confirm n1`
+WARNING  node n1 was lost and is not known to be stopped
+         -> start it again; if it is gone for good, make sure it is off, then `hactl fence confirm n1`
+WARNING  service api has one server left, n2
+         -> bring the others back before anything else
+WARNING  server n3 of api is down: L4CON Connection refused
+         -> look at it: 10.0.0.13:5000
+
+cluster demo   generation 1   configuration 1 (revision 2)   asked n2, its lease ends in 3.0 s
+watchdog of n2 armed: 3 s, fed 200 ms ago
+
+NODE  STATE          ADDRESS    VERSION  SEEN        RUNS
+n1    fence pending  10.0.0.11  0.1.0                database
+n2    online         10.0.0.12  0.1.0    here        vip
+n3    online         10.0.0.13  0.1.0    200 ms ago
+
+GROUP     STATE    OWNER  EPOCH  VIPS          RESOURCES
+vip       running  n2     0.9    10.0.0.30/24  address
+database  lost     n1     0.7    10.0.0.31/24  waiting for n1: a reboot, a self-stop, or 'hactl fence confirm'
+
+SERVICE  SERVERS    BINDS           ON
+api      1 of 3 up  10.0.0.30:5000  n1: down (L4TOUT), node is not live; n2; n3: down (L4CON Connection refused)
+
+LAST DEAD SESSION OF  STATE    LEASE          HOW
+n1                    pending  over in 1.5 s  deposed by n2"""
+
+
+@pytest.fixture
+def lost() -> Scene:
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    scene.own("vip", "n2", epoch=9)
+    scene.own("database", "n1")
+    scene.kill("n1")
+    return scene
+
+
+def screen(scene: Scene, style: Style) -> str:
+    for name in ("n2", "n3"):
+        down = ServerHealth("DOWN", check="L4TOUT")
+        scene.balance(name, {"n1": down, "n3": ServerHealth("DOWN", check="L4CON", detail="Connection refused")})
+    local = Local(
+        "live",
+        3000,
+        True,
+        silent_ms={"n3": 200},
+        fence_left_ms={"n1": 1500},
+        haproxy={"error": ""},
+        watchdog={"use": "use", "armed": True, "problem": "", "timeout_s": 3, "last_fed_s": 0.2},
+    )
+    return render(status.status(scene.view, scene.spec, "n2", local=local, health=scene.health), style)
+
+
+def test_the_screen(lost: Scene) -> None:
+    assert screen(lost, Style()) == SCREEN
+
+
+def test_no_line_is_wider_than_the_terminal(lost: Scene) -> None:
+    for width in (64, 80, 100):
+        lines = screen(lost, Style(width=width)).splitlines()
+        assert max(len(line) for line in lines) <= width
+    assert "does not run" in screen(lost, Style(width=64))
+
+
+def test_colours_do_not_move_columns(lost: Scene) -> None:
+    plain, painted = screen(lost, Style(False, 200)), screen(lost, Style(True, 200))
+    assert "\033[31mERROR" in painted
+    for code in ("0", "1", "2", "31", "32", "33"):
+        painted = painted.replace(f"\033[{code}m", "")
+    assert [line.rstrip() for line in painted.splitlines()] == plain.splitlines()
+
+
+def test_a_cluster_that_is_well() -> None:
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    scene.own("vip", "n2")
+    scene.own("database", "n1")
+    shown = render(status.status(scene.view, scene.spec, "", health=scene.health), Style())
+    assert shown.startswith("ok       nothing is wrong\n\ncluster demo")
+    assert "read from etcd" in shown and "LAST DEAD SESSION" not in shown
+    assert KEYS.prefix not in shown
+
+
+def test_no_colour_but_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert Style.of(io.StringIO()) == Style()
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    assert Style.of(Terminal()) == Style(True, 100)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert Style.of(Terminal()) == Style(False, 100)
+
+
+def test_table() -> None:
+    assert table(("A", "LONG"), [("1", "x"), ("333", "a very long cell")], Style(width=14)) == [
+        "A    LONG",
+        "1    x",
+        "333  a very l…",
+    ]
+    assert table(("A",), [], Style()) == []
+
+
+def test_wrap() -> None:
+    assert wrap("one two three", 9, "  ") == ["one two", "  three"]
+    assert wrap("averyverylongword x", 5, "") == ["averyverylongword", "x"]
+    assert wrap("", 5, "") == [""]
+    assert shorten("abcdef", 4) == "abc…"
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(None, ""), (0, "0 ms"), (999, "999 ms"), (1000, "1.0 s"), (119_000, "119.0 s"), (180_000, "3 min"),
+     (7_200_000, "2 h"), (172_800_000, "2 d")],
+)  # fmt: skip
+def test_duration(ms: float | None, text: str) -> None:
+    assert duration(ms) == text

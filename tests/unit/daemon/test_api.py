@@ -1,0 +1,235 @@
+"""The API on a real unix socket, asked by the real client."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import os
+import socket
+import stat
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hactl.cli import client
+from hactl.cli.client import NoDaemonError, WaitError
+from hactl.cli.common import CliError
+from hactl.config.node import NodeConfig
+from hactl.daemon import api, event_log, serving
+from hactl.decide.health import NodeHealth, ServerHealth
+from tests.support.etcd import free_port
+from tests.support.scene import KEYS, Scene
+from tests.support.stand_in import StandIn, until
+from tests.support.stand_in import serving as serving_api
+
+ME = f"{getpass.getuser()}@n2"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NodeConfig:
+    listen = f"127.0.0.1:{free_port()}"
+    return NodeConfig(cluster="demo", node="n2", run_dir=str(tmp_path), metrics_listen=listen, socket_group="")
+
+
+@pytest.fixture
+def daemon(scene: Scene, config: NodeConfig) -> Iterator[StandIn]:
+    with serving_api(scene, config) as daemon:
+        yield daemon
+
+
+def get(config: NodeConfig, target: str) -> dict[str, object]:
+    return client.get(config.api_socket, target, 10)
+
+
+def post(config: NodeConfig, target: str, **body: object) -> dict[str, object]:
+    return client.post(config.api_socket, target, body, 10)
+
+
+def test_status(daemon: StandIn, config: NodeConfig) -> None:
+    found = get(config, "/v1/status")
+    assert (found["version"], found["cluster"], found["asked"], found["source"]) == (1, "demo", "n2", "daemon")
+    assert found["local"] is not None
+
+
+def test_status_has_what_every_balancer_says(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    scene.balance("n1", {"n3": ServerHealth("DOWN", check="L4CON")})
+    daemon.health = NodeHealth("n2", "s-n2", running=True, services={"api": {"n3": ServerHealth("MAINT")}})
+
+    def words() -> dict[str, str]:
+        found: Any = get(config, "/v1/status")
+        return {name: one["word"] for name, one in found["services"][0]["servers"][2]["balancers"].items()}
+
+    assert words() == {"n1": "down", "n2": "disabled", "n3": "up"}  # of its own what it knows now
+    daemon.state.noted["store"] = "store_unreachable {}"
+    assert words() == {"n2": "disabled"}  # etcd is not waited for
+
+
+def test_status_waits_for_a_change(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    mark = get(config, "/v1/status")["mark"]
+    began = time.monotonic()
+    assert get(config, f"/v1/status?seen={mark}&wait=0.3")["mark"] == mark
+    assert time.monotonic() - began >= 0.3
+    answers: list[dict[str, object]] = []
+    asking = threading.Thread(target=lambda: answers.append(get(config, f"/v1/status?seen={mark}&wait=5")))
+    asking.start()
+    scene.put(KEYS.standby("n3"), "anna")
+    asking.join(10)
+    assert answers and answers[0]["mark"] != mark
+    nodes = answers[0]["nodes"]
+    assert isinstance(nodes, list) and [node["state"] for node in nodes] == ["online", "online", "standby"]
+
+
+def test_group(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    found = get(config, "/v1/groups/vip")
+    assert isinstance(found["group"], dict)
+    assert (found["group"]["owner"], found["move"], found["revision"]) == ("n1", None, scene.view.revision)
+    with pytest.raises(CliError, match="no group `vpi`") as wrong:
+        get(config, "/v1/groups/vpi")
+    assert wrong.value.status == 2
+
+
+def test_failover_says_who_asked(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    answer = post(config, "/v1/failover", group="vip", to="n3")
+    move = scene.move("vip")
+    assert move is not None and (move.id, move.by, move.to) == (answer["id"], ME, "n3")
+    assert answer["revision"] == scene.view.moves["vip"].mod
+    [entry] = until(lambda: event_log.read(scene.store, KEYS, 5)[0], "the history has it")
+    assert (entry.event, entry.data) == ("asked_failover", {"group": "vip", "to": "n3", "by": ME})
+    assert post(config, "/v1/failover/withdraw", group="vip", id=answer["id"]) == {"withdrawn": True}
+    assert scene.move("vip") is None
+
+
+def test_standby_and_online(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    assert post(config, "/v1/node/standby", node="n1", force=False) == {"groups": ["vip", "database"]}
+    assert scene.view.standby["n1"].record == ME
+    assert post(config, "/v1/node/online", node="n1") == {"changed": True}
+    assert not scene.view.standby
+    assert post(config, "/v1/node/online", node="n1") == {"changed": False}
+
+
+def test_confirm_waits_for_the_lease_as_this_node_saw_it(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    scene.kill("n1")
+    until(lambda: "n1" in daemon.state.view.fences, "it is seen")
+    with pytest.raises(WaitError) as waiting:
+        post(config, "/v1/fence/confirm", node="n1")
+    assert 0 < waiting.value.wait_ms <= 3750 * 1.025
+    seen = daemon.state.observer.dead["n1"]
+    seen.since = seen.since.plus(-3750 * 1.025)
+    assert post(config, "/v1/fence/confirm", node="n1") == {"sid": "s-n1"}
+    assert scene.view.fences["n1"].record.by == ME
+
+
+def test_errors_have_their_exit_statuses(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    for target, body, problem, status in (
+        ("/v1/failover", {"group": "vip", "to": "n1"}, "is on n1 already", 1),
+        ("/v1/failover", {"group": "vpi"}, "no group", 2),
+        ("/v1/failover", {}, "must be a JSON object with group", 2),
+        ("/v1/status?seen=x&wait=soon", None, "`wait` must be a number", 2),
+        ("/v1/nothing", None, "HTTP status 404", 1),
+    ):
+        with pytest.raises(CliError, match=problem) as wrong:
+            _ = get(config, target) if body is None else post(config, target, **body)
+        assert wrong.value.status == status
+    scene.store.close()
+    with pytest.raises(CliError, match="closed") as wrong:
+        post(config, "/v1/failover", group="vip")
+    assert wrong.value.status == 1
+
+
+def test_events_are_followed(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    event_log.note(scene.store, KEYS, "n1", "first", {})
+    event_log.note(scene.store, KEYS, "n1", "second", {})
+    lines = client.stream(config.api_socket, "/v1/events?follow=1&n=1")
+    assert next(lines)["event"] == "second"
+    event_log.note(scene.store, KEYS, "n3", "third", {"a": 1})
+    found = next(lines)
+    assert (found["event"], found["node"], found["data"]) == ("third", "n3", {"a": 1})
+    lines.close()
+    listed = get(config, "/v1/events?n=2")["events"]
+    assert isinstance(listed, list) and [one["event"] for one in listed] == ["second", "third"]
+
+
+def test_timeline_is_of_the_whole_cluster(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    for group in ("vip", "database", "vip"):
+        event_log.note(scene.store, KEYS, "n1", "failover", {"group": group, "reason": "planned"})
+    found = get(config, "/v1/timeline?group=vip&n=9")["timelines"]
+    assert isinstance(found, list) and [one["group"] for one in found] == ["vip", "vip"]
+    newest = get(config, "/v1/timeline?n=1")["timelines"]
+    assert isinstance(newest, list) and newest == found[-1:]
+
+
+def fetch(config: NodeConfig, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{config.metrics_listen}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_tcp_gives_metrics_and_health_alone(daemon: StandIn, config: NodeConfig) -> None:
+    until(lambda: _listens(config), "metrics are served")
+    daemon.state.session.valid_until = daemon.now().plus(-1)
+    status, text = fetch(config, "/metrics")
+    assert status == 200 and 'hactl_group_info{group="vip",owner="n1",state="owned"} 1.0' in text
+    assert fetch(config, "/v1/status")[0] == 404
+    assert fetch(config, "/healthz") == (503, '{"phase":"live","live":false}')
+    daemon.state.session.valid_until = daemon.now().plus(60_000)
+    assert fetch(config, "/healthz") == (200, '{"phase":"live","live":true}')
+
+
+def _listens(config: NodeConfig) -> bool:
+    host, _, port = config.metrics_listen.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_port_that_is_taken_is_tried_again(scene: Scene, config: NodeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "LISTEN_RETRY_S", 0.05)
+    host, _, port = config.metrics_listen.rpartition(":")
+    taken = socket.create_server((host, int(port)))
+    with serving_api(scene, config):
+        assert get(config, "/v1/status")["version"] == 1
+        taken.close()
+        assert until(lambda: _listens(config) and fetch(config, "/metrics")[0] == 200, "metrics are served")
+
+
+def test_the_socket_is_roots_and_the_groups(scene: Scene, config: NodeConfig, tmp_path: Path) -> None:
+    (tmp_path / "hactl.sock").touch()  # left by a daemon that was killed
+    with serving_api(scene, config):
+        mode = Path(config.api_socket).stat()
+        assert (stat.S_IMODE(mode.st_mode), mode.st_uid) == (0o600, os.getuid())
+    assert not Path(config.api_socket).exists()
+    with pytest.raises(NoDaemonError):
+        get(config, "/v1/status")
+
+
+def test_the_group_may_use_it(tmp_path: Path) -> None:
+    group = grp.getgrgid(os.getgroups()[-1] if os.getgroups() else os.getgid())
+    path = str(tmp_path / "api.sock")
+    serving.unix_listener(path, group.gr_name).close()
+    found = Path(path).stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, group.gr_gid)
+    serving.unix_listener(path, "no-such-group").close()
+    assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+
+
+def test_a_daemon_that_does_not_answer(tmp_path: Path) -> None:
+    path = str(tmp_path / "frozen.sock")
+    with socket.socket(socket.AF_UNIX) as frozen:
+        frozen.bind(path)
+        frozen.listen()
+        with pytest.raises(NoDaemonError, match="does not answer"):
+            client.get(path, "/v1/status", 0.1)
+        with pytest.raises(CliError, match="whether it was done is unknown"):
+            client.post(path, "/v1/failover", {}, 0.1)
+    with pytest.raises(NoDaemonError):
+        client.post(path, "/v1/failover", {}, 0.1)

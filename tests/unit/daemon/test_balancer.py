@@ -1,0 +1,164 @@
+"""When the file is rendered anew and applied: what is looked at, and what does not wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from election.records import Drain, Ownership
+from hactl.daemon import balancer
+from hactl.daemon.balancer import Balancer
+from hactl.decide.state import NodeState
+from hactl.haproxy.apply import ApplyResult
+from hactl.haproxy.settings import HaproxySettings
+from hactl.resources.base import NodeContext
+from tests.support.scene import CLUSTER, KEYS, Scene
+from tests.support.stand_in import node_state
+
+DEADLINE_S = 10.0
+
+SERVICE = """\
+  - name: db
+    binds: ["10.0.0.30:3306"]
+    port: 3306
+    writer: elected
+    group: database
+"""
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene(cluster=CLUSTER + SERVICE)
+    scene.join("n1", "n2", "n3")
+    scene.own("database", "n1")
+    return scene
+
+
+class Applied:
+    """In HAProxy's place: what it was given."""
+
+    def __init__(self) -> None:
+        self.texts: asyncio.Queue[str] = asyncio.Queue()
+
+    async def apply(self, text: str, **_: Any) -> ApplyResult:
+        self.texts.put_nowait(text)
+        return ApplyResult(True, "reload", 0.0)
+
+    async def begin(self) -> None:
+        """Nothing runs."""
+
+    async def close(self) -> None:
+        """Nothing runs."""
+
+    async def next(self) -> str:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.texts.get()
+
+
+def servers(text: str, service: str) -> dict[str, str]:
+    """The words after the address on each server's line."""
+    section = text.split(f"\nlisten {service} ", 1)[1].split("\n\n", 1)[0]
+    lines = [line.split() for line in section.splitlines() if line.split()[:1] == ["server"]]
+    return {words[1]: " ".join(words[3:]) for words in lines}
+
+
+def look(state: NodeState, scene: Scene, balancing: Balancer) -> None:
+    state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=5))
+    balancing.changed(state)
+
+
+def run(check: Callable[[Balancer, Applied, NodeState], Any], scene: Scene) -> None:
+    async def main() -> None:
+        balancing = Balancer(HaproxySettings("/nowhere"), NodeContext("n2", "/nowhere", None), lambda *_: None, None)  # type: ignore[arg-type]
+        applied = balancing._haproxy = Applied()  # type: ignore[assignment]
+        await balancing.begin()
+        try:
+            await check(balancing, applied, node_state(scene.spec))  # type: ignore[arg-type]
+        finally:
+            await balancing.close()
+
+    asyncio.run(main())
+
+
+def test_the_owner_alone_is_in_use(scene: Scene) -> None:
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        look(state, scene, balancing)
+        found = servers(await applied.next(), "db")
+        assert {name for name, words in found.items() if "disabled" not in words} == {"n1"}
+        scene.own("database", "n2", epoch=8, state="handoff")
+        look(state, scene, balancing)
+        assert all("disabled" in words for words in servers(await applied.next(), "db").values())
+        scene.own("database", "n2", epoch=8)
+        look(state, scene, balancing)
+        found = servers(await applied.next(), "db")
+        assert {name for name, words in found.items() if "disabled" not in words} == {"n2"}
+
+    run(check, scene)
+
+
+def test_what_is_drained_has_weight_0_but_not_the_writer(scene: Scene) -> None:
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        scene.put(KEYS.drain("*", "n1"), Drain("anna"))
+        look(state, scene, balancing)
+        text = await applied.next()
+        assert "weight 0" in servers(text, "api")["n1"]
+        assert "weight 100" in servers(text, "api")["n2"]
+        assert "weight 0" not in servers(text, "db")["n1"]
+        scene.delete(KEYS.drain("*", "n1"))
+        look(state, scene, balancing)
+        assert "weight 100" in servers(await applied.next(), "api")["n1"]
+
+    run(check, scene)
+
+
+def test_another_writer_does_not_wait_for_other_changes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a debounce that never ends the writer's change comes all the same, another change does not."""
+
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        look(state, scene, balancing)
+        await applied.next()
+        monkeypatch.setattr(balancer, "DEBOUNCE_S", 3600)
+        scene.put(KEYS.drain("api", "n3"), Drain("anna"))
+        look(state, scene, balancing)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await applied.texts.get()
+        scene.kill("n1")
+        look(state, scene, balancing)
+        text = await applied.next()
+        assert all("disabled" in words for words in servers(text, "db").values())
+        assert "weight 0" in servers(text, "api")["n3"]
+
+    run(check, scene)
+
+
+def test_groups_that_no_service_is_bound_to_do_not_matter(scene: Scene) -> None:
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        look(state, scene, balancing)
+        await applied.next()
+        before = balancing._wanted
+        holder = scene.holder("n3")
+        scene.put(KEYS.group("vip"), Ownership("n3", holder.sid, holder.srev, 9, "owned"))
+        look(state, scene, balancing)
+        assert balancing._wanted == before
+
+    run(check, scene)
+
+
+def test_without_a_list_and_in_another_history_all_stays(scene: Scene) -> None:
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        look(state, scene, balancing)
+        await applied.next()
+        before = balancing._wanted
+        state.forget_store()
+        balancing.changed(state)
+        assert balancing._wanted == before
+        state.phase = "refused"
+        scene.kill("n1")
+        look(state, scene, balancing)
+        assert balancing._wanted == before
+
+    run(check, scene)

@@ -1,0 +1,143 @@
+"""The history: bounded, late where the store is away, never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+
+from election.memory_store import MemoryStore
+from election.store import StoreUnavailableError, Txn, TxnResult
+from hactl.daemon import event_log, history
+from hactl.daemon.history import History
+from tests.support.scene import KEYS, Scene, at
+from tests.support.stand_in import until
+
+
+class Away(MemoryStore):
+    """A store that can be away."""
+
+    away = False
+
+    def txn(self, txn: Txn, *, timeout_s: float) -> TxnResult:
+        if self.away:
+            raise StoreUnavailableError("away")
+        return super().txn(txn, timeout_s=timeout_s)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(Away())
+
+
+@contextlib.asynccontextmanager
+async def running(scene: Scene) -> AsyncIterator[History]:
+    kept = History(scene.store, KEYS, "n1")
+    task = asyncio.create_task(kept.run())
+    try:
+        yield kept
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def stored(scene: Scene) -> list[str]:
+    entries, _ = event_log.read(scene.store, KEYS, 10_000)
+    return [str(entry.data.get("n", entry.event)) for entry in entries]
+
+
+async def await_stored(scene: Scene, wanted: list[str]) -> None:
+    await asyncio.to_thread(until, lambda: stored(scene) == wanted, f"the history is {wanted}")
+
+
+def test_what_every_daemon_lists_and_watches_holds_no_history(scene: Scene) -> None:
+    before = scene.store.snapshot(KEYS.prefix, timeout_s=1).items
+    event_log.note(scene.store, KEYS, "n1", "session_opened", {})
+    scene.put(KEYS.config_history(7), "an earlier one")
+    assert stored(scene) == ["session_opened"]
+    assert scene.store.snapshot(KEYS.prefix, timeout_s=1).items == before
+
+
+def test_notes_are_logged_and_kept(scene: Scene) -> None:
+    async def main() -> None:
+        async with running(scene) as kept:
+            with structlog.testing.capture_logs() as logs:
+                kept.note("session_opened", {"sid": "s", "srev": 3}, at(0))
+                kept.note("resource_failed", {"group": "vip", "resource": "a", "reason": "gone"}, at(1))
+                kept.note("store_unreachable", {"problem": "no answer"}, at(2))
+            await await_stored(scene, ["session_opened", "resource_failed"])
+        assert [(one["event"], one["log_level"]) for one in logs] == [
+            ("session_opened", "info"),
+            ("resource_failed", "warning"),
+            ("store_unreachable", "warning"),
+        ]
+        entry = event_log.read(scene.store, KEYS, 1)[0][0]
+        assert (entry.node, entry.event, entry.data["reason"]) == ("n1", "resource_failed", "gone")
+        assert entry.at.endswith("Z")
+
+    asyncio.run(main())
+
+
+def test_the_newest_are_kept(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_log, "SLACK", 5)
+    monkeypatch.setattr(event_log, "BATCH", 3)
+    monkeypatch.setattr(event_log.trim, "__defaults__", (10,))
+    scene.put(KEYS.event("0000000000001-n2-000001"), "not an entry")
+
+    async def main() -> None:
+        async with running(scene) as kept:
+            for number in range(30):
+                kept.note("group_running", {"n": number}, at(number))
+            await asyncio.to_thread(until, lambda: stored(scene)[-1:] == ["29"], "all is written")
+            await asyncio.to_thread(until, lambda: len(stored(scene)) < 15, "the oldest are taken away")
+        found = stored(scene)
+        assert found == [str(number) for number in range(30 - len(found), 30)]
+        assert len(found) >= 10
+
+    asyncio.run(main())
+
+
+def test_what_a_store_that_is_away_did_not_get_is_written_when_it_is_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "RETRY_S", 0.05)
+    monkeypatch.setattr(history, "WAITING", 4)
+    assert isinstance(scene.store, Away)
+    store = scene.store
+
+    async def main() -> None:
+        async with running(scene) as kept:
+            store.away = True
+            for number in range(7):
+                kept.note("group_running", {"n": number}, at(number))
+            await asyncio.sleep(0.4)
+            assert kept.dropped == 3
+            store.away = False
+            await await_stored(scene, ["3", "4", "5", "6"])
+
+    asyncio.run(main())
+
+
+def test_what_waits_is_written_at_the_end(scene: Scene) -> None:
+    async def main() -> None:
+        async with running(scene) as kept:
+            await asyncio.sleep(0)
+            kept.note("session_closed", {}, at(0))
+        assert stored(scene) == ["session_closed"]
+
+    asyncio.run(main())
+
+
+def test_nothing_is_written_where_there_is_no_cluster() -> None:
+    store = MemoryStore()
+    assert not event_log.write(store, KEYS, [event_log.new_entry("n1", 1, 0.0, "e", {})])
+    assert store.snapshot(KEYS.prefix, timeout_s=1).items == ()
+
+
+def test_stamps_sort_by_time_and_then_by_number() -> None:
+    entries = [event_log.new_entry("n1", number, wall, "e", {}) for wall, number in ((1e9, 1), (1e9, 2), (2e9, 1))]
+    assert sorted(entry.stamp for entry in entries) == [entry.stamp for entry in entries]
+    assert entries[0].at == "2001-09-09T01:46:40.000Z"

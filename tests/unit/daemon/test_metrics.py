@@ -1,0 +1,176 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from hactl.daemon.ledger import PHASE_NAMES, REASONS, Timeline
+from hactl.daemon.metrics import HEALTH, OUTCOMES, PURPOSES, TABLE, Metrics
+from hactl.decide.health import NodeHealth, ProbeHealth
+from hactl.decide.state import Run
+from hactl.haproxy.runtime import ServerState
+from tests.support.scene import KEYS, Scene, at
+from tests.support.stand_in import node_state
+
+Samples = dict[str, dict[tuple[str, ...], float]]
+
+
+def samples(metrics: Metrics) -> Samples:
+    """By sample name, then by label values in the order of the labels' names."""
+    found: Samples = {}
+    for family in text_string_to_metric_families(metrics.text().decode()):
+        for one in family.samples:
+            found.setdefault(one.name, {})[tuple(one.labels[name] for name in sorted(one.labels))] = one.value
+    return found
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.join("n1", "n2")
+    scene.own("vip", "n1")
+    return scene
+
+
+def collected(scene: Scene) -> Samples:
+    metrics = Metrics()
+    state = node_state(scene.spec, "n1")
+    state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
+    state.session.state, state.session.sid = "live", "s-n1"
+    state.session.srev = state.view.sessions["n1"].create
+    state.session.valid_until = at(5000)
+    state.config_rev = 12
+    state.guard_ready = True
+    vip = scene.spec.group("vip")
+    assert vip is not None
+    state.runs["vip"] = Run(vip, health={"address": "running"})
+    watchdog = {"armed": True, "timeout_s": 3, "last_fed_s": 0.25}
+    metrics.collect(state, at(3000), dropped=4, watchdog=watchdog)
+    metrics.collect(state, at(3000), dropped=4, watchdog=watchdog)
+    return samples(metrics)
+
+
+def test_what_is_known_without_a_cluster_is_there_from_the_start() -> None:
+    found = samples(Metrics())
+    assert len(found["hactl_store_requests_total"]) == len(PURPOSES) * len(OUTCOMES)
+    assert set(found["hactl_haproxy_reloads_total"]) == {("ok",), ("failed",), ("invalid",)}
+    assert {"hactl_renew_seconds_count", "hactl_lease_remaining_seconds", "process_cpu_seconds_total"} <= set(found)
+
+
+def test_every_configured_group_has_all_its_series(scene: Scene) -> None:
+    found = collected(scene)
+    groups = ("database", "vip")
+    assert set(found["hactl_failovers_total"]) == {(group, reason) for group in groups for reason in REASONS}
+    assert set(found["hactl_failover_phase_seconds_count"]) == {(one, name) for one in groups for name in PHASE_NAMES}
+    assert found["hactl_group_info"] == {("vip", "n1", "owned"): 1, ("database", "", "unowned"): 1}
+    assert found["hactl_group_owned"] == {("vip",): 1, ("database",): 0}
+    assert {key[2]: value for key, value in found["hactl_resource_state"].items() if key[1] == "address"} == {
+        word: float(word == "running") for word in HEALTH
+    }
+    assert found["hactl_resource_state"]["database", "mariadb", "unknown"] == 1
+
+
+def test_a_group_is_enabled_or_not(scene: Scene) -> None:
+    groups = tuple(dataclasses.replace(one, enabled=one.name == "vip") for one in scene.spec.groups)
+    scene.spec = dataclasses.replace(scene.spec, groups=groups)
+    assert collected(scene)["hactl_group_enabled"] == {("vip",): 1, ("database",): 0}
+
+
+def test_what_is_known_now(scene: Scene) -> None:
+    scene.join("n3")
+    scene.kill("n3")
+    found = collected(scene)
+    assert found["hactl_lease_remaining_seconds"][()] == 2.0
+    assert found["hactl_config_revision"][()] == 12
+    assert found["hactl_guard_ready"][()] == 1
+    assert found["hactl_fence_pending"][()] == 1
+    assert found["hactl_nodes"] == {("online",): 2, ("standby",): 0, ("dead",): 0, ("fence_pending",): 1}
+    assert found["hactl_events_dropped_total"][()] == 4
+    assert [found[f"hactl_watchdog_{name}"][()] for name in ("armed", "timeout_seconds", "last_fed_seconds")] == [
+        1, 3, 0.25,
+    ]  # fmt: skip
+
+
+def test_a_group_has_one_owner_at_a_time(scene: Scene) -> None:
+    metrics, state = Metrics(), node_state(scene.spec, "n1")
+    state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
+    metrics.collect(state, at(0))
+    scene.own("vip", "n2")
+    state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
+    metrics.collect(state, at(1))
+    assert samples(metrics)["hactl_group_info"] == {("vip", "n2", "owned"): 1, ("database", "", "unowned"): 1}
+
+
+def test_what_happens_is_counted() -> None:
+    metrics = Metrics()
+    metrics.observe_txn("renew", 0.004, "ok")
+    metrics.observe_txn("renew", 0.1, "unknown")
+    metrics.note("haproxy_reloaded", {})
+    metrics.note("group_running", {"group": "vip"})
+    marks = [("silent", at(0)), ("over", at(3000)), ("acquired", at(3500)), ("running", at(4000))]
+    metrics.observe_timeline(Timeline("vip", "node_lost", "n1", "n2", 6, marks=marks))
+    found = samples(metrics)
+    assert found["hactl_renew_seconds_count"][()] == 1
+    assert found["hactl_store_requests_total"]["ok", "renew"] == 1
+    assert found["hactl_store_requests_total"]["unknown", "renew"] == 1
+    assert found["hactl_store_seconds_count"]["renew",] == 1
+    assert found["hactl_haproxy_reloads_total"]["ok",] == 1
+    assert found["hactl_failovers_total"]["vip", "node_lost"] == 1
+    assert found["hactl_failover_phase_seconds_sum"]["vip", "detect"] == 3.0
+    assert found["hactl_failover_phase_seconds_sum"]["vip", "total"] == 4.0
+
+
+def test_what_haproxy_says_of_servers_and_what_probes_come_to() -> None:
+    def server(service: str, name: str, status: str, weight: int = 100, sessions: int = 0) -> ServerState:
+        return ServerState(service, name, "", status, True, weight, sessions, "", "", 0)
+
+    metrics = Metrics()
+    states = [
+        server("api", "n1", "UP 1/2", sessions=7),
+        server("api", "n2", "DOWN"),
+        server("api", "n3", "UP", weight=0),
+    ]
+    well, ill = ProbeHealth("completed", 5.0), ProbeHealth("failed", 3000.0, "no answer")
+    metrics.observe_probe("api", 0.005, True)
+    metrics.observe_probe("db", 3.0, False)
+    metrics.observe_applied("runtime")
+    metrics.collect_services(states, NodeHealth("n1", "s", running=True, probes={"api": well, "db": ill}))
+    found = samples(metrics)
+    assert found["hactl_service_servers"] == {
+        ("api", "up"): 1, ("api", "down"): 1, ("api", "drained"): 1, ("api", "disabled"): 0,
+    }  # fmt: skip
+    assert found["hactl_server_up"] == {("n1", "api"): 1, ("n2", "api"): 0, ("n3", "api"): 0}
+    assert found["hactl_server_sessions"]["n1", "api"] == 7
+    assert found["hactl_probe_success"] == {("api",): 1, ("db",): 0}
+    assert found["hactl_probe_failures_total"] == {("api",): 0, ("db",): 1}
+    assert found["hactl_probe_seconds_count"] == {("api",): 1}
+    assert found["hactl_haproxy_running"][()] == 1
+    assert found["hactl_haproxy_applied_total"] == {
+        ("none",): 0, ("runtime",): 1, ("reload",): 0, ("start",): 0, ("stop",): 0,
+    }  # fmt: skip
+
+
+def test_what_is_gone_has_no_metrics() -> None:
+    metrics = Metrics()
+    metrics.observe_probe("api", 0.005, True)
+    state = ServerState("api", "n1", "", "UP", True, 100, 0, "", "", 0)
+    metrics.collect_services(
+        [state], NodeHealth("n1", "s", running=True, probes={"api": ProbeHealth("completed", 5.0)})
+    )
+    metrics.forget_probe("api")
+    metrics.forget_probe("api")
+    metrics.collect_services([], NodeHealth("n1", "s"))
+    found = samples(metrics)
+    assert not [name for name in found if name.startswith(("hactl_probe", "hactl_server_", "hactl_service"))]
+
+
+def test_names_keep_to_the_conventions() -> None:
+    for one in TABLE:
+        assert re.fullmatch(r"hactl_[a-z_]+", one.name) and one.help.endswith("."), one
+        assert one.name.endswith("_total") == (one.kind == "counter"), one
+        assert one.name.endswith("_seconds") or one.kind != "histogram", one
+        assert bool(one.buckets) == (one.kind == "histogram"), one

@@ -1,0 +1,200 @@
+"""What the operator may write, and what is refused with which reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from election.memory_store import MemoryStore
+from election.records import Failure, Move
+from election.store import StoreTimeoutError, Txn, TxnResult
+from hactl.config.commands import first_document
+from hactl.daemon import operations
+from hactl.daemon.operations import NoSuchError, RefusedError, WaitError
+from tests.support.scene import KEYS, LEASE_MS, Scene
+
+
+def failover(scene: Scene, group: str, to: str = "") -> Move:
+    return operations.failover(scene.store, scene.view, scene.spec, group, to, "anna@n3")[0]
+
+
+class LostAnswers(MemoryStore):
+    """Every transaction is carried out, and no answer comes."""
+
+    def txn(self, txn: Txn, *, timeout_s: float) -> TxnResult:
+        super().txn(txn, timeout_s=timeout_s)
+        raise StoreTimeoutError("no answer")
+
+
+def test_init_is_refused_where_there_is_a_cluster(scene: Scene) -> None:
+    before = scene.view.identity
+    with pytest.raises(RefusedError, match="there is a cluster `demo` in this store already"):
+        operations.init(scene.store, "demo", "{}")
+    assert scene.view.identity == before
+
+
+def test_init_is_refused_where_an_identity_was_lost(scene: Scene) -> None:
+    scene.delete(KEYS.identity)
+    with pytest.raises(RefusedError, match="hactl recover"):
+        operations.init(scene.store, "demo", "{}")
+
+
+def test_init_keeps_the_first_configuration_in_the_history(scene: Scene) -> None:
+    kept, _ = scene.store.get(KEYS.config_history(1), timeout_s=1)
+    used, _ = scene.store.get(KEYS.config, timeout_s=1)
+    assert kept is not None and used is not None and kept.value == used.value
+
+
+def test_init_whose_answer_is_lost_has_begun_the_cluster() -> None:
+    store = LostAnswers()
+    identity = operations.init(store, "demo", "{}")
+    found, _ = store.get(KEYS.identity, timeout_s=1)
+    assert found is not None and identity.uuid in found.value
+
+
+def test_failover_writes_a_wish_for_this_session_of_the_owner(scene: Scene) -> None:
+    move = failover(scene, "vip", "n3")
+    assert scene.move("vip") == move
+    assert (move.to, move.from_node, move.from_srev, move.by) == ("n3", "n1", scene.holder("n1").srev, "anna@n3")
+
+
+def test_a_later_wish_replaces_an_earlier_one(scene: Scene) -> None:
+    first = failover(scene, "vip", "n3")
+    second = failover(scene, "vip", "n2")
+    assert scene.move("vip") == second
+    assert not operations.withdraw(scene.store, KEYS, "vip", first.id)
+    assert operations.withdraw(scene.store, KEYS, "vip", second.id)
+    assert scene.move("vip") is None
+    assert not operations.withdraw(scene.store, KEYS, "vip", second.id)
+
+
+@pytest.mark.parametrize(
+    ("group", "to", "reason", "kind"),
+    [
+        ("vpi", "", "no group `vpi`; did you mean `vip`?", NoSuchError),
+        ("vip", "n9", "no node `n9`", NoSuchError),
+        ("vip", "n1", "is on n1 already", RefusedError),
+        ("database", "n3", "may not run on n3: not in the group's nodes", RefusedError),
+    ],
+)
+def test_failover_is_refused(scene: Scene, group: str, to: str, reason: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=reason):
+        failover(scene, group, to)
+    assert scene.move("vip") is None and scene.move("database") is None
+
+
+def test_failover_is_refused_to_a_node_that_may_not_run_it(scene: Scene) -> None:
+    scene.put(KEYS.standby("n2"), "somebody")
+    with pytest.raises(RefusedError, match="may not run on n2: in standby"):
+        failover(scene, "vip", "n2")
+    with pytest.raises(RefusedError, match=r"no other node may run group database: n3: .*; n2: in standby"):
+        failover(scene, "database")
+    scene.delete(KEYS.standby("n2"))
+    scene.put(KEYS.failure("database", "n2"), Failure(3, "mariadb", "exit status 1"))
+    with pytest.raises(RefusedError, match="mariadb failed 3 times: exit status 1"):
+        failover(scene, "database", "n2")
+
+
+def test_failover_is_refused_where_nobody_can_hand_it_over(scene: Scene) -> None:
+    scene.own("vip", "n2", state="handoff")
+    with pytest.raises(RefusedError, match="on its way to n2 already"):
+        failover(scene, "vip")
+    scene.own("vip", "n1", state="released")
+    with pytest.raises(RefusedError, match="runs nowhere"):
+        failover(scene, "vip")
+    scene.own("vip", "n1", state="unmanaged")
+    with pytest.raises(RefusedError, match="left alone"):
+        failover(scene, "vip")
+    scene.kill("n1")
+    with pytest.raises(RefusedError, match="n1, which has group database, is lost"):
+        failover(scene, "database")
+
+
+def test_failover_holds_only_on_what_was_looked_at(scene: Scene) -> None:
+    view = scene.view
+    scene.own("vip", "n2", epoch=8)
+    with pytest.raises(RefusedError, match="changed meanwhile"):
+        operations.failover(scene.store, view, scene.spec, "vip", "n3", "anna")
+    assert scene.move("vip") is None
+
+
+def test_nothing_is_written_into_another_history(scene: Scene) -> None:
+    view = scene.view
+    scene.put(KEYS.identity, '{"uuid":"another","generation":2}')
+    with pytest.raises(RefusedError):
+        operations.failover(scene.store, view, scene.spec, "vip", "n3", "anna")
+    with pytest.raises(RefusedError):
+        operations.standby(scene.store, view, scene.spec, "n3", "anna")
+    assert scene.move("vip") is None and not scene.view.standby
+
+
+def test_standby_that_would_stop_a_group_wants_force(scene: Scene) -> None:
+    scene.kill("n2", state="safe")
+    with pytest.raises(RefusedError, match="no other node may run database"):
+        operations.standby(scene.store, scene.view, scene.spec, "n1", "anna")
+    assert not scene.view.standby
+    operations.standby(scene.store, scene.view, scene.spec, "n1", "anna", force=True)
+    assert scene.view.standby
+
+
+def confirm(scene: Scene, node: str, left: float = 0.0) -> str:
+    return operations.confirm(scene.store, scene.view, scene.spec, node, "anna@n2", left)
+
+
+def test_confirm_takes_the_operators_word_for_this_session_alone(scene: Scene) -> None:
+    scene.kill("n1")
+    before = scene.view.fences["n1"].record
+    assert confirm(scene, "n1") == "s-n1"
+    after = scene.view.fences["n1"].record
+    assert (after.state, after.evidence, after.by, after.sid, after.srev) == (
+        "safe", "confirmed", "anna@n2", before.sid, before.srev,
+    )  # fmt: skip
+    with pytest.raises(RefusedError, match=r"already \(confirmed, by anna@n2\)"):
+        confirm(scene, "n1")
+
+
+def test_confirm_is_refused_while_it_may_be_alive(scene: Scene) -> None:
+    with pytest.raises(RefusedError, match="alive"):
+        confirm(scene, "n1")
+    with pytest.raises(NoSuchError):
+        confirm(scene, "n9")
+    scene.kill("n1")
+    with pytest.raises(WaitError, match="may be alive") as waiting:
+        confirm(scene, "n1", 1200.0)
+    assert waiting.value.wait_ms == 1200.0
+    assert scene.view.fences["n1"].record.state == "pending"
+
+
+def test_confirm_is_refused_while_a_device_acts(scene: Scene) -> None:
+    scene.kill("n1", state="acting", executor="n3")
+    with pytest.raises(RefusedError, match="by n3"):
+        confirm(scene, "n1")
+
+
+def test_confirm_does_not_hit_a_session_that_came_meanwhile(scene: Scene) -> None:
+    scene.kill("n1")
+    view = scene.view
+    scene.join("n1")
+    with pytest.raises(RefusedError, match="changed meanwhile"):
+        operations.confirm(scene.store, view, scene.spec, "n1", "anna", 0.0)
+    assert scene.view.fences["n1"].record.state == "pending"
+
+
+def test_recover_begins_anew_above_all_that_is_known(scene: Scene) -> None:
+    names = [node.name for node in scene.spec.nodes]
+    assert operations.recover(scene.store, scene.view, 4, names, LEASE_MS, "") == 5
+    view = scene.view
+    assert view.identity is not None and view.identity.record.generation == 5
+    assert not view.sessions
+    assert {name: found.record.state for name, found in view.fences.items()} == dict.fromkeys(names, "pending")
+    assert all(found.record.generation == 5 for found in view.fences.values())
+
+
+def test_recover_of_a_wiped_store_wants_a_configuration() -> None:
+    scene = Scene()
+    document = first_document(scene.spec, by="anna")
+    for key in (KEYS.identity, KEYS.config):
+        scene.delete(key)
+    with pytest.raises(RefusedError, match="CLUSTER_YAML"):
+        operations.recover(scene.store, scene.view, 1, ["n1"], LEASE_MS, "")
+    assert operations.recover(scene.store, scene.view, 1, ["n1"], LEASE_MS, document) == 2
+    assert scene.view.config is not None

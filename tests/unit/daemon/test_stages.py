@@ -1,0 +1,199 @@
+"""The daemon's start: what is imported, and done, before the session of the last daemon is renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from election.memory_store import MemoryStore
+from hactl.config.cluster_key import create_key
+from hactl.config.node import NodeConfig
+from hactl.daemon import second_stage
+from hactl.daemon.actions import Actions
+from hactl.daemon.guard_link import GuardLink
+from hactl.daemon.second_stage import SecondStage
+from hactl.decide.state import NodeState
+from hactl.model.cluster import ResourceSpec
+from hactl.model.effects import Act
+from hactl.model.events import Acted, Event, GuardFacts
+from hactl.resources.base import NodeContext
+from tests.support.scene import Scene, at, fenced, spec
+from tests.support.stand_in import StandIn, node_state, until
+
+DEADLINE_S = 10.0
+
+# What may be there when the session is taken up. Each costs time when there is least of it: a module that is added
+# here should be one without which no session can be adopted, and be small.
+OWN = {
+    "hactl.config": {"compiled", "errors", "node", "node_checks", "toml_lines"},
+    "hactl.daemon": {
+        "actions", "config_reader", "disk", "event_log", "fencer", "guard_link", "history", "lean", "ledger", "logs",
+        "loop", "main", "place", "registrar", "sdnotify", "second_stage", "self_fence", "store_link", "watchdog",
+    },
+    "hactl.resources": {"base", "cgroup", "factory", "inotify", "run", "waiting"},
+    "hactl.haproxy": set(),
+}  # fmt: skip
+OTHERS = {"etcd3", "google", "grpc", "six", "structlog", "tenacity", "typing_extensions"}
+SLOW = {"csv", "email", "http", "multiprocessing", "sqlite3", "tempfile", "unittest", "urllib.request", "xml"}
+
+
+def test_what_is_imported_before_the_session_is_taken_up() -> None:
+    script = "import hactl.daemon.main, argparse, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    loaded = {name for name in done.stdout.split() if not name.startswith("_")}
+    for package, allowed in OWN.items():
+        found = {name.removeprefix(f"{package}.") for name in loaded if name.startswith(f"{package}.")}
+        assert found <= allowed, package
+    tops = {name.partition(".")[0] for name in loaded}
+    assert tops - sys.stdlib_module_names - {"hactl", "election", "fencing", "cython_runtime"} <= OTHERS
+    assert loaded & SLOW == set()
+
+
+def _state(*, guarded: bool) -> NodeState:
+    state = node_state(Scene(MemoryStore()).spec)
+    state.phase, state.session.state = "listing", "none"
+    if guarded:
+        facts = GuardFacts("sid", at(60_000), False, (), 1)
+        state.boot = state.boot._replace(guard=facts)
+    return state
+
+
+def _stage(tmp_path: Path) -> SecondStage:
+    config = NodeConfig(cluster="demo", node="n2", state_dir=str(tmp_path), run_dir=str(tmp_path))
+    return SecondStage(config, NodeContext("n2", str(tmp_path), None), lambda event, data: None)
+
+
+def test_nothing_else_is_done_while_there_may_be_a_session_to_renew(tmp_path: Path) -> None:
+    async def main() -> None:
+        stage, state = _stage(tmp_path), _state(guarded=True)
+        stage.look(state)
+        assert not stage.calm.is_set()
+        state.phase = state.session.state = "live"
+        stage.look(state)
+        assert not stage.calm.is_set()
+        state.observer.last_own_renewal = at(1)
+        stage.look(state)
+        assert stage.calm.is_set()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("phase", ["listing", "stopping", "refused"])
+def test_nothing_is_waited_for_where_there_is_none(tmp_path: Path, phase: str) -> None:
+    async def main() -> None:
+        stage, state = _stage(tmp_path), _state(guarded=phase != "listing")
+        state.phase = phase  # type: ignore[assignment]
+        stage.look(state)
+        assert stage.calm.is_set()
+
+    asyncio.run(main())
+
+
+def test_what_tests_devices_comes_with_the_first_device(tmp_path: Path) -> None:
+    async def main() -> None:
+        stage, state = _stage(tmp_path), _state(guarded=False)
+        testing = asyncio.create_task(stage._test_devices(StandIn(Scene(), NodeConfig(cluster="demo", node="n2"))))
+        stage.look(state)
+        await asyncio.sleep(0)
+        assert stage.devices_configured._waiters and not stage.devices_configured.is_set()
+        state.cluster = spec(fenced("{name: switch, agent: /opt/fence_tower}"))
+        stage.look(state)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while stage._devices is None:  # noqa: ASYNC110 - an import on a thread
+                    await asyncio.sleep(0.01)
+        finally:
+            testing.cancel()
+            await asyncio.gather(testing, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_the_second_stage_comes_after_the_first_and_has_its_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = NodeConfig(
+        cluster="demo",
+        node="n2",
+        state_dir=str(tmp_path),
+        run_dir=str(tmp_path),
+        metrics_listen="",
+        socket_group="",
+        cluster_key=str(tmp_path / "key"),
+    )
+    create_key(tmp_path / "key")
+
+    async def main() -> None:
+        ours, guard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        guard.setblocking(False)
+        link = GuardLink(ours, DEADLINE_S, None)
+        stage = SecondStage(config, NodeContext("n2", str(tmp_path), None), lambda event, data: None)
+        daemon = StandIn(Scene(MemoryStore()), config)
+        stage.count(lambda metrics: metrics.observe_txn("renew", 0.001, "ok"))
+        monkeypatch.setattr(second_stage, "WAIT_S", DEADLINE_S)
+        running = asyncio.create_task(stage.run(daemon, link, lambda told: None))
+        await asyncio.wait({running}, timeout=0.2)
+        assert stage.balancer is None and stage.asker is None
+        with pytest.raises(AttributeError):
+            _ = stage.metrics
+        stage.calm.set()
+        await asyncio.to_thread(until, Path(config.api_socket).exists, "the API is served")
+        stage.count(lambda metrics: metrics.observe_txn("renew", 0.001, "ok"))
+        assert b"hactl_renew_seconds_count 2.0" in stage.metrics.text()
+        asked = json.loads(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(guard, 4096), DEADLINE_S))
+        assert daemon.state.cluster is not None
+        assert (asked["op"], asked["address"]) == ("listen", daemon.state.cluster.address("n2"))
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await stage.close()
+        await link.close()
+        guard.close()
+
+    asyncio.run(main())
+
+
+def test_devices_are_tested_whatever_was_there_first(tmp_path: Path) -> None:
+    """The configuration may be known before guards are asked, and after."""
+
+    class Asker:
+        def look(self, _state: NodeState) -> None:
+            """As a guard_asker that is there already."""
+
+    async def main() -> None:
+        stage = _stage(tmp_path)
+        stage.asker = Asker()  # type: ignore[assignment]
+        stage.look(node_state(spec(fenced("{name: switch, agent: fence_dummy}"))))
+        assert stage.devices_configured.is_set()
+
+    asyncio.run(main())
+
+
+def test_probes_wait_and_stops_do_not(tmp_path: Path) -> None:
+    spec = ResourceSpec("thing", "exec", {"start": ["true"], "stop": ["true"], "monitor": ["true"]})
+
+    async def main() -> None:
+        done: asyncio.Queue[Event] = asyncio.Queue()
+        calm = asyncio.Event()
+        stage = _stage(tmp_path)
+        context = NodeContext("n1", str(tmp_path), None)
+        actions = Actions(context, "demo", done.put_nowait, calm, stage.balancer_resource)
+        actions.act(Act(1, "one", spec, "probe", 0, 5000.0))
+        actions.act(Act(2, "two", spec, "stop", 0, 5000.0))
+        async with asyncio.timeout(DEADLINE_S):
+            stopped = await done.get()
+            assert isinstance(stopped, Acted) and stopped.id == 2
+            assert done.empty()
+            calm.set()
+            probed = await done.get()
+            assert isinstance(probed, Acted) and probed.id == 1
+        await actions.close()
+
+    asyncio.run(main())

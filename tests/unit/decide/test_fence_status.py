@@ -1,0 +1,185 @@
+"""What the status document says of fencing: what is waited for, and who could fence whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from election.records import DeviceReport
+from hactl.decide import status
+from tests.support.scene import KEYS, Scene, fenced
+
+TOWER = "{name: switch, agent: /opt/fence_tower, options: {ip: 10.0.1.1}}"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """vip on n2, database (`fencing: required`) on n1; n3 live; a switch for all of them."""
+    scene = Scene(cluster=fenced(TOWER))
+    scene.join("n1", "n2", "n3")
+    scene.own("vip", "n2")
+    scene.own("database", "n1")
+    for name in ("n1", "n2", "n3"):
+        report(scene, name)
+    return scene
+
+
+def report(scene: Scene, by: str, *broken: str) -> None:
+    """What `by` found of the switch: well, but for the nodes in `broken`."""
+    targets = tuple(
+        {"node": name, "device": "switch", "plug": name, "ok": name not in broken, "power": "on", "detail": "no route"}
+        for name in ("n1", "n2", "n3")
+    )
+    scene.put(KEYS.devices(by), DeviceReport("", "2026-01-31T12:00:00Z", 1, targets))
+
+
+def document(scene: Scene) -> dict[str, Any]:
+    return status.status(scene.view, scene.spec, "n2", health=scene.health)
+
+
+def fence(scene: Scene, node: str = "n1") -> dict[str, Any]:
+    return next(one for one in document(scene)["fences"] if one["node"] == node)
+
+
+def told(scene: Scene) -> list[tuple[str, str]]:
+    return [(one["level"], one["what"]) for one in document(scene)["warnings"]]
+
+
+def killed(scene: Scene, **more: Any) -> None:
+    scene.kill("n1", **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "waiting", "fencing"),
+    [
+        ({}, "a node to fence it", True),
+        ({"executor": "n3/s-n3"}, "n3 to fence it", True),
+        ({"executor": "n3/s-n3", "failures": 2}, "n3 to fence it, after 2 failed rounds", True),
+        (
+            {"executor": "n3/s-n3", "state": "acting", "action_ms": 10500},
+            "the fence device that n3 uses, for 10.5 s at most",
+            True,
+        ),
+        ({"state": "safe", "evidence": "off"}, "", False),
+        ({"state": "safe", "evidence": "off", "power": "off", "executor": "n3/s"}, "n3 to switch it on again", False),
+        ({"state": "safe", "evidence": "off", "power": "off"}, "a node to switch it on again", False),
+        ({"generation": 2}, "hactl to start on it, or `hactl fence confirm n1`", False),
+        ({"generation": 2, "wanted": "off"}, "a node to fence it", True),
+    ],
+)
+def test_what_a_dead_session_waits_for(scene: Scene, more: dict[str, Any], waiting: str, fencing: bool) -> None:
+    killed(scene, **more)
+    found = fence(scene)
+    assert (found["waiting"], found["fencing"]) == (waiting, fencing)
+
+
+def test_what_owns_nothing_that_requires_it_is_not_fenced(scene: Scene) -> None:
+    scene.kill("n2")
+    assert fence(scene, "n2")["waiting"] == "hactl to start on it, or `hactl fence confirm n2`; no group waits for it"
+    assert not fence(scene, "n2")["fencing"]
+    found = scene.view.fences["n2"].record
+    scene.put(KEYS.fence("n2"), replace(found, wanted="off"))
+    assert fence(scene, "n2")["fencing"]
+
+
+def test_of_what_is_unknown_since_a_recovery_nobody_says_that_no_group_waits(scene: Scene) -> None:
+    killed(scene, generation=2)
+    scene.put(KEYS.fence("n1"), replace(scene.view.fences["n1"].record, sid=""))
+    assert fence(scene)["waiting"] == "hactl to start on it, or `hactl fence confirm n1`"
+
+
+def test_without_a_device_nobody_fences() -> None:
+    scene = Scene()
+    scene.join("n1", "n2")
+    scene.own("database", "n1")
+    killed(scene)
+    assert fence(scene)["waiting"] == "hactl to start on it, or `hactl fence confirm n1`"
+    assert document(scene)["nodes"][0]["fencing"] is None and document(scene)["devices"] == []
+
+
+def test_a_job_is_told_of_and_nobody_is_sent_to_do_it(scene: Scene) -> None:
+    killed(scene, executor="n3/s-n3", failures=1, last="no route to the switch")
+    found = told(scene)
+    assert (
+        "error",
+        "group database does not run: n1 is being fenced; waiting for n3 to fence it, after 1 failed rounds",
+    ) in found
+    assert (
+        "warning",
+        "node n1 is being fenced; waiting for n3 to fence it, after 1 failed rounds; so far: no route to the switch",
+    ) in found
+    assert not [one for one in document(scene)["warnings"] if "confirm" in one["do"]]
+    database = next(one for one in document(scene)["groups"] if one["name"] == "database")
+    assert database["waiting"] == "waiting for n1 to be fenced"
+
+
+def test_a_node_that_is_to_be_switched_on_again(scene: Scene) -> None:
+    killed(scene, state="safe", evidence="off", power="off", executor="n3/s-n3")
+    assert ("notice", "node n1 was switched off; waiting for n3 to switch it on again") in told(scene)
+
+
+def how(scene: Scene, node: str = "n1") -> dict[str, Any]:
+    return next(one["fencing"] for one in document(scene)["nodes"] if one["name"] == node)
+
+
+def test_who_could_fence_whom(scene: Scene) -> None:
+    assert told(scene) == []
+    assert how(scene) == {
+        "action": "reboot", "levels": ["switch n1"], "device": True, "by": ["n2", "n3"], "untested": [],
+    }  # fmt: skip
+    report(scene, "n3", "n1")
+    assert how(scene)["by"] == ["n2"]
+    assert told(scene) == [("warning", "fence device switch fails for n1 when asked by n3: no route")]
+
+
+def test_a_device_that_fails_everywhere_is_one_warning(scene: Scene) -> None:
+    for name in ("n1", "n2"):
+        report(scene, name, "n1", "n3")
+    found = [what for _, what in told(scene) if what.startswith("fence device")]
+    assert found == ["fence device switch fails for n1, n3 when asked by n1, n2: no route"]
+
+
+def test_what_a_node_says_of_itself_does_not_count(scene: Scene) -> None:
+    report(scene, "n2", "n1")
+    report(scene, "n3", "n1")
+    assert how(scene)["by"] == []
+    assert told(scene)[0] == ("error", "node n1 could not be fenced now, by nobody")
+
+
+def test_who_has_not_said_yet_is_not_called_unable(scene: Scene) -> None:
+    report(scene, "n2", "n1")
+    scene.delete(KEYS.devices("n3"))
+    assert (how(scene)["by"], how(scene)["untested"]) == ([], ["n3"])
+    assert not any("by nobody" in what for _, what in told(scene))
+
+
+def test_who_is_dead_fences_nobody(scene: Scene) -> None:
+    scene.kill("n3", state="safe", evidence="reboot")
+    assert how(scene)["by"] == ["n2"]
+    assert [one["node"] for one in document(scene)["devices"]] == ["n1", "n2"]
+
+
+def test_one_of_several_levels_is_enough_and_all_of_a_level_are_needed() -> None:
+    levels = "[{devices: [{device: a, plug: %s}, {device: b, plug: %s}]}, {devices: [{device: c, plug: %s}]}]"
+    devices = [f"{{name: {name}, agent: /opt/fence_tower, options: {{ip: {name}}}}}" for name in "abc"]
+    scene = Scene(cluster=fenced(*devices, levels=levels))
+    scene.join("n1", "n2")
+
+    def found(**well: bool) -> list[str]:
+        targets = tuple({"node": "n1", "device": name, "plug": "n1", "ok": ok} for name, ok in well.items())
+        scene.put(KEYS.devices("n2"), DeviceReport("", "", 1, targets))
+        by: list[str] = how(scene)["by"]
+        return by
+
+    assert found(a=True, b=True, c=False) == ["n2"]
+    assert found(a=False, b=False, c=True) == ["n2"]
+    assert found(a=True, b=False, c=False) == []
+    assert how(scene)["levels"] == ["a n1 + b n1", "c n1"]
+
+
+def test_the_mark_changes_with_a_report(scene: Scene) -> None:
+    before = status.mark(scene.view)
+    report(scene, "n3", "n1")
+    assert status.mark(scene.view) != before

@@ -1,0 +1,274 @@
+"""The job of fencing a node, as one executor sees it. What others do meanwhile is the simulation's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from election.clock import Instant
+from election.records import FenceRecord
+from fencing.topology import Target, Topology
+from hactl.decide import fencing, suspicion, unfencing
+from hactl.decide.state import NodeState, Out
+from hactl.model import effects, events
+from tests.support.scene import Scene, at, fenced
+from tests.support.stand_in import node_state
+
+DEVICE = "{name: switch, agent: fence_dummy, timeout: 2s, status_timeout: 1s}"
+SWITCH = Target("switch", "n1")
+
+
+class Executor:
+    """n2, in the place of its daemon: what it sends is carried out at once."""
+
+    def __init__(self) -> None:
+        self.scene = Scene(cluster=fenced(DEVICE))
+        self.scene.join("n1", "n2", "n3")
+        self.now = at(1_000_000)
+        self.state = state = node_state(self.scene.spec)
+        me = self.scene.holder("n2")
+        state.phase = state.session.state = "live"
+        state.session.sid, state.session.srev, state.session.valid_until = me.sid, me.srev, self.now.plus(3_600_000)
+        self.sent: list[str] = []
+        self.look()
+
+    def look(self) -> None:
+        """See what the store holds."""
+        self.state.view = self.scene.view
+        for node in self.state.view.fences:
+            fencing.saw(self.state, node, Out(self.state, self.now))
+
+    def drive(self) -> list[effects.FenceAct]:
+        """Let it go on as far as it can; what it wants of devices."""
+        found: list[effects.FenceAct] = []
+        for _ in range(3):
+            out = Out(self.state, self.now)
+            self.look()
+            fencing.drive(self.state, out)
+            unfencing.let_in(self.state, out)
+            found += self._carry_out(out)
+        return found
+
+    def _carry_out(self, out: Out) -> list[effects.FenceAct]:
+        more = Out(self.state, self.now)
+        for effect in out.effects:
+            if isinstance(effect, effects.SendTxn):
+                self.sent.append(effect.purpose)
+                pending = self.state.pending.pop(effect.id)
+                result = self.scene.store.txn(effect.txn, timeout_s=5)
+                self.look()
+                fencing.wrote(self.state, pending.name, effect.purpose, result.succeeded, more)
+        return [one for one in (*out.effects, *more.effects) if isinstance(one, effects.FenceAct)]
+
+    def acted(self, act: effects.FenceAct, ok: bool, power: events.Power) -> None:
+        fencing.acted(self.state, events.FenceActed(act.id, ok, power, "" if ok else "no"), Out(self.state, self.now))
+
+    @property
+    def record(self) -> FenceRecord:
+        return self.scene.view.fences["n1"].record
+
+
+@pytest.fixture
+def executor() -> Executor:
+    """n1 has the database, which requires fencing, and is deposed."""
+    one = Executor()
+    one.scene.own("database", "n1")
+    one.scene.kill("n1")
+    return one
+
+
+def test_acting_is_written_before_the_device_is_used(executor: Executor) -> None:
+    (act,) = executor.drive()
+    assert (act.node, act.target, act.action, act.timeout_ms) == ("n1", SWITCH, "off", 2000)
+    record = executor.record
+    assert (record.state, record.executor, record.attempts) == ("acting", "n2/s-n2", 1)
+    assert act.until == executor.now.plus(record.action_ms)
+    assert record.action_ms > 2000
+    assert executor.drive() == []
+
+
+def test_safe_is_written_when_status_says_off_and_then_it_is_switched_on(executor: Executor) -> None:
+    (off,) = executor.drive()
+    executor.acted(off, True, "unknown")
+    (status,) = executor.drive()
+    assert (status.action, status.timeout_ms) == ("status", 1000)
+    assert executor.record.state == "acting"
+    executor.acted(status, True, "off")
+    (on,) = executor.drive()
+    assert (executor.record.state, executor.record.evidence, executor.record.power) == ("safe", "off", "off")
+    assert on.action == "on"
+    executor.acted(on, True, "unknown")
+    (status,) = executor.drive()
+    executor.acted(status, True, "on")
+    assert executor.drive() == []
+    assert (executor.record.state, executor.record.power) == ("safe", "")
+    assert executor.state.fencing == {}
+
+
+def test_a_failed_round_is_written_and_tried_again(executor: Executor) -> None:
+    (off,) = executor.drive()
+    executor.acted(off, False, "unknown")
+    (status,) = executor.drive()
+    executor.acted(status, False, "unknown")
+    assert executor.drive() == []
+    record = executor.record
+    assert (record.state, record.executor, record.failures, record.last) == ("pending", "n2/s-n2", 1, "no")
+    executor.now = executor.now.plus(1000)
+    (off,) = executor.drive()
+    assert (off.action, executor.record.attempts) == ("off", 2)
+
+
+def test_after_some_rounds_another_gets_the_job(executor: Executor) -> None:
+    for _ in range(2):
+        (off,) = executor.drive()
+        executor.acted(off, False, "unknown")
+        (status,) = executor.drive()
+        executor.acted(status, True, "on")
+        executor.drive()
+        executor.now = executor.now.plus(1000)
+    assert (executor.record.state, executor.record.executor) == ("pending", "")
+    assert executor.drive() == []
+    executor.now = executor.now.plus(fencing.GIVEN_UP_MS)
+    assert [one.action for one in executor.drive()] == ["off"]
+
+
+def test_a_job_whose_device_has_gone_lets_go(executor: Executor) -> None:
+    (off,) = executor.drive()
+    assert executor.state.cluster is not None
+    executor.state.cluster = replace(executor.state.cluster, fencing=Topology())
+    assert executor.drive() == []
+    assert executor.record.state == "acting"
+    executor.acted(off, False, "unknown")
+    assert executor.drive() == []
+    assert (executor.record.state, executor.record.executor) == ("pending", "")
+
+
+def test_a_device_that_was_renamed_in_between_is_not_used(executor: Executor) -> None:
+    out = Out(executor.state, executor.now)
+    executor.look()
+    fencing.drive(executor.state, out)
+    assert executor.state.cluster is not None
+    executor.state.cluster = replace(executor.state.cluster, fencing=Topology())
+    assert executor._carry_out(out) == []
+
+
+def test_nobody_is_fenced_whose_groups_do_not_require_it() -> None:
+    one = Executor()
+    one.scene.own("vip", "n1")
+    one.scene.kill("n1")
+    assert one.drive() == []
+    assert one.record.state == "pending"
+
+
+def test_the_operator_may_have_any_node_fenced() -> None:
+    one = Executor()
+    one.scene.kill("n1", wanted="off")
+    (off,) = one.drive()
+    one.acted(off, True, "unknown")
+    (status,) = one.drive()
+    one.acted(status, True, "off")
+    assert one.drive() == []
+    assert (one.record.state, one.record.power) == ("safe", "")
+
+
+def test_the_second_node_by_name_waits_for_the_first() -> None:
+    one = Executor()
+    one.scene.own("database", "n3")
+    one.scene.kill("n3")
+    assert one.drive() == []  # n1 comes first
+    one.now = one.now.plus(one.state.timing.heartbeat_ms)
+    assert [act.node for act in one.drive()] == ["n3"]
+
+
+@pytest.mark.parametrize(("executor_lives", "passed_ms", "blocked"), [
+    (True, 60_000, True), (False, 2_000, True), (False, 2_100, False),
+])  # fmt: skip
+def test_a_node_does_not_come_back_while_an_action_may_be_under_way(
+    executor_lives: bool, passed_ms: float, blocked: bool
+) -> None:
+    one = Executor()
+    sid = "s-n1" if executor_lives else "gone"
+    one.scene.kill("n3", state="acting", executor=f"n1/{sid}", action_ms=2_000)
+    one.look()
+    found = one.state.view.fences["n3"]
+    assert fencing.in_flight(one.state, "n3", found, one.now.plus(passed_ms)) is blocked
+
+
+def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
+    one = Executor()
+    one.scene.own("database", "n1")
+    one.look()
+    state, found = one.state, one.state.view.sessions["n1"]
+    sees(state, one)
+    silent = one.now.plus(state.timing.suspect_after_ms)
+    before = one.now.plus(state.timing.suspect_after_ms - state.timing.heartbeat_ms)
+    out = Out(state, before)
+    renew_until(state, one.now, before)
+    assert not suspicion.suspected(state, "n1", found, out)
+    assert [type(one) for one in out.effects] == [effects.AskGuard]
+    renew_until(state, before, silent)
+    assert suspicion.suspected(state, "n1", found, Out(state, silent))
+    suspicion.told(state, events.GuardTold("n1", "another", True), Out(state, before))
+    assert suspicion.suspected(state, "n1", found, Out(state, silent))
+    suspicion.told(state, events.GuardTold("n1", "s-n1", True), Out(state, before))
+    assert not suspicion.suspected(state, "n1", found, Out(state, silent))
+
+
+def renew_until(state: NodeState, since: Instant, until: Instant) -> None:
+    """n2 itself renews every heartbeat."""
+    while since != until:
+        since = min(since.plus(state.timing.heartbeat_ms), until)
+        state.observer.renewed_myself(since)
+
+
+def sees(state: NodeState, one: Executor) -> None:
+    """n1 is seen to renew, now."""
+    found = one.state.view.sessions["n1"]
+    state.observer.renewed_myself(one.now)
+    state.observer.saw_session("n1", found._replace(mod=found.mod - 1), one.now)
+    state.observer.saw_session("n1", found, one.now)
+
+
+def test_a_node_is_let_in_before_it_takes_anything() -> None:
+    one = Executor()
+    one.scene = Scene(cluster=fenced(DEVICE.replace("}", ", unfence: true}")))
+    one.scene.join("n1", "n2", "n3")
+    one.state.cluster = one.scene.spec
+    assert unfencing.held_back(one.state)
+    (on,) = one.drive()
+    assert (on.node, on.action, on.until) == ("n2", "on", None)
+    one.acted(on, True, "unknown")
+    (status,) = one.drive()
+    one.acted(status, True, "on")
+    one.drive()
+    assert unfencing.held_back(one.state) == ""
+    one.state.session.sid = "the next"
+    assert unfencing.held_back(one.state)
+
+
+def test_a_required_watchdog_that_is_not_armed_holds_back() -> None:
+    one = Executor()
+    one.state.watchdog_missing = True
+    assert "watchdog" in unfencing.held_back(one.state)
+
+
+@pytest.mark.parametrize(("record", "peers", "passed_ms", "waits"), [
+    ({"wanted": "off"}, 2, 0, True),
+    ({"wanted": "off"}, 2, 7_499, True),
+    ({"wanted": "off"}, 2, 7_500, False),  # two leases: whoever could have begun has not
+    ({"wanted": "off"}, 0, 0, False),  # nobody is there to do it
+    ({"wanted": "off", "attempts": 1}, 2, 0, False),  # tried, in vain
+    ({}, 2, 0, False),
+])  # fmt: skip
+def test_a_node_that_an_operator_wants_off_waits_for_it(
+    record: dict[str, Any], peers: int, passed_ms: float, waits: bool
+) -> None:
+    one = Executor()
+    one.scene.kill("n2", **record)
+    for name in ("n1", "n3")[peers:]:
+        one.scene.kill(name)
+    one.look()
+    found = one.state.view.fences["n2"]
+    assert fencing.awaited(one.state, found, one.now.plus(passed_ms)) is waits

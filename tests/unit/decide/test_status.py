@@ -1,0 +1,231 @@
+"""The status document: what is said of the cluster in each state, and what an operator is told to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from election.observer import Observer
+from election.records import GENERATION_BITS, Failure, Move
+from fencing.topology import Level, NodeFencing, Target, Topology
+from hactl.decide import status
+from hactl.decide.status import Local
+from tests.support.scene import KEYS, LEASE_MS, Scene, at
+from tests.support.stand_in import node_state
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    scene.own("vip", "n1")
+    scene.own("database", "n2")
+    return scene
+
+
+def local(**more: Any) -> Local:
+    return Local(**{"phase": "live", "lease_left_ms": 3000, "guard_ready": True, **more})
+
+
+def document(scene: Scene, **more: Any) -> dict[str, Any]:
+    found = status.status(scene.view, scene.spec, "n2", **{"health": scene.health, **more})
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def group(scene: Scene, name: str, **more: Any) -> dict[str, Any]:
+    return next(one for one in document(scene, **more)["groups"] if one["name"] == name)
+
+
+def told(scene: Scene, **more: Any) -> list[tuple[str, str, str]]:
+    return [(one["level"], one["what"], one["do"]) for one in document(scene, **more)["warnings"]]
+
+
+def test_a_cluster_that_is_well(scene: Scene) -> None:
+    found = document(scene, local=local())
+    assert found["warnings"] == []
+    assert [(one["name"], one["state"], one["runs"], one["me"]) for one in found["nodes"]] == [
+        ("n1", "online", ["vip"], False),
+        ("n2", "online", ["database"], True),
+        ("n3", "online", [], False),
+    ]
+    assert found["config"]["serial"] == 1 and found["config"]["by"] == "test"
+    assert found["generation"] == 1
+
+
+def test_a_group_that_runs(scene: Scene) -> None:
+    scene.own("vip", "n1", epoch=(3 << GENERATION_BITS) + 42)
+    found = group(scene, "vip")
+    assert (found["state"], found["owner"], found["generation"], found["number"]) == ("running", "n1", 3, 42)
+    assert found["vips"] == ["10.0.0.30/24"]
+    assert found["resources"] == [{"name": "address", "kind": "vip", "health": "running"}]
+    assert found["waiting"] == ""
+
+
+@pytest.mark.parametrize("phase", ["running", "starting", "stopping", "blocked", "failed", "unknown"])
+def test_the_owner_says_how_it_is(scene: Scene, phase: str) -> None:
+    scene.own("vip", "n1", phase=phase)
+    assert group(scene, "vip")["state"] == phase
+
+
+def test_what_an_owner_said_of_an_earlier_ownership_does_not_count(scene: Scene) -> None:
+    scene.own("vip", "n1", epoch=9)
+    scene.report("n1", {"vip": {"phase": "running", "epoch": 7, "resources": {}}})
+    assert group(scene, "vip")["state"] == "starting"
+
+
+def test_a_handoff(scene: Scene) -> None:
+    scene.own("vip", "n3", epoch=9, state="handoff", holders=(scene.holder("n1"),))
+    found = group(scene, "vip")
+    assert (found["state"], found["owner"], found["holders"]) == ("handoff", "n3", ["n1"])
+    assert ("notice", "group vip is being handed over; it starts on n3", "wait; `hactl status --watch`") in told(scene)
+
+
+def test_an_owner_that_was_lost(scene: Scene) -> None:
+    scene.kill("n1")
+    found = group(scene, "vip")
+    assert (found["state"], found["waiting"]) == ("lost", "waiting for n1: its lease to be over")
+    observer = Observer(250, 1000)
+    observer.saw_fence("n1", scene.view.fences["n1"].record, at(0))
+    late = at(LEASE_MS * 1.03)
+    assert group(scene, "vip", observer=observer, now=late)["waiting"] == "n2 is to take it"
+    assert document(scene)["nodes"][0]["state"] == "fence_pending"
+
+
+def test_a_group_that_needs_fencing_says_what_to_do(scene: Scene) -> None:
+    scene.kill("n2")
+    level, what, todo = told(scene)[0]
+    assert level == "error" and "group database does not run" in what and "'hactl fence confirm'" in what
+    assert todo == "make sure n2 is off, then `hactl fence confirm n2`"
+
+
+def test_a_group_that_may_run_nowhere(scene: Scene) -> None:
+    scene.own("database", "n2", state="released")
+    for name in ("n1", "n2"):
+        scene.put(KEYS.standby(name), "anna")
+    found = group(scene, "database")
+    assert found["state"] == "released"
+    assert found["waiting"].startswith("no node may run it: n3: not in the group's nodes; n1: in standby")
+    assert any(level == "error" and todo == "`hactl node online n1`" for level, _, todo in told(scene))
+
+
+def test_a_group_that_could_run_nowhere_else(scene: Scene) -> None:
+    scene.kill("n1", state="safe")
+    assert (
+        "warning",
+        "group database runs on n2 and could run nowhere else",
+        "n3: not in the group's nodes; n1: no live session",
+    ) in told(scene)
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "part"),
+    [
+        (lambda scene: scene.delete(KEYS.identity), "error", "the store holds no cluster"),
+        (lambda scene: scene.put(KEYS.group("vip"), "{"), "error", "groups/vip cannot be read"),
+        (lambda scene: scene.own("vip", "n1", phase="blocked"), "error", "vip cannot be stopped on n1"),
+        (lambda scene: scene.own("vip", "n1", phase="failed"), "error", "vip has failed on n1"),
+        (lambda scene: scene.put(KEYS.standby("n3"), "a"), "notice", "node n3 is in standby"),
+        (lambda scene: scene.kill("n3", state="safe"), "warning", "node n3 takes no part"),
+        (lambda scene: scene.kill("n3", generation=2), "error", "node n3 has not said since `hactl recover`"),
+        (lambda scene: scene.join("n4"), "warning", "node n4 is in no configuration"),
+        (lambda scene: scene.own("vip", "n1", reason="x") or scene.put(KEYS.config, "{}"), "warning", "newest"),
+        (lambda scene: scene.put(KEYS.maintenance("vip"), "a"), "notice", "vip is left alone"),
+        (
+            lambda scene: scene.put(KEYS.failure("vip", "n3"), Failure(3, "address", "gone")),
+            "warning",
+            "vip is kept off n3: address: gone",
+        ),
+        (
+            lambda scene: scene.put(KEYS.move("vip"), Move("i", "n3", "n1", 5, "anna")),
+            "notice",
+            "vip is to move from n1 to n3 (by anna)",
+        ),
+    ],
+)
+def test_warnings_from_the_store(scene: Scene, change: Any, level: str, part: str) -> None:
+    assert not any(part in what for _, what, _ in told(scene))
+    change(scene)
+    found = [one for one in told(scene) if part in one[1]]
+    assert found and found[0][0] == level and found[0][2]
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "part"),
+    [
+        ({"refused": "of another history"}, "error", "takes no part: of another history"),
+        ({"store_away": True}, "error", "etcd does not answer"),
+        ({"phase": "listing"}, "warning", "has not read the store yet"),
+        ({"guard_ready": False}, "error", "guard does not hold"),
+        ({"config_problem": "bad"}, "error", "cannot be used here: bad"),
+        (
+            {"watchdog": {"use": "required", "armed": False, "problem": "No such device"}},
+            "error",
+            "watchdog is not armed, and this node requires one to own anything: No such device",
+        ),
+        ({"watchdog": {"use": "use", "armed": False, "problem": ""}}, "warning", "watchdog is not armed: not yet"),
+        ({"events_dropped": 3}, "notice", "3 events were not written"),
+        ({"unasked": "there is no key"}, "warning", "guards are not asked before their nodes are fenced"),
+        ({"silent_ms": {"n3": 2500}}, "warning", "node n3 has not been heard for 2.5 s"),
+    ],
+)
+def test_warnings_from_a_daemon(scene: Scene, facts: dict[str, Any], level: str, part: str) -> None:
+    assert told(scene, local=local()) == []
+    found = [one for one in told(scene, local=local(**facts)) if part in one[1]]
+    assert [one[0] for one in found] == [level] and found[0][2]
+
+
+def test_the_worst_comes_first(scene: Scene) -> None:
+    scene.put(KEYS.standby("n3"), "anna")
+    scene.kill("n2")
+    levels = [level for level, _, _ in told(scene)]
+    assert levels == sorted(levels, key=["error", "warning", "notice"].index) and len(set(levels)) == 3
+
+
+def test_the_mark_is_another_when_something_changed_and_the_same_when_somebody_renewed(scene: Scene) -> None:
+    before = status.mark(scene.view)
+    session = scene.view.sessions["n1"].record
+    scene.put(KEYS.node("n1"), session)
+    assert status.mark(scene.view) == before
+    scene.put(KEYS.standby("n3"), "anna")
+    assert status.mark(scene.view) != before
+
+
+def test_what_a_daemon_knows(scene: Scene) -> None:
+    state = node_state(scene.spec)
+    scene.kill("n1")
+    state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
+    state.observer.saw_fence("n1", state.view.fences["n1"].record, at(1000))
+    state.observer.saw_session("n3", state.view.sessions["n3"], at(1500))
+    state.noted["store"] = "store_unreachable {}"
+    facts = status.local_facts(state, at(2000), events_dropped=2)
+    assert facts.fence_left_ms == {"n1": round(LEASE_MS * 1.025 - 1000)}
+    assert facts.silent_ms == {"n3": 500}
+    assert facts.store_away and facts.events_dropped == 2 and facts.lease_left_ms == 0
+
+
+def test_that_guards_are_not_asked_is_told_where_nodes_can_be_fenced(scene: Scene) -> None:
+    state = node_state(scene.spec)
+    assert state.cluster is not None
+    assert status.local_facts(state, at(0), asking_problem="there is no key").unasked == ""
+    switch = NodeFencing((Level((Target("switch", "n1"),)),))
+    state.cluster = replace(state.cluster, fencing=Topology(nodes={"n1": switch}))
+    assert status.local_facts(state, at(0), asking_problem="there is no key").unasked == "there is no key"
+    assert status.local_facts(state, at(0)).unasked == ""
+
+
+def test_without_a_configuration_there_is_a_document_all_the_same(scene: Scene) -> None:
+    found = status.status(scene.view, None, "n2", config_problem="format 9")
+    assert [one["name"] for one in found["groups"]] == ["database", "vip"]
+    assert any("format 9" in one["what"] for one in found["warnings"])
+
+
+def test_an_empty_store() -> None:
+    scene = Scene()
+    for key in (KEYS.identity, KEYS.config):
+        scene.delete(key)
+    found = status.status(scene.view, None, "")
+    assert found["warnings"][0]["what"] == "the store holds no cluster"

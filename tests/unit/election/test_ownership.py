@@ -1,0 +1,207 @@
+"""When a group may be taken, and the transactions with which it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from election.clock import Instant
+from election.keys import Keys
+from election.memory_store import MemoryLedger
+from election.observer import Observer
+from election.ownership import Writer, acquire, depose, hand_over, leave, lost_holders, release, takeable
+from election.records import FenceRecord, Holder, Ownership, Record, Session, next_epoch
+from election.recovery import init, recover
+from election.store import Compare, Put, Txn
+from election.view import View
+
+KEYS = Keys.of("c")
+
+
+def at(ms: float) -> Instant:
+    return Instant(ms, ms)
+
+
+class Scene:
+    """Two live sessions, n1 and n2, and what n2 sees."""
+
+    def __init__(self) -> None:
+        self.ledger = MemoryLedger()
+        self.ledger.apply(init(KEYS, "u", "{}"))
+        self.identity = Compare(KEYS.identity, "mod", self.ledger.revision)
+        self.config = self.ledger.revision
+        self.holders = {name: self.open(name) for name in ("n1", "n2")}
+        self.observer = Observer(100, 300)
+        self.observer.renewed_myself(at(0))
+
+    def open(self, name: str) -> Holder:
+        sid = f"s-{name}"
+        result = self.put(KEYS.node(name), Session(sid, f"m-{name}", "b", 1000, 1))
+        return Holder(name, sid, result)
+
+    def put(self, key: str, record: Record) -> int:
+        return self.ledger.apply(Txn((), (Put(key, record.to_json()),))).revision
+
+    @property
+    def view(self) -> View:
+        view = View(KEYS)
+        view.load(self.ledger.snapshot(KEYS.prefix))
+        return view
+
+    def writer(self, name: str) -> Writer:
+        return Writer(KEYS, self.holders[name], self.identity)
+
+    def own(self, name: str, state: str = "owned", holders: tuple[Holder, ...] = ()) -> None:
+        holder = self.holders[name]
+        record = Ownership(holder.node, holder.sid, holder.srev, 7, state, holders, bool(holders))  # type: ignore[arg-type]
+        self.put(KEYS.group("g"), record)
+
+    def depose_n1(self, now: float = 2000) -> None:
+        view = self.view
+        self.observer.saw_session("n1", view.sessions["n1"], at(0))
+        assert self.ledger.apply(depose(self.writer("n2"), "n1", view.sessions["n1"], 0, "n2")).succeeded
+        self.observer.saw_fence("n1", self.view.fences["n1"].record, at(now))
+
+    def may_take(self, *, lease: bool = True, now: float = 2000) -> bool:
+        return takeable(self.view, self.observer, "g", lease, "n2", at(now)).safe
+
+
+def test_nothing_is_taken_from_a_live_session() -> None:
+    scene = Scene()
+    scene.own("n1")
+    assert not scene.may_take(now=1e9)
+
+
+@pytest.mark.parametrize("state", ["released", "handoff"])
+def test_what_was_released_or_not_accepted_may_be_taken(state: str) -> None:
+    scene = Scene()
+    scene.own("n1", state)
+    assert scene.may_take()
+
+
+def test_a_deposed_owner_is_safe_when_its_lease_is_over_for_me() -> None:
+    scene = Scene()
+    scene.own("n1")
+    scene.depose_n1()
+    assert not scene.may_take(now=1024)
+    assert scene.may_take(now=1025)
+
+
+def test_where_fencing_is_required_no_lease_counts() -> None:
+    scene = Scene()
+    scene.own("n1")
+    scene.depose_n1()
+    assert not scene.may_take(lease=False, now=1e9)
+    fence = scene.view.fences["n1"].record
+    record = FenceRecord(fence.sid, fence.srev, fence.deposed_rev, 1000, "m", "b", "safe", "confirmed")
+    scene.put(KEYS.fence("n1"), record)
+    assert scene.may_take(lease=False)
+
+
+def test_an_unmanaged_group_is_never_taken_by_lease() -> None:
+    scene = Scene()
+    scene.own("n1", "unmanaged")
+    scene.depose_n1()
+    assert not scene.may_take(now=1e9)
+
+
+def test_both_holders_of_an_overlap_must_be_safe() -> None:
+    scene = Scene()
+    third = scene.open("n3")
+    scene.own("n1", holders=(third,))
+    scene.depose_n1()
+    assert not scene.may_take(now=5000), "n3 has a live session and may be running it"
+
+
+def test_a_later_session_proves_the_earlier_one_stopped() -> None:
+    scene = Scene()
+    scene.own("n1")
+    scene.depose_n1()
+    scene.open("n1")
+    assert scene.may_take(lease=False)
+
+
+def test_acquire_compares_group_session_configuration_and_identity() -> None:
+    for broken in ("group", "session", "config", "identity"):
+        scene = Scene()
+        txn = acquire(scene.writer("n2"), "g", None, 9, scene.config, overlap=False, reason="")
+        if broken == "group":
+            scene.own("n1")
+        elif broken == "session":
+            scene.ledger.apply(depose(scene.writer("n1"), "n2", scene.view.sessions["n2"], 0, "n1"))
+        elif broken == "config":
+            scene.ledger.apply(Txn((), (Put(KEYS.config, "{}"),)))
+        else:
+            scene.ledger.apply(recover(scene.view, "v", 0, (), 1000, "{}"))
+        assert not scene.ledger.apply(txn).succeeded, broken
+
+
+def test_a_late_depose_fails_after_a_renewal() -> None:
+    scene = Scene()
+    txn = depose(scene.writer("n2"), "n1", scene.view.sessions["n1"], 0, "n2")
+    scene.put(KEYS.node("n1"), Session("s-n1", "m-n1", "b", 1000, 2))
+    assert not scene.ledger.apply(txn).succeeded
+
+
+def test_handoff_overlap_and_its_end() -> None:
+    scene = Scene()
+    scene.own("n1")
+    found = scene.view.groups["g"]
+    txn = hand_over(scene.writer("n1"), "g", found, scene.holders["n2"], 9, reason="moved", overlap=True)
+    assert scene.ledger.apply(txn).succeeded
+    offered = scene.view.groups["g"]
+    assert (offered.record.state, offered.record.holders) == ("handoff", (scene.holders["n1"],))
+    txn = acquire(scene.writer("n2"), "g", offered, 9, scene.config, overlap=True, reason="moved")
+    assert scene.ledger.apply(txn).succeeded
+    assert scene.view.groups["g"].record.holders == (scene.holders["n1"],), "n1 still runs it"
+    txn = leave(scene.writer("n1"), "g", scene.view.groups["g"], (scene.holders["n1"],))
+    assert scene.ledger.apply(txn).succeeded
+    own = scene.view.groups["g"].record
+    assert (own.node, own.state, own.holders) == ("n2", "owned", ())
+
+
+def test_a_handoff_to_a_session_that_has_ended_fails() -> None:
+    scene = Scene()
+    scene.own("n1")
+    txn = hand_over(
+        scene.writer("n1"), "g", scene.view.groups["g"], Holder("n2", "old", 1), 9, reason="", overlap=False
+    )
+    assert not scene.ledger.apply(txn).succeeded
+
+
+def test_release_keeps_the_epoch() -> None:
+    scene = Scene()
+    scene.own("n1")
+    assert scene.ledger.apply(release(scene.writer("n1"), "g", scene.view.groups["g"])).succeeded
+    own = scene.view.groups["g"].record
+    assert (own.state, own.epoch) == ("released", 7)
+
+
+def test_a_session_in_neither_key_is_lost() -> None:
+    scene = Scene()
+    scene.own("n1")
+    assert lost_holders(scene.view) == []
+    from election.store import Delete
+
+    scene.ledger.apply(Txn((), (Delete(KEYS.node("n1")),)))
+    assert lost_holders(scene.view) == [scene.holders["n1"]]
+    assert not scene.may_take(now=1e9)
+
+
+def test_after_recover_nothing_is_taken_before_every_past_is_known() -> None:
+    scene = Scene()
+    scene.own("n1", "released")
+    assert scene.ledger.apply(recover(scene.view, "v", 4, ("n3",), 1000, "{}")).succeeded
+    view = scene.view
+    assert view.identity and view.identity.record.generation == 5
+    assert sorted(view.fences) == ["n1", "n2", "n3"] and not view.sessions
+    for name, fence in view.fences.items():
+        scene.observer.saw_fence(name, fence.record, at(0))
+    assert not scene.may_take(now=1000)
+    assert scene.may_take(now=1025), "the longest lease is over"
+    assert not scene.may_take(lease=False, now=1e9)
+
+
+def test_epochs_grow_over_everything() -> None:
+    assert next_epoch(1, 0, 50) < next_epoch(1, next_epoch(1, 0, 50), 3)
+    assert next_epoch(1, 10**9, 50) < next_epoch(2, 0, 1), "a generation is above all of the one before"
+    assert next_epoch(2, next_epoch(1, 0, 99), 5) == next_epoch(2, 0, 5)

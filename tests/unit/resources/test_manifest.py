@@ -1,0 +1,137 @@
+"""Kind manifest: a file that is there while the resource runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hactl.model.cluster import ResourceSpec
+from hactl.resources import factory
+from hactl.resources.base import NodeContext, Observation, Resource, ResourceError
+
+CONTENT = "kind: Pod\n"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    path = tmp_path / "manifests"
+    path.mkdir()
+    return path
+
+
+def make(directory: Path, **options: Any) -> Resource:
+    spec = ResourceSpec("scheduler", "manifest", {"directory": str(directory), **options})
+    return factory.make(spec, NodeContext("n1", "/nonexistent", None))
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(scenario(), 30)
+
+    asyncio.run(bounded())
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(entry.name for entry in directory.iterdir())
+
+
+def test_it_is_placed_and_removed(directory: Path, tmp_path: Path) -> None:
+    source = tmp_path / "pod.yaml"
+    source.write_text(CONTENT)
+    resource = make(directory, source=str(source))
+
+    async def scenario() -> None:
+        assert (await resource.probe()).health == "stopped"
+        await resource.start({})
+        await resource.start({})
+        assert names(directory) == ["pod.yaml"] and (directory / "pod.yaml").read_text() == CONTENT
+        assert (await resource.probe()).health == "running"
+        await resource.stop()
+        assert names(directory) == []
+        await resource.kill()
+
+    run(scenario)
+    assert resource.guard_steps() == ({"kind": "unlink", "path": str(directory / "pod.yaml")},)
+
+
+def test_it_appears_whole_under_its_name_and_is_staged_under_a_hidden_one(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    fsync = os.fsync
+
+    def look(handle: int) -> None:
+        seen.append(names(directory))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", look)
+    run(lambda: make(directory, content=CONTENT).start({}))
+    assert seen == [[".hactl-staged-scheduler.yaml"], ["scheduler.yaml"]]
+
+
+def test_it_is_put_back_when_removed_changed_or_its_directory_was_replaced(directory: Path) -> None:
+    resource = make(directory, content=CONTENT)
+    path = directory / "scheduler.yaml"
+
+    async def scenario() -> None:
+        reports: asyncio.Queue[Observation] = asyncio.Queue()
+        await resource.start({})
+        watch = asyncio.create_task(resource.watch(reports.put_nowait))
+        await asyncio.sleep(0.05)
+        path.unlink()
+        assert "was removed" in (await reports.get()).detail and path.read_text() == CONTENT
+        path.write_text("other")
+        assert "was changed" in (await reports.get()).detail and path.read_text() == CONTENT
+        directory.rename(directory.with_name("old"))  # noqa: ASYNC240
+        assert (await reports.get()).health == "failed"
+        directory.mkdir()  # noqa: ASYNC240
+        assert (await reports.get()).health == "running" and path.read_text() == CONTENT
+        await resource.stop()
+        await asyncio.sleep(0.05)
+        assert not path.exists() and reports.empty()
+        watch.cancel()
+
+    run(scenario)
+
+
+def test_a_changed_file_is_a_failure_for_a_probe_not_a_stop(directory: Path) -> None:
+    (directory / "scheduler.yaml").write_text("other")
+
+    async def scenario() -> None:
+        assert (await make(directory, content=CONTENT).probe()).health == "failed"
+
+    run(scenario)
+
+
+def test_what_a_killed_daemon_left_staged_is_cleaned_up(directory: Path) -> None:
+    (directory / ".hactl-staged-scheduler.yaml").write_text("half")
+    run(lambda: make(directory, content=CONTENT).stop())
+    assert names(directory) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"source": "/no/such/file"}, "cannot read source /no/such/file: No such file"),
+        ({}, "give either `source` or `content`"),
+        ({"content": "x", "source": "y"}, "give either `source` or `content`"),
+        ({"content": "x", "name": "../x"}, "must not contain a slash"),
+        ({"content": "x", "directory": "/no/such/directory"}, "there is no directory /no/such/directory"),
+        ({"content": "x"}, None),
+    ],
+)
+def test_checking_options(directory: Path, options: dict[str, Any], says: str | None) -> None:
+    spec = ResourceSpec("scheduler", "manifest", {"directory": str(directory), **options})
+    problems = factory.check_options(spec)
+    assert len(problems) == (says is not None)
+    assert says is None or says in problems[0]
+
+
+def test_a_start_that_cannot_place_says_where(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"cannot place .*absent/scheduler\.yaml: No such file"):
+        run(lambda: make(tmp_path / "absent", content=CONTENT).start({}))

@@ -1,0 +1,191 @@
+"""What is written is so: commands in the documents exist, links lead somewhere, the examples of deploy/ load."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from ruamel.yaml import YAML
+
+from hactl.cli.app import app
+from hactl.config.load import read_cluster
+from hactl.config.node import load_node
+from hactl.daemon import metrics_doc
+from hactl.daemon.metrics import TABLE
+from hactl.decide.timing import PROFILES
+from hactl.lab import __main__ as lab
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
+# In backquotes or at the beginning of a line of a block, after a prompt or a path.
+COMMAND = re.compile(r"(?:^|`)(?:\w+# |\S*/)?hactl ([a-z][^`#\n]*)", re.MULTILINE)
+MAKE = re.compile(r"(?:^|`)make ([a-z][a-z-]*)", re.MULTILINE)
+BOTH = ("deploy/examples/node.toml", "deploy/examples/cluster.yaml")
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+@pytest.mark.parametrize("name", names(PAGES))
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    targets = [match[1] for match in LINK.finditer(page.read_text()) if "://" not in match[1]]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_there_are_pages() -> None:
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md"} <= set(names(PAGES))
+
+
+def unknown_to(command: Any, words: list[str]) -> str:
+    """What the command line has no such command or option for; "" when all is known."""
+    if words[0] == "fence" and re.fullmatch(r"NODE|n\d", "".join(words[1:2])):
+        words = ["fence", "node", *words[1:]]
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        found = command.commands.get(words[0])
+        if found is None:
+            return words[0]
+        command, words = found, words[1:]
+    options = {name for one in command.params for name in one.opts} | {"--help"}
+    return next((word for word in words if word.startswith("-") and word.partition("=")[0] not in options), "")
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    for match in COMMAND.finditer(text):
+        words = match[1].split()
+        # `hactl lab up|down`, `hactl is`: prose, or more than one, is cut at the first odd word.
+        yield [word for word in words if re.fullmatch(r"[\w./|-]+", word)]
+
+
+@pytest.mark.parametrize("name", names(PAGES))
+def test_commands_exist(name: str) -> None:
+    known = typer.main.get_command(app)
+    parser = lab.parser()
+    subparsers = next(one for one in parser._actions if one.choices)
+    wrong = []
+    for words in commands_in((ROOT / name).read_text()):
+        if words[0] == "lab":
+            wrong += [words[:2]] if len(words) > 1 and words[1] not in ("--help", *(subparsers.choices or ())) else []
+        elif unknown_to(known, words):
+            wrong.append(words)
+    assert wrong == []
+
+
+def test_a_command_that_is_not_there_is_found() -> None:
+    known = typer.main.get_command(app)
+    assert unknown_to(known, ["fail", "vip"]) == "fail"
+    assert unknown_to(known, ["node", "away", "n1"]) == "away"
+    assert unknown_to(known, ["failover", "vip", "--for-ever"]) == "--for-ever"
+    assert unknown_to(known, ["failover", "vip", "--to", "n2"]) == ""
+
+
+@pytest.mark.parametrize("name", names(PAGES))
+def test_make_targets_exist(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {match[1] for match in MAKE.finditer((ROOT / name).read_text())} <= targets
+
+
+def test_metrics_page_is_up_to_date() -> None:
+    page = (ROOT / metrics_doc.PAGE).read_text(encoding="utf-8")
+    assert page == metrics_doc.page(), "run `python -m hactl.daemon.metrics_doc`"
+
+
+def test_examples_of_configuration() -> None:
+    node, cluster = load_node(ROOT / BOTH[0]), read_cluster(ROOT / BOTH[1])
+    assert node.cluster == cluster.spec.name
+    assert node.node in [one.name for one in cluster.spec.nodes]
+    assert [one.problem for one in cluster.warnings] == [] or all(str(one) for one in cluster.warnings)
+
+
+# What is Prometheus' in an expression, not ours.
+OTHERS = {"up"}
+
+
+def rules() -> list[dict[str, str]]:
+    text = (ROOT / "deploy/prometheus/alerts.yaml").read_text()
+    return [rule for group in YAML(typ="safe").load(text)["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_alerts_name_metrics_that_are_there(rule: dict[str, str]) -> None:
+    known = {one.name: set(one.labels) for one in TABLE}
+    selectors = re.findall(r"\b(hactl_\w+|up)(?:\{(\w+)[!=~]+\"(\w+)\"\})?", rule["expr"])
+    assert selectors
+    for name, label, _ in selectors:
+        found = name.removesuffix("_bucket")
+        assert found in known or found in OTHERS
+        assert not label or found in OTHERS or label in known[found]
+    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+@pytest.mark.parametrize(
+    "words",
+    [("check", "rules", "deploy/prometheus/alerts.yaml"), ("test", "rules", "tests/golden/prometheus/alerts.yaml")],
+    ids=["syntax", "what fires"],
+)
+def test_alerts_as_promtool_sees_them(words: tuple[str, ...]) -> None:
+    done = subprocess.run(["promtool", *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_scraped() -> None:
+    found = YAML(typ="safe").load((ROOT / "deploy/prometheus/scrape.yaml").read_text())
+    listen = load_node(ROOT / BOTH[0]).metrics_listen.rpartition(":")[2]
+    targets = found["scrape_configs"][0]["static_configs"][0]["targets"]
+    assert {one.rpartition(":")[2] for one in targets} == {listen}
+    nodes = [one.address for one in read_cluster(ROOT / BOTH[1]).spec.nodes]
+    assert [one.rpartition(":")[0] for one in targets] == nodes
+
+
+def etcd_settings() -> dict[str, str]:
+    lines = (ROOT / "deploy/etcd/etcd.default").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_etcds_settings_fit_the_profile() -> None:
+    timing = read_cluster(ROOT / BOTH[1]).spec.timing
+    found = etcd_settings()
+    assert timing == PROFILES["default"]
+    assert float(found["ETCD_ELECTION_TIMEOUT"]) == timing.etcd_election_ms
+    assert float(found["ETCD_ELECTION_TIMEOUT"]) >= 5 * float(found["ETCD_HEARTBEAT_INTERVAL"])
+    assert {one.partition("=")[0] for one in found["ETCD_INITIAL_CLUSTER"].split(",")} == {"n1", "n2", "n3"}
+
+
+@pytest.mark.skipif(shutil.which("etcd") is None, reason="needs etcd")
+def test_etcd_knows_its_settings() -> None:
+    shown = subprocess.run(["etcd", "--help"], capture_output=True, text=True, timeout=30, check=False)
+    flags = set(re.findall(r"--([a-z][a-z-]+)", shown.stdout + shown.stderr))
+    assert {one.removeprefix("ETCD_").lower().replace("_", "-") for one in etcd_settings()} <= flags
+
+
+UNITS = {"hactl.service": "deploy/systemd/hactl.service", "etcd.service": "deploy/etcd/hactl.conf"}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.parametrize("unit", list(UNITS))
+def test_units_as_systemd_sees_them(unit: str, tmp_path: Path) -> None:
+    text = re.sub(r"^ExecStart=.*", "ExecStart=/bin/true", (ROOT / UNITS[unit]).read_text(), flags=re.MULTILINE)
+    if "ExecStart=" not in text:  # a drop-in
+        text = text.replace("[Service]", "[Service]\nExecStart=/bin/true")
+    (tmp_path / unit).write_text(text)
+    argv = ["systemd-analyze", "verify", "--man=no", "--generators=no", str(tmp_path / unit)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    complaints = [line for line in done.stderr.splitlines() if unit in line]
+    assert complaints == []
+
+
+def test_the_unit_starts_what_is_installed() -> None:
+    text = (ROOT / UNITS["hactl.service"]).read_text()
+    assert "ExecStart=/opt/hactl/bin/python -I -m hactl.daemon\n" in text
+    assert importlib.util.find_spec("hactl.daemon.__main__")
+    assert "python3 -m venv /opt/hactl\n" in (ROOT / "docs/install.md").read_text()
