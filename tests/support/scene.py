@@ -118,22 +118,26 @@ class Scene:
         return health_store.read(self.store, KEYS)
 
     def report(self, name: str, groups: dict[str, dict[str, Any]]) -> None:
+        self.txn(self._report(name, groups))
+
+    def _report(self, name: str, groups: dict[str, dict[str, Any]]) -> Put:
         config = self.view.config
-        self.put(KEYS.report(name), Report(f"s-{name}", config.mod if config else 0, groups))
+        return Put(KEYS.report(name), Report(f"s-{name}", config.mod if config else 0, groups).to_json())
 
     def holder(self, name: str) -> Holder:
         found = self.view.sessions[name]
         return Holder(name, found.record.sid, found.create)
 
     def own(self, group: str, name: str, *, epoch: int = 7, phase: str = "running", **more: Any) -> None:
-        """The node owns the group and says so."""
+        """The node owns the group and says so: in one transaction, nobody sees the one without the other."""
         holder = self.holder(name)
         state = more.pop("state", "owned")
-        self.put(KEYS.group(group), Ownership(name, holder.sid, holder.srev, epoch, state, **more))
+        ownership = Ownership(name, holder.sid, holder.srev, epoch, state, **more)
         wanted = self.spec.group(group)
         assert wanted is not None
         health = {one.name: phase for one in wanted.resources}
-        self.report(name, {group: {"phase": phase, "epoch": epoch, "resources": health}})
+        report = self._report(name, {group: {"phase": phase, "epoch": epoch, "resources": health}})
+        self.txn(Put(KEYS.group(group), ownership.to_json()), report)
 
     def kill(self, name: str, *, state: str = "pending", lease_ms: int = LEASE_MS, **more: Any) -> None:
         """The node is deposed."""

@@ -6,15 +6,16 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hactl.haproxy.options import OptionError, Situation
+from hactl.haproxy.options import OptionError, Situation, Timeouts
 from hactl.haproxy.parse import read_servers
 from hactl.haproxy.render import TEMPLATES, body, render
+from hactl.haproxy.render_common import TIMEOUTS
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec, NodeSpec, ServiceSpec
 
