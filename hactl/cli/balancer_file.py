@@ -15,11 +15,11 @@ from hactl.config.document import read_stored
 from hactl.config.load import load_cluster
 from hactl.config.node import NodeConfig
 from hactl.daemon import health_store
-from hactl.decide.health import stale
-from hactl.decide.situation import drained, owners
+from hactl.decide.health import current
 from hactl.haproxy.options import Situation
 from hactl.haproxy.render import body, fingerprint, render
 from hactl.haproxy.settings import HaproxySettings
+from hactl.haproxy.situation import situation_of
 from hactl.model.cluster import ClusterSpec
 
 _TIMEOUT_S = 5.0
@@ -36,12 +36,6 @@ class Known:
     revision: int
     files: Mapping[str, str]
 
-    def situation(self, spec: ClusterSpec, node: str) -> Situation:
-        """As the daemon on `node` sees it, for a configuration that may be another one."""
-        groups = {str(one.options.get("group", "")) for one in spec.services if one.options.get("writer")}
-        live = frozenset(self.view.sessions) | {node}
-        return Situation(live, drained(self.view, spec.services), owners(self.view, groups))
-
 
 def read_store(node: NodeConfig) -> Known:
     """What is in use now. Raises CliError, ConfigErrors, StoreError."""
@@ -54,8 +48,7 @@ def read_store(node: NodeConfig) -> Known:
         store.close()
     if view.config is None:
         raise CliError(f"there is no cluster `{node.cluster}` in the store: begin it by `hactl init`", FAILED)
-    sids = {name: one.record.sid for name, one in view.sessions.items()}
-    files = {name: one.file for name, one in told.items() if not stale(one, sids)}
+    files = {name: one.file for name, one in current(told, view).items()}
     return Known(read_stored(view.config.record, checked=False).spec, view, view.config.mod, files)
 
 
@@ -66,7 +59,7 @@ def rendered(file: Path | None, node: str, config: Path | None) -> str:
     if file is None and here is not None:
         known = read_store(here)
         name = _node(known.spec, node or here.node)
-        return _render(known.spec, known.situation(known.spec, name), name, here, known.revision)
+        return _render(known.spec, situation_of(known.view, known.spec, name), name, here, known.revision)
     assert file is not None
     spec = load_cluster(file)
     this = here.node if here and any(one.name == here.node for one in spec.nodes) else spec.nodes[0].name
@@ -109,7 +102,7 @@ def differences(file: Path | None, config: Path | None) -> Iterator[str]:
     for other in wanted.nodes:
         if other.name != name:
             yield f"HAProxy on {other.name}: {_elsewhere(known, wanted, other.name, here)}"
-    text = _render(wanted, known.situation(wanted, name), name, here, known.revision)
+    text = _render(wanted, situation_of(known.view, wanted, name), name, here, known.revision)
     yield from _against_file(HaproxySettings(here.haproxy_dir).config_file, text, name)
 
 
@@ -119,7 +112,7 @@ def _elsewhere(known: Known, wanted: ClusterSpec, node: str, here: NodeConfig) -
         return "not known: its daemon is away, or has just begun"
     if not known.files[node]:
         return "does not run"
-    text = _render(wanted, known.situation(wanted, node), node, here, known.revision)
+    text = _render(wanted, situation_of(known.view, wanted, node), node, here, known.revision)
     if known.files[node] == fingerprint(text, here.haproxy_dir):
         return "no difference"
     return "runs with another file; to see how it differs, run this on that node"

@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 
 from hactl.daemon.local_haproxy import LocalHaproxy
-from hactl.decide.situation import drained, owners
 from hactl.decide.state import NodeState
 from hactl.haproxy.events import HaproxyEvent
 from hactl.haproxy.in_group import InGroupManager
@@ -18,7 +17,7 @@ from hactl.haproxy.manager import HaproxyManager
 from hactl.haproxy.options import Situation
 from hactl.haproxy.render import render
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
-from hactl.model.cluster import ClusterSpec
+from hactl.haproxy.situation import situation_of
 from hactl.resources.base import NodeContext
 
 log = structlog.get_logger()
@@ -43,7 +42,6 @@ class Balancer:
         self._settings, self._node, self._note, self._applied = settings, context.node, note, applied
         self._haproxy = LocalHaproxy(HaproxyManager(settings, context, self._on_event), in_group)
         self._wanted: tuple[int, Situation] | None = None
-        self._writers: tuple[ClusterSpec | None, frozenset[str]] = (None, frozenset())
         self._text, self._invalid = "", ""
         self._manage_sysctl = True
         self._news, self._at_once = asyncio.Event(), asyncio.Event()
@@ -67,11 +65,10 @@ class Balancer:
         await self._haproxy.close()
 
     def changed(self, state: NodeState) -> None:
-        """Look whether the file is to be rendered anew. This node itself counts as live: its own backends are
-        as near as can be, whatever its session does."""
+        """Look whether the file is to be rendered anew. Without a store there is no news: the last one stays."""
         if state.cluster is None or not state.view.listed or state.phase == "refused":
             return
-        wanted = (state.config_rev, self._situation(state, state.cluster))
+        wanted = (state.config_rev, situation_of(state.view, state.cluster, state.node))
         before, self._wanted = self._wanted, wanted
         if wanted == before:
             return
@@ -87,14 +84,6 @@ class Balancer:
             self._note("haproxy_invalid", {"detail": str(error)})
             return
         self._news.set()
-
-    def _situation(self, state: NodeState, cluster: ClusterSpec) -> Situation:
-        """What the file depends on beside the configuration. Without a store there is no news: the last one stays."""
-        if self._writers[0] is not cluster:
-            bound = (one.options.get("group", "") for one in cluster.services if one.options.get("writer"))
-            self._writers = (cluster, frozenset(bound))
-        live = frozenset(state.view.sessions) | {state.node}
-        return Situation(live, drained(state.view, cluster.services), owners(state.view, self._writers[1]))
 
     def again(self) -> None:
         """The HAProxy of a group has come to its end here: perhaps one is to run on every node now."""

@@ -17,7 +17,7 @@ from election.view import View
 from hactl.config.errors import suggest
 from hactl.daemon import health_store
 from hactl.daemon.operations import TIMEOUT_S, NoSuchError, RefusedError, same_history, write
-from hactl.decide.health import NodeHealth, ServerHealth, stale
+from hactl.decide.health import NodeHealth, ServerHealth, current
 from hactl.decide.service_status import servers_of
 from hactl.decide.situation import ALL, drainable, drained
 from hactl.model.cluster import ClusterSpec
@@ -149,9 +149,7 @@ def _in_use(one: Server, view: View, documents: Mapping[str, NodeHealth], nodes:
 
 def _fresh(store: Store, view: View) -> dict[str, NodeHealth]:
     """What the live nodes' balancers say of the servers."""
-    sids = {name: session.record.sid for name, session in view.sessions.items()}
-    documents = health_store.read(store, view.keys, timeout_s=TIMEOUT_S)
-    return {name: health for name, health in documents.items() if not stale(health, sids)}
+    return current(health_store.read(store, view.keys, timeout_s=TIMEOUT_S), view)
 
 
 def _is_drained(told: ServerHealth) -> bool:

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from election.view import View
+
 NORMAL_WEIGHT = 100
 
 # HAProxy counts while a server is going up or down: "UP 1/2", "DOWN 1/3".
@@ -79,7 +81,7 @@ class ProbeHealth:
 @dataclass(frozen=True, slots=True)
 class NodeHealth:
     """A node's document. `at`: when it was written, by the node's clock. It holds while the node's session `sid` does
-    (`stale`): it is written when something changes, so that it may be old and true. `error`: why HAProxy does not
+    (`current`): it is written when something changes, so that it may be old and true. `error`: why HAProxy does not
     run as it is configured. `file`: the fingerprint of the configuration that it runs with."""
 
     node: str
@@ -148,9 +150,10 @@ def decode(text: str) -> NodeHealth | None:
         return None
 
 
-def stale(health: NodeHealth, sids: Mapping[str, str]) -> bool:
-    """Whether the session that wrote it is over. `sids`: of each live node."""
-    return sids.get(health.node) != health.sid
+def current(documents: Mapping[str, NodeHealth], view: View, me: str = "") -> dict[str, NodeHealth]:
+    """Those whose session, that wrote them, is live, by name; that of `me` in any case."""
+    live = {name: session.record.sid for name, session in view.sessions.items()}
+    return {name: documents[name] for name in sorted(documents) if name == me or live.get(name) == documents[name].sid}
 
 
 _NORMAL = ServerHealth().as_dict()

@@ -105,7 +105,7 @@ def observed(state: NodeState, run: Run, name: str, health: Health, detail: str,
 def failed(state: NodeState, run: Run, name: str, reason: str, out: Out) -> None:
     """Count a failure: restarted in place at first, with growing waits; beyond `restarts` the group moves."""
     run.restarts += 1
-    run.last_failure, run.failing_resource, run.failure = out.now, name, reason
+    run.failure = reason
     wait = 0.0 if run.restarts == 1 else min(FIRST_RETRY_MS * 2.0 ** (run.restarts - 2), LONGEST_RETRY_MS)
     run.retry_at = out.now.plus(wait)
     out.note("resource_failed", group=run.spec.name, resource=name, reason=reason, failures=run.restarts)

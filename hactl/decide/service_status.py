@@ -5,13 +5,13 @@ What the balancers say (`hactl.decide.health`) counts of live nodes alone, and o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from election.view import View
 from hactl.decide import probing
-from hactl.decide.health import NodeHealth, ProbeHealth, ServerHealth, stale
+from hactl.decide.health import NodeHealth, ProbeHealth, ServerHealth, current
 from hactl.decide.opinions import agreed
 from hactl.decide.situation import drained, owners
 from hactl.model.cluster import ClusterSpec, ServiceSpec
@@ -64,7 +64,7 @@ def balancer_status(
     live and says something."""
     if spec is None:
         return []
-    told = _told(view, me, health)
+    told = current(health, view, me)
     found = []
     for node in spec.nodes:
         one = told.get(node.name) or NodeHealth(node.name, "")
@@ -87,7 +87,7 @@ def service_status(
     view: View, spec: ClusterSpec, me: str, health: Mapping[str, NodeHealth]
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The configured services. `me`: the node that is asked."""
-    told = {name: one for name, one in _told(view, me, health).items() if one.running}
+    told = {name: one for name, one in current(health, view, me).items() if one.running}
     return [_service(view, spec, service, told.get(me), told) for service in spec.services]
 
 
@@ -96,6 +96,7 @@ def _service(
 ) -> dict[str, Any]:
     group = str(service.options.get("group", "")) if service.options.get("writer") else ""
     writer = owners(view, (group,)).get(group, "") if group else None
+    out = {place for _, place in drained(view, (service,))}
     return {
         "name": service.name,
         "mode": service.mode,
@@ -104,7 +105,7 @@ def _service(
         "writer": writer,
         "group": group,
         "role": str(service.options.get("check", {}).get("role", "")),
-        "servers": [_server(view, service, one, writer, own, told) for one in servers_of(service, spec)],
+        "servers": [_server(view, service, one, writer, out, own, told) for one in servers_of(service, spec)],
         "probe": _probe(view, spec, service, told),
     }
 
@@ -114,18 +115,18 @@ def _server(
     service: ServiceSpec,
     server: Server,
     writer: str | None,
+    out: Collection[str],
     own: NodeHealth | None,
     told: Mapping[str, NodeHealth],
 ) -> dict[str, Any]:
     seen = {name: found for name, one in told.items() if (found := one.server(service.name, server.name))}
     here = own.server(service.name, server.name) if own else None
-    place = server.node or server.name
     return {
         "name": server.name,
         "node": server.node,
         "address": server.address,
         "live": server.node in view.sessions if server.node else None,
-        "drained": (service.name, place) in drained(view, (service,)),
+        "drained": (server.node or server.name) in out,
         "writer": None if writer is None else server.node == writer and writer != "",
         "state": agreed({name: word(one) for name, one in seen.items()}),
         "sessions": sum(one.sessions for one in seen.values()),
@@ -152,12 +153,6 @@ def _probe(
         "outcome": agreed({name: one.outcome for name, one in probed.items()}),
         "nodes": {name: asdict(one) for name, one in probed.items()},
     }
-
-
-def _told(view: View, me: str, health: Mapping[str, NodeHealth]) -> dict[str, NodeHealth]:
-    """What live nodes say, and this one in any case."""
-    sids = {name: session.record.sid for name, session in view.sessions.items()}
-    return {name: health[name] for name in sorted(health) if name == me or not stale(health[name], sids)}
 
 
 def _wanted(view: View, spec: ClusterSpec, node: str) -> bool:

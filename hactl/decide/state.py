@@ -50,9 +50,7 @@ class Run:
     epoch: int = 0
     txn: int = 0
     restarts: int = 0
-    last_failure: Instant | None = None
     failure: str = ""
-    failing_resource: str = ""
     stop_failed: str = ""
     retry_at: Instant | None = None
     takeable_since: Instant | None = None

@@ -10,18 +10,13 @@ import pytest
 
 from hactl.lab.spec import LabSpec
 from tests.lab.cluster.keeper import Keeper, cluster, keeping, pytest_runtest_makereport
+from tests.support.tiers import below
 
 __all__ = ["cluster", "keeper", "pytest_runtest_makereport"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    skip = pytest.mark.skip(reason="needs MariaDB: make test-galera")
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.galera)
-            item.add_marker(pytest.mark.timeout(300))
-            if "galera" not in config.option.markexpr:
-                item.add_marker(skip)
+    below(Path(__file__).parent, items, "galera", 300, unless=config.option.markexpr)
 
 
 @pytest.fixture(scope="package")

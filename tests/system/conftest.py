@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from nspawn import Machine, booted_machine
 
+from tests.support.tiers import below
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.system)
-            item.add_marker(pytest.mark.timeout(900))
+    below(Path(__file__).parent, items, "system", 900)
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 from image import Image, build
 
+from tests.support.tiers import below
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    skip = pytest.mark.skip(reason="takes minutes: make test-watchdog")
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.watchdog)
-            item.add_marker(pytest.mark.timeout(900))
-            if "watchdog" not in config.option.markexpr:
-                item.add_marker(skip)
+    below(Path(__file__).parent, items, "watchdog", 900, unless=config.option.markexpr)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from hactl.decide.health import NodeHealth, ProbeHealth, ServerHealth, decode, encode, plain_status, stale
+from hactl.decide.health import NodeHealth, ProbeHealth, ServerHealth, current, decode, encode, plain_status
+from tests.support.scene import Scene
 
 WELL = NodeHealth("n1", "sid-1", "2026-01-01T00:00:00Z", "2.6.12", True, "", {"api": {"n1": ServerHealth()}})
 
@@ -43,8 +44,13 @@ def test_what_is_no_document(text: str) -> None:
 
 
 def test_it_holds_as_long_as_its_session() -> None:
-    assert not stale(WELL, {"n1": "sid-1"})
-    assert stale(WELL, {"n1": "sid-2"}) and stale(WELL, {})
+    scene = Scene()
+    scene.join("n1", "n2")
+    documents = {name: replace(WELL, node=name, sid="s-n1") for name in ("n1", "n2", "n3")}
+    assert set(current(documents, scene.view)) == {"n1"}
+    assert set(current(documents, scene.view, "n3")) == {"n1", "n3"}
+    scene.kill("n1")
+    assert not current(documents, scene.view)
 
 
 @pytest.mark.parametrize(
