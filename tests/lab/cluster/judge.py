@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from itertools import pairwise
 
 from hactl.lab.cluster import Lab
-from hactl.lab.spec import VIP, VIP6
 from hactl.lab.traces import find_overlaps, read_runs
 from hactl.lab.watcher import AddressWatcher
 
@@ -27,14 +27,21 @@ class Judge:
         seen = {change.address for change in self.watcher.changes()}
         return {one for one in seen - self._own if not _is_local(one)}
 
-    def complaints(self, since_ms: float, revision: int, groups: set[str], *, overlap_planned: bool) -> list[str]:
-        """What went wrong since then; `overlap_planned`: the group with `overlap: true` was moved on purpose."""
+    def twice(self, since_ms: float, planned: Collection[str] = ()) -> list[str]:
+        """What two nodes had at one time since then, but for addresses where it was `planned`. Asks no store."""
+        found = [
+            f"{address}: {one}"
+            for address in sorted(self.vips().difference(planned))
+            for one in self.watcher.overlaps(address)
+            if one.begin_ms >= since_ms
+        ]
+        return found + [
+            f"service: {one}" for one in find_overlaps(self._lab.spec.traces) if one.second.begin_ms >= since_ms
+        ]
+
+    def backwards(self, since_ms: float, revision: int, groups: set[str]) -> list[str]:
+        """Where an epoch did not grow from one owner to the next since then."""
         found = []
-        for address in sorted(self.vips()):
-            if overlap_planned and address in (VIP, VIP6):
-                continue
-            found += [f"{address}: {one}" for one in self.watcher.overlaps(address) if one.begin_ms >= since_ms]
-        found += [f"service: {one}" for one in find_overlaps(self._lab.spec.traces) if one.second.begin_ms >= since_ms]
         for earlier, later in pairwise(read_runs(self._lab.spec.traces)):
             same = later.epoch == earlier.epoch and later.node == earlier.node
             if later.begin_ms >= since_ms and not (later.epoch > earlier.epoch or same):

@@ -18,6 +18,7 @@ import pytest
 from hactl.lab.cluster import Lab
 from hactl.lab.spec import LabSpec
 from hactl.lab.system import LabError
+from tests.support.promises import promised
 
 from .gateway import NoStoreError
 from .whole import DEADLINE_S, Cluster
@@ -75,27 +76,28 @@ def cluster(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[Cluster]
         raise
     kept.begin()
     yield kept
-    failed = request.node.stash.get(_FAILED, False)
-    problem, mended = _finish(kept)
-    if problem or failed:
+    failed, request.node.stash[_FAILED] = request.node.stash.get(_FAILED, False), False  # another try may follow
+    problem, complaints = _finish(kept)
+    if problem or complaints or failed:
         _keep_logs(kept)
         print(kept.report())
-    if not mended:
+    if problem:
         keeper.drop()
+    promised(not complaints, "\n".join(complaints))
     if problem and not failed:
         pytest.fail(problem, pytrace=False)
 
 
-def _finish(cluster: Cluster) -> tuple[str, bool]:
-    """Make it whole, and judge; what is wrong, and whether it is whole."""
+def _finish(cluster: Cluster) -> tuple[str, list[str]]:
+    """Make it whole, and judge; why it is not whole, and what broke a promise."""
     cluster.deadline_s = DEADLINE_S
     try:
         cluster.make_whole()
+        complaints = cluster.complaints()
+        cluster.forget_others()
     except (LabError, NoStoreError, KeyError) as error:
-        return f"the cluster does not become whole again: {error!r}", False
-    problem = "\n".join(cluster.complaints())
-    cluster.forget_others()
-    return problem, True
+        return f"the cluster does not become whole again: {error!r}", cluster.twice()
+    return "", complaints
 
 
 def _keep_logs(cluster: Cluster) -> None:

@@ -20,7 +20,7 @@ from election.view import View
 from hactl.lab.cgroup import Cgroup
 from hactl.lab.cluster import Lab
 from hactl.lab.node import Node
-from hactl.lab.spec import PYTHON, SERVICE_PORT, SERVICE_VIP, VIP, VIP_PORTS
+from hactl.lab.spec import PYTHON, SERVICE_PORT, SERVICE_VIP, VIP, VIP6, VIP_PORTS
 from hactl.lab.system import LabError, boottime_ms, wait_until
 
 from .gateway import Gateway, NoStoreError
@@ -73,7 +73,11 @@ class Cluster:
     def complaints(self) -> list[str]:
         """What broke a promise since `begin`."""
         groups = set(self.store.view().groups)
-        return self.judge.complaints(self.since_ms, self.since_revision, groups, overlap_planned=self.overlap_planned)
+        return [*self.twice(), *self.judge.backwards(self.since_ms, self.since_revision, groups)]
+
+    def twice(self) -> list[str]:
+        """What two nodes had at one time since `begin`, though it was not planned. Asks no store."""
+        return self.judge.twice(self.since_ms, (VIP, VIP6) if self.overlap_planned else ())
 
     def make_whole(self) -> None:
         """Undo every fault; return when everything runs. Raises LabError when it does not."""

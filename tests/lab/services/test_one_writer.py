@@ -11,6 +11,7 @@ from hactl.lab.spec import VIP
 from hactl.lab.system import boottime_ms
 from hactl.lab.writes import PORT, Database, Stream, Switch, switch
 from tests.lab.cluster.whole import Cluster
+from tests.support.promises import promised
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
@@ -56,7 +57,7 @@ def switched(cluster: Cluster, database: Database, old: str, new: str, since_ms:
     """The switch: the old writer was written to before it and not after, and has no session left."""
     writing(cluster, database, new, boottime_ms())
     found = switch(database.writes(since_ms), old, new)
-    assert not found.late
+    promised(not found.late, f"{old} was written to after {new}")
     assert {one.node for one in database.writes(since_ms)} == {old, new}
     cluster.until(lambda: not database.sessions(old), f"no session to {old} is left")
     print(f"{old} -> {new}: {found.gap_ms:.0f} ms from its last write to the first of the next")
@@ -104,7 +105,7 @@ def test_the_writers_node_freezes(cluster: Cluster, database: Database) -> None:
         node.thaw()
         cluster.until(lambda: node.self_fenced or "n1" in cluster.store.view().sessions, "it has taken notice")
         writing(cluster, database, new, boottime_ms())
-        assert not switch(database.writes(began), "n1", new).late
+        promised(not switch(database.writes(began), "n1", new).late, f"n1 was written to after {new}")
         assert not database.sessions("n1")
 
 
@@ -121,7 +122,7 @@ def test_without_etcd_the_writer_stays(cluster: Cluster, database: Database) -> 
         owner = cluster.await_running("primary")
         writing(cluster, database, owner, boottime_ms())
         if owner != "n1":
-            assert not switch(database.writes(began), "n1", owner).late
+            promised(not switch(database.writes(began), "n1", owner).late, f"n1 was written to after {owner}")
 
 
 def test_while_nobody_owns_the_group_nobody_is_written_to(cluster: Cluster, database: Database) -> None:

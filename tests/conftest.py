@@ -1,0 +1,56 @@
+"""Tests that start processes get a second try, on machines that others are busy on; those that only compute do not.
+
+What failed at first is shown at the end (RERUN). A promise that was broken (`tests.support.promises`) stays broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.promises import BrokenPromiseError
+
+_BROKEN = pytest.StashKey[bool]()
+_PROCESSES = [
+    Path(__file__).parent / place
+    for place in (
+        "contract",
+        "lab",
+        "system",
+        "watchdog",
+        "galera",
+        "unit/cli",
+        "unit/daemon",
+        "unit/fencing",
+        "unit/resources",
+    )
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(place in item.path.parents for place in _PROCESSES):
+            item.add_marker(_second_try(item))
+
+
+def _second_try(item: pytest.Item) -> pytest.MarkDecorator:
+    def allowed() -> bool:
+        return _BROKEN not in item.stash
+
+    return pytest.mark.flaky(reruns=1, condition=allowed)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+    if call.excinfo is not None and call.excinfo.errisinstance(BrokenPromiseError):
+        item.stash[_BROKEN] = True
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"failed at first: {report.nodeid}", sep="_")
+        terminalreporter.write_line(report.longreprtext)
