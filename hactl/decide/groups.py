@@ -209,6 +209,9 @@ def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
     if rank is None:
         run.waiting, run.takeable_since = choice.excluded.get(state.node, ""), None
         return
+    if found is None and not _runs_nowhere(state, run, out):
+        run.takeable_since = None  # turns begin when all have answered: by then all know of the group
+        return
     if run.takeable_since is None:
         run.takeable_since = now
     wait = rank * state.timing.heartbeat_ms
@@ -218,7 +221,9 @@ def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
         run.waiting = f"{choice.candidates[0]} comes first"
         return
     if found is None:
-        _acquire_first(state, run, out)
+        asked = state.view.probes[spec.name]
+        also = (Compare(state.keys.probe(spec.name), "mod", asked.mod),)
+        take(state, run, None, "acquire", "first owner", out, also=also, cleanup=(state.keys.probe(spec.name),))
     else:
         take(state, run, found, "acquire", verdict.reason, out)
 
@@ -242,20 +247,16 @@ def _retire(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out
     out.note("group_retired", group=run.spec.name, owner=found.record.node, reason=verdict.reason)
 
 
-def _acquire_first(state: NodeState, run: Run, out: Out) -> None:
+def _runs_nowhere(state: NodeState, run: Run, out: Out) -> bool:
     """No ownership record: whether it runs anywhere is not known until every live member was asked."""
     name = run.spec.name
-    asked = state.view.probes.get(name)
-    if asked is None:
+    if name not in state.view.probes:
         run.txn = out.send("probe", ownership.probe(state.writer, name), name=name)
-        return
+        return False
     lease_counts = run.spec.fencing == "lease"
     verdict = ownership.unprobed(state.view, state.observer, name, lease_counts, state.node, out.now)
-    if not verdict.safe:
-        run.waiting = verdict.reason
-        return
-    also = (Compare(state.keys.probe(name), "mod", asked.mod),)
-    take(state, run, None, "acquire", "first owner", out, also=also, cleanup=(state.keys.probe(name),))
+    run.waiting = verdict.reason if not verdict.safe else ""
+    return verdict.safe
 
 
 def take(

@@ -1,0 +1,87 @@
+"""Who becomes the owner of a group that never ran."""
+
+from __future__ import annotations
+
+import pytest
+
+from election.records import Report
+from hactl.decide.groups import drive
+from hactl.decide.state import NodeState, Out, Run
+from hactl.model import effects
+from tests.support.scene import KEYS, Scene, at
+from tests.support.stand_in import node_state
+
+
+class Second:
+    """n2, the second of the nodes of the group `vip`, in the place of its daemon."""
+
+    def __init__(self) -> None:
+        self.scene, self.now = Scene(), at(1_000_000)
+        self.scene.join("n1", "n2", "n3")
+        self.state: NodeState = node_state(self.scene.spec)
+        me = self.scene.holder("n2")
+        self.state.phase = self.state.session.state = "live"
+        self.state.session.sid, self.state.session.srev = me.sid, me.srev
+        self.state.session.valid_until = self.now.plus(3_600_000)
+        self.state.guard_ready = True
+        config = self.scene.view.config
+        assert config is not None
+        self.state.config_seen = config.mod
+        group = self.scene.spec.group("vip")
+        assert group is not None
+        self.run = self.state.runs["vip"] = Run(group, health={one.name: "stopped" for one in group.resources})
+
+    def drive(self) -> list[str]:
+        """What it sends, carried out at once."""
+        self.state.view, out = self.scene.view, Out(self.state, self.now)
+        drive(self.state, self.run, out)
+        sent = [one for one in out.effects if isinstance(one, effects.SendTxn)]
+        for one in sent:
+            assert self.scene.store.txn(one.txn, timeout_s=5).succeeded
+            self.run.txn = 0
+        return [one.purpose for one in sent]
+
+    def answer(self, *names: str) -> None:
+        """They say that it does not run there."""
+        asked = self.scene.view.probes["vip"].mod
+        for name in names:
+            groups = {"vip": {"phase": "stopped", "epoch": 0, "resources": {}}}
+            self.scene.put(KEYS.report(name), Report(f"s-{name}", 1, groups, {"vip": asked}))
+
+    def wait(self, ms: float) -> None:
+        self.now = self.now.plus(ms)
+
+
+@pytest.fixture
+def second() -> Second:
+    return Second()
+
+
+def test_the_first_has_its_turn_when_all_have_answered_however_late_it_heard_of_the_group(second: Second) -> None:
+    assert second.drive() == ["probe"]
+    second.answer("n2", "n3")
+    second.wait(10_000)
+    assert second.drive() == []
+    assert second.run.waiting == "n1 has not yet said whether it runs here"
+    second.answer("n1")
+    assert second.drive() == []
+    assert second.run.waiting == "n1 comes first"
+    second.wait(second.state.timing.heartbeat_ms - 1)
+    assert second.drive() == []
+    second.wait(1)
+    assert second.drive() == ["acquire"]
+    assert second.scene.view.groups["vip"].record.node == "n2"
+
+
+def test_a_turn_begins_again_when_somebody_joins_who_has_not_answered(second: Second) -> None:
+    second.drive()
+    second.answer("n1", "n2", "n3")
+    second.drive()
+    second.wait(second.state.timing.heartbeat_ms - 1)
+    second.scene.join("n3")
+    assert second.drive() == []
+    second.answer("n3")
+    second.wait(1)
+    assert second.drive() == []
+    second.wait(second.state.timing.heartbeat_ms)
+    assert second.drive() == ["acquire"]
