@@ -72,6 +72,7 @@ lock: ## write requirements.lock anew from pyproject.toml
 	sed -i 's/^#    pip-compile.*/#    make lock/' requirements.lock
 
 test: setup check ## every test; those that touch nothing but their own files on both processors
+	bash deploy/packages.sh debootstrap systemd-container
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/golden
 	$(BIN)/pytest -q --ignore tests/unit --ignore tests/golden
 

@@ -7,7 +7,10 @@ declare -A package_of=(
   [etcd]=etcd-server [etcdctl]=etcd-client [haproxy]=haproxy [ip]=iproute2 [nft]=nftables
   [fence_dummy]=fence-agents [ipmitool]=ipmitool [ipmi_sim]=openipmi [openssl]=openssl
 )
-missing=("$@")
+missing=()
+for package; do
+  dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+done
 for command in "${!package_of[@]}"; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "$command" >/dev/null || missing+=("${package_of[$command]}")
 done
