@@ -47,7 +47,7 @@ class Services:
     def __init__(self, channel: Any) -> None:
         self.range = channel.unary_unary("/etcdserverpb.KV/Range", response_deserializer=read_range)
         self.txn = channel.unary_unary("/etcdserverpb.KV/Txn", response_deserializer=read_txn)
-        self.watch = channel.stream_stream("/etcdserverpb.Watch/Watch", response_deserializer=read_watch)
+        self.watch = channel.unary_stream("/etcdserverpb.Watch/Watch", response_deserializer=read_watch)
 
 
 def encode(text: str) -> bytes:

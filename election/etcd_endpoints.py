@@ -111,11 +111,11 @@ class Endpoint:
         self._trusted_until = time.monotonic() + TRUSTED_S
         return answer
 
-    def open_watch(self, requests: Any) -> tuple[Any, str | None]:
+    def open_watch(self, request: bytes) -> tuple[Any, str | None]:
         """A watch stream and the token it was opened with."""
         token = self._token.value
         try:
-            return self.services.watch(requests, metadata=_metadata(token)), token
+            return self.services.watch(request, metadata=_metadata(token)), token
         except ValueError as error:
             raise StoreUnavailableError(f"{self.name}: {error}") from None
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
+import grpc.experimental
 
 from election.etcd_auth import Token
 from election.etcd_codec import get_request, snapshot_request, txn_request, txn_result
@@ -67,6 +68,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.http2.bdp_probe", 0),  # it measures what a connection can carry by a ping for each answer; ours are small
     ("grpc.use_local_subchannel_pool", 1),
+    # A watch is read by the thread that iterates over it. Else each answer goes through a thread of gRPC's first.
+    (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, True),
 )
 
 CLOSE_TIMEOUT_S = 1.0

@@ -7,7 +7,7 @@ and does not hand over the header's revision; so this reads the watch stream its
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -114,8 +114,9 @@ class EtcdWatch:
     def _watch_once(self) -> None:
         """Watch on one endpoint until that fails, which raises StoreError, or the watch has ended."""
         endpoint = self._find()
-        done = threading.Event()
-        stream, token = endpoint.open_watch(self._requests(done))
+        # It asks for the last known revision once more: etcd answers a watch from exactly the compacted revision, but
+        # without the deletions made there (tried on 3.4). Asked from one revision earlier it says that it is compacted.
+        stream, token = endpoint.open_watch(watch_request(self._prefix, max(1, self._last)))
         self._stream = stream
         try:
             if self._ended():  # just before there was a stream to cancel
@@ -130,7 +131,6 @@ class EtcdWatch:
                 raise translate(error, endpoint.name) from None
         finally:
             self._stream = None
-            done.set()
             stream.cancel()
 
     def _find(self) -> Endpoint:
@@ -146,15 +146,6 @@ class EtcdWatch:
         if answer.revision < self._last:
             raise WentBackError(f"the store went back from revision {self._last} to {answer.revision}")
         return self._endpoints[self.endpoint]
-
-    def _requests(self, done: threading.Event) -> Iterator[Any]:
-        """The one request; the stream is held open until `done`.
-
-        It asks for the last known revision once more: etcd answers a watch from exactly the compacted revision, but
-        without the deletions made there (tried on 3.4). Asked from one revision earlier it says that it is compacted.
-        """
-        yield watch_request(self._prefix, max(1, self._last))
-        done.wait()
 
     def _refused(self, response: WatchAnswer, endpoint: Endpoint, token: str | None) -> None:
         """The server ended the watch: raises the reason."""

@@ -17,7 +17,8 @@ SAME_S = 0.0005
 
 
 class Loop:
-    """Feeds the decide side and hands its effects to `carry_out`. `look` is called after every step."""
+    """Feeds the decide side and hands its effects to `carry_out`. `look` is called after every step that decided
+    something: most of what comes is renewals, which change nothing but when a peer was heard last."""
 
     def __init__(self, state: NodeState, carry_out: Callable[[Effect], None], look: Callable[[], None]) -> None:
         self.state = state
@@ -33,8 +34,9 @@ class Loop:
         now, time_s = read_clocks(), self._loop.time()
         for effect in decide.step(self.state, event, now):
             self._carry_out(effect)
-        self._look()
-        self._wake(now, time_s)
+        if self.state.decided_at is now or self._timer is None:
+            self._look()
+            self._wake(now, time_s)
 
     def stop(self) -> None:
         """Take no more events."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from election.memory_store import MemoryStore
-from election.store import WatchBatch
+from election.store import Change, KeyValue, WatchBatch
 from hactl.daemon.loop import Loop
 from hactl.model import events
 from tests.support.scene import KEYS, Scene
@@ -30,7 +30,7 @@ class Counting(asyncio.SelectorEventLoop):
         return super().call_at(when, callback, *args, context=context)
 
 
-def test_ticks_go_on_and_an_event_that_puts_none_off_leaves_the_timer_alone() -> None:
+def test_ticks_go_on_and_renewals_leave_the_timer_alone_and_are_not_looked_at() -> None:
     running = Counting()
 
     async def main() -> None:
@@ -39,12 +39,16 @@ def test_ticks_go_on_and_an_event_that_puts_none_off_leaves_the_timer_alone() ->
         loop = Loop(state, lambda effect: None, lambda: steps.put_nowait(running.time()))
         state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
         loop.post(events.Tick())
+        revision = state.view.revision + 1
+        standby = Change(False, KeyValue(KEYS.standby("n3"), "n1", revision, revision))
         for _ in range(3):
             loop.post(events.Watched(WatchBatch(state.view.revision, ())))
-        assert (steps.qsize(), len(armed)) == (4, 1)
+        assert (steps.qsize(), len(armed)) == (1, 1)
+        loop.post(events.Watched(WatchBatch(state.view.revision + 1, (standby,))))
+        assert steps.qsize() == 2
         async with asyncio.timeout(DEADLINE_S):
-            seen = [await steps.get() for _ in range(7)]
-        assert all(tick >= due - 0.001 for tick, due in zip(seen[4:], armed, strict=False))
+            seen = [await steps.get() for _ in range(6)]
+        assert all(tick >= due - 0.001 for tick, due in zip(seen[2:], armed, strict=False))
         loop.stop()
         loop.post(events.Tick())
         assert steps.empty()
