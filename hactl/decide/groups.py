@@ -173,8 +173,12 @@ def as_other(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
 
 def as_unowned(state: NodeState, run: Run, out: Out) -> None:
     """No ownership record. What runs goes on, if it runs here alone; where several nodes run it, the first of
-    them by name keeps it and the others stop: nobody could be made its owner otherwise."""
+    them by name keeps it and the others stop: nobody could be made its owner otherwise. Nor can anybody while
+    this node, told to release everything, waits for it to end."""
     run.granted = 0
+    if state.phase == "ending":
+        clear(run, out, kill=False)
+        return
     running = [node for node in sorted(state.view.sessions) if reported_running(state.view, run.spec.name, node)]
     if run.stop_failed or (not run.stopped and state.node in running[1:]):
         clear(run, out, kill=True)

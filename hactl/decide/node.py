@@ -296,6 +296,7 @@ def _on_guard(state: NodeState, event: events.GuardAnswered, out: Out) -> None:
             lifecycle.begin_again(state, out)
             state.emergency = True
     elif event.name == "extend":
+        state.dirty = not event.ok
         if not event.ok and state.session.state == "live":
             out.note("guard_refused", problem=event.problem)
             lifecycle.begin_again(state, out)

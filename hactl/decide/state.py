@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from election.clock import Instant, owner_elapsed
 from election.keys import Keys
@@ -113,6 +113,13 @@ class Pending:
     generation: int = 0
 
 
+class GuardAsked(NamedTuple):
+    """When a peer's guard was asked `first` since the peer is silent, and `last`."""
+
+    first: Instant
+    last: Instant
+
+
 @dataclass(slots=True)
 class NodeState:
     """All of it. Changed by `step` alone.
@@ -120,7 +127,7 @@ class NodeState:
     `config_seen` is the revision of the newest configuration that was looked at, `config_rev` that of the one in
     use: the newest that could be read. `release_on_exit`: told to release everything and go, in whatever phase.
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
-    `guards_told`: when a peer's guard was last asked, and the session whose deadline it said it holds, and when.
+    `guards_told`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
     let in by the devices that ask for that.
     """
@@ -163,7 +170,7 @@ class NodeState:
     decided_at: Instant | None = None
     fencing: dict[str, Work] = field(default_factory=dict)
     fence_seen: dict[str, tuple[int, Instant]] = field(default_factory=dict)
-    guards_asked: dict[str, Instant] = field(default_factory=dict)
+    guards_asked: dict[str, GuardAsked] = field(default_factory=dict)
     guards_told: dict[str, tuple[str, Instant]] = field(default_factory=dict)
     watchdog_missing: bool = False
     unfenced_sid: str = ""

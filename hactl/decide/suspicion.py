@@ -5,7 +5,7 @@ from __future__ import annotations
 from election.clock import owner_elapsed
 from election.records import Holder, Session
 from election.view import Known, View
-from hactl.decide.state import NodeState, Out
+from hactl.decide.state import GuardAsked, NodeState, Out
 from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import AskGuard
 from hactl.model.events import GuardTold
@@ -33,21 +33,25 @@ def suspected(state: NodeState, node: str, found: Known[Session], out: Out) -> b
     holder = Holder(node, found.record.sid, found.create)
     if not state.topology.of(node).has_device or not owns_required(state.view, state.cluster, holder):
         return False
-    _ask(state, node, found, out)
+    asked = _ask(state, node, found, out)
     told = state.guards_told.get(node)
     if told is not None and told[0] == found.record.sid and observer.told_since(node, told[1]):
         return False
+    if asked is not None and owner_elapsed(asked.first, out.now) < state.timing.heartbeat_ms / 2:
+        return False  # I stood still myself between the question and the limit: it has its time to answer
     return observer.suspected(node, found, limit, out.now)
 
 
-def _ask(state: NodeState, node: str, found: Known[Session], out: Out) -> None:
-    asked = state.guards_asked.get(node)
-    if asked is not None and owner_elapsed(asked, out.now) < state.timing.heartbeat_ms / 2:
-        return
+def _ask(state: NodeState, node: str, found: Known[Session], out: Out) -> GuardAsked | None:
+    """Ask its guard, again and again; since when that has been done in this silence, None: it has no address."""
+    asked, again = state.guards_asked.get(node), state.timing.heartbeat_ms / 2
+    if asked is not None and not state.observer.told_since(node, asked.first):
+        asked = None  # of an earlier silence
     address = state.cluster.address(node) if state.cluster else ""
-    if address:
-        state.guards_asked[node] = out.now
+    if address and (asked is None or owner_elapsed(asked.last, out.now) >= again):
+        asked = state.guards_asked[node] = GuardAsked(asked.first if asked else out.now, out.now)
         out.effects.append(AskGuard(node, address, found.record.sid))
+    return asked
 
 
 def told(state: NodeState, event: GuardTold, out: Out) -> None:

@@ -45,8 +45,8 @@ class Checks:
 
     # --- effects ------------------------------------------------------------------------------------------
 
-    def started(self, node: SimNode, act: effects.Act) -> None:
-        """A resource begins to run: S1, S2, S3, G6."""
+    def started(self, node: SimNode, act: effects.Act, sid: str) -> None:
+        """A resource begins to run, as the session `sid` wanted: S1, S2, S3, G6."""
         self.count("start")
         group = act.group
         others = [
@@ -55,7 +55,7 @@ class Checks:
         ]  # fmt: skip
         if others and not self._overlapping(group, [*others, node.name]):
             self.fail("S1", f"{group} starts on {node.name} while it runs on {', '.join(others)}")
-        holder = (node.name, node.daemon.state.session.sid if node.daemon else "?")
+        holder = (node.name, sid)
         known, by = self.epochs.get(group, (0, ("", "")))
         # Between a restore and `hactl recover` a node that was cut off since before the backup cannot tell.
         if not self.history_broken and (act.epoch < known or (act.epoch == known and by != holder)):
@@ -107,7 +107,9 @@ class Checks:
             self.fail("S5", f"{name} is switched off while it holds a live session")
         found = self.world.ledger.get(self.world.keys.fence(name))
         record = FenceRecord.from_json(found.value) if found else None
-        if record is not None and not (record.wanted or self._owns_required(name, record.sid, record.srev)):
+        if record is None or record.state == "safe":
+            return  # an operator confirmed it while the action was under way, and what it owned is another's by now
+        if not (record.wanted or self._owns_required(name, record.sid, record.srev)):
             self.fail("S4", f"{name} is fenced without need")
 
     def self_fenced(self, node: SimNode) -> None:

@@ -13,6 +13,7 @@ from fencing import machine
 from hactl.decide import fencing, lifecycle, suspicion
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.scripts import (
+    asked_late,
     back_before_attempt,
     back_during_action,
     between_claim_and_device,
@@ -100,6 +101,14 @@ def _guards_not_heard() -> Any:
     return patch(suspicion, "told", lambda *args: None)
 
 
+def _no_time_to_answer() -> Any:
+    def ask(*args: Any) -> None:
+        original(*args)
+
+    original = suspicion._ask
+    return patch(suspicion, "_ask", ask)
+
+
 def _suspected_after_a_gap() -> Any:
     """A peer that was not seen since a gap of mine is suspected like any other."""
 
@@ -145,6 +154,7 @@ FENCING_MUTATIONS = [
              devices=True),
     Mutation("a guard's answer not heard", _guards_not_heard, ("pause-daemon", "kill-daemon"), ("L2",), required=True,
              devices=True),
+    Mutation("a guard has no time to answer", _no_time_to_answer, (), ("L2",), script=asked_late),
     Mutation("suspected at once after a gap", _suspected_after_a_gap, ("store-away", "pause-daemon"), ("S4",),
              required=True, devices=True),
     Mutation("suspecting in a gap", _suspected_in_a_gap, ("store-away",), ("S4", "G5"), required=True, devices=True),

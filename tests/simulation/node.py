@@ -303,6 +303,7 @@ class SimNode:
             self.actions[name][0] = False
         alive = [True]
         self.actions[name] = alive
+        sid = daemon.state.session.sid  # the daemon may be dead when the action begins
         delay = rng.uniform(0.2, 5)
         if act.action == "start" and self.agents_paused_until > world.now:
             delay = self.agents_paused_until - world.now
@@ -312,7 +313,7 @@ class SimNode:
                 return
             if act.action == "start":
                 self.running.add(name)
-                world.checks.started(self, act)
+                world.checks.started(self, act, sid)
                 end(rng.uniform(*plan.start_ms), rng.random() >= plan.failing, "running")
             elif act.action == "stop":
                 slow = self.slow_stops_until > world.now

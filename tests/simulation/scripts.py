@@ -80,6 +80,18 @@ def executor_hangs(seed: int) -> Plan:
     )
 
 
+def asked_late(seed: int) -> Plan:
+    """n1's daemon stands still, its guard does not; so does n2 for a moment, just when it would ask that guard."""
+    silent = random.Random(seed).uniform(1_600, 3_000)
+    return _fenced(
+        seed,
+        [
+            Fault(9_000, "pause-daemon", "n1", 7_000),
+            Fault(9_000 + silent, "pause-daemon", "n2", 1_400),
+        ],
+    )
+
+
 def watchdog_and_dead_device(seed: int) -> Plan:
     """n1 stands still; its device does not answer, its watchdog bites when its lease is over."""
     return _fenced(

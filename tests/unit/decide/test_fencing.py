@@ -216,6 +216,22 @@ def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
     assert not suspicion.suspected(state, "n1", found, Out(state, silent))
 
 
+def test_a_guard_has_its_time_to_answer_though_the_question_was_late() -> None:
+    one = Executor()
+    one.scene.own("database", "n1")
+    one.look()
+    state, found = one.state, one.state.view.sessions["n1"]
+    sees(state, one)
+    half = state.timing.heartbeat_ms / 2
+    late = one.now.plus(state.timing.suspect_after_ms)
+    renew_until(state, one.now, late)  # and stood still since the last one
+    out = Out(state, late)
+    assert not suspicion.suspected(state, "n1", found, out)
+    assert [type(one) for one in out.effects] == [effects.AskGuard]
+    assert not suspicion.suspected(state, "n1", found, Out(state, late.plus(half - 1)))
+    assert suspicion.suspected(state, "n1", found, Out(state, late.plus(half)))
+
+
 def renew_until(state: NodeState, since: Instant, until: Instant) -> None:
     """n2 itself renews every heartbeat."""
     while since != until:

@@ -1,4 +1,4 @@
-"""Who becomes the owner of a group that never ran."""
+"""Groups without an owner: who becomes the first one, and what runs all the same."""
 
 from __future__ import annotations
 
@@ -85,3 +85,13 @@ def test_a_turn_begins_again_when_somebody_joins_who_has_not_answered(second: Se
     assert second.drive() == []
     second.wait(second.state.timing.heartbeat_ms)
     assert second.drive() == ["acquire"]
+
+
+def test_a_node_that_is_to_go_does_not_keep_what_nobody_owns(second: Second) -> None:
+    """Its record was deleted by hand. Nobody could take it while this node waited for it to end."""
+    second.run.health["address"] = "running"
+    second.state.phase, second.state.view = "ending", second.scene.view
+    out = Out(second.state, second.now)
+    drive(second.state, second.run, out)
+    (act,) = [one for one in out.effects if isinstance(one, effects.Act)]
+    assert (act.resource.name, act.action) == ("address", "stop")
