@@ -107,9 +107,7 @@ class Checks:
             self.fail("S5", f"{name} is switched off while it holds a live session")
         found = self.world.ledger.get(self.world.keys.fence(name))
         record = FenceRecord.from_json(found.value) if found else None
-        if record is None or record.state == "safe":
-            return  # an operator confirmed it while the action was under way, and what it owned is another's by now
-        if not (record.wanted or self._owns_required(name, record.sid, record.srev)):
+        if record is not None and not (record.wanted or self._owns_required(name, record.sid, record.srev)):
             self.fail("S4", f"{name} is fenced without need")
 
     def self_fenced(self, node: SimNode) -> None:

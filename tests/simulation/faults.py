@@ -323,8 +323,10 @@ def confirm(world: World, name: str) -> None:
     node = world.nodes[name]
     view = _view(world)
     fence = view.fences.get(name)
-    if node.powered or name in view.sessions or fence is None or fence.record.state == "safe" or world.store_away():
+    if node.powered or name in view.sessions or fence is None or world.store_away():
         return
+    if fence.record.state in ("safe", "acting"):
+        return  # refused
     record = replace(fence.record, state="safe", evidence="confirmed", by="operator")
     key = world.keys.fence(name)
     compares = (Compare(key, "mod", fence.mod), Compare(world.keys.node(name), "create", 0))
