@@ -149,12 +149,12 @@ def as_holder(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> 
     told = report.record.groups.get(run.spec.name, {}) if report and report.record.sid == own.sid else {}
     if own.state == "owned" and told.get("phase") == "running" and told.get("epoch") == own.epoch:
         clear(run, out, kill=False)
-    if run.stopped and own.state == "owned" and not run.txn:
+    if not run.stopped or own.state != "owned":
+        consider(state, run, found, out)  # also where it has died here: who it is handed to may be dead, too
+    elif not run.txn:
         run.txn = out.send(
             "leave", ownership.leave(state.writer, run.spec.name, found, (state.me,)), name=run.spec.name
         )
-    elif not run.stopped:
-        consider(state, run, found, out)
 
 
 def as_other(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:

@@ -54,6 +54,11 @@ class Devices:
         self.off.clear()
         self.modes.clear()
 
+    def switch_on(self, name: str) -> None:
+        """Somebody switches the node on, at whatever it was switched off."""
+        self.off = {one for one in self.off if one[1] != name}
+        self.world.nodes[name].power_on()
+
     def disturb(self, name: str, mode: str, length: float) -> None:
         """For a while, whatever is to switch the node misbehaves."""
         self.modes[name] = (mode, self.world.now + length)

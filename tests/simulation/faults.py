@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from election.observer import limit_ms
 from election.records import Move, Ownership
@@ -54,8 +55,9 @@ def _kill_late(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _pause_daemon(world: World, node: SimNode, fault: Fault) -> None:
-    if node.daemon is not None:
-        node.daemon.paused_until = world.now + fault.length
+    if node.daemon is None or (node.guard is None and world.plan.trusted):
+        return  # with its guard dead, nobody could act (as in `kill_guard`): `fencing: lease` assumes that one can
+    node.daemon.paused_until = world.now + fault.length
 
 
 def _pause_guard(world: World, node: SimNode, fault: Fault) -> None:
@@ -316,6 +318,8 @@ def recover_store(world: World) -> None:
     if world.mended_at:  # what came back may be a configuration of before
         configure(world, world.plan.cluster)
     world.say("--- operator: recover")
+    for name in world.nodes:  # the job that had switched a node off is gone with the records of before
+        world.after(1000, partial(world.devices.switch_on, name))
 
 
 def confirm(world: World, name: str) -> None:

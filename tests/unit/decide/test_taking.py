@@ -1,4 +1,4 @@
-"""Groups without an owner: who becomes the first one, and what runs all the same."""
+"""Who becomes the owner of a group that has none, or one that cannot take it; and what runs all the same."""
 
 from __future__ import annotations
 
@@ -95,3 +95,15 @@ def test_a_node_that_is_to_go_does_not_keep_what_nobody_owns(second: Second) -> 
     drive(second.state, second.run, out)
     (act,) = [one for one in out.effects if isinstance(one, effects.Act)]
     assert (act.resource.name, act.action) == ("address", "stop")
+
+
+def test_a_holder_whose_own_has_died_takes_back_what_was_handed_to_a_dead_session(second: Second) -> None:
+    """n1 was given the group, and died before it accepted it; then what still ran here died, too. n1 is back."""
+    second.scene.own("vip", "n1", state="handoff", holders=(second.scene.holder("n2"),), overlap=True)
+    second.scene.kill("n1", state="safe")
+    second.scene.join("n1")
+    assert second.drive() == []
+    assert second.run.waiting == "n1 comes first"  # which cannot take it: n2 may be running it, for all it knows
+    second.wait(second.state.timing.heartbeat_ms)
+    assert second.drive() == ["acquire"]
+    assert second.scene.view.groups["vip"].record.node == "n2"
