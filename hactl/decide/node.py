@@ -57,19 +57,20 @@ def step(state: NodeState, event: events.Event, now: Instant) -> list[Any]:
 
 def next_wake(state: NodeState, now: Instant) -> float:
     """In how many milliseconds `step` wants a Tick at the latest: half a heartbeat after the last look at
-    everything, or when a renewal is due or a peer's lease is over before that."""
-    soonest = state.timing.heartbeat_ms / 2
+    everything, or when before that a renewal is due, a peer's guard is to be asked, or its lease is over."""
+    timing, suspect_ms = state.timing, state.timing.suspect_after_ms
+    soonest = timing.heartbeat_ms / 2
     if state.decided_at is not None:
         soonest -= owner_elapsed(state.decided_at, now)
     if state.session.last_sent is not None and state.session.in_flight is None:
-        renewal = state.timing.heartbeat_ms - owner_elapsed(state.session.last_sent, now)
+        renewal = timing.heartbeat_ms - owner_elapsed(state.session.last_sent, now)
         if 0 < renewal < soonest:
             soonest = renewal
     for node, found in state.view.sessions.items():
         if node == state.node:
             continue
         silent = state.observer.silent_ms(node, now)
-        for limit in (limit_ms(found.record.lease_ms), state.timing.suspect_after_ms):
+        for limit in (limit_ms(found.record.lease_ms), suspect_ms, suspect_ms - timing.heartbeat_ms):
             if silent < limit < silent + soonest:
                 soonest = limit - silent
     return max(1.0, soonest)

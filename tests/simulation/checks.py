@@ -164,7 +164,7 @@ class Checks:
         limit = self._silence_needed(name, record, old.create_revision)
         if passed < limit - SLACK and not self.history_broken:
             self.fail("G5", f"{node.name} deposes {name} {passed:.0f} ms after its last renewal, not {limit}")
-        self._not_for_outage(node, name, commit)
+        self._not_for_outage(node, name, commit, record.lease_ms)
         self._guard_heard(node, name, record, passed)
 
     def _silence_needed(self, name: str, record: Session, srev: int) -> float:
@@ -199,7 +199,7 @@ class Checks:
         other = self.world.nodes[name]
         return self.world.now - max(*ends, other.guard_paused_until, other.frozen_until, self.world.mended_at)
 
-    def _not_for_outage(self, node: SimNode, name: str, commit: float) -> None:
+    def _not_for_outage(self, node: SimNode, name: str, commit: float, lease_ms: float) -> None:
         """S4: nobody is deposed for the store's trouble."""
         world = self.world
         timing = world.plan.cluster.timing
@@ -208,7 +208,7 @@ class Checks:
                 continue
             long = end - start > 2 * timing.heartbeat_ms + 2 * timing.etcd_election_ms + 2 * timing.heartbeat_ms
             healthy = start - 2 * timing.heartbeat_ms <= commit <= end  # a node silent since is another matter
-            if long and healthy and world.now - end < timing.lease_ms * 0.97:
+            if long and healthy and world.now - end < lease_ms * 0.97:
                 self.fail("S4", f"{node.name} deposes {name} {world.now - end:.0f} ms after the store's return")
 
     def _fence_written(self, record: FenceRecord, name: str, old: KeyValue | None) -> None:

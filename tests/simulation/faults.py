@@ -57,17 +57,17 @@ def _kill_late(world: World, node: SimNode, fault: Fault) -> None:
 def _pause_daemon(world: World, node: SimNode, fault: Fault) -> None:
     if node.daemon is None or (node.guard is None and world.plan.trusted):
         return  # with its guard dead, nobody could act (as in `kill_guard`): `fencing: lease` assumes that one can
-    node.daemon.paused_until = world.now + fault.length
+    node.daemon.paused_until = max(node.daemon.paused_until, world.now + fault.length)
 
 
 def _pause_guard(world: World, node: SimNode, fault: Fault) -> None:
     timing = world.plan.cluster.timing
     limit = (timing.stop_budget_ms - timing.self_fence_lead_ms) * 0.5 if world.plan.trusted else fault.length
-    node.guard_paused_until = world.now + min(fault.length, limit)
+    node.guard_paused_until = max(node.guard_paused_until, world.now + min(fault.length, limit))
 
 
 def _freeze(world: World, node: SimNode, fault: Fault) -> None:
-    node.frozen_until = world.now + fault.length
+    node.frozen_until = max(node.frozen_until, world.now + fault.length)
 
 
 def _kill_guard(world: World, node: SimNode, fault: Fault) -> None:
@@ -229,8 +229,10 @@ def _config(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def configure(world: World, spec: ClusterSpec | None) -> None:
-    """Put a configuration; None: one that cannot be read."""
-    write(world, Put(world.keys.config, world.config_text(spec)))
+    """Put a configuration; None: one that cannot be read. Of those that wait for room the last one counts."""
+    world.configurations += 1
+    number, operation = world.configurations, Put(world.keys.config, world.config_text(spec))
+    write(world, operation, wanted=lambda: world.configurations == number)
 
 
 def _restored(world: World, node: SimNode, fault: Fault) -> None:
@@ -257,13 +259,20 @@ def _after_loss(world: World, fault: Fault) -> None:
     _when_store(world, 1000 + fault.length, lambda: recover_store(world))
 
 
-def write(world: World, *operations: Put | Delete, compares: tuple[Compare, ...] = ()) -> None:
-    """A write of the operator's or of nobody's."""
+def write(
+    world: World,
+    *operations: Put | Delete,
+    compares: tuple[Compare, ...] = (),
+    wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """A write of the operator's or of nobody's; into a full store again, while it is `wanted`."""
+    if not wanted():
+        return
     try:
         world.ledger.full = world.now < world.full_until
         world.commit(Txn(compares, operations))
     except StoreFullError:
-        world.after(1000, lambda: write(world, *operations, compares=compares))
+        world.after(1000, lambda: write(world, *operations, compares=compares, wanted=wanted))
 
 
 def _when_store(world: World, wait: float, call: Callable[[], None]) -> None:

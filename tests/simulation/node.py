@@ -120,6 +120,8 @@ class SimNode:
         self.daemons += 1
         self.guard_step(guard.Adopt(self.daemons))
         state = self.guard
+        if state is None:
+            return  # its deadline was past: it brought the node down
         facts = events.GuardFacts(
             state.sid, state.valid_until, state.latched, tuple(state.exclusive), state.incarnation
         )
