@@ -176,12 +176,16 @@ class Checks:
         return record.lease_ms
 
     def _owns_required(self, name: str, sid: str, srev: int) -> bool:
-        """By what the store holds now: it may have been restored since a group was written."""
+        """By what the store holds now, since it may have been restored; of a record that was deleted, by what it said:
+        it may have been there when what is judged now was decided."""
         world, holder = self.world, Holder(name, sid, srev)
         required = [group.name for group in world.plan.cluster.groups if group.fencing == "required"]
-        found = [world.ledger.get(world.keys.group(group)) for group in required]
-        owned = [Ownership.from_json(one.value) for one in found if one is not None]
-        return any(holder in (own.holder, *own.holders) for own in owned)
+        for group in required:
+            found = world.ledger.get(world.keys.group(group))
+            own = Ownership.from_json(found.value) if found else self.written.get(group)
+            if own is not None and holder in (own.holder, *own.holders):
+                return True
+        return False
 
     def _guard_heard(self, node: SimNode, name: str, record: Session, passed: float) -> None:
         """L2: a node whose guard answers that it holds the deadline is not fenced on suspicion."""

@@ -107,9 +107,9 @@ def _move_back(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _standby(world: World, node: SimNode, fault: Fault) -> None:
-    key = world.keys.standby(node.name)
+    key, end = world.keys.standby(node.name), world.now + fault.length
     if not world.store_away():
-        write(world, Put(key, "{}"))
+        write(world, Put(key, "{}"), wanted=lambda: world.now < end and not world.mended_at)
     _when_store(world, fault.length, lambda: write(world, Delete(key)))
 
 
@@ -324,8 +324,8 @@ def recover_store(world: World) -> None:
         world.after(1000, lambda: recover_store(world))
         return
     world.checks.history_broken = False
-    if world.mended_at:  # what came back may be a configuration of before
-        configure(world, world.plan.cluster)
+    if world.mended_at:  # what came back is of before
+        _as_planned(world)
     world.say("--- operator: recover")
     for name in world.nodes:  # the job that had switched a node off is gone with the records of before
         world.after(1000, partial(world.devices.switch_on, name))
@@ -361,10 +361,15 @@ def mend_all(world: World) -> None:
         node.lag_until = node.agents_paused_until = node.slow_stops_until = node.late_writes_until = 0.0
         if not node.powered:
             node.power_on()
-    for node in world.nodes.values():
-        write(world, Delete(world.keys.standby(node.name)))
-    configure(world, world.plan.cluster)
+    _as_planned(world)
     world.say("--- all faults are over")
+
+
+def _as_planned(world: World) -> None:
+    """Every node in use, the plan's configuration."""
+    for name in world.nodes:
+        write(world, Delete(world.keys.standby(name)))
+    configure(world, world.plan.cluster)
 
 
 def checkpoint(world: World) -> None:
