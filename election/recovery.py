@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from election.keys import Keys
 from election.records import FenceRecord, Identity
@@ -29,10 +30,16 @@ def recover(view: View, uuid: str, known_generation: int, nodes: Iterable[str], 
     compares = [Compare(keys.identity, "mod", view.identity.mod if view.identity else 0)]
     writes: list[Operation] = [Put(keys.identity, Identity(uuid, generation).to_json())]
     for name in names:
-        session = view.sessions.get(name)
+        session, fence = view.sessions.get(name), view.fences.get(name)
         compares.append(Compare(keys.node(name), "create", session.create if session else 0))
+        compares.append(Compare(keys.fence(name), "mod", fence.mod if fence else 0))
         # Any session in this store has a lower number than the revision that this transaction will get.
         record = FenceRecord("", view.revision + 1, 0, longest, "", "", "pending", by="recover", generation=generation)
+        if fence and (old := fence.record).state == "acting":
+            # A device may be used on it just now: it is not to come back before that is over (S5).
+            record = replace(
+                record, state="acting", executor=old.executor, attempts=old.attempts, action_ms=old.action_ms
+            )
         writes.append(Put(keys.fence(name), record.to_json()))
         if session:
             writes.append(Delete(keys.node(name)))

@@ -165,9 +165,12 @@ def _switch_off(state: NodeState, node: str, found: Known[FenceRecord], out: Out
 
 
 def _let_go(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> None:
-    """My job has ended before its goal, as nothing requires it any more, or no device is left: nobody is to wait."""
+    """A job has ended before its goal, as nothing requires it any more, no device is left, or the store was recovered:
+    nobody is to wait. Mine once no action is under way, another's once none can be."""
     work = state.fencing.get(node)
-    if found.record.executor == _myself(state) and not (work and work.action):
+    mine = found.record.executor == _myself(state)
+    under_way = bool(work and work.action) if mine else in_flight(state, node, found, out.now)
+    if not under_way:
         pending = replace(found.record, state="pending", executor="", last="not to be fenced any more")
         _write(state, node, found, pending, "fence-failed", out)
 

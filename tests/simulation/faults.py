@@ -238,7 +238,7 @@ def configure(world: World, spec: ClusterSpec | None) -> None:
 def _restored(world: World, node: SimNode, fault: Fault) -> None:
     """All members are stopped, given the backup and started: the store is away for longer than any lease. A store
     that went back in an instant could deceive a node that was cut off since before the backup."""
-    world.away_until = max(world.away_until, world.now + 16_000)
+    world.away_until = world.restored_at = max(world.away_until, world.now + 16_000)
 
     def restored() -> None:
         world.ledger.restore(world.saved)
@@ -349,8 +349,8 @@ def confirm(world: World, name: str) -> None:
 
 def mend_all(world: World) -> None:
     """The end of all faults."""
-    world.away_until = min(world.away_until, world.now)
-    world.outages = [(start, min(end, world.now)) for start, end in world.outages]
+    world.away_until = max(min(world.away_until, world.now), world.restored_at)  # a restore comes to its end
+    world.outages = [(start, min(end, world.away_until)) for start, end in world.outages]
     world.slow_until = world.full_until = 0.0
     world.plan.loss = world.plan.slow = world.plan.failing = 0.0
     world.devices.forget()

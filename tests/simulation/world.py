@@ -39,6 +39,7 @@ class World:
         self.away_until = self.slow_until = self.full_until = 0.0
         self.compacted = 0
         self.mended_at = 0.0
+        self.restored_at = 0.0
         self.configurations = 0
         self.outages: list[tuple[float, float]] = []
         self.saved = self.ledger.copy()

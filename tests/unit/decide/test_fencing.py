@@ -13,7 +13,7 @@ from fencing.topology import Target, Topology
 from hactl.decide import fencing, suspicion, unfencing
 from hactl.decide.state import NodeState, Out
 from hactl.model import effects, events
-from tests.support.scene import Scene, at, fenced
+from tests.support.scene import KEYS, Scene, at, fenced
 from tests.support.stand_in import node_state
 
 DEVICE = "{name: switch, agent: fence_dummy, timeout: 2s, status_timeout: 1s}"
@@ -230,6 +230,20 @@ def test_a_guard_has_its_time_to_answer_though_the_question_was_late() -> None:
     assert [type(one) for one in out.effects] == [effects.AskGuard]
     assert not suspicion.suspected(state, "n1", found, Out(state, late.plus(half - 1)))
     assert suspicion.suspected(state, "n1", found, Out(state, late.plus(half)))
+
+
+def test_a_job_of_a_dead_executor_that_nobody_wants_any_more_is_let_go(executor: Executor) -> None:
+    """Else `hactl fence confirm` would be refused for ever."""
+    executor.scene.own("database", "n3")
+    record = replace(executor.record, state="acting", executor="n4/gone", attempts=1, action_ms=2500)
+    executor.scene.put(KEYS.fence("n1"), record)
+    assert executor.drive() == []
+    executor.now = executor.now.plus(2500)
+    assert executor.drive() == []
+    assert executor.record.state == "acting"
+    executor.now = executor.now.plus(100)
+    assert executor.drive() == []
+    assert (executor.record.state, executor.record.executor) == ("pending", "")
 
 
 def renew_until(state: NodeState, since: Instant, until: Instant) -> None:

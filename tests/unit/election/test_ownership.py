@@ -201,6 +201,17 @@ def test_after_recover_nothing_is_taken_before_every_past_is_known() -> None:
     assert not scene.may_take(lease=False, now=1e9)
 
 
+def test_recover_keeps_what_is_known_of_an_action_under_way() -> None:
+    scene = Scene()
+    scene.own("n1", "released")
+    acting = FenceRecord("s", 3, 4, 1000, "m", "b", "acting", executor="n2/s-n2", attempts=2, action_ms=2500)
+    scene.ledger.apply(Txn((), (Put(KEYS.fence("n1"), acting.to_json()),)))
+    assert scene.ledger.apply(recover(scene.view, "v", 4, (), 1000, "{}")).succeeded
+    found = scene.view.fences["n1"].record
+    assert (found.state, found.executor, found.attempts, found.action_ms) == ("acting", "n2/s-n2", 2, 2500)
+    assert (found.generation, found.sid) == (5, "")
+
+
 def test_epochs_grow_over_everything() -> None:
     assert next_epoch(1, 0, 50) < next_epoch(1, next_epoch(1, 0, 50), 3)
     assert next_epoch(1, 10**9, 50) < next_epoch(2, 0, 1), "a generation is above all of the one before"
