@@ -107,8 +107,8 @@ class Checks:
             self.fail("S5", f"{name} is switched off while it holds a live session")
         found = self.world.ledger.get(self.world.keys.fence(name))
         record = FenceRecord.from_json(found.value) if found else None
-        if record is None or record.generation:
-            return  # begun before `hactl recover`, which knows nothing of why
+        if record is None or (record.generation and not self._session_lives(record.executor)):
+            return  # begun before `hactl recover`, which knows nothing of why, and ended the executor's session
         if not (record.wanted or self._owns_required(name, record.sid, record.srev)):
             self.fail("S4", f"{name} is fenced without need")
 
@@ -251,6 +251,12 @@ class Checks:
 
     def _live(self, name: str) -> KeyValue | None:
         return self.world.ledger.get(self.world.keys.node(name))
+
+    def _session_lives(self, executor: str) -> bool:
+        """Of an executor, `node/sid`, as a fence record names it."""
+        name, _, sid = executor.partition("/")
+        found = self._live(name)
+        return found is not None and Session.from_json(found.value).sid == sid
 
     # --- the end ------------------------------------------------------------------------------------------
 

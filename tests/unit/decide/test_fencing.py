@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from election.clock import Instant
-from election.records import FenceRecord
+from election.records import FenceRecord, Session
+from election.view import Known
 from fencing.topology import Target, Topology
 from hactl.decide import fencing, suspicion, unfencing
 from hactl.decide.state import NodeState, Out
@@ -196,12 +197,17 @@ def test_a_node_does_not_come_back_while_an_action_may_be_under_way(
     assert fencing.in_flight(one.state, "n3", found, one.now.plus(passed_ms)) is blocked
 
 
-def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
+def observing_n1() -> tuple[Executor, NodeState, Known[Session]]:
+    """n2, which has seen n1, that owns the database, renew its session just now."""
     one = Executor()
     one.scene.own("database", "n1")
     one.look()
-    state, found = one.state, one.state.view.sessions["n1"]
-    sees(state, one)
+    sees(one.state, one)
+    return one, one.state, one.state.view.sessions["n1"]
+
+
+def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
+    one, state, found = observing_n1()
     silent = one.now.plus(state.timing.suspect_after_ms)
     before = one.now.plus(state.timing.suspect_after_ms - state.timing.heartbeat_ms)
     out = Out(state, before)
@@ -217,11 +223,7 @@ def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
 
 
 def test_a_guard_has_its_time_to_answer_though_the_question_was_late() -> None:
-    one = Executor()
-    one.scene.own("database", "n1")
-    one.look()
-    state, found = one.state, one.state.view.sessions["n1"]
-    sees(state, one)
+    one, state, found = observing_n1()
     half = state.timing.heartbeat_ms / 2
     late = one.now.plus(state.timing.suspect_after_ms)
     renew_until(state, one.now, late)  # and stood still since the last one
