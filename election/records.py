@@ -202,13 +202,15 @@ class Report(Record):
     """What a node says of the groups on it, written on change.
 
     `groups`: for each group its phase, epoch and the health of each resource. `probes`: for each group the
-    mod_revision of the probe it answers: what it says of that group was seen after that revision.
+    mod_revision of the probe it answers: what it says of that group was seen after that revision. `readiness`: for
+    each group that this node is not ready for, `level` (poor, unfit) and `why`.
     """
 
     sid: str
     config_revision: int
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     probes: dict[str, int] = field(default_factory=dict)
+    readiness: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

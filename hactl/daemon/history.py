@@ -69,6 +69,7 @@ _WARNINGS = frozenset(
         "haproxy_start_failed",
         "lease_lapsing",
         "move_refused",
+        "node_not_ready",
         "peer_deposed",
         "peer_over",
         "probe_failed",

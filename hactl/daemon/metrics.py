@@ -20,6 +20,7 @@ from hactl.decide.state import NodeState
 from hactl.decide.status import NODE_STATES, node_names, node_state
 from hactl.haproxy.runtime import ServerState
 from hactl.model.cluster import GroupSpec
+from hactl.model.events import READINESS
 
 Kind = Literal["gauge", "counter", "histogram"]
 
@@ -63,6 +64,12 @@ TABLE = (
     ),
     Metric("hactl_group_info", "gauge", ("group", "owner", "state"), "Always 1; who has the group, as this node sees."),
     Metric("hactl_group_owned", "gauge", ("group",), "1: this node owns the group."),
+    Metric(
+        "hactl_group_readiness",
+        "gauge",
+        ("group", "level"),
+        "1 for how ready this node is for the group: `ready`, `poor` (others come first), `unfit` (not chosen).",
+    ),
     Metric("hactl_guard_ready", "gauge", (), "1: the guard holds this session's deadline."),
     Metric(
         "hactl_haproxy_applied_total",
@@ -130,6 +137,9 @@ OUTCOMES = ("ok", "conflict", "refused", "unknown")
 HEALTH = ("unknown", "running", "stopped", "failed")
 STEPS = ("none", "runtime", "reload", "start", "stop")
 SERVERS = ("up", "down", "drained", "disabled")
+_OF_GROUPS = (
+    "hactl_group_enabled", "hactl_group_info", "hactl_group_owned", "hactl_group_readiness", "hactl_resource_state",
+)  # fmt: skip
 RELOADS = {"haproxy_reloaded": "ok", "haproxy_reload_failed": "failed", "haproxy_invalid": "invalid"}
 
 
@@ -236,7 +246,7 @@ class Metrics:
         counts = Counts(node_state(state.view, name) for name in node_names(state.view, state.cluster))
         for name in NODE_STATES:
             self._all["hactl_nodes"].labels(name).set(counts[name])
-        for name in ("hactl_group_enabled", "hactl_group_info", "hactl_group_owned", "hactl_resource_state"):
+        for name in _OF_GROUPS:
             self._all[name].clear()
         for group in state.cluster.groups if state.cluster else ():
             self._collect_group(state, group)
@@ -252,6 +262,10 @@ class Metrics:
         self._all["hactl_group_info"].labels(group.name, owner, found.record.state if found else "unowned").set(1)
         mine = found is not None and found.record.state == "owned" and found.record.holder == state.me
         self._all["hactl_group_owned"].labels(group.name).set(int(mine))
+        own = state.readiness.get(group.name)
+        told = own.told.level if own else "ready"
+        for level in READINESS:
+            self._all["hactl_group_readiness"].labels(group.name, level).set(int(level == told))
         for resource in group.resources:
             health = run.health.get(resource.name, "unknown") if run else "unknown"
             for state_ in HEALTH:

@@ -13,6 +13,7 @@ from election.clock import owner_elapsed
 from election.records import Holder, Ownership, next_epoch
 from election.store import Compare, Delete, Txn
 from election.view import Known
+from hactl.decide import readiness_steps
 from hactl.decide.placement import Choice, place, reported_running
 from hactl.decide.resources import calm, clear, forget_unstarted, probe_unknown
 from hactl.decide.state import NodeState, Out, Run
@@ -62,7 +63,7 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
     run.untouched, run.takeable_since = False, None
     if _dead_holders_leave(state, run, found, out):
         return
-    departure = leaving(state, run, found.record)
+    departure = leaving(state, run, found.record, out)
     if departure is None and run.outdated:
         clear(run, out, kill=False)
         return
@@ -108,7 +109,7 @@ def _dead_holders_leave(state: NodeState, run: Run, found: Known[Ownership], out
     return bool(gone)
 
 
-def leaving(state: NodeState, run: Run, own: Ownership) -> Departure | None:
+def leaving(state: NodeState, run: Run, own: Ownership, out: Out) -> Departure | None:
     """Whether, and to whom, the group is to leave. None: it stays."""
     spec = run.spec
     if own.holders:
@@ -129,6 +130,8 @@ def leaving(state: NodeState, run: Run, own: Ownership) -> Departure | None:
             return Departure(_session(state, best), reason)
         if state.node in state.view.standby or reason == "not in the group's nodes":
             return Departure(None, reason)
+    if better := readiness_steps.better_node(state, spec.name, choice, out):
+        return Departure(_session(state, better), f"{state.node}: {state.readiness[spec.name].poor_because}")
     return None
 
 

@@ -16,8 +16,9 @@ from election.keys import Keys
 from election.observer import Observer, limit_ms
 from election.session import Owner, SessionState
 from election.view import View
-from hactl.decide import fencing, groups, lifecycle, peers, resources, suspicion, unfencing
+from hactl.decide import fencing, groups, lifecycle, peers, readiness_steps, resources, suspicion, unfencing
 from hactl.decide.learning import learned, own_writes, own_writes_seen
+from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Pending, Run
 from hactl.model import events
 from hactl.model.cluster import Timing
@@ -94,6 +95,7 @@ def _decide(state: NodeState, out: Out) -> None:
         unfencing.let_in(state, out)
         resources.expire_failures(state, out)
         groups.void_moves(state, out)
+    readiness_steps.see_everybody(state, out)
     for run in list(state.runs.values()):
         groups.drive(state, run, out)
     if state.phase in ("live", "ending"):
@@ -333,6 +335,10 @@ def _on_observed(state: NodeState, event: events.Observed, out: Out) -> None:
         resources.observed(state, run, event.resource, event.health, event.detail, out)
 
 
+def _on_readiness(state: NodeState, event: events.Readiness, out: Out) -> None:
+    state.readiness.setdefault(event.group, OwnReadiness()).post(event.source, event.level, event.why)
+
+
 def _on_fence_acted(state: NodeState, event: events.FenceActed, out: Out) -> None:
     fencing.acted(state, event, out)
 
@@ -379,6 +385,7 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.GuardLost: _on_guard_lost,
     events.Acted: _on_acted,
     events.Observed: _on_observed,
+    events.Readiness: _on_readiness,
     events.FenceActed: _on_fence_acted,
     events.GuardTold: _on_guard_told,
     events.Watchdog: _on_watchdog,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from election.view import View
+from hactl.decide.readiness import reported
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
 
@@ -25,8 +26,9 @@ class Choice(NamedTuple):
 
 
 def place(cluster: ClusterSpec, group: GroupSpec, view: View) -> Choice:
-    """The choice for `group`, from the configuration and what the store holds. An owner that is eligible stays
-    (no failback); where nobody owns it, a node on which it was found running comes first."""
+    """The choice for `group`, from the configuration and what the store holds: nodes that are ready for it, then
+    poor ones. Among those as good as it an owner that is eligible comes first (no failback); where nobody owns it, a
+    node on which it was found running."""
     order = group.nodes or tuple(node.name for node in cluster.nodes)
     excluded = {node.name: "not in the group's nodes" for node in cluster.nodes if node.name not in order}
     candidates = []
@@ -36,9 +38,7 @@ def place(cluster: ClusterSpec, group: GroupSpec, view: View) -> Choice:
         else:
             candidates.append(name)
     first = _where_it_is(group, view)
-    if first in candidates:
-        candidates.remove(first)
-        candidates.insert(0, first)
+    candidates.sort(key=lambda name: (reported(view, group.name, name).level == "poor", name != first))
     return Choice(tuple(candidates), excluded)
 
 
@@ -51,7 +51,15 @@ def why_not(group: GroupSpec, node: str, view: View) -> str:
     failure = view.failures.get(f"{group.name}/{node}")
     if failure is not None:
         return f"{failure.record.resource} failed {failure.record.count} times: {failure.record.reason}"
-    return ""
+    standing = reported(view, group.name, node)
+    return standing.why or "unfit" if standing.level == "unfit" and not _runs_well(view, group.name, node) else ""
+
+
+def _runs_well(view: View, group: str, node: str) -> bool:
+    """Whether the node owns the group and says that all of it runs: what it could not start it need not leave."""
+    found, report = view.groups.get(group), view.reports.get(node)
+    owns = found is not None and found.record.node == node and found.record.state == "owned"
+    return owns and report is not None and report.record.groups.get(group, {}).get("phase") == "running"
 
 
 def _where_it_is(group: GroupSpec, view: View) -> str:

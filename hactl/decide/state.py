@@ -15,6 +15,7 @@ from election.store import Compare, Txn
 from election.view import View
 from fencing import machine
 from fencing.topology import Topology
+from hactl.decide.readiness import OwnReadiness, Sighting
 from hactl.model.cluster import ClusterSpec, GroupSpec, Timing
 from hactl.model.effects import Act, Action, Effect, Note, SendTxn
 from hactl.model.events import Boot, Health
@@ -129,7 +130,8 @@ class NodeState:
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
     `guards_told`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
-    let in by the devices that ask for that.
+    let in by the devices that ask for that. `readiness`: this node's own, by group; `sightings`: how ready each node
+    was seen to be, by group and node.
     """
 
     keys: Keys
@@ -174,6 +176,8 @@ class NodeState:
     guards_told: dict[str, tuple[str, Instant]] = field(default_factory=dict)
     watchdog_missing: bool = False
     unfenced_sid: str = ""
+    readiness: dict[str, OwnReadiness] = field(default_factory=dict)
+    sightings: dict[tuple[str, str], Sighting] = field(default_factory=dict)
 
     @property
     def node(self) -> str:

@@ -10,7 +10,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
   `action`, `levels`, `device`, `by`: who could fence it now, `untested`)
 - `devices`: what each live node found when it tested the fence devices: `node`, `test`, `at`, `targets`
 - `groups`: `name`, `state` (see `group_state`), `owner`, `phase`, `epoch`, `generation`, `number`, `holders`,
-  `vips`, `resources`, `waiting` (why it does not run), `reason` (of its ownership), `candidates`, `excluded`
+  `vips`, `resources`, `waiting` (why it does not run), `reason` (of its ownership), `candidates`, `excluded`,
+  `readiness` (of the nodes that are not ready for it: `level`, `why`)
 - `balancers`: HAProxy on each node: `node`, `live`, `wanted` (it is to run there), `told` (what follows is known),
   `running`, `version`, `error`, `at`
 - `services`: `name`, `mode`, `binds`, `enabled`, `writer` (None: it has none to be elected), `group`, `role` (what
@@ -39,6 +40,7 @@ from election.view import Known, View
 from hactl.decide.fence_status import being_fenced, device_reports, fence_status, node_fencing
 from hactl.decide.health import NodeHealth
 from hactl.decide.placement import place
+from hactl.decide.readiness import reported
 from hactl.decide.service_status import balancer_status, service_status
 from hactl.decide.state import NodeState
 from hactl.decide.warnings import warnings
@@ -231,7 +233,14 @@ def group_status(
         "waiting": _waiting(view, spec, group, state, observer, me, now),
         "candidates": list(choice.candidates) if choice else [],
         "excluded": dict(choice.excluded) if choice else {},
+        "readiness": _readiness(view, spec, group),
     }
+
+
+def _readiness(view: View, spec: ClusterSpec | None, group: GroupSpec) -> dict[str, dict[str, str]]:
+    order = group.nodes or (tuple(node.name for node in spec.nodes) if spec else ())
+    standings = {name: reported(view, group.name, name) for name in order}
+    return {name: one._asdict() for name, one in standings.items() if one.level != "ready"}
 
 
 def _groups(view: View, spec: ClusterSpec | None) -> list[GroupSpec]:

@@ -83,10 +83,28 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "error", f"group {name} does not run: {why}", "it is taken over when that node's lease is over"
         elif state in ("starting", "stopping", "handoff", "unknown"):
             yield "notice", f"group {name} is {_word(state)} on {owner}", "wait; `hactl status --watch`"
+        yield from _readiness(group)
         if not group["configured"]:
             yield "warning", f"group {name} is in no configuration, but {owner} has it", "see `hactl events`"
         if group["enabled"] and state == "running" and len(group["candidates"]) == 1:
             yield "warning", f"group {name} runs on {owner} and could run nowhere else", _others_why(group)
+
+
+def _readiness(group: dict[str, Any]) -> Iterator[Warning_]:
+    """Nodes that are not ready for it. What is wrong on its owner comes first, and that nobody is better."""
+    name, owner = group["name"], group["owner"]
+    for node, found in group["readiness"].items():
+        better = [one for one in group["candidates"] if one not in group["readiness"]]
+        if found["level"] == "unfit":
+            yield "warning", f"group {name} could not be started on {node}: {found['why']}", f"fix it on {node}"
+        elif node == owner and better:
+            yield "error", f"group {name} is to leave {node}: {found['why']}", f"wait: it goes to {better[0]}"
+        elif node == owner:
+            todo = f"fix it on {node}: no other node is better, so the group stays there"
+            yield "error", f"group {name} is not well on {node}: {found['why']}", todo
+        else:
+            todo = f"fix it on {node}; until then the group goes there only when no other node is better"
+            yield "warning", f"{node} is not ready for group {name}: {found['why']}", todo
 
 
 def _word(state: str) -> str:

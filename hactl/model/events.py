@@ -10,6 +10,9 @@ from hactl.model.cluster import ClusterSpec, GroupSpec
 
 Health = Literal["unknown", "running", "stopped", "failed"]
 Power = Literal["on", "off", "unknown"]
+ReadinessLevel = Literal["ready", "poor", "unfit"]
+# From good to bad.
+READINESS: tuple[ReadinessLevel, ...] = ("ready", "poor", "unfit")
 
 
 class GuardFacts(NamedTuple):
@@ -116,6 +119,16 @@ class Observed(NamedTuple):
     detail: str = ""
 
 
+class Readiness(NamedTuple):
+    """What an observer, `source`, finds of this node for a group. `poor`: the group would be better off on a node that
+    is ready; `unfit`: it could not be started here. `why`: for people."""
+
+    group: str
+    source: str
+    level: ReadinessLevel
+    why: str = ""
+
+
 class FenceActed(NamedTuple):
     """A device action has ended. `ok`: the agent says that it did what it was asked; `power`: what it says of the
     node's power now. An action that ran into its deadline is never `ok`."""
@@ -162,6 +175,7 @@ Event = (
     | GuardLost
     | Acted
     | Observed
+    | Readiness
     | FenceActed
     | GuardTold
     | Watchdog

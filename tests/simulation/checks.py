@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from election.records import FenceRecord, Holder, Ownership, Session
+from election.records import FenceRecord, Holder, Ownership, Report, Session
 from election.store import Delete, KeyValue, Put, Txn
 from hactl.model import effects
+from tests.simulation.checks_readiness import ReadinessChecks
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -34,6 +35,7 @@ class Checks:
         self.stats: dict[str, int] = {}
         self.history_broken = False
         self.ordered: set[tuple[str, str]] = set()
+        self.readiness = ReadinessChecks(self)
 
     def fail(self, name: str, text: str) -> None:
         """An invariant is broken."""
@@ -122,6 +124,8 @@ class Checks:
 
     def sent(self, node: SimNode, send: effects.SendTxn) -> None:
         """A transaction is sent."""
+        if send.purpose == "acquire":
+            self.readiness.acquires(node, send)
 
     # --- commits ------------------------------------------------------------------------------------------
 
@@ -143,6 +147,8 @@ class Checks:
                 self._fence_written(FenceRecord.from_json(item.value), rest[0], old)
             elif kind == "groups" and isinstance(item, Put):
                 self._group_written(node, rest[0], Ownership.from_json(item.value), old, txn)
+            elif kind == "reports" and isinstance(item, Put):
+                self.readiness.reported(rest[0], Report.from_json(item.value))
 
     def _session_written(self, name: str, item: Put, old: KeyValue | None) -> None:
         if old is None and self.world.devices.may_hit(name):
@@ -238,6 +244,8 @@ class Checks:
         if mine and live is not None and own.srev != live.create_revision:
             self.fail("G7", f"{name} is written for a session of {node.name} that is not the live one")
         previous = Ownership.from_json(old.value) if old else None
+        if own.state == "handoff":
+            self.readiness.handed_over(node.name, name, own)
         if own.state == "owned" and own.node == node.name and (previous is None or previous.node != own.node):
             self.count("acquire")
             self._nobody_runs(name, own)

@@ -16,6 +16,7 @@ from election.view import View
 from fencing.topology import Topology
 from hactl.model import events
 from hactl.model.cluster import ClusterSpec
+from hactl.model.events import READINESS
 from tests.simulation.node import SimNode
 from tests.simulation.plan import Fault
 from tests.simulation.world import World
@@ -164,6 +165,26 @@ def _fence(world: World, node: SimNode, fault: Fault) -> None:
     )
     world.checks.ordered.add((node.name, found.record.sid))
     write(world, Delete(keys.node(node.name)), Put(keys.fence(node.name), record.to_json()), compares=compares)
+
+
+def _readiness(world: World, node: SimNode, fault: Fault) -> None:
+    """Something that a group needs is bad on a node, or good again."""
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    node.readiness[group.name] = READINESS[int(fault.value * 1000) % len(READINESS)]
+    node.observe(group.name)
+
+
+def _readiness_flaps(world: World, node: SimNode, fault: Fault) -> None:
+    """It changes all the time."""
+    group, end = world.plan.cluster.groups[0].name, world.now + fault.length
+
+    def flap() -> None:
+        if world.now < end and not world.mended_at:
+            node.readiness[group] = "ready" if node.readiness.get(group) == "poor" else "poor"
+            node.observe(group)
+            world.after(500 + 4000 * fault.value, flap)
+
+    flap()
 
 
 def _slow_stops(world: World, node: SimNode, fault: Fault) -> None:
@@ -359,6 +380,9 @@ def mend_all(world: World) -> None:
         node.between_until = node.deaf_until = 0.0
         node.cuts.clear()
         node.lag_until = node.agents_paused_until = node.slow_stops_until = node.late_writes_until = 0.0
+        for group in world.plan.cluster.groups:  # poor everywhere: then it runs all the same
+            node.readiness[group.name] = "poor" if world.plan.seed % 3 == 0 else "ready"
+            node.observe(group.name)
         if not node.powered:
             node.power_on()
     _as_planned(world)
@@ -389,7 +413,7 @@ _FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
     "device-slow": _device, "device-deaf": _device, "pause-between": _between,
     "deaf-agents": _deaf_agents, "fence": _fence, "store-away": _away,
     "store-slow": _slow, "store-full": _full, "compact": _compact, "delete-key": _delete_key, "config": _config,
-    "store-restored": _restored, "store-wiped": _wiped,
+    "store-restored": _restored, "store-wiped": _wiped, "readiness": _readiness, "readiness-flaps": _readiness_flaps,
 }  # fmt: skip
 
 __all__ = ["checkpoint", "confirm", "dead", "inject", "json", "limit_ms", "mend_all", "recover_store"]

@@ -21,6 +21,7 @@ from hactl.decide.state import NodeState
 from hactl.model import effects, events
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.mutations_fencing import FENCING_MUTATIONS
+from tests.simulation.mutations_readiness import READINESS_MUTATIONS
 from tests.simulation.scripts import late_acquire, late_depose
 
 
@@ -314,6 +315,7 @@ MUTATIONS = [
     Mutation("deposed, but going on", _foreign_owner_kept, ("pause-daemon", "cut", "delete-key"),
              ("S1", "S2", "G3", "G6")),
     *FENCING_MUTATIONS,
+    *READINESS_MUTATIONS,
 ]
 # fmt: on
 

@@ -52,6 +52,7 @@ class SimNode:
         self.lag_until = self.agents_paused_until = self.slow_stops_until = self.restart_blocked_until = 0.0
         self.late_writes_until = self.between_until = self.deaf_until = 0.0
         self.fence_agents: list[list[bool]] = []
+        self.readiness: dict[str, events.ReadinessLevel] = {}
         self.watchdog_at: float | None = None
         self.power_on()
 
@@ -134,6 +135,8 @@ class SimNode:
         self.watch_dead = True
         self.world.say("%s: daemon %d starts (guard %s)", self.name, self.daemons, state.phase)
         self.step(events.Watchdog(True) if self.world.plan.watchdogs else events.Tick())
+        for group in self.readiness:
+            self.world.after(self.world.rng.uniform(100, 2500), lambda group=group: self.observe(group))  # type: ignore[misc]
 
     def _daemon_gone(self) -> None:
         if self.daemon is not None:
@@ -390,6 +393,11 @@ class SimNode:
             self.world.say("%s: %s/%s dies", self.name, *name)
             daemon = self.daemon
             self.world.after(5, lambda: self.deliver(daemon, events.Observed(*name, "stopped", "died")))
+
+    def observe(self, group: str) -> None:
+        """An observer looks how ready this node is for a group."""
+        level = self.readiness[group]
+        self.deliver(self.daemon, events.Readiness(group, "simulated", level, f"simulated {level}"))
 
     def self_fence(self, reason: str) -> None:
         """Reboot at once."""

@@ -1,0 +1,74 @@
+"""What a node does with readiness in a step: settle its own, see everybody's, find a better node for a group. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hactl.decide.placement import Choice
+from hactl.decide.readiness import OwnReadiness, Sighting, Standing, reported, settle_ms, standing_in
+from hactl.decide.state import NodeState, Out
+from hactl.model.events import ReadinessLevel
+
+# A node that was not heard for so many heartbeats may be dead: no group is handed to it of one's own accord.
+_HEARD_BEATS = 2
+
+
+def own_standings(state: NodeState, out: Out) -> dict[str, dict[str, str]]:
+    """What is reported of this node, for each group here that it is not ready for."""
+    content = {}
+    for name in state.runs:
+        own = state.readiness.get(name)
+        if own is None and (before := _before(state, name)).level != "ready":
+            own = state.readiness[name] = OwnReadiness(told=before)
+        if own is None:
+            continue
+        own.settle(settle_ms(state.timing), out.now)
+        if changes := own.changes_to_note(out.now):
+            event = "node_ready" if own.told.level == "ready" else "node_not_ready"
+            out.note(event, group=name, level=own.told.level, reason=own.told.why, changes=changes)
+        if own.told.level != "ready":
+            content[name] = {"level": own.told.level, "why": own.told.why}
+    return content
+
+
+def _before(state: NodeState, group: str) -> Standing:
+    """What the daemon before this one told in the session that this one goes on with: it holds until observers have
+    had the time to look."""
+    found = state.view.reports.get(state.node)
+    return standing_in(found.record, group) if found and found.record.sid == state.session.sid else Standing()
+
+
+def see_everybody(state: NodeState, out: Out) -> None:
+    """Follow how ready each node of the cluster is for each group."""
+    if state.cluster is None:
+        return
+    for name in state.runs:
+        for node in state.cluster.nodes:
+            level = _level(state, name, node.name)
+            sighting = state.sightings.get((name, node.name))
+            if sighting is None:
+                state.sightings[name, node.name] = Sighting(level, out.now)
+            else:
+                sighting.see(level, out.now)
+
+
+def _level(state: NodeState, group: str, node: str) -> ReadinessLevel | Literal["gone"]:
+    if node == state.node:
+        own = state.readiness.get(group)
+        return own.owner_level if own else "ready"
+    return reported(state.view, group, node).level if node in state.view.sessions else "gone"
+
+
+def better_node(state: NodeState, group: str, choice: Choice, out: Out) -> str:
+    """The first choice that has been ready for long enough and is not silent, while this node has been poor for long
+    enough and is so now; "" where there is none, so the group stays."""
+    settle = settle_ms(state.timing)
+    own, mine = state.readiness.get(group), state.sightings.get((group, state.node))
+    if own is None or not own.poor_because or mine is None or not mine.lasted("poor", settle, out.now):
+        return ""
+    for node in choice.candidates:
+        sighting = state.sightings.get((group, node))
+        silent = state.observer.silent_ms(node, out.now) > _HEARD_BEATS * state.timing.heartbeat_ms
+        if node != state.node and not silent and sighting and sighting.lasted("ready", settle, out.now):
+            return node
+    return ""
