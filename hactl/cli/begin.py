@@ -41,7 +41,8 @@ def init(
     cluster_yaml: Annotated[Path, typer.Argument(help="The cluster's configuration.")], config: ConfigOption = None
 ) -> None:
     """Begin a new cluster in etcd with this configuration. Refused where there is one already."""
-    from hactl.config.commands import check_file, first_document  # noqa: PLC0415 - heavy
+    from hactl.config.cluster_key import read_key  # noqa: PLC0415 - heavy
+    from hactl.config.commands import check_file, first_document  # noqa: PLC0415
     from hactl.daemon import operations  # noqa: PLC0415
 
     node = settings(config)
@@ -60,7 +61,7 @@ def init(
         tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")
     store = open_store(node)
     try:
-        operations.init(store, spec.name, first_document(spec, by=asked_by(node)))
+        operations.init(store, spec.name, first_document(spec, by=asked_by(node), key=read_key(Path(node.cluster_key))))
     except operations.RefusedError as error:
         raise CliError(str(error), FAILED) from None
     finally:

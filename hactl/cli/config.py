@@ -11,6 +11,7 @@ from election.keys import Keys
 from hactl.cli.common import (
     BAD_INPUT,
     FAILED,
+    CliError,
     asked_by,
     leave,
     open_store,
@@ -30,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
     family = typer.Typer(no_args_is_help=True, help="The cluster's configuration.")
     family.command()(check)
     family.command()(apply)
+    family.command()(sign)
     family.command()(render)
     family.command()(diff)
     app.add_typer(family, name="config")
@@ -63,6 +65,7 @@ def apply(
 ) -> None:
     """Put a configuration to use: all daemons follow it, without a restart."""
     from hactl.config import commands  # noqa: PLC0415 - heavy
+    from hactl.config.cluster_key import read_key  # noqa: PLC0415
     from hactl.daemon import event_log  # noqa: PLC0415
 
     only_warnings()
@@ -74,11 +77,12 @@ def apply(
         leave(BAD_INPUT)
     for warning in report.loaded.warnings:
         tell(f"warning: {warning}")
+    key = read_key(Path(node.cluster_key))
     store = open_store(node)
     try:
         keys, by = Keys.of(node.cluster), asked_by(node)
-        done = commands.apply(store, keys, report.loaded.spec, by=by, expect_revision=expect)
-        if done.ok and done.changes:
+        done = commands.apply(store, keys, report.loaded.spec, by=by, key=key, expect_revision=expect)
+        if done.ok and (done.changes or done.signed):
             event_log.note(store, keys, node.node, "config_applied", {"serial": done.serial, "by": by})
     finally:
         store.close()
@@ -87,12 +91,42 @@ def apply(
             tell(f"error: {reason}")
         tell(f"{file}: refused: nothing changed")
         leave(FAILED)
+    for remark in done.remarks:
+        tell(f"warning: {remark}")
     for change in done.changes:
         say(str(change))
-    say(
-        f"configuration {done.serial} (revision {done.revision}): "
-        + ("in use" if done.changes else "nothing to change")
-    )
+    outcome = "in use" if done.changes else "signed; no setting changed" if done.signed else "nothing to change"
+    say(f"configuration {done.serial} (revision {done.revision}): {outcome}")
+
+
+def sign(config: ConfigOption = None) -> None:
+    """Sign the configuration in use with the cluster's key, once it has one.
+
+    From then on a node with the key uses no configuration that is not signed. Refused where the store holds another
+    configuration than the one that this node uses.
+    """
+    from hactl.config import commands  # noqa: PLC0415 - heavy
+    from hactl.config.cluster_key import read_key  # noqa: PLC0415
+    from hactl.daemon import event_log  # noqa: PLC0415
+    from hactl.daemon.config_reader import digest_in_use  # noqa: PLC0415
+
+    only_warnings()
+    node = settings(config)
+    key = read_key(Path(node.cluster_key))
+    if key is None:
+        raise CliError(f"there is no {node.cluster_key}: `hactl key create`, once for the cluster", BAD_INPUT)
+    store = open_store(node)
+    try:
+        keys, by = Keys.of(node.cluster), asked_by(node)
+        used = digest_in_use(node.state_dir)
+        done = commands.sign_in_use(store, keys, node.cluster, used, by=by, key=key)
+        if done.ok and done.signed:
+            event_log.note(store, keys, node.node, "config_signed", {"serial": done.serial, "by": by})
+    finally:
+        store.close()
+    if not done.ok:
+        raise CliError(f"{'; '.join(done.refused)}: nothing changed")
+    say(f"configuration {done.serial} (revision {done.revision}): {'signed' if done.signed else 'is signed already'}")
 
 
 def render(

@@ -33,4 +33,5 @@ def create(file: File = None, config: ConfigOption = None) -> None:
 
     path = file or Path(settings(config).cluster_key)
     create_key(path)
-    say(f"{path} written: copy it to every other node, with mode 0600, then restart hactl there")
+    say(f"{path} written: copy it to every other node, with mode 0600, and restart hactl there")
+    say("then, where the cluster has begun already: `hactl config sign`")

@@ -9,6 +9,7 @@ from pathlib import Path
 from election.keys import Keys
 from election.view import View
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store
+from hactl.config.cluster_key import read_key
 from hactl.config.commands import first_document
 from hactl.config.document import read_stored
 from hactl.config.load import read_cluster
@@ -50,7 +51,7 @@ class Recovery:
     def carry_out(self, by: str) -> int:
         """Do it; the new generation."""
         spec = self._spec()
-        document = first_document(spec, by=by)
+        document = first_document(spec, by=by, key=read_key(Path(self._config.cluster_key)))
         names = [node.name for node in spec.nodes]
         try:
             generation = operations.recover(

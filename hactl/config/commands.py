@@ -16,6 +16,7 @@ from hactl.config.diff import Change, diff, guarded_groups, refusals
 from hactl.config.document import StoredSpec, as_settings, read_stored
 from hactl.config.errors import ConfigErrors, Problem
 from hactl.config.load import Loaded, read_cluster
+from hactl.config.signature import digest, sign, signed_by
 from hactl.config.stored import StoredConfig
 from hactl.decide.timing import Breakdown, format_ms, service_worst_case_ms, settings, worst_case_ms
 from hactl.haproxy.effective import check_times
@@ -45,12 +46,15 @@ class AppliedResult:
 
     `refused`: why nothing was written; empty when it was, or when there was nothing to change (`changes` is
     empty then). `serial`: the configuration now in use, 0: none. `revision`: its mod_revision in the store.
+    `signed`: nothing but the signature is new. `remarks`: what the operator should know besides.
     """
 
     refused: tuple[str, ...]
     serial: int
     revision: int
     changes: tuple[Change, ...] = ()
+    signed: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -133,11 +137,19 @@ def _share(ms: float | None) -> str:
     return "no bound" if ms is None else format_ms(round(ms))
 
 
-def apply(store: Store, keys: Keys, spec: ClusterSpec, *, by: str, expect_revision: int | None = None) -> AppliedResult:
+def apply(
+    store: Store,
+    keys: Keys,
+    spec: ClusterSpec,
+    *,
+    by: str,
+    key: bytes | None = None,
+    expect_revision: int | None = None,
+) -> AppliedResult:
     """Put `spec` into the store, in one transaction that holds only on what was read before.
 
-    `expect_revision`: the mod_revision that `config` must have (0: there is none yet). Raises StoreError when
-    the outcome is unknown: applying the same again is safe.
+    `key`: the cluster's, to sign it with; None: there is none here. `expect_revision`: the mod_revision that `config`
+    must have (0: there is none yet). Raises StoreError when the outcome is unknown: applying the same again is safe.
     """
     read = store.txn(Txn((), (Get(keys.identity), Get(keys.config))), timeout_s=_TIMEOUT_S).reads
     identity, current = read[keys.identity], read[keys.config]
@@ -147,11 +159,13 @@ def apply(store: Store, keys: Keys, spec: ClusterSpec, *, by: str, expect_revisi
     except ConfigErrors as error:
         return AppliedResult((f"the configuration in use cannot be read: {error}",), 0, revision)
     serial = stored.serial if stored else 0
+    trust = _trust(current, spec.name, key)
     refused = _not_here(keys, spec, identity, revision, expect_revision)
+    refused += [_NO_KEY] if trust == "unknown" else []
     if identity is None or refused:
         return AppliedResult(tuple(refused), serial, revision)
     changes = tuple(diff(stored.spec, spec)) if stored else ()
-    if stored and not changes:
+    if stored and not changes and trust in ("signed", "unsigned"):
         return AppliedResult((), serial, revision)
     compares = [Compare(keys.identity, "create", identity.create_revision), Compare(keys.config, "mod", revision)]
     if stored:
@@ -159,16 +173,67 @@ def apply(store: Store, keys: Keys, spec: ClusterSpec, *, by: str, expect_revisi
         if refused:
             return AppliedResult(tuple(refused), serial, revision, changes)
         compares += held
-    return _write(store, keys, tuple(compares), _envelope(spec, serial + 1, by), changes)
+    done = _write(store, keys, tuple(compares), _envelope(spec, serial + 1, by, key), changes)
+    remarks = (f"configuration {serial} was not signed with this cluster's key",) if trust == "altered" else ()
+    return replace(done, signed=done.ok and stored is not None and not changes, remarks=remarks)
 
 
-def first_document(spec: ClusterSpec, *, by: str) -> str:
-    """The value of `config` for `hactl init`."""
-    return _envelope(spec, 1, by).to_json()
+_NO_KEY = (
+    "this cluster's configuration is signed with its key, and there is none here: run this on a node that has "
+    "`cluster_key`, or copy it from there"
+)
 
 
-def _envelope(spec: ClusterSpec, serial: int, by: str) -> StoredConfig:
-    return StoredConfig(serial, as_settings(spec), by, datetime.now(UTC).isoformat(timespec="seconds"))
+def _trust(current: KeyValue | None, cluster: str, key: bytes | None) -> str:
+    """What this machine can say of the configuration in use: `signed`; `unsigned`, where there is no key; `unknown`: it
+    is signed and there is no key here; `altered`: it should be signed with this key and is not."""
+    try:
+        stored = StoredConfig.from_json(current.value, current.key) if current else None
+    except RecordError:
+        return "altered"
+    if key is None:
+        return "unknown" if stored and stored.signature else "unsigned"
+    return "signed" if stored is None or signed_by(stored, cluster, key) else "altered"
+
+
+def sign_in_use(store: Store, keys: Keys, cluster: str, used: str, *, by: str, key: bytes) -> AppliedResult:
+    """Sign the configuration in the store, if it is `used`: the digest of the one that this node uses. Raises
+    StoreError when the outcome is unknown."""
+    current, _ = store.get(keys.config, timeout_s=_TIMEOUT_S)
+    identity, _ = store.get(keys.identity, timeout_s=_TIMEOUT_S)
+    if current is None or identity is None:
+        return AppliedResult((f"there is no cluster `{cluster}` in this store yet: begin it by `hactl init`",), 0, 0)
+    try:
+        stored = StoredConfig.from_json(current.value, current.key)
+    except RecordError as error:
+        return AppliedResult((f"the configuration in use cannot be read: {error}",), 0, current.mod_revision)
+    if signed_by(stored, cluster, key):
+        return AppliedResult((), stored.serial, current.mod_revision)
+    if digest(current.value) != used:
+        other = (
+            f"configuration {stored.serial} in etcd (by {stored.by or 'nobody'}) is not the one that this node uses: "
+            "look at `hactl config diff`, and apply your own file by `hactl config apply FILE`"
+        )
+        return AppliedResult((other,), stored.serial, current.mod_revision)
+    compares = (
+        Compare(keys.identity, "create", identity.create_revision),
+        Compare(keys.config, "mod", current.mod_revision),
+    )
+    wanted = sign(replace(stored, serial=stored.serial + 1, by=by, at=_now()), cluster, key)
+    return replace(_write(store, keys, compares, wanted, ()), signed=True)
+
+
+def first_document(spec: ClusterSpec, *, by: str, key: bytes | None = None) -> str:
+    """The value of `config` for `hactl init`, signed with the cluster's `key` if there is one."""
+    return _envelope(spec, 1, by, key).to_json()
+
+
+def _envelope(spec: ClusterSpec, serial: int, by: str, key: bytes | None) -> StoredConfig:
+    return sign(StoredConfig(serial, as_settings(spec), by, _now()), spec.name, key)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _not_here(

@@ -17,7 +17,8 @@ class StoredConfig(Record):
     """The value of `config` and of its history.
 
     `serial` counts the configurations of this cluster. `document` is cluster.yaml with every default written
-    out, so that it means the same to every version. `at` is wall time, for people only.
+    out, so that it means the same to every version. `at` is wall time, for people only. `signature`: see signature.py;
+    empty where the cluster has no key.
     """
 
     serial: int
@@ -25,3 +26,4 @@ class StoredConfig(Record):
     by: str = ""
     at: str = ""
     format: int = FORMAT
+    signature: str = ""

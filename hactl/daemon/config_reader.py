@@ -3,7 +3,6 @@ the same before, from disk, so that a daemon that comes back is there the sooner
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -11,8 +10,13 @@ from typing import Any
 
 import structlog
 
+from election.records import RecordError
 from hactl import __version__
 from hactl.config import compiled
+from hactl.config.cluster_key import read_key
+from hactl.config.errors import ConfigErrors
+from hactl.config.signature import Accepted, digest, refusal
+from hactl.config.stored import StoredConfig
 from hactl.model.cluster import ClusterSpec
 from hactl.resources.base import ResourceError
 from hactl.resources.run import run
@@ -21,6 +25,7 @@ log = structlog.get_logger()
 
 TIMEOUT_S = 20.0
 MAX_OUTPUT = 16 << 20
+_FILE = "config.json"
 
 
 class UnreadableError(Exception):
@@ -28,43 +33,72 @@ class UnreadableError(Exception):
 
 
 class ConfigReader:
-    """Reads documents; the last one is kept below `state_dir`."""
+    """Reads documents; the last one is kept below `state_dir`. `key_file`: the cluster's key; where there is one, a
+    document counts only when it is signed with it (signature.py)."""
 
-    def __init__(self, state_dir: str) -> None:
-        self._file = Path(state_dir, "config.json")
+    def __init__(self, state_dir: str, cluster: str, key_file: str) -> None:
+        self._file = Path(state_dir, _FILE)
+        self._cluster, self._key_file = cluster, Path(key_file)
 
-    def known(self, text: str) -> ClusterSpec | None:
-        """The cluster of this document, if it is the one kept."""
-        mark, spec = self._kept()
-        return spec if mark == _mark(text) else None
+    def known(self, text: str, generation: int) -> ClusterSpec | None:
+        """The cluster of this document, if it is the one kept, and may be used. `generation`: the store's."""
+        kept = self._kept()
+        if kept.get("of") != _mark(text) or self._refusal(text, kept, generation):
+            return None
+        return _load(kept)
 
-    def last(self) -> ClusterSpec | None:
-        """The last cluster that this version could read, of whatever document: what a daemon that comes back goes on
-        with where the newest cannot be read."""
-        mark, spec = self._kept()
-        return spec if mark.partition(" ")[0] == __version__ else None
-
-    def _kept(self) -> tuple[str, ClusterSpec | None]:
+    async def last(self) -> ClusterSpec | None:
+        """The last cluster that was used here, of whatever document: what a daemon that comes back goes on with where
+        the newest cannot be used. What another version kept is read anew."""
+        kept = self._kept()
+        if str(kept.get("of", "")).partition(" ")[0] == __version__:
+            return _load(kept)
+        text = kept.get("text")
+        if not isinstance(text, str):
+            return None
         try:
-            raw = json.loads(self._file.read_text(encoding="utf-8"))
-            return str(raw["of"]), compiled.load(raw["spec"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return "", None
+            return compiled.load(await _compile(text))
+        except (UnreadableError, KeyError, TypeError):
+            return None
 
-    async def read(self, text: str) -> ClusterSpec:
+    async def read(self, text: str, generation: int) -> ClusterSpec:
         """The cluster of this document. Raises UnreadableError."""
-        argv = [sys.executable, "-m", "hactl.config.compiled"]
+        if problem := self._refusal(text, self._kept(), generation):
+            raise UnreadableError(problem)
+        raw = await _compile(text)
         try:
-            done = await run(argv, timeout_s=TIMEOUT_S, input=text, max_output=MAX_OUTPUT)
-            raw = json.loads(done.stdout)
-            if "problem" in raw:
-                raise UnreadableError(raw["problem"])
-            spec = compiled.load(raw["spec"])
-        except (ResourceError, OSError, ValueError, KeyError, TypeError) as error:
-            log.error("config_process_failed", problem=str(error))
-            return _read_here(text)
-        self._keep({"of": _mark(text), "spec": raw["spec"]})
+            spec = compiled.load(raw)
+        except (KeyError, TypeError) as error:
+            raise UnreadableError(f"cannot be read: {error!r}") from None
+        stored = StoredConfig.from_json(text, "config")
+        signed = bool(stored.signature) and read_key(self._key_file) is not None
+        self._keep(
+            {
+                "of": _mark(text),
+                "spec": raw,
+                "text": text,
+                "serial": stored.serial,
+                "generation": generation,
+                "signed": signed,
+            }
+        )
         return spec
+
+    def _refusal(self, text: str, kept: dict[str, Any], generation: int) -> str:
+        """Why this document is not to be used, before its content is looked at; empty: it is."""
+        try:
+            key = read_key(self._key_file)
+            stored = StoredConfig.from_json(text, "config")
+        except ConfigErrors as error:
+            return f"the cluster's key cannot be used: {error}"
+        except RecordError as error:
+            return str(error)
+        if key is None:
+            return ""
+        return refusal(stored, text, self._cluster, key, _accepted(kept), generation)
+
+    def _kept(self) -> dict[str, Any]:
+        return _read_kept(self._file)
 
     def _keep(self, found: dict[str, Any]) -> None:
         """No fsync: half a file is as good as none, it is read anew then."""
@@ -76,17 +110,66 @@ class ConfigReader:
             log.warning("config_not_kept", problem=str(error))
 
 
-def _read_here(text: str) -> ClusterSpec:
+def digest_in_use(state_dir: str) -> str:
+    """SHA-256 of the configuration that this node used last, in hex; empty: it used none yet."""
+    accepted = _accepted(_read_kept(Path(state_dir, _FILE)))
+    return accepted.digest if accepted else ""
+
+
+def _read_kept(file: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def _accepted(kept: dict[str, Any]) -> Accepted | None:
+    """What the kept file says of the configuration used last; an earlier version's file says only which it was."""
+    mark = kept.get("of")
+    if not isinstance(mark, str):
+        return None
+    serial, generation = kept.get("serial"), kept.get("generation")
+    return Accepted(
+        mark.partition(" ")[2],
+        serial if isinstance(serial, int) else 0,
+        generation if isinstance(generation, int) else 0,
+        kept.get("signed") is True,
+    )
+
+
+def _load(kept: dict[str, Any]) -> ClusterSpec | None:
+    try:
+        return compiled.load(kept["spec"])
+    except (KeyError, TypeError):
+        return None
+
+
+async def _compile(text: str) -> dict[str, Any]:
+    """The document as plain JSON of the model, by a process of its own. Raises UnreadableError."""
+    argv = [sys.executable, "-m", "hactl.config.compiled"]
+    try:
+        done = await run(argv, timeout_s=TIMEOUT_S, input=text, max_output=MAX_OUTPUT)
+        raw = json.loads(done.stdout)
+        if "problem" in raw:
+            raise UnreadableError(raw["problem"])
+        spec: dict[str, Any] = raw["spec"]
+    except (ResourceError, OSError, ValueError, KeyError, TypeError) as error:
+        log.error("config_process_failed", problem=str(error))
+        return _compile_here(text)
+    return spec
+
+
+def _compile_here(text: str) -> dict[str, Any]:
     """The same without another process: slow, but there."""
     from hactl.config.document import read_stored  # noqa: PLC0415 - heavy
-    from hactl.config.errors import ConfigErrors  # noqa: PLC0415
 
     try:
-        return read_stored(text, checked=False).spec
+        return compiled.dump(read_stored(text, checked=False).spec)
     except ConfigErrors as error:
         raise UnreadableError(str(error)) from None
 
 
 def _mark(text: str) -> str:
     """What tells documents, and versions that read them, apart."""
-    return f"{__version__} {hashlib.sha256(text.encode()).hexdigest()}"
+    return f"{__version__} {digest(text)}"

@@ -68,7 +68,7 @@ class Daemon:
         self.started_wall = time.time()
         self.history = History(store, self.keys, config.node)
         self.disk = Disk(config.state_dir)
-        self._reader = ConfigReader(config.state_dir)
+        self._reader = ConfigReader(config.state_dir, config.cluster, config.cluster_key)
         self._reading = False
         self.notifier = Notifier()
         self.exit_code = 0
@@ -302,7 +302,7 @@ class Daemon:
         """Read the configuration that the store holds now: one at a time, the newest when that is done."""
         if self._reading or self.state.config_seen == revision:
             return
-        if (spec := self._reader.known(text)) is not None:
+        if (spec := self._reader.known(text, self.state.generation)) is not None:
             self._post(events.Configured(revision, spec))
             return
         self._reading = True
@@ -310,9 +310,9 @@ class Daemon:
 
     async def _read_anew(self, text: str, revision: int) -> None:
         try:
-            event = events.Configured(revision, await self._reader.read(text))
+            event = events.Configured(revision, await self._reader.read(text, self.state.generation))
         except UnreadableError as error:
-            earlier = self._reader.last() if self.state.cluster is None else None
+            earlier = await self._reader.last() if self.state.cluster is None else None
             event = events.Configured(revision, earlier, str(error))
         finally:
             self._reading = False

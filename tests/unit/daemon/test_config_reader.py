@@ -14,7 +14,8 @@ import pytest
 from hactl.config import compiled
 from hactl.config.document import document
 from hactl.config.load import load_cluster
-from hactl.config.stored import FORMAT
+from hactl.config.signature import sign
+from hactl.config.stored import FORMAT, StoredConfig
 from hactl.daemon import config_reader
 from hactl.daemon.config_reader import ConfigReader, UnreadableError
 from hactl.decide.timing import PROFILES
@@ -33,6 +34,16 @@ def stored(spec: ClusterSpec) -> str:
     return json.dumps({"format": FORMAT, "serial": 1, "document": json.loads(document(spec)), "by": "", "at": ""})
 
 
+def reader(tmp_path: Path, key: str = "") -> ConfigReader:
+    """As the daemon of a node has it; `key`: the content of the cluster's key, if there is one."""
+    file = tmp_path / "cluster.key"
+    if key:
+        file.write_text(key)
+        file.chmod(0o600)
+    (tmp_path / "state").mkdir(exist_ok=True)
+    return ConfigReader(str(tmp_path / "state"), "demo", str(file))
+
+
 def test_what_is_compiled_is_the_same_configuration(spec: ClusterSpec) -> None:
     again = compiled.load(json.loads(json.dumps(compiled.dump(spec))))
     assert document(again) == document(spec)
@@ -41,31 +52,104 @@ def test_what_is_compiled_is_the_same_configuration(spec: ClusterSpec) -> None:
 
 def test_what_was_read_once_is_known_afterwards(spec: ClusterSpec, tmp_path: Path) -> None:
     text = stored(spec)
-    assert ConfigReader(str(tmp_path)).known(text) is None
-    read = asyncio.run(ConfigReader(str(tmp_path)).read(text))
+    assert reader(tmp_path).known(text, 1) is None
+    read = asyncio.run(reader(tmp_path).read(text, 1))
     assert document(read) == document(spec)
-    assert ConfigReader(str(tmp_path)).known(text) == read
-    assert ConfigReader(str(tmp_path)).known(text + " ") is None
+    assert reader(tmp_path).known(text, 1) == read
+    assert reader(tmp_path).known(text + " ", 1) is None
 
 
 def test_another_version_reads_it_anew(spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = stored(spec)
-    asyncio.run(ConfigReader(str(tmp_path)).read(text))
+    asyncio.run(reader(tmp_path).read(text, 1))
     monkeypatch.setattr(config_reader, "__version__", "later")
-    assert ConfigReader(str(tmp_path)).known(text) is None
+    assert reader(tmp_path).known(text, 1) is None
 
 
 def test_a_document_that_is_refused_says_why_and_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="upgrade hactl"):
-        asyncio.run(ConfigReader(str(tmp_path)).read(json.dumps({"format": FORMAT + 1, "serial": 1, "document": {}})))
-    assert not list(tmp_path.iterdir())
+        asyncio.run(reader(tmp_path).read(json.dumps({"format": FORMAT + 1, "serial": 1, "document": {}}), 1))
+    assert not list((tmp_path / "state").iterdir())
+
+
+KEY = "0123456789abcdef" * 4
+OTHER = "fedcba9876543210" * 4
+
+
+def signed(spec: ClusterSpec, serial: int = 1, key: str = KEY) -> str:
+    """The same, signed."""
+    envelope = StoredConfig(serial, json.loads(document(spec)), "root@n1", "2026-01-01T00:00:00+00:00")
+    return sign(envelope, "demo", key.encode()).to_json()
+
+
+def refused(tmp_path: Path, text: str, generation: int = 1) -> str:
+    """Why a node with the key refuses it."""
+    with pytest.raises(UnreadableError) as raised:
+        asyncio.run(reader(tmp_path, KEY).read(text, generation))
+    return str(raised.value)
+
+
+def test_a_node_with_the_key_uses_what_is_signed_with_it(spec: ClusterSpec, tmp_path: Path) -> None:
+    text = signed(spec)
+    assert document(asyncio.run(reader(tmp_path, KEY).read(text, 1))) == document(spec)
+    assert reader(tmp_path, KEY).known(text, 1) is not None
+
+
+def test_what_is_not_signed_is_refused_and_the_last_good_one_stays(spec: ClusterSpec, tmp_path: Path) -> None:
+    used = asyncio.run(reader(tmp_path, KEY).read(signed(spec), 1))
+    assert "is not signed" in refused(tmp_path, stored(spec))
+    assert "altered" in refused(tmp_path, signed(spec, key=OTHER))
+    changed = json.loads(signed(spec, 2))
+    for name, value in (("serial", 3), ("by", "mallory"), ("at", ""), ("document", {}), ("signature", "0" * 64)):
+        assert "altered" in refused(tmp_path, json.dumps({**changed, name: value})), name
+    assert asyncio.run(reader(tmp_path, KEY).last()) == used
+
+
+def test_of_another_cluster_it_is_refused(spec: ClusterSpec, tmp_path: Path) -> None:
+    envelope = StoredConfig(1, json.loads(document(spec)))
+    assert "altered" in refused(tmp_path, sign(envelope, "other", KEY.encode()).to_json())
+
+
+def test_an_older_one_is_refused_until_the_store_is_begun_anew(spec: ClusterSpec, tmp_path: Path) -> None:
+    asyncio.run(reader(tmp_path, KEY).read(signed(spec, 7), 1))
+    assert "older than 7" in refused(tmp_path, signed(spec, 6))
+    assert reader(tmp_path, KEY).known(signed(spec, 6), 1) is None
+    asyncio.run(reader(tmp_path, KEY).read(signed(spec, 6), 2))
+
+
+def test_a_cluster_that_gets_a_key_goes_on_with_the_configuration_it_had(spec: ClusterSpec, tmp_path: Path) -> None:
+    asyncio.run(reader(tmp_path).read(stored(spec), 1))
+    assert reader(tmp_path, KEY).known(stored(spec), 1) is not None
+    assert "is not signed" in refused(tmp_path, stored(spec).replace('"serial": 1', '"serial": 2'))
+    asyncio.run(reader(tmp_path, KEY).read(signed(spec, 2), 1))
+    assert "is not signed" in refused(tmp_path, stored(spec))
+
+
+def test_a_new_node_with_the_key_takes_nothing_unsigned(spec: ClusterSpec, tmp_path: Path) -> None:
+    assert "is not signed" in refused(tmp_path, stored(spec))
+
+
+def test_with_a_key_that_others_may_read_nothing_new_is_used(spec: ClusterSpec, tmp_path: Path) -> None:
+    made = reader(tmp_path, KEY)
+    (tmp_path / "cluster.key").chmod(0o644)
+    with pytest.raises(UnreadableError, match="cluster's key cannot be used"):
+        asyncio.run(made.read(signed(spec), 1))
+
+
+def test_after_an_upgrade_the_last_one_is_read_anew_where_the_newest_is_refused(
+    spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(reader(tmp_path, KEY).read(signed(spec), 1))
+    monkeypatch.setattr(config_reader, "__version__", "later")
+    last = asyncio.run(reader(tmp_path, KEY).last())
+    assert last is not None and document(last) == document(spec)
 
 
 def test_without_the_other_process_it_is_read_here(
     spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config_reader.sys, "executable", "/nonexistent/python")
-    assert document(asyncio.run(ConfigReader(str(tmp_path)).read(stored(spec)))) == document(spec)
+    assert document(asyncio.run(reader(tmp_path).read(stored(spec), 1))) == document(spec)
 
 
 def test_the_daemon_comes_without_what_only_others_need() -> None:
