@@ -21,6 +21,7 @@ import grpc
 from election.etcd_auth import Token
 from election.etcd_codec import Services
 from election.etcd_errors import NotSentError, TokenError, translate
+from election.etcd_tls import TlsFiles
 from election.store import (
     CompactedError,
     StoreError,
@@ -54,16 +55,20 @@ class Endpoint:
     def __init__(
         self,
         name: str,
-        client: Client,
+        connect: Callable[[], Client],
         token: Token,
         login: Callable[[Client, float], str | None] | None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.name = name
-        self.client = client
-        self.services = Services(client.channel)
+        self._connect, self._tls = connect, tls
+        self._made_with = tls.mark() if tls else ()
+        self.client = connect()
+        self.services = Services(self.client.channel)
         self._token = token
         self._login = login
         self._trusted_until = 0.0
+        self._renewing = threading.Lock()
 
     @property
     def trusted(self) -> bool:
@@ -105,11 +110,34 @@ class Endpoint:
             problem = translate(error, self.name)
             if isinstance(problem, NotSentError) or not isinstance(problem, StoreRefusedError):
                 self._trusted_until = 0.0
-            raise problem from None
+            raise self._explain(problem) from None
         except ValueError as error:  # gRPC's word for a closed channel
             raise NotSentError(f"{self.name}: {error}") from None
         self._trusted_until = time.monotonic() + TRUSTED_S
         return answer
+
+    def _explain(self, problem: StoreError) -> StoreError:
+        """After a call that failed: take over renewed certificates, or say what is wrong with them."""
+        if self._tls is None or not isinstance(problem, StoreUnavailableError):
+            return problem
+        self._take_over_renewed(self._tls)
+        if wrong := next(self._tls.problems(), ""):
+            return type(problem)(f"{problem}; {wrong}")
+        return problem
+
+    def _take_over_renewed(self, tls: TlsFiles) -> None:
+        """A new channel, where the files are others than those of this one. What is under way on the old one fails."""
+        with self._renewing:
+            mark = tls.mark()
+            if mark == self._made_with:
+                return
+            try:
+                renewed = self._connect()
+            except (OSError, ValueError):
+                return  # half written: looked at again after the next failure
+            self._made_with, old = mark, self.client
+            self.client, self.services = renewed, Services(renewed.channel)
+        old.close()
 
     def open_watch(self, request: bytes) -> tuple[Any, str | None]:
         """A watch stream and the token it was opened with."""

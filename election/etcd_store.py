@@ -22,6 +22,7 @@ from election.etcd_auth import Token
 from election.etcd_codec import get_request, snapshot_request, txn_request, txn_result
 from election.etcd_endpoints import Client, Endpoint, Endpoints
 from election.etcd_errors import translate
+from election.etcd_tls import TlsFiles
 from election.etcd_watch import EtcdWatch
 from election.store import (
     KeyValue,
@@ -122,8 +123,9 @@ class EtcdStore:
         self.name = name
         token = Token()
         login = None if user is None or password is None else _login_as(user, password)
+        files = TlsFiles(str(ca or ""), str(cert or ""), str(key or ""))
         self._endpoints = Endpoints(
-            [_endpoint(text, token, login, ca, cert, key) for text in endpoints],
+            [_endpoint(text, token, login, files) for text in endpoints],
             get_request("\0"),
         )
         self._lock = threading.Lock()
@@ -242,27 +244,26 @@ def _login_as(user: str, password: str) -> Callable[[Client, float], str | None]
 
 
 def _endpoint(
-    text: str,
-    token: Token,
-    login: Callable[[Client, float], str | None] | None,
-    ca: str | Path | None,
-    cert: str | Path | None,
-    key: str | Path | None,
+    text: str, token: Token, login: Callable[[Client, float], str | None] | None, files: TlsFiles
 ) -> Endpoint:
     scheme, _, address = text.rpartition("://")
     host, _, port = address.rpartition(":")
     if scheme not in ("", "http", "https") or not host or not port.isdigit():
         raise ValueError(f"not an endpoint: {text!r} (like https://10.0.0.1:2379)")
-    if scheme == "https" and ca is None:
+    if scheme == "https" and not files.ca:
         raise ValueError(f"{text}: https needs `ca`")
-    if scheme == "http" and ca is not None:
+    if scheme == "http" and files.ca:
         raise ValueError(f"{text}: `ca` is given, but the endpoint is http")
-    client = etcd3.Etcd3Client(
-        host,
-        int(port),
-        ca_cert=ca,
-        cert_cert=cert,
-        cert_key=key,
-        grpc_options=_CHANNEL_OPTIONS,
-    )
-    return Endpoint(address, client, token, login)
+
+    def connect() -> Client:
+        client: Client = etcd3.Etcd3Client(
+            host,
+            int(port),
+            ca_cert=files.ca or None,
+            cert_cert=files.cert or None,
+            cert_key=files.key or None,
+            grpc_options=_CHANNEL_OPTIONS,
+        )
+        return client
+
+    return Endpoint(address, connect, token, login, files if files.ca else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from election.etcd_store import EtcdStore
 from election.store import Put, StoreAuthError, StoreUnavailableError, Txn
 from tests.contract.watching import Collector
-from tests.support.etcd import EtcdCluster, make_certificates
+from tests.support.etcd import EtcdCluster, make_certificates, sign_client_certificate
 
 T = 10.0
 
@@ -57,6 +58,34 @@ def test_client_certificate(with_tls: EtcdCluster) -> None:
         assert store.endpoint_status(timeout_s=T)[0].is_leader
     finally:
         store.close()
+
+
+def test_a_renewed_certificate_counts_without_a_restart(with_tls: EtcdCluster, tmp_path: Path) -> None:
+    """An ended one is named, with its date; once it is renewed the same store goes on."""
+    certificates = with_tls.certificates
+    assert certificates is not None
+    cert = tmp_path / "client.pem"
+    shutil.copy(sign_client_certificate(certificates.ca.parent, -1), cert)
+    store = EtcdStore(with_tls.endpoints, ca=certificates.ca, cert=cert, key=certificates.client_key)
+    try:
+        with pytest.raises(StoreUnavailableError, match=rf"client certificate {cert} ended on \d{{4}}-\d\d-\d\d"):
+            store.get("a", timeout_s=2.0)
+        shutil.copy(sign_client_certificate(certificates.ca.parent, 1), cert)
+        put_when_it_works(store)
+    finally:
+        store.close()
+
+
+def put_when_it_works(store: EtcdStore) -> None:
+    """Write one key, tried again for a while."""
+    deadline = time.monotonic() + T
+    while True:
+        try:
+            put(store, "a", "1")
+            return
+        except StoreUnavailableError:
+            if time.monotonic() > deadline:
+                raise
 
 
 def test_no_client_certificate(with_tls: EtcdCluster) -> None:
