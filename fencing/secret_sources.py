@@ -63,6 +63,20 @@ async def resolve_secrets(
 
 def read_secret(path: str) -> str:
     """The one line in a file that is root's or this user's, and that not everybody can read. Raises SecretError."""
+    descriptor = _open(path)
+    try:
+        return _one_line(os.read(descriptor, _MAX_BYTES + 1), f"secret file {path}")
+    finally:
+        os.close(descriptor)
+
+
+def check_private(path: str) -> None:
+    """That a secret which another library reads is root's or this user's, and that not everybody can read it. Raises
+    SecretError."""
+    os.close(_open(path))
+
+
+def _open(path: str) -> int:
     if not path.startswith("/"):
         raise SecretError(f"secret file {path}: give its absolute path")
     try:
@@ -72,9 +86,10 @@ def read_secret(path: str) -> str:
         raise SecretError(f"secret file {path}: {error.strerror}") from None
     try:
         _check(path, os.fstat(descriptor))
-        return _one_line(os.read(descriptor, _MAX_BYTES + 1), f"secret file {path}")
-    finally:
+    except SecretError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _check(path: str, found: os.stat_result) -> None:

@@ -42,15 +42,9 @@ def settings(given: Path | None) -> NodeConfig:
 
 def open_store(config: NodeConfig) -> EtcdStore:
     """A connection to etcd. Slow to import: for where the daemon cannot be asked."""
-    from election.etcd_store import EtcdStore  # noqa: PLC0415 - a fifth of a second
+    from hactl.config.etcd_access import open_etcd  # noqa: PLC0415 - a fifth of a second
 
-    given = {"ca": config.etcd_ca or None, "cert": config.etcd_cert or None, "key": config.etcd_key or None}
-    try:
-        return EtcdStore(
-            config.endpoints, **given, user=config.etcd_user or None, password=config.etcd_password(), name="etcd"
-        )
-    except (OSError, ValueError) as error:
-        raise CliError(f"cannot connect to etcd: {error}", BAD_INPUT) from None
+    return open_etcd(config)
 
 
 def user_name() -> str:

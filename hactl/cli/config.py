@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,10 @@ from hactl.cli.common import (
 )
 from hactl.cli.fence_agents import only_warnings
 from hactl.cli.options import ConfigOption
+
+if TYPE_CHECKING:
+    from hactl.config.etcd_access import Weakness
+    from hactl.config.node import NodeConfig
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The cluster's configuration.")]
 
@@ -52,7 +56,17 @@ def check(file: File, config: ConfigOption = None) -> None:
     )
     for line in report.lines:
         (say if report.ok else tell)(line)
+    for one in _weaknesses(here) if here else ():
+        say(f"warning: {settings_path(config)}: {one.problem}; {one.hint}")
     leave(0 if report.ok else BAD_INPUT)
+
+
+def _weaknesses(here: NodeConfig) -> list[Weakness]:
+    """What is weak about this node's way to etcd."""
+    from hactl.config.cluster_key import read_key  # noqa: PLC0415 - for those who want it
+    from hactl.config.etcd_access import weaknesses  # noqa: PLC0415
+
+    return weaknesses(here, has_key=read_key(Path(here.cluster_key)) is not None)
 
 
 def apply(

@@ -46,6 +46,11 @@ class NodeConfig:
     etcd_key: str = _setting(checks.path, "its key", "")
     etcd_user: str = _setting(checks.text, "etcd's user", "")
     etcd_password_file: str = _setting(checks.path, "a file that holds the user's password and nothing else", "")
+    accept_insecure_etcd: bool = _setting(
+        checks.boolean,
+        "nobody else can reach etcd: that it is used without TLS, users or the cluster's key is not warned of",
+        False,
+    )
     state_dir: str = _setting(checks.path, "what must survive a reboot", "/var/lib/hactl")
     run_dir: str = _setting(checks.run_dir, "sockets and what need not survive a reboot", "/run/hactl")
     cgroup_root: str = _setting(
@@ -106,16 +111,6 @@ class NodeConfig:
     def guard_socket(self) -> str:
         """Where the guard answers the daemon."""
         return f"{self.run_dir}/guard.sock"
-
-    def etcd_password(self) -> str | None:
-        """The password; None without a user. Raises ConfigErrors."""
-        if not self.etcd_password_file:
-            return None
-        try:
-            return Path(self.etcd_password_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            problem = f"cannot be read: {getattr(error, 'strerror', None) or 'is not UTF-8'}"
-            raise ConfigErrors([Problem(self.etcd_password_file, "", problem, "see that it may be read")]) from None
 
 
 def load_node(path: Path = DEFAULT_PATH) -> NodeConfig:

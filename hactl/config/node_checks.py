@@ -95,6 +95,13 @@ def port(value: Any) -> int:
     return value
 
 
+def boolean(value: Any) -> bool:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise WrongError(f"is {_shown(value)}", "write true or false, without quotes")
+    return value
+
+
 def one_of(*allowed: str) -> Check:
     """A check for one of `allowed`."""
 

@@ -125,6 +125,7 @@ class Api:
             started=datetime.fromtimestamp(daemon.started_wall, UTC).isoformat(timespec="seconds"),
             watchdog=daemon.watchdog.status,
             asking_problem=daemon.asking_problem,
+            access=daemon.etcd_access.facts(),
         )
         found = status.status(
             state.view, state.cluster, state.node, local=local, observer=state.observer, now=now, health=health
@@ -177,6 +178,7 @@ class Api:
         """Prometheus' text format."""
         daemon = self.daemon
         daemon.metrics.collect(daemon.state, daemon.now(), daemon.history.dropped, daemon.watchdog.status)
+        daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
         daemon.metrics.collect_services(await self._servers(), daemon.health, with_roles(daemon.state.cluster))
         return Response(daemon.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -9,6 +9,7 @@ from election.clock import Instant
 from election.keys import Keys
 from election.store import Store
 from hactl.config.node import NodeConfig
+from hactl.daemon.etcd_access import EtcdAccess
 from hactl.daemon.history import History
 from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide.health import NodeHealth
@@ -27,6 +28,7 @@ class DaemonView(Protocol):
     store: Store
     history: History
     watchdog: WatchdogFollower
+    etcd_access: EtcdAccess
     started_wall: float
 
     @property

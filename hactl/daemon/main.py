@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from election.clock import Instant
-from election.etcd_store import EtcdStore
 from election.keys import Keys
 from election.records import Member
 from election.store import Compare, Put, Store, StoreError, Txn
@@ -27,11 +26,13 @@ from fencing.guard_client import GuardError, forget_stop_record, read_stop_recor
 from fencing.guard_sys import now as read_clocks
 from hactl import __version__
 from hactl.config.errors import ConfigErrors
+from hactl.config.etcd_access import open_etcd
 from hactl.config.node import NodeConfig, load_node
 from hactl.daemon import logs
 from hactl.daemon.actions import Actions
 from hactl.daemon.config_reader import ConfigReader, UnreadableError
 from hactl.daemon.disk import AlreadyRunningError, Disk
+from hactl.daemon.etcd_access import EtcdAccess
 from hactl.daemon.fencer import Fencer
 from hactl.daemon.guard_link import GuardLink, open_link
 from hactl.daemon.history import History
@@ -82,6 +83,7 @@ class Daemon:
         self._fencer = Fencer(place.daemon_cgroup, self._post)
         self._persisting = threading.Lock()
         self.watchdog = WatchdogFollower(config.watchdog, self._post)
+        self.etcd_access = EtcdAccess(config)
         self._guard: GuardLink
         self._registrar: Registrar
         self._link: StoreLink
@@ -145,6 +147,7 @@ class Daemon:
             self._tell_systemd(),
             self._second_stage.run(self, self._guard, self._post),
             self.history.run(),
+            self.etcd_access.run(),
         ):
             self._spawn(work)
         self._post(events.Tick())
@@ -366,15 +369,7 @@ class Daemon:
 
 async def _main(config: NodeConfig) -> int:
     place = find_place(config)
-    store = EtcdStore(
-        config.endpoints,
-        ca=config.etcd_ca or None,
-        cert=config.etcd_cert or None,
-        key=config.etcd_key or None,
-        user=config.etcd_user or None,
-        password=config.etcd_password(),
-    )
-    return await Daemon(config, place, store).run()
+    return await Daemon(config, place, open_etcd(config)).run()
 
 
 def run(path: Path) -> int:

@@ -12,6 +12,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 from election.clock import Instant
+from election.etcd_tls import CertificateEnd
 from hactl import __version__
 from hactl.daemon.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide.health import NodeHealth, ServerHealth, plain_status
@@ -42,6 +43,12 @@ _SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 TABLE = (
     Metric("hactl_build_info", "gauge", ("version",), "Always 1; the version of the daemon."),
     Metric("hactl_config_revision", "gauge", (), "Revision in etcd of the configuration in use, 0: none yet."),
+    Metric(
+        "hactl_etcd_certificate_end_timestamp_seconds",
+        "gauge",
+        ("kind",),
+        "When the certificate with which etcd is reached ends, in Unix time; `kind`: client, ca.",
+    ),
     Metric("hactl_events_dropped_total", "counter", (), "Events that the history in etcd did not get."),
     Metric(
         "hactl_failover_phase_seconds",
@@ -200,6 +207,12 @@ class Metrics:
         self._all["hactl_probe_failures_total"].labels(service).inc(int(not completed))
         if completed:
             self._all["hactl_probe_seconds"].labels(service).observe(seconds)
+
+    def collect_certificates(self, ends: Sequence[CertificateEnd]) -> None:
+        """Until when the certificates hold with which etcd is reached; before every scrape."""
+        self._all["hactl_etcd_certificate_end_timestamp_seconds"].clear()
+        for one in ends:
+            self._all["hactl_etcd_certificate_end_timestamp_seconds"].labels(one.kind).set(one.end.timestamp())
 
     def forget_probe(self, service: str) -> None:
         """It is in no configuration any more, or has no probe."""

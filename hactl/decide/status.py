@@ -59,7 +59,8 @@ class Local:
     """What only a daemon knows. `silent_ms`: for how long it saw nothing new of each peer. `fence_left_ms`: how long
     until the lease of each dead session is over for it, 0: it is. `waiting`, `blocked`: of groups here, why.
     `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it, None: this node is to have none. `unasked`: why
-    peers' guards are not asked though nodes can be fenced."""
+    peers' guards are not asked though nodes can be fenced. `access`: how etcd is reached: `weak` (`problem`, `hint`),
+    `certificates` (`kind`, `path`, `end`), `soonest_days` (until the first of them ends; None: there are none)."""
 
     phase: str
     lease_left_ms: float
@@ -76,6 +77,7 @@ class Local:
     haproxy: Mapping[str, Any] | None = None
     watchdog: Mapping[str, Any] | None = None
     unasked: str = ""
+    access: Mapping[str, Any] | None = None
 
 
 def local_facts(
@@ -87,8 +89,10 @@ def local_facts(
     started: str = "",
     watchdog: Mapping[str, Any] | None = None,
     asking_problem: str = "",
+    access: Mapping[str, Any] | None = None,
 ) -> Local:
-    """What this daemon knows beside the store. `asking_problem`: why it does not ask guards."""
+    """What this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it reaches
+    etcd."""
     fenced = state.cluster is not None and any(one.has_device for one in state.cluster.fencing.nodes.values())
     fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
     return Local(
@@ -111,6 +115,7 @@ def local_facts(
         haproxy=haproxy,
         watchdog=watchdog,
         unasked=asking_problem if fenced else "",
+        access=access,
     )
 
 

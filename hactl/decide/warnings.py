@@ -56,8 +56,30 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
             f"guards are not asked before their nodes are fenced (a restarted daemon may cost one): {local['unasked']}"
         )
         yield "warning", what, "`hactl key create`, the same file on every node; docs/operations.md, *Asking the guard*"
+    yield from _access(local.get("access"))
     if local.get("events_dropped"):
         yield "notice", f"{local['events_dropped']} events were not written to the history", "they are in the log"
+
+
+# Certificates that end within so many days are warned of, and are an error.
+_WARN_DAYS, _ERROR_DAYS = 14.0, 3.0
+
+
+def _access(access: dict[str, Any] | None) -> Iterator[Warning_]:
+    """How this node reaches etcd: what is weak, and certificates that end soon."""
+    if access is None:
+        return
+    for one in access["weak"]:
+        yield "warning", one["problem"], one["hint"]
+    days = access["soonest_days"]
+    if days is not None and days <= _WARN_DAYS:
+        first = min(access["certificates"], key=lambda one: str(one["end"]))
+        what = "ended" if days <= 0 else f"ends in {days:.0f} days"
+        yield (
+            "error" if days <= _ERROR_DAYS else "warning",
+            f"the certificate {first['path']} for etcd {what} ({first['end']})",
+            "renew it; hactl reads the new file by itself",
+        )
 
 
 def _groups(document: dict[str, Any]) -> Iterator[Warning_]:

@@ -64,6 +64,7 @@ machine_id_file = "{home}/machine-id"
 boot_id_file = "{home}/boot-id"
 socket_group = "root"
 cluster_key = "{key}"
+accept_insecure_etcd = true
 self_fence = ["command", "{home}/self-fence"]
 """
 

@@ -17,6 +17,7 @@ from election.keys import Keys
 from election.store import Store, WatchBatch
 from hactl.config.node import NodeConfig
 from hactl.daemon.api import serve
+from hactl.daemon.etcd_access import EtcdAccess
 from hactl.daemon.history import History
 from hactl.daemon.metrics import Metrics
 from hactl.daemon.watchdog import WatchdogFollower
@@ -62,6 +63,7 @@ class StandIn:
         self.asking_problem = ""
         self.health: NodeHealth | None = None
         self.watchdog = WatchdogFollower("off", lambda _: None)
+        self.etcd_access = EtcdAccess(config)
 
     def now(self) -> Instant:
         return now()

@@ -25,7 +25,6 @@ def test_defaults() -> None:
     assert (config.cluster, config.node, config.endpoints) == ("demo", "n1", ("http://127.0.0.1:2379",))
     assert (config.api_socket, config.haproxy_dir) == ("/run/x/hactl.sock", "/run/x/haproxy")
     assert (config.on_sigterm, config.self_fence) == ("keep", ("reboot",))
-    assert config.etcd_password() is None
     assert parse_node('cluster = "demo"\nnode = "n1"\nhaproxy_dir = "/run/h"\n').haproxy_dir == "/run/h"
 
 
@@ -60,6 +59,7 @@ def test_self_fence_by_a_command() -> None:
         ('metrics_listen = "9664"', "metrics_listen: `9664` is no address with port"),
         ('on_sigterm = "relase"', "on_sigterm: is 'relase'; did you mean `release`? allowed: release, keep"),
         ('self_fence = "off"', 'self_fence: is \'off\'; write "reboot", "watchdog", or ["command", "/path'),
+        ("accept_insecure_etcd = 1", "accept_insecure_etcd: is 1; write true or false, without quotes"),
         ("guard_port = 0", "guard_port: is 0; must be a port's number, 1 to 65535, without quotes"),
         ('guard_port = "9665"', "guard_port: is '9665'; must be a port's number"),
         ("[metrics]\nlisten = 1", "metrics: unknown key; did you mean `metrics_listen`?"),
@@ -86,15 +86,6 @@ def test_every_problem_at_once_with_its_line() -> None:
 
 def test_not_toml() -> None:
     assert problems('cluster = "a"\ncluster = "b"\n') == ["node.toml:2:14: is not TOML: Cannot overwrite a value"]
-
-
-def test_password_file(tmp_path: Path) -> None:
-    secret = tmp_path / "password"
-    text = f'cluster = "d"\nnode = "n"\netcd_user = "u"\netcd_password_file = "{secret}"\n'
-    with pytest.raises(ConfigErrors, match="No such file"):
-        parse_node(text).etcd_password()
-    secret.write_text("geheim\n")
-    assert parse_node(text).etcd_password() == "geheim"
 
 
 def test_not_there(tmp_path: Path) -> None:

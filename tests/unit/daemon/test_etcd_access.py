@@ -1,0 +1,69 @@
+"""How etcd is reached, as status and metrics tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from election.etcd_tls import CertificateEnd
+from election.keys import Keys
+from election.view import View
+from hactl.config.node import NodeConfig
+from hactl.daemon.etcd_access import EtcdAccess
+from hactl.daemon.metrics import Metrics
+from hactl.decide import status
+from hactl.decide.status import Local
+from tests.unit.election.test_x509 import make
+
+
+def found(access: EtcdAccess) -> list[dict[str, str]]:
+    """The warnings of a status document made with it."""
+    local = Local("live", 1000.0, True, access=access.facts())
+    document = status.status(View(Keys.of("demo")), None, "n1", local=local)
+    return [one for one in document["warnings"] if "no cluster" not in one["what"]]
+
+
+def access(**settings: Any) -> EtcdAccess:
+    return EtcdAccess(NodeConfig(cluster="demo", node="n1", **settings))
+
+
+def test_it_is_looked_at_from_the_start(tmp_path: Path) -> None:
+    ca = make(tmp_path, "ca", 5)
+
+    async def main() -> EtcdAccess:
+        made = access(endpoints=("https://10.0.0.1:1",), etcd_ca=str(ca), cluster_key=str(tmp_path / "none"))
+        looking = asyncio.create_task(made.run())
+        async with asyncio.timeout(20):
+            while not made.certificates:  # noqa: ASYNC110 - a thread
+                await asyncio.sleep(0.01)
+        looking.cancel()
+        return made
+
+    made = asyncio.run(main())
+    said = [one["what"] for one in found(made)]
+    assert any(f"the certificate {ca} for etcd ends in 5 days" in one for one in said)
+    assert any("everybody who reaches it can write to it" in one for one in said)
+    assert any("can have programs run as root" in one for one in said)
+    metrics = Metrics()
+    metrics.collect_certificates(made.certificates)
+    assert b'hactl_etcd_certificate_end_timestamp_seconds{kind="ca"}' in metrics.text()
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "says"),
+    [(15, None, ""), (13, "warning", "ends in 13 days"), (2, "error", "ends in 2 days"), (-1, "error", "ended")],
+)
+def test_certificates_that_end_soon(days: int, level: str | None, says: str) -> None:
+    made = access()
+    ends = datetime.now(UTC) + timedelta(days=days, minutes=5)
+    made.certificates = [
+        CertificateEnd("ca", "/ca.pem", ends + timedelta(days=99)),
+        CertificateEnd("client", "/c.pem", ends),
+    ]
+    warned = found(made)
+    assert [one["level"] for one in warned] == ([level] if level else [])
+    assert all(says in one["what"] and "/c.pem" in one["what"] for one in warned)
