@@ -56,7 +56,7 @@ def check(file: File, config: ConfigOption = None) -> None:
     )
     for line in report.lines:
         (say if report.ok else tell)(line)
-    for one in _weaknesses(here) if here else ():
+    for one in _weaknesses(here) if here and report.ok else ():
         say(f"warning: {settings_path(config)}: {one.problem}; {one.hint}")
     leave(0 if report.ok else BAD_INPUT)
 

@@ -85,6 +85,7 @@ def test_config_check(hactl: Run, config: NodeConfig, tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text('cluster = "demo"\nnode = "elsewhere"\n')
     status, out, err = hactl("config", "check", tmp_path / "cluster.yaml")
     assert status == 0 and "failover at worst" in out and err == ""
+    assert "every user of this machine can write to it" in out and "there is no /etc/hactl/cluster.key" in out
 
 
 def test_config_apply(hactl: Run, scene: Scene, config: NodeConfig, tmp_path: Path) -> None:
