@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 from hactl.config import node_checks as checks
 from hactl.config.errors import ConfigErrors, KeyPath, Place, Problem, suggest
-from hactl.config.node_checks import Check, WrongError
+from hactl.config.node_checks import NODE_HOST, Check, WrongError
 from hactl.config.toml_lines import error_place, key_places
 
 DEFAULT_PATH = Path("/etc/hactl/node.toml")
+
+__all__ = ["DEFAULT_PATH", "NODE_HOST", "NodeConfig", "load_node", "parse_node"]
 
 Problems = list[tuple[str, str, str]]
 
@@ -60,7 +62,15 @@ class NodeConfig:
         shown="`hactl` in the machine's cgroup v2 hierarchy",
     )
     metrics_listen: str = _setting(
-        checks.listen, 'where /metrics and the status page are served; "" for nowhere', "0.0.0.0:9664"
+        checks.listen,
+        "where `hactl-http` serves /metrics and /healthz: an address of this node with a port; `node:PORT`: loopback, "
+        'and the node\'s address in cluster.yaml as soon as that is known; `""`: nowhere',
+        f"{checks.NODE_HOST}:9664",
+    )
+    http_group: str = _setting(
+        checks.text,
+        "the group as which `hactl-http` runs: besides root, it alone may read what the daemon publishes for it",
+        "hactl-http",
     )
     socket_group: str = _setting(checks.text, "the group that may use `hactl` on this node, besides root", "hactl")
     on_sigterm: Literal["release", "keep"] = _setting(
@@ -106,6 +116,11 @@ class NodeConfig:
     def api_socket(self) -> str:
         """Where the daemon answers the command line."""
         return f"{self.run_dir}/hactl.sock"
+
+    @property
+    def publish_socket(self) -> str:
+        """Where the daemon publishes what is served on the network."""
+        return f"{self.run_dir}/publish.sock"
 
     @property
     def guard_socket(self) -> str:

@@ -73,18 +73,25 @@ def endpoints(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+# Stands for the node's own address, as cluster.yaml has it.
+NODE_HOST = "node"
+
+
 def listen(value: Any) -> str:
-    """ADDRESS:PORT, or "" for nowhere."""
+    """ADDRESS:PORT, `node:PORT`, or "" for nowhere."""
     if text(value) == "":
         return ""
     host, _, port = str(value).rpartition(":")
     try:
-        ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+        if host != NODE_HOST:
+            ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
         good = port.isascii() and port.isdigit() and 0 < int(port) < 65536
     except ValueError:
         good = False
     if not good:
-        raise WrongError(f"`{value}` is no address with port", "such as `0.0.0.0:9664`, `[::]:9664`")
+        raise WrongError(
+            f"`{value}` is no address with port", "such as `node:9664`, `10.0.0.11:9664`, `[fd00::11]:9664`"
+        )
     return str(value)
 
 

@@ -1,4 +1,5 @@
-"""The daemon's API: on a unix socket for the command line, on TCP for Prometheus (`/metrics`, `/healthz` alone).
+"""The daemon's API, on a unix socket for the command line. The daemon listens on no network: what is served there comes
+from `publish.py`, by a process of its own (`hactl/http/`).
 
 JSON in and out. Errors: `{"error": …, "kind": …}` with 400 (`bad`: wrong request, or no such thing), 409
 (`refused`), 425 (`wait`: with `wait_ms`), 503 (`store`: outcome unknown, look and try again).
@@ -10,9 +11,9 @@ import asyncio
 import copy
 import functools
 import json
+import pwd
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -26,13 +27,13 @@ from election.store import StoreError, WatchBatch, WatchClosed
 from election.view import View
 from hactl.daemon import drains, event_log, health_store, operations
 from hactl.daemon.daemon_view import DaemonView
-from hactl.daemon.serving import serve_on, tcp_listener, unix_listener
+from hactl.daemon.publish import publish
 from hactl.decide import status
 from hactl.decide.health import NodeHealth
-from hactl.decide.service_status import with_roles
-from hactl.haproxy.runtime import ServerState
-from hactl.haproxy.settings import HaproxyError
 from hactl.model.cluster import ClusterSpec
+from hactl.serving.http import http_gate
+from hactl.serving.limits import Limits
+from hactl.serving.sockets import group_id, remove_socket, unix_listener
 
 log = structlog.get_logger()
 
@@ -40,9 +41,10 @@ log = structlog.get_logger()
 LOOK_S = 0.01
 WAIT_S = 5.0
 
-HAPROXY_TIMEOUT_S = 0.5
 HEALTH_TIMEOUT_S = 0.5
-LISTEN_RETRY_S = 5.0
+
+# Commands, and whoever follows the events.
+LIMITS = Limits(connections=64, idle_s=30, per_second=100.0, burst=40.0)
 
 
 async def serve(daemon: DaemonView) -> None:
@@ -51,27 +53,20 @@ async def serve(daemon: DaemonView) -> None:
     path = daemon.config.api_socket
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve_on(unix_listener(path, daemon.config.socket_group), api.app()))
-            if daemon.config.metrics_listen:
-                tasks.create_task(_serve_metrics(daemon.config.metrics_listen, api))
+            tasks.create_task(_serve_commands(path, daemon.config.socket_group, api))
+            tasks.create_task(publish(daemon))
     finally:
-        _remove(path)
+        remove_socket(path)
 
 
-def _remove(path: str) -> None:
-    Path(path).unlink(missing_ok=True)
-
-
-async def _serve_metrics(listen: str, api: Api) -> None:
-    """A port that is taken is no reason to end: it is tried again, in the open."""
-    while True:
-        try:
-            listener = tcp_listener(listen)
-        except OSError as error:
-            log.error("metrics_not_served", listen=listen, problem=error.strerror or str(error))
-            await asyncio.sleep(LISTEN_RETRY_S)
-            continue
-        await serve_on(listener, api.metrics_app())
+async def _serve_commands(path: str, group: str, api: Api) -> None:
+    if group and group_id(group) is None:
+        log.info("socket_for_root_only", socket=path, group=group, reason="no such group")
+    gate = http_gate(api.app(), LIMITS, lambda problem: log.warning("not_accepted", socket=path, problem=problem))
+    try:
+        await gate.accept_from(unix_listener(path, group))
+    finally:
+        await gate.close()
 
 
 class Api:
@@ -100,10 +95,6 @@ class Api:
             Route("/v1/healthz", self.healthz),
         ]
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(_ERRORS, _failed))
-
-    def metrics_app(self) -> Starlette:
-        """What everybody may read."""
-        return Starlette(routes=[Route("/metrics", self.metrics), Route("/healthz", self.healthz)])
 
     # --- reading ---------------------------------------------------------------------------------------------
 
@@ -173,14 +164,6 @@ class Api:
         state = self.daemon.state
         well = state.phase == "live" and state.session.time_left(self.daemon.now()) > 0
         return JSONResponse({"phase": state.phase, "live": well}, 200 if well else 503)
-
-    async def metrics(self, request: Request) -> Response:
-        """Prometheus' text format."""
-        daemon = self.daemon
-        daemon.metrics.collect(daemon.state, daemon.now(), daemon.history.dropped, daemon.watchdog.status)
-        daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
-        daemon.metrics.collect_services(await self._servers(), daemon.health, with_roles(daemon.state.cluster))
-        return Response(daemon.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     # --- writing ---------------------------------------------------------------------------------------------
 
@@ -282,8 +265,8 @@ class Api:
         self.daemon.history.note(event, {**data, "by": by}, self.daemon.now())
 
     def _by(self, request: Request) -> str:
-        client = request.client
-        return f"{client.host if client else 'unknown'}@{self.daemon.config.node}"
+        uid = request.client.host if request.client else None
+        return f"{_user(int(uid)) if uid is not None else 'unknown'}@{self.daemon.config.node}"
 
     async def _asked(self, request: Request, *needed: str) -> dict[str, Any]:
         try:
@@ -325,16 +308,6 @@ class Api:
                 log.debug("health_not_read", problem=str(error))
         return {**found, daemon.config.node: own} if own is not None else found
 
-    async def _servers(self) -> list[ServerState]:
-        manager = self.daemon.haproxy
-        if manager is None or not manager.status().running:
-            return []
-        try:
-            return await manager.server_states(HAPROXY_TIMEOUT_S)
-        except HaproxyError as error:
-            log.debug("haproxy_not_asked", problem=str(error))
-            return []
-
     async def _follow(self, entries: list[event_log.Entry], start: int) -> AsyncIterator[str]:
         daemon, loop = self.daemon, asyncio.get_running_loop()
         news: asyncio.Queue[WatchBatch | WatchClosed] = asyncio.Queue()
@@ -354,6 +327,14 @@ class Api:
                         yield json.dumps(found.as_dict()) + "\n"
         finally:
             await asyncio.shield(daemon.blocking(watch.cancel))
+
+
+@functools.lru_cache(256)
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _mark(found: dict[str, Any]) -> str:

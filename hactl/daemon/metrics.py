@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter as Counts
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -22,19 +22,7 @@ from hactl.decide.status import NODE_STATES, node_names, node_state
 from hactl.haproxy.runtime import ServerState
 from hactl.model.cluster import GroupSpec
 from hactl.model.events import READINESS
-
-Kind = Literal["gauge", "counter", "histogram"]
-
-
-class Metric(NamedTuple):
-    """One metric. `buckets` in seconds, for histograms."""
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    help: str
-    buckets: tuple[float, ...] = ()
-
+from hactl.model.serving_metrics import Metric
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _PROBE = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0)

@@ -114,12 +114,13 @@ class Node:
     # The daemon and what belongs to it
 
     def start_daemon(self) -> None:
-        """Start the supervisor, which starts the daemon and keeps it running."""
+        """Start the supervisor, which starts the daemon and keeps it running; and, unless it is there, what serves its
+        metrics, in the same way."""
         if not self._spec.daemon:
             return
-        argv = [sys.executable, "-m", "hactl.lab.supervisor", str(self.group.child("daemon").path)]
-        argv += [str(self._pid_file), *self.command(self._spec.daemon)]
-        self._spawn("supervisor", "daemon", argv)
+        self._supervise("supervisor", "daemon", self._pid_file, self._spec.daemon)
+        if not self.group.child("http-supervisor").pids():
+            self._supervise("http-supervisor", "http", self._pid_file.with_name("http.pid"), self._spec.http)
 
     def stop_daemon(self, deadline_s: float = 35.0) -> None:
         """As `systemctl stop`: SIGTERM to the daemon, and wait for its end."""
@@ -208,6 +209,10 @@ class Node:
     def _spawn(self, group: str, log: str, argv: list[str]) -> int:
         self._demand_power()
         return spawn.detached(self.namespace, self.group.child(group), self.logs / f"{log}.log", argv)
+
+    def _supervise(self, group: str, name: str, pid_file: Path, template: tuple[str, ...]) -> None:
+        argv = [sys.executable, "-m", "hactl.lab.supervisor", str(self.group.child(name).path), str(pid_file)]
+        self._spawn(group, name, [*argv, *self.command(template)])
 
     def _demand_power(self) -> None:
         if not self.powered:

@@ -20,7 +20,7 @@ VIP, VIP6, SERVICE_VIP = "10.77.0.30", "fd77::30", "10.77.0.31"
 VIP_PORTS = {"api-one": 8080, "api-two": 8081}
 BACKEND_PORTS = {"api-one": 8001, "api-two": 8002}
 SERVICE_PORT = 9000
-NODE_CGROUPS = ("etcd", "supervisor", "daemon", "guard", "haproxy", "resources", "backend")
+NODE_CGROUPS = ("etcd", "supervisor", "daemon", "guard", "haproxy", "resources", "backend", "http-supervisor", "http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ class NodeName:
 class LabSpec:
     """Everything about a lab that does not change while it is up.
 
-    `daemon` and `init` are command lines in which {node_toml}, {cluster_yaml} and {node} are replaced; no
-    daemon is started when `daemon` is empty. `init` runs once, in the first node, when etcd answers. `fencing`: there
-    is a power switch, by which the cluster fences its nodes, and its groups require that. `supplies`: how many power
-    supplies a node has, each on a switch of its own.
+    `daemon`, `http` and `init` are command lines in which {node_toml}, {cluster_yaml} and {node} are replaced; no
+    daemon is started when `daemon` is empty, nor is then what serves its metrics. `init` runs once, in the first node,
+    when etcd answers. `fencing`: there is a power switch, by which the cluster fences its nodes, and its groups require
+    that. `supplies`: how many power supplies a node has, each on a switch of its own.
     """
 
     name: str = "lab"
@@ -82,6 +82,7 @@ class LabSpec:
     memory: str = ""
     cgroup: str = ""
     daemon: tuple[str, ...] = (sys.executable, "-m", "hactl.daemon", "--config", "{node_toml}")
+    http: tuple[str, ...] = ("nice", "-n", "10", sys.executable, "-m", "hactl.http", "--config", "{node_toml}")
     init: tuple[tuple[str, ...], ...] = ((*PYTHON, "init", "--config", "{node_toml}", "{cluster_yaml}"),)
 
     def __post_init__(self) -> None:
@@ -172,7 +173,7 @@ def load(name: str) -> LabSpec:
         values: dict[str, Any] = json.loads(file.read_text())
     except FileNotFoundError as error:
         raise LabError(f"no lab {name!r} is up: hactl lab up --name {name}") from error
-    values["daemon"] = tuple(values["daemon"])
+    values["daemon"], values["http"] = tuple(values["daemon"]), tuple(values["http"])
     values["init"] = tuple(tuple(argv) for argv in values["init"])
     return LabSpec(**values)
 

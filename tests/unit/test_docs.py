@@ -21,6 +21,7 @@ from hactl.daemon import metrics_doc
 from hactl.daemon.metrics import TABLE
 from hactl.decide.timing import PROFILES
 from hactl.lab import __main__ as lab
+from hactl.model.serving_metrics import SERVING
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -117,7 +118,7 @@ def rules() -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
 def test_alerts_name_metrics_that_are_there(rule: dict[str, str]) -> None:
-    known = {one.name: set(one.labels) for one in TABLE}
+    known = {one.name: set(one.labels) for one in (*TABLE, *SERVING)}
     selectors = re.findall(r"\b(hactl_\w+|up)(?:\{(\w+)[!=~]+\"(\w+)\"\})?", rule["expr"])
     assert selectors
     for name, label, _ in selectors:

@@ -9,8 +9,6 @@ import socket
 import stat
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,9 @@ from hactl.cli import client
 from hactl.cli.client import NoDaemonError, WaitError
 from hactl.cli.common import CliError
 from hactl.config.node import NodeConfig
-from hactl.daemon import api, event_log, serving
+from hactl.daemon import event_log
 from hactl.decide.health import NodeHealth, ServerHealth
-from tests.support.etcd import free_port
+from hactl.serving.sockets import unix_listener
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import StandIn, until
 from tests.support.stand_in import serving as serving_api
@@ -33,8 +31,7 @@ ME = f"{getpass.getuser()}@n2"
 
 @pytest.fixture
 def config(tmp_path: Path) -> NodeConfig:
-    listen = f"127.0.0.1:{free_port()}"
-    return NodeConfig(cluster="demo", node="n2", run_dir=str(tmp_path), metrics_listen=listen, socket_group="")
+    return NodeConfig(cluster="demo", node="n2", run_dir=str(tmp_path), socket_group="", http_group="")
 
 
 @pytest.fixture
@@ -164,44 +161,6 @@ def test_timeline_is_of_the_whole_cluster(daemon: StandIn, config: NodeConfig, s
     assert isinstance(newest, list) and newest == found[-1:]
 
 
-def fetch(config: NodeConfig, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://{config.metrics_listen}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def test_tcp_gives_metrics_and_health_alone(daemon: StandIn, config: NodeConfig) -> None:
-    until(lambda: _listens(config), "metrics are served")
-    daemon.state.session.valid_until = daemon.now().plus(-1)
-    status, text = fetch(config, "/metrics")
-    assert status == 200 and 'hactl_group_info{group="vip",owner="n1",state="owned"} 1.0' in text
-    assert fetch(config, "/v1/status")[0] == 404
-    assert fetch(config, "/healthz") == (503, '{"phase":"live","live":false}')
-    daemon.state.session.valid_until = daemon.now().plus(60_000)
-    assert fetch(config, "/healthz") == (200, '{"phase":"live","live":true}')
-
-
-def _listens(config: NodeConfig) -> bool:
-    host, _, port = config.metrics_listen.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def test_a_port_that_is_taken_is_tried_again(scene: Scene, config: NodeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "LISTEN_RETRY_S", 0.05)
-    host, _, port = config.metrics_listen.rpartition(":")
-    taken = socket.create_server((host, int(port)))
-    with serving_api(scene, config):
-        assert get(config, "/v1/status")["version"] == 1
-        taken.close()
-        assert until(lambda: _listens(config) and fetch(config, "/metrics")[0] == 200, "metrics are served")
-
-
 def test_the_socket_is_roots_and_the_groups(scene: Scene, config: NodeConfig, tmp_path: Path) -> None:
     (tmp_path / "hactl.sock").touch()  # left by a daemon that was killed
     with serving_api(scene, config):
@@ -215,10 +174,10 @@ def test_the_socket_is_roots_and_the_groups(scene: Scene, config: NodeConfig, tm
 def test_the_group_may_use_it(tmp_path: Path) -> None:
     group = grp.getgrgid(os.getgroups()[-1] if os.getgroups() else os.getgid())
     path = str(tmp_path / "api.sock")
-    serving.unix_listener(path, group.gr_name).close()
+    unix_listener(path, group.gr_name).close()
     found = Path(path).stat()
     assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, group.gr_gid)
-    serving.unix_listener(path, "no-such-group").close()
+    unix_listener(path, "no-such-group").close()
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
 
 

@@ -1,0 +1,144 @@
+"""What the daemon publishes for the process that serves it on the network: to connect to this socket is to ask. It
+costs nothing while nobody asks, and is made anew at most once a second, however many do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from election.clock import Instant
+from hactl import __version__
+from hactl.daemon.daemon_view import DaemonView
+from hactl.decide.service_status import with_roles
+from hactl.decide.state import NodeState
+from hactl.haproxy.runtime import ServerState
+from hactl.haproxy.settings import HaproxyError
+from hactl.model.snapshot import Snapshot, encode
+from hactl.serving.gate import Gate, Served
+from hactl.serving.limits import Limits
+from hactl.serving.sockets import group_id, remove_socket, unix_listener
+
+log = structlog.get_logger()
+
+# Who reads: one process, and what is left of its earlier questions.
+LIMITS = Limits(connections=4, write_s=2.0)
+
+KEPT_S = 1.0
+HAPROXY_TIMEOUT_S = 0.3
+
+
+async def publish(daemon: DaemonView) -> None:
+    """Until cancelled."""
+    path, group = daemon.config.publish_socket, daemon.config.http_group
+    if group and group_id(group) is None:
+        log.info("socket_for_root_only", socket=path, group=group, reason="no such group")
+    listener = unix_listener(path, group)
+    publisher = Publisher(daemon)
+    gate = Gate(
+        LIMITS,
+        lambda peer, on_end: _Reader(publisher.snapshot, peer, on_end),
+        lambda problem: log.warning("not_accepted", socket=path, problem=problem),
+    )
+    try:
+        await gate.accept_from(listener)
+    finally:
+        remove_socket(path)
+        await gate.close()
+
+
+class Publisher:
+    """Makes snapshots."""
+
+    def __init__(self, daemon: DaemonView) -> None:
+        self._daemon = daemon
+        self._made: asyncio.Task[bytes] | None = None
+        self._made_s = 0.0
+
+    async def snapshot(self) -> bytes:
+        """The newest, a second old at most."""
+        now_s = asyncio.get_running_loop().time()
+        if self._made is None or (self._made.done() and (_failed(self._made) or now_s - self._made_s >= KEPT_S)):
+            self._made_s = now_s
+            self._made = asyncio.create_task(self._make())
+        return await asyncio.shield(self._made)
+
+    async def _make(self) -> bytes:
+        """What only the loop may look at is looked at here; all that takes long is on a thread."""
+        daemon, servers = self._daemon, await self._servers()
+        state, now = daemon.state, daemon.now()
+        daemon.metrics.collect(state, now, daemon.history.dropped, daemon.watchdog.status)
+        daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
+        health, roles = daemon.health, with_roles(state.cluster)
+        about = _about(state, now)
+
+        def finish() -> bytes:
+            daemon.metrics.collect_services(servers, health, roles)
+            return encode(Snapshot(**about, metrics=daemon.metrics.text()))
+
+        return await asyncio.to_thread(finish)
+
+    async def _servers(self) -> list[ServerState]:
+        manager = self._daemon.haproxy
+        if manager is None or not manager.status().running:
+            return []
+        try:
+            return await manager.server_states(HAPROXY_TIMEOUT_S)
+        except HaproxyError as error:
+            log.debug("haproxy_not_asked", problem=str(error))
+            return []
+
+
+def _about(state: NodeState, now: Instant) -> dict[str, Any]:
+    session = state.session
+    return {
+        "version": __version__,
+        "node": state.node,
+        "address": state.cluster.address(state.node) if state.cluster else "",
+        "phase": state.phase,
+        "refused": state.refused,
+        "taken": (now.boot, now.raw),
+        "valid_until": tuple(session.valid_until) if session.time_left(now) > 0 and session.valid_until else None,
+    }
+
+
+def _failed(task: asyncio.Task[bytes]) -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+class _Reader(Served):
+    """A connection: gets a snapshot, and ends. What it sends is not read."""
+
+    def __init__(self, snapshot: Callable[[], Any], _peer: str, on_end: Callable[[Served], None]) -> None:
+        self._snapshot, self._on_end = snapshot, on_end
+        self._transport: asyncio.Transport | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.pause_reading()
+        self._late = asyncio.get_running_loop().call_later(LIMITS.write_s, self.abort)
+        self._task = asyncio.create_task(self._answer())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        self._on_end(self)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _answer(self) -> None:
+        assert self._transport is not None
+        try:
+            self._transport.write(await self._snapshot())
+        except Exception as error:
+            log.error("not_published", error=repr(error), exc_info=error)
+        self._transport.close()

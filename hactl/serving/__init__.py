@@ -1,0 +1,1 @@
+"""Serving within bounds: whatever accepts connections in hactl does it through this package."""
