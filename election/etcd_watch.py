@@ -6,6 +6,7 @@ and does not hand over the header's revision; so this reads the watch stream its
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -99,8 +100,10 @@ class EtcdWatch:
                     self.endpoint += 1
                     self._cancelled.wait(RETRY_PAUSE_S)
             self._hand_over(closed)
-        except Exception:
-            log.exception("watch_delivery_failed", prefix=self._prefix)
+        except Exception as error:  # an answer that cannot be read, say: whoever watches is to list again
+            log.exception("watch_failed", prefix=self._prefix)
+            with contextlib.suppress(Exception):
+                self._hand_over(WatchClosed(StoreUnavailableError(f"the watch failed: {error!r}")))
 
     def _ended(self) -> bool:
         return self._cancelled.is_set() or self._endpoints.closed.is_set()

@@ -203,7 +203,8 @@ class Report(Record):
 
     `groups`: for each group its phase, epoch and the health of each resource. `probes`: for each group the
     mod_revision of the probe it answers: what it says of that group was seen after that revision. `readiness`: for
-    each group that this node is not ready for, `level` (poor, unfit) and `why`.
+    each group that this node is not ready for, `level` (poor, unfit) and `why`. `troubles`: what does not work on this
+    node, by source: `what`, `do`, `since`.
     """
 
     sid: str
@@ -211,6 +212,7 @@ class Report(Record):
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     probes: dict[str, int] = field(default_factory=dict)
     readiness: dict[str, dict[str, str]] = field(default_factory=dict)
+    troubles: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,16 @@ class Hand:
             self._told.acquire()
             if self._ended:
                 return
-            self._act()
+            self._do()
+
+    def _do(self) -> None:
+        """Until it is done: what failed for want of memory or a descriptor is done once there is some."""
+        while True:
+            try:
+                self._act()
+                return
+            except Exception:
+                time.sleep(RETRY_S)
 
 
 class DaemonKiller:

@@ -60,7 +60,7 @@ class Journal:
                 item = self._queue.popleft()
             except IndexError:  # lost from a full queue
                 continue
-            with contextlib.suppress(OSError):  # nowhere left to complain to
+            with contextlib.suppress(Exception):  # nowhere left to complain to
                 self._write(item)
             if not self._queue:
                 self._idle.set()

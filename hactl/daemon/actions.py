@@ -17,10 +17,13 @@ from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act
 from hactl.resources.base import Announcing, NodeContext, Observation, Resource, ResourceError
 from hactl.resources.factory import make
+from hactl.supervise import describe, lacks
 
 log = structlog.get_logger()
 
 Name = tuple[str, str]
+
+WATCH_AGAIN_S = 1.0
 Post = Callable[[events.Event], None]
 
 
@@ -75,28 +78,35 @@ class Actions:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _act(self, act: Act, beside: tuple[str, ...], before: asyncio.Task[None] | None) -> None:
+        """Whatever comes up, the decide side is told: it waits for Acted without end."""
         if before is not None:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await before
+        ok, health, detail = False, "failed", ""
+        try:
+            ok, health, detail = await self._try(act, beside)
+        except TimeoutError:
+            detail = f"not done within {act.timeout_ms / 1000:g} s"
+        except ResourceError as error:
+            detail = str(error)
+        except OSError as error:
+            detail = describe(error)
+        except Exception as error:  # a resource's own mistake must not take the daemon down
+            log.exception("action_crashed", group=act.group, resource=act.resource.name, action=act.action)
+            detail = describe(error)
+        self._post(events.Acted(act.id, ok, health, detail))  # type: ignore[arg-type]
+
+    async def _try(self, act: Act, beside: tuple[str, ...]) -> tuple[bool, str, str]:
         if act.action in ("stop", "kill"):
             await self._unwatch((act.group, act.resource.name))
         elif act.action == "probe":
             await self._calm.wait()
-        ok, health, detail = False, "failed", ""
-        try:
-            resource = self.resource(act.group, act.resource)
-            async with asyncio.timeout(act.timeout_ms / 1000):
-                ok, health, detail = await self._carry_out(resource, act, beside)
-        except TimeoutError:
-            detail = f"not done within {act.timeout_ms / 1000:g} s"
-        except (ResourceError, OSError) as error:
-            detail = str(error)
-        except Exception as error:  # a resource's own mistake must not take the daemon down
-            log.exception("action_crashed", group=act.group, resource=act.resource.name, action=act.action)
-            detail = f"{type(error).__name__}: {error}"
+        resource = self.resource(act.group, act.resource)
+        async with asyncio.timeout(act.timeout_ms / 1000):
+            ok, health, detail = await self._carry_out(resource, act, beside)
         if ok and health == "running":
             self._watch(act.group, resource)
-        self._post(events.Acted(act.id, ok, health, detail))  # type: ignore[arg-type]
+        return ok, health, detail
 
     async def _carry_out(self, resource: Resource, act: Act, beside: tuple[str, ...]) -> tuple[bool, str, str]:
         if act.action == "probe":
@@ -150,11 +160,16 @@ class Actions:
             try:
                 await resource.watch(report)
             except (ResourceError, OSError) as error:
-                log.warning("resource_watch_broken", resource=resource.spec.name, problem=str(error))
-            await asyncio.sleep(1.0)
+                log.warning("resource_watch_broken", resource=resource.spec.name, problem=describe(error))
+            except Exception as error:
+                log.exception("resource_watch_broken", resource=resource.spec.name, problem=describe(error))
+            await asyncio.sleep(WATCH_AGAIN_S)
 
     async def _monitor(self, resource: Resource, report: Callable[[Observation], None]) -> None:
-        spec = resource.spec
+        """A monitor that fails for what the daemon lacks, or by its own mistake, has found nothing out: that is a
+        trouble of this node, not of the resource."""
+        spec, tasks = resource.spec, self._context.tasks
+        name = f"monitor of {spec.name}"
         while True:
             await asyncio.sleep(spec.monitor_interval_ms / 1000)
             try:
@@ -162,5 +177,9 @@ class Actions:
                     report(await resource.monitor())
             except TimeoutError:
                 report(Observation("failed", f"monitor: no answer within {spec.monitor_timeout_ms / 1000:g} s"))
-            except (ResourceError, OSError) as error:
+            except Exception as error:
+                if not isinstance(error, ResourceError | OSError) or lacks(error):
+                    tasks.failed(name, error)
+                    continue
                 report(Observation("failed", f"monitor: {error}"))
+            tasks.well(name)

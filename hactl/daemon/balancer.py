@@ -40,6 +40,7 @@ class Balancer:
     ) -> None:
         """`applied` is told of every step that was enough, `none` included."""
         self._settings, self._node, self._note, self._applied = settings, context.node, note, applied
+        self._tasks = context.tasks
         self._haproxy = LocalHaproxy(HaproxyManager(settings, context, self._on_event), in_group)
         self._wanted: tuple[int, Situation] | None = None
         self._text, self._invalid = "", ""
@@ -55,7 +56,7 @@ class Balancer:
     async def begin(self) -> None:
         """Adopt or start HAProxy with what it had, before anything is known of the cluster."""
         await self._haproxy.begin()
-        self._task = asyncio.create_task(self._run(), name="balancer")
+        self._task = self._tasks.keep("balancer", self._run)
 
     async def close(self) -> None:
         """Leave HAProxy running."""
@@ -96,6 +97,8 @@ class Balancer:
         await self._haproxy.start_in_group(self._text)
 
     async def _run(self) -> None:
+        if self._text:  # it failed while this was applied: again
+            self._news.set()
         while True:
             await self._news.wait()
             with contextlib.suppress(TimeoutError):

@@ -3,6 +3,7 @@ the same before, from disk, so that a daemon that comes back is there the sooner
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -67,12 +68,13 @@ class ConfigReader:
             raise UnreadableError(problem)
         raw = await _compile(text)
         try:
-            spec = compiled.load(raw)
+            spec = await asyncio.to_thread(compiled.load, raw)
         except (KeyError, TypeError) as error:
             raise UnreadableError(f"cannot be read: {error!r}") from None
         stored = StoredConfig.from_json(text, "config")
         signed = bool(stored.signature) and read_key(self._key_file) is not None
-        self._keep(
+        await asyncio.to_thread(
+            self._keep,
             {
                 "of": _mark(text),
                 "spec": raw,
@@ -80,7 +82,7 @@ class ConfigReader:
                 "serial": stored.serial,
                 "generation": generation,
                 "signed": signed,
-            }
+            },
         )
         return spec
 

@@ -14,6 +14,7 @@ from hactl.daemon.history import History
 from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide.health import NodeHealth
 from hactl.decide.state import NodeState
+from hactl.supervise import Tasks
 
 if TYPE_CHECKING:
     from hactl.daemon.metrics import Metrics
@@ -30,6 +31,7 @@ class DaemonView(Protocol):
     watchdog: WatchdogFollower
     etcd_access: EtcdAccess
     started_wall: float
+    tasks: Tasks
 
     @property
     def metrics(self) -> Metrics:

@@ -79,6 +79,7 @@ _WARNINGS = frozenset(
         "service_on_last_server",
         "session_lost",
         "store_unreachable",
+        "trouble",
         "watch_ended",
     }
 )
@@ -129,16 +130,18 @@ class History:
         """Write what waits, until cancelled; then what is left, if that is quick."""
         try:
             while True:
-                await self._news.wait()
+                if not self._waiting:
+                    await self._news.wait()
                 await asyncio.sleep(BATCH_S)
                 self._news.clear()
                 while self._waiting:
                     if not await asyncio.to_thread(self._write, list(self._waiting)[: event_log.BATCH]):
                         await asyncio.sleep(RETRY_S)
-        finally:
+        except asyncio.CancelledError:
             if self._waiting:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.to_thread(self._write, list(self._waiting)), 1.0)
+            raise
 
     def _keep(self, event: str, data: dict[str, Any]) -> None:
         entry = event_log.new_entry(self.node, next(self._numbers) % 1_000_000, time.time(), event, data)

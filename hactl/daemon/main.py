@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import signal
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
@@ -42,11 +41,13 @@ from hactl.daemon.registrar import Registrar
 from hactl.daemon.sdnotify import Notifier, machine_goes_down
 from hactl.daemon.second_stage import SecondStage
 from hactl.daemon.self_fence import self_fence
+from hactl.daemon.state_keeper import StateKeeper
 from hactl.daemon.store_link import StoreLink
 from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide import node as decide
 from hactl.decide.state import NodeState
 from hactl.model import effects, events
+from hactl.supervise import Tasks, describe
 
 if TYPE_CHECKING:
     from hactl.daemon.ledger import Timeline
@@ -55,9 +56,6 @@ if TYPE_CHECKING:
     from hactl.haproxy.manager import HaproxyManager
 
 log = structlog.get_logger()
-
-# How often what must survive is looked at: the highest revision seen, definitions no longer needed.
-PERSIST_S = 5.0
 
 
 class Daemon:
@@ -73,19 +71,18 @@ class Daemon:
         self._reading = False
         self.notifier = Notifier()
         self.exit_code = 0
-        self._sid = ""
         self._ended = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        context = node_context(config, place)
+        self.tasks = Tasks(self._task_reports)
+        context = node_context(config, place, self.tasks)
         self._second_stage = SecondStage(config, context, self._note)
         stage = self._second_stage
         self._actions = Actions(context, config.cluster, self._post, stage.calm, stage.balancer_resource)
         self._fencer = Fencer(place.daemon_cgroup, self._post)
-        self._persisting = threading.Lock()
         self.watchdog = WatchdogFollower(config.watchdog, self._post)
         self.etcd_access = EtcdAccess(config)
         self._guard: GuardLink
         self._registrar: Registrar
+        self._keeper = StateKeeper(self.disk, lambda: self.state, self._state_reports)
         self._link: StoreLink
         self._loop: Loop
 
@@ -140,16 +137,14 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_end)
         self.history.attach(lambda: self.state, self._took_over)
-        for work in (
-            self._await_guard(),
-            self.watchdog.run(self._guard),
-            self._persist_often(),
-            self._tell_systemd(),
-            self._second_stage.run(self, self._guard, self._post),
-            self.history.run(),
-            self.etcd_access.run(),
-        ):
-            self._spawn(work)
+        loop.set_exception_handler(self._callback_failed)
+        self.tasks.keep("wait for the guard", self._await_guard, give_up=self._guard_silent)
+        self.tasks.keep("watchdog", lambda: self.watchdog.run(self._guard))
+        self.tasks.keep("state on disk", lambda: self._keeper.run(self._registrar))
+        self.tasks.keep("systemd", self._tell_systemd)
+        self.tasks.keep("history", self.history.run)
+        self.tasks.keep("way to etcd", self.etcd_access.run)
+        self.tasks.keep("start", lambda: self._second_stage.run(self, self._guard, self._post))
         self._post(events.Tick())
         await self._ended.wait()
         await self._close()
@@ -166,7 +161,7 @@ class Daemon:
             forget_stop_record(self.config.state_dir)
         known = self.disk.identity()
         identity = (known["uuid"], known["generation"]) if known else None
-        self._sid = known.get("sid", "")
+        self._keeper.sid = known.get("sid", "")
         facts = events.GuardFacts(
             status.sid, status.valid_until, status.phase != "holding", status.exclusive, status.incarnation
         )
@@ -178,7 +173,7 @@ class Daemon:
             facts,
             identity,
             known.get("revision", 0),
-            self._sid,
+            self._keeper.sid,
             self.disk.leftovers(),
         )
 
@@ -186,23 +181,21 @@ class Daemon:
         self.notifier.stopping()
         self._loop.stop()
         self._registrar.close()
-        self._persist()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._keeper.persist_soon()
+        await self.tasks.close()
         await self._actions.close()
         await self._second_stage.close()
         await self._guard.close()
         self._link.close()
 
     def _asked_to_end(self) -> None:
-        self._spawn(self._end())
+        self.tasks.once("end", self._end(), lambda _: self._post(events.Shutdown(False)))
 
     async def _end(self) -> None:
         release = self.config.on_sigterm == "release" or await machine_goes_down()
+        self._post(events.Shutdown(release))
         log.info("asked_to_end", release=release)
         self.notifier.status("releasing what runs here" if release else "leaving what runs here running")
-        self._post(events.Shutdown(release))
 
     # --- events and effects ----------------------------------------------------------------------------------
 
@@ -226,20 +219,26 @@ class Daemon:
             case effects.Act():
                 self._actions.act(effect, self._held_by(effect.group))
             case effects.GuardExtend():
-                self._spawn(self._ask_guard("extend", self._guard.extend(*effect)))
+                self._tell_guard("extend", self._ask_guard("extend", self._guard.extend(*effect)))
             case effects.GuardBegin():
-                self._begin(effect)
+                self._tell_guard("begin", self._keeper.begin(effect.sid, lambda: self._begin(effect)))
             case effects.GuardRegister():
-                self._spawn(self._registrar.register(effect))
+                name = f"{effect.group.name}/{effect.resource.name}"
+                self.tasks.once("register", self._registrar.register(effect), lambda why: self._refused(name, why))
             case effects.GuardUnregister():
-                self._spawn(self._registrar.unregister(effect))
+                self._tell_guard("unregister", self._registrar.unregister(effect))
             case effects.Note():
                 self._note(effect.event, effect.data)
             case effects.SelfFence():
-                log.critical("self_fence", reason=effect.reason)
-                self._spawn(self_fence(self.config.self_fence, self._guard, effect.reason))
+                reason = effect.reason
+                self.tasks.keep("self-fence", lambda: self_fence(self.config.self_fence, self._guard, reason))
             case effects.FenceAct():
-                self._spawn(self._fencer.act(effect, self.state.cluster))
+                number = effect.id
+                self.tasks.once(
+                    "fence action",
+                    self._fencer.act(effect, self.state.cluster),
+                    lambda why: self._post(events.FenceActed(number, False, "unknown", why)),
+                )
             case effects.AskGuard():
                 self._second_stage.ask(effect)
             case effects.Exit():
@@ -247,13 +246,11 @@ class Daemon:
 
     def _exit(self, effect: effects.Exit) -> None:
         self.exit_code = effect.code
-        (log.info if effect.code == 0 else log.error)("daemon_ends", reason=effect.reason, code=effect.code)
         self._ended.set()
+        (log.info if effect.code == 0 else log.error)("daemon_ends", reason=effect.reason, code=effect.code)
 
-    def _begin(self, effect: effects.GuardBegin) -> None:
-        self._sid = effect.sid
-        self._persist()  # here, where nothing runs yet: what else the guard is told of this session comes after it
-        self._spawn(self._ask_guard("begin", self._guard.begin(*effect)))
+    async def _begin(self, effect: effects.GuardBegin) -> None:
+        await self._ask_guard("begin", self._guard.begin(*effect))
 
     def _held_by(self, group: str) -> list[str]:
         """The other nodes that hold the group."""
@@ -269,11 +266,18 @@ class Daemon:
         try:
             answer = await asked
         except GuardError as error:
-            log.error("guard_silent", problem=str(error))
-            self._post(events.GuardLost())
+            self._guard_silent(str(error))
             return
         if name and (name != "extend" or not answer.ok):
             self._post(events.GuardAnswered(name, answer.ok, answer.problem))
+
+    def _tell_guard(self, what: str, asking: Coroutine[Any, Any, None]) -> None:
+        """Whatever comes up: what the guard was not told of leaves its deadline, or what it stops, another one."""
+        self.tasks.once(f"word to the guard: {what}", asking, self._guard_silent)
+
+    def _guard_silent(self, problem: str) -> None:
+        self._post(events.GuardLost())
+        log.error("guard_silent", problem=problem)
 
     def _note(self, event: str, data: dict[str, Any]) -> None:
         self.history.note(event, data, read_clocks())
@@ -281,7 +285,7 @@ class Daemon:
         if event == "group_leaving" and data["overlap"]:
             self._actions.hush(data["group"])
         if event in ("session_opened", "session_adopted", "config_in_use"):
-            self._spawn(self._write_member())
+            self.tasks.once("member record", self._write_member())
 
     def _measure(self, purpose: str, seconds: float, outcome: str) -> None:
         self._second_stage.count(lambda metrics: metrics.observe_txn(purpose, seconds, outcome))
@@ -291,32 +295,39 @@ class Daemon:
 
     # --- beside the loop -------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+    def _task_reports(self, task: str, reason: str) -> None:
+        what = f"a part of its daemon fails ({task}): {reason}" if reason else ""
+        self._trouble(f"task {task}", what, "it is tried again by itself; if it stays so, see its daemon's log")
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("task_failed", task=task.get_name(), error=repr(error), exc_info=error)
+    def _state_reports(self, reason: str) -> None:
+        what = f"its state_dir cannot be written: {reason}" if reason else ""
+        self._trouble("state_dir", what, f"make {self.config.state_dir} writable: until then nothing is started there")
+
+    def _trouble(self, source: str, what: str, todo: str) -> None:
+        self._post(events.Trouble(source, what, todo, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
+
+    def _callback_failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What the event loop has nobody else to tell."""
+        self.tasks.failures["callback"] += 1
+        log.error("callback_failed", message=context.get("message", ""), exc_info=context.get("exception"))
 
     def _read_config(self, text: str, revision: int) -> None:
         """Read the configuration that the store holds now: one at a time, the newest when that is done."""
         if self._reading or self.state.config_seen == revision:
             return
-        if (spec := self._reader.known(text, self.state.generation)) is not None:
-            self._post(events.Configured(revision, spec))
-            return
         self._reading = True
-        self._spawn(self._read_anew(text, revision))
+        self.tasks.once("configuration", self._read_anew(text, revision))
 
     async def _read_anew(self, text: str, revision: int) -> None:
         try:
-            event = events.Configured(revision, await self._reader.read(text, self.state.generation))
-        except UnreadableError as error:
+            generation = self.state.generation
+            known = await asyncio.to_thread(self._reader.known, text, generation)
+            event = events.Configured(revision, known or await self._reader.read(text, generation))
+        except Exception as error:
+            if not isinstance(error, UnreadableError):
+                log.exception("config_not_read", problem=describe(error))
             earlier = await self._reader.last() if self.state.cluster is None else None
-            event = events.Configured(revision, earlier, str(error))
+            event = events.Configured(revision, earlier, str(error) or describe(error))
         finally:
             self._reading = False
         self._post(event)
@@ -335,23 +346,9 @@ class Daemon:
             await self.blocking(lambda: self.store.txn(txn, timeout_s=2.0))
 
     async def _await_guard(self) -> None:
-        reason = await self._guard.lost
-        log.error("guard_gone", reason=reason)
+        reason = await asyncio.shield(self._guard.lost)
         self._post(events.GuardLost())
-
-    async def _persist_often(self) -> None:
-        while True:
-            await asyncio.sleep(PERSIST_S)
-            await asyncio.to_thread(self._persist)
-            await self._registrar.forget(lambda: set(self.state.runs))
-
-    def _persist(self) -> None:
-        """On any thread: the lock is taken before the state is looked at, so the newest is written last."""
-        try:
-            with self._persisting:
-                self.disk.keep_identity(self.state.identity, self.state.known_revision, self._sid)
-        except OSError as error:
-            log.error("state_not_kept", problem=str(error))
+        log.error("guard_gone", reason=reason)
 
     async def _tell_systemd(self) -> None:
         """Ready once the store has answered, or it is plain that it does not: a node must come up without etcd."""

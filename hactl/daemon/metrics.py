@@ -119,6 +119,8 @@ TABLE = (
         "Transactions sent to etcd. `conflict`: something had changed; `unknown`: no answer in time.",
     ),
     Metric("hactl_store_seconds", "histogram", ("purpose",), "How long answered transactions took.", _FAST),
+    Metric("hactl_task_failures_total", "counter", ("task",), "How often a task of the daemon failed."),
+    Metric("hactl_trouble", "gauge", ("source",), "1: this does not work on this node, as `hactl status` says."),
     Metric("hactl_watchdog_armed", "gauge", (), "1: this node's watchdog resets it before its lease ends."),
     Metric("hactl_watchdog_last_fed_seconds", "gauge", (), "How long ago the watchdog was fed, 0: there is none."),
     Metric("hactl_watchdog_timeout_seconds", "gauge", (), "What the watchdog is set to, 0: there is none."),
@@ -168,6 +170,10 @@ class Metrics:
     def observe_applied(self, step: str) -> None:
         """HAProxy runs with what was wanted; the step that was enough."""
         self._all["hactl_haproxy_applied_total"].labels(step).inc()
+
+    def observe_failure(self, task: str) -> None:
+        """A task of the daemon has failed."""
+        self._all["hactl_task_failures_total"].labels(task).inc()
 
     def observe_txn(self, purpose: str, seconds: float, outcome: str) -> None:
         """A transaction has ended: `ok`, `conflict`, `refused` or `unknown`."""
@@ -237,6 +243,9 @@ class Metrics:
         self._all["hactl_config_revision"].set(state.config_rev)
         self._all["hactl_lease_remaining_seconds"].set(max(0.0, state.session.time_left(now)) / 1000)
         self._all["hactl_guard_ready"].set(int(state.guard_ready))
+        self._all["hactl_trouble"].clear()
+        for source in state.troubles:
+            self._all["hactl_trouble"].labels(source).set(1)
         self._all["hactl_fence_pending"].set(sum(one.record.state != "safe" for one in state.view.fences.values()))
         self._all["hactl_events_dropped_total"].inc(dropped - self._dropped)
         self._dropped = dropped

@@ -10,6 +10,7 @@ from fencing.guard_client import GuardSpec
 from hactl.config.node import NodeConfig
 from hactl.resources.base import NodeContext
 from hactl.resources.cgroup import find_mount, prepare_root
+from hactl.supervise import Tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,14 @@ def find_place(config: NodeConfig) -> Place:
     return Place(root, _own_cgroup(root), machine_id, boot_id)
 
 
-def node_context(config: NodeConfig, place: Place) -> NodeContext:
+def node_context(config: NodeConfig, place: Place, tasks: Tasks) -> NodeContext:
     """Where the resources live. Their state need not survive a reboot."""
     resources = f"{place.cgroup_root}/resources" if place.cgroup_root else None
     state_dir = f"{config.run_dir}/resources"
     for directory in (resources, state_dir):
         if directory:
             Path(directory).mkdir(parents=True, exist_ok=True)
-    return NodeContext(config.node, state_dir, resources, place.daemon_cgroup)
+    return NodeContext(config.node, state_dir, resources, place.daemon_cgroup, tasks)
 
 
 def guard_spec(config: NodeConfig, place: Place) -> GuardSpec:

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from hactl.config.node import NodeConfig
@@ -103,17 +103,20 @@ class SecondStage:
             self.asker.ask(effect.node, effect.address, effect.sid)
 
     async def run(self, daemon: DaemonView, guard: GuardLink, post: Callable[[GuardTold], None]) -> None:
-        """Until cancelled. `post` gets what peers' guards answer."""
+        """Begin with every part, each for itself. `post` gets what peers' guards answer."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.calm.wait(), WAIT_S)
         self.calm.set()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._balance(daemon))
-            tasks.create_task(self._follow_health(daemon))
-            tasks.create_task(self._probe_services(daemon))
-            tasks.create_task(self._serve(daemon))
-            tasks.create_task(self._test_devices(daemon))
-            tasks.create_task(self._ask_guards(daemon, guard, post))
+        parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "start of HAProxy": lambda: self._balance(daemon),
+            "health of servers": lambda: self._follow_health(daemon),
+            "probes of services": lambda: self._probe_services(daemon),
+            "API": lambda: self._serve(daemon),
+            "tests of fence devices": lambda: self._test_devices(daemon),
+            "questions to guards": lambda: self._ask_guards(daemon, guard, post),
+        }
+        for name, part in parts.items():
+            self._context.tasks.keep(name, part)
 
     def balancer_resource(self, spec: ResourceSpec) -> Resource:
         """HAProxy as a part of a group. It can be stopped at any time, and is started once HAProxy is begun with."""
@@ -131,13 +134,14 @@ class SecondStage:
         from hactl.daemon.balancer import Balancer  # noqa: PLC0415 - now
 
         in_group = self._haproxy_in_group()
-        self.balancer = Balancer(
-            in_group.settings,
-            self._context,
-            self._note_of_haproxy,
-            in_group,
-            lambda step: self.count(lambda metrics: metrics.observe_applied(step)),
-        )
+        if self.balancer is None:
+            self.balancer = Balancer(
+                in_group.settings,
+                self._context,
+                self._note_of_haproxy,
+                in_group,
+                lambda step: self.count(lambda metrics: metrics.observe_applied(step)),
+            )
         await self.balancer.begin()
         self.balancer.changed(daemon.state)
         self._balances.set()
@@ -190,10 +194,11 @@ class SecondStage:
         from hactl.daemon import api  # noqa: PLC0415 - now
         from hactl.daemon.metrics import Metrics  # noqa: PLC0415
 
-        self.metrics, counted, self._counted = Metrics(), self._counted, None
-        for tell in counted or ():
-            tell(self.metrics)
-        _settle()
+        if self._counted is not None:
+            self.metrics, counted, self._counted = Metrics(), self._counted, None
+            for tell in counted:
+                tell(self.metrics)
+            _settle()
         await api.serve(daemon)
 
     async def _ask_guards(self, daemon: DaemonView, guard: GuardLink, post: Callable[[GuardTold], None]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import socket
 import ssl
@@ -96,7 +97,7 @@ class ServiceProbes:
             if job.service not in {one.service for one in wanted}:
                 self._count(lambda metrics, name=job.service: metrics.forget_probe(name))  # type: ignore[misc]
         for job in wanted - self._jobs.keys():
-            self._jobs[job] = asyncio.create_task(self._probe(job), name=f"probe {job.service}")
+            self._jobs[job] = self._daemon.tasks.keep(f"probe of {job.service}", functools.partial(self._probe, job))
 
     async def _probe(self, job: _Job) -> None:
         """One service, for ever."""

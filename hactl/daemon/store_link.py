@@ -12,10 +12,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import structlog
+
 from election.keys import Keys
 from election.store import Store, StoreError, StoreRefusedError, Watch, WatchBatch, WatchClosed
 from hactl.model import events
 from hactl.model.effects import Relist, SendTxn
+from hactl.supervise import describe
+
+log = structlog.get_logger()
+
+_NO_THREAD = "no thread can be had to ask the store"
 
 Post = Callable[[events.Event], None]
 Measure = Callable[[str, float, str], None]
@@ -35,11 +42,13 @@ class StoreLink:
     def send(self, effect: SendTxn) -> None:
         """Send a transaction; TxnDone is posted within its deadline."""
         pool = self._renewing if effect.purpose == "renew" else self._others
-        self._submit(pool, self._txn, effect)
+        if not self._submit(pool, self._txn, effect):
+            self._loop.call_soon(self._post, events.TxnDone(effect.id, None, True, _NO_THREAD))
 
     def relist(self, effect: Relist) -> None:
         """List everything and watch on from there."""
-        self._submit(self._others, self._list, effect)
+        if not self._submit(self._others, self._list, effect):
+            self._loop.call_soon(self._post, events.ListFailed(effect.id, _NO_THREAD))
 
     async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
         """Run a blocking call on a thread."""
@@ -52,11 +61,14 @@ class StoreLink:
         self._others.shutdown(wait=False, cancel_futures=True)
         self._store.close()
 
-    def _submit(self, pool: ThreadPoolExecutor, call: Callable[..., None], effect: Any) -> None:
+    def _submit(self, pool: ThreadPoolExecutor, call: Callable[..., None], effect: Any) -> bool:
+        """Whether it will be carried out."""
         try:
             pool.submit(call, effect)
-        except RuntimeError:
-            return  # closed: nobody waits for an answer any more
+        except (RuntimeError, MemoryError) as error:  # closed, or no thread can be had
+            log.debug("store_not_asked", problem=str(error))
+            return False
+        return True
 
     def _txn(self, effect: SendTxn) -> None:
         began, outcome = time.monotonic(), "ok"
@@ -70,6 +82,10 @@ class StoreLink:
         except StoreError as error:
             outcome = "unknown"
             event = events.TxnDone(effect.id, None, False, str(error))
+        except Exception as error:  # it may have been sent: nobody knows what became of it
+            outcome = "unknown"
+            event = events.TxnDone(effect.id, None, False, describe(error))
+            log.exception("store_call_crashed", purpose=effect.purpose, problem=describe(error))
         self._back(self._answered, event, effect.purpose, time.monotonic() - began, outcome)
 
     def _answered(self, event: events.TxnDone, purpose: str, seconds: float, outcome: str) -> None:
@@ -84,15 +100,28 @@ class StoreLink:
         except StoreError as error:
             self._back(self._post, events.ListFailed(effect.id, str(error)))
             return
+        except Exception as error:
+            self._back(self._post, events.ListFailed(effect.id, describe(error)))
+            log.exception("store_call_crashed", purpose="list", problem=describe(error))
+            return
         self._back(self._listed, events.Listed(effect.id, snapshot))
 
     def _listed(self, event: events.Listed) -> None:
         self._post(event)
         self._watch_number += 1
-        self._submit(self._others, self._rewatch, (self._watch_number, event.snapshot.revision + 1, self._watch))
+        if not self._submit(
+            self._others, self._rewatch, (self._watch_number, event.snapshot.revision + 1, self._watch)
+        ):
+            self._post(events.WatchEnded(_NO_THREAD))
 
     def _rewatch(self, what: tuple[int, int, Watch | None]) -> None:
-        number, start, old = what
+        try:
+            self._watch_on(*what)
+        except Exception as error:
+            self._back(self._post, events.WatchEnded(describe(error)))
+            log.exception("store_call_crashed", purpose="watch", problem=describe(error))
+
+    def _watch_on(self, number: int, start: int, old: Watch | None) -> None:
         if old is not None:
             old.cancel()
         if number != self._watch_number:

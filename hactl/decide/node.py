@@ -16,7 +16,17 @@ from election.keys import Keys
 from election.observer import Observer, limit_ms
 from election.session import Owner, SessionState
 from election.view import View
-from hactl.decide import fencing, groups, lifecycle, peers, readiness_steps, resources, suspicion, unfencing
+from hactl.decide import (
+    fencing,
+    groups,
+    lifecycle,
+    peers,
+    readiness_steps,
+    resources,
+    suspicion,
+    troubles,
+    unfencing,
+)
 from hactl.decide.learning import learned, own_writes, own_writes_seen
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Pending, Run
@@ -389,6 +399,7 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.FenceActed: _on_fence_acted,
     events.GuardTold: _on_guard_told,
     events.Watchdog: _on_watchdog,
+    events.Trouble: troubles.learn,
     events.Shutdown: _on_shutdown,
     events.Tick: _on_tick,
 }

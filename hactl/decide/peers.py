@@ -64,7 +64,9 @@ def report(state: NodeState, out: Out) -> None:
             entry["reason"] = reason
         content[name] = entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
-    report = Report(state.session.sid, state.config_rev, content, probes, readiness_steps.own_standings(state, out))
+    standings = readiness_steps.own_standings(state, out)
+    troubles = {source: dict(one) for source, one in state.troubles.items()}
+    report = Report(state.session.sid, state.config_rev, content, probes, standings, troubles)
     found = state.view.reports.get(state.node)
     if found is not None and found.record == report:
         return  # compared with what the store holds: an older report of mine may have landed late

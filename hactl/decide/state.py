@@ -131,7 +131,7 @@ class NodeState:
     `guards_told`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
     let in by the devices that ask for that. `readiness`: this node's own, by group; `sightings`: how ready each node
-    was seen to be, by group and node.
+    was seen to be, by group and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
     """
 
     keys: Keys
@@ -178,6 +178,7 @@ class NodeState:
     unfenced_sid: str = ""
     readiness: dict[str, OwnReadiness] = field(default_factory=dict)
     sightings: dict[tuple[str, str], Sighting] = field(default_factory=dict)
+    troubles: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def node(self) -> str:

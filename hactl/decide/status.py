@@ -7,7 +7,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
 - `warnings`: `level` (`error`, `warning`, `notice`), `what`, `do`; the worst first
 - `nodes`: `name`, `address`, `version`, `state` (NODE_STATES, or `absent`: never seen), `sid`, `srev`, `runs`
   (groups), `config_revision`, `config_current`, `silent_ms` (as this daemon sees it), `me`, `fencing` (None, or
-  `action`, `levels`, `device`, `by`: who could fence it now, `untested`)
+  `action`, `levels`, `device`, `by`: who could fence it now, `untested`), `troubles` (what does not work there, by
+  source: `what`, `do`, `since`)
 - `devices`: what each live node found when it tested the fence devices: `node`, `test`, `at`, `targets`
 - `groups`: `name`, `state` (see `group_state`), `owner`, `phase`, `epoch`, `generation`, `number`, `holders`,
   `vips`, `resources`, `waiting` (why it does not run), `reason` (of its ownership), `candidates`, `excluded`,
@@ -43,6 +44,7 @@ from hactl.decide.placement import place
 from hactl.decide.readiness import reported
 from hactl.decide.service_status import balancer_status, service_status
 from hactl.decide.state import NodeState
+from hactl.decide.troubles import reported
 from hactl.decide.warnings import warnings
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
@@ -60,7 +62,8 @@ class Local:
     until the lease of each dead session is over for it, 0: it is. `waiting`, `blocked`: of groups here, why.
     `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it, None: this node is to have none. `unasked`: why
     peers' guards are not asked though nodes can be fenced. `access`: how etcd is reached: `weak` (`problem`, `hint`),
-    `certificates` (`kind`, `path`, `end`), `soonest_days` (until the first of them ends; None: there are none)."""
+    `certificates` (`kind`, `path`, `end`), `soonest_days` (until the first of them ends; None: there are none). `troubles`: as
+    of a node, as this daemon knows them now."""
 
     phase: str
     lease_left_ms: float
@@ -78,6 +81,7 @@ class Local:
     watchdog: Mapping[str, Any] | None = None
     unasked: str = ""
     access: Mapping[str, Any] | None = None
+    troubles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def local_facts(
@@ -116,6 +120,7 @@ def local_facts(
         watchdog=watchdog,
         unasked=asking_problem if fenced else "",
         access=access,
+        troubles={source: dict(one) for source, one in state.troubles.items()},
     )
 
 
@@ -313,6 +318,7 @@ def _node(view: View, spec: ClusterSpec | None, name: str, me: str, local: Local
         "config_revision": used,
         "config_current": bool(view.config and used == view.config.mod),
         "fencing": node_fencing(name, view, spec),
+        "troubles": reported(view, name),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from election.view import View
 from hactl.decide.service_warnings import Warning_, service_warnings
+from hactl.decide.troubles import trouble_warnings
 
 LEVELS = ("error", "warning", "notice")
 
@@ -22,6 +23,7 @@ def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
         *_nodes(document),
         *_fencing(document),
         *service_warnings(document),
+        *trouble_warnings(document),
         *_rest(document),
     ]
     found.sort(key=lambda one: LEVELS.index(one[0]))

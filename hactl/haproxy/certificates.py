@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from hactl.haproxy.certificate_files import Named, digests, directories, named_f
 from hactl.haproxy.live import LiveHaproxy
 from hactl.haproxy.settings import HaproxyError
 from hactl.resources.inotify import CLOSE_WRITE, CREATE, DELETE, MOVED_TO, Inotify
+from hactl.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -40,8 +42,9 @@ class Certificates:
         live: LiveHaproxy,
         reload: Callable[[], Awaitable[None]],
         tell: Callable[[str, bool], None],
+        tasks: Tasks,
     ) -> None:
-        self._files, self._live, self._reload, self._tell = files, live, reload, tell
+        self._files, self._live, self._reload, self._tell, self._tasks = files, live, reload, tell, tasks
         self._named: tuple[Named, ...] = ()
         self._known: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
@@ -63,7 +66,7 @@ class Certificates:
         if named:
             if not self._known:
                 self._known = self._noted() or digests(named)
-            self._task = asyncio.create_task(self._keep(lock), name="haproxy-certificates")
+            self._task = self._tasks.keep("HAProxy's certificates", functools.partial(self._keep, lock))
 
     async def close(self) -> None:
         """End the watching."""

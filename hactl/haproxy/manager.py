@@ -73,7 +73,9 @@ class HaproxyManager:
         self._process = HaproxyProcess(settings, context, name)
         self._lock = asyncio.Lock()
         self._live = LiveHaproxy(settings, self._process, self._files)
-        self._certificates = Certificates(self._files, self._live, self._reload_same, self._tell_certificate)
+        self._certificates = Certificates(
+            self._files, self._live, self._reload_same, self._tell_certificate, context.tasks
+        )
         self._watching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         # Whether a server is to be removed that has sessions left.
@@ -319,7 +321,7 @@ class HaproxyManager:
     def _look_after(self) -> None:
         self._certificates.watch(self._lock)
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._keep_right(), name="haproxy-servers")
+            self._looking = self._context.tasks.keep("HAProxy's servers", self._keep_right)
 
     async def _keep_right(self) -> None:
         while True:
@@ -336,7 +338,7 @@ class HaproxyManager:
 
     def _watch(self) -> None:
         if self._watching is None:
-            self._watching = asyncio.create_task(self._keep_running(), name="haproxy")
+            self._watching = self._context.tasks.keep("HAProxy's process", self._keep_running)
 
     async def _keep_running(self) -> None:
         while True:

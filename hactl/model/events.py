@@ -154,6 +154,16 @@ class Watchdog(NamedTuple):
     required: bool = False
 
 
+class Trouble(NamedTuple):
+    """Something of this node, or of the daemon itself, does not work, though what runs goes on. `source` names it;
+    `what` is wrong and what to `do`, for the operator; `since`: wall time, for people. `what` "": it is over."""
+
+    source: str
+    what: str
+    do: str = ""
+    since: str = ""
+
+
 class Shutdown(NamedTuple):
     """The daemon is asked to end. `release`: stop and release what runs here; else leave it running."""
 
@@ -179,6 +189,7 @@ Event = (
     | FenceActed
     | GuardTold
     | Watchdog
+    | Trouble
     | Shutdown
     | Tick
 )

@@ -7,10 +7,11 @@ outcomes are verified, not assumed: `stop` and `kill` return only when it is kno
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from hactl.model.cluster import ResourceSpec
+from hactl.supervise import Tasks
 
 Health = Literal["running", "stopped", "failed"]
 
@@ -34,13 +35,14 @@ class NodeContext:
     `state_dir` survives a daemon's restart but need not survive a reboot. `cgroup_root` is a cgroup v2
     directory below which every resource gets a cgroup of its own, outside the daemon's, so that the daemon's
     end does not touch it. `daemon_cgroup` is the daemon's, for what is to end with it. None where cgroups cannot
-    be had (then process groups are used).
+    be had (then process groups are used). `tasks` keeps running what watches over resources.
     """
 
     node: str
     state_dir: str
     cgroup_root: str | None
     daemon_cgroup: str | None = None
+    tasks: Tasks = field(default_factory=Tasks, compare=False, repr=False)
 
 
 class Resource(Protocol):

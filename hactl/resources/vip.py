@@ -289,7 +289,7 @@ class _Watcher:
             vip._wanted = bool(vip._found())
             if not vip._wanted:
                 self._report(Observation("stopped", "the address is not there"))
-        periodic = asyncio.create_task(self._announce_on())
+        periodic = vip.context.tasks.keep(f"announcements of {vip.spec.name}", self._announce_on)
         try:
             with netlink.Events.shared().subscribed(self._wake):
                 while True:
@@ -344,10 +344,11 @@ class _Watcher:
             self._conflicts.cancel()
         if link.ethernet:
             vip = self._vip
-            self._conflicts = asyncio.create_task(
-                watch_conflicts(
+            self._conflicts = vip.context.tasks.keep(
+                f"conflicts of {vip.spec.name}",
+                lambda: watch_conflicts(
                     vip.spec.name, link, vip._ip.ip, self._probe, vip._interval_s, self._report, self._leaves
-                )
+                ),
             )
         if known is not None and self._vip._wanted and link.running:
             self._vip._announce_burst(link)

@@ -27,6 +27,7 @@ from hactl.decide.state import NodeState
 from hactl.haproxy.manager import HaproxyManager
 from hactl.model.cluster import ClusterSpec
 from hactl.model.events import Boot, GuardFacts
+from hactl.supervise import Tasks
 from tests.support.scene import KEYS, Scene
 
 DEADLINE_S = 10.0
@@ -60,6 +61,7 @@ class StandIn:
         self.metrics = Metrics()
         self.history.attach(lambda: self.state, self.metrics.observe_timeline)
         self.started_wall = time.time()
+        self.tasks = Tasks()
         self.asking_problem = ""
         self.health: NodeHealth | None = None
         self.watchdog = WatchdogFollower("off", lambda _: None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act
 from hactl.model.events import Acted, Event, GuardFacts
 from hactl.resources.base import NodeContext
+from hactl.supervise import Tasks
 from tests.support.scene import Scene, at, fenced, spec
 from tests.support.stand_in import StandIn, node_state, until
 
@@ -37,7 +37,7 @@ OWN = {
     },
     "hactl.daemon": {
         "actions", "config_reader", "disk", "etcd_access", "event_log", "fencer", "guard_link", "history", "lean",
-        "ledger", "logs", "loop", "main", "place", "registrar", "sdnotify", "second_stage", "self_fence",
+        "ledger", "logs", "loop", "main", "place", "registrar", "sdnotify", "second_stage", "self_fence", "state_keeper",
         "store_link", "watchdog",
     },
     "hactl.resources": {"base", "cgroup", "factory", "inotify", "run", "waiting"},
@@ -153,9 +153,42 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
         asked = json.loads(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(guard, 4096), DEADLINE_S))
         assert daemon.state.cluster is not None
         assert (asked["op"], asked["address"]) == ("listen", daemon.state.cluster.address("n2"))
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        await running
+        await stage._context.tasks.close()
+        await stage.close()
+        await link.close()
+        guard.close()
+
+    asyncio.run(main())
+
+
+def test_a_part_that_fails_leaves_the_others_alone_and_comes_when_it_can(tmp_path: Path) -> None:
+    config = NodeConfig(
+        cluster="demo", node="n2", state_dir=str(tmp_path), run_dir=str(tmp_path), metrics_listen="", socket_group="",
+        cluster_key=str(tmp_path / "key"),
+    )  # fmt: skip
+    create_key(tmp_path / "key")
+    in_its_place = Path(f"{config.api_socket}.new")
+    in_its_place.mkdir()
+
+    async def main() -> None:
+        ours, guard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        guard.setblocking(False)
+        link = GuardLink(ours, DEADLINE_S, None)
+        said: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        tasks = Tasks(lambda *what: said.put_nowait(what), first_s=0.01)
+        stage = SecondStage(config, NodeContext("n2", str(tmp_path), None, None, tasks), lambda event, data: None)
+        stage.calm.set()
+        await stage.run(StandIn(Scene(MemoryStore()), config), link, lambda told: None)
+        async with asyncio.timeout(DEADLINE_S):
+            name, reason = await said.get()
+            assert name == "API" and str(in_its_place) in reason
+            asked = json.loads(await asyncio.get_running_loop().sock_recv(guard, 4096))
+            assert asked["op"] == "listen"
+            await asyncio.to_thread(in_its_place.rmdir)
+            await asyncio.to_thread(until, Path(config.api_socket).exists, "the API is served")
+            assert await said.get() == ("API", "")
+        await tasks.close()
         await stage.close()
         await link.close()
         guard.close()

@@ -1,0 +1,62 @@
+"""Keeps on disk what the next daemon must know, never on the event loop: a disk may take its time, or be full."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from hactl.daemon.disk import Disk
+from hactl.daemon.registrar import Registrar
+from hactl.decide.state import NodeState
+from hactl.supervise import describe
+
+log = structlog.get_logger()
+
+# How often what must survive is looked at: the highest revision seen, definitions no longer needed.
+PERSIST_S = 5.0
+# How long the beginning of a session, and the daemon's end, wait for a disk.
+WAIT_S = 2.0
+
+
+class StateKeeper:
+    """`sid` is this node's session now. `report` is told why the state cannot be kept, and with "" that it can."""
+
+    def __init__(self, disk: Disk, state: Callable[[], NodeState], report: Callable[[str], None]) -> None:
+        self.sid = ""
+        self._disk, self._state, self._report = disk, state, report
+        self._loop = asyncio.get_running_loop()
+        self._writing = threading.Lock()
+        self._problem = ""
+
+    async def run(self, registrar: Registrar) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(PERSIST_S)
+            await asyncio.to_thread(self.persist)
+            await registrar.forget(lambda: set(self._state().runs))
+
+    async def begin(self, sid: str, then: Callable[[], Awaitable[None]]) -> None:
+        """A session begins: it is on disk, or that was tried for WAIT_S, before what comes `then`."""
+        self.sid = sid
+        await self.persist_soon()
+        await then()
+
+    async def persist_soon(self) -> None:
+        """Write now, and wait for it, but not for long."""
+        await asyncio.wait({asyncio.ensure_future(asyncio.to_thread(self.persist))}, timeout=WAIT_S)
+
+    def persist(self) -> None:
+        """On any thread: the lock is taken before the state is looked at, so the newest is written last."""
+        problem = ""
+        with self._writing:
+            state = self._state()
+            try:
+                self._disk.keep_identity(state.identity, state.known_revision, self.sid)
+            except OSError as error:
+                problem = describe(error)
+        if problem != self._problem:
+            self._problem = problem
+            self._loop.call_soon_threadsafe(self._report, problem)

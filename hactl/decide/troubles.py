@@ -1,0 +1,44 @@
+"""What does not work on a node though what runs there goes on: a task that fails, a directory that is full, a log that
+cannot be written. Every node reports its own, so that `hactl status` on any of them shows all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from election.view import View
+from hactl.decide.state import NodeState, Out
+from hactl.model import events
+
+Troubles = dict[str, dict[str, str]]
+
+
+def learn(state: NodeState, event: events.Trouble, out: Out) -> None:
+    """Something of this node does not work, or works again."""
+    known = state.troubles.get(event.source)
+    if not event.what:
+        if state.troubles.pop(event.source, None) is not None:
+            out.note("trouble_over", source=event.source)
+    elif known is None or (known["what"], known["do"]) != (event.what, event.do):
+        since = known["since"] if known else event.since
+        state.troubles[event.source] = {"what": event.what, "do": event.do, "since": since}
+        out.note("trouble", source=event.source, what=event.what)
+
+
+def reported(view: View, node: str) -> Troubles:
+    """What a node says of itself; nothing once its session has ended."""
+    report, session = view.reports.get(node), view.sessions.get(node)
+    if report is None or session is None or report.record.sid != session.record.sid:
+        return {}
+    return report.record.troubles
+
+
+def trouble_warnings(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """A warning for each; this daemon's own are known to it before they are told."""
+    own = (document["local"] or {}).get("troubles", {})
+    for node in document["nodes"]:
+        troubles = own if node["me"] and document["local"] else node["troubles"]
+        for one in troubles.values():
+            since = f" (since {one['since']})" if one.get("since") else ""
+            todo = one.get("do") or f"see the daemon's log on {node['name']}"
+            yield "warning", f"node {node['name']}: {one.get('what')}{since}", todo

@@ -1,0 +1,69 @@
+"""What does not work on a node: noted once for each change, told to all, shown on any."""
+
+from __future__ import annotations
+
+from election.records import Report
+from hactl.decide import node, peers, status
+from hactl.decide.state import Out
+from hactl.model.effects import Note, SendTxn
+from hactl.model.events import Trouble
+from tests.support.scene import KEYS, Scene, at
+from tests.support.stand_in import node_state
+
+FULL = Trouble("state_dir", "its state_dir cannot be written: No space left on device", "make room", "12:00")
+
+
+def notes(effects: list[object]) -> list[str]:
+    return [one.event for one in effects if isinstance(one, Note)]
+
+
+def test_it_is_noted_when_it_changes_and_keeps_its_beginning() -> None:
+    scene = Scene()
+    state = node_state(scene.spec)
+    assert notes(node.step(state, FULL, at(0))) == ["trouble"]
+    assert notes(node.step(state, FULL._replace(since="12:01"), at(1))) == []
+    assert notes(node.step(state, FULL._replace(what="another", since="12:02"), at(2))) == ["trouble"]
+    assert state.troubles == {"state_dir": {"what": "another", "do": "make room", "since": "12:00"}}
+    assert notes(node.step(state, FULL._replace(what=""), at(3))) == ["trouble_over"]
+    assert notes(node.step(state, FULL._replace(what=""), at(4))) == [] and not state.troubles
+
+
+def test_it_is_told_to_the_others() -> None:
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    state = node_state(scene.spec)
+    state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
+    state.phase = state.session.state = "live"
+    state.troubles["state_dir"] = {"what": "full", "do": "make room", "since": "12:00"}
+    out = Out(state, at(0))
+    peers.report(state, out)
+    (sent,) = [one for one in out.effects if isinstance(one, SendTxn)]
+    assert Report.from_json(sent.txn.success[0].value).troubles == state.troubles  # type: ignore[union-attr]
+
+
+def test_every_node_shows_what_another_told_while_that_takes_part() -> None:
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    told = Report(
+        "s-n1", 1, {}, {}, {}, {"state_dir": {"what": "its disk is full", "do": "make room", "since": "12:00"}}
+    )
+    scene.put(KEYS.report("n1"), told)
+
+    def shown() -> list[tuple[str, str]]:
+        view = scene.view
+        found = status.status(view, scene.spec, "n2")["warnings"]
+        return [(one["what"], one["do"]) for one in found if "disk" in one["what"]]
+
+    assert shown() == [("node n1: its disk is full (since 12:00)", "make room")]
+    scene.put(KEYS.report("n1"), Report("an earlier session", 1, {}, {}, {}, told.troubles))
+    assert shown() == []
+
+
+def test_a_daemon_shows_its_own_before_it_has_told_them() -> None:
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    state = node_state(scene.spec, "n2")
+    node.step(state, FULL, at(0))
+    local = status.local_facts(state, at(0))
+    found = status.status(scene.view, scene.spec, "n2", local=local)["warnings"]
+    assert [one["what"] for one in found if "state_dir" in one["what"]] == [f"node n2: {FULL.what} (since 12:00)"]

@@ -1,0 +1,59 @@
+"""Every task and thread of the daemon is somebody's: kept by `hactl.supervise`, or waited for by who began it."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BEGINNERS = {"create_task", "ensure_future", "TaskGroup", "Thread"}
+
+# How many are begun there, and who is told of their end.
+WAITED_FOR = {
+    "election/etcd_auth.py": 1,  # a login: its outcome is a Future
+    "election/etcd_watch.py": 1,  # hands over WatchClosed whatever ends it
+    "election/memory_store.py": 1,  # the simulation's and the tests' store
+    "fencing/guard_jobs.py": 1,  # a hand of the guard: does it again whatever is raised
+    "fencing/guard_log.py": 1,  # goes on whatever is raised
+    "hactl/daemon/actions.py": 4,  # each action ends in Acted; watching goes on whatever is raised
+    "hactl/daemon/api.py": 1,  # both its servers, kept as the API
+    "hactl/daemon/device_monitor.py": 1,  # waited for where it is begun
+    "hactl/daemon/state_keeper.py": 1,  # one write, waited for
+    "hactl/haproxy/commands.py": 1,  # waited for where it is begun
+    "hactl/resources/conflict.py": 1,  # ends with who began it
+    "hactl/resources/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
+    "hactl/resources/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves
+    "hactl/resources/vip.py": 2,  # the rest of a burst: announcements go on without
+    "hactl/supervise.py": 1,
+}
+
+
+def begun(path: Path) -> int:
+    tree = ast.parse(path.read_text())
+    names = Counter(
+        called.attr if isinstance(called, ast.Attribute) else called.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(called := node.func, ast.Attribute | ast.Name)
+    )
+    return sum(names[one] for one in BEGINNERS) - _of_a_group(tree)
+
+
+def _of_a_group(tree: ast.AST) -> int:
+    """A TaskGroup and what is begun in it count once: it waits, and raises what they raise."""
+    return sum(
+        sum(isinstance(inner, ast.Attribute) and inner.attr == "create_task" for inner in ast.walk(node))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncWith) and "TaskGroup" in ast.dump(node.items[0])
+    )
+
+
+def test_every_task_is_kept_or_waited_for() -> None:
+    files = [*ROOT.glob("election/**/*.py"), *ROOT.glob("fencing/**/*.py"), *ROOT.glob("hactl/**/*.py")]
+    found = {
+        str(path.relative_to(ROOT)): number
+        for path in files
+        if "hactl/lab/" not in str(path) and (number := begun(path))
+    }
+    more = {path: number for path, number in found.items() if number > WAITED_FOR.get(path, 0)}
+    assert not more, f"{more}: keep it by hactl.supervise.Tasks, or see that somebody is told of its end, and say so"
