@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 
 
@@ -24,4 +25,6 @@ def _without(library: str, importer: str) -> None:
 
 
 gc.disable()
+# gRPC's own words go to standard error past everybody; what fails is said by who asked for it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 _without("rich", "structlog")

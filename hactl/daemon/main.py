@@ -8,7 +8,6 @@ import hactl.daemon.lean  # noqa: F401 - before anything that imports structlog
 import asyncio
 import contextlib
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
@@ -35,11 +34,13 @@ from hactl.daemon.etcd_access import EtcdAccess
 from hactl.daemon.fencer import Fencer
 from hactl.daemon.guard_link import GuardLink, open_link
 from hactl.daemon.history import History
+from hactl.daemon.log_writer import LogWriter
 from hactl.daemon.loop import Loop
 from hactl.daemon.place import Place, find_place, guard_spec, node_context
 from hactl.daemon.registrar import Registrar
 from hactl.daemon.sdnotify import Notifier, machine_goes_down
 from hactl.daemon.second_stage import SecondStage
+from hactl.daemon.self_check import SelfCheck
 from hactl.daemon.self_fence import self_fence
 from hactl.daemon.state_keeper import StateKeeper
 from hactl.daemon.store_link import StoreLink
@@ -61,8 +62,9 @@ log = structlog.get_logger()
 class Daemon:
     """One daemon on one node."""
 
-    def __init__(self, config: NodeConfig, place: Place, store: Store) -> None:
+    def __init__(self, config: NodeConfig, place: Place, store: Store, writer: LogWriter) -> None:
         self.config, self.place, self.store = config, place, store
+        self.log_writer = writer
         self.keys = Keys.of(config.cluster)
         self.started_wall = time.time()
         self.history = History(store, self.keys, config.node)
@@ -142,6 +144,7 @@ class Daemon:
         self.tasks.keep("watchdog", lambda: self.watchdog.run(self._guard))
         self.tasks.keep("state on disk", lambda: self._keeper.run(self._registrar))
         self.tasks.keep("systemd", self._tell_systemd)
+        self.tasks.keep("look at itself", SelfCheck(self.log_writer, self._trouble).run)
         self.tasks.keep("history", self.history.run)
         self.tasks.keep("way to etcd", self.etcd_access.run)
         self.tasks.keep("start", lambda: self._second_stage.run(self, self._guard, self._post))
@@ -364,22 +367,29 @@ class Daemon:
             await asyncio.sleep(min(interval / 2, 1.0))
 
 
-async def _main(config: NodeConfig) -> int:
+async def _main(config: NodeConfig, writer: LogWriter) -> int:
     place = find_place(config)
-    return await Daemon(config, place, open_etcd(config)).run()
+    return await Daemon(config, place, open_etcd(config), writer).run()
 
 
 def run(path: Path) -> int:
     """`hactl daemon`: read node.toml and run until the end; the exit status."""
+    writer: LogWriter | None = None
     try:
         config = load_node(path)
-        logs.configure(config.log_format, config.log_level, config.node)
+        writer = logs.configure(config.log_format, config.log_level, config.node)
         Path(config.run_dir).mkdir(parents=True, exist_ok=True)
         log.info("daemon_starts", version=__version__, cluster=config.cluster)
-        return asyncio.run(_main(config))
+        return asyncio.run(_main(config, writer))
     except (ConfigErrors, AlreadyRunningError) as error:
-        sys.stderr.write(f"hactl daemon: {error}\n")
+        logs.say(f"hactl daemon: {error}\n")
         return 2
     except (GuardError, OSError) as error:  # a full disk, say: systemd is to try again
-        sys.stderr.write(f"hactl daemon: {error}\n")
+        logs.say(f"hactl daemon: {error}\n")
         return 1
+    except Exception:
+        log.exception("daemon_crashed")
+        return 1
+    finally:
+        if writer is not None:
+            writer.finish(logs.FINISH_S)

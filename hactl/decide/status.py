@@ -62,8 +62,8 @@ class Local:
     until the lease of each dead session is over for it, 0: it is. `waiting`, `blocked`: of groups here, why.
     `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it, None: this node is to have none. `unasked`: why
     peers' guards are not asked though nodes can be fenced. `access`: how etcd is reached: `weak` (`problem`, `hint`),
-    `certificates` (`kind`, `path`, `end`), `soonest_days` (until the first of them ends; None: there are none). `troubles`: as
-    of a node, as this daemon knows them now."""
+    `certificates` (`kind`, `path`, `end`), `soonest_days` (until the first of them ends; None: there are none).
+    `troubles`: as of a node, as this daemon knows them now."""
 
     phase: str
     lease_left_ms: float

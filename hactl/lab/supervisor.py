@@ -50,14 +50,17 @@ class Supervisor:
         self._told_at = 0.0
         if self._stopping:  # the signal came before there was a child to pass it on to
             self._terminate()
-        self._pid_file.write_text(str(self._child.pid))
+        with contextlib.suppress(OSError):  # as systemd, it lives whatever becomes of files
+            self._pid_file.write_text(str(self._child.pid))
         code = self._wait(self._child)
         self._child = None
-        self._pid_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._pid_file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             (self._group / "cgroup.kill").write_text("1")
-        sys.stderr.write(f"supervisor: the daemon ended with {code}\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"supervisor: the daemon ended with {code}\n")
+            sys.stderr.flush()
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
         while not self._told_at:

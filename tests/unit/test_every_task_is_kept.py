@@ -19,6 +19,7 @@ WAITED_FOR = {
     "hactl/daemon/actions.py": 4,  # each action ends in Acted; watching goes on whatever is raised
     "hactl/daemon/api.py": 1,  # both its servers, kept as the API
     "hactl/daemon/device_monitor.py": 1,  # waited for where it is begun
+    "hactl/daemon/log_writer.py": 1,  # goes on whatever is raised
     "hactl/daemon/state_keeper.py": 1,  # one write, waited for
     "hactl/haproxy/commands.py": 1,  # waited for where it is begun
     "hactl/resources/conflict.py": 1,  # ends with who began it

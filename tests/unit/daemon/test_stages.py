@@ -37,8 +37,8 @@ OWN = {
     },
     "hactl.daemon": {
         "actions", "config_reader", "disk", "etcd_access", "event_log", "fencer", "guard_link", "history", "lean",
-        "ledger", "logs", "loop", "main", "place", "registrar", "sdnotify", "second_stage", "self_fence", "state_keeper",
-        "store_link", "watchdog",
+        "ledger", "log_writer", "logs", "loop", "main", "place", "registrar", "sdnotify", "second_stage",
+        "self_check", "self_fence", "state_keeper", "store_link", "watchdog",
     },
     "hactl.resources": {"base", "cgroup", "factory", "inotify", "run", "waiting"},
     "hactl.haproxy": set(),
