@@ -16,17 +16,7 @@ from election.keys import Keys
 from election.observer import Observer, limit_ms
 from election.session import Owner, SessionState
 from election.view import View
-from hactl.decide import (
-    fencing,
-    groups,
-    lifecycle,
-    peers,
-    readiness_steps,
-    resources,
-    suspicion,
-    troubles,
-    unfencing,
-)
+from hactl.decide import fencing, groups, lifecycle, peers, readiness_steps, resources, suspicion, troubles, unfencing
 from hactl.decide.learning import learned, own_writes, own_writes_seen
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Pending, Run

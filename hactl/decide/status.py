@@ -44,7 +44,7 @@ from hactl.decide.placement import place
 from hactl.decide.readiness import reported
 from hactl.decide.service_status import balancer_status, service_status
 from hactl.decide.state import NodeState
-from hactl.decide.troubles import reported
+from hactl.decide.troubles import troubles_of
 from hactl.decide.warnings import warnings
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
@@ -318,7 +318,7 @@ def _node(view: View, spec: ClusterSpec | None, name: str, me: str, local: Local
         "config_revision": used,
         "config_current": bool(view.config and used == view.config.mod),
         "fencing": node_fencing(name, view, spec),
-        "troubles": reported(view, name),
+        "troubles": troubles_of(view, name),
     }
 
 

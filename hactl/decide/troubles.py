@@ -25,7 +25,7 @@ def learn(state: NodeState, event: events.Trouble, out: Out) -> None:
         out.note("trouble", source=event.source, what=event.what)
 
 
-def reported(view: View, node: str) -> Troubles:
+def troubles_of(view: View, node: str) -> Troubles:
     """What a node says of itself; nothing once its session has ended."""
     report, session = view.reports.get(node), view.sessions.get(node)
     if report is None or session is None or report.record.sid != session.record.sid:
