@@ -53,6 +53,10 @@ class DaemonView(Protocol):
     def asking_problem(self) -> str:
         """Why guards are not asked; "" where they are."""
 
+    @property
+    def log_lines_lost(self) -> int:
+        """How many lines of the log could not be written."""
+
     def now(self) -> Instant:
         """Both clocks."""
 

@@ -116,6 +116,11 @@ class Daemon:
         """Why guards are not asked."""
         return self._second_stage.asker.problem if self._second_stage.asker else ""
 
+    @property
+    def log_lines_lost(self) -> int:
+        """How many lines could not be written."""
+        return self.log_writer.lost
+
     def now(self) -> Instant:
         """Both clocks."""
         return read_clocks()

@@ -75,6 +75,7 @@ TABLE = (
     Metric("hactl_haproxy_running", "gauge", (), "1: HAProxy runs on this node."),
     Metric("hactl_haproxy_reloads_total", "counter", ("outcome",), "Changes of HAProxy's configuration, by outcome."),
     Metric("hactl_lease_remaining_seconds", "gauge", (), "Until this node's lease ends, 0: it has none."),
+    Metric("hactl_log_lines_lost_total", "counter", (), "Lines of the daemon's log that could not be written."),
     Metric("hactl_nodes", "gauge", ("state",), "Nodes of the cluster, by state."),
     Metric(
         "hactl_probe_failures_total",
@@ -150,6 +151,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self._all: dict[str, Any] = {one.name: _make(one, self.registry) for one in TABLE}
         self._dropped = 0
+        self._counted: dict[tuple[str, ...], int] = {}
         self._all["hactl_build_info"].labels(__version__).set(1)
         for purpose in PURPOSES:
             self._all["hactl_store_seconds"].labels(purpose)
@@ -170,10 +172,6 @@ class Metrics:
     def observe_applied(self, step: str) -> None:
         """HAProxy runs with what was wanted; the step that was enough."""
         self._all["hactl_haproxy_applied_total"].labels(step).inc()
-
-    def observe_failure(self, task: str) -> None:
-        """A task of the daemon has failed."""
-        self._all["hactl_task_failures_total"].labels(task).inc()
 
     def observe_txn(self, purpose: str, seconds: float, outcome: str) -> None:
         """A transaction has ended: `ok`, `conflict`, `refused` or `unknown`."""
@@ -201,6 +199,20 @@ class Metrics:
         self._all["hactl_probe_failures_total"].labels(service).inc(int(not completed))
         if completed:
             self._all["hactl_probe_seconds"].labels(service).observe(seconds)
+
+    def collect_troubles(self, state: NodeState, failures: Mapping[str, int], lost_lines: int) -> None:
+        """What does not work on this node; how often each task has failed, how many lines the log has lost."""
+        self._all["hactl_trouble"].clear()
+        for source in state.troubles:
+            self._all["hactl_trouble"].labels(source).set(1)
+        for task, failed in failures.items():
+            self._count_to("hactl_task_failures_total", failed, task)
+        self._count_to("hactl_log_lines_lost_total", lost_lines)
+
+    def _count_to(self, name: str, total: int, *labels: str) -> None:
+        before, self._counted[name, *labels] = self._counted.get((name, *labels), 0), total
+        metric = self._all[name]
+        (metric.labels(*labels) if labels else metric).inc(total - before)
 
     def collect_certificates(self, ends: Sequence[CertificateEnd]) -> None:
         """Until when the certificates hold with which etcd is reached; before every scrape."""
@@ -243,9 +255,6 @@ class Metrics:
         self._all["hactl_config_revision"].set(state.config_rev)
         self._all["hactl_lease_remaining_seconds"].set(max(0.0, state.session.time_left(now)) / 1000)
         self._all["hactl_guard_ready"].set(int(state.guard_ready))
-        self._all["hactl_trouble"].clear()
-        for source in state.troubles:
-            self._all["hactl_trouble"].labels(source).set(1)
         self._all["hactl_fence_pending"].set(sum(one.record.state != "safe" for one in state.view.fences.values()))
         self._all["hactl_events_dropped_total"].inc(dropped - self._dropped)
         self._dropped = dropped

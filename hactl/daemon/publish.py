@@ -71,6 +71,7 @@ class Publisher:
         state, now = daemon.state, daemon.now()
         daemon.metrics.collect(state, now, daemon.history.dropped, daemon.watchdog.status)
         daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
+        daemon.metrics.collect_troubles(state, daemon.tasks.failures, daemon.log_lines_lost)
         health, roles = daemon.health, with_roles(state.cluster)
         about = _about(state, now)
 

@@ -61,7 +61,7 @@ class StandIn:
         self.metrics = Metrics()
         self.history.attach(lambda: self.state, self.metrics.observe_timeline)
         self.started_wall = time.time()
-        self.tasks = Tasks()
+        self.tasks, self.log_lines_lost = Tasks(), 0
         self.asking_problem = ""
         self.health: NodeHealth | None = None
         self.watchdog = WatchdogFollower("off", lambda _: None)
