@@ -198,13 +198,25 @@ class Failure(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceWarning(Record):
+    """What is wrong with a resource on the node that says so, though it may run (`resource` empty: with its group).
+    `topic`: in one word. `mac`: of the station that has to do with it."""
+
+    group: str
+    resource: str
+    topic: str
+    text: str
+    mac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report(Record):
     """What a node says of the groups on it, written on change.
 
     `groups`: for each group its phase, epoch and the health of each resource. `probes`: for each group the
     mod_revision of the probe it answers: what it says of that group was seen after that revision. `readiness`: for
     each group that this node is not ready for, `level` (poor, unfit) and `why`. `troubles`: what does not work on this
-    node, by source: `what`, `do`, `since`.
+    node, by source: `what`, `do`, `since`. `warnings`: what is wrong with resources here.
     """
 
     sid: str
@@ -213,6 +225,15 @@ class Report(Record):
     probes: dict[str, int] = field(default_factory=dict)
     readiness: dict[str, dict[str, str]] = field(default_factory=dict)
     troubles: dict[str, dict[str, str]] = field(default_factory=dict)
+    warnings: tuple[ResourceWarning, ...] = ()
+
+    @classmethod
+    def _from_mapping(cls, raw: Mapping[str, Any], key: str) -> Self:
+        told = raw.get("warnings", ())
+        if not isinstance(told, list | tuple) or not all(isinstance(one, dict) for one in told):
+            raise RecordError(key, "its warnings are no list of mappings")
+        warnings = tuple(ResourceWarning._from_mapping(one, key) for one in told)
+        return super(Report, cls)._from_mapping({**raw, "warnings": warnings}, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,13 +44,19 @@ def add_to(app: typer.Typer) -> None:
 def check(file: File, config: ConfigOption = None) -> None:
     """Say what is wrong with a configuration, or how long a failover takes with it. Changes nothing."""
     from hactl.config.commands import check_file  # noqa: PLC0415 - heavy
-    from hactl.resources.factory import check_options  # noqa: PLC0415
+    from hactl.resources import factory  # noqa: PLC0415
 
     only_warnings()
     # Where this machine is a node, what cannot work on it is said, too.
     here = settings(config) if settings_path(config).exists() else None
     report = (
-        check_file(file, node=here.node, check_here=check_options, has_watchdog=here.watchdog != "off")
+        check_file(
+            file,
+            node=here.node,
+            check_here=factory.check_options,
+            doubt_here=factory.doubtful_options,
+            has_watchdog=here.watchdog != "off",
+        )
         if here
         else check_file(file)
     )

@@ -30,6 +30,8 @@ MAX_GUARDED = 120
 
 _TIMEOUT_S = 5.0
 
+CheckHere = Callable[[ResourceSpec], list[str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -66,13 +68,15 @@ def check_file(
     path: Path,
     *,
     node: str = "",
-    check_here: Callable[[ResourceSpec], list[str]] | None = None,
+    check_here: CheckHere | None = None,
+    doubt_here: CheckHere | None = None,
     has_watchdog: bool = True,
 ) -> Report:
     """All that can be said of a cluster.yaml without the cluster; fence agents that are installed here are asked.
 
     `check_here`, with `node` the name of this one: what of a resource cannot work on this machine, asked for the
-    groups that may run here. `has_watchdog`: this node's watchdog is in use.
+    groups that may run here; `doubt_here`: what can, and is worth saying. `has_watchdog`: this node's watchdog is in
+    use.
     """
     try:
         loaded = read_cluster(path)
@@ -85,6 +89,7 @@ def check_file(
         if problems:
             raise ConfigErrors(problems)
         remarks = [loaded.tree.problem(one.path, one.problem, one.mend) for one in findings if not one.refused]
+        remarks += list(_problems_here(loaded, node, doubt_here)) if doubt_here else []
         loaded = replace(loaded, warnings=(*loaded.warnings, *remarks))
     except ConfigErrors as error:
         found = [f"error: {problem}" for problem in error.problems]
@@ -93,7 +98,7 @@ def check_file(
     return Report(tuple(_describe(path, loaded)), ok=True, loaded=loaded)
 
 
-def _problems_here(loaded: Loaded, node: str, check_here: Callable[[ResourceSpec], list[str]]) -> Iterator[Problem]:
+def _problems_here(loaded: Loaded, node: str, check_here: CheckHere) -> Iterator[Problem]:
     for index, group in enumerate(loaded.spec.groups):
         if node not in (group.nodes or tuple(one.name for one in loaded.spec.nodes)):
             continue

@@ -16,6 +16,7 @@ from hactl.config.group_rules import group_findings
 from hactl.config.parts import Parts, items, names
 from hactl.config.schema import Resource
 from hactl.config.services_rules import service_findings
+from hactl.config.vip_rules import vip_findings
 from hactl.decide import timing
 
 
@@ -27,6 +28,7 @@ def cross_check(parts: Parts) -> list[Finding]:
         _addresses,
         _held_twice,
         _timing,
+        vip_findings,
         group_findings,
         fencing_findings,
         service_findings,

@@ -14,7 +14,7 @@ import structlog
 
 from hactl.model import events
 from hactl.model.cluster import ResourceSpec
-from hactl.model.effects import Act
+from hactl.model.effects import Act, Announce, StopAnnouncing
 from hactl.resources.base import Announcing, NodeContext, Observation, Resource, ResourceError
 from hactl.resources.factory import make
 from hactl.supervise import describe, lacks
@@ -53,6 +53,18 @@ class Actions:
             found = self._resources[group, spec.name] = made
         return found
 
+    def carry_out(self, effect: Act | Announce | StopAnnouncing, beside: Iterable[str] = ()) -> None:
+        """An action, or a word about where the group's addresses are. `beside`: see `act`."""
+        match effect:
+            case Act():
+                self.act(effect, beside)
+            case Announce():
+                for resource in self._announcing(effect.group):
+                    resource.announce()
+            case StopAnnouncing():
+                for resource in self._announcing(effect.group):
+                    resource.stop_announcing()
+
     def act(self, act: Act, beside: Iterable[str] = ()) -> None:
         """Begin an action; Acted is posted when it has ended, within its timeout. `beside`: the nodes that hold the
         group until it runs here (`overlap`)."""
@@ -64,11 +76,9 @@ class Actions:
             self._act(act, tuple(beside), before), name=f"{act.action} {'/'.join(name)}"
         )
 
-    def hush(self, group: str) -> None:
-        """The group leaves for a node that has it already while it is still here (`overlap`)."""
-        for (name, _), resource in self._resources.items():
-            if name == group and isinstance(resource, Announcing):
-                resource.hush()
+    def _announcing(self, group: str) -> list[Announcing]:
+        found = [resource for (name, _), resource in self._resources.items() if name == group]
+        return [resource for resource in found if isinstance(resource, Announcing)]
 
     async def close(self) -> None:
         """Stop watching; what runs goes on."""
@@ -103,12 +113,12 @@ class Actions:
             await self._calm.wait()
         resource = self.resource(act.group, act.resource)
         async with asyncio.timeout(act.timeout_ms / 1000):
-            ok, health, detail = await self._carry_out(resource, act, beside)
+            ok, health, detail = await self._do(resource, act, beside)
         if ok and health == "running":
             self._watch(act.group, resource)
         return ok, health, detail
 
-    async def _carry_out(self, resource: Resource, act: Act, beside: tuple[str, ...]) -> tuple[bool, str, str]:
+    async def _do(self, resource: Resource, act: Act, beside: tuple[str, ...]) -> tuple[bool, str, str]:
         if act.action == "probe":
             seen = await resource.probe()
             return True, seen.health, seen.detail
@@ -145,11 +155,10 @@ class Actions:
         """Report what events and the periodic monitor show, until cancelled."""
 
         def report(seen: Observation) -> None:
+            name = resource.spec.name
             if seen.detail:
-                log.info(
-                    "resource_seen", group=group, resource=resource.spec.name, health=seen.health, detail=seen.detail
-                )
-            self._post(events.Observed(group, resource.spec.name, seen.health, seen.detail))
+                log.info("resource_seen", group=group, resource=name, health=seen.health, detail=seen.detail)
+            self._post(events.Observed(group, name, seen.health, seen.detail, seen.put_right, seen.warned))
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._events(resource, report))

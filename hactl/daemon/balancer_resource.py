@@ -15,6 +15,7 @@ from hactl.haproxy.in_group import InGroupManager
 from hactl.haproxy.settings import HaproxyError
 from hactl.model.cluster import ResourceSpec
 from hactl.resources.base import Observation, ResourceError
+from hactl.resources.run import find_command
 
 if TYPE_CHECKING:
     from hactl.daemon.balancer import Balancer
@@ -64,6 +65,10 @@ class BalancerResource:
     async def monitor(self) -> Observation:
         """Whether it runs and answers."""
         return await self._manager.test(self.spec.monitor_timeout_ms * _ANSWER_SHARE / 1000)
+
+    async def ready(self) -> str:
+        """Whether there is a HAProxy to be started."""
+        return await asyncio.to_thread(find_command, self._manager.settings.binary) or ""
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Report at once when it ends by itself."""

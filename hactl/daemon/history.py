@@ -75,6 +75,8 @@ _WARNINGS = frozenset(
         "probe_failed",
         "resource_appeared",
         "resource_failed",
+        "resource_put_right",
+        "resource_warning",
         "server_down",
         "service_on_last_server",
         "session_lost",

@@ -18,7 +18,6 @@ import structlog
 
 from election.clock import Instant
 from election.keys import Keys
-from election.records import Member
 from election.store import Compare, Put, Store, StoreError, Txn
 from fencing.guard_client import GuardError, forget_stop_record, read_stop_record
 from fencing.guard_sys import now as read_clocks
@@ -36,6 +35,7 @@ from hactl.daemon.guard_link import GuardLink, open_link
 from hactl.daemon.history import History
 from hactl.daemon.log_writer import LogWriter
 from hactl.daemon.loop import Loop
+from hactl.daemon.member import member_of
 from hactl.daemon.place import Place, find_place, guard_spec, node_context
 from hactl.daemon.registrar import Registrar
 from hactl.daemon.sdnotify import Notifier, machine_goes_down
@@ -152,7 +152,8 @@ class Daemon:
         self.tasks.keep("look at itself", SelfCheck(self.log_writer, self._trouble).run)
         self.tasks.keep("history", self.history.run)
         self.tasks.keep("way to etcd", self.etcd_access.run)
-        self.tasks.keep("start", lambda: self._second_stage.run(self, self._guard, self._post))
+        resource = self._actions.resource
+        self.tasks.keep("start", lambda: self._second_stage.run(self, self._guard, self._post, resource))
         self._post(events.Tick())
         await self._ended.wait()
         await self._close()
@@ -224,8 +225,8 @@ class Daemon:
                 self._link.send(effect)
             case effects.Relist():
                 self._link.relist(effect)
-            case effects.Act():
-                self._actions.act(effect, self._held_by(effect.group))
+            case effects.Act() | effects.Announce() | effects.StopAnnouncing():
+                self._actions.carry_out(effect, self._held_by(effect.group))
             case effects.GuardExtend():
                 self._tell_guard("extend", self._ask_guard("extend", self._guard.extend(*effect)))
             case effects.GuardBegin():
@@ -290,8 +291,6 @@ class Daemon:
     def _note(self, event: str, data: dict[str, Any]) -> None:
         self.history.note(event, data, read_clocks())
         self._second_stage.count(lambda metrics: metrics.note(event, data))
-        if event == "group_leaving" and data["overlap"]:
-            self._actions.hush(data["group"])
         if event in ("session_opened", "session_adopted", "config_in_use"):
             self.tasks.once("member record", self._write_member())
 
@@ -343,8 +342,7 @@ class Daemon:
     async def _write_member(self) -> None:
         """Say who and where this node is. Not the decide side's: nothing is decided by it."""
         state = self.state
-        address = state.cluster.address(self.config.node) if state.cluster else ""
-        member = Member(self.config.node, address, __version__, state.config_rev)
+        member = await asyncio.to_thread(member_of, state.cluster, self.config.node, state.config_rev)
         me = self.keys.node(self.config.node)
         txn = Txn(
             (Compare(me, "create", state.session.srev),),

@@ -15,6 +15,7 @@ from election.clock import Instant
 from election.etcd_tls import CertificateEnd
 from hactl import __version__
 from hactl.daemon.ledger import PHASE_NAMES, REASONS, Timeline
+from hactl.decide import outside
 from hactl.decide.health import NodeHealth, ServerHealth, plain_status
 from hactl.decide.service_status import word
 from hactl.decide.state import NodeState
@@ -97,6 +98,13 @@ TABLE = (
         "gauge",
         ("group", "resource", "state"),
         "1 for the state that the resource is in on this node, 0 for the others.",
+    ),
+    Metric(
+        "hactl_resource_warnings",
+        "gauge",
+        ("group", "resource", "topic"),
+        "1: on this node something is wrong with the resource though it may run: `conflict` (another station has the "
+        "address), `put_right` (it is meddled with again and again), `stray` (something else starts it), `stuck`.",
     ),
     Metric(
         "hactl_server_sessions",
@@ -267,6 +275,9 @@ class Metrics:
             self._all["hactl_nodes"].labels(name).set(counts[name])
         for name in _OF_GROUPS:
             self._all[name].clear()
+        self._all["hactl_resource_warnings"].clear()
+        for one in outside.warnings(state):
+            self._all["hactl_resource_warnings"].labels(one.group, one.resource, one.topic).set(1)
         for group in state.cluster.groups if state.cluster else ():
             self._collect_group(state, group)
 

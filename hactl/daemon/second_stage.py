@@ -38,12 +38,13 @@ if TYPE_CHECKING:
     from hactl.haproxy.events import HaproxyEvent
     from hactl.haproxy.in_group import InGroupManager
     from hactl.model.effects import AskGuard
-    from hactl.model.events import GuardTold
+    from hactl.model.events import Event
 
 # Without a store all is begun after this long.
 WAIT_S = 2.0
 
 Note = Callable[[str, dict[str, Any]], None]
+Make = Callable[[str, ResourceSpec], Resource]
 
 
 class SecondStage:
@@ -102,8 +103,9 @@ class SecondStage:
         if self.asker is not None:
             self.asker.ask(effect.node, effect.address, effect.sid)
 
-    async def run(self, daemon: DaemonView, guard: GuardLink, post: Callable[[GuardTold], None]) -> None:
-        """Begin with every part, each for itself. `post` gets what peers' guards answer."""
+    async def run(self, daemon: DaemonView, guard: GuardLink, post: Callable[[Event], None], resource: Make) -> None:
+        """Begin with every part, each for itself. `post` gets what peers' guards answer, and what is seen of the
+        resources that `resource` makes."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.calm.wait(), WAIT_S)
         self.calm.set()
@@ -114,6 +116,7 @@ class SecondStage:
             "API": lambda: self._serve(daemon),
             "tests of fence devices": lambda: self._test_devices(daemon),
             "questions to guards": lambda: self._ask_guards(daemon, guard, post),
+            "look at resources": lambda: self._look_out(daemon, post, resource),
         }
         for name, part in parts.items():
             self._context.tasks.keep(name, part)
@@ -201,7 +204,12 @@ class SecondStage:
             _settle()
         await api.serve(daemon)
 
-    async def _ask_guards(self, daemon: DaemonView, guard: GuardLink, post: Callable[[GuardTold], None]) -> None:
+    async def _look_out(self, daemon: DaemonView, post: Callable[[Event], None], resource: Make) -> None:
+        from hactl.daemon.lookout import Lookout  # noqa: PLC0415 - now
+
+        await Lookout(lambda: daemon.state, resource, post).run()
+
+    async def _ask_guards(self, daemon: DaemonView, guard: GuardLink, post: Callable[[Event], None]) -> None:
         from hactl.daemon.guard_asker import GuardAsker  # noqa: PLC0415 - now
 
         self.asker = GuardAsker(self._config, post)

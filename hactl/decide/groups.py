@@ -13,12 +13,12 @@ from election.clock import owner_elapsed
 from election.records import Holder, Ownership, next_epoch
 from election.store import Compare, Delete, Txn
 from election.view import Known
-from hactl.decide import readiness_steps
+from hactl.decide import announcing, outside, readiness_steps
 from hactl.decide.placement import Choice, place, reported_running
 from hactl.decide.resources import calm, clear, forget_unstarted, probe_unknown
 from hactl.decide.state import NodeState, Out, Run
 from hactl.decide.unfencing import held_back
-from hactl.model.effects import GuardRegister
+from hactl.model.effects import GuardRegister, StopAnnouncing
 
 
 class Departure(NamedTuple):
@@ -56,6 +56,8 @@ def drive(state: NodeState, run: Run, out: Out) -> None:
             case "other":
                 as_other(state, run, found, out)
     forget_unstarted(run, out)
+    announcing.drive(state, run, out)
+    outside.expire(run, out)
 
 
 def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
@@ -87,6 +89,8 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
             state.writer, run.spec.name, found, departure.to, epoch, reason=departure.reason, overlap=overlap
         )
         run.txn = out.send("handoff", txn, name=run.spec.name, epoch=epoch)
+        if overlap:
+            out.effects.append(StopAnnouncing(run.spec.name))
     out.note(
         "group_leaving",
         group=run.spec.name,
@@ -169,7 +173,7 @@ def as_other(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
     elif any(value in ("running", "failed") for value in run.health.values()) or any(
         action == "start" for _, action in run.acting.values()
     ):
-        if not any(action == "kill" for _, action in run.acting.values()):
+        if outside.tells(run) and not any(action == "kill" for _, action in run.acting.values()):
             out.note("group_not_mine", group=run.spec.name, owner=found.record.node if found else "")
         clear(run, out, kill=True)
 
@@ -291,6 +295,8 @@ def take(
         cleanup=cleanup,
     )
     run.txn = out.send(purpose, txn, name=name, epoch=epoch)
+    if found is not None and found.record.state == "owned" and found.record.node != state.node:
+        announcing.taking(state, run, found.record.node, out)
 
 
 def pursue(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:

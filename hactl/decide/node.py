@@ -332,7 +332,7 @@ def _on_acted(state: NodeState, event: events.Acted, out: Out) -> None:
 def _on_observed(state: NodeState, event: events.Observed, out: Out) -> None:
     run = state.runs.get(event.group)
     if run is not None:
-        resources.observed(state, run, event.resource, event.health, event.detail, out)
+        resources.observed(state, run, event, out)
 
 
 def _on_readiness(state: NodeState, event: events.Readiness, out: Out) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from election.clock import owner_elapsed
 from election.records import Failure
 from election.store import Delete, Put, Txn
+from hactl.decide import outside
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.effects import GuardUnregister, SelfFence
-from hactl.model.events import Acted, Health
+from hactl.model.events import Acted, Observed
 
 # Waits between restarts of a failing resource: none before the first, then doubling, in ms.
 FIRST_RETRY_MS = 500.0
@@ -79,7 +80,9 @@ def acted(state: NodeState, run: Run, name: str, event: Acted, out: Out) -> None
     elif action in ("stop", "kill"):
         if event.ok and event.health == "stopped":
             run.stop_failed, run.retry_at = "", None
-            out.note("resource_stopped", group=group, resource=name, by=action)
+            if outside.tells(run, name):
+                out.note("resource_stopped", group=group, resource=name, by=action)
+            outside.stopped(run, name, out)
         else:
             _stop_failed(state, run, name, action, event.detail, out)
     if run.health[name] == "stopped" and name in run.registered:
@@ -87,8 +90,10 @@ def acted(state: NodeState, run: Run, name: str, event: Acted, out: Out) -> None
         out.effects.append(GuardUnregister(group, name))
 
 
-def observed(state: NodeState, run: Run, name: str, health: Health, detail: str, out: Out) -> None:
+def observed(state: NodeState, run: Run, event: Observed, out: Out) -> None:
     """A monitor or an event showed the health of a resource on which nothing is under way."""
+    outside.observed(run, event, out)
+    name, health, detail = event.resource, event.health, event.detail
     before = run.health.get(name, "unknown")
     if name in run.acting or before in ("unknown", health):
         return
@@ -99,7 +104,7 @@ def observed(state: NodeState, run: Run, name: str, health: Health, detail: str,
         run.health[name] = health
     elif before == "stopped":
         run.health[name] = "failed" if health == "failed" else "running"
-        out.note("resource_appeared", group=run.spec.name, resource=name, health=health, detail=detail)
+        outside.appeared(state, run, event, out)
 
 
 def failed(state: NodeState, run: Run, name: str, reason: str, out: Out) -> None:
@@ -127,17 +132,32 @@ def _stop_failed(state: NodeState, run: Run, name: str, action: str, detail: str
 
 
 def expire_failures(state: NodeState, out: Out) -> None:
-    """Take back this node's failures whose time is over: the end of a failure is a write, not a clock's."""
+    """Take back this node's failures whose time is over, or whose cause is gone: the end of a failure is a write, not a
+    clock's."""
     mine = {key.partition("/")[0]: key for key in state.view.failures if key.partition("/")[2] == state.node}
     for group in [group for group in state.failures_since if group not in mine]:
         del state.failures_since[group]
+    state.failures_unfit.intersection_update(mine)
     for group in mine:
         since = state.failures_since.setdefault(group, out.now)
         run = state.runs.get(group)
         expiry = run.spec.failure_expiry_ms if run else 0.0
-        if owner_elapsed(since, out.now) >= expiry and state.session.state == "live":
+        gone = _cause_is_gone(state, group, state.view.failures[mine[group]].record)
+        if (gone or owner_elapsed(since, out.now) >= expiry) and state.session.state == "live":
             state.failures_since[group] = out.now
             key = state.keys.failure(group, state.node)
             out.send("failure-expired", Txn(state.writer.guarded(), (Delete(key),), state.writer.reads(key)))
+            if gone:
+                out.note("failure_cause_gone", group=group, resource=state.view.failures[mine[group]].record.resource)
             if run:
                 run.restarts = 0
+
+
+def _cause_is_gone(state: NodeState, group: str, failure: Failure) -> bool:
+    """Whether the resource that failed could not be started here for a reason that was seen (no link, no interface, no
+    program), and for some time now it could."""
+    own = state.readiness.get(group)
+    if own is not None and f"resource/{failure.resource}" in own.sources:
+        state.failures_unfit.add(group)
+        return False
+    return group in state.failures_unfit and (own is None or own.told.level != "unfit")

@@ -33,13 +33,37 @@ _NO_DEVICES = Topology()
 
 
 @dataclass(slots=True)
+class Interference:
+    """What something outside of hactl does to a resource here (`hactl.decide.outside`): `count` times so far, at `last`
+    the last time. `lasts`: it goes on until it is said to be over. `mac`: of the station that has to do with it."""
+
+    text: str
+    last: Instant
+    count: int = 1
+    lasts: bool = False
+    mac: str = ""
+
+
+@dataclass(slots=True)
+class Takeover:
+    """A group taken from `node`, which did not release it: announced again for `for_ms` from `since`, lately at `last`.
+    `sign`: what was known of that node then."""
+
+    node: str
+    since: Instant
+    for_ms: float
+    last: Instant | None = None
+    sign: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
 class Run:
     """One group on this node: what runs, what is under way, and what it may do.
 
     `granted` is the epoch of my own last successful write to `groups/G` since my last promise (release, handoff);
     0: nothing may be started, whatever a read says (†). `untouched`: it was found here and has never been
     hactl's: it is left alone until somebody owns it. `outdated`: it runs by a definition that is no longer the
-    configured one.
+    configured one. `interferences`: by resource and topic.
     """
 
     spec: GroupSpec
@@ -61,6 +85,8 @@ class Run:
     answered_probe: int = 0
     since_running: Instant | None = None
     waiting: str = ""
+    interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
+    takeover: Takeover | None = None
 
     @property
     def stopped(self) -> bool:
@@ -130,8 +156,9 @@ class NodeState:
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
     `guards_told`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
-    let in by the devices that ask for that. `readiness`: this node's own, by group; `sightings`: how ready each node
-    was seen to be, by group and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
+    let in by the devices that ask for that. `failures_unfit`: the groups that failed here by a resource that this node
+    was not ready for. `readiness`: this node's own, by group; `sightings`: how ready each node was seen to be, by group
+    and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
     """
 
     keys: Keys
@@ -166,6 +193,7 @@ class NodeState:
     release_on_exit: bool = False
     refused: str = ""
     failures_since: dict[str, Instant] = field(default_factory=dict)
+    failures_unfit: set[str] = field(default_factory=set)
     noted: dict[str, str] = field(default_factory=dict)
     dirty: bool = True
     close_sent: Instant | None = None

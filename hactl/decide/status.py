@@ -21,6 +21,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
   `state` (what all balancers say: up, down, drained, disabled, another word of HAProxy's; `disagree`; `unknown`),
   `sessions` (of those that are to end), `haproxy` (what this node's says), `balancers` (what each says: `word`,
   `status`, `weight`, `sessions`, `check`, `detail`, `since`)
+- `resource_warnings`: what is wrong with resources, as the nodes on which they are say: `node`, `group`, `resource`,
+  `topic`, `text`, `mac`, `station` (the node and interface that has this MAC address, None: nobody's)
 - `fences` (with `fencing`: it is to be fenced, and `waiting`: for what), `failures`, `moves`: the records, with names
 - `config`: revision, serial, by, at, problem
 - `local`: of the daemon that was asked, None without one
@@ -42,6 +44,7 @@ from hactl.decide.fence_status import being_fenced, device_reports, fence_status
 from hactl.decide.health import NodeHealth
 from hactl.decide.placement import place
 from hactl.decide.readiness import reported
+from hactl.decide.resource_warnings import reported_warnings
 from hactl.decide.service_status import balancer_status, service_status
 from hactl.decide.state import NodeState
 from hactl.decide.troubles import troubles_of
@@ -164,6 +167,7 @@ def status(
         "groups": [group_status(view, spec, group, observer, me, now) for group in _groups(view, spec)],
         "balancers": balancer_status(view, spec, me, health or {}),
         "services": service_status(view, spec, me, health or {}) if spec else [],
+        "resource_warnings": reported_warnings(view),
         "fences": [
             fence_status(name, view, spec, local.fence_left_ms.get(name) if local else None)
             for name in sorted(view.fences)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from election.view import View
+from hactl.decide.resource_warnings import resource_warnings
 from hactl.decide.service_warnings import Warning_, service_warnings
 from hactl.decide.troubles import trouble_warnings
 
@@ -20,6 +21,7 @@ def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
     found = [
         *_store(document, view),
         *_groups(document),
+        *resource_warnings(document),
         *_nodes(document),
         *_fencing(document),
         *service_warnings(document),
@@ -210,9 +212,14 @@ def _others(document: dict[str, Any], node: dict[str, Any]) -> bool:
 
 
 def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
+    running = {group["name"]: group["owner"] for group in document["groups"] if group["state"] == "running"}
     for failure in document["failures"]:
-        what = f"group {failure['group']} is kept off {failure['node']}: {failure['resource']}: {failure['reason']}"
-        yield "warning", what, "mend it; it is forgotten after the group's failure_expiry"
+        group, node, why = failure["group"], failure["node"], f"{failure['resource']}: {failure['reason']}"
+        if running.get(group) == node:
+            yield "notice", f"group {group} runs on {node}, where it had failed: {why}", "see `hactl events`"
+        else:
+            todo = "fix it; it is forgotten after the group's failure_expiry"
+            yield "warning", f"group {group} is kept off {node}: {why}", todo
     for move in document["moves"]:
         to = move["to"] or "another node"
         yield "notice", f"group {move['group']} is to move from {move['from']} to {to} (by {move['by']})", "wait"

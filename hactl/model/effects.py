@@ -73,6 +73,18 @@ class Act(NamedTuple):
     timeout_ms: float
 
 
+class Announce(NamedTuple):
+    """Tell the stations of its networks once more that the group's addresses are here; no answer."""
+
+    group: str
+
+
+class StopAnnouncing(NamedTuple):
+    """The group's addresses go to a node that announces them from now on, while they are still here (`overlap`)."""
+
+    group: str
+
+
 class FenceAct(NamedTuple):
     """Have `node` switched by a device of the configuration in use; answered by FenceActed, within `timeout_ms`.
     An action that is not over by then is killed, and has failed. It is not begun, and has failed, where it could
@@ -123,6 +135,8 @@ Effect = (
     | GuardRegister
     | GuardUnregister
     | Act
+    | Announce
+    | StopAnnouncing
     | FenceAct
     | AskGuard
     | SelfFence

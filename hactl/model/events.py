@@ -110,13 +110,25 @@ class Acted(NamedTuple):
     detail: str = ""
 
 
+class Warned(NamedTuple):
+    """Something is wrong with a resource while it runs, or (`text` empty) is no longer. `topic`: in one word, by which
+    the end finds its beginning. `mac`: of the station that has to do with it."""
+
+    topic: str
+    text: str
+    mac: str = ""
+
+
 class Observed(NamedTuple):
-    """A monitor or an event showed a resource's health."""
+    """A monitor or an event showed a resource's health. `put_right`: what something outside of hactl did to it and has
+    been put right. `warned`: what is wrong with it all the same."""
 
     group: str
     resource: str
     health: Health
     detail: str = ""
+    put_right: str = ""
+    warned: Warned | None = None
 
 
 class Readiness(NamedTuple):

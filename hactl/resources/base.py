@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
+from weakref import WeakSet
 
 from hactl.model.cluster import ResourceSpec
+from hactl.model.events import Warned
 from hactl.supervise import Tasks
 
 Health = Literal["running", "stopped", "failed"]
@@ -22,10 +24,13 @@ class ResourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen. `failed`: it is neither healthy nor known to be stopped, `detail` says why."""
+    """What was seen. `failed`: it is neither healthy nor known to be stopped, `detail` says why. `put_right`: what
+    something else did to it and is put right. `warned`: what begins or ends to be wrong with it while it runs."""
 
     health: Health
     detail: str = ""
+    put_right: str = ""
+    warned: Warned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class NodeContext:
     `state_dir` survives a daemon's restart but need not survive a reboot. `cgroup_root` is a cgroup v2
     directory below which every resource gets a cgroup of its own, outside the daemon's, so that the daemon's
     end does not touch it. `daemon_cgroup` is the daemon's, for what is to end with it. None where cgroups cannot
-    be had (then process groups are used). `tasks` keeps running what watches over resources.
+    be had (then process groups are used). `tasks` keeps running what watches over resources. `vips`: every VIP that
+    this node may have, whichever it has.
     """
 
     node: str
@@ -43,6 +49,12 @@ class NodeContext:
     cgroup_root: str | None
     daemon_cgroup: str | None = None
     tasks: Tasks = field(default_factory=Tasks, compare=False, repr=False)
+    vips: WeakSet[Any] = field(default_factory=WeakSet, compare=False)
+
+    @property
+    def moving(self) -> set[str]:
+        """Addresses that move from node to node: none of them is the node's own."""
+        return {vip.host for vip in self.vips}
 
 
 class Resource(Protocol):
@@ -70,7 +82,11 @@ class Resource(Protocol):
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Run until cancelled; call `report` at once when an event (netlink, D-Bus signal, process end) shows
-        that it changed by itself. Mends only what is no failure: a lost address is put back and reported."""
+        that it changed by itself. Puts right only what is no failure: a lost address is put back and reported."""
+
+    async def ready(self) -> str:
+        """Why it could not be started on this node, in the operator's words; "": it could. Cheap: no process is
+        started, nothing is changed. Raises ResourceError when it cannot be found out."""
 
     def guard_steps(self) -> tuple[dict[str, Any], ...]:
         """How the guard stops it without the daemon's help: steps that fencing/guard.py knows."""
@@ -80,5 +96,8 @@ class Resource(Protocol):
 class Announcing(Protocol):
     """A resource that tells other machines where it is."""
 
-    def hush(self) -> None:
+    def announce(self) -> None:
+        """Tell them again."""
+
+    def stop_announcing(self) -> None:
         """It is about to go, and another node about to tell where it is then: tell nobody any more."""

@@ -85,6 +85,10 @@ class Process:
         done = await self._run(self._monitor)
         return seen if done.ok else Observation("failed", f"monitor {done.describe()}")
 
+    async def ready(self) -> str:
+        """Whether its commands exist."""
+        return await _missing_commands(self.spec)
+
     async def watch(self, report: Report) -> None:
         """Report at once when the process ends by itself."""
         while True:
@@ -155,6 +159,10 @@ class Agent:
     async def monitor(self) -> Observation:
         """Run `monitor`."""
         return await self.probe()
+
+    async def ready(self) -> str:
+        """Whether its commands exist."""
+        return await _missing_commands(self.spec)
 
     async def watch(self, report: Report) -> None:
         """Nothing tells of changes: `monitor` is asked at its interval."""
@@ -250,6 +258,11 @@ def check_options(spec: ResourceSpec) -> list[str]:
         if problem:
             problems.append(f"{spec.name}: {name}: {problem}")
     return problems
+
+
+async def _missing_commands(spec: ResourceSpec) -> str:
+    # On a thread: they may be on a file system that hangs.
+    return "; ".join(await asyncio.to_thread(check_options, spec))
 
 
 def _full_name(spec: ResourceSpec, group: str) -> str:

@@ -52,3 +52,12 @@ def check_options(spec: ResourceSpec) -> list[str]:
             return manifest.check_options(spec)
     # Whether a systemd unit exists is known by D-Bus only: a start says so. HAProxy's options have nothing of a node.
     return []
+
+
+def doubtful_options(spec: ResourceSpec) -> list[str]:
+    """What of a resource's options can work on this very node, and is seldom meant."""
+    if spec.kind == "vip":
+        from hactl.resources import vip_place  # noqa: PLC0415
+
+        return vip_place.doubtful_options(spec)
+    return []

@@ -42,7 +42,7 @@ class Handover:
 
     def __init__(self, name: str, ip: IPv4Address | IPv6Address, drain_s: float) -> None:
         """`name`: the resource's, for the log. `drain_s` 0: nothing is passed on, and nothing waited for."""
-        self._name, self._ip, self._drain_s = name, ip, drain_s
+        self._name, self._ip, self.drain_s = name, ip, drain_s
         self._rules = Rules(ip)
         # An earlier daemon may have left some.
         self._has_rules = True
@@ -57,14 +57,14 @@ class Handover:
         connections. `then` is called when that is over."""
         self.stay()
         self._leave_background()
-        if not self._drain_s or not link.ethernet:
+        if not self.drain_s or not link.ethernet:
             return
         try:
             mac = await self._ask(link, announcer)
             if mac is None:
                 log.warning("vip.not_met", resource=self._name, problem="the node that has it does not answer for it")
                 return
-            lasts_s = REPORT_S + self._drain_s
+            lasts_s = REPORT_S + self.drain_s
             self._has_rules = True
             await self._rules.forward(link, mac, lasts_s)
         except (OSError, ResourceError) as error:
@@ -84,7 +84,7 @@ class Handover:
         """The VIP is about to be announced by another node: from then on, answer nobody who asks for it."""
         self.stay()
         self.alone()
-        if self._drain_s and link.ethernet:
+        if self.drain_s and link.ethernet:
             self._newcomer = asyncio.create_task(self._make_way(link))
 
     def stay(self) -> None:
@@ -100,7 +100,7 @@ class Handover:
         """How long it may still be until the VIP is taken off here, if the new node has announced it; else 0."""
         if self._announced_at is None:
             return 0.0
-        return self._announced_at + self._drain_s - asyncio.get_running_loop().time()
+        return self._announced_at + self.drain_s - asyncio.get_running_loop().time()
 
     async def drain(self, link: Link, burst_s: float, at_most_s: float) -> None:
         """On the node that is left, when the VIP runs on another: return when it may be taken off. `burst_s`: how
@@ -118,7 +118,7 @@ class Handover:
             elif (problem := await newcomer) is not None:
                 raise problem
             assert self._announced_at is not None
-            end = min(self._announced_at + self._drain_s, began + at_most_s)
+            end = min(self._announced_at + self.drain_s, began + at_most_s)
             await asyncio.sleep(min(self._announced_at + burst_s, end) - loop.time())
             # The kernel tells nobody when the last one ends.
             while loop.time() < end and await asyncio.to_thread(connections.any_to, self._ip):  # noqa: ASYNC110
@@ -163,7 +163,7 @@ class Handover:
         self._announced_at = asyncio.get_running_loop().time()
         self._leave_background()
         self._has_rules = True
-        await self._rules.silence(link, self._drain_s + REPORT_S)
+        await self._rules.silence(link, self.drain_s + REPORT_S)
 
     async def _end_later(self, seconds: float, then: Callable[[], None]) -> None:
         await asyncio.sleep(seconds)

@@ -7,6 +7,9 @@ The file is staged in the same directory under a hidden name and renamed. The ku
 begin with a dot, in its inotify events as well as in its listing of the directory (Kubernetes,
 pkg/kubelet/config/file_linux.go and file.go, which globs `[^.]*`), so it never sees half a file.
 
+A file of its name with another content that is found where the group is not (`kubeadm upgrade` writes one) is moved
+aside to such a name, so that nobody's work is lost.
+
 That the file is gone is all that is known after a stop: the kubelet stops the pod in its own time, up to the
 pod's grace period. What must never run twice needs a pod that stops quickly, or an election of its own.
 """
@@ -30,7 +33,7 @@ from hactl.resources.inotify import Inotify
 
 log = structlog.get_logger(__name__)
 
-_STAGED = ".hactl-staged-"
+_STAGED, _ASIDE = ".hactl-staged-", ".hactl-aside-"
 _WATCHED = (inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE) | (
     inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.ATTRIB
 )
@@ -92,6 +95,10 @@ class Manifest:
         """As `probe`."""
         return await self.probe()
 
+    async def ready(self) -> str:
+        """Whether its directory is there and can be written, and its source be read."""
+        return await asyncio.to_thread(self._unusable)
+
     async def watch(self, report: Report) -> None:
         """Put the file back when it is removed or changed, and report it."""
         if self._wanted is None:
@@ -140,8 +147,8 @@ class Manifest:
             return
         self._problem = ""
         what = "removed" if found is None else "changed"
-        log.warning("manifest.mended", resource=self.spec.name, path=str(self.path), was=what)
-        report(Observation("running", f"{self.path} was {what} by something else and has been put back"))
+        log.warning("manifest.put_right", resource=self.spec.name, path=str(self.path), was=what)
+        report(Observation("running", put_right=f"{self.path} was {what} by something else and has been put back"))
 
     def _is_there(self) -> bool:
         return os.path.lexists(self.path)
@@ -181,11 +188,33 @@ class Manifest:
         except OSError as error:
             raise ResourceError(f"cannot place {self.path}: {error.strerror}") from None
 
+    def _unusable(self) -> str:
+        try:
+            self._read_source()
+        except ResourceError as error:
+            return str(error)
+        if not self.directory.is_dir():
+            return f"{self.spec.name}: there is no directory {self.directory}"
+        return "" if os.access(self.directory, os.W_OK) else f"{self.spec.name}: {self.directory} cannot be written"
+
+    def _is_ours(self) -> bool:
+        """Whether the file is what was put there, or there is none. What cannot be told apart counts as ours."""
+        try:
+            found = self._found()
+            return found is None or found in (self._content, self._read_source())
+        except ResourceError:
+            return True
+
     def _remove(self) -> None:
         """Remove the file, and what a daemon that was killed while it placed it has left. On a thread."""
         try:
             with self._renaming:
-                self.path.unlink(missing_ok=True)
+                if self._is_ours():
+                    self.path.unlink(missing_ok=True)
+                else:
+                    aside = self.directory / f"{_ASIDE}{self.path.name}"
+                    self.path.replace(aside)
+                    log.warning("manifest.moved_aside", resource=self.spec.name, path=str(self.path), to=str(aside))
             (self.directory / f"{_STAGED}{self.path.name}").unlink(missing_ok=True)
             if self.directory.exists():
                 _sync_directory(self.directory)
@@ -198,13 +227,10 @@ class Manifest:
 def check_options(spec: ResourceSpec) -> list[str]:
     """What is wrong with the options on this node."""
     try:
-        manifest = Manifest(spec, NodeContext("check", "/nonexistent", None))
-        manifest._read_source()
+        problem = Manifest(spec, NodeContext("check", "/nonexistent", None))._unusable()
     except ResourceError as error:
         return [str(error)]
-    if not manifest.directory.is_dir():
-        return [f"{spec.name}: there is no directory {manifest.directory}"]
-    return []
+    return [problem] if problem else []
 
 
 def _same(a: os.stat_result, b: os.stat_result) -> bool:

@@ -4,7 +4,8 @@ The calls block, for about 0.1 ms: the kernel carries a request out and answers 
 an asynchronous call would wait at the same place. pyroute2's own IPRoute runs an event loop of its own in
 every call and cannot be used below a running one. For events there is one subscription for all VIPs of an
 event loop: it tells only that something happened to a link; who is told looks for himself, so that events
-lost in an overflow do no harm.
+lost in an overflow do no harm. While there is a subscription, what was listed is kept until something happens, so that
+a hundred VIPs which are woken by one event list everything once (`known_links`, `known_addresses`).
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ IPInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 17, 18, 20, 21, 22
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP_INTERRUPTED, _DUMP = 0x1, 0x4, 0x10, 0x300
-_EXCLUSIVE_CREATE = 0x200 | 0x400
+_REPLACE, _EXCLUSIVE, _CREATE = 0x100, 0x200, 0x400
 _IFF_UP, _IFF_NOARP, _IFF_LOWER_UP = 0x1, 0x80, 0x10000
 _ARPHRD_ETHER = 1
-_IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x2, 0x200
+_IFA_F_SECONDARY, _IFA_F_NODAD, _IFA_F_DEPRECATED, _IFA_F_NOPREFIXROUTE = 0x1, 0x2, 0x20, 0x200
 _FOREVER = 0xFFFFFFFF
 _EVENT_GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses
 _TIMEOUT_S = 2.0
@@ -52,10 +53,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address on the interface of number `index`."""
+    """An address on the interface of number `index`; `host`: without its prefix, as Python spells it.
+
+    `secondary` (IPv4): another one of the same network comes before it. `deprecated` (IPv6): no connection begins from
+    it. The kernel lists those of an interface in the order in which it chooses the source of new connections."""
 
     index: int
     ip: IPInterface
+    host: str
+    secondary: bool = False
+    deprecated: bool = False
 
 
 def links() -> list[Link]:
@@ -83,29 +90,49 @@ def addresses(version: int) -> list[Address]:
 
 
 def add_address(index: int, ip: IPInterface) -> None:
-    """Put an address on an interface; no error when it is there. Raises OSError.
+    """Put an address on an interface so that no connection of the node's own begins from it: it may move away. No error
+    when it is there. Raises OSError.
 
-    An IPv6 address is usable at once (no duplicate address detection: the protocol says who owns it),
-    deprecated (preferred for 0 s: it answers, but no connection of the node's own begins from an address that
-    may move away; keepalived does the same), and makes no route of its own: the network's is there.
-    An IPv4 address is a secondary one beside the node's own of the same network, which has the same effects.
+    It makes no route of its own: the network's is there, with the node's own address as its source. An IPv6 address is
+    usable at once (no duplicate address detection: the protocol says who owns it) and deprecated (preferred for 0 s;
+    keepalived does the same), also one that was there and was not. An IPv4 address must come after the node's own.
     """
     message = _addr_message(index, ip)
+    flags = _IFA_F_NOPREFIXROUTE
     if ip.version == 6:
+        flags |= _IFA_F_NODAD
         lifetimes = {"ifa_preferred": 0, "ifa_valid": _FOREVER, "cstamp": 0, "tstamp": 0}
-        message["attrs"].append(("IFA_FLAGS", _IFA_F_NODAD | _IFA_F_NOPREFIXROUTE))
         message["attrs"].append(("IFA_CACHEINFO", lifetimes))
+    message["attrs"].append(("IFA_FLAGS", flags))
     with contextlib.suppress(FileExistsError):
-        _talk(message, _NEWADDR, _EXCLUSIVE_CREATE | _ACK)
+        _write(message, _NEWADDR, _CREATE | (_REPLACE if ip.version == 6 else _EXCLUSIVE) | _ACK)
 
 
 def remove_address(index: int, ip: IPInterface) -> None:
     """Take an address off an interface; no error when it, or the interface, is not there. Raises OSError."""
     try:
-        _talk(_addr_message(index, ip), _DELADDR, _ACK)
+        _write(_addr_message(index, ip), _DELADDR, _ACK)
     except OSError as error:
         if error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
             raise
+
+
+class _Kept:
+    """What was listed, and when: `epoch` counts the changes that are known of."""
+
+    epoch = 0
+
+    def __init__(self) -> None:
+        self._at = -1
+        self._found: dict[int, list[Any]] = {}
+
+    def get(self, what: int, look: Callable[[], list[Any]]) -> list[Any]:
+        """What is kept of it, else what `look` finds."""
+        if self._at != _Kept.epoch:
+            self._at, self._found = _Kept.epoch, {}
+        if what not in self._found:
+            self._found[what] = look()
+        return self._found[what]
 
 
 class Events:
@@ -116,11 +143,22 @@ class Events:
     def __init__(self) -> None:
         self._wakers: dict[object, Callable[[int], None]] = {}
         self._socket: socket.socket | None = None
+        self._kept = _Kept()
 
     @classmethod
     def shared(cls) -> Events:
         """The running event loop's."""
         return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
+
+    def known_links(self) -> list[Link]:
+        """As `links`; of the last look, while no event has come since. Raises OSError."""
+        return self._kept.get(0, links) if self._socket is not None else links()
+
+    def known_addresses(self, version: int) -> list[Address]:
+        """As `addresses`; of the last look, while no event has come since. Raises OSError."""
+        if self._socket is None:
+            return addresses(version)
+        return self._kept.get(version, lambda: addresses(version))
 
     @contextlib.contextmanager
     def subscribed(self, wake: Callable[[int], None]) -> Iterator[None]:
@@ -141,6 +179,7 @@ class Events:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         self._socket.setblocking(False)
         self._socket.bind((0, _EVENT_GROUPS))
+        _Kept.epoch += 1
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
 
     def _close(self) -> None:
@@ -159,6 +198,8 @@ class Events:
         except OSError:
             # ENOBUFS: events were lost. Everyone looks.
             touched = {0}
+        if touched:
+            _Kept.epoch += 1
         for index in touched:
             for wake in list(self._wakers.values()):
                 wake(index)
@@ -201,7 +242,25 @@ def _link(message: Any) -> Link:
 def _address(message: Any) -> Address:
     # IFA_ADDRESS is the peer's where there is one.
     own = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-    return Address(message["index"], ipaddress.ip_interface(f"{own}/{message['prefixlen']}"))
+    flags = message.get_attr("IFA_FLAGS") or message["flags"]
+    address = ipaddress.ip_interface(f"{own}/{message['prefixlen']}")
+    return Address(
+        message["index"],
+        address,
+        str(address.ip),
+        # Of an IPv6 address the same bit says that it is a temporary one.
+        secondary=bool(flags & _IFA_F_SECONDARY) and message["family"] == socket.AF_INET,
+        deprecated=bool(flags & _IFA_F_DEPRECATED),
+    )
+
+
+def _write(message: Any, kind: int, flags: int) -> None:
+    """Change something, after which what is kept of earlier looks is void."""
+    _Kept.epoch += 1
+    try:
+        _talk(message, kind, flags)
+    finally:
+        _Kept.epoch += 1
 
 
 def _talk(message: Any, kind: int, flags: int) -> list[Any]:

@@ -83,7 +83,8 @@ class Unit:
         # What it goes through until it is active was asked for: no news.
         self._wanted = False
         state = await self._state()
-        self._refuse_unusable(state)
+        if problem := _unusable(self.unit, state.load):
+            raise ResourceError(problem)
         self._last = state.observation()
         if self._last.health != "running":
             self._write_env(env)
@@ -136,6 +137,10 @@ class Unit:
     async def monitor(self) -> Observation:
         """As `probe`; a deeper test is a resource of its own."""
         return await self.probe()
+
+    async def ready(self) -> str:
+        """Whether systemd has the unit."""
+        return _unusable(self.unit, (await self._state()).load)
 
     async def watch(self, report: Report) -> None:
         """Report every change that was not asked for, by systemd's signals."""
@@ -235,14 +240,6 @@ class Unit:
             await asyncio.sleep(_LOOK_AGAIN_S)
         return results.get(job, "unknown")
 
-    def _refuse_unusable(self, state: State) -> None:
-        if state.load == "not-found":
-            raise ResourceError(f"there is no unit {self.unit} on this node: install it, or mend the name")
-        if state.load == "masked":
-            raise ResourceError(f"{self.unit} is masked: systemctl unmask {self.unit}")
-        if state.load != "loaded":
-            raise ResourceError(f"{self.unit} cannot be loaded ({state.load}): systemctl status {self.unit}")
-
     def _not_started(self, result: str, state: State) -> str:
         if result == "done" and state.active == "inactive":
             return f"{self.unit} was started and has ended: a oneshot service needs RemainAfterExit=yes"
@@ -257,6 +254,18 @@ class Unit:
             staged.replace(self._env_file)
         except OSError as error:
             raise ResourceError(f"cannot write {self._env_file}: {error.strerror}") from None
+
+
+def _unusable(unit: str, load: str) -> str:
+    """Why a unit that is loaded so cannot be started; "": it can."""
+    match load:
+        case "loaded":
+            return ""
+        case "not-found":
+            return f"there is no unit {unit} on this node: install it, or fix the name"
+        case "masked":
+            return f"{unit} is masked: systemctl unmask {unit}"
+    return f"{unit} cannot be loaded ({load}): systemctl status {unit}"
 
 
 def _changed_state(message: Message) -> State | None:

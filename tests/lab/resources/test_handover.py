@@ -159,13 +159,13 @@ def vip(address: str, **options: Any) -> Vip:
 CONTEXT = NodeContext("n", "/nonexistent", None)
 
 
-async def hush(vip: Vip) -> None:
-    vip.hush()
+async def stop_announcing(vip: Vip) -> None:
+    vip.stop_announcing()
 
 
 def move(segment: Segment, old: Vip, new: Vip) -> Any:
     """Both have it, and the old node is about to stop it."""
-    segment.old.call(hush(old))
+    segment.old.call(stop_announcing(old))
     segment.new.call(new.start(BESIDE))
     return segment.old.begin(old.stop())
 
@@ -252,7 +252,7 @@ def test_the_drain_leaves_time_for_the_stop(segment: Segment) -> None:
     old, new = Vip(hasty, CONTEXT), vip(V4)
     segment.old.call(old.start({}))
     with segment.connect("10.77.0.30"):
-        segment.old.call(hush(old))
+        segment.old.call(stop_announcing(old))
         segment.new.call(new.start(BESIDE))
 
         async def stop() -> None:
@@ -269,7 +269,7 @@ def test_without_the_packet_filter_it_moves_all_the_same(segment: Segment, monke
         monkeypatch.setenv("PATH", "/nonexistent")
         for one, station, env in ((old, segment.old, {}), (new, segment.new, BESIDE)):
             station.call(one.start(env))
-        segment.old.call(hush(old))
+        segment.old.call(stop_announcing(old))
         segment.old.call(old.stop())
         segment.new.call(new.stop())
         segment.new.call(new.start(BESIDE))

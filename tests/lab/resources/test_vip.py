@@ -23,7 +23,7 @@ from hactl.resources import netlink, packets
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.station import Listener
 from hactl.resources.vip import Vip
-from hactl.resources.vip_place import check_options
+from hactl.resources.vip_place import check_options, doubtful_options
 from tests.support.namespaces import DEADLINE_S, inside, ip, multicast_works, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -98,9 +98,11 @@ class Reports:
         self.queue: asyncio.Queue[Observation] = asyncio.Queue()
 
     async def expect(self, health: str, detail: str) -> None:
+        """Wait for it, in words of the detail, of what was put right, or of a warning ("over": its end)."""
         while True:
             seen = await self.queue.get()
-            if seen.health == health and detail in seen.detail:
+            warned = (seen.warned.text or "over") if seen.warned else ""
+            if seen.health == health and detail in f"{seen.detail} {seen.put_right} {warned}":
                 return
 
     @contextlib.asynccontextmanager
@@ -201,10 +203,10 @@ def test_the_burst_and_the_periodic_announcements(wire: Wire) -> None:
     wire.run(scenario)
 
 
-def test_hushed_it_says_nothing_until_it_is_still_here_after_the_move(
+def test_about_to_leave_it_says_nothing_until_it_is_still_here_after_the_move(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hactl.resources.vip.HUSH_S", 0.4)
+    monkeypatch.setattr("hactl.resources.vip.resource.LEAVE_S", 0.4)
     vip = wire.vip(V4, announce_burst=9, announce_burst_interval_ms=10, announce_interval_ms=10)
 
     def heard() -> int:
@@ -222,13 +224,13 @@ def test_hushed_it_says_nothing_until_it_is_still_here_after_the_move(
         async with Reports().watching(vip):
             for _ in range(3):
                 await wire.frame_soon(lambda seen: is_arp(seen, 2, "10.77.0.30"))
-            vip.hush()
+            vip.stop_announcing()
             heard()
             await asyncio.sleep(0.2)
             assert heard() == 0
             assert (await vip.probe()).health == "running"
             await wire.frame_soon(lambda seen: is_arp(seen, 2, "10.77.0.30"))
-            vip.hush()
+            vip.stop_announcing()
             await vip.stop()
             heard()
             await vip.start({})
@@ -287,6 +289,7 @@ def test_a_lost_link_is_reported_and_its_return_is_announced(wire: Wire) -> None
             ip("-n", wire.here, "link", "set", "node", "down")
             await reports.expect("failed", "link of node is down")
             ip("-n", wire.here, "link", "set", "node", "up")
+            ip("-n", wire.here, "addr", "add", "fd77::1/64", "dev", "node", "nodad")
             await reports.expect("running", "")
             assert V6 in wire.addresses(), "IPv6 addresses go with the link, and must come back"
             ip("-n", wire.here, "link", "del", "node")
@@ -311,7 +314,7 @@ def test_another_station_that_has_the_address_is_reported(wire: Wire, address: s
             await reports.expect("running", f"is also at {OTHER_MAC.hex(':')}")
             assert address in wire.addresses(), "the VIP is not dropped"
             ip("-n", wire.there, "addr", "del", address, "dev", "peer")
-            await reports.expect("running", "no other station")
+            await reports.expect("running", "over")
         await vip.stop()
 
     wire.run(scenario)
@@ -355,6 +358,108 @@ def test_removing_it_keeps_the_nodes_other_addresses(wire: Wire) -> None:
         ip("-n", wire.here, "addr", "add", "10.77.0.1/24", "dev", "node")
         await vip.stop()
         assert "10.77.0.1/24" in wire.addresses()
+
+    wire.run(scenario)
+
+
+@pytest.mark.parametrize("where", ["10.77.0.30", "fd77::30"])
+def test_it_is_defended_when_another_claims_it_and_that_not_more_than_once_a_second(wire: Wire, where: str) -> None:
+    place = ipaddress.ip_address(where)
+    vip = wire.vip(V4 if place.version == 4 else V6, announce_burst=1, announce_interval_ms=0)
+
+    def claim() -> None:
+        if isinstance(place, ipaddress.IPv4Address):
+            wire.sniffer.send(packets.gratuitous_arps(OTHER_MAC, place)[1])
+        else:
+            wire.sniffer.send(packets.neighbour_advertisement(OTHER_MAC, place, router=False))
+
+    def announces(frame: bytes) -> bool:
+        return is_arp(frame, 2, "10.77.0.30") if place.version == 4 else is_na(frame)
+
+    def asks(frame: bytes) -> bool:
+        return is_arp(frame, 1, "0.0.0.0") if place.version == 4 else frame[12:14] == b"\x86\xdd" and frame[54] == 135
+
+    def heard() -> int:
+        wire.sniffer.setblocking(False)
+        count = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame = wire.sniffer.recv(2048)
+                count += frame[6:12] == wire.node_mac and announces(frame)
+        return count
+
+    async def scenario() -> None:
+        wire.sniffer.bind(("peer", 3))
+        await vip.start({})
+        async with Reports().watching(vip):
+            await wire.frame_soon(asks)  # from then on it hears
+            heard()
+            claim()
+            await wire.frame_soon(announces)
+            loop = asyncio.get_running_loop()
+            began, count = loop.time(), 0
+            while loop.time() - began < 0.5:
+                claim()
+                await asyncio.sleep(0.005)
+            count += heard()
+            assert count <= 1, "in half a second"
+            await asyncio.sleep(1)
+            claim()
+            await wire.frame_soon(announces)
+        await vip.stop()
+
+    wire.run(scenario)
+
+
+def test_an_interface_that_is_made_anew_is_used_again(wire: Wire) -> None:
+    """Its number and its MAC address are others; nothing of the old one is remembered."""
+    vip = wire.vip(V4, interface="node", announce_interval_ms=100)
+
+    async def scenario() -> None:
+        reports = Reports()
+        await vip.start({})
+        assert await vip.ready() == ""
+        async with reports.watching(vip):
+            ip("-n", wire.here, "link", "del", "node")
+            await reports.expect("failed", "interface node is gone")
+            assert "there is no interface node" in await vip.ready()
+            ip("-n", wire.here, "link", "add", "node", "type", "veth", "peer", "name", "peer", "netns", wire.there)
+            ip("-n", wire.here, "link", "set", "node", "up")
+            assert await vip.ready() != ""
+            ip("-n", wire.here, "addr", "add", "10.77.0.1/24", "dev", "node")
+            ip("-n", wire.there, "link", "set", "peer", "up")
+            await reports.expect("running", "put back")
+            assert await vip.ready() == ""
+            wire.sniffer.close()
+            wire.sniffer = inside(wire.there, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)))
+            mac = ip("-n", wire.here, "-o", "link", "show", "dev", "node").split("link/ether ")[1][:17]
+            wire.node_mac = bytes.fromhex(mac.replace(":", ""))
+            await wire.frame_soon(lambda seen: is_arp(seen, 2, "10.77.0.30"))
+        await vip.stop()
+        assert "10.77.0.30" not in wire.addresses()
+
+    wire.run(scenario)
+
+
+def test_a_node_without_the_network_or_the_link_could_not_have_it(wire: Wire) -> None:
+    async def scenario() -> None:
+        assert "10.99.0.30/24 is not in any IPv4 network" in await wire.vip("10.99.0.30/24").ready()
+        assert await wire.vip(V4).ready() == ""
+        ip("-n", wire.there, "link", "set", "peer", "down")
+        assert await wire.vip(V4).ready() == "the link of node is down"
+
+    wire.run(scenario)
+
+
+def test_another_length_than_the_networks_is_doubtful(wire: Wire) -> None:
+    async def scenario() -> None:
+        def said(address: str) -> list[str]:
+            return doubtful_options(ResourceSpec("v", "vip", {"address": address}))
+
+        assert said(V4) == said(V6) == said("10.99.0.30/24") == []
+        meant = "10.77.0.30/25 has another length than the network of node: 10.77.0.30/24 is meant, as a rule"
+        assert said("10.77.0.30/25") == [meant]
+        assert "fd77::30/64 is meant" in said("fd77::30/128")[0]
 
     wire.run(scenario)
 

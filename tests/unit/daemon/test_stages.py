@@ -22,7 +22,7 @@ from hactl.decide.state import NodeState
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act
 from hactl.model.events import Acted, Event, GuardFacts
-from hactl.resources.base import NodeContext
+from hactl.resources.base import NodeContext, Resource
 from hactl.supervise import Tasks
 from tests.support.scene import Scene, at, fenced, spec
 from tests.support.stand_in import StandIn, node_state, until
@@ -37,7 +37,7 @@ OWN = {
     },
     "hactl.daemon": {
         "actions", "config_reader", "disk", "etcd_access", "event_log", "fencer", "guard_link", "history", "lean",
-        "ledger", "log_writer", "logs", "loop", "main", "place", "registrar", "sdnotify", "second_stage",
+        "ledger", "log_writer", "logs", "loop", "main", "member", "place", "registrar", "sdnotify", "second_stage",
         "self_check", "self_fence", "state_keeper", "store_link", "watchdog",
     },
     "hactl.resources": {"base", "cgroup", "factory", "inotify", "run", "waiting"},
@@ -57,6 +57,10 @@ def test_what_is_imported_before_the_session_is_taken_up() -> None:
     tops = {name.partition(".")[0] for name in loaded}
     assert tops - sys.stdlib_module_names - {"hactl", "election", "fencing", "cython_runtime"} <= OTHERS
     assert loaded & SLOW == set()
+
+
+def _no_resource(group: str, spec: ResourceSpec) -> Resource:
+    raise AssertionError(f"{group}/{spec.name} is not looked at in this test")
 
 
 def _state(*, guarded: bool) -> NodeState:
@@ -141,7 +145,7 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
         daemon = StandIn(Scene(MemoryStore()), config)
         stage.count(lambda metrics: metrics.observe_txn("renew", 0.001, "ok"))
         monkeypatch.setattr(second_stage, "WAIT_S", DEADLINE_S)
-        running = asyncio.create_task(stage.run(daemon, link, lambda told: None))
+        running = asyncio.create_task(stage.run(daemon, link, lambda told: None, _no_resource))
         await asyncio.wait({running}, timeout=0.2)
         assert stage.balancer is None and stage.asker is None
         with pytest.raises(AttributeError):
@@ -179,7 +183,7 @@ def test_a_part_that_fails_leaves_the_others_alone_and_comes_when_it_can(tmp_pat
         tasks = Tasks(lambda *what: said.put_nowait(what), first_s=0.01)
         stage = SecondStage(config, NodeContext("n2", str(tmp_path), None, None, tasks), lambda event, data: None)
         stage.calm.set()
-        await stage.run(StandIn(Scene(MemoryStore()), config), link, lambda told: None)
+        await stage.run(StandIn(Scene(MemoryStore()), config), link, lambda told: None, _no_resource)
         async with asyncio.timeout(DEADLINE_S):
             name, reason = await said.get()
             assert name == "API" and str(in_its_place) in reason

@@ -59,6 +59,32 @@ def test_it_is_placed_and_removed(directory: Path, tmp_path: Path) -> None:
     assert resource.guard_steps() == ({"kind": "unlink", "path": str(directory / "pod.yaml")},)
 
 
+def test_a_file_of_its_name_with_another_content_is_moved_aside_and_not_lost(directory: Path) -> None:
+    (directory / "scheduler.yaml").write_text("kind: Another\n")
+    resource = make(directory, content=CONTENT)
+
+    async def scenario() -> None:
+        assert (await resource.probe()).health == "failed"
+        await resource.kill()
+        assert (await resource.probe()).health == "stopped"
+        assert names(directory) == [".hactl-aside-scheduler.yaml"]
+        assert (directory / ".hactl-aside-scheduler.yaml").read_text() == "kind: Another\n"
+        await resource.start({})
+        await resource.stop()
+        assert names(directory) == [".hactl-aside-scheduler.yaml"]
+
+    run(scenario)
+
+
+def test_a_node_is_ready_for_it_when_its_directory_is_there(directory: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        assert await make(directory, content=CONTENT).ready() == ""
+        assert "there is no directory" in await make(tmp_path / "none", content=CONTENT).ready()
+        assert "cannot read source" in await make(directory, source=str(tmp_path / "none")).ready()
+
+    run(scenario)
+
+
 def test_it_appears_whole_under_its_name_and_is_staged_under_a_hidden_one(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,9 +110,9 @@ def test_it_is_put_back_when_removed_changed_or_its_directory_was_replaced(direc
         watch = asyncio.create_task(resource.watch(reports.put_nowait))
         await asyncio.sleep(0.05)
         path.unlink()
-        assert "was removed" in (await reports.get()).detail and path.read_text() == CONTENT
+        assert "was removed" in (await reports.get()).put_right and path.read_text() == CONTENT
         path.write_text("other")
-        assert "was changed" in (await reports.get()).detail and path.read_text() == CONTENT
+        assert "was changed" in (await reports.get()).put_right and path.read_text() == CONTENT
         directory.rename(directory.with_name("old"))  # noqa: ASYNC240
         assert (await reports.get()).health == "failed"
         directory.mkdir()  # noqa: ASYNC240

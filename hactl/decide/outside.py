@@ -1,0 +1,126 @@
+"""What something outside of hactl does to a group's resources here: an address removed, one that another station has,
+too, a copy started by hand. What is put right is told as it happens; what happens again and again, and what cannot be
+put right, is a warning in this node's report until it is over. Pure.
+
+So that who removes an address a hundred times a second does not fill the history, an event is noted the first three
+times, and then when there were 10, 30, 100, … of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from election.clock import owner_elapsed
+from election.records import ResourceWarning
+from hactl.decide.state import Interference, NodeState, Out, Run
+from hactl.model.events import Observed, Warned
+
+# What has not happened for so long is over, in ms.
+QUIET_MS = 600_000.0
+# So often before that it is a warning.
+OFTEN = 3
+
+PUT_RIGHT, STRAY, STUCK = "put_right", "stray", "stuck"
+
+
+def observed(run: Run, event: Observed, out: Out) -> None:
+    """Take what an observation says beside the health."""
+    if event.put_right and _happened(run, event.resource, PUT_RIGHT, event.put_right, out) < OFTEN:
+        out.note("resource_put_right", group=run.spec.name, resource=event.resource, what=event.put_right)
+    if event.warned is not None and event.warned.text:
+        _begins(run, event.resource, event.warned, out)
+    elif event.warned is not None:
+        _ends(run, event.resource, event.warned.topic, out)
+
+
+def appeared(state: NodeState, run: Run, event: Observed, out: Out) -> None:
+    """A resource that was stopped here was found running."""
+    if state.role(run.spec.name) == "other":
+        _happened(run, event.resource, STRAY, "something else starts it here, where the group does not run", out)
+    if tells(run, event.resource):
+        data = {"resource": event.resource, "health": event.health, "detail": event.detail}
+        out.note("resource_appeared", group=run.spec.name, **data)
+
+
+def stopped(run: Run, resource: str, out: Out) -> None:
+    """Nothing of a resource is here any more: what was wrong with it while it ran is over."""
+    for name, topic in [key for key, one in run.interferences.items() if key[0] == resource and one.lasts]:
+        _ends(run, name, topic, out)
+
+
+def tells(run: Run, resource: str = "") -> bool:
+    """Whether what is done about a resource that was found here (or about any) is worth a note of its own."""
+    return all(
+        _is_milestone(one.count)
+        for (name, topic), one in run.interferences.items()
+        if topic == STRAY and resource in ("", name)
+    )
+
+
+def expire(run: Run, out: Out) -> None:
+    """Forget what has not happened for long."""
+    for key, one in list(run.interferences.items()):
+        if not one.lasts and owner_elapsed(one.last, out.now) >= QUIET_MS:
+            del run.interferences[key]
+            if one.count >= OFTEN:
+                out.note("resource_warning_over", group=run.spec.name, resource=key[0], what=one.text)
+
+
+def warnings(state: NodeState) -> tuple[ResourceWarning, ...]:
+    """What this node's report says of its resources."""
+    return tuple(warning for name in sorted(state.runs) for warning in _of_group(state, state.runs[name]))
+
+
+def _of_group(state: NodeState, run: Run) -> Iterator[ResourceWarning]:
+    group = run.spec.name
+    for (resource, topic), one in sorted(run.interferences.items()):
+        if one.lasts or one.count >= OFTEN:
+            yield ResourceWarning(group, resource, topic, _text(one), one.mac)
+    if run.stop_failed and state.role(group) == "other":
+        yield ResourceWarning(group, "", STUCK, run.stop_failed)
+
+
+def _text(one: Interference) -> str:
+    if one.count < OFTEN:
+        return one.text
+    often = max(step for step in _milestones(one.count) if step <= one.count)
+    return f"{one.text}; that has happened {often} times or more"
+
+
+def _happened(run: Run, resource: str, topic: str, text: str, out: Out) -> int:
+    """It has happened once more, so many times in all."""
+    before = run.interferences.get((resource, topic))
+    one = run.interferences[resource, topic] = Interference(text, out.now, before.count + 1 if before else 1)
+    if one.count >= OFTEN and _is_milestone(one.count):
+        out.note("resource_warning", group=run.spec.name, resource=resource, what=_text(one))
+    return one.count
+
+
+def _begins(run: Run, resource: str, warned: Warned, out: Out) -> None:
+    before = run.interferences.get((resource, warned.topic))
+    if before is not None and before.lasts and before.text == warned.text:
+        return
+    count = before.count + (not before.lasts) if before else 1
+    run.interferences[resource, warned.topic] = Interference(warned.text, out.now, count, True, warned.mac)
+    if _is_milestone(count):
+        out.note("resource_warning", group=run.spec.name, resource=resource, what=warned.text)
+
+
+def _ends(run: Run, resource: str, topic: str, out: Out) -> None:
+    one = run.interferences.get((resource, topic))
+    if one is not None and one.lasts:
+        one.lasts, one.last = False, out.now
+        if _is_milestone(one.count):
+            out.note("resource_warning_over", group=run.spec.name, resource=resource, what=one.text)
+
+
+def _is_milestone(count: int) -> bool:
+    return count < OFTEN or count in _milestones(count)
+
+
+def _milestones(count: int) -> list[int]:
+    """3, 10, 30, 100, … up to the first that is greater than `count`."""
+    found = [OFTEN]
+    while found[-1] <= count:
+        found.append(found[-1] // 3 * 10 if found[-1] % 3 == 0 else found[-1] * 3)
+    return found

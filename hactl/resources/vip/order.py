@@ -1,0 +1,40 @@
+"""Where a VIP stands among the addresses of its interface, and what puts that right. Pure.
+
+New connections of a node begin from an address that the kernel chooses: of IPv4 the first of the network, in the order
+in which the interface has them; of IPv6 one that is not deprecated, if there is one. A VIP must never be it: such a
+connection breaks when the VIP moves. So a VIP stands only beside an address of the node's own in its network: behind
+it (IPv4), or deprecated (IPv6). With its own address a node loses the VIP, too, and gets it back with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from hactl.resources.netlink import Address, IPInterface
+
+# well: as it should be. missing: to be put on. misplaced: to be taken off and put on again. preferred: to be made
+# deprecated. alone: to be taken off, and put on again when the node has an address of its own there. barred: as alone,
+# and it is off.
+Standing = Literal["well", "missing", "misplaced", "preferred", "alone", "barred"]
+
+
+def standing(vip: IPInterface, there: Sequence[Address], moving: Collection[str]) -> Standing:
+    """How the VIP stands among the addresses `there`: those of its interface, of its version, in the kernel's order.
+    `moving`: all VIPs, without their prefix."""
+    host = str(vip.ip)
+    mine = [one for one in there if one.host == host]
+    own = [one for one in there if one.host != host and one.host not in moving]
+    if all(vip.ip not in one.ip.network for one in own):
+        return "alone" if mine else "barred"
+    if all(one.ip != vip for one in mine):
+        return "missing"
+    if vip.version == 6:
+        return "well" if all(one.deprecated for one in mine) else "preferred"
+    first = there.index(own[0])
+    return "misplaced" if any(_leads(one, own) or there.index(one) < first for one in mine) else "well"
+
+
+def _leads(one: Address, own: Sequence[Address]) -> bool:
+    """Whether an address of the node's own comes after `one` in their network."""
+    return not one.secondary and any(other.secondary and other.ip.network == one.ip.network for other in own)

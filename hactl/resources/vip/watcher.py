@@ -1,0 +1,182 @@
+"""What is done for a VIP while it runs: looked after at every event, announced, and defended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hactl.resources import netlink
+from hactl.resources.base import Observation, ResourceError
+from hactl.resources.conflict import Claims, watch_conflicts
+from hactl.resources.netlink import Link
+from hactl.resources.vip_place import no_own_address
+from hactl.supervise import lacks
+
+if TYPE_CHECKING:
+    from hactl.resources.vip.resource import Vip
+
+log = structlog.get_logger(__name__)
+
+# So long after the node's own address is gone the VIP is lost, too: a network that is restarted has it back sooner.
+OWN_ADDRESS_S = 1.0
+LOOK_AGAIN_S = 1.0
+# Who removes the VIP all the time does not keep this node busy: after so many times in a row there is a pause.
+_AT_ONCE = 5
+_PAUSE_S = 0.2
+_FORGET_S = 5.0
+
+
+class Watcher:
+    """Of one VIP; `report` is told of what changes by itself."""
+
+    def __init__(self, vip: Vip, report: Callable[[Observation], None]) -> None:
+        self._vip = vip
+        self._report = report
+        self._touched = asyncio.Event()
+        self._link: Link | None = None
+        self._problem = ""
+        # The node has no address of its own beside it, until this is over.
+        self._alone: asyncio.TimerHandle | None = None
+        self._in_a_row, self._meddled_at = 0, float("-inf")
+        self._claims: Claims | None = None
+        self._conflicts: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        vip = self._vip
+        if vip.wanted is None:
+            vip.wanted = vip.is_there()
+            if not vip.wanted:
+                self._report(Observation("stopped", "the address is not there"))
+        periodic = vip.context.tasks.keep(f"announcements of {vip.spec.name}", self._announce_on)
+        try:
+            with netlink.Events.shared().subscribed(self._wake):
+                while True:
+                    self._touched.clear()
+                    self._look()
+                    await self._touched.wait()
+                    if self._in_a_row > _AT_ONCE:
+                        await asyncio.sleep(_PAUSE_S)
+        finally:
+            periodic.cancel()
+            self._beside_own()
+            if self._conflicts is not None:
+                self._conflicts.cancel()
+
+    def _wake(self, index: int) -> None:
+        if index == 0 or self._link is None or index == self._link.index:
+            self._touched.set()
+
+    def _look(self) -> None:
+        """See what has become of the interface and the address, and put it right."""
+        try:
+            home = self._vip.home()
+            link = next((one for one in netlink.Events.shared().known_links() if one.name == home), None)
+            self._follow(link)
+            if link is None or not link.running:
+                self._beside_own()
+                self._fail(f"interface {home} is gone" if link is None else f"the link of {link.name} is down")
+            elif self._vip.wanted:
+                self._settle(link)
+        except (OSError, ResourceError) as error:
+            if lacks(error):  # nothing was found out
+                self._again(LOOK_AGAIN_S)
+            else:
+                self._fail(str(error))
+
+    def _again(self, wait_s: float) -> None:
+        asyncio.get_running_loop().call_later(wait_s, self._touched.set)
+
+    def _settle(self, link: Link) -> None:
+        """Its interface is well: have the address there, beside the node's own."""
+        vip, found = self._vip, self._vip.standing(link)
+        if found in ("alone", "barred"):
+            if found == "alone":
+                vip.take_off()
+            self._wait_for_own(link)
+            return
+        went_with_own = self._alone is not None
+        self._beside_own()
+        if found != "well":
+            vip.set_up(link)
+            vip.put_on(link)
+        if found == "missing":
+            vip.announce_on(link)
+            how = "with this node's own address" if went_with_own else "by something else"
+            self._meddled(f"{vip.ip} was removed from {link.name} {how} and has been put back")
+        elif found == "misplaced":
+            self._meddled(f"{vip.ip} came before this node's own address on {link.name} and was put behind it again")
+        elif found == "preferred":
+            self._meddled(f"{vip.ip} on {link.name} was not deprecated any more, as if it were this node's own")
+        elif self._problem:
+            vip.announce_on(link)
+            self._well("the link is up again")
+
+    def _wait_for_own(self, link: Link) -> None:
+        if self._alone is None:
+            self._alone = asyncio.get_running_loop().call_later(OWN_ADDRESS_S, self._touched.set)
+            log.warning("vip.alone", resource=self._vip.spec.name, interface=link.name)
+        elif self._alone.when() <= asyncio.get_running_loop().time():
+            self._fail(no_own_address(self._vip.ip, link))
+
+    def _beside_own(self) -> None:
+        if self._alone is not None:
+            self._alone.cancel()
+            self._alone = None
+
+    def _fail(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            log.warning("vip.failed", resource=self._vip.spec.name, problem=problem)
+            self._report(Observation("failed", problem))
+
+    def _well(self, detail: str) -> None:
+        self._problem = ""
+        log.warning("vip.well_again", resource=self._vip.spec.name, detail=detail)
+        self._report(Observation("running", detail))
+
+    def _meddled(self, what: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self._in_a_row = self._in_a_row + 1 if now - self._meddled_at < _FORGET_S else 1
+        self._problem, self._meddled_at = "", now
+        log.warning("vip.put_right", resource=self._vip.spec.name, detail=what)
+        self._report(Observation("running", put_right=what))
+
+    def _follow(self, link: Link | None) -> None:
+        """Hear and announce with the interface's number and MAC address as they are now."""
+        known, self._link = self._link, link
+        if link is None or (known and (known.index, known.mac) == (link.index, link.mac)):
+            return
+        if self._conflicts is not None and self._claims is not None:
+            self._conflicts.cancel()
+            self._claims.end()
+        vip, defend = self._vip, self._vip.announcements.defend
+        if link.ethernet:
+            claims = Claims(vip.spec.name, vip.ip.ip, self._probe, defend, self._report, lambda: vip.shared)
+            self._claims = claims
+            listen = functools.partial(watch_conflicts, claims, link, vip.announcements.interval_s)
+            self._conflicts = vip.context.tasks.keep(f"conflicts of {vip.spec.name}", listen)
+        if known is not None and vip.wanted and link.running:
+            vip.announce_on(link)
+
+    @property
+    def _speaks(self) -> bool:
+        return bool(self._vip.wanted) and not self._vip.leaves and self._link is not None and not self._problem
+
+    def _probe(self) -> None:
+        if self._speaks and self._link is not None:
+            with contextlib.suppress(OSError):
+                self._vip.announcements.by(self._link).probe()
+
+    async def _announce_on(self) -> None:
+        interval_s = self._vip.announcements.interval_s
+        while interval_s > 0:
+            await asyncio.sleep(interval_s)
+            if self._speaks and self._link is not None:
+                with contextlib.suppress(OSError):
+                    self._vip.announcements.by(self._link).announce()

@@ -1,0 +1,201 @@
+"""What a node sees of the groups that it may have to run, and of those that it must not: with real files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hactl.daemon import lookout
+from hactl.daemon.lookout import Lookout
+from hactl.decide.state import Run
+from hactl.model.cluster import ResourceSpec
+from hactl.model.events import Event, Observed, Readiness
+from hactl.resources.base import NodeContext, Resource
+from hactl.resources.factory import make
+from tests.support.scene import Scene
+from tests.support.stand_in import node_state
+
+DEADLINE_S = 20.0
+
+CLUSTER = """\
+cluster: demo
+nodes:
+  - {name: n1, address: 10.0.0.11}
+  - {name: n2, address: 10.0.0.12}
+groups:
+  - name: scheduler
+    fencing: required
+    resources:
+      - name: pod
+        manifest: {directory: DIRECTORY, content: "kind: Pod"}
+      - name: agent
+        exec: {start: [/bin/true], stop: [PROGRAM], monitor: [/bin/sh, -c, "echo >> COUNT; exit 3"]}
+  - name: elsewhere
+    nodes: [n1]
+    resources:
+      - name: pod
+        manifest: {directory: /nonexistent, content: "kind: Pod"}
+"""
+
+
+class Node:
+    """n2, with a lookout; the group `scheduler` is n1's."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file, self.program, self.count = directory / "pods/pod.yaml", directory / "program", directory / "count"
+        text = CLUSTER.replace("DIRECTORY", str(self.file.parent)).replace("PROGRAM", str(self.program))
+        self.scene = Scene(cluster=text.replace("COUNT", str(self.count)))
+        self.scene.join("n1", "n2")
+        self.scene.own("scheduler", "n1")
+        self.state = node_state(self.scene.spec)
+        self.state.view, self.state.phase = self.scene.view, "live"
+        for group in self.scene.spec.groups:
+            self.state.runs[group.name] = Run(group, health={one.name: "stopped" for one in group.resources})
+        self.posted: list[Event] = []
+        self.observed: list[Event] = []
+        self._context = NodeContext("n2", str(directory), None)
+        self._made: dict[str, Resource] = {}
+
+    def resource(self, group: str, spec: ResourceSpec) -> Resource:
+        assert group == "scheduler", "this node never runs the other"
+        return self._made.setdefault(spec.name, make(spec, self._context, group))
+
+    def post(self, event: Event) -> None:
+        self.posted.append(event)
+        if isinstance(event, Observed):
+            self.observed.append(event)
+
+    @property
+    def run(self) -> Run:
+        return self.state.runs["scheduler"]
+
+    def seen(self, kind: type[Event]) -> list[Event]:
+        return [one for one in self.posted if isinstance(one, kind)]
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+    def look(self, scenario: Callable[[], object]) -> None:
+        """Run the lookout while the scenario runs."""
+        self.posted.clear()
+
+        async def main() -> None:
+            work = asyncio.create_task(Lookout(lambda: self.state, self.resource, self.post).run())
+            try:
+                await scenario()  # type: ignore[misc]
+                assert not work.done()
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+
+        asyncio.run(main())
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    monkeypatch.setattr(lookout, "EVERY_S", 0.02)
+    return Node(tmp_path)
+
+
+def test_what_could_not_be_started_here_is_said_before_it_must_be(node: Node) -> None:
+    async def scenario() -> None:
+        await node.until(lambda: len(node.posted) == 2)
+        told = {one.source: (one.level, one.why) for one in node.seen(Readiness)}  # type: ignore[union-attr]
+        assert told["resource/pod"] == ("unfit", f"pod: there is no directory {node.file.parent}")
+        assert told["resource/agent"] == ("unfit", f"agent: stop: command not found: {node.program}")
+        node.file.parent.mkdir()
+        await node.until(lambda: Readiness("scheduler", "resource/pod", "ready") in node.posted)
+        node.program.write_text("")
+        await node.until(lambda: "not an executable file" in str(node.posted[-1]))
+        node.program.chmod(0o755)
+        await node.until(lambda: Readiness("scheduler", "resource/agent", "ready") in node.posted)
+        assert len(node.posted) == 5, "each once"
+        node.file.parent.rmdir()
+        await node.until(lambda: len(node.posted) == 6)
+        del node.state.runs["scheduler"]
+        await node.until(lambda: len(node.posted) == 7)
+        assert node.posted[-1] == Readiness("scheduler", "resource/pod", "ready", "")
+
+    node.look(scenario)
+
+
+@pytest.mark.parametrize("content", ["kind: Pod", "kind: Another"])
+def test_what_is_here_of_another_nodes_group_is_seen(node: Node, content: str) -> None:
+    async def scenario() -> None:
+        node.file.parent.mkdir()
+        await node.until(node.count.exists)
+        assert node.seen(Observed) == []
+        node.file.write_text(content)
+        await node.until(lambda: node.seen(Observed))
+        found = node.seen(Observed)[0]
+        assert isinstance(found, Observed) and (found.resource, found.health) == ("pod", "running")
+
+    node.look(scenario)
+
+
+def test_what_is_here_of_a_group_of_this_nodes_own_or_of_nobodys_is_not_looked_at(node: Node) -> None:
+    node.file.parent.mkdir()
+    node.file.write_text("kind: Pod")
+
+    async def scenario() -> None:
+        """Three whole looks."""
+        node.program.unlink(missing_ok=True)
+        await node.until(lambda: len(node.seen(Readiness)) == 1)
+        node.program.write_text("")
+        node.program.chmod(0o755)
+        await node.until(lambda: len(node.seen(Readiness)) == 2)
+        node.program.unlink()
+        await node.until(lambda: len(node.seen(Readiness)) == 3)
+
+    me = node.scene.holder("n2")
+    node.state.session.state, node.state.session.sid, node.state.session.srev = "live", me.sid, me.srev
+    node.scene.own("scheduler", "n2")
+    node.state.view = node.scene.view
+    node.look(scenario)
+    node.scene.delete(node.state.keys.group("scheduler"))
+    node.state.view = node.scene.view
+    node.look(scenario)
+    node.scene.own("scheduler", "n1")
+    node.state.view = node.scene.view
+    node.run.acting["pod"] = (1, "stop")
+    node.look(scenario)
+    assert node.observed == [] and not node.count.exists()
+
+
+def test_a_monitor_that_is_a_command_is_run_seldom(node: Node) -> None:
+    async def scenario() -> None:
+        node.file.parent.mkdir()
+        for _ in range(20):
+            node.posted.clear()
+            node.file.write_text("kind: Pod")
+            await node.until(lambda: node.seen(Observed))
+        assert node.count.read_text() == "\n"
+
+    node.look(scenario)
+
+
+def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "LOOK_S", 0.01)
+    node.file.parent.mkdir()
+    pod, agent = (node.resource("scheduler", one) for one in node.run.spec.resources)
+
+    async def hang() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async def crash() -> str:
+        raise RuntimeError("a mistake")
+
+    async def scenario() -> None:
+        node.file.write_text("kind: Pod")
+        await node.until(lambda: node.seen(Observed))
+
+    monkeypatch.setattr(agent, "ready", hang)
+    node.look(scenario)
+    monkeypatch.setattr(pod, "ready", crash)
+    node.look(scenario)
