@@ -1,4 +1,7 @@
-"""Keeps this node's HAProxy in step with the configuration, the live members, the one writers, and what is drained."""
+"""Keeps this node's HAProxy in step with the configuration, the live members, the one writers, and what is drained.
+
+What takes long (rendering, comparing) is done on threads; what fails is tried again, without end, with a growing wait.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,18 @@ from typing import Any
 
 import structlog
 
+from hactl.daemon.haproxy_readiness import HaproxyReadiness
 from hactl.daemon.local_haproxy import LocalHaproxy
+from hactl.daemon.repeats import Repeats
 from hactl.decide.state import NodeState
-from hactl.haproxy.events import HaproxyEvent
+from hactl.haproxy.apply import ApplyResult
+from hactl.haproxy.events import EventKind, HaproxyEvent
 from hactl.haproxy.in_group import InGroupManager
 from hactl.haproxy.manager import HaproxyManager
-from hactl.haproxy.options import Situation
-from hactl.haproxy.render import render
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
 from hactl.haproxy.situation import situation_of
+from hactl.haproxy.wanted import Rendered, Wanted, render_wanted
+from hactl.model.events import Readiness
 from hactl.resources.base import NodeContext
 
 log = structlog.get_logger()
@@ -25,6 +31,12 @@ log = structlog.get_logger()
 # Changes that come together are applied together: a reload forks a worker. Not that of a writer: nobody can write until
 # then, and a move makes two of them, of which the first takes the old one out of use.
 DEBOUNCE_S = 0.05
+# What was refused is tried again after this long, twice as long each time: a port may be free by then, a name resolve.
+RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+# What happens at every try, and so may happen without end.
+_COUNTED: frozenset[EventKind] = frozenset(
+    {"died", "hung", "invalid", "kept", "reload_failed", "started", "start_failed"}
+)
 
 
 class Balancer:
@@ -37,16 +49,21 @@ class Balancer:
         note: Callable[[str, dict[str, Any]], None],
         in_group: InGroupManager,
         applied: Callable[[str], None] = lambda step: None,
+        post: Callable[[Readiness], None] = lambda event: None,
+        repeated: Callable[[str], None] = lambda event: None,
     ) -> None:
-        """`applied` is told of every step that was enough, `none` included."""
-        self._settings, self._node, self._note, self._applied = settings, context.node, note, applied
-        self._tasks = context.tasks
+        """`applied` is told of every step that was enough, `none` included; `post` how ready the node is for groups;
+        `repeated` of events that are not noted, since the same was noted again and again."""
+        self._settings, self._node, self._applied, self._note = settings, context.node, applied, note
+        self._repeats, self._keep_task = Repeats(note, repeated), context.tasks.keep
         self._haproxy = LocalHaproxy(HaproxyManager(settings, context, self._on_event), in_group)
-        self._wanted: tuple[int, Situation] | None = None
-        self._text, self._invalid = "", ""
-        self._manage_sysctl = True
+        self._readiness = HaproxyReadiness(self._problem, post)
+        self._wanted: Wanted | None = None
+        self._rendered: tuple[Wanted, Rendered] | None = None
+        self._kept: Wanted | None = None
+        self._failures = 0
         self._news, self._at_once = asyncio.Event(), asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def manager(self) -> HaproxyManager:
@@ -55,35 +72,34 @@ class Balancer:
 
     async def begin(self) -> None:
         """Adopt or start HAProxy with what it had, before anything is known of the cluster."""
-        await self._haproxy.begin()
-        self._task = self._tasks.keep("balancer", self._run)
+        try:
+            await self._haproxy.begin()
+        except (HaproxyError, OSError) as error:
+            log.warning("haproxy.not_resumed", problem=str(error))
+        self._tasks = [
+            self._keep_task("balancer", self._run),
+            self._keep_task("readiness of HAProxy", self._readiness.run),
+        ]
 
     async def close(self) -> None:
         """Leave HAProxy running."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._haproxy.close()
 
     def changed(self, state: NodeState) -> None:
         """Look whether the file is to be rendered anew. Without a store there is no news: the last one stays."""
         if state.cluster is None or not state.view.listed or state.phase == "refused":
             return
-        wanted = (state.config_rev, situation_of(state.view, state.cluster, state.node))
+        wanted = Wanted(state.cluster, situation_of(state.view, state.cluster, state.node), state.config_rev)
         before, self._wanted = self._wanted, wanted
-        if wanted == before:
+        if before is not None and (wanted.revision, wanted.situation) == (before.revision, before.situation):
+            self._wanted = before
             return
-        if before is not None and wanted[1].owners != before[1].owners:
+        if before is not None and wanted.situation.owners != before.situation.owners:
             self._at_once.set()
-        self._haproxy.grouped = state.cluster.balancer_group() is not None
-        self._manage_sysctl = bool(state.cluster.haproxy.get("manage_sysctl", True))
-        self._invalid = ""
-        try:
-            self._text = render(state.cluster, wanted[1], state.node, self._settings, state.config_rev)
-        except ValueError as error:
-            self._invalid = str(error)
-            self._note("haproxy_invalid", {"detail": str(error)})
-            return
+        self._haproxy.grouped = wanted.grouped
         self._news.set()
 
     def again(self) -> None:
@@ -92,28 +108,83 @@ class Balancer:
 
     async def start_in_group(self) -> None:
         """Its group is started here: return when HAProxy serves. Raises HaproxyError."""
-        if self._invalid or not self._text:
-            raise HaproxyError(self._invalid or "nothing is known of the cluster yet")
-        await self._haproxy.start_in_group(self._text)
+        if self._wanted is None:
+            raise HaproxyError("nothing is known of the cluster yet")
+        rendered = await self._render(self._wanted)
+        if rendered.problem:
+            raise HaproxyError(rendered.problem)
+        await self._haproxy.start_in_group(rendered.text)
 
     async def _run(self) -> None:
-        if self._text:  # it failed while this was applied: again
+        if self._wanted is not None:  # it failed while this was applied: again
             self._news.set()
         while True:
-            await self._news.wait()
+            await self._await_turn()
+            self._news.clear()
+            self._at_once.clear()
+            problem = await self._apply_newest()
+            self._failures = self._failures + 1 if problem else 0
+            if not problem:
+                self._repeats.forget()
+
+    async def _await_turn(self) -> None:
+        """Until there is something new, or what failed is to be tried again."""
+        wait = min(RETRY_S * 2.0 ** (self._failures - 1), LONGEST_RETRY_S) if self._failures else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._news.wait()
+        if self._news.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DEBOUNCE_S):
                     await self._at_once.wait()
-            self._news.clear()
-            self._at_once.clear()
-            result = await self._haproxy.apply(self._text, manage_sysctl=self._manage_sysctl)
-            if result.error:
-                self._note("haproxy_not_applied", {"detail": result.error})
-                continue
-            self._applied(result.step)
-            if result.changed:
-                applied = {"step": result.step, "seconds": round(result.duration_s, 3), "reason": result.reason}
-                self._note("haproxy_applied", applied)
+
+    async def _apply_newest(self) -> str:
+        """Have HAProxy run with what is wanted now; why that failed."""
+        wanted = self._wanted
+        if wanted is None:
+            return ""
+        rendered = await self._render(wanted)
+        if self._wanted is not None and self._wanted.situation.owners != wanted.situation.owners:
+            return ""  # another writer meanwhile: nobody is to be brought into use who was it before
+        if rendered.problem:
+            self._repeats.note("haproxy_invalid", {"detail": rendered.problem})
+            self._readiness.look(rendered.bound, rendered.problem)
+            return rendered.problem
+        result = await self._haproxy.apply(rendered.text, manage_sysctl=wanted.manage_sysctl)
+        self._readiness.look(rendered.bound)
+        if result.error:
+            self._repeats.note("haproxy_not_applied", {"detail": result.error})
+            return result.error
+        self._tell(result)
+        await self._keep(wanted)
+        return ""
+
+    def _tell(self, result: ApplyResult) -> None:
+        self._applied(result.step)
+        if result.changed:
+            applied = {"step": result.step, "seconds": round(result.duration_s, 3), "reason": result.reason}
+            self._note("haproxy_applied", applied)
+
+    async def _render(self, wanted: Wanted) -> Rendered:
+        if self._rendered is None or self._rendered[0] is not wanted:
+            self._rendered = wanted, await asyncio.to_thread(render_wanted, wanted, self._node, self._settings)
+        return self._rendered[1]
+
+    async def _keep(self, wanted: Wanted) -> None:
+        """HAProxy has taken this configuration: keep it for the start after a reboot."""
+        if self._kept is not None and self._kept.cluster is wanted.cluster:
+            return
+        rendered = await asyncio.to_thread(render_wanted, wanted.without_writers, self._node, self._settings)
+        try:
+            await self._haproxy.keep(rendered.text, manage_sysctl=wanted.manage_sysctl)
+        except HaproxyError as error:
+            self._repeats.note("haproxy_not_kept", {"detail": str(error)})
+            return
+        self._kept = wanted
+
+    def _problem(self) -> str:
+        return self.manager.problem()
 
     def _on_event(self, event: HaproxyEvent) -> None:
-        self._note(f"haproxy_{event.kind}", {"detail": event.detail})
+        often = event.kind in _COUNTED
+        (self._repeats.note if often else self._note)(f"haproxy_{event.kind}", {"detail": event.detail})

@@ -71,7 +71,18 @@ class BalancerResource:
         return await asyncio.to_thread(find_command, self._manager.settings.binary) or ""
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
-        """Report at once when it ends by itself."""
+        """Report at once when it ends by itself, and soon when it hangs."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_end(report))
+            tasks.create_task(self._watch_hanging(report))
+
+    async def _watch_hanging(self, report: Callable[[Observation], None]) -> None:
+        while True:
+            problem = await self._manager.hangs()
+            if not self._stopping and self._manager.observe().health == "running":
+                report(Observation("failed", problem))
+
+    async def _watch_end(self, report: Callable[[Observation], None]) -> None:
         while True:
             how = await self._manager.ended()
             seen = self._manager.observe()

@@ -37,6 +37,11 @@ class LocalHaproxy:
             return ApplyResult(False, "none", 0.0)
         return await self._hot.ensure(text, manage_sysctl=manage_sysctl)
 
+    async def keep(self, text: str, *, manage_sysctl: bool) -> None:
+        """Keep `text` for the start after a reboot, of the one that runs on every node. Raises HaproxyError."""
+        if not self.grouped and self._hot.status().running:
+            await self._hot.keep(text, manage_sysctl=manage_sysctl)
+
     async def start_in_group(self, text: str) -> None:
         """Its group is started here. Raises HaproxyError."""
         if not self.grouped:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from hactl.haproxy.events import HaproxyEvent
     from hactl.haproxy.in_group import InGroupManager
     from hactl.model.effects import AskGuard
-    from hactl.model.events import Event
+    from hactl.model.events import Event, Readiness
 
 # Without a store all is begun after this long.
 WAIT_S = 2.0
@@ -104,13 +104,13 @@ class SecondStage:
             self.asker.ask(effect.node, effect.address, effect.sid)
 
     async def run(self, daemon: DaemonView, guard: GuardLink, post: Callable[[Event], None], resource: Make) -> None:
-        """Begin with every part, each for itself. `post` gets what peers' guards answer, and what is seen of the
-        resources that `resource` makes."""
+        """Begin with every part, each for itself. `post` gets what peers' guards answer, how ready this node is for
+        groups, and what is seen of the resources that `resource` makes."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.calm.wait(), WAIT_S)
         self.calm.set()
         parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-            "start of HAProxy": lambda: self._balance(daemon),
+            "start of HAProxy": lambda: self._balance(daemon, post),
             "health of servers": lambda: self._follow_health(daemon),
             "probes of services": lambda: self._probe_services(daemon),
             "API": lambda: self._serve(daemon),
@@ -132,7 +132,7 @@ class SecondStage:
         if self.balancer is not None:
             await self.balancer.close()
 
-    async def _balance(self, daemon: DaemonView) -> None:
+    async def _balance(self, daemon: DaemonView, post: Callable[[Readiness], None]) -> None:
         await asyncio.to_thread(importlib.import_module, "hactl.daemon.balancer")
         from hactl.daemon.balancer import Balancer  # noqa: PLC0415 - now
 
@@ -144,6 +144,8 @@ class SecondStage:
                 self._note_of_haproxy,
                 in_group,
                 lambda step: self.count(lambda metrics: metrics.observe_applied(step)),
+                post,
+                lambda event: self.count(lambda metrics: metrics.note(event, {})),
             )
         await self.balancer.begin()
         self.balancer.changed(daemon.state)
@@ -159,7 +161,7 @@ class SecondStage:
                 self.balancer.again()
 
         if self._in_group is None:
-            settings = HaproxySettings(self._config.haproxy_dir, self._config.haproxy_binary)
+            settings = HaproxySettings(self._config.haproxy_dir, self._config.haproxy_binary, self._config.state_dir)
             self._in_group = InGroupManager(settings, self._context, heard)
         return self._in_group
 

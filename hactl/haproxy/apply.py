@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hactl.haproxy.atomic import read_text, write_text
+from hactl.haproxy.kept_file import KeptFile
 from hactl.haproxy.render import fingerprint
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
 from hactl.resources.base import ResourceError
@@ -46,15 +48,16 @@ class ConfigFiles:
     one that sees that the last step is missing.
     """
 
-    def __init__(self, settings: HaproxySettings) -> None:
+    def __init__(self, settings: HaproxySettings, kept_file: str = "") -> None:
         self.settings = settings
+        self.kept = KeptFile(kept_file)
         self._fingerprint: tuple[int, str] = (0, "")
 
     def fingerprint(self) -> str:
         """That of the good file, "" when there is none. Cheap while the file stays."""
         try:
             written = Path(self.settings.good_file).stat().st_mtime_ns
-        except FileNotFoundError:
+        except OSError:
             return ""
         if written != self._fingerprint[0]:
             self._fingerprint = (written, fingerprint(self.good() or "", self.settings.run_dir))
@@ -62,15 +65,12 @@ class ConfigFiles:
 
     def good(self) -> str | None:
         """The configuration with which HAProxy is known to run, or ran last."""
-        try:
-            return Path(self.settings.good_file).read_text()
-        except FileNotFoundError:
-            return None
+        return read_text(self.settings.good_file)
 
     async def validate(self, text: str) -> None:
         """Stage `text` and have HAProxy check it. Raises InvalidConfigError, HaproxyError."""
         staged = self.settings.staged_file
-        _write(staged, text)
+        write_text(staged, text)
         argv = [find_haproxy(self.settings.binary), "-c", "-f", staged]
         try:
             done = await run(argv, timeout_s=_VALIDATE_TIMEOUT_S)
@@ -83,31 +83,28 @@ class ConfigFiles:
 
     def mark_good(self) -> None:
         """HAProxy has taken the file that is in place."""
-        _write(self.settings.good_file, Path(self.settings.config_file).read_text())
+        write_text(self.settings.good_file, self.placed())
 
     def placed(self) -> str:
         """What is where HAProxy reads it; "" when nothing is."""
-        try:
-            return Path(self.settings.config_file).read_text()
-        except FileNotFoundError:
-            return ""
+        return read_text(self.settings.config_file) or ""
 
     def place(self, text: str) -> None:
         """Put `text` where HAProxy reads it."""
-        _write(self.settings.config_file, text)
+        write_text(self.settings.config_file, text)
 
     def note_good(self, text: str) -> None:
         """HAProxy runs, or is just about to run, with `text`, which it does not have to read: by commands."""
-        _write(self.settings.config_file, text)
-        _write(self.settings.good_file, text)
+        write_text(self.settings.config_file, text)
+        write_text(self.settings.good_file, text)
 
     def leave_health(self, text: str = NOTHING_KNOWN) -> None:
         """What the next worker is told of the servers."""
-        _write(self.settings.health_file, text)
+        write_text(self.settings.health_file, text)
 
     def note_certificates(self, text: str) -> None:
         """Which certificates HAProxy has, for the next daemon."""
-        _write(self.settings.certificates_file, text)
+        write_text(self.settings.certificates_file, text)
 
     def noted_certificates(self) -> str:
         """What was noted last. Raises OSError."""
@@ -116,9 +113,9 @@ class ConfigFiles:
     def take_back(self) -> bool:
         """Put the last good file in place again; False when there is none."""
         good = self.good()
-        if good is None:
+        if not good:
             return False
-        _write(self.settings.config_file, good)
+        write_text(self.settings.config_file, good)
         return True
 
     def forget(self) -> None:
@@ -141,24 +138,3 @@ def find_haproxy(binary: str) -> str:
     if found is None:
         raise HaproxyError(f"{binary} is not installed: install the package haproxy (2.4 or later)")
     return found
-
-
-def _write(path: str, text: str) -> None:
-    """Write a file as a whole or not at all: a temporary one beside it, synced, renamed."""
-    Path(path).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    temporary = f"{path}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    Path(temporary).replace(path)
-    _sync_directory(str(Path(path).parent))
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

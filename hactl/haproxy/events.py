@@ -10,6 +10,8 @@ EventKind = Literal[
     "started",
     "adopted",
     "died",
+    "hung",
+    "kept",
     "start_failed",
     "changed",
     "change_failed",
@@ -21,7 +23,7 @@ EventKind = Literal[
     "invalid",
     "stopped",
 ]
-GOOD_NEWS: tuple[EventKind, ...] = ("started", "adopted", "changed", "certificate", "reloaded", "stopped")
+GOOD_NEWS: tuple[EventKind, ...] = ("started", "adopted", "changed", "certificate", "reloaded", "stopped", "kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class HaproxyEvent:
     """Something that happened to HAProxy. `pid`: of its master. `detail`: why or how, for the operator.
 
     `changed`: servers, by commands, without a reload; `change_failed`: HAProxy refused one, and a reload follows.
+    `hung`: it did not answer, and is killed. `kept`: it was started with the configuration kept on the disk, since the
+    one that is wanted is not known, or refused.
     `mended`: somebody had changed servers by hand, which was undone. `certificate`: a renewed one is in use;
     `certificate_refused`: it is not, and the old one stays."""
 
@@ -42,7 +46,8 @@ class HaproxyEvent:
 class HaproxyStatus:
     """How it stands, since the daemon's start. `restarts`: after an end that nobody wanted. `reloads`: by outcome:
     `ok`, `failed`, or `invalid` (refused before HAProxy was asked). `changes`: by commands, without a reload.
-    `error`: why it is not as wanted, else "". `file`: the fingerprint of the configuration that it runs with."""
+    `error`: why it is not as wanted, else "". `file`: the fingerprint of the configuration that it runs with.
+    `old_workers`: that live on with their connections after a reload."""
 
     running: bool
     pid: int | None
@@ -51,3 +56,4 @@ class HaproxyStatus:
     error: str
     changes: int = 0
     file: str = ""
+    old_workers: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ from hactl.haproxy.apply import ApplyResult
 from hactl.haproxy.events import HaproxyEvent
 from hactl.haproxy.manager import HaproxyManager
 from hactl.haproxy.process import IN_GROUP
+from hactl.haproxy.pulse import ASK_EVERY_S, Pulse, Silence, look
 from hactl.haproxy.runtime import ask
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
 from hactl.resources.base import NodeContext, Observation
@@ -47,6 +50,11 @@ class InGroupManager(HaproxyManager):
                 result.error or "there is nothing for HAProxy to do: no service of cluster.yaml is enabled"
             )
 
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """End it and its connections; of one that does not answer none would come to an end. Raises HaproxyError."""
+        hangs = grace_s > 0 and (await look(self.settings.stats_socket, self._process.pid)).problem
+        await super().stop(0.0 if hangs else grace_s)
+
     async def kill(self) -> None:
         """End it by the fastest way. Raises HaproxyError."""
         was_there = self._process.known()
@@ -58,6 +66,22 @@ class InGroupManager(HaproxyManager):
     async def ended(self) -> str:
         """Wait for its end, and say how it ended."""
         return await self._process.wait()
+
+    async def hangs(self) -> str:
+        """Wait until it runs and does not answer for too long, and say so."""
+        silence = Silence()
+        while not silence.hung(time.monotonic()):
+            if not silence.problem:
+                await asyncio.sleep(ASK_EVERY_S)
+            pid = self._process.pid
+            if pid is None:
+                silence = Silence()
+                continue
+            pulse = await look(self.settings.stats_socket, pid)
+            silence.see(pulse if self._process.pid == pid else Pulse(pulse.asked_at))
+            if pulse.absent:
+                await asyncio.sleep(ASK_EVERY_S)
+        return silence.problem
 
     def observe(self) -> Observation:
         """What there is of it."""

@@ -30,13 +30,15 @@ _VERSION = re.compile(r"HAProxy version (\d+)\.(\d+)|HA-Proxy version (\d+)\.(\d
 
 
 class LiveHaproxy:
-    """Not for use by two tasks at the same time. All methods raise HaproxyError when HAProxy does not do as told."""
+    """Not for use by two tasks at the same time. `old_workers`: those that a reload has replaced and that live on with
+    their connections, as they were counted last. All methods raise HaproxyError when HAProxy does not do as told."""
 
     def __init__(self, settings: HaproxySettings, process: HaproxyProcess, files: ConfigFiles) -> None:
         self.settings = settings
         self._process = process
         self._files = files
         self._version: Version | None = None
+        self.old_workers = 0
 
     def running(self) -> bool:
         """Whether there is one."""
@@ -65,9 +67,10 @@ class LiveHaproxy:
 
     async def servers(self) -> list[LiveServer]:
         """The servers as they are."""
-        workers = (await self._process.processes()).workers
-        (answer,) = await ask_all(self.settings.stats_socket, ["show servers state"], workers, _TIMEOUT_S)
-        return parse_live(answer)
+        seen = await self._process.processes()
+        self.old_workers = len(seen.old)
+        (answer,) = await ask_all(self.settings.stats_socket, ["show servers state"], seen.workers, _TIMEOUT_S)
+        return await asyncio.to_thread(parse_live, answer)
 
     async def tell(self, commands: Sequence[str]) -> list[str]:
         """The answers to commands, whatever they are."""
@@ -77,7 +80,8 @@ class LiveHaproxy:
     async def reload(self, text: str) -> None:
         """Have it read its file, which holds `text`. The new worker knows from the first which servers are well."""
         try:
-            self._files.leave_health(carried_health(text, await self.servers()))
+            servers = await self.servers()
+            self._files.leave_health(await asyncio.to_thread(carried_health, text, servers))
         except HaproxyError as error:
             log.warning("haproxy.health_not_kept", problem=str(error))
             self._files.leave_health()
@@ -89,7 +93,7 @@ class LiveHaproxy:
 
     async def mend(self, text: str) -> tuple[Mend, Done]:
         """Have the running servers be what `text` says; what differed."""
-        mend = differences(text, await self.servers())
+        mend = await asyncio.to_thread(differences, text, await self.servers())
         return mend, await self.command(mend.commands)
 
     async def _shut_old(self, pid: int, commands: Sequence[Command]) -> None:

@@ -15,6 +15,7 @@ from hactl.haproxy.apply import ApplyResult, ConfigFiles
 from hactl.haproxy.binds import allow_nonlocal_bind, check_free
 from hactl.haproxy.certificates import Certificates
 from hactl.haproxy.events import GOOD_NEWS, EventKind, HaproxyEvent, HaproxyStatus
+from hactl.haproxy.keeper import Keeper
 from hactl.haproxy.live import LiveHaproxy
 from hactl.haproxy.parse import read_binds
 from hactl.haproxy.process import IN_GROUP, NAME, HaproxyProcess
@@ -25,12 +26,11 @@ from hactl.resources.base import NodeContext
 
 log = structlog.get_logger(__name__)
 
-# After a run that lasted so long, an end is a new story: to restart once in this time costs little.
-_GOOD_RUN_S = 1.0
 # How often it is looked whether the servers are what the file says; sooner while one is to be removed.
 _LOOK_EVERY_S = 30.0
 _LOOK_SOON_S = 2.0
-_RESTART_DELAYS_S = (0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+# For so long it may not answer before it counts as not well.
+_SILENT_S = 2.5
 
 
 class _Applied(NamedTuple):
@@ -38,11 +38,6 @@ class _Applied(NamedTuple):
 
     step: Literal["none", "runtime", "reload", "start", "stop"]
     reason: str = ""
-
-
-def restart_delay_s(quick_ends: int) -> float:
-    """How long to wait before a restart, after so many ends soon after a start, in a row."""
-    return _RESTART_DELAYS_S[min(quick_ends, len(_RESTART_DELAYS_S) - 1)]
 
 
 def _binds(text: str) -> list[str]:
@@ -69,33 +64,31 @@ class HaproxyManager:
     ) -> None:
         self.settings = settings
         self._context, self._on_event = context, on_event
-        self._files = ConfigFiles(settings)
+        self._files = ConfigFiles(settings, settings.kept_file(name))
         self._process = HaproxyProcess(settings, context, name)
+        self._keeper = Keeper(self._process, self._restart, self._tell, context.tasks)
         self._lock = asyncio.Lock()
         self._live = LiveHaproxy(settings, self._process, self._files)
         self._certificates = Certificates(
             self._files, self._live, self._reload_same, self._tell_certificate, context.tasks
         )
-        self._watching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         # Whether a server is to be removed that has sessions left.
         self._busy = asyncio.Event()
         self._changes = 0
         self._reloads: Counter[str] = Counter(ok=0, failed=0, invalid=0)
-        self._restarts = 0
-        self._quick_ends = 0
-        self._started_at = 0.0
         self._not_applied = ""
         self._not_running = ""
+        self._old_workers = 0
 
     async def resume(self) -> bool:
         """At the daemon's start, before the configuration is known: adopt the HAProxy that runs, or start one
-        with the configuration it ran with last; whether it runs."""
+        with the configuration it ran with last, best with that on the disk, which says of nobody that he is the
+        writer; whether it runs. Raises HaproxyError."""
         async with self._lock:
             of_a_group = HaproxyProcess(self.settings, self._context, IN_GROUP).known()
-            if not self._adopted() and not of_a_group and self._files.take_back():
-                with contextlib.suppress(HaproxyError):
-                    await self._start()
+            if not self._adopted() and not of_a_group:
+                await self._start_last_good("", prefer_kept=True)
             if running := self._process.running():
                 await self._put_right()
                 self._look_after()
@@ -109,7 +102,7 @@ class HaproxyManager:
             running = self._adopted()
             try:
                 step, reason = await self._apply(text, running, manage_sysctl)
-            except HaproxyError as error:
+            except (HaproxyError, OSError) as error:
                 self._not_applied = str(error)
                 return ApplyResult(False, "none", time.monotonic() - began, str(error))
             self._not_applied = ""
@@ -126,48 +119,67 @@ class HaproxyManager:
     async def retire(self) -> None:
         """A group has HAProxy from now on: end this one, if there is one. Raises HaproxyError."""
         async with self._lock:
-            if self._process.running() or self._watching is not None:
+            if self._process.running() or self._keeper.watching:
                 await self._stop()
+            self._files.kept.forget()
 
     async def close(self) -> None:
         """End the watching. HAProxy goes on."""
-        tasks = [task for task in (self._watching, self._looking) if task is not None]
-        self._watching = self._looking = None
+        looking, self._looking = self._looking, None
         await self._certificates.close()
-        for task in tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._keeper.close()
+        if looking is not None:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     def status(self) -> HaproxyStatus:
         """How it stands; cheap."""
         running = self._process.running()
-        error = self._not_applied or ("" if running else self._not_running)
+        error = self._not_applied or ("" if running else self._not_running) or self._silent()
         file = self._files.fingerprint() if running else ""
-        reloads = dict(self._reloads)
-        return HaproxyStatus(running, self._process.pid, self._restarts, reloads, error, self._changes, file)
+        reloads, restarts = dict(self._reloads), self._keeper.restarts
+        old = self._old_workers if running else 0
+        return HaproxyStatus(running, self._process.pid, restarts, reloads, error, self._changes, file, old)
+
+    def problem(self) -> str:
+        """Why this node's HAProxy is not well: it does not run, does not answer, or does not run with what was wanted
+        last; "" when it is."""
+        if self._process.running():
+            return self._silent() or self._not_applied
+        return f"HAProxy does not run: {self._not_running or self._not_applied or 'it has ended'}"
+
+    async def keep(self, text: str, *, manage_sysctl: bool) -> None:
+        """Keep `text`, a configuration that HAProxy has taken but for the use of servers, for the start after a reboot.
+        Raises HaproxyError."""
+        await asyncio.to_thread(self._files.kept.keep, text, manage_sysctl=manage_sysctl)
+
+    def _silent(self) -> str:
+        silence = self._keeper.silence
+        lasts = silence.since is None or time.monotonic() - silence.since >= _SILENT_S
+        return silence.problem if silence.problem and lasts else ""
 
     async def server_states(self, timeout_s: float = 1.0) -> list[ServerState]:
         """What this HAProxy thinks of each server. Raises HaproxyError."""
         return parse_server_states(await ask(self.settings.stats_socket, "show stat -1 4 -1", timeout_s))
 
     async def _apply(self, text: str, running: bool, manage_sysctl: bool) -> _Applied:
-        binds = _binds(text)
+        binds = await asyncio.to_thread(_binds, text)
         if not binds:
             await self._stop()
+            self._files.kept.forget()
             return _Applied("stop" if running else "none")
         if not running:
             if not self.may_start:
                 return _Applied("none")
             await self._check(text, binds, (), manage_sysctl)
             self._files.place(text)
-            await self._start_new()
+            await self._start_new(text)
             self._files.mark_good()
             await self._put_right()
             return _Applied("start")
         switched = await self._switch(text)
         good = self._files.good() or ""
-        step = decide_step(good, text, await self._live.version())
+        step = await asyncio.to_thread(decide_step, good, text, await self._live.version())
         if step.kind == "none":
             return switched
         await self._check(text, binds, _binds(good), manage_sysctl)
@@ -192,17 +204,17 @@ class HaproxyManager:
             self._reloads["invalid"] += 1
             self._emit("invalid", detail=str(error))
             if not self._process.running():
-                await self._start_last_good()
+                await self._start_last_good(text)
             raise
 
     async def _switch(self, text: str) -> _Applied:
         """Another writer is taken before anything else is looked at: it waits for no check, and fails with no other
         change. That needs no `haproxy -c`: only the word `disabled` moves between lines which HAProxy has read."""
         good = self._files.good() or ""
-        switched = switch_first(good, text)
+        switched = await asyncio.to_thread(switch_first, good, text)
         if switched == good:
             return _Applied("none")
-        step = decide_step(good, switched, await self._live.version())
+        step = await asyncio.to_thread(decide_step, good, switched, await self._live.version())
         if step.kind != "runtime":
             return _Applied("none")
         try:
@@ -240,6 +252,7 @@ class HaproxyManager:
         except HaproxyError as error:
             log.warning("haproxy.not_put_right", problem=str(error))
             return
+        self._old_workers = self._live.old_workers
         (self._busy.set if done.busy else self._busy.clear)()
         if mend.notes or mend.reload:
             self._emit("mended", detail="; ".join((*mend.notes, *mend.reload)))
@@ -265,21 +278,34 @@ class HaproxyManager:
         self._emit("reloaded", duration_s=time.monotonic() - began)
         await self._put_right(may_reload=False)
 
-    async def _start_new(self) -> None:
+    async def _start_new(self, text: str) -> None:
         try:
             await self._start()
         except HaproxyError:
-            await self._start_last_good()
+            await self._start_last_good(text)
             raise
 
-    async def _start_last_good(self) -> None:
-        if self._files.take_back():
-            with contextlib.suppress(HaproxyError):
-                await self._start()
+    async def _start_last_good(self, wanted: str, *, prefer_kept: bool = False) -> None:
+        """Start it with what it ran with last, or with what is kept on the disk, but with the writer of what is
+        `wanted`: of who was the writer then nothing follows. Nothing happens where that is not possible either."""
+        good, kept = self._files.good(), self._files.kept.read()
+        from_disk = kept is not None and (prefer_kept or not good)
+        text = kept[0] if kept is not None and from_disk else good
+        if not text:
+            return
+        with contextlib.suppress(HaproxyError):
+            text = await asyncio.to_thread(switch_first, text, wanted) if wanted else text
+            if self.nonlocal_bind:
+                allow_nonlocal_bind(_binds(text), kept is not None and kept[1])
+            self._files.place(text)
+            await self._start()
+            self._files.mark_good()
+            if from_disk:
+                self._emit("kept", detail="it runs with the last good configuration, kept on this node's disk")
 
     async def _start(self) -> None:
         began = time.monotonic()
-        self._started_at = began
+        self._keeper.starts()
         self._files.leave_health()
         self._certificates.about_to_read(self._files.placed())
         try:
@@ -289,14 +315,15 @@ class HaproxyManager:
             self._emit("start_failed", detail=str(error))
             raise
         self._not_running = ""
+        self._keeper.starts()
         self._emit("started", duration_s=time.monotonic() - began)
         self._watch()
 
     def _adopted(self) -> bool:
         """Whether HAProxy runs; then it is watched."""
         running = self._process.running()
-        if running and self._watching is None:
-            self._started_at = time.monotonic()
+        if running and not self._keeper.watching:
+            self._keeper.starts()
             self._emit("adopted")
             self._watch()
         return running
@@ -334,24 +361,13 @@ class HaproxyManager:
                 pass
             async with self._lock:
                 if self._process.running():
-                    await self._put_right()
+                    with contextlib.suppress(OSError):
+                        await self._put_right()
 
     def _watch(self) -> None:
-        if self._watching is None:
-            self._watching = self._context.tasks.keep("HAProxy's process", self._keep_running)
-
-    async def _keep_running(self) -> None:
-        while True:
-            how = await self._process.wait()
-            ran_s = time.monotonic() - self._started_at
-            self._quick_ends = 0 if ran_s > _GOOD_RUN_S else self._quick_ends + 1
-            self._restarts += 1
-            self._emit("died", detail=f"HAProxy {how}", duration_s=ran_s)
-            while not await self._restart():
-                self._quick_ends += 1
+        self._keeper.watch()
 
     async def _restart(self) -> bool:
-        await asyncio.sleep(restart_delay_s(self._quick_ends))
         async with self._lock:
             if self._process.running():
                 return True
@@ -359,6 +375,9 @@ class HaproxyManager:
                 await self._start()
                 await self._put_right()
             return self._process.running()
+
+    def _tell(self, kind: EventKind, detail: str, duration_s: float | None) -> None:
+        self._emit(kind, detail=detail, duration_s=duration_s)
 
     def _emit(self, kind: EventKind, *, detail: str = "", duration_s: float | None = None) -> None:
         event = HaproxyEvent(kind, self._process.pid, detail, duration_s)

@@ -77,7 +77,7 @@ class HaproxyProcess:
         except TimeoutError:
             await self.kill()
             raise HaproxyError(f"HAProxy did not begin to serve within {timeout_s} s{self._words(log_size)}") from None
-        except (ResourceError, HaproxyError) as error:
+        except (ResourceError, HaproxyError, OSError) as error:
             await self.kill()
             raise HaproxyError(f"HAProxy does not start: {error}{self._words(log_size)}") from None
 

@@ -19,6 +19,10 @@ _MASTER = re.compile(r"^(\d+)\s+master\s+(\d+)(?:\s+\[failed: (\d+)\])?", re.MUL
 _WORKER = re.compile(r"^(\d+)\s+worker\s", re.MULTILINE)
 
 
+class NoAnswerError(HaproxyError):
+    """It is there, and does not answer in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Processes:
     """What the master says of its processes. `reloads`: how many there were, failed ones among them; `failed`: how
@@ -62,7 +66,7 @@ async def ask(socket: str, command: str, timeout_s: float) -> str:
         async with asyncio.timeout(timeout_s):
             return await _ask(socket, command)
     except TimeoutError:
-        raise HaproxyError(f"HAProxy did not answer {command!r} on {socket} within {timeout_s} s") from None
+        raise NoAnswerError(f"HAProxy did not answer {command!r} on {socket} within {timeout_s} s") from None
     except OSError as error:
         raise HaproxyError(f"cannot ask HAProxy on {socket}: {error.strerror or error}") from None
 

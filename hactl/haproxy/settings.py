@@ -12,10 +12,12 @@ class HaproxyError(Exception):
 @dataclass(frozen=True, slots=True)
 class HaproxySettings:
     """`run_dir` survives the daemon, need not survive a reboot, and must be short: it holds unix sockets, whose
-    paths the kernel bounds to 107 bytes. `binary`: a name to be found or a path."""
+    paths the kernel bounds to 107 bytes. `binary`: a name to be found or a path. `keep_dir`: for what survives a
+    reboot; "": nothing does."""
 
     run_dir: str
     binary: str = "haproxy"
+    keep_dir: str = ""
 
     @property
     def config_file(self) -> str:
@@ -31,6 +33,10 @@ class HaproxySettings:
     def good_file(self) -> str:
         """A copy of the configuration with which HAProxy is known to run."""
         return f"{self.run_dir}/haproxy.cfg.good"
+
+    def kept_file(self, process: str) -> str:
+        """The last good configuration of this process, for the start after a reboot; "": none is kept."""
+        return f"{self.keep_dir}/{process.lstrip('@')}.cfg" if self.keep_dir else ""
 
     @property
     def health_file(self) -> str:

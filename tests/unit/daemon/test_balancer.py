@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from election.records import Drain, Ownership
-from hactl.daemon import balancer
+from hactl.daemon import balancer, haproxy_readiness
 from hactl.daemon.balancer import Balancer
 from hactl.decide.state import NodeState
 from hactl.haproxy.apply import ApplyResult
 from hactl.haproxy.settings import HaproxySettings
+from hactl.model.events import Readiness
 from hactl.resources.base import NodeContext
+from hactl.supervise import Tasks
 from tests.support.scene import CLUSTER, KEYS, Scene
 from tests.support.stand_in import node_state
 
@@ -42,10 +44,25 @@ class Applied:
 
     def __init__(self) -> None:
         self.texts: asyncio.Queue[str] = asyncio.Queue()
+        self.refuses = ""
+        self.raises: Exception | None = None
+        self.kept: asyncio.Queue[str] = asyncio.Queue()
+
+    @property
+    def manager(self) -> Applied:
+        return self
+
+    def problem(self) -> str:
+        return self.refuses
 
     async def apply(self, text: str, **_: Any) -> ApplyResult:
         self.texts.put_nowait(text)
-        return ApplyResult(True, "reload", 0.0)
+        if self.raises is not None:
+            raise self.raises
+        return ApplyResult(True, "reload", 0.0, self.refuses)
+
+    async def keep(self, text: str, **_: Any) -> None:
+        self.kept.put_nowait(text)
 
     async def begin(self) -> None:
         """Nothing runs."""
@@ -56,6 +73,10 @@ class Applied:
     async def next(self) -> str:
         async with asyncio.timeout(DEADLINE_S):
             return await self.texts.get()
+
+    async def next_kept(self) -> str:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.kept.get()
 
 
 def servers(text: str, service: str) -> dict[str, str]:
@@ -70,9 +91,15 @@ def look(state: NodeState, scene: Scene, balancing: Balancer) -> None:
     balancing.changed(state)
 
 
-def run(check: Callable[[Balancer, Applied, NodeState], Any], scene: Scene) -> None:
+def run(
+    check: Callable[[Balancer, Applied, NodeState], Any],
+    scene: Scene,
+    note: Callable[[str, dict[str, Any]], None] = lambda *_: None,
+    post: Callable[[Readiness], None] = lambda _: None,
+) -> None:
     async def main() -> None:
-        balancing = Balancer(HaproxySettings("/nowhere"), NodeContext("n2", "/nowhere", None), lambda *_: None, None)  # type: ignore[arg-type]
+        context = NodeContext("n2", "/nowhere", None, tasks=Tasks(first_s=0.001))
+        balancing = Balancer(HaproxySettings("/nowhere"), context, note, None, post=post)  # type: ignore[arg-type]
         applied = balancing._haproxy = Applied()  # type: ignore[assignment]
         await balancing.begin()
         try:
@@ -162,3 +189,89 @@ def test_without_a_list_and_in_another_history_all_stays(scene: Scene) -> None:
         assert balancing._wanted == before
 
     run(check, scene)
+
+
+def test_what_is_refused_is_tried_again_without_end_and_told_a_few_times(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balancer, "RETRY_S", 0.001)
+    monkeypatch.setattr(balancer, "LONGEST_RETRY_S", 0.002)
+    told: list[str] = []
+
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        applied.refuses = "the port is in use"
+        look(state, scene, balancing)
+        tried = [await applied.next() for _ in range(20)]
+        assert len(set(tried)) == 1
+        assert told.count("haproxy_not_applied") == 3
+        assert applied.kept.empty(), "what HAProxy has not taken is not kept"
+        applied.refuses = ""
+        await applied.next()
+        await applied.next_kept()
+        count = applied.texts.qsize()
+        await asyncio.sleep(0.05)
+        assert applied.texts.qsize() == count, "what is applied is not applied again"
+
+    run(check, scene, lambda event, _: told.append(event))
+
+
+def test_an_error_that_nobody_foresaw_ends_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balancer, "RETRY_S", 0.001)
+
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        applied.raises = RuntimeError("no one thought of this")
+        look(state, scene, balancing)
+        for _ in range(3):
+            await applied.next()
+        applied.raises = None
+        await applied.next()
+
+    run(check, scene)
+
+
+def test_another_writer_does_not_wait_for_what_is_to_be_tried_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balancer, "RETRY_S", 3600)
+    monkeypatch.setattr(balancer, "LONGEST_RETRY_S", 3600)
+
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        applied.refuses = "refused"
+        look(state, scene, balancing)
+        await applied.next()
+        scene.own("database", "n2", epoch=8)
+        look(state, scene, balancing)
+        found = servers(await applied.next(), "db")
+        assert {name for name, words in found.items() if "disabled" not in words} == {"n2"}
+
+    run(check, scene)
+
+
+def test_what_is_kept_for_after_a_reboot_names_no_writer(scene: Scene) -> None:
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        look(state, scene, balancing)
+        await applied.next()
+        kept = await applied.next_kept()
+        assert all("disabled" in words for words in servers(kept, "db").values())
+        assert not any("disabled" in words for words in servers(kept, "api").values())
+
+    run(check, scene)
+
+
+def test_groups_whose_vip_a_service_binds_are_told_of_a_haproxy_that_is_not_well(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balancer, "RETRY_S", 0.01)
+    monkeypatch.setattr(haproxy_readiness, "GRACE_S", 0.0)
+    posted: asyncio.Queue[Readiness] = asyncio.Queue()
+
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        applied.refuses = "HAProxy could not bind 10.0.0.30:5000"
+        look(state, scene, balancing)
+        async with asyncio.timeout(DEADLINE_S):
+            assert await posted.get() == ("vip", "haproxy", "poor", "HAProxy could not bind 10.0.0.30:5000")
+            applied.refuses = ""
+            assert await posted.get() == ("vip", "haproxy", "ready", "")
+        assert posted.empty(), "no service binds the address of the group `database`"
+
+    run(check, scene, post=posted.put_nowait)

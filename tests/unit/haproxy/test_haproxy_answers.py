@@ -9,7 +9,7 @@ import pytest
 
 from hactl.haproxy.apply import alerts
 from hactl.haproxy.binds import allow_nonlocal_bind, check_free
-from hactl.haproxy.manager import restart_delay_s
+from hactl.haproxy.keeper import restart_delay_s
 from hactl.haproxy.parse import ServerLine, read_binds, read_servers, sections
 from hactl.haproxy.runtime import Processes, parse_processes, parse_server_states
 from hactl.haproxy.settings import HaproxyError

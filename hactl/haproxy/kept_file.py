@@ -1,0 +1,37 @@
+"""The last good configuration on the disk, from which HAProxy starts after a reboot while etcd is away, or holds one
+that HAProxy refuses.
+
+It is rendered as if all nodes were live, nothing drained, and nobody the elected writer of anything: who was the writer
+before a reboot is no evidence of who is. It is written only after HAProxy has taken that configuration.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hactl.haproxy.atomic import read_text, write_text
+
+_MANAGED = "# hactl sets ip_nonlocal_bind for it\n"
+
+
+class KeptFile:
+    """At `path`; "" keeps nothing."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def keep(self, text: str, *, manage_sysctl: bool) -> None:
+        """Keep it, if it is another than is kept. Raises HaproxyError."""
+        wanted = _MANAGED * manage_sysctl + text
+        if self._path and read_text(self._path) != wanted:
+            write_text(self._path, wanted, mode=0o600)
+
+    def read(self) -> tuple[str, bool] | None:
+        """The configuration, and whether sysctls may be set for it. None: there is none. Raises HaproxyError."""
+        text = read_text(self._path) if self._path else None
+        return None if not text else (text.removeprefix(_MANAGED), text.startswith(_MANAGED))
+
+    def forget(self) -> None:
+        """HAProxy is not to run on this node."""
+        if self._path:
+            Path(self._path).unlink(missing_ok=True)

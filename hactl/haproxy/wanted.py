@@ -1,0 +1,85 @@
+"""What this node's HAProxy is to run with: taken on the event loop, rendered beside it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_interface
+from typing import NamedTuple
+
+from hactl.haproxy.options import Situation
+from hactl.haproxy.parse import read_binds
+from hactl.haproxy.render import render
+from hactl.haproxy.settings import HaproxySettings
+from hactl.model.cluster import ClusterSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The configuration at `revision`, and what the file depends on beside it."""
+
+    cluster: ClusterSpec
+    situation: Situation
+    revision: int
+
+    @property
+    def grouped(self) -> bool:
+        """Whether a group has HAProxy."""
+        return self.cluster.balancer_group() is not None
+
+    @property
+    def manage_sysctl(self) -> bool:
+        """Whether what HAProxy needs of the kernel may be set."""
+        return bool(self.cluster.haproxy.get("manage_sysctl", True))
+
+    @property
+    def without_writers(self) -> Wanted:
+        """As it is kept for the start after a reboot: nobody is known to be the writer of anything then."""
+        return replace(self, situation=Situation(frozenset(node.name for node in self.cluster.nodes)))
+
+
+class Rendered(NamedTuple):
+    """The file, or why there is none (`problem`). `bound`: the groups of which it binds a VIP."""
+
+    text: str
+    problem: str = ""
+    bound: frozenset[str] = frozenset()
+
+
+def render_wanted(wanted: Wanted, node: str, settings: HaproxySettings) -> Rendered:
+    """The file of `node`. Takes some ten milliseconds with hundreds of services."""
+    try:
+        text = render(wanted.cluster, wanted.situation, node, settings, wanted.revision)
+    except ValueError as error:
+        return Rendered("", str(error), bound_groups(wanted.cluster, _of_services(wanted.cluster)))
+    binds = (one for section in read_binds(text).values() for one in section)
+    return Rendered(text, "", bound_groups(wanted.cluster, binds))
+
+
+def bound_groups(cluster: ClusterSpec, binds: Iterable[str]) -> frozenset[str]:
+    """The groups of which a VIP is bound by HAProxy: whose clients are answered by that of the node that has the
+    group. None where a group has HAProxy: its own resource then says how that is."""
+    if cluster.balancer_group() is not None:
+        return frozenset()
+    bound = {_address(bind.rpartition(":")[0].rpartition("@")[2]) for bind in binds}
+    return frozenset(
+        group.name
+        for group in cluster.groups
+        for one in group.resources
+        if one.kind == "vip" and not bound.isdisjoint({"", "*", _address(str(one.options.get("address", "")))})
+    )
+
+
+def _of_services(cluster: ClusterSpec) -> Iterator[str]:
+    for service in cluster.services:
+        if service.options.get("enabled", True):
+            yield from service.binds
+
+
+def _address(text: str) -> str:
+    """One way to write each address; "*" for all of this machine."""
+    try:
+        address = ip_interface(text.strip("[]").partition("%")[0]).ip
+    except ValueError:
+        return text
+    return "*" if address.is_unspecified else str(address)
