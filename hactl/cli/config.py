@@ -26,7 +26,15 @@ from hactl.cli.options import ConfigOption
 if TYPE_CHECKING:
     from hactl.config.etcd_access import Weakness
     from hactl.config.node import NodeConfig
+    from hactl.haproxy.settings import HaproxySettings
 
+SkipHaproxy = Annotated[
+    bool,
+    typer.Option(
+        "--skip-haproxy",
+        help="Do not ask the HAProxy installed here whether it takes the file: for one that is older than the nodes'.",
+    ),
+]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The cluster's configuration.")]
 
 
@@ -41,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(family, name="config")
 
 
-def check(file: File, config: ConfigOption = None) -> None:
+def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = None) -> None:
     """Say what is wrong with a configuration, or how long a failover takes with it. Changes nothing."""
     from hactl.config.commands import check_file  # noqa: PLC0415 - heavy
     from hactl.resources import factory  # noqa: PLC0415
@@ -56,9 +64,10 @@ def check(file: File, config: ConfigOption = None) -> None:
             check_here=factory.check_options,
             doubt_here=factory.doubtful_options,
             has_watchdog=here.watchdog != "off",
+            haproxy=haproxy_here(here, skip=skip_haproxy),
         )
         if here
-        else check_file(file)
+        else check_file(file, haproxy=haproxy_here(None, skip=skip_haproxy))
     )
     for line in report.lines:
         (say if report.ok else tell)(line)
@@ -75,12 +84,22 @@ def _weaknesses(here: NodeConfig) -> list[Weakness]:
     return weaknesses(here, has_key=read_key(Path(here.cluster_key)) is not None)
 
 
+def haproxy_here(node: NodeConfig | None, *, skip: bool) -> HaproxySettings | None:
+    """Where HAProxy is on this machine; None: it is not to be asked."""
+    from hactl.haproxy.settings import HaproxySettings  # noqa: PLC0415 - heavy
+
+    if skip:
+        return None
+    return HaproxySettings(node.haproxy_dir, node.haproxy_binary) if node else HaproxySettings("/run/hactl/haproxy")
+
+
 def apply(
     file: File,
     expect: Annotated[
         int | None,
         typer.Option("--expect", metavar="REVISION", help="Only if the configuration in use has this revision."),
     ] = None,
+    skip_haproxy: SkipHaproxy = False,
     config: ConfigOption = None,
 ) -> None:
     """Put a configuration to use: all daemons follow it, without a restart."""
@@ -90,11 +109,13 @@ def apply(
 
     only_warnings()
     node = settings(config)
-    report = commands.check_file(file)
+    report = commands.check_file(file, node=node.node, haproxy=haproxy_here(node, skip=skip_haproxy))
     if report.loaded is None:
         for line in report.lines:
             tell(line)
         leave(BAD_INPUT)
+    for note in report.notes:
+        tell(note)
     for warning in report.loaded.warnings:
         tell(f"warning: {warning}")
     key = read_key(Path(node.cluster_key))

@@ -15,11 +15,13 @@ from hactl.config.agent_checks import agent_findings, secret_findings, watchdog_
 from hactl.config.diff import Change, diff, guarded_groups, refusals
 from hactl.config.document import StoredSpec, as_settings, read_stored
 from hactl.config.errors import ConfigErrors, Problem
+from hactl.config.haproxy_check import check_with_haproxy
 from hactl.config.load import Loaded, read_cluster
 from hactl.config.signature import digest, sign, signed_by
 from hactl.config.stored import StoredConfig
 from hactl.decide.timing import Breakdown, format_ms, service_worst_case_ms, settings, worst_case_ms
 from hactl.haproxy.effective import check_times
+from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec, ResourceSpec
 
 # How many configurations the history keeps.
@@ -35,11 +37,13 @@ CheckHere = Callable[[ResourceSpec], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `hactl config check` says. Not `ok`: exit status 2; `loaded` is None then."""
+    """What `hactl config check` says. Not `ok`: exit status 2; `loaded` is None then. `notes`: what could not be looked
+    at here."""
 
     lines: tuple[str, ...]
     ok: bool
     loaded: Loaded | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,15 @@ def check_file(
     check_here: CheckHere | None = None,
     doubt_here: CheckHere | None = None,
     has_watchdog: bool = True,
+    haproxy: HaproxySettings | None = None,
 ) -> Report:
     """All that can be said of a cluster.yaml without the cluster; fence agents that are installed here are asked.
 
     `check_here`, with `node` the name of this one: what of a resource cannot work on this machine, asked for the
     groups that may run here; `doubt_here`: what can, and is worth saying. `has_watchdog`: this node's watchdog is in
-    use.
+    use. `haproxy`: where HAProxy is on this machine; it is asked whether it takes the file that this makes.
     """
+    notes: tuple[str, ...] = ()
     try:
         loaded = read_cluster(path)
         problems = list(_problems_here(loaded, node, check_here)) if check_here else []
@@ -85,6 +91,10 @@ def check_file(
         if os.geteuid() == 0 and any(one.name == node for one in loaded.spec.nodes):
             findings += secret_findings(loaded, node)
         findings += [] if has_watchdog else watchdog_findings(loaded, node)
+        if haproxy is not None:
+            asked = check_with_haproxy(loaded, node, haproxy)
+            findings += asked.findings
+            notes = (f"note: {asked.note}",) if asked.note else ()
         problems += [loaded.tree.problem(one.path, one.problem, one.mend) for one in findings if one.refused]
         if problems:
             raise ConfigErrors(problems)
@@ -95,7 +105,7 @@ def check_file(
         found = [f"error: {problem}" for problem in error.problems]
         count = "1 error" if len(found) == 1 else f"{len(found)} errors"
         return Report((*found, f"{path}: {count}: nothing changed"), ok=False)
-    return Report(tuple(_describe(path, loaded)), ok=True, loaded=loaded)
+    return Report((*_describe(path, loaded), *notes), ok=True, loaded=loaded, notes=notes)
 
 
 def _problems_here(loaded: Loaded, node: str, check_here: CheckHere) -> Iterator[Problem]:

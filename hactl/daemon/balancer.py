@@ -32,7 +32,7 @@ log = structlog.get_logger()
 # then, and a move makes two of them, of which the first takes the old one out of use.
 DEBOUNCE_S = 0.05
 # What was refused is tried again after this long, twice as long each time: a port may be free by then, a name resolve.
-RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+RETRY_S, LONGEST_RETRY_S = 1.0, 15.0
 # What happens at every try, and so may happen without end.
 _COUNTED: frozenset[EventKind] = frozenset(
     {"died", "hung", "invalid", "kept", "reload_failed", "started", "start_failed"}

@@ -13,7 +13,7 @@ from hactl.supervise import Tasks
 
 # After a run that lasted so long, an end is a new story: to restart once in this time costs little.
 _GOOD_RUN_S = 1.0
-_RESTART_DELAYS_S = (0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+_RESTART_DELAYS_S = (0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def restart_delay_s(quick_ends: int) -> float:
@@ -102,5 +102,5 @@ class Keeper:
             await asyncio.sleep(max(0.0, pulse.asked_at + ASK_EVERY_S - time.monotonic()))
         if self.silence.hung(time.monotonic()):
             self._emit("hung", f"{pulse.problem}: it is killed and started again", None)
-            await self._process.kill()
+            self._process.send_kill()
             self.silence = Silence()

@@ -118,6 +118,10 @@ class HaproxyProcess:
         except ResourceError as error:
             raise HaproxyError(str(error)) from None
 
+    def send_kill(self) -> None:
+        """SIGKILL to all of it, whoever starts it anew meanwhile."""
+        self._process.send_kill()
+
     async def processes(self) -> Processes:
         """Master and workers as the master knows them. Raises HaproxyError."""
         return parse_processes(await ask(self.settings.master_socket, "show proc", _ASK_TIMEOUT_S))

@@ -166,6 +166,16 @@ class Supervised:
             raise ResourceError(f"{self.name}: processes do not end after SIGKILL (hung in the kernel?): {left}")
         self._clear()
 
+    def send_kill(self) -> None:
+        """SIGKILL to all of it that lives now, without waiting, and without forgetting it: whoever watches it sees the
+        end. For one that another task may be starting anew at any moment."""
+        if self.cgroup is not None and self.cgroup.populated():
+            self.cgroup.kill()
+        elif self._identity is not None and self.running():
+            for pid in group_members(self._identity):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
     async def wait(self) -> str:
         """Wait for the end of the main process and say how it ended. The exit status is known only of a
         process that this daemon has started itself."""

@@ -1,0 +1,106 @@
+"""What the HAProxy that is installed on this machine says of the file that a cluster.yaml makes, at the place in
+cluster.yaml that it comes from. For `hactl config check` and `hactl config apply`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hactl.config.errors import KeyPath
+from hactl.config.findings import Finding
+from hactl.config.load import Loaded
+from hactl.haproxy.apply import find_haproxy
+from hactl.haproxy.options import Situation
+from hactl.haproxy.parse import read_binds
+from hactl.haproxy.refusals import Refusal, refusals
+from hactl.haproxy.render import render
+from hactl.haproxy.settings import HaproxyError, HaproxySettings
+
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`findings`: what HAProxy refuses. `note`: why it was not asked, "" when it was."""
+
+    findings: tuple[Finding, ...] = ()
+    note: str = ""
+
+
+def check_with_haproxy(loaded: Loaded, node: str, settings: HaproxySettings) -> Checked:
+    """Ask it. `node`: the name of this machine in the cluster; "" or another: what depends on the machine, such as a
+    certificate's file, is only a warning; so it is for who may not read it."""
+    spec = loaded.spec
+    names = [one.name for one in spec.nodes]
+    here = node in names
+    try:
+        text = render(spec, Situation(frozenset(names)), node if here else names[0], settings)
+        if not any(read_binds(text).values()):
+            return Checked()
+        program = find_haproxy(settings.binary)
+        output = _ask(program, text)
+    except ValueError as error:
+        return Checked((Finding(("services",), f"cannot be rendered: {error}", "", refused=True),))
+    except HaproxyError as error:
+        return Checked(note=f"HAProxy was not asked whether it takes this: {error}")
+    return Checked(tuple(_finding(loaded, one, here) for one in refusals(text, output)))
+
+
+def _ask(program: str, text: str) -> str:
+    """What it prints. Raises HaproxyError where it refuses without a word."""
+    with tempfile.TemporaryDirectory(prefix="hactl-check-") as directory:
+        file = Path(directory, "haproxy.cfg")
+        file.write_text(text)
+        try:
+            done = subprocess.run(
+                [program, "-c", "-f", str(file)], capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S,
+                check=False, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise HaproxyError(f"`{program} -c` did not end within {_TIMEOUT_S:g} s") from None
+        except OSError as error:
+            raise HaproxyError(f"{program}: {error.strerror or error}") from None
+    if done.returncode != 0 and "[ALERT]" not in done.stderr + done.stdout:
+        raise HaproxyError(f"`{program} -c` ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
+    return done.stderr + done.stdout
+
+
+def _finding(loaded: Loaded, refusal: Refusal, here: bool) -> Finding:
+    line = f" (line `{refusal.line}`)" if refusal.line else ""
+    said, path = f"HAProxy refuses it: {refusal.words}{line}", _path(loaded.tree.data, refusal)
+    if refusal.of_the_moment:
+        mend = "as long as that is so on a node, HAProxy there has no use of it"
+        return Finding(path, f"HAProxy says: {refusal.words}{line}", mend, refused=False)
+    if refusal.of_the_machine and (not here or os.geteuid() != 0):
+        return Finding(path, said, "see that it is there on the nodes", refused=False)
+    return Finding(path, said, "", refused=True)
+
+
+def _path(data: Any, refusal: Refusal) -> KeyPath:
+    """Where in cluster.yaml the line comes from: the very text, where it stands there; else its service."""
+    if refusal.line and (found := next(_texts(data, (), refusal.line), None)) is not None:
+        return found
+    for index, service in enumerate(data.get("services") or ()):
+        if isinstance(service, dict) and refusal.section and service.get("name") == refusal.section:
+            return ("services", index)
+    return ("haproxy",) if refusal.section in ("global", "defaults") else ()
+
+
+def _texts(data: Any, path: KeyPath, line: str) -> Iterator[KeyPath]:
+    """The places of texts that are, or hold, this line."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _texts(value, (*path, key), line)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _texts(value, (*path, index), line)
+    elif isinstance(data, str) and any(one.strip() == line for one in data.splitlines()):
+        yield path
+
+
+__all__ = ["Checked", "check_with_haproxy"]

@@ -1,0 +1,93 @@
+"""What the HAProxy that is installed says of a configuration, at its place in cluster.yaml."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hactl.config.commands import Report, check_file
+from hactl.haproxy.refusals import refusals
+from hactl.haproxy.settings import HaproxySettings
+from tests.support.scene import CLUSTER
+
+SBIN = "/usr/local/sbin:/usr/sbin:/usr/bin"
+needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy", path=SBIN), reason="needs haproxy")
+
+SERVICE = """\
+  - name: raw
+    binds: ["10.0.0.30:6000"]
+    port: 6000
+    mode: http
+"""
+
+
+def check(tmp_path: Path, text: str, node: str = "n1", binary: str = "haproxy") -> Report:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(text)
+    return check_file(file, node=node, haproxy=HaproxySettings("/run/hactl/haproxy", binary))
+
+
+@needs_haproxy
+def test_a_line_that_haproxy_refuses_is_refused_at_its_place(tmp_path: Path) -> None:
+    text = CLUSTER + SERVICE + "    extra:\n      - timeout client 5s\n      - thisisnothaproxy\n"
+    report = check(tmp_path, text)
+    assert not report.ok
+    line = text.splitlines().index("      - thisisnothaproxy") + 1
+    assert f"cluster.yaml:{line}:9: services[1].extra[1]: HAProxy refuses it: unknown keyword" in report.lines[0]
+    assert check(tmp_path, text.replace("thisisnothaproxy", "timeout server 5s")).ok
+
+
+@needs_haproxy
+def test_what_is_wrong_with_no_line_of_the_file_is_said_of_its_service(tmp_path: Path) -> None:
+    text = CLUSTER + SERVICE.replace("port: 6000", "port: 6000\n    extra: ['stick on src']")
+    report = check(tmp_path, text)
+    assert not report.ok
+    assert "services[1]" in report.lines[0] and "stick" in report.lines[0]
+
+
+@needs_haproxy
+def test_a_name_that_does_not_resolve_is_a_warning(tmp_path: Path) -> None:
+    text = CLUSTER + SERVICE + "    servers: [{name: far, address: far.invalid}]\n"
+    report = check(tmp_path, text)
+    assert report.ok
+    assert any(line.startswith("warning:") and "could not resolve" in line for line in report.lines)
+
+
+@needs_haproxy
+@pytest.mark.parametrize(("node", "ok"), [("n1", False), ("elsewhere", True)])
+def test_a_file_that_is_missing_is_refused_on_a_node_and_a_warning_elsewhere(
+    tmp_path: Path, node: str, ok: bool
+) -> None:
+    text = CLUSTER + SERVICE.replace(
+        '"10.0.0.30:6000"', '{address: "10.0.0.30:6000", tls: {certificates: [/no/such.pem]}}'
+    )
+    report = check(tmp_path, text, node)
+    assert report.ok == ok
+    assert any("/no/such.pem" in line for line in report.lines)
+
+
+def test_where_no_haproxy_is_installed_that_is_said_and_nothing_is_refused(tmp_path: Path) -> None:
+    report = check(tmp_path, CLUSTER + SERVICE + "    extra: [thisisnothaproxy]\n", binary="no-such-haproxy")
+    assert report.ok
+    assert report.notes == (
+        "note: HAProxy was not asked whether it takes this: no-such-haproxy is not installed: install the package "
+        "haproxy (2.4 or later)",
+    )
+
+
+def test_every_alert_is_kept_with_its_line() -> None:
+    text = "global\n    daemon\n\nlisten a\n    bind *:1\n    nonsense\n"
+    output = (
+        "[NOTICE]   (1) : haproxy version is 2.6.12\n"
+        "[WARNING]  (1) : config : parsing [/tmp/x:5] : a warning\n"
+        "[ALERT]    (1) : config : parsing [/tmp/x:6] : unknown keyword 'nonsense' in 'listen' section\n"
+        "[ALERT]    (1) : config : Error(s) found in configuration file : /tmp/x\n"
+        "[ALERT]    (1) : [/usr/sbin/haproxy.main()] Cannot find group id for 'x' (Success)\n"
+        "[ALERT]    (1) : config : Fatal errors found in configuration.\n"
+    )
+    first, second = refusals(text, output)
+    assert (first.line, first.section) == ("nonsense", "a")
+    assert first.words == "unknown keyword 'nonsense' in 'listen' section"
+    assert second.of_the_machine and not first.of_the_machine
