@@ -294,6 +294,7 @@ class Api:
             "restarts": how.restarts,
             "reloads": dict(how.reloads),
             "error": how.error,
+            "old_workers": how.old_workers,
         }
 
     async def _health(self) -> dict[str, NodeHealth]:

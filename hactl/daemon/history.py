@@ -38,6 +38,7 @@ _LOGGED_ALREADY = frozenset(
     f"haproxy_{kind}"
     for kind in (
         *("started", "adopted", "died", "start_failed", "reloaded", "reload_failed", "stopped"),
+        *("hung", "kept", "old_workers_ended"),
         *("changed", "change_failed", "mended", "certificate", "certificate_refused"),
     )
 )
@@ -62,9 +63,13 @@ _WARNINGS = frozenset(
         "haproxy_certificate_refused",
         "haproxy_change_failed",
         "haproxy_died",
+        "haproxy_hung",
         "haproxy_invalid",
+        "haproxy_kept",
         "haproxy_mended",
         "haproxy_not_applied",
+        "haproxy_not_kept",
+        "haproxy_old_workers_ended",
         "haproxy_reload_failed",
         "haproxy_start_failed",
         "lease_lapsing",

@@ -73,6 +73,12 @@ TABLE = (
         ("step",),
         "Changes of what HAProxy runs with, by the step that was enough; `none`: it ran with that already.",
     ),
+    Metric(
+        "hactl_haproxy_old_workers",
+        "gauge",
+        (),
+        "Workers that a reload has replaced and that live on for their connections; at most 8.",
+    ),
     Metric("hactl_haproxy_running", "gauge", (), "1: HAProxy runs on this node."),
     Metric("hactl_haproxy_reloads_total", "counter", ("outcome",), "Changes of HAProxy's configuration, by outcome."),
     Metric("hactl_lease_remaining_seconds", "gauge", (), "Until this node's lease ends, 0: it has none."),
@@ -235,11 +241,16 @@ class Metrics:
                 self._all[name].remove(service)
 
     def collect_services(
-        self, servers: Sequence[ServerState], health: NodeHealth | None, with_roles: Collection[str] = ()
+        self,
+        servers: Sequence[ServerState],
+        health: NodeHealth | None,
+        with_roles: Collection[str] = (),
+        old_workers: int = 0,
     ) -> None:
         """Look at what HAProxy says now, and at what probes came to; before every scrape. `with_roles`: services whose
         check asks for a role, which one server has: the others are disabled."""
         self._all["hactl_haproxy_running"].set(int(health is not None and health.running))
+        self._all["hactl_haproxy_old_workers"].set(old_workers)
         for name in ("hactl_probe_success", "hactl_server_sessions", "hactl_server_up", "hactl_service_servers"):
             self._all[name].clear()
         counts: dict[str, Counts[str]] = {}

@@ -73,10 +73,11 @@ class Publisher:
         daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
         daemon.metrics.collect_troubles(state, daemon.tasks.failures, daemon.log_lines_lost)
         health, roles = daemon.health, with_roles(state.cluster)
+        old_workers = daemon.haproxy.status().old_workers if daemon.haproxy else 0
         about = _about(state, now)
 
         def finish() -> bytes:
-            daemon.metrics.collect_services(servers, health, roles)
+            daemon.metrics.collect_services(servers, health, roles, old_workers)
             return encode(Snapshot(**about, metrics=daemon.metrics.text()))
 
         return await asyncio.to_thread(finish)

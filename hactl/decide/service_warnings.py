@@ -41,8 +41,11 @@ def _balancers(document: dict[str, Any]) -> Iterator[Warning_]:
         elif not one["running"]:
             what = f"HAProxy does not run on {node}" + (f": {error}" if error else "")
             yield "error", what, f"see `hactl events`, and the daemon's log on {node}"
+        elif "did not answer" in error:
+            what = f"HAProxy on {node} hangs: {error}"
+            yield "error", what, f"wait: it is killed and started again; if it stays so, see the daemon's log on {node}"
         elif error:
-            todo = "it serves with what it had; mend this and apply again"
+            todo = "it serves with what it had; it is tried again by itself, or fix cluster.yaml and apply it"
             yield "error", f"HAProxy on {node} does not run as configured: {error}", todo
     if silent:
         where = ", ".join(silent)

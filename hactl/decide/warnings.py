@@ -11,6 +11,8 @@ from hactl.decide.resource_warnings import resource_warnings
 from hactl.decide.service_warnings import Warning_, service_warnings
 from hactl.decide.troubles import trouble_warnings
 
+_MANY_OLD_WORKERS = 4
+
 LEVELS = ("error", "warning", "notice")
 
 _FENCES = "`hactl fence status`, `hactl fence history`"
@@ -61,6 +63,10 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         )
         yield "warning", what, "`hactl key create`, the same file on every node; docs/operations.md, *Asking the guard*"
     yield from _access(local.get("access"))
+    old_workers = (local.get("haproxy") or {}).get("old_workers", 0)
+    if old_workers >= _MANY_OLD_WORKERS:
+        what = f"{old_workers} workers of HAProxy on this node live on after reloads, for connections that do not end"
+        yield "notice", what, "see `haproxy.hard_stop_after`; of more than 8 the oldest is ended"
     if local.get("events_dropped"):
         yield "notice", f"{local['events_dropped']} events were not written to the history", "they are in the log"
 

@@ -12,6 +12,7 @@ EventKind = Literal[
     "died",
     "hung",
     "kept",
+    "old_workers_ended",
     "start_failed",
     "changed",
     "change_failed",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 
@@ -24,6 +27,8 @@ _TIMEOUT_S = 5.0
 # An old worker has sessions that are to end, nothing that anybody waits for.
 _OLD_TIMEOUT_S = 0.5
 _SHUT_AT_ONCE = 50
+# So many workers may live on after reloads, for connections that do not end; each has the memory of a whole HAProxy.
+MOST_OLD_WORKERS = 8
 _SESSION = re.compile(r"^(?P<id>0x[0-9a-f]+): .* be=(?P<proxy>\S+) srv=(?P<server>\S+) ", re.MULTILINE)
 _VERSION_TIMEOUT_S = 10.0
 _VERSION = re.compile(r"HAProxy version (\d+)\.(\d+)|HA-Proxy version (\d+)\.(\d+)")
@@ -64,6 +69,14 @@ class LiveHaproxy:
             await asyncio.gather(*(self._shut_old(pid, shut) for pid in seen.old))
         after = await carry_out(socket, commands[first:], seen.workers, _TIMEOUT_S)
         return Done((*before.busy, *after.busy))
+
+    async def end_oldest(self) -> int:
+        """End the oldest of the workers that a reload has replaced, and their connections, where there are more than
+        MOST_OLD_WORKERS; how many."""
+        seen = await self._process.processes()
+        ended = sum(_end(pid, seen.master) for pid in seen.old[MOST_OLD_WORKERS:])
+        self.old_workers = len(seen.old) - ended
+        return ended
 
     async def servers(self) -> list[LiveServer]:
         """The servers as they are."""
@@ -109,6 +122,20 @@ class LiveHaproxy:
         except HaproxyError as error:
             # It may have ended by now, and its sessions with it.
             log.warning("haproxy.old_worker_not_asked", worker=pid, problem=str(error))
+
+
+def _end(pid: int, master: int) -> bool:
+    """SIGTERM to a worker of this master."""
+    try:
+        with os.fdopen(os.pidfd_open(pid), "rb") as pidfd:
+            # proc(5): after the name, which may hold anything, the state and the parent.
+            words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            if int(words[1]) == master:
+                signal.pidfd_send_signal(pidfd.fileno(), signal.SIGTERM)
+                return True
+    except (OSError, ValueError, IndexError):
+        pass  # it has ended
+    return False
 
 
 async def read_version(binary: str) -> Version:

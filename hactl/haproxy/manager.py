@@ -16,7 +16,7 @@ from hactl.haproxy.binds import allow_nonlocal_bind, check_free
 from hactl.haproxy.certificates import Certificates
 from hactl.haproxy.events import GOOD_NEWS, EventKind, HaproxyEvent, HaproxyStatus
 from hactl.haproxy.keeper import Keeper
-from hactl.haproxy.live import LiveHaproxy
+from hactl.haproxy.live import MOST_OLD_WORKERS, LiveHaproxy
 from hactl.haproxy.parse import read_binds
 from hactl.haproxy.process import IN_GROUP, NAME, HaproxyProcess
 from hactl.haproxy.runtime import ServerState, ask, parse_server_states
@@ -79,7 +79,6 @@ class HaproxyManager:
         self._reloads: Counter[str] = Counter(ok=0, failed=0, invalid=0)
         self._not_applied = ""
         self._not_running = ""
-        self._old_workers = 0
 
     async def resume(self) -> bool:
         """At the daemon's start, before the configuration is known: adopt the HAProxy that runs, or start one
@@ -138,7 +137,7 @@ class HaproxyManager:
         error = self._not_applied or ("" if running else self._not_running) or self._silent()
         file = self._files.fingerprint() if running else ""
         reloads, restarts = dict(self._reloads), self._keeper.restarts
-        old = self._old_workers if running else 0
+        old = self._live.old_workers if running else 0
         return HaproxyStatus(running, self._process.pid, restarts, reloads, error, self._changes, file, old)
 
     def problem(self) -> str:
@@ -252,13 +251,21 @@ class HaproxyManager:
         except HaproxyError as error:
             log.warning("haproxy.not_put_right", problem=str(error))
             return
-        self._old_workers = self._live.old_workers
+        await self._bound_old_workers()
         (self._busy.set if done.busy else self._busy.clear)()
         if mend.notes or mend.reload:
             self._emit("mended", detail="; ".join((*mend.notes, *mend.reload)))
         if mend.reload and may_reload:
             with contextlib.suppress(HaproxyError):
                 await self._reload(good, good)
+
+    async def _bound_old_workers(self) -> None:
+        with contextlib.suppress(HaproxyError):
+            if ended := await self._live.end_oldest():
+                detail = (
+                    f"{ended} of the oldest, and their connections: more than {MOST_OLD_WORKERS} were left of reloads"
+                )
+                self._emit("old_workers_ended", detail=detail)
 
     async def _reload(self, text: str, good: str) -> None:
         """Have HAProxy read `text`. When that fails it goes on with `good`. Raises HaproxyError."""

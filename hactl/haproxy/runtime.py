@@ -16,7 +16,7 @@ from hactl.haproxy.settings import HaproxyError
 
 _MAX_ANSWER = 64 * 1024 * 1024
 _MASTER = re.compile(r"^(\d+)\s+master\s+(\d+)(?:\s+\[failed: (\d+)\])?", re.MULTILINE)
-_WORKER = re.compile(r"^(\d+)\s+worker\s", re.MULTILINE)
+_WORKER = re.compile(r"^(\d+)\s+worker\s+(\d+)\s", re.MULTILINE)
 
 
 class NoAnswerError(HaproxyError):
@@ -27,7 +27,7 @@ class NoAnswerError(HaproxyError):
 class Processes:
     """What the master says of its processes. `reloads`: how many there were, failed ones among them; `failed`: how
     many have failed since the last that did not. `workers`: those in service; `old`: those that end with
-    their connections."""
+    their connections, of the latest reload first."""
 
     master: int
     reloads: int
@@ -112,8 +112,8 @@ def parse_processes(text: str) -> Processes:
         int(master[1]),
         int(master[2]),
         int(master[3] or 0),
-        tuple(int(pid) for pid in _WORKER.findall(current)),
-        tuple(int(pid) for pid in _WORKER.findall(old)),
+        tuple(int(pid) for pid, _ in _WORKER.findall(current)),
+        tuple(int(pid) for pid, _ in sorted(_WORKER.findall(old), key=lambda found: int(found[1]))),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from haproxy_lab import DEADLINE_S, Lab, pids_of, until
 
+from hactl.haproxy.live import MOST_OLD_WORKERS
 from hactl.haproxy.manager import HaproxyManager
 from hactl.haproxy.settings import HaproxySettings
 
@@ -46,6 +48,26 @@ def test_one_that_hangs_is_killed_and_started_again(lab: Lab, victims: str) -> N
             await served_again(lab)
             await until(lambda: not manager.problem(), "all is well")
         assert not set(before) & set(pids_of(lab))
+        await manager.stop()
+
+    asyncio.run(scenario())
+
+
+def test_workers_that_live_on_after_reloads_are_counted_and_bounded(lab: Lab) -> None:
+    async def scenario() -> None:
+        manager = lab.manager()
+        async with lab.servers("a"), contextlib.AsyncExitStack() as stack:
+            for number in range(MOST_OLD_WORKERS + 3):
+                await manager.ensure(lab.config(names="a", extra=[f"fullconn {100 + number}"]))
+                _, writer = await asyncio.open_connection("127.0.0.1", lab.port)
+                stack.callback(writer.close)
+                writer.write(b"GET / HTTP/1.1\r\n")  # the rest never comes
+                await writer.drain()
+                await asyncio.sleep(0)
+            await until(lambda: manager.status().old_workers == MOST_OLD_WORKERS, "as many as may be are left")
+            await until(lambda: len(pids_of(lab)) == MOST_OLD_WORKERS + 2, "the others have ended")
+            assert lab.kinds().count("old_workers_ended") >= 1
+            assert await lab.ask() == "a"
         await manager.stop()
 
     asyncio.run(scenario())
