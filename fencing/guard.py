@@ -7,16 +7,14 @@ daemon. What it decides is in guard_state, how it stops things in guard_stop, wh
 """
 
 # pathlib, and what it imports, would stay locked in memory for a few calls.
-# ruff: noqa: PTH101, PTH103, PTH108
+# ruff: noqa: PTH103
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import gc
 import os
-import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -24,9 +22,10 @@ from collections.abc import Sequence
 from fencing.guard_jobs import STACK_BYTES, Post
 from fencing.guard_log import Journal
 from fencing.guard_loop import Guard
+from fencing.guard_socket import GuardSocket, OtherGuardError, find_other
 from fencing.guard_sys import lock_memory, may_reboot, raise_priority, refuse_oom, reserve_memory, write_file
 from fencing.guard_watchdog import FedWatchdog, Log, NoWatchdog, OpenDevice, Watchdog
-from fencing.guard_wire import READY
+from fencing.guard_wire import OTHER_GUARD, READY
 from fencing.watchdog import Device
 
 
@@ -41,13 +40,13 @@ def main(argv: Sequence[str] | None = None, open_device: OpenDevice = Device) ->
         os._exit(0)
     try:
         guard, journal, kept = _set_up(options, open_device)
-    except (StartError, OSError) as error:
+    except (StartError, OtherGuardError, OSError) as error:
         _tell(options.ready_fd, f"{error}\n".encode())
-        sys.stderr.write(f"hactl-guard: {error}\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"hactl-guard: {error}\n")
         return 2
     _tell(options.ready_fd, READY)
     guard.run()
-    os.unlink(options.socket)
     del kept
     journal.flush(1.0)
     return 0
@@ -85,10 +84,7 @@ def _set_up(options: argparse.Namespace, open_device: OpenDevice) -> tuple[Guard
         os.setsid()
     for cgroup in options.cgroup:
         _join(cgroup)
-    lock, listener = _listen(options.socket)
-    log = sys.stderr.fileno()
-    if options.log:
-        log = os.open(options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    entrance = _enter(options)
     had = [refuse_oom(), raise_priority(), lock_memory()]
     if options.self_fence[0] in ("reboot", "watchdog"):
         had.append(may_reboot())
@@ -96,7 +92,7 @@ def _set_up(options: argparse.Namespace, open_device: OpenDevice) -> tuple[Guard
     threading.stack_size(STACK_BYTES)
     reserve = reserve_memory()
     gc.freeze()
-    journal = Journal(log, options.state_dir)
+    journal = Journal(options.log or sys.stderr.fileno(), options.state_dir)
 
     def watchdog(post: Post, log: Log) -> Watchdog:
         if options.watchdog == "off":
@@ -104,14 +100,14 @@ def _set_up(options: argparse.Namespace, open_device: OpenDevice) -> tuple[Guard
         return FedWatchdog(options.watchdog, options.watchdog_device, post, log, open_device)
 
     guard = Guard(
-        listener,
+        entrance,
         journal,
         self_fence=options.self_fence,
         degraded=degraded,
         watchdog=watchdog,
     )
     journal.event("guard_start", pid=os.getpid(), socket=options.socket, degraded=degraded)
-    return guard, journal, [lock, reserve]
+    return guard, journal, [reserve]
 
 
 def _join(cgroup: str) -> None:
@@ -122,25 +118,19 @@ def _join(cgroup: str) -> None:
         raise StartError(f"cannot move into the cgroup {cgroup}: {error.strerror}") from None
 
 
-def _listen(path: str) -> tuple[int, socket.socket]:
-    """The socket, for this user only, and the lock that makes this the only guard on it."""
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StartError(f"another guard is running on {path}") from None
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # left by a guard that was killed: the lock says that none is there now
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    listener.bind(path)
-    os.chmod(path, 0o600)
-    listener.listen(16)
-    return lock, listener
+def _enter(options: argparse.Namespace) -> GuardSocket:
+    """Be the only guard of this node. Raises OtherGuardError, OSError."""
+    entrance = GuardSocket(options.socket)
+    if (other := find_other(options.socket, options.cgroup)) is not None:
+        entrance.remove()  # it will make its own again
+        raise OtherGuardError(f"{OTHER_GUARD}: process {other}, whose socket {options.socket} is missing")
+    return entrance
 
 
 def _tell(ready_fd: int | None, text: bytes) -> None:
     if ready_fd is not None:
-        os.write(ready_fd, text)
+        with contextlib.suppress(OSError):
+            os.write(ready_fd, text)
         os.close(ready_fd)
 
 

@@ -7,6 +7,7 @@ without a guard has to end (PROTOCOL.md, *The session* 5).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -25,8 +26,11 @@ from fencing import guard_wire
 from fencing.guard_answer import Listen
 from fencing.guard_log import RECORD_NAME
 from fencing.guard_state import Phase, StopStep
-from fencing.guard_wire import READY
+from fencing.guard_wire import OTHER_GUARD, READY
 from fencing.watchdog_state import Use
+
+# How long a guard is waited for that lives, but whose socket is missing; and how often it is looked for.
+PATIENCE_S, AGAIN_S = 5.0, 0.1
 
 # Started without site-packages: the guard needs none of it and would only have more to load and to lock.
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fencing.guard import main; sys.exit(main())"
@@ -34,6 +38,10 @@ _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fencing.guard im
 
 class GuardError(Exception):
     """The guard cannot be had: it is gone, does not answer or did not start."""
+
+
+class OtherGuardError(GuardError):
+    """A guard did not start because there is one already, which cannot be reached."""
 
 
 class GuardRefusedError(Exception):
@@ -241,6 +249,8 @@ def spawn(spec: GuardSpec, timeout_s: float = 10.0) -> None:
             [*argv, *spec.arguments()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            # It outlives whoever reads this process's words: what it has to say goes to its own log.
+            stderr=subprocess.DEVNULL if spec.log else None,
             pass_fds=(tell,),
             cwd="/",
             start_new_session=True,
@@ -253,17 +263,34 @@ def spawn(spec: GuardSpec, timeout_s: float = 10.0) -> None:
         os.close(ready)
         if tell >= 0:
             os.close(tell)
-    if said != READY:
-        raise GuardError(f"the guard did not start: {said.decode(errors='replace').strip() or 'no word from it'}")
+    if said == READY:
+        return
+    words = said.decode(errors="replace").strip()
+    kind = OtherGuardError if words.startswith(OTHER_GUARD) else GuardError
+    raise kind(f"the guard did not start: {words or 'no word from it'}")
+
+
+def connect_or_spawn(spec: GuardSpec, timeout_s: float = 1.0, patience_s: float = PATIENCE_S) -> socket.socket:
+    """A connected socket to the guard of `spec`, which is started when there is none. One whose socket was removed
+    makes it again: that is waited for. Raises GuardError."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return connect(spec.socket, timeout_s)
+        except GuardError:
+            pass
+        try:
+            spawn(spec)
+        except OtherGuardError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(AGAIN_S)
 
 
 def ensure(spec: GuardSpec, timeout_s: float = 1.0) -> GuardClient:
-    """A connection to the guard of `spec`, which is started when none answers. Raises GuardError."""
-    try:
-        return GuardClient(spec.socket, timeout_s)
-    except GuardError:
-        spawn(spec)
-        return GuardClient(spec.socket, timeout_s)
+    """A connection to the guard of `spec`, which is started when there is none. Raises GuardError."""
+    connect_or_spawn(spec, timeout_s).close()
+    return GuardClient(spec.socket, timeout_s)
 
 
 def read_stop_record(state_dir: str) -> dict[str, Any] | None:
@@ -279,7 +306,8 @@ def read_stop_record(state_dir: str) -> dict[str, Any] | None:
 
 def forget_stop_record(state_dir: str) -> None:
     """Remove the record: it has been reported."""
-    (Path(state_dir) / RECORD_NAME).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # on a disk that cannot be written it is reported again
+        (Path(state_dir) / RECORD_NAME).unlink()
 
 
 def _with_status(answer: Answer) -> GuardStatus:

@@ -5,7 +5,7 @@ a bounded queue, and then the oldest is lost.
 """
 
 # pathlib, and what it imports, would stay locked in memory for a few calls.
-# ruff: noqa: PTH105
+# ruff: noqa: PTH105, PTH108
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ from typing import Any
 
 RECORD_NAME = "guard-stop.json"
 _QUEUE = 1000
+# How large the log's file grows before it is put aside as `.1`; and how soon a write that failed is tried again.
+MAX_LOG_BYTES = 1 << 20
+_RETRY_S = 1.0
 
 
 class Journal:
-    """Writes JSON lines to a file descriptor, and the record of the last latched stop into `state_dir`."""
+    """Writes JSON lines to a file, or to a file descriptor, and the record of the last latched stop into `state_dir`.
+    `lost`: how many lines could not be written."""
 
-    def __init__(self, fd: int, state_dir: str | None) -> None:
-        self._fd = fd
+    def __init__(self, log: str | int, state_dir: str | None) -> None:
+        self.lost = 0
+        self._path = log if isinstance(log, str) else None
+        self._fd: int | None = log if isinstance(log, int) else None
         self._record = f"{state_dir}/{RECORD_NAME}" if state_dir else None
         self._queue: deque[dict[str, Any] | bytes] = deque(maxlen=_QUEUE)
         self._waiting = threading.Semaphore(0)
@@ -50,6 +56,8 @@ class Journal:
 
     def _put(self, item: dict[str, Any] | bytes) -> None:
         self._idle.clear()
+        if len(self._queue) == _QUEUE:
+            self.lost += 1
         self._queue.append(item)
         self._waiting.release()
 
@@ -60,16 +68,39 @@ class Journal:
                 item = self._queue.popleft()
             except IndexError:  # lost from a full queue
                 continue
-            with contextlib.suppress(Exception):  # nowhere left to complain to
+            try:
                 self._write(item)
+            except Exception:  # nowhere left to complain to
+                self.lost += 1
             if not self._queue:
                 self._idle.set()
 
     def _write(self, item: dict[str, Any] | bytes) -> None:
         if isinstance(item, bytes):
-            os.write(self._fd, item)
+            self._write_line(item)
         elif self._record:
             replace_file(self._record, json.dumps(item, default=str).encode() + b"\n")
+
+    def _write_line(self, line: bytes) -> None:
+        descriptor = self._open()
+        while line:
+            line = line[os.write(descriptor, line) :]
+
+    def _open(self) -> int:
+        """The log's file as it is there now: somebody may have removed it, or what it is in. Raises OSError."""
+        if self._path is None:
+            assert self._fd is not None
+            return self._fd
+        if self._fd is not None:
+            found = os.fstat(self._fd)
+            if found.st_nlink and found.st_size < MAX_LOG_BYTES:
+                return self._fd
+            os.close(self._fd)
+            self._fd = None
+            if found.st_nlink:
+                os.replace(self._path, f"{self._path}.1")
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._fd
 
 
 def replace_file(path: str, content: bytes) -> None:
@@ -77,8 +108,13 @@ def replace_file(path: str, content: bytes) -> None:
     staged = f"{path}.new"
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, content)
+        while content:
+            content = content[os.write(descriptor, content) :]
         os.fsync(descriptor)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(staged)
+        raise
     finally:
         os.close(descriptor)
     os.replace(staged, path)

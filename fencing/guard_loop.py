@@ -20,6 +20,7 @@ from fencing.guard_answer import Ear, Listen
 from fencing.guard_jobs import DaemonKiller, Fencer, StopJob
 from fencing.guard_log import Journal
 from fencing.guard_proc import in_cgroup
+from fencing.guard_socket import GuardSocket
 from fencing.guard_state import (
     DaemonGone,
     Extend,
@@ -42,7 +43,7 @@ from fencing.guard_sys import Timer, now
 from fencing.guard_watchdog import MakeWatchdog
 
 _MAX_CONNECTIONS = 16
-# A look at the clocks now and then, should the timer ever fail.
+# A look at the clocks now and then, should the timer ever fail; and at whether this guard can be reached.
 _LOOK_S = 1.0
 _LAST_WORDS_S = 0.02
 
@@ -61,7 +62,7 @@ class Guard:
 
     def __init__(
         self,
-        listener: socket.socket,
+        entrance: GuardSocket,
         journal: Journal,
         *,
         self_fence: Sequence[str],
@@ -69,7 +70,7 @@ class Guard:
         watchdog: MakeWatchdog,
     ) -> None:
         self.state = GuardState()
-        self._listener, self._journal, self._degraded = listener, journal, list(degraded)
+        self._entrance, self._journal, self._degraded = entrance, journal, list(degraded)
         self._connections: dict[int, Connection] = {}
         self._jobs: dict[str, StopJob] = {}
         self._posted: deque[Callable[[], None]] = deque()
@@ -79,7 +80,7 @@ class Guard:
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._timer = Timer()
         self._epoll = select.epoll()
-        for descriptor in (listener.fileno(), self._timer.fd, self._wake_out):
+        for descriptor in (entrance.fileno(), self._timer.fd, self._wake_out):
             self._epoll.register(descriptor, select.EPOLLIN)
         self._ear = Ear(self._epoll, journal)
         self._killer = DaemonKiller(self._post, self._daemon_killed)
@@ -99,6 +100,7 @@ class Guard:
                 self._journal.event("guard_error", error=f"{type(error).__name__}: {error}")
                 time.sleep(0.01)
         self._watchdog.close()
+        self._entrance.remove()
         self._journal.event("guard_exit")
 
     def _once(self) -> None:
@@ -107,12 +109,13 @@ class Guard:
         wanted = [one for one in (next_deadline(self.state), self._watchdog.look(self.state, at)) if one is not None]
         self._timer.arm(min(wanted, default=None, key=lambda one: remaining(one, at)), at)
         asked = False
-        for descriptor, _ in self._epoll.poll(self._ear.wake_s(_LOOK_S if self.state.exclusive else None)):
+        self._keep_reachable()
+        for descriptor, _ in self._epoll.poll(self._ear.wake_s(_LOOK_S)):
             if descriptor == self._timer.fd:
                 self._timer.drain()
             elif descriptor == self._wake_out:
                 self._drain_wake()
-            elif descriptor == self._listener.fileno():
+            elif descriptor == self._entrance.fileno():
                 self._accept()
             elif descriptor in self._connections:
                 self._receive(self._connections[descriptor])
@@ -127,9 +130,20 @@ class Guard:
 
     # -- connections
 
+    def _keep_reachable(self) -> None:
+        """One that nobody can reach any more, and that has nothing to hold, ends."""
+        if not self._entrance.keep(self._epoll, self._journal) and not self._holds():
+            self._journal.event("guard_unreachable", socket=self._entrance.path)
+            self._terminate = True
+
+    def _holds(self) -> bool:
+        """Whether there is anything for which this guard is needed."""
+        daemon = any(one.daemon for one in self._connections.values())
+        return daemon or bool(self.state.exclusive) or self.state.phase in ("stopping", "fenced")
+
     def _accept(self) -> None:
         try:
-            peer, _ = self._listener.accept()
+            peer, _ = self._entrance.listener.accept()
         except OSError:
             return
         pid, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))

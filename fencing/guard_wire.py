@@ -27,6 +27,8 @@ from fencing.guard_state import (
 )
 
 # What a guard that was just started tells who started it, by a pipe.
+# What a guard says that did not start because there is one.
+OTHER_GUARD = "another guard is running"
 READY = b"ready\n"
 
 VERSION = 2

@@ -120,13 +120,5 @@ class GuardLink:
 
 async def open_link(spec: GuardSpec, timeout_s: float = 1.0) -> GuardLink:
     """Connect to the guard of `spec`, starting it when none answers. Raises GuardError."""
-    link = await asyncio.to_thread(_connect, spec, timeout_s)
+    link = await asyncio.to_thread(guard_client.connect_or_spawn, spec, timeout_s)
     return GuardLink(link, timeout_s, spec.daemon_cgroup)
-
-
-def _connect(spec: GuardSpec, timeout_s: float) -> socket.socket:
-    try:
-        return guard_client.connect(spec.socket, timeout_s)
-    except GuardError:
-        guard_client.spawn(spec)
-        return guard_client.connect(spec.socket, timeout_s)
