@@ -56,6 +56,16 @@ def read_record(path: str) -> Identity | None:
     return identity if identity.boot_id == boot_id() else None
 
 
+def write_record(path: str, identity: Identity) -> None:
+    """The record of a process that lives, for one that is gone; whole or not at all. Raises OSError."""
+    stat = Path(f"/proc/{identity.pid}/stat").read_text()
+    if _parse_stat(stat).start_time != identity.start_time:
+        raise ProcessLookupError(f"process {identity.pid} is another one")
+    staged = Path(f"{path}.new")
+    staged.write_text(f"{identity.boot_id} {stat}")
+    staged.replace(path)
+
+
 def open_process(identity: Identity) -> int | None:
     """A pidfd of the process; None when it has ended. The caller closes it."""
     try:

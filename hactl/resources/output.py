@@ -10,25 +10,37 @@ import os
 import socket
 from pathlib import Path
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 _JOURNAL = "/run/systemd/journal/stdout"
-_ROTATE_BYTES = 4 * 1024 * 1024
+# How large a file grows: what comes then is cut (output_keeper.py), or put aside at the next start.
+MAX_BYTES = 4 * 1024 * 1024
 
 
 def open_output(name: str, log_file: str) -> int:
     """A descriptor for the standard output and error of the process `name`; the caller closes it.
 
-    The journal where there is one. Else `log_file`, which is put aside as `.1` when it has grown large: at
-    a start only, a process that writes without end fills it.
+    The journal where there is one. Else `log_file`, which is put aside as `.1` when it has grown large. Where that
+    cannot be had, nowhere: no process is kept from running by its words.
     """
     try:
         return _journal(name)
     except OSError:
         pass
-    path = Path(log_file)
+    try:
+        return _file(Path(log_file))
+    except OSError as error:
+        log.warning("process.output_lost", process=name, problem=str(error))
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _file(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > _ROTATE_BYTES:
-            path.replace(f"{log_file}.1")
+        if path.stat().st_size > MAX_BYTES:
+            path.replace(f"{path}.1")
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
 

@@ -21,7 +21,7 @@ import structlog
 
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.cgroup import Cgroup
-from hactl.resources.identity import Identity, ended, group_members, open_process, read_record
+from hactl.resources.identity import Identity, ended, group_members, open_process, read_record, write_record
 from hactl.resources.kill_record import kill_record
 from hactl.resources.output import last_line, open_output
 from hactl.resources.run import CommandError, find_command, service_environment, signal_name
@@ -82,6 +82,7 @@ class Supervised:
     def adopt(self) -> bool:
         """Take over the process that an earlier daemon, or this one, has started; whether it runs."""
         if self._pidfd is not None and not ended(self._pidfd):
+            self._keep_record()
             return True
         self._forget()
         identity = read_record(self.record_file)
@@ -247,6 +248,13 @@ class Supervised:
             raise CommandError(f"cannot start {self.argv[0]}: {error}") from None
         finally:
             os.close(output)
+
+    def _keep_record(self) -> None:
+        """The next daemon is to find it, whoever has removed the record."""
+        if self._identity is not None and not Path(self.record_file).exists():
+            with contextlib.suppress(OSError):  # tried again with the next look
+                Path(self.record_file).parent.mkdir(parents=True, exist_ok=True)
+                write_record(self.record_file, self._identity)
 
     def _make_room_for_record(self) -> None:
         record = Path(self.record_file)

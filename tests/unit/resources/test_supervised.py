@@ -238,3 +238,26 @@ def test_the_guards_steps_stop_it(context: NodeContext) -> None:
 def test_names_cannot_become_files_of_the_kernel() -> None:
     assert Cgroup.of("/root", "cgroup.procs").path == "/root/cgroup%2eprocs"
     assert Cgroup.of("/root", "../x").path == "/root/%2e%2e%2fx"
+
+
+def lose(record: str) -> None:
+    """As who empties /run/hactl."""
+    Path(record).unlink()
+    Path(record).parent.rmdir()
+
+
+def test_a_record_that_was_removed_is_put_back_for_the_next_daemon(context: NodeContext) -> None:
+    async def main() -> None:
+        process = Supervised("thing", ["sleep", "600"], context)
+        await process.start()
+        try:
+            before = read_record(process.record_file)
+            lose(process.record_file)
+            assert process.observe().health == "running"
+            assert read_record(process.record_file) == before is not None
+            assert Supervised("thing", ["sleep", "600"], context).adopt()
+        finally:
+            await process.kill()
+        assert read_record(process.record_file) is None
+
+    asyncio.run(main())
