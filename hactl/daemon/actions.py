@@ -24,6 +24,7 @@ log = structlog.get_logger()
 Name = tuple[str, str]
 
 WATCH_AGAIN_S = 1.0
+LOOK_TIMEOUT_S = 2.0
 Post = Callable[[events.Event], None]
 
 
@@ -79,6 +80,13 @@ class Actions:
     def _announcing(self, group: str) -> list[Announcing]:
         found = [resource for (name, _), resource in self._resources.items() if name == group]
         return [resource for resource in found if isinstance(resource, Announcing)]
+
+    async def look_again(self) -> None:
+        """Look at what is watched over: what is kept on disk of it, for the next daemon, is put there again."""
+        for name in list(self._watching):
+            with contextlib.suppress(ResourceError, OSError, TimeoutError):
+                async with asyncio.timeout(LOOK_TIMEOUT_S):
+                    await self._resources[name].probe()
 
     async def close(self) -> None:
         """Stop watching; what runs goes on."""

@@ -33,7 +33,7 @@ from hactl.decide.health import NodeHealth
 from hactl.model.cluster import ClusterSpec
 from hactl.serving.http import http_gate
 from hactl.serving.limits import Limits
-from hactl.serving.sockets import group_id, remove_socket, unix_listener
+from hactl.serving.sockets import group_id, remove_socket, unix_listener, until_removed
 
 log = structlog.get_logger()
 
@@ -55,6 +55,7 @@ async def serve(daemon: DaemonView) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_serve_commands(path, daemon.config.socket_group, api))
             tasks.create_task(publish(daemon))
+            tasks.create_task(until_removed(path, daemon.config.publish_socket))
     finally:
         remove_socket(path)
 

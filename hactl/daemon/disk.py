@@ -3,6 +3,7 @@ what it started. All of it survives a reboot; a file that cannot be read is as g
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -27,38 +28,42 @@ class Disk:
     def __init__(self, state_dir: str) -> None:
         self._dir = Path(state_dir)
         self._started = self._dir / "started"
-        self._started.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # it is made when something is to be written there; then that says why not
+            self._started.mkdir(parents=True, exist_ok=True)
         self._identity = self._dir / "identity.json"
         self._written: dict[str, str] = {}
         self._lock: int | None = None
 
     def lock(self) -> None:
         """One daemon a node: hold the lock as long as this process lives. Raises AlreadyRunningError."""
-        path = self._dir / "daemon.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # The directory itself: it can be locked when nothing can be written, and whatever is removed from it. Where it
+        # is another one now, the guard still serves one daemon only.
+        descriptor, path = os.open(self._dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self._dir / "daemon.lock"
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.read(descriptor, 20).decode().strip()
             os.close(descriptor)
+            pid = _text(path).strip()
             raise AlreadyRunningError(
-                f"another daemon of this node is running as process {pid or 'unknown'} (it holds {path}): "
+                f"another daemon of this node is running as process {pid or 'unknown'} (it holds {self._dir}): "
                 f"stop that one first, or give this one another state_dir in node.toml"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
         self._lock = descriptor
+        with contextlib.suppress(OSError):  # for people
+            path.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     def identity(self) -> dict[str, Any]:
         """`uuid`, `generation`, `revision`, `sid` as last kept; empty when nothing was."""
         found = _read(self._identity)
         return found if isinstance(found, dict) else {}
 
-    def keep_identity(self, identity: tuple[str, int] | None, revision: int, sid: str) -> None:
-        """Keep what the next daemon must know; nothing is written when nothing changed."""
+    def keep_identity(self, identity: tuple[str, int] | None, revision: int, sid: str, *, anew: bool = False) -> None:
+        """Keep what the next daemon must know; nothing is written when nothing changed, unless `anew`."""
         if identity is None:
             return
         value = {"uuid": identity[0], "generation": identity[1], "revision": revision, "sid": sid}
+        if anew:
+            self._written.pop(str(self._identity), None)
         self._write(self._identity, json.dumps(value))
 
     def leftovers(self) -> tuple[GroupSpec, ...]:
@@ -85,14 +90,20 @@ class Disk:
                 self._written.pop(str(path), None)
 
     def _write(self, path: Path, text: str) -> None:
-        if self._written.get(str(path)) == text:
+        if self._written.get(str(path)) == text and path.exists():
             return
+        path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.with_name(f".{path.name}.staged")
-        with staged.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
+        try:
+            with staged.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                staged.unlink()  # half of it only takes room where there is little
+            raise
         self._written[str(path)] = text
 
 
@@ -104,3 +115,10 @@ def _read(path: Path) -> Any:
     except (OSError, ValueError) as error:
         log.error("state_unreadable", file=str(path), problem=str(error))
         return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")[:20]
+    except OSError:
+        return ""

@@ -38,12 +38,14 @@ from hactl.daemon.loop import Loop
 from hactl.daemon.member import member_of
 from hactl.daemon.place import Place, find_place, guard_spec, node_context
 from hactl.daemon.registrar import Registrar
+from hactl.daemon.run_dir import RunDir
 from hactl.daemon.sdnotify import Notifier, machine_goes_down
 from hactl.daemon.second_stage import SecondStage
 from hactl.daemon.self_check import SelfCheck
 from hactl.daemon.self_fence import self_fence
 from hactl.daemon.state_keeper import StateKeeper
 from hactl.daemon.store_link import StoreLink
+from hactl.daemon.troubles import Troubles
 from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide import node as decide
 from hactl.decide.state import NodeState
@@ -74,7 +76,8 @@ class Daemon:
         self.notifier = Notifier()
         self.exit_code = 0
         self._ended = asyncio.Event()
-        self.tasks = Tasks(self._task_reports)
+        self._troubles = Troubles(config.state_dir, self._post)
+        self.tasks = Tasks(self._troubles.of_task)
         context = node_context(config, place, self.tasks)
         self._second_stage = SecondStage(config, context, self._note)
         stage = self._second_stage
@@ -84,7 +87,7 @@ class Daemon:
         self.etcd_access = EtcdAccess(config)
         self._guard: GuardLink
         self._registrar: Registrar
-        self._keeper = StateKeeper(self.disk, lambda: self.state, self._state_reports)
+        self._keeper = StateKeeper(self.disk, lambda: self.state, self._troubles.of_state_dir)
         self._link: StoreLink
         self._loop: Loop
 
@@ -149,7 +152,9 @@ class Daemon:
         self.tasks.keep("watchdog", lambda: self.watchdog.run(self._guard))
         self.tasks.keep("state on disk", lambda: self._keeper.run(self._registrar))
         self.tasks.keep("systemd", self._tell_systemd)
-        self.tasks.keep("look at itself", SelfCheck(self.log_writer, self._trouble).run)
+        run_dir = RunDir(self.config.run_dir)
+        check = SelfCheck(self.log_writer, run_dir, self._troubles.tell, self._actions.look_again)
+        self.tasks.keep("look at itself", check.run)
         self.tasks.keep("history", self.history.run)
         self.tasks.keep("way to etcd", self.etcd_access.run)
         resource = self._actions.resource
@@ -301,17 +306,6 @@ class Daemon:
         self._second_stage.count(lambda metrics: metrics.observe_timeline(done))
 
     # --- beside the loop -------------------------------------------------------------------------------------
-
-    def _task_reports(self, task: str, reason: str) -> None:
-        what = f"a part of its daemon fails ({task}): {reason}" if reason else ""
-        self._trouble(f"task {task}", what, "it is tried again by itself; if it stays so, see its daemon's log")
-
-    def _state_reports(self, reason: str) -> None:
-        what = f"its state_dir cannot be written: {reason}" if reason else ""
-        self._trouble("state_dir", what, f"make {self.config.state_dir} writable: until then nothing is started there")
-
-    def _trouble(self, source: str, what: str, todo: str) -> None:
-        self._post(events.Trouble(source, what, todo, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
 
     def _callback_failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What the event loop has nobody else to tell."""

@@ -98,6 +98,12 @@ TABLE = (
         _PROBE,
     ),
     Metric("hactl_probe_success", "gauge", ("service",), "1: the service answers this node through its VIP, 0: not."),
+    Metric(
+        "hactl_process_output_cut_bytes_total",
+        "counter",
+        ("process",),
+        "What supervised processes wrote, to files, that is gone because it was too much.",
+    ),
     Metric("hactl_renew_seconds", "histogram", (), "Round trip of a renewal of the lease that was answered.", _FAST),
     Metric(
         "hactl_resource_state",
@@ -186,6 +192,10 @@ class Metrics:
     def observe_applied(self, step: str) -> None:
         """HAProxy runs with what was wanted; the step that was enough."""
         self._all["hactl_haproxy_applied_total"].labels(step).inc()
+
+    def observe_output_cut(self, process: str, size: int) -> None:
+        """So much of what a process wrote is gone."""
+        self._all["hactl_process_output_cut_bytes_total"].labels(process).inc(size)
 
     def observe_txn(self, purpose: str, seconds: float, outcome: str) -> None:
         """A transaction has ended: `ok`, `conflict`, `refused` or `unknown`."""

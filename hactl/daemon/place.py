@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ def node_context(config: NodeConfig, place: Place, tasks: Tasks) -> NodeContext:
     state_dir = f"{config.run_dir}/resources"
     for directory in (resources, state_dir):
         if directory:
-            Path(directory).mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # full, say: what is started there says so, and what runs goes on
+                Path(directory).mkdir(parents=True, exist_ok=True)
     return NodeContext(config.node, state_dir, resources, place.daemon_cgroup, tasks)
 
 

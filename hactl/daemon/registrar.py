@@ -14,8 +14,12 @@ from hactl.daemon.guard_link import GuardLink
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import GuardRegister, GuardUnregister
 from hactl.resources.base import Resource, ResourceError
+from hactl.supervise import describe
 
 log = structlog.get_logger()
+
+# A disk that takes so long is as good as none.
+DISK_S = 10.0
 
 Ask = Callable[[str, Awaitable[Any]], Awaitable[None]]
 
@@ -48,8 +52,9 @@ class Registrar:
                 await self._on_disk(self._disk.keep_started, effect.group)
                 steps = self._resource(effect.group.name, effect.resource).guard_steps()
             except (OSError, ResourceError) as error:
-                log.error("register_failed", resource=name, problem=str(error))
-                self._refused(name, str(error))
+                problem = describe(error) if isinstance(error, OSError) else str(error)
+                self._refused(name, problem)
+                log.error("register_failed", resource=name, problem=problem)
                 return
             await self._ask(name, self._guard.register(name, steps))
 
@@ -68,4 +73,10 @@ class Registrar:
         self._writer.shutdown(wait=False, cancel_futures=True)
 
     async def _on_disk(self, call: Callable[..., None], *args: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, call, *args)
+        """Raises OSError, also where the disk takes longer than anybody can wait."""
+        writing = asyncio.get_running_loop().run_in_executor(self._writer, call, *args)
+        try:
+            async with asyncio.timeout(DISK_S):
+                await asyncio.shield(writing)
+        except TimeoutError:
+            raise OSError(f"the disk of state_dir has not answered for {DISK_S:g} s") from None

@@ -115,6 +115,7 @@ class SecondStage:
             "probes of services": lambda: self._probe_services(daemon),
             "API": lambda: self._serve(daemon),
             "tests of fence devices": lambda: self._test_devices(daemon),
+            "output of processes": self._bound_output,
             "questions to guards": lambda: self._ask_guards(daemon, guard, post),
             "look at resources": lambda: self._look_out(daemon, post, resource),
         }
@@ -210,6 +211,14 @@ class SecondStage:
         from hactl.daemon.lookout import Lookout  # noqa: PLC0415 - now
 
         await Lookout(lambda: daemon.state, resource, post).run()
+
+    async def _bound_output(self) -> None:
+        from hactl.resources.output_keeper import OutputKeeper  # noqa: PLC0415 - now
+
+        def cut(process: str, gone: int) -> None:
+            self.count(lambda metrics: metrics.observe_output_cut(process, gone))
+
+        await OutputKeeper(f"{self._context.state_dir}/log", cut).run()
 
     async def _ask_guards(self, daemon: DaemonView, guard: GuardLink, post: Callable[[Event], None]) -> None:
         from hactl.daemon.guard_asker import GuardAsker  # noqa: PLC0415 - now

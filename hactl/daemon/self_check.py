@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from hactl.daemon.log_writer import LogWriter
+from hactl.daemon.run_dir import RunDir
 
 LOOK_S = 1.0
 
@@ -16,14 +17,21 @@ Trouble = Callable[[str, str, str], None]
 class SelfCheck:
     """Looks every LOOK_S."""
 
-    def __init__(self, log: LogWriter, trouble: Trouble) -> None:
-        self._log, self._trouble = log, trouble
+    def __init__(
+        self, log: LogWriter, run_dir: RunDir, trouble: Trouble, on_emptied: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`on_emptied` is called when `run_dir` was: what supervises has its records there."""
+        self._log, self._run_dir, self._trouble, self._on_emptied = log, run_dir, trouble, on_emptied
         self._told: dict[str, str] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             self._look_at_log()
+            emptied = self._run_dir.emptied
+            self._tell("run_dir", *await asyncio.to_thread(self._run_dir.look))
+            if self._run_dir.emptied != emptied:
+                await self._on_emptied()
             await asyncio.sleep(LOOK_S)
 
     def _look_at_log(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -19,6 +20,8 @@ log = structlog.get_logger()
 PERSIST_S = 5.0
 # How long the beginning of a session, and the daemon's end, wait for a disk.
 WAIT_S = 2.0
+# How often all is written anew though nothing has changed: a disk that is full is found before it matters.
+ANEW_S = 30.0
 
 
 class StateKeeper:
@@ -29,13 +32,13 @@ class StateKeeper:
         self._disk, self._state, self._report = disk, state, report
         self._loop = asyncio.get_running_loop()
         self._writing = threading.Lock()
-        self._problem = ""
+        self._problem, self._anew_at = "", 0.0
 
     async def run(self, registrar: Registrar) -> None:
         """Until cancelled."""
         while True:
+            await self.persist_soon()
             await asyncio.sleep(PERSIST_S)
-            await asyncio.to_thread(self.persist)
             await registrar.forget(lambda: set(self._state().runs))
 
     async def begin(self, sid: str, then: Callable[[], Awaitable[None]]) -> None:
@@ -46,17 +49,27 @@ class StateKeeper:
 
     async def persist_soon(self) -> None:
         """Write now, and wait for it, but not for long."""
-        await asyncio.wait({asyncio.ensure_future(asyncio.to_thread(self.persist))}, timeout=WAIT_S)
+        writing = asyncio.ensure_future(asyncio.to_thread(self.persist))
+        await asyncio.wait({writing}, timeout=WAIT_S)
 
     def persist(self) -> None:
         """On any thread: the lock is taken before the state is looked at, so the newest is written last."""
         problem = ""
-        with self._writing:
-            state = self._state()
-            try:
-                self._disk.keep_identity(state.identity, state.known_revision, self.sid)
-            except OSError as error:
-                problem = describe(error)
+        try:
+            self._write()
+        except OSError as error:
+            problem = error.strerror or describe(error)
         if problem != self._problem:
             self._problem = problem
             self._loop.call_soon_threadsafe(self._report, problem)
+
+    def _write(self) -> None:
+        if not self._writing.acquire(timeout=WAIT_S):
+            raise OSError(f"the disk has not answered for {WAIT_S:g} s")
+        try:
+            state, anew = self._state(), time.monotonic() >= self._anew_at
+            self._disk.keep_identity(state.identity, state.known_revision, self.sid, anew=anew)
+            if anew:
+                self._anew_at = time.monotonic() + ANEW_S
+        finally:
+            self._writing.release()

@@ -7,7 +7,7 @@ from typing import Any
 from election import ownership
 from election.records import Report
 from election.store import Put, Txn
-from hactl.decide import outside, readiness_steps, suspicion
+from hactl.decide import outside, readiness_steps, suspicion, troubles
 from hactl.decide.state import NodeState, Out
 
 
@@ -64,10 +64,11 @@ def report(state: NodeState, out: Out) -> None:
             entry["reason"] = reason
         content[name] = entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
+    troubles.bar(state)
     standings = readiness_steps.own_standings(state, out)
-    troubles = {source: dict(one) for source, one in state.troubles.items()}
+    failing = {source: dict(one) for source, one in state.troubles.items()}
     warnings = outside.warnings(state)
-    report = Report(state.session.sid, state.config_rev, content, probes, standings, troubles, warnings)
+    report = Report(state.session.sid, state.config_rev, content, probes, standings, failing, warnings)
     found = state.view.reports.get(state.node)
     if found is not None and found.record == report:
         return  # compared with what the store holds: an older report of mine may have landed late

@@ -56,10 +56,11 @@ def why_not(group: GroupSpec, node: str, view: View) -> str:
 
 
 def _runs_well(view: View, group: str, node: str) -> bool:
-    """Whether the node owns the group and says that all of it runs: what it could not start it need not leave."""
+    """Whether the node owns the group and says that all of it runs, or that a daemon which has just begun is looking at
+    it: what could not be started there need not leave."""
     found, report = view.groups.get(group), view.reports.get(node)
     owns = found is not None and found.record.node == node and found.record.state == "owned"
-    return owns and report is not None and report.record.groups.get(group, {}).get("phase") == "running"
+    return owns and report is not None and report.record.groups.get(group, {}).get("phase") in ("running", "unknown")
 
 
 def _where_it_is(group: GroupSpec, view: View) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from election.view import View
+from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out
 from hactl.model import events
 
@@ -23,6 +24,16 @@ def learn(state: NodeState, event: events.Trouble, out: Out) -> None:
         since = known["since"] if known else event.since
         state.troubles[event.source] = {"what": event.what, "do": event.do, "since": since}
         out.note("trouble", source=event.source, what=event.what)
+
+
+def bar(state: NodeState) -> None:
+    """Where a group's definition cannot be kept nothing of it is started: so this node is not to be given one. What
+    runs goes on here."""
+    why = state.troubles.get("state_dir", {}).get("what", "")
+    for name in state.runs:
+        if why or name in state.readiness:
+            own = state.readiness.setdefault(name, OwnReadiness())
+            own.post("state_dir", "unfit" if why else "ready", why)
 
 
 def troubles_of(view: View, node: str) -> Troubles:

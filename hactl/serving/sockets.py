@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import grp
 import os
 import socket
@@ -10,6 +12,8 @@ from pathlib import Path
 
 # What the kernel keeps of those that nobody has accepted yet.
 BACKLOG = 64
+# How soon it is seen that a socket was removed.
+LOOK_S = 1.0
 
 
 def unix_listener(path: str, group: str) -> socket.socket:
@@ -39,7 +43,26 @@ def unix_listener(path: str, group: str) -> socket.socket:
 
 def remove_socket(path: str) -> None:
     """Nobody is to find it any more."""
-    Path(path).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        Path(path).unlink()
+
+
+async def until_removed(*paths: str) -> None:
+    """Raise FileNotFoundError once one of these files is not there any more, or is another: who serves on it is to make
+    it again."""
+    made = [_inode(path) for path in paths]
+    while True:
+        await asyncio.sleep(LOOK_S)
+        for path, inode in zip(paths, made, strict=True):
+            if _inode(path) != inode:
+                raise FileNotFoundError(errno.ENOENT, "the socket was removed by something, and is made again", path)
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino  # noqa: PTH116
+    except OSError:
+        return 0
 
 
 def group_id(group: str) -> int | None:

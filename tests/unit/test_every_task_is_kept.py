@@ -26,7 +26,7 @@ WAITED_FOR = {
     "hactl/resources/conflict.py": 1,  # ends with who began it
     "hactl/resources/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
     "hactl/resources/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves
-    "hactl/resources/vip.py": 2,  # the rest of a burst: announcements go on without
+    "hactl/resources/vip/announcing.py": 1,  # the rest of a burst: announcements go on without
     "hactl/serving/gate.py": 1,
     "hactl/supervise.py": 1,
 }

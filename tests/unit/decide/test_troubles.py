@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from election.records import Report
-from hactl.decide import node, peers, status
-from hactl.decide.state import Out
+from hactl.decide import node, peers, readiness_steps, status, troubles
+from hactl.decide.placement import place
+from hactl.decide.state import Out, Run
 from hactl.model.effects import Note, SendTxn
 from hactl.model.events import Trouble
 from tests.support.scene import KEYS, Scene, at
@@ -67,3 +72,35 @@ def test_a_daemon_shows_its_own_before_it_has_told_them() -> None:
     local = status.local_facts(state, at(0))
     found = status.status(scene.view, scene.spec, "n2", local=local)["warnings"]
     assert [one["what"] for one in found if "state_dir" in one["what"]] == [f"node n2: {FULL.what} (since 12:00)"]
+
+
+def test_where_the_state_cannot_be_kept_nothing_is_to_be_started() -> None:
+    """And what runs stays: only a node that is poor is left for a better one."""
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    state = node_state(scene.spec)
+    state.runs = {name: Run(group) for group in scene.spec.groups for name in [group.name]}
+    node.step(state, FULL, at(0))
+    out = Out(state, at(0))
+    troubles.bar(state)
+    told = readiness_steps.own_standings(state, out)
+    assert set(told) == set(state.runs)
+    assert {(one["level"], one["why"]) for one in told.values()} == {("unfit", FULL.what)}
+    assert {own.owner_level for own in state.readiness.values()} == {"unfit"}
+    assert not any(own.poor_because for own in state.readiness.values())
+    node.step(state, FULL._replace(what=""), at(1))
+    troubles.bar(state)
+    assert all(own.worst.level == "ready" for own in state.readiness.values())
+
+
+@pytest.mark.parametrize(("phase", "stays"), [("running", True), ("unknown", True), ("stopped", False)])
+def test_who_can_start_nothing_need_not_leave_what_it_adopts(phase: str, stays: bool) -> None:
+    """A daemon that was restarted looks at what runs first."""
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    scene.own("vip", "n1", phase=phase)
+    told = scene.view.reports["n1"].record
+    scene.put(KEYS.report("n1"), replace(told, readiness={"vip": {"level": "unfit", "why": "full"}}))
+    group = scene.spec.group("vip")
+    assert group is not None
+    assert ("n1" in place(scene.spec, group, scene.view).candidates) == stays

@@ -1,0 +1,29 @@
+"""Tells what of this node does not work, so that the operator hears of it on any node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hactl.model.events import Trouble
+
+
+class Troubles:
+    """`post` takes the event; `state_dir` is named to the operator."""
+
+    def __init__(self, state_dir: str, post: Callable[[Trouble], None]) -> None:
+        self._state_dir, self._post = state_dir, post
+
+    def tell(self, source: str, what: str, todo: str) -> None:
+        """`what` is wrong and what `todo`; "": nothing is any more."""
+        self._post(Trouble(source, what, todo, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
+
+    def of_task(self, task: str, reason: str) -> None:
+        """A task of the daemon fails."""
+        what = f"a part of its daemon fails ({task}): {reason}" if reason else ""
+        self.tell(f"task {task}", what, "it is tried again by itself; if it stays so, see its daemon's log")
+
+    def of_state_dir(self, reason: str) -> None:
+        """The state cannot be kept."""
+        what = f"its state_dir cannot be written: {reason}" if reason else ""
+        self.tell("state_dir", what, f"make {self._state_dir} writable: until then nothing is started there")

@@ -1,0 +1,112 @@
+"""The state on disk, when the disk is full, read-only, or what was on it is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hactl.daemon.disk import AlreadyRunningError, Disk
+from hactl.model.cluster import GroupSpec, ResourceSpec
+from hactl.supervise import describe
+
+IDENTITY = ("uuid", 1)
+GROUP = GroupSpec("db", (ResourceSpec("thing", "exec", {"command": ["x" * 3000]}),))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, a small one."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=False).returncode:
+        pytest.skip("may not mount")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+def fill(place: Path) -> Path:
+    filler = place / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"\0" * 512):
+            pass
+    return filler
+
+
+def files(place: Path) -> set[str]:
+    return {one.name for one in place.rglob("*") if one.is_file()}
+
+
+@pytest.mark.root
+def test_a_full_disk_is_said_leaves_nothing_half_and_is_well_again(small: Path) -> None:
+    disk = Disk(str(small))
+    disk.keep_identity(IDENTITY, 1, "sid")
+    filler = fill(small)
+    before = files(small)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        disk.keep_started(GROUP)
+    assert describe(caught.value).startswith("No space left on device")
+    assert files(small) == before
+    assert disk.identity()["sid"] == "sid"
+    filler.unlink()
+    disk.keep_started(GROUP)
+    assert disk.leftovers() == (GROUP,)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("how", ["full", "read-only"])
+def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, how: str) -> None:
+    """What runs can be adopted; nothing is started, and that is said by who is to start it."""
+    if how == "full":
+        fill(small)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    disk = Disk(str(small))
+    disk.lock()
+    with pytest.raises(AlreadyRunningError):
+        Disk(str(small)).lock()
+    assert disk.leftovers() == ()
+    with pytest.raises(OSError, match=r"No space left|Read-only file system"):
+        disk.keep_started(GROUP)
+
+
+def test_what_was_removed_is_written_again(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    disk = Disk(str(state))
+    disk.keep_started(GROUP)
+    disk.keep_identity(IDENTITY, 1, "sid")
+    subprocess.run(["rm", "-rf", state], check=True)
+    disk.keep_started(GROUP)
+    disk.keep_identity(IDENTITY, 1, "sid")
+    assert disk.leftovers() == (GROUP,) and disk.identity()["sid"] == "sid"
+
+
+LOCK = (
+    "import sys; from hactl.daemon.disk import Disk; Disk(sys.argv[1]).lock(); print(1, flush=True); sys.stdin.read()"
+)
+
+
+@pytest.mark.parametrize("removed", ["nothing", "the file", "everything"])
+def test_one_daemon_a_node_whatever_is_removed(tmp_path: Path, removed: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCK, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline()
+        if removed == "the file":
+            (tmp_path / "daemon.lock").unlink()
+        if removed == "everything":
+            subprocess.run(f"rm -rf {tmp_path}/*", shell=True, check=True)
+        who = str(other.pid) if removed == "nothing" else "unknown"
+        with pytest.raises(AlreadyRunningError, match=f"process {who} "):
+            Disk(str(tmp_path)).lock()
+        other.stdin.close()
+        other.wait(10)
+    Disk(str(tmp_path)).lock()
+    assert json.loads((tmp_path / "daemon.lock").read_text())
