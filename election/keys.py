@@ -60,6 +60,18 @@ class Keys(NamedTuple):
         """The failures of a group on a node."""
         return f"{self.prefix}failures/{group}/{node}"
 
+    def blocked(self, group: str) -> str:
+        """Present while nobody may start the group: a node took itself down for it."""
+        return f"{self.prefix}blocked/{group}"
+
+    def cleanup(self, group: str) -> str:
+        """The operator's last word that what failed of a group is repaired."""
+        return f"{self.prefix}intents/cleanup/{group}"
+
+    def confirm(self, node: str) -> str:
+        """The operator's word that a node's dead session runs nothing, given while a device is being used on it."""
+        return f"{self.prefix}intents/confirm/{node}"
+
     def move(self, group: str) -> str:
         """The operator's one-shot wish to move a group."""
         return f"{self.prefix}intents/move/{group}"

@@ -179,13 +179,25 @@ def epoch_for(observed: Known[Ownership] | None, me: Holder, generation: int, re
     return next_epoch(generation, observed.record.epoch if observed else 0, read_revision)
 
 
-def release(writer: Writer, group: str, observed: Known[Ownership], cleanup: Sequence[str] = ()) -> Txn:
-    """Release: I have stopped it and promise not to start it before another write of mine."""
+def release(
+    writer: Writer,
+    group: str,
+    observed: Known[Ownership],
+    cleanup: Sequence[str] = (),
+    *,
+    holders: tuple[Holder, ...] = (),
+    reason: str = "",
+    also: Sequence[Operation] = (),
+) -> Txn:
+    """Release: I have stopped it and promise not to start it before another write of mine. `holders` may still run
+    it: in an overlap it is given back to them."""
     key = writer.keys.group(group)
-    own = replace(observed.record, state="released", holders=())
+    own = replace(observed.record, state="released", holders=holders, reason=reason or observed.record.reason)
     deletes: tuple[Operation, ...] = tuple(Delete(item) for item in cleanup)
     return Txn(
-        writer.guarded(Compare(key, "mod", observed.mod)), (Put(key, own.to_json()), *deletes), writer.reads(key)
+        writer.guarded(Compare(key, "mod", observed.mod)),
+        (Put(key, own.to_json()), *deletes, *also),
+        writer.reads(key),
     )
 
 
@@ -232,8 +244,12 @@ def unprobed(view: View, observer: Observer, group: str, lease_counts: bool, me:
         report = view.reports.get(node)
         if report is None or report.record.sid != session.record.sid or report.record.probes.get(group) != asked.mod:
             return Verdict(False, f"{node} has not yet said whether it runs here")
-        if node != me and report.record.groups.get(group, {}).get("phase") != "stopped":
-            return Verdict(False, f"it runs on {node}, outside of any ownership")
+        told = report.record.groups.get(group, {})
+        if node == me or told.get("phase") in ("stopped", "barred"):
+            continue  # barred: its state there cannot be told, but hactl has not started it there since that boot
+        if told.get("phase") == "blocked":
+            return Verdict(False, f"it cannot be stopped on {node}: {told.get('reason', '')}")
+        return Verdict(False, f"it runs on {node}, outside of any ownership")
     for node, fence in view.fences.items():
         record = fence.record
         if record.state != "safe" and not (lease_counts and observer.dead_over(node, record, now)):

@@ -189,12 +189,44 @@ class Move(Record):
 
 @dataclass(frozen=True, slots=True)
 class Failure(Record):
-    """A group failed on a node: not placed there until this is deleted (by its writer, when expired)."""
+    """A group failed on a node: not placed there until this is deleted (by its writer, when expired). `unregistered`:
+    its start could not even be begun, as the node itself was in trouble."""
 
     count: int
     resource: str
     reason: str
     wall_time: str = ""
+    unregistered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block(Record):
+    """A group that nobody starts until an operator says so: `node`, in its session `sid`, took itself down since
+    `resource` could not be stopped."""
+
+    node: str
+    sid: str
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup(Record):
+    """The operator's word that what failed of a group on `node` (empty: anywhere) is repaired. The newest one stays:
+    daemons act once for each `id`."""
+
+    id: str
+    node: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm(Record):
+    """The operator's word that the dead session `sid` runs nothing any more. Daemons carry it out as soon as no device
+    can hit the node, and take it away then."""
+
+    sid: str
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from election.keys import Keys
 from election.records import (
+    Block,
+    Cleanup,
+    Confirm,
     DeviceReport,
     Drain,
     Failure,
@@ -61,7 +64,10 @@ class View:
     devices: dict[str, Known[DeviceReport]] = field(default_factory=dict)
     fence_test: Known[FenceTest] | None = None
     failures: dict[str, Known[Failure]] = field(default_factory=dict)
+    blocks: dict[str, Known[Block]] = field(default_factory=dict)
     moves: dict[str, Known[Move]] = field(default_factory=dict)
+    cleanups: dict[str, Known[Cleanup]] = field(default_factory=dict)
+    confirms: dict[str, Known[Confirm]] = field(default_factory=dict)
     probes: dict[str, Known[str]] = field(default_factory=dict)
     standby: dict[str, Known[str]] = field(default_factory=dict)
     drains: dict[str, Known[Drain]] = field(default_factory=dict)
@@ -165,7 +171,10 @@ _PLACES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "fence-test": ("fence_test", FenceTest.from_json),
     "failures": ("failures", Failure.from_json),
     "probes": ("probes", _text),
+    "blocked": ("blocks", Block.from_json),
     "move": ("moves", Move.from_json),
+    "cleanup": ("cleanups", Cleanup.from_json),
+    "confirm": ("confirms", Confirm.from_json),
     "standby": ("standby", _text),
     "drain": ("drains", Drain.from_json),
     "maintenance": ("maintenance", _text),

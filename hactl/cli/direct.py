@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from election.clock import Instant
+from election.clock import Instant, observer_elapsed
 from election.keys import Keys
-from election.observer import Observer
+from election.observer import Observer, limit_ms
+from election.records import FenceRecord
 from election.store import WatchBatch, WatchClosed
-from election.view import View
+from election.view import Known, View
 from hactl.cli.client import WaitError
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, asked_by, open_store
 from hactl.config.document import read_stored
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
-from hactl.daemon import drains, event_log, health_store, operations
+from hactl.daemon import cleanups, drains, event_log, health_store, operations
 from hactl.decide import status
 from hactl.model.cluster import ClusterSpec
 
@@ -33,6 +34,7 @@ class Direct:
         self._config, self._keys = config, Keys.of(config.cluster)
         self._store = open_store(config)
         self._observer = Observer(0.0, 0.0)
+        self._attempts: dict[tuple[str, int], Instant] = {}
 
     def read(self, what: str, *, seen: str = "", wait: float = 0.0, **more: Any) -> dict[str, Any]:
         """`status`, `group`, `draining`, `events`, `timeline`."""
@@ -143,6 +145,12 @@ class Direct:
             self._note("asked_online", by, on=node)
         return {"changed": changed}
 
+    def _cleanup(self, by: str, *, group: str, node: str) -> dict[str, Any]:
+        view, spec, _ = self._known()
+        nodes, unblocked = cleanups.cleanup(self._store, view, spec, group, node, by)
+        self._note("asked_cleanup", by, group=group, on=node)
+        return {"nodes": nodes, "unblocked": unblocked}
+
     def _drain(self, by: str, *, service: str, node: str, reason: str, force: bool) -> dict[str, Any]:
         view, spec, _ = self._known()
         wish, new = drains.drain(self._store, view, spec, service, node, by, reason=reason, force=force)
@@ -161,9 +169,15 @@ class Direct:
         view, spec, _ = self._known()
         fence = view.fences.get(node)
         left = status.lease_left_ms(self._observer, node, fence.record, clocks()) if fence else 0.0
-        sid = operations.confirm(self._store, view, spec, node, by, left)
+        action = self._action_left_ms(node, fence) if fence else 0.0
+        sid = operations.confirm(self._store, view, spec, node, by, left, action)
         self._note("fence_confirmed", by, on=node, sid=sid)
         return {"sid": sid}
+
+    def _action_left_ms(self, node: str, fence: Known[FenceRecord]) -> float:
+        """How long a device may still hit the node, of an executor that is gone: its time counts from here."""
+        since = self._attempts.setdefault((node, fence.mod), clocks())
+        return max(0.0, limit_ms(fence.record.action_ms) - observer_elapsed(since, clocks()))
 
     def _fence(self, by: str, *, node: str, action: str) -> dict[str, Any]:
         view, spec, _ = self._known()
@@ -182,6 +196,7 @@ _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "failover/withdraw": Direct._withdraw,
     "node/standby": Direct._standby,
     "node/online": Direct._online,
+    "group/cleanup": Direct._cleanup,
     "service/drain": Direct._drain,
     "service/undrain": Direct._undrain,
     "fence/confirm": Direct._confirm,

@@ -64,6 +64,7 @@ def node(
     node: Node,
     off: Annotated[bool, typer.Option("--off", help="Switch it off, and leave it off.")] = False,
     reboot: Annotated[bool, typer.Option("--reboot", help="Switch it off, then on again.")] = False,
+    on: Annotated[bool, typer.Option("--on", help="Switch it on; it must be known to be stopped.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it until it is known to be off.")] = True,
     timeout: Annotated[
@@ -76,20 +77,21 @@ def node(
     Its groups start elsewhere once it is known to be off. Without --off or --reboot as its `action` in cluster.yaml
     says. Exit status: 0 done, 1 refused or not in time, 2 bad input.
     """
-    if off and reboot:
-        raise CliError("--off or --reboot: give one", BAD_INPUT)
+    if off + reboot + on > 1:
+        raise CliError("--off, --reboot or --on: give one", BAD_INPUT)
     source = Source(settings(config))
     try:
-        action = "off" if off else "reboot" if reboot else ""
-        if not yes:
+        action = "off" if off else "reboot" if reboot else "on" if on else ""
+        if not yes and not on:
             for line in _prospect(source.status(), node, action):
                 tell(line)
             if not confirmed(f"Fence {node} now?"):
                 raise CliError("not confirmed: nothing was done")
         action = source.do("fence", node=node, action=action)["action"]
-        say(f"{node}: {action} asked for; its session has ended")
+        say(f"{node}: {action} asked for" + ("" if on else "; its session has ended"))
         if wait:
-            leave(_watch(source, node, time.monotonic() + timeout))
+            watch = _watch_on if on else _watch
+            leave(watch(source, node, time.monotonic() + timeout))
     finally:
         source.close()
 
@@ -135,6 +137,20 @@ def _watch(source: Source, name: str, deadline: float) -> int:
     return FAILED
 
 
+def _watch_on(source: Source, name: str, deadline: float) -> int:
+    """Until its devices have switched it on; the exit status."""
+    mark = ""
+    while (left := deadline - time.monotonic()) > 0:
+        found = source.status(mark, min(NEWS_S, left))
+        mark = found["mark"]
+        fence = next((one for one in found["fences"] if one["node"] == name), None)
+        if fence is None or fence["power"] != "off":
+            say(f"{name} is on; hactl there takes part as soon as it has started")
+            return 0
+    tell(f"error: not in time: {name} was not switched on; it goes on: `hactl fence history {name}`")
+    return FAILED
+
+
 def _phase(fence: dict[str, Any]) -> str:
     if fence["state"] == "safe":
         on = f"; waiting for {fence['waiting']}" if fence["waiting"] else ""
@@ -155,6 +171,12 @@ def status(as_json: Json = False, config: ConfigOption = None) -> None:
     rows = [_row(one) for one in sorted(fences, key=lambda one: (one["state"] == "safe", one["node"]))]
     head = ("NODE", "STATE", "HOW", "FENCED BY", "ATTEMPTS", "LAST", "WAITING FOR")
     say("\n".join(table(head, rows, style, painted=(1,))) or "no session has died yet")
+    for one in fences:
+        if one["fencing"] and one["failures"]:
+            say(
+                f"{one['node']}: fix its devices, or make sure that it is off and say so: "
+                f"`hactl fence confirm {one['node']}`"
+            )
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

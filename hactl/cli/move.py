@@ -91,9 +91,25 @@ class Watched:
         if mine or found["revision"] < self._wish["revision"]:
             return (f"stopping on {old}" if state == "stopping" else f"{state} on {old}" * (state == "blocked")), None
         if owner == old:
-            tell(f"error: the move was refused: {group['name']} stays on {old}; `hactl events` says why")
+            tell(f"error: {self._why_not_moved(group)}")
             return "", FAILED
-        return f"released by {old}", None
+        return ("given back" if self._elsewhere else f"released by {old}"), None
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether another node had it meanwhile."""
+        return any(phase.startswith(("handed over", "starting", "given back", "running")) for phase in self._told)
+
+    def _why_not_moved(self, group: dict[str, Any]) -> str:
+        """It is where it was, and the wish is gone."""
+        name, old, reason = group["name"], self._wish["from"], group["reason"]
+        if self._elsewhere and reason:
+            return f"the move failed: {name} is on {old} again: {reason}"
+        if self._elsewhere:
+            return f"the move failed: {name} is on {old} again; `hactl events` says why"
+        target = self._wish["to"]
+        why = group["excluded"].get(target) or "; ".join(f"{node}: {text}" for node, text in group["excluded"].items())
+        return f"the move was refused: {name} stays on {old}: {why or '`hactl events` says why'}"
 
     def _too_late(self, found: dict[str, Any]) -> int:
         withdrawn = self._withdraw()

@@ -74,7 +74,10 @@ def _drain(source: Source, node: str, limit_s: float, *, force: bool) -> None:
 
 
 def online(node: Node, config: ConfigOption = None) -> None:
-    """End a node's standby; its servers get new connections. Groups do not come back by themselves."""
+    """End a node's standby; its servers get new connections, and what failed there is forgotten.
+
+    Groups do not come back by themselves.
+    """
     source = Source(settings(config))
     try:
         changed = source.do("node/online", node=node)["changed"]
@@ -83,7 +86,7 @@ def online(node: Node, config: ConfigOption = None) -> None:
     if changed:
         say(f"{node} is in use again; to move a group there: `hactl failover GROUP --to {node}`")
     else:
-        say(f"{node} was in use: it was neither in standby nor drained")
+        say(f"{node} was in use: it was neither in standby nor drained, and nothing had failed there")
 
 
 def confirm(

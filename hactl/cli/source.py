@@ -59,8 +59,8 @@ class Source:
         yield from self.direct.follow(limit)
 
     def do(self, what: str, **body: Any) -> dict[str, Any]:
-        """`failover`, `failover/withdraw`, `node/standby`, `node/online`, `service/drain`, `service/undrain`, `fence`,
-        `fence/confirm`, `fence/test`."""
+        """`failover`, `failover/withdraw`, `node/standby`, `node/online`, `group/cleanup`, `service/drain`,
+        `service/undrain`, `fence`, `fence/confirm`, `fence/test`."""
         if self._direct is None:
             try:
                 return client.post(self._config.api_socket, f"/v1/{what}", body, WRITE_S)

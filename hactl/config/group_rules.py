@@ -87,6 +87,15 @@ def _remarks(group: GroupPart, parts: Parts) -> Iterator[Finding]:
     settings = group.settings
     if settings is None:
         return
+    if settings.on_stop_failure == "self-fence":
+        yield Finding(
+            (*group.path, "on_stop_failure"),
+            f"a resource of group `{group.name}` that cannot be stopped takes its node down, with all that runs there; "
+            "the group is then blocked: it starts nowhere until an operator has run "
+            f"`hactl group cleanup {group.name}`",
+            "use `block` (the default) unless only a restart of the node frees what the group holds",
+            refused=False,
+        )
     places = settings.nodes or parts.node_names
     if len(set(places)) == 1:
         yield Finding(

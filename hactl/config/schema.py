@@ -275,7 +275,8 @@ class Group(Strict):
     failure_expiry: Duration = Field(default=60_000.0, description="how long a node where it failed is avoided")
     on_stop_failure: Literal["block", "self-fence"] = Field(
         default="block",
-        description="when a stop fails while the lease is fine: wait for an operator, or restart the node",
+        description="when a stop fails while the lease is fine: wait for an operator, or restart the node, once; the "
+        "group then waits for `hactl group cleanup`",
     )
     enabled: bool = Field(default=True, description="`false`: it is stopped and runs nowhere")
 

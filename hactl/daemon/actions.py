@@ -15,7 +15,7 @@ import structlog
 from hactl.model import events
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act, Announce, StopAnnouncing
-from hactl.resources.base import Announcing, NodeContext, Observation, Resource, ResourceError
+from hactl.resources.base import Announcing, Commands, NodeContext, Observation, Resource, ResourceError
 from hactl.resources.factory import make
 from hactl.supervise import describe, lacks
 
@@ -104,7 +104,7 @@ class Actions:
         try:
             ok, health, detail = await self._try(act, beside)
         except TimeoutError:
-            detail = f"not done within {act.timeout_ms / 1000:g} s"
+            detail = f"{self._hung(act)}not done within {act.timeout_ms / 1000:g} s"
         except ResourceError as error:
             detail = str(error)
         except OSError as error:
@@ -125,6 +125,11 @@ class Actions:
         if ok and health == "running":
             self._watch(act.group, resource)
         return ok, health, detail
+
+    def _hung(self, act: Act) -> str:
+        resource = self._resources.get((act.group, act.resource.name))
+        named = resource.under_way if isinstance(resource, Commands) else ""
+        return f"`{named}` hangs: " if named else ""
 
     async def _do(self, resource: Resource, act: Act, beside: tuple[str, ...]) -> tuple[bool, str, str]:
         if act.action == "probe":

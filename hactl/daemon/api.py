@@ -25,7 +25,7 @@ from starlette.routing import Route
 from election.records import RecordError
 from election.store import StoreError, WatchBatch, WatchClosed
 from election.view import View
-from hactl.daemon import drains, event_log, health_store, operations
+from hactl.daemon import cleanups, drains, event_log, health_store, operations
 from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.publish import publish
 from hactl.decide import status
@@ -87,6 +87,7 @@ class Api:
             Route("/v1/failover/withdraw", self.withdraw, methods=["POST"]),
             Route("/v1/node/standby", self.standby, methods=["POST"]),
             Route("/v1/node/online", self.online, methods=["POST"]),
+            Route("/v1/group/cleanup", self.cleanup, methods=["POST"]),
             Route("/v1/service/drain", self.drain, methods=["POST"]),
             Route("/v1/service/undrain", self.undrain, methods=["POST"]),
             Route("/v1/service/draining", self.draining),
@@ -202,6 +203,13 @@ class Api:
             self._note("asked_online", self._by(request), on=asked["node"])
         return JSONResponse({"changed": changed})
 
+    async def cleanup(self, request: Request) -> Response:
+        """`group`, `node`: forget what failed, there or ("") anywhere."""
+        asked, by = await self._asked(request, "group", "node"), self._by(request)
+        nodes, unblocked = await self._do(cleanups.cleanup, *self._known(), asked["group"], asked["node"], by)
+        self._note("asked_cleanup", by, group=asked["group"], on=asked["node"])
+        return JSONResponse({"nodes": nodes, "unblocked": unblocked})
+
     async def drain(self, request: Request) -> Response:
         """`service`, `node`, `reason`, `force`: its servers there get no new connections."""
         asked, by, known = await self._asked(request, "service", "node"), self._by(request), self._known()
@@ -238,8 +246,8 @@ class Api:
     async def fence(self, request: Request) -> Response:
         """`node`, `action`: have it fenced."""
         asked, by, known = await self._asked(request, "node", "action"), self._by(request), self._known()
-        if asked["action"] not in ("", "off", "reboot"):
-            raise operations.NoSuchError("`action` must be off, reboot, or empty for what is configured")
+        if asked["action"] not in ("", "off", "reboot", "on"):
+            raise operations.NoSuchError("`action` must be off, reboot, on, or empty for what is configured")
         action = await self._do(operations.fence, *known, asked["node"], asked["action"], by)
         self._note("fence_asked", by, on=asked["node"], action=action)
         return JSONResponse({"action": action})

@@ -23,13 +23,14 @@ class AlreadyRunningError(Exception):
 
 
 class Disk:
-    """The files below `state_dir`."""
+    """The files below `state_dir`. `boot_id`: of this boot of the machine."""
 
-    def __init__(self, state_dir: str) -> None:
+    def __init__(self, state_dir: str, boot_id: str) -> None:
         self._dir = Path(state_dir)
         self._started = self._dir / "started"
         with contextlib.suppress(OSError):  # it is made when something is to be written there; then that says why not
             self._started.mkdir(parents=True, exist_ok=True)
+        self._boot, self._boot_id = self._started / "boot_id", boot_id
         self._identity = self._dir / "identity.json"
         self._written: dict[str, str] = {}
         self._lock: int | None = None
@@ -78,8 +79,18 @@ class Disk:
                 log.error("started_unreadable", file=str(path), problem=repr(error))
         return tuple(found)
 
+    def started_since_boot(self) -> bool:
+        """Whether anything of the leftovers may have been started since this machine booted."""
+        try:
+            return self._boot.read_text(encoding="utf-8") == self._boot_id
+        except FileNotFoundError:
+            return bool(self.leftovers())  # kept by a version of hactl that did not say
+        except (OSError, ValueError):
+            return True
+
     def keep_started(self, group: GroupSpec) -> None:
         """Keep the definition of a group before anything of it is started."""
+        self._write(self._boot, self._boot_id)
         self._write(self._started / f"{group.name}.json", json.dumps(asdict(group), default=dict))
 
     def forget_started(self, keep: set[str]) -> None:

@@ -19,6 +19,7 @@ from election.store import Store, StoreError
 from hactl.daemon import event_log
 from hactl.daemon.event_log import Entry
 from hactl.daemon.ledger import Ledger, Timeline
+from hactl.decide.repeated_notes import RepeatedNotes
 from hactl.decide.state import NodeState
 
 log = structlog.get_logger()
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 # Events are written together that come within this time; after a failure the next try waits longer.
 BATCH_S = 0.25
 RETRY_S = 5.0
+
+# How often it is looked whether what was counted is to be told.
+COUNTED_S = 5.0
 
 # How many wait while the store is away; how many this node remembers by itself.
 WAITING = 200
@@ -44,6 +48,8 @@ _LOGGED_ALREADY = frozenset(
 )
 _ERRORS = frozenset(
     {
+        "fence_failed",
+        "group_blocked",
         "service_without_server",
         "stop_failed",
         "store_refused",
@@ -60,6 +66,7 @@ _WARNINGS = frozenset(
         "fence_device_failed",
         "fence_record_not_mine",
         "group_not_mine",
+        "group_given_back",
         "haproxy_certificate_refused",
         "haproxy_change_failed",
         "haproxy_died",
@@ -105,6 +112,7 @@ class History:
         self._on_timeline: Callable[[Timeline], None] | None = None
         self._waiting: deque[Entry] = deque()
         self._news = asyncio.Event()
+        self._repeated = RepeatedNotes()
         self._numbers = itertools.count(1)
         self._since_trim = event_log.SLACK  # the first write looks how many there are
 
@@ -121,11 +129,11 @@ class History:
         state = self._state() if self._state else None
         if state is not None:
             self.look(state, now)
-        if event not in _LOGGED_ALREADY:
-            write = log.error if event in _ERRORS else log.warning if event in _WARNINGS else log.info
-            write(event, **data)
-        if event not in _LOG_ONLY:
-            self._keep(event, data)
+        told = self._repeated.take(event, data, time.monotonic())
+        if told is not None:
+            self._tell(event, told)
+        elif self._repeated.waiting:
+            self._news.set()  # what was counted has a time at which it is told
         if (done := self.ledger.note(event, data, state, now)) is not None:
             found = done.as_dict()
             log.info("failover", **found)
@@ -133,12 +141,23 @@ class History:
             if self._on_timeline is not None:
                 self._on_timeline(done)
 
+    def _tell(self, event: str, data: dict[str, Any]) -> None:
+        if event not in _LOGGED_ALREADY:
+            write = log.error if event in _ERRORS else log.warning if event in _WARNINGS else log.info
+            write(event, **data)
+        if event not in _LOG_ONLY:
+            self._keep(event, data)
+
+    def _tell_counted(self) -> None:
+        for event, data in self._repeated.due(time.monotonic()):
+            self._tell(event, data)
+
     async def run(self) -> None:
         """Write what waits, until cancelled; then what is left, if that is quick."""
         try:
             while True:
                 if not self._waiting:
-                    await self._news.wait()
+                    await self._await_news()
                 await asyncio.sleep(BATCH_S)
                 self._news.clear()
                 while self._waiting:
@@ -149,6 +168,13 @@ class History:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.to_thread(self._write, list(self._waiting)), 1.0)
             raise
+
+    async def _await_news(self) -> None:
+        """Until something is to be written; what was counted is told when its time has come."""
+        while not self._news.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), COUNTED_S if self._repeated.waiting else None)
+            self._tell_counted()
 
     def _keep(self, event: str, data: dict[str, Any]) -> None:
         entry = event_log.new_entry(self.node, next(self._numbers) % 1_000_000, time.time(), event, data)

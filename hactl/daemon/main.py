@@ -70,7 +70,7 @@ class Daemon:
         self.keys = Keys.of(config.cluster)
         self.started_wall = time.time()
         self.history = History(store, self.keys, config.node)
-        self.disk = Disk(config.state_dir)
+        self.disk = Disk(config.state_dir, place.boot_id)
         self._reader = ConfigReader(config.state_dir, config.cluster, config.cluster_key)
         self._reading = False
         self.notifier = Notifier()
@@ -189,6 +189,7 @@ class Daemon:
             known.get("revision", 0),
             self._keeper.sid,
             self.disk.leftovers(),
+            self.disk.started_since_boot(),
         )
 
     async def _close(self) -> None:
@@ -244,15 +245,11 @@ class Daemon:
             case effects.Note():
                 self._note(effect.event, effect.data)
             case effects.SelfFence():
+                log.critical("self_fence", reason=effect.reason)
                 reason = effect.reason
                 self.tasks.keep("self-fence", lambda: self_fence(self.config.self_fence, self._guard, reason))
-            case effects.FenceAct():
-                number = effect.id
-                self.tasks.once(
-                    "fence action",
-                    self._fencer.act(effect, self.state.cluster),
-                    lambda why: self._post(events.FenceActed(number, False, "unknown", why)),
-                )
+            case effects.FenceAct() | effects.FenceCancel():
+                self._fencer.carry_out(effect, self.state.cluster, self.tasks)
             case effects.AskGuard():
                 self._second_stage.ask(effect)
             case effects.Exit():

@@ -16,6 +16,7 @@ from election.etcd_tls import CertificateEnd
 from hactl import __version__
 from hactl.daemon.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide import outside
+from hactl.decide.fence_status import matters
 from hactl.decide.health import NodeHealth, ServerHealth, plain_status
 from hactl.decide.service_status import word
 from hactl.decide.state import NodeState
@@ -53,7 +54,12 @@ TABLE = (
         ("device", "plug", "target"),
         "1: at its last test by this node the fence device answered for the node `target`.",
     ),
-    Metric("hactl_fence_pending", "gauge", (), "Dead sessions that are not known to be stopped."),
+    Metric(
+        "hactl_fence_pending",
+        "gauge",
+        (),
+        "Dead sessions that something waits to be known to be stopped.",
+    ),
     Metric("hactl_group_enabled", "gauge", ("group",), "1: the configuration in use wants the group to run, 0: not."),
     Metric(
         "hactl_fence_test_timestamp_seconds", "gauge", (), "When this node last tested the fence devices, 0: never."
@@ -284,14 +290,15 @@ class Metrics:
         self._all["hactl_config_revision"].set(state.config_rev)
         self._all["hactl_lease_remaining_seconds"].set(max(0.0, state.session.time_left(now)) / 1000)
         self._all["hactl_guard_ready"].set(int(state.guard_ready))
-        self._all["hactl_fence_pending"].set(sum(one.record.state != "safe" for one in state.view.fences.values()))
+        pending = sum(matters(name, state.view, state.cluster) for name in state.view.fences)
+        self._all["hactl_fence_pending"].set(pending)
         self._all["hactl_events_dropped_total"].inc(dropped - self._dropped)
         self._dropped = dropped
         told = watchdog or {}
         self._all["hactl_watchdog_armed"].set(int(told.get("armed", False)))
         self._all["hactl_watchdog_timeout_seconds"].set(told.get("timeout_s") or 0)
         self._all["hactl_watchdog_last_fed_seconds"].set(told.get("last_fed_s") or 0.0)
-        counts = Counts(node_state(state.view, name) for name in node_names(state.view, state.cluster))
+        counts = Counts(node_state(state.view, name, state.cluster) for name in node_names(state.view, state.cluster))
         for name in NODE_STATES:
             self._all["hactl_nodes"].labels(name).set(counts[name])
         for name in _OF_GROUPS:

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from election import recovery
 from election.keys import Keys
 from election.ownership import session_of
-from election.records import FenceRecord, FenceTest, Identity, Move, RecordError, Session
+from election.records import Confirm, FenceRecord, FenceTest, Identity, Move, RecordError, Session
 from election.session import dead
-from election.store import Compare, Delete, Put, Store, StoreError, StoreRefusedError, Txn
+from election.store import Compare, Delete, Operation, Put, Store, StoreError, StoreRefusedError, Txn
 from election.view import Known, View
 from hactl.config.errors import suggest
 from hactl.decide.placement import place
@@ -25,6 +25,9 @@ from hactl.decide.situation import ALL
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
 TIMEOUT_S = 5.0
+
+# How soon it is asked again whether a word was carried out.
+CONFIRM_AGAIN_MS = 200.0
 
 
 class RefusedError(Exception):
@@ -90,12 +93,13 @@ def recover(
 
 def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to: str, by: str) -> tuple[Move, int]:
     """Wish that `group` moves once, to the node `to` or ("") to the best other one; the wish, and the revision at
-    which it was written. A wish that is there already is replaced."""
+    which it was written. A wish that is there already is replaced. Naming a node on which it failed says that it is
+    repaired: that is forgotten."""
     keys, found = view.keys, view.groups.get(group)
-    wanted = _group(spec, group)
+    wanted = wanted_group(spec, group)
     assert spec is not None
     if to:
-        _check_node(spec, to)
+        check_node(spec, to)
     if found is None or found.record.state == "released":
         raise RefusedError(f"group {group} runs nowhere, so it cannot be moved: see `hactl status` for why")
     own = found.record
@@ -107,7 +111,7 @@ def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to:
         raise RefusedError(f"{own.node}, which has group {group}, is lost: it is taken over as soon as that is safe")
     if to == own.node:
         raise RefusedError(f"group {group} is on {to} already")
-    _check_target(spec, wanted, view, own.node, to)
+    forgotten = _check_target(spec, wanted, view, own.node, to)
     move = Move(uuid.uuid4().hex[:12], to, own.node, own.srev, by)
     before = view.moves.get(group)
     compares = (
@@ -115,7 +119,8 @@ def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to:
         Compare(keys.group(group), "mod", found.mod),
         Compare(keys.move(group), "mod", before.mod if before else 0),
     )
-    return move, write(store, Txn(compares, (Put(keys.move(group), move.to_json()),)), f"group {group}")
+    writes: tuple[Operation, ...] = (Put(keys.move(group), move.to_json()), *(Delete(key) for key in forgotten))
+    return move, write(store, Txn(compares, writes), f"group {group}")
 
 
 def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
@@ -132,7 +137,7 @@ def standby(
 ) -> list[str]:
     """Have every group leave `node`; the groups that it has now. Refused, unless `force`, when one of them could
     run nowhere else: it would be stopped. `check`: only look whether it would be refused."""
-    _check_node(spec, node)
+    check_node(spec, node)
     assert spec is not None
     here = [group for group in spec.groups if _is_on(view, group.name, node)]
     stuck = [group.name for group in here if place(spec, group, view).best_but(node) is None]
@@ -149,34 +154,54 @@ def standby(
 
 
 def online(store: Store, view: View, spec: ClusterSpec | None, node: str) -> bool:
-    """End a node's standby, and have its servers get new connections again; False: it was in use."""
-    keys = (view.keys.standby(node), view.keys.drain(ALL, node))
+    """End a node's standby, have its servers get new connections again, and forget what failed there: it has been
+    looked after. False: it was in use."""
+    failed = [view.keys.failure(key.rpartition("/")[0], node) for key in view.failures if key.endswith(f"/{node}")]
+    keys = (view.keys.standby(node), view.keys.drain(ALL, node), *failed)
     there = [found for key in keys if (found := store.get(key, timeout_s=TIMEOUT_S)[0]) is not None]
     if not there:
-        _check_node(spec, node)
+        check_node(spec, node)
         return False
     compares = (same_history(view), *(Compare(found.key, "mod", found.mod_revision) for found in there))
     write(store, Txn(compares, tuple(Delete(found.key) for found in there)), f"standby of {node}")
     return True
 
 
-def confirm(store: Store, view: View, spec: ClusterSpec | None, node: str, by: str, lease_left_ms: float) -> str:
+def confirm(
+    store: Store,
+    view: View,
+    spec: ClusterSpec | None,
+    node: str,
+    by: str,
+    lease_left_ms: float,
+    action_left_ms: float = float("inf"),
+) -> str:
     """Take an operator's word that the dead session of `node` runs nothing any more; its sid (PROTOCOL.md,
-    *Fencing*). `lease_left_ms`: until its lease is over, as counted by whoever asks."""
+    *Fencing*). Until its lease is over, and no device can hit it any more, as counted by whoever asks: `lease_left_ms`,
+    `action_left_ms`. Raises WaitError while a device is being used: then the daemons carry it out."""
     keys, fence = view.keys, view.fences.get(node)
     if node in view.sessions:
         raise RefusedError(f"{node} is alive: it has a session. There is nothing to confirm")
     if fence is None:
-        _check_node(spec, node)
+        check_node(spec, node)
         raise RefusedError(f"nothing is known of a session of {node}: there is nothing to confirm")
     record = fence.record
+    if record.state == "safe" and record.evidence == "confirmed" and record.by == by:
+        return record.sid  # it was carried out by a daemon meanwhile
     if record.state == "safe":
         raise RefusedError(f"{node}'s last session is known to be stopped already ({record.evidence}, by {record.by})")
-    if record.state == "acting":
-        raise RefusedError(f"a fence device is being used on {node} (by {record.executor}): wait for its outcome")
     if lease_left_ms > 0:
         raise WaitError(
             f"{node}'s lease may not be over for another {lease_left_ms / 1000:.1f} s: it may be alive", lease_left_ms
+        )
+    if record.state == "acting" and view.sessions:
+        _give_word(store, view, node, record, by)
+        raise WaitError(f"a fence device is being used on {node}: {_attempt_ends(view, record)}", CONFIRM_AGAIN_MS)
+    if record.state == "acting" and action_left_ms > 0:
+        raise WaitError(
+            f"a fence device may be in use on {node} for another {action_left_ms / 1000:.1f} s, and no node is alive "
+            "that could end that",
+            action_left_ms,
         )
     safe = replace(record, state="safe", evidence="confirmed", by=by)
     compares = (
@@ -188,10 +213,31 @@ def confirm(store: Store, view: View, spec: ClusterSpec | None, node: str, by: s
     return record.sid
 
 
+def _give_word(store: Store, view: View, node: str, record: FenceRecord, by: str) -> None:
+    """Have the daemons carry it out: they begin no other attempt, and end the one that is under way."""
+    word, before = Confirm(record.sid, by), view.confirms.get(node)
+    if before is not None and before.record == word:
+        return
+    key = view.keys.confirm(node)
+    compares = (same_history(view), Compare(key, "mod", before.mod if before else 0))
+    write(store, Txn(compares, (Put(key, word.to_json()),)), f"the word about {node}")
+
+
+def _attempt_ends(view: View, record: FenceRecord) -> str:
+    name, _, sid = record.executor.partition("/")
+    found = view.sessions.get(name)
+    if found is not None and found.record.sid == sid:
+        return f"{name} ends its attempt"
+    return f"{name}, which used it, is gone: in {record.action_ms / 1000:g} s at most it cannot hit any more"
+
+
 def fence(store: Store, view: View, spec: ClusterSpec | None, node: str, action: str, by: str) -> str:
-    """Have `node` fenced, whatever it runs: `action` is `off`, `reboot`, or "" for what is configured; which it is.
+    """Have `node` fenced, whatever it runs: `action` is `off`, `reboot`, or "" for what is configured; which it is. Or
+    have it switched on: `on`.
     A live session is deposed for it; the peers do the rest."""
-    _check_node(spec, node)
+    if action == "on":
+        return switch_on(store, view, spec, node, by)
+    check_node(spec, node)
     assert spec is not None
     keys, found, fence = view.keys, view.sessions.get(node), view.fences.get(node)
     if not spec.fencing.of(node).has_device:
@@ -212,6 +258,34 @@ def fence(store: Store, view: View, spec: ClusterSpec | None, node: str, action:
     gone = (Delete(keys.node(node)),) if found else ()
     write(store, Txn(compares, (*gone, Put(keys.fence(node), asked.to_json()))), f"the session of {node}")
     return wanted
+
+
+def switch_on(store: Store, view: View, spec: ClusterSpec | None, node: str, by: str) -> str:
+    """Have `node`, which is known to be stopped, switched on by its devices: those that switched it off, else those of
+    its first level. The daemons do it, again and again until it is on."""
+    check_node(spec, node)
+    assert spec is not None
+    keys, fence, fencing = view.keys, view.fences.get(node), spec.fencing.of(node)
+    if not fencing.has_device:
+        raise RefusedError(f"no fence device can switch {node}: switch it on by hand")
+    if node in view.sessions:
+        raise RefusedError(f"{node} is on: it has a session")
+    if not view.sessions:
+        raise RefusedError(f"no node is alive that could switch {node} on")
+    if fence is None:
+        raise RefusedError(f"nothing is known of a session of {node}: switch it on by hand")
+    record = fence.record
+    if record.state != "safe":
+        raise RefusedError(
+            f"{node} is not known to be stopped, it may be about to be fenced: wait (`hactl fence status`), or make "
+            f"sure that it is off and say so: `hactl fence confirm {node}`"
+        )
+    first = next(number for number, level in enumerate(fencing.levels) if level.targets)
+    level = record.level if record.evidence == "off" and record.level < len(fencing.levels) else first
+    asked = replace(record, power="off", level=level, executor="")
+    compares = (same_history(view), Compare(keys.node(node), "create", 0), Compare(keys.fence(node), "mod", fence.mod))
+    write(store, Txn(compares, (Put(keys.fence(node), asked.to_json()),)), f"the fence record of {node}")
+    return "on"
 
 
 def _to_be_fenced(node: str, found: Known[Session] | None, fence: Known[FenceRecord] | None) -> FenceRecord:
@@ -260,7 +334,8 @@ def same_history(view: View) -> Compare:
     return Compare(view.keys.identity, "mod", view.identity.mod)
 
 
-def _group(spec: ClusterSpec | None, name: str) -> GroupSpec:
+def wanted_group(spec: ClusterSpec | None, name: str) -> GroupSpec:
+    """The configured group of this name. Raises NoSuchError."""
     found = spec.group(name) if spec else None
     if found is None:
         names = [group.name for group in spec.groups] if spec else []
@@ -268,19 +343,27 @@ def _group(spec: ClusterSpec | None, name: str) -> GroupSpec:
     return found
 
 
-def _check_node(spec: ClusterSpec | None, name: str) -> None:
+def check_node(spec: ClusterSpec | None, name: str) -> None:
+    """Raises NoSuchError where no node of this name is configured."""
     names = [node.name for node in spec.nodes] if spec else []
     if name not in names:
         raise NoSuchError(f"no node `{name}`; {suggest(name, names) or 'no configuration is known'}")
 
 
-def _check_target(spec: ClusterSpec, group: GroupSpec, view: View, owner: str, to: str) -> None:
-    choice = place(spec, group, view)
+def _check_target(spec: ClusterSpec, group: GroupSpec, view: View, owner: str, to: str) -> list[str]:
+    """Whether it may go there; the keys of what is to be forgotten first."""
+    choice, failure = place(spec, group, view), f"{group.name}/{to}"
+    if to and to not in choice.candidates and failure in view.failures:
+        failures = {key: found for key, found in view.failures.items() if key != failure}
+        choice = place(spec, group, replace(view, failures=failures))
+        if to in choice.candidates:
+            return [view.keys.failure(group.name, to)]
     if to and to not in choice.candidates:
         raise RefusedError(f"group {group.name} may not run on {to}: {choice.excluded.get(to, 'not eligible')}")
     if not to and choice.best_but(owner) is None:
         why = "; ".join(f"{name}: {reason}" for name, reason in choice.excluded.items())
         raise RefusedError(f"no other node may run group {group.name}: {why or 'it has one node only'}")
+    return []
 
 
 def _is_on(view: View, group: str, node: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from election.records import FenceRecord, Holder
 from election.view import View
 from fencing.topology import Target
+from hactl.decide.fencing import confirmed
 from hactl.decide.suspicion import owns_required
 from hactl.model.cluster import ClusterSpec
 
@@ -33,6 +34,7 @@ def fence_status(name: str, view: View, spec: ClusterSpec | None, left_ms: int |
         "power": record.power,
         "fencing": _job(name, view, spec, record),
         "waiting": waiting(name, view, spec, record),
+        "matters": matters(name, view, spec),
     }
 
 
@@ -42,11 +44,42 @@ def being_fenced(name: str, view: View, spec: ClusterSpec | None) -> bool:
     return found is not None and name not in view.sessions and _job(name, view, spec, found.record)
 
 
+def awaited_by(name: str, view: View, spec: ClusterSpec | None) -> list[str]:
+    """The groups that may start elsewhere only once the last dead session of a node is known to be stopped, or its
+    lease is over: what it owned or held, and what requires that and never had an owner."""
+    found = view.fences.get(name)
+    if found is None or found.record.state == "safe":
+        return []
+    holder = Holder(name, found.record.sid, found.record.srev)
+    groups = [
+        group
+        for group, known in view.groups.items()
+        if holder in known.record.holders
+        or (known.record.holder == holder and known.record.state in ("owned", "unmanaged"))
+    ]
+    for group in spec.groups if spec else ():
+        if group.name not in view.groups and group.enabled and group.fencing == "required":
+            groups.append(group.name)
+    return sorted(groups)
+
+
+def matters(name: str, view: View, spec: ClusterSpec | None) -> bool:
+    """Whether it matters that the last dead session of a node is not known to be stopped: a group waits for it, it is
+    to be fenced, or everything before `hactl recover` is unknown."""
+    found = view.fences.get(name)
+    if found is None or found.record.state == "safe" or name in view.sessions:
+        return False
+    record = found.record
+    return bool(record.generation or record.wanted or record.state == "acting" or awaited_by(name, view, spec))
+
+
 def waiting(name: str, view: View, spec: ClusterSpec | None, record: FenceRecord) -> str:
     """What has to happen next with a dead session; empty when nothing has."""
     executor = record.executor.partition("/")[0]
     if record.state == "safe":
         return f"{executor or 'a node'} to switch it on again" if record.power == "off" else ""
+    if confirmed(view, name, record):
+        return "the operator's word to be carried out: no device may hit it any more"
     if record.state == "acting":
         return f"the fence device that {executor} uses, for {record.action_ms / 1000:g} s at most"
     if _job(name, view, spec, record):

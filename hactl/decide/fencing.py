@@ -13,8 +13,8 @@ from dataclasses import replace
 from election.clock import Instant, observer_elapsed, owner_elapsed
 from election.observer import limit_ms
 from election.records import FenceRecord, Holder
-from election.store import Compare, Put, Txn
-from election.view import Known
+from election.store import Compare, Delete, Put, Txn
+from election.view import Known, View
 from fencing import machine
 from fencing.topology import NodeFencing
 from hactl.decide.state import NodeState, Out, Work
@@ -62,6 +62,17 @@ def in_flight(state: NodeState, node: str, found: Known[FenceRecord], now: Insta
     if seen is None or seen[0] != found.mod:
         return True
     return observer_elapsed(seen[1], now) < limit_ms(record.action_ms)
+
+
+def confirmed(view: View, node: str, record: FenceRecord) -> bool:
+    """Whether an operator has said that this dead session runs nothing, and that is yet to be written."""
+    word = view.confirms.get(node)
+    return word is not None and record.state != "safe" and word.record.sid == record.sid
+
+
+def is_executor(state: NodeState, record: FenceRecord) -> bool:
+    """Whether I hold the job."""
+    return record.executor == _myself(state)
 
 
 def awaited(state: NodeState, found: Known[FenceRecord], now: Instant) -> bool:
@@ -116,6 +127,8 @@ def drive(state: NodeState, out: Out) -> None:
         return
     for node, found in list(state.view.fences.items()):
         record = found.record
+        if confirmed(state.view, node, record):
+            continue  # the operator has said that it is stopped: see confirming.py
         if node == state.node or (record.state == "safe" and record.power != "off"):
             continue
         if record.state == "safe":
@@ -145,7 +158,7 @@ def _by_watchdog(state: NodeState, node: str, found: Known[FenceRecord], out: Ou
     if not state.observer.dead_over(node, record, out.now, WATCHDOG_MARGIN_MS):
         return False
     safe = replace(record, state="safe", evidence="watchdog", by=state.node, executor="")
-    _write(state, node, found, safe, "fence-safe", out)
+    write(state, node, found, safe, "fence-safe", out)
     return True
 
 
@@ -153,7 +166,7 @@ def _switch_off(state: NodeState, node: str, found: Known[FenceRecord], out: Out
     if not _mine_to_do(state, node, found, out.now):
         return
     record, fencing, work = found.record, state.topology.of(node), state.fencing.get(node)
-    if _writing(state, node) or (work is not None and work.action):
+    if writing(state, node) or (work is not None and work.action):
         return
     same = work is not None and work.sid == record.sid and work.job.goal == "off" and work.job.fencing == fencing
     if work is None or not same or work.given_up is not None:
@@ -172,7 +185,7 @@ def _let_go(state: NodeState, node: str, found: Known[FenceRecord], out: Out) ->
     under_way = bool(work and work.action) if mine else in_flight(state, node, found, out.now)
     if not under_way:
         pending = replace(found.record, state="pending", executor="", last="not to be fenced any more")
-        _write(state, node, found, pending, "fence-failed", out)
+        write(state, node, found, pending, "fence-failed", out)
 
 
 def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work, out: Out) -> None:
@@ -195,7 +208,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
                 failures=max(record.failures, work.job.failures),
                 last=work.job.problem or record.last,
             )
-            if _write(state, node, found, acting, "fence-attempt", out):
+            if write(state, node, found, acting, "fence-attempt", out):
                 work.until = out.now.plus(int(action_ms))
         case machine.Finished():
             safe = replace(
@@ -207,7 +220,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
                 level=work.job.level,
                 last="",
             )
-            _write(state, node, found, safe, "fence-safe", out)
+            write(state, node, found, safe, "fence-safe", out)
         case machine.Wait() if record.state == "acting" and record.executor == _myself(state):
             # Nothing is under way: who waits for this outcome may go on.
             gives_up = work.job.given_up and len(state.view.sessions) > 1
@@ -218,7 +231,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
                 failures=max(record.failures, work.job.failures),
                 last=work.job.problem,
             )
-            _write(state, node, found, pending, "fence-failed", out)
+            write(state, node, found, pending, "fence-failed", out)
             out.note("fence_failed", node=node, reason=work.job.problem, failures=pending.failures, given_up=gives_up)
 
 
@@ -233,10 +246,10 @@ def _switch_on(state: NodeState, node: str, found: Known[FenceRecord], out: Out)
         return
     no_device = record.level >= len(fencing.levels) or not fencing.levels[record.level].targets
     if no_device or node in state.view.sessions:  # it is on already, by whatever hand
-        _write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
+        write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
         return
     work = state.fencing.get(node)
-    if _writing(state, node) or (work is not None and work.action):
+    if writing(state, node) or (work is not None and work.action):
         return
     same = work is not None and work.sid == record.sid and work.job.goal == "on" and work.job.fencing == fencing
     if work is None or not same:
@@ -245,7 +258,7 @@ def _switch_on(state: NodeState, node: str, found: Known[FenceRecord], out: Out)
         case machine.Switch() as switch:
             act(state, node, work, switch, None, out)
         case machine.Finished():
-            _write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
+            write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
             out.note("fence_on", node=node)
 
 
@@ -295,14 +308,17 @@ def acted(state: NodeState, event: FenceActed, out: Out) -> None:
             return
 
 
-def _writing(state: NodeState, node: str) -> bool:
+def writing(state: NodeState, node: str) -> bool:
+    """Whether a write of mine to the record is under way."""
     return any(item.purpose in WRITES and item.name == node for item in state.pending.values())
 
 
-def _write(state: NodeState, node: str, found: Known[FenceRecord], record: FenceRecord, purpose: str, out: Out) -> bool:
+def write(
+    state: NodeState, node: str, found: Known[FenceRecord], record: FenceRecord, purpose: str, out: Out, *also: Delete
+) -> bool:
     """Write the record anew, if it still is the one looked at and the node has no session. False: a write of mine is
     under way already."""
-    if _writing(state, node):
+    if writing(state, node):
         return False
     keys = state.keys
     compares = [Compare(keys.fence(node), "mod", found.mod)]
@@ -310,7 +326,7 @@ def _write(state: NodeState, node: str, found: Known[FenceRecord], record: Fence
         compares.append(Compare(keys.node(node), "create", 0))
     txn = Txn(
         state.writer.guarded(*compares),
-        (Put(keys.fence(node), record.to_json()),),
+        (Put(keys.fence(node), record.to_json()), *also),
         state.writer.reads(keys.fence(node), keys.node(node)),
     )
     if record.state == "safe" and found.record.state != "safe":

@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 from election import ownership
 from election.clock import owner_elapsed
 from election.records import Holder, Ownership, next_epoch
-from election.store import Compare, Delete, Txn
+from election.store import Compare
 from election.view import Known
-from hactl.decide import announcing, outside, readiness_steps
-from hactl.decide.placement import Choice, place, reported_running
-from hactl.decide.resources import calm, clear, forget_unstarted, probe_unknown
+from hactl.decide import announcing, blocking, outside, overlap, readiness_steps
+from hactl.decide.placement import place, reported_running
+from hactl.decide.resources import bar, calm, clean_up, clear, forget_unstarted, note_failure, probe_unknown
 from hactl.decide.state import NodeState, Out, Run
 from hactl.decide.unfencing import held_back
 from hactl.model.effects import GuardRegister, StopAnnouncing
@@ -30,6 +30,7 @@ class Departure(NamedTuple):
 
 def drive(state: NodeState, run: Run, out: Out) -> None:
     """Take the next step for one group."""
+    clean_up(state, run, out)
     if state.emergency:
         run.granted = 0
         clear(run, out, kill=True)
@@ -65,6 +66,11 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
     run.untouched, run.takeable_since = False, None
     if _dead_holders_leave(state, run, found, out):
         return
+    if found.record.holders:
+        overlap.watch(run, found, out.now)
+        if reason := overlap.given_back(state, run, found.record, out.now):
+            _give_back(state, run, found, reason, out)
+            return
     departure = leaving(state, run, found.record, out)
     if departure is None and run.outdated:
         clear(run, out, kill=False)
@@ -74,10 +80,10 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
         return
     if run.txn:
         return
-    overlap = run.spec.overlap and departure.to is not None and run.running
-    if not overlap:
+    overlapping = run.spec.overlap and departure.to is not None and run.running
+    if not overlapping:
         clear(run, out, kill=False)
-        if not run.stopped:
+        if not (run.stopped or run.barred):
             return
     run.granted = 0  # a promise, from the moment it is sent (†)
     if departure.to is None:
@@ -86,18 +92,34 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
     else:
         epoch = next_epoch(state.generation, found.record.epoch, _read_revision(state, run.spec.name))
         txn = ownership.hand_over(
-            state.writer, run.spec.name, found, departure.to, epoch, reason=departure.reason, overlap=overlap
+            state.writer, run.spec.name, found, departure.to, epoch, reason=departure.reason, overlap=overlapping
         )
         run.txn = out.send("handoff", txn, name=run.spec.name, epoch=epoch)
-        if overlap:
+        if overlapping:
             out.effects.append(StopAnnouncing(run.spec.name))
     out.note(
         "group_leaving",
         group=run.spec.name,
         to=departure.to.node if departure.to else "",
         reason=departure.reason,
-        overlap=overlap,
+        overlap=overlapping,
     )
+
+
+def _give_back(state: NodeState, run: Run, found: Known[Ownership], reason: str, out: Out) -> None:
+    """An overlap in which I do not come to run it: stop what I started, then leave it to who still runs it."""
+    if run.txn:
+        return
+    late = overlap.too_long(run, out.now, overlap.deadline_ms(run.spec))
+    clear(run, out, kill=late and any(action == "start" for _, action in run.acting.values()))
+    if not (run.stopped or run.barred):
+        return
+    run.granted = 0  # a promise, from the moment it is sent (†)
+    name, to = run.spec.name, found.record.holders
+    also = (note_failure(state, run, reason),) if run.failure or late else ()
+    txn = ownership.release(state.writer, name, found, _spent_move(state, run), holders=to, reason=reason, also=also)
+    run.txn = out.send("release", txn, name=name)
+    out.note("group_given_back", group=name, to=to[0].node, reason=reason)
 
 
 def _dead_holders_leave(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> bool:
@@ -142,7 +164,9 @@ def leaving(state: NodeState, run: Run, own: Ownership, out: Out) -> Departure |
 def accept(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
     """A handoff to me: write `owned` before anything is started."""
     probe_unknown(run, out)
-    run.waiting = held_back(state)
+    if not run.started and "failed" in run.health.values():
+        clear(run, out, kill=True)  # what it is in cannot be told: nothing is started on top of it
+    run.waiting = run.stop_failed or held_back(state)
     if run.waiting or run.txn or run.acting:
         return
     if state.guard_ready and state.may_run(out.now):
@@ -150,13 +174,15 @@ def accept(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> Non
 
 
 def as_holder(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
-    """An overlap: go on until the new owner says that it runs, then stop and say so."""
+    """An overlap: go on until the new owner says that it runs, then stop and say so; or until it gives it back."""
     own = found.record
+    overlap.watch(run, found, out.now)
+    ends = overlap.lets_go(state, run, own, out.now)
     report = state.view.reports.get(own.node)
     told = report.record.groups.get(run.spec.name, {}) if report and report.record.sid == own.sid else {}
-    if own.state == "owned" and told.get("phase") == "running" and told.get("epoch") == own.epoch:
+    if ends or (own.state == "owned" and told.get("phase") == "running" and told.get("epoch") == own.epoch):
         clear(run, out, kill=False)
-    if not run.stopped or own.state != "owned":
+    if not run.stopped or (own.state != "owned" and not ends):
         consider(state, run, found, out)  # also where it has died here: who it is handed to may be dead, too
     elif not run.txn:
         run.txn = out.send(
@@ -173,9 +199,9 @@ def as_other(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
     elif any(value in ("running", "failed") for value in run.health.values()) or any(
         action == "start" for _, action in run.acting.values()
     ):
-        if outside.tells(run) and not any(action == "kill" for _, action in run.acting.values()):
+        begun = clear(run, out, kill=True)
+        if begun and not run.barred and outside.tells(run):
             out.note("group_not_mine", group=run.spec.name, owner=found.record.node if found else "")
-        clear(run, out, kill=True)
 
 
 def as_unowned(state: NodeState, run: Run, out: Out) -> None:
@@ -191,6 +217,9 @@ def as_unowned(state: NodeState, run: Run, out: Out) -> None:
         clear(run, out, kill=True)
         return
     probe_unknown(run, out)
+    if not run.stop_failed and "failed" in run.health.values() and overlap.unwilling(state, run.spec):
+        bar(state, run, out)  # not well, not hactl's, and not to be taken here: somebody else may
+        return
     consider(state, run, None, out)
 
 
@@ -211,12 +240,17 @@ def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
         return
     if found is not None and found.record.state == "unmanaged" and spec.fencing == "lease":
         return
+    holding = found is not None and state.me in found.record.holders and run.running
+    if not holding and (reason := blocking.blocked(state.view, spec.name)):
+        run.waiting, run.takeable_since = reason, None
+        return
     verdict = ownership.takeable(state.view, state.observer, spec.name, spec.fencing == "lease", state.node, now)
     if not verdict.safe:
         run.waiting, run.takeable_since = verdict.reason, None
         return
     choice = place(state.cluster, spec, state.view)
-    rank = choice.rank(state.node)
+    back = found is not None and overlap.takes_back(state, run, found.record)
+    rank = 0 if back else choice.rank(state.node)
     if rank is None:
         run.waiting, run.takeable_since = choice.excluded.get(state.node, ""), None
         return
@@ -231,12 +265,13 @@ def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
     if owner_elapsed(run.takeable_since, now) < wait:
         run.waiting = f"{choice.candidates[0]} comes first"
         return
+    unblocked = () if holding else (Compare(state.keys.blocked(spec.name), "create", 0),)  # what runs already may go on
     if found is None:
         asked = state.view.probes[spec.name]
-        also = (Compare(state.keys.probe(spec.name), "mod", asked.mod),)
+        also = (*unblocked, Compare(state.keys.probe(spec.name), "mod", asked.mod))
         take(state, run, None, "acquire", "first owner", out, also=also, cleanup=(state.keys.probe(spec.name),))
     else:
-        take(state, run, found, "acquire", verdict.reason, out)
+        take(state, run, found, "acquire", found.record.reason if back else verdict.reason, out, also=unblocked)
 
 
 def _retire(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
@@ -304,6 +339,9 @@ def pursue(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> Non
     probe_unknown(run, out)
     if run.acting or (run.retry_at is not None and owner_elapsed(run.retry_at, out.now) < 0):
         return
+    if run.barred:
+        clear(run, out, kill=True)
+        return
     resources = run.spec.resources
     first = next((i for i, item in enumerate(resources) if run.health[item.name] != "running"), None)
     if first is None:
@@ -329,32 +367,6 @@ def pursue(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> Non
         return
     run.epoch = found.record.epoch
     out.act(run, first, "start")
-
-
-def void_moves(state: NodeState, out: Out) -> None:
-    """Take away wishes that can never come true: the group has left the session it was to leave, or I own it and
-    there is nowhere to go."""
-    for group, move in state.view.moves.items():
-        found, run = state.view.groups.get(group), state.runs.get(group)
-        record, problem = move.record, ""
-        if found is None or (found.record.node, found.record.srev) != (record.from_node, record.from_srev):
-            if record.from_node == state.node or record.from_node not in state.view.sessions:
-                problem = "it is not where it was"
-        elif found.record.holder == state.me and run and state.cluster:
-            problem = _move_problem(place(state.cluster, run.spec, state.view), record.to, state.node)
-        key = state.keys.move(group)
-        if problem and not any(item.purpose == "void-move" and item.name == group for item in state.pending.values()):
-            txn = Txn(state.writer.guarded(Compare(key, "mod", move.mod)), (Delete(key),), state.writer.reads(key))
-            out.send("void-move", txn, name=group)
-            out.note("move_refused", group=group, to=record.to, reason=problem, id=record.id)
-
-
-def _move_problem(choice: Choice, to: str, me: str) -> str:
-    if to == me:
-        return "it runs there already"
-    if to:
-        return "" if to in choice.candidates else f"{to}: {choice.excluded.get(to, 'no such node')}"
-    return "" if choice.best_but(me) else "no other node may run it"
 
 
 def _read_revision(state: NodeState, group: str) -> int:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from election.clock import Instant, owner_elapsed
+from election.ownership import session_of
 from election.records import FenceRecord, Session
 from election.session import adopt, attest, close_txn, dead, open_txn, opened, renew
 from election.view import Known
@@ -11,6 +12,7 @@ from hactl.decide.fencing import awaited, in_flight
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import Exit, GuardBegin, GuardExtend, Relist
+from hactl.model.events import Boot
 
 
 def check_identity(state: NodeState, out: Out) -> None:
@@ -128,7 +130,31 @@ def _where(state: NodeState) -> str:
 
 def cleared(state: NodeState) -> bool:
     """Whether everything exclusive here is known to be stopped. What hactl never owned may run on."""
-    return all(run.stopped or (run.untouched and not run.acting) for run in state.runs.values())
+    return all(run.stopped or run.barred or (run.untouched and not run.acting) for run in state.runs.values())
+
+
+def held_by_guard(boot: Boot, spec: GroupSpec) -> set[str]:
+    """The resources of a group that the guard held when this daemon adopted it."""
+    return {item.name for item in spec.resources if f"{spec.name}/{item.name}" in boot.guard.exclusive}
+
+
+def _maybe_started(state: NodeState, name: str) -> bool:
+    """Whether a session of this node's that may be of this boot owned or held the group, as the store has it, while no
+    guard is left that would know whether it still runs here."""
+    found = state.view.groups.get(name)
+    if state.boot.guard.sid or found is None:
+        return False
+    own, fence = found.record, state.view.fences.get(state.node)
+    owner = (own.holder,) if own.state in ("owned", "unmanaged") else ()
+    for holder in (*own.holders, *owner):
+        if holder.node != state.node:
+            continue
+        session = session_of(state.view, holder)
+        same = fence is not None and fence.record.sid == holder.sid
+        booted = session.record.boot_id if session else fence.record.boot_id if same and fence else ""
+        if booted in ("", state.boot.boot_id):
+            return True
+    return False
 
 
 def close(state: NodeState, out: Out) -> None:
@@ -285,7 +311,8 @@ def adjust_runs(state: NodeState) -> None:
     for name, spec in wanted.items():
         run = state.runs.get(name)
         if run is None:
-            state.runs[name] = Run(spec, untouched=name not in state.view.groups)
+            run = state.runs[name] = Run(spec, untouched=name not in state.view.groups)
+            run.registered, run.leftover = held_by_guard(state.boot, spec), _maybe_started(state, name)
         elif run.spec == spec:
             run.outdated = False
         elif run.spec.resources == spec.resources:
@@ -295,6 +322,7 @@ def adjust_runs(state: NodeState) -> None:
             run.health = {item.name: "unknown" for item in spec.resources}
         else:
             run.outdated = True
-    for name in [name for name, run in state.runs.items() if name not in wanted and run.stopped and not run.txn]:
+    gone = [name for name, run in state.runs.items() if name not in wanted and (run.stopped or run.barred)]
+    for name in [name for name in gone if not state.runs[name].txn]:
         if name not in state.view.groups or state.view.groups[name].record.state == "released":
             del state.runs[name]

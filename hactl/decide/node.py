@@ -11,15 +11,29 @@ from collections.abc import Callable
 from typing import Any
 
 from election import session
-from election.clock import Instant, owner_elapsed
+from election.clock import Instant
 from election.keys import Keys
-from election.observer import Observer, limit_ms
+from election.observer import Observer
 from election.session import Owner, SessionState
 from election.view import View
-from hactl.decide import fencing, groups, lifecycle, peers, readiness_steps, resources, suspicion, troubles, unfencing
+from hactl.decide import (
+    blocking,
+    confirming,
+    fencing,
+    groups,
+    lifecycle,
+    moves,
+    peers,
+    readiness_steps,
+    resources,
+    suspicion,
+    troubles,
+    unfencing,
+)
 from hactl.decide.learning import learned, own_writes, own_writes_seen
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Pending, Run
+from hactl.decide.waking import next_wake
 from hactl.model import events
 from hactl.model.cluster import Timing
 from hactl.model.effects import Exit
@@ -39,8 +53,8 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
         known_revision=boot.known_revision,
     )
     for spec in boot.leftovers:
-        run = state.runs[spec.name] = Run(spec)
-        run.registered = {item.name for item in spec.resources if f"{spec.name}/{item.name}" in boot.guard.exclusive}
+        run = state.runs[spec.name] = Run(spec, registered=lifecycle.held_by_guard(boot, spec))
+        run.leftover = boot.same_boot and not boot.guard.sid
     return state
 
 
@@ -54,27 +68,6 @@ def step(state: NodeState, event: events.Event, now: Instant) -> list[Any]:
     if state.dirty:
         _decide(state, out)
     return out.effects
-
-
-def next_wake(state: NodeState, now: Instant) -> float:
-    """In how many milliseconds `step` wants a Tick at the latest: half a heartbeat after the last look at
-    everything, or when before that a renewal is due, a peer's guard is to be asked, or its lease is over."""
-    timing, suspect_ms = state.timing, state.timing.suspect_after_ms
-    soonest = timing.heartbeat_ms / 2
-    if state.decided_at is not None:
-        soonest -= owner_elapsed(state.decided_at, now)
-    if state.session.last_sent is not None and state.session.in_flight is None:
-        renewal = timing.heartbeat_ms - owner_elapsed(state.session.last_sent, now)
-        if 0 < renewal < soonest:
-            soonest = renewal
-    for node, found in state.view.sessions.items():
-        if node == state.node:
-            continue
-        silent = state.observer.silent_ms(node, now)
-        for limit in (limit_ms(found.record.lease_ms), suspect_ms, suspect_ms - timing.heartbeat_ms):
-            if silent < limit < silent + soonest:
-                soonest = limit - silent
-    return max(1.0, soonest)
 
 
 def _decide(state: NodeState, out: Out) -> None:
@@ -91,10 +84,11 @@ def _decide(state: NodeState, out: Out) -> None:
         lifecycle.keep_session(state, out)
     if state.phase in ("live", "ending"):
         peers.watch(state, out)
+        confirming.drive(state, out)
         fencing.drive(state, out)
         unfencing.let_in(state, out)
         resources.expire_failures(state, out)
-        groups.void_moves(state, out)
+        moves.void_moves(state, out)
     readiness_steps.see_everybody(state, out)
     for run in list(state.runs.values()):
         groups.drive(state, run, out)
@@ -284,9 +278,17 @@ def _depose_answered(state: NodeState, pending: Pending, event: events.TxnDone, 
         out.note("peer_deposed", node=pending.name)
 
 
+def _block_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    run = state.runs.get(pending.name)
+    if run is not None and run.stop_failed:
+        blocking.self_fence(state, run, out)
+
+
 def _granted(state: NodeState, run: Run, pending: Pending, event: events.TxnDone, out: Out) -> None:
     """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
     run.granted = pending.epoch
+    if pending.purpose == "accept":  # failures are counted anew in each place that it is moved to
+        run.restarts, run.failure, run.retry_at = 0, "", None
     out.note(f"group_{pending.purpose}", group=run.spec.name, epoch=pending.epoch)
 
 
@@ -308,9 +310,7 @@ def _on_guard(state: NodeState, event: events.GuardAnswered, out: Out) -> None:
         group, _, resource = event.name.partition("/")
         run = state.runs.get(group)
         if run is not None and resource in run.registering:
-            run.registering.discard(resource)
-            if event.ok:
-                run.registered.add(resource)
+            resources.registered(state, run, resource, event.ok, event.problem, out)
 
 
 def _on_guard_lost(state: NodeState, event: events.GuardLost, out: Out) -> None:
@@ -372,6 +372,7 @@ _ANSWERS: dict[str, Callable[[NodeState, Pending, events.TxnDone, Out], None]] =
     "close": _close_answered,
     "open": _open_answered,
     "depose": _depose_answered,
+    "block": _block_answered,
 }
 
 _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {

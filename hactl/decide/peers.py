@@ -62,6 +62,8 @@ def report(state: NodeState, out: Out) -> None:
         entry: dict[str, Any] = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
         if reason := run.stop_failed or run.failure or run.waiting:
             entry["reason"] = reason
+        if run.failure and not run.running:
+            entry["failed"] = True
         content[name] = entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)

@@ -74,4 +74,6 @@ def _where_it_is(group: GroupSpec, view: View) -> str:
 def reported_running(view: View, group: str, node: str) -> bool:
     """Whether the node says that something of the group runs there."""
     report = view.reports.get(node)
-    return bool(report and report.record.groups.get(group, {}).get("phase", "stopped") not in ("stopped", "unknown"))
+    return bool(
+        report and report.record.groups.get(group, {}).get("phase", "stopped") not in ("stopped", "unknown", "barred")
+    )

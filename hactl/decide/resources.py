@@ -5,40 +5,68 @@ from __future__ import annotations
 from election.clock import owner_elapsed
 from election.records import Failure
 from election.store import Delete, Put, Txn
-from hactl.decide import outside
+from hactl.decide import blocking, outside
+from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Run
-from hactl.model.effects import GuardUnregister, SelfFence
+from hactl.model.effects import GuardUnregister
 from hactl.model.events import Acted, Observed
 
 # Waits between restarts of a failing resource: none before the first, then doubling, in ms.
 FIRST_RETRY_MS = 500.0
 LONGEST_RETRY_MS = 30_000.0
 STOP_RETRY_MS = 1_000.0
+_LONG_AGO_MS = 1e9
 
 
-def clear(run: Run, out: Out, *, kill: bool) -> None:
-    """Bring everything of it down: all at once by the fast way, or in reverse order."""
-    resources = run.spec.resources
-    if kill:
-        due = run.retry_at is None or owner_elapsed(run.retry_at, out.now) >= 0 or not run.stop_failed
-        for index, item in enumerate(resources):
-            acting = run.acting.get(item.name)
-            if run.health.get(item.name) == "stopped" and acting is None:
-                continue
-            if (acting is None or acting[1] != "kill") and due:
-                out.act(run, index, "kill")
-        return
-    if run.acting:
-        return
-    if run.stop_failed and run.retry_at is not None and owner_elapsed(run.retry_at, out.now) < 0:
-        return
-    probe_unknown(run, out)
-    if run.acting:
-        return
-    for index in range(len(resources) - 1, -1, -1):
-        if run.health[resources[index].name] != "stopped":
-            out.act(run, index, "kill" if run.stop_failed else "stop")
+def clear(run: Run, out: Out, *, kill: bool) -> bool:
+    """Bring everything of it down: all at once by the fast way, or in reverse order. Whether something was begun."""
+    before = len(out.effects)
+    if run.barred and not run.acting:
+        look_again(run, out)
+    elif kill:
+        _kill_all(run, out)
+    elif not run.acting and not (run.stop_failed and run.retry_at and owner_elapsed(run.retry_at, out.now) < 0):
+        probe_unknown(run, out)
+        if not run.acting:
+            _stop_last(run, out)
+    return len(out.effects) > before
+
+
+def _kill_all(run: Run, out: Out) -> None:
+    due = run.retry_at is None or owner_elapsed(run.retry_at, out.now) >= 0 or not run.stop_failed
+    for index, item in enumerate(run.spec.resources):
+        acting = run.acting.get(item.name)
+        if run.health.get(item.name) == "stopped" and acting is None:
+            continue
+        if (acting is None or acting[1] != "kill") and due:
+            out.act(run, index, "kill")
+
+
+def _stop_last(run: Run, out: Out) -> None:
+    """The last one that is not stopped; by the fast way where stopping failed, and where hactl did not start it."""
+    for index in range(len(run.spec.resources) - 1, -1, -1):
+        health = run.health[run.spec.resources[index].name]
+        if health != "stopped":
+            out.act(run, index, "kill" if run.stop_failed or (not run.started and health == "failed") else "stop")
             return
+
+
+def bar(state: NodeState, run: Run, out: Out) -> None:
+    """What was not started here says that it is not well: it counts as stopped, and the group may not come here."""
+    for name, health in run.health.items():
+        if health == "failed":
+            run.stop_failed = _of(name, run.words.get(name) or "it is not well")
+            _tell_readiness(state, run, name)
+    _look_later(run, out)
+
+
+def look_again(run: Run, out: Out) -> None:
+    """Its state could not be told: look again, with growing waits, rather than stop what was not started here."""
+    if run.retry_at is None or owner_elapsed(run.retry_at, out.now) >= 0:
+        for item in run.spec.resources:
+            if run.health.get(item.name) == "failed":
+                run.health[item.name] = "unknown"
+        probe_unknown(run, out)
 
 
 def probe_unknown(run: Run, out: Out) -> None:
@@ -70,8 +98,11 @@ def acted(state: NodeState, run: Run, name: str, event: Acted, out: Out) -> None
     """An action on resource `name` has ended; an action that was replaced by another is not listened to."""
     _, action = run.acting.pop(name)
     run.health[name] = event.health
+    if event.detail:
+        run.words[name] = f"{action}: {event.detail}" if not event.ok else event.detail
     group = run.spec.name
     if action == "start":
+        run.unregistered = False
         if event.ok:
             out.note("resource_started", group=group, resource=name, epoch=run.epoch)
         else:
@@ -79,12 +110,20 @@ def acted(state: NodeState, run: Run, name: str, event: Acted, out: Out) -> None
             failed(state, run, name, f"start failed: {event.detail}", out)
     elif action in ("stop", "kill"):
         if event.ok and event.health == "stopped":
-            run.stop_failed, run.retry_at = "", None
+            run.stop_failed, run.retry_at, run.retries = "", None, 0
             if outside.tells(run, name):
                 out.note("resource_stopped", group=group, resource=name, by=action)
             outside.stopped(run, name, out)
         else:
             _stop_failed(state, run, name, action, event.detail, out)
+    elif run.barred and run.health[name] == "failed":
+        run.stop_failed = _of(name, event.detail or "its state is unknown")
+        _look_later(run, out)
+    elif run.stop_failed and "failed" not in run.health.values():
+        run.stop_failed, run.retry_at, run.retries = "", None, 0  # it is known again
+    _tell_readiness(state, run, name)
+    if run.stopped:
+        run.leftover = False
     if run.health[name] == "stopped" and name in run.registered:
         run.registered.discard(name)
         out.effects.append(GuardUnregister(group, name))
@@ -95,6 +134,8 @@ def observed(state: NodeState, run: Run, event: Observed, out: Out) -> None:
     outside.observed(run, event, out)
     name, health, detail = event.resource, event.health, event.detail
     before = run.health.get(name, "unknown")
+    if detail:
+        run.words[name] = detail
     if name in run.acting or before in ("unknown", health):
         return
     if before == "running" and health in ("failed", "stopped"):
@@ -110,25 +151,88 @@ def observed(state: NodeState, run: Run, event: Observed, out: Out) -> None:
 def failed(state: NodeState, run: Run, name: str, reason: str, out: Out) -> None:
     """Count a failure: restarted in place at first, with growing waits; beyond `restarts` the group moves."""
     run.restarts += 1
-    run.failure = reason
+    run.failure, run.failing = reason, name
     wait = 0.0 if run.restarts == 1 else min(FIRST_RETRY_MS * 2.0 ** (run.restarts - 2), LONGEST_RETRY_MS)
     run.retry_at = out.now.plus(wait)
     out.note("resource_failed", group=run.spec.name, resource=name, reason=reason, failures=run.restarts)
     if run.restarts > run.spec.restarts and state.role(run.spec.name) == "owner":
         key = state.keys.failure(run.spec.name, state.node)
-        value = Failure(run.restarts, name, reason[:300]).to_json()
-        out.send("failure", Txn(state.writer.guarded(), (Put(key, value),), state.writer.reads(key)))
+        out.send("failure", Txn(state.writer.guarded(), (_failure(state, run, name, reason),), state.writer.reads(key)))
+
+
+def note_failure(state: NodeState, run: Run, reason: str) -> Put:
+    """What keeps the group off this node for a while: `reason`, of the resource that is not running."""
+    return _failure(state, run, run.failing or run.spec.resources[0].name, run.failure or reason)
+
+
+def _failure(state: NodeState, run: Run, name: str, reason: str) -> Put:
+    record = Failure(max(1, run.restarts), name, reason[:300], unregistered=run.unregistered)
+    return Put(state.keys.failure(run.spec.name, state.node), record.to_json())
+
+
+def registered(state: NodeState, run: Run, name: str, ok: bool, problem: str, out: Out) -> None:
+    """The guard has acknowledged a resource, or it could not be registered: that is a start that failed."""
+    run.registering.discard(name)
+    if ok:
+        run.registered.add(name)
+    elif state.role(run.spec.name) == "owner" and state.may_run(out.now):
+        run.unregistered = True
+        failed(state, run, name, f"start failed: {problem}", out)
+
+
+def clean_up(state: NodeState, run: Run, out: Out) -> None:
+    """Forget what failed here when the operator says that it is repaired: everything is tried again at once."""
+    found = state.view.cleanups.get(run.spec.name)
+    if found is None or found.record.id == run.cleaned:
+        return
+    run.cleaned = found.record.id
+    if found.record.node in ("", state.node) and (run.restarts or run.stop_failed or run.retry_at):
+        run.restarts, run.failure, run.retry_at = 0, "", None
+        out.note("group_cleaned_up", group=run.spec.name, by=found.record.by)
 
 
 def _stop_failed(state: NodeState, run: Run, name: str, action: str, detail: str, out: Out) -> None:
     """A stop that fails is escalated to a kill; a kill that fails is tried again, in the open."""
     first = not run.stop_failed
-    run.stop_failed = f"{name}: {detail or 'still running'}"
+    if not run.started:
+        action = "kill"  # nothing of hactl's is to be ended in order here
+    before = f"; before that: {run.failure}" if run.failure else ""
+    run.stop_failed = _of(name, detail or "still running") + before
     run.health[name] = "failed"
     run.retry_at = out.now if action == "stop" else out.now.plus(STOP_RETRY_MS)
+    if run.barred:
+        _look_later(run, out)
     out.note("stop_failed", group=run.spec.name, resource=name, action=action, reason=detail)
-    if action == "kill" and first is False and run.spec.on_stop_failure == "self-fence":
-        out.effects.append(SelfFence(f"{run.spec.name}/{name} cannot be stopped: {detail}"))
+    if action == "kill" and first is False and run.started and run.spec.on_stop_failure == "self-fence":
+        blocking.block(state, run, name, detail, out)
+
+
+def _of(name: str, words: str) -> str:
+    """What was said of a resource, with its name."""
+    return words if words.startswith(f"{name}: ") else f"{name}: {words}"
+
+
+def _look_later(run: Run, out: Out) -> None:
+    run.retries += 1
+    run.retry_at = out.now.plus(min(STOP_RETRY_MS * 2.0 ** (run.retries - 1), LONGEST_RETRY_MS))
+
+
+def _tell_readiness(state: NodeState, run: Run, name: str) -> None:
+    """While the state of a resource here cannot be told, its group may not come here (see `Run.barred`)."""
+    source, own = f"resource/{name}", state.readiness.get(run.spec.name)
+    if run.barred and run.health.get(name) == "failed":
+        own = state.readiness.setdefault(run.spec.name, own or OwnReadiness())
+        own.post(source, "unfit", f"its state here cannot be told: {run.stop_failed}")
+    elif own is not None and run.health.get(name) != "unknown":
+        own.post(source, "ready", "")
+
+
+def trouble_over(state: NodeState, out: Out) -> None:
+    """This node has got over something: what could not even be begun for its sake may be tried again at once."""
+    for key, found in state.view.failures.items():
+        group, _, node = key.partition("/")
+        if node == state.node and found.record.unregistered:
+            state.failures_since[group] = out.now.plus(-_LONG_AGO_MS)
 
 
 def expire_failures(state: NodeState, out: Out) -> None:

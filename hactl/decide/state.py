@@ -63,7 +63,11 @@ class Run:
     `granted` is the epoch of my own last successful write to `groups/G` since my last promise (release, handoff);
     0: nothing may be started, whatever a read says (†). `untouched`: it was found here and has never been
     hactl's: it is left alone until somebody owns it. `outdated`: it runs by a definition that is no longer the
-    configured one. `interferences`: by resource and topic.
+    configured one. `leftover`: an earlier daemon may have started it since this machine booted, and no guard knows
+    better. `failure`, `failing`: why something failed last, and which resource. `unregistered`: its last start could
+    not even be registered. `retries`: how often it was looked at again in vain. `words`: what each resource that is not
+    well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
+    `cleaned`: the last cleanup of the operator's that was carried out. `interferences`: by resource and topic.
     """
 
     spec: GroupSpec
@@ -76,14 +80,21 @@ class Run:
     txn: int = 0
     restarts: int = 0
     failure: str = ""
+    failing: str = ""
     stop_failed: str = ""
     retry_at: Instant | None = None
     takeable_since: Instant | None = None
     untouched: bool = False
     outdated: bool = False
+    leftover: bool = False
+    retries: int = 0
+    unregistered: bool = False
+    words: dict[str, str] = field(default_factory=dict)
     probed: int = 0
     answered_probe: int = 0
     since_running: Instant | None = None
+    overlap_seen: tuple[int, Instant] | None = None
+    cleaned: str = ""
     waiting: str = ""
     interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
     takeover: Takeover | None = None
@@ -99,10 +110,21 @@ class Run:
         return not self.acting and all(self.health.get(item.name) == "running" for item in self.spec.resources)
 
     @property
+    def started(self) -> bool:
+        """Whether something of it may have been started here since this machine booted, and may still run."""
+        return bool(self.registered or self.registering) or self.leftover
+
+    @property
+    def barred(self) -> bool:
+        """Whether its state here cannot be told (its monitor is missing, hangs, says something unknown), and hactl has
+        not started it since the boot: it counts as stopped here, and may not come here."""
+        return bool(self.stop_failed) and not self.started and "running" not in self.health.values()
+
+    @property
     def phase(self) -> str:
         """One word for the operator."""
         if self.stop_failed:
-            return "blocked"
+            return "blocked" if self.started else "barred"
         values = {self.health.get(item.name, "unknown") for item in self.spec.resources}
         if "unknown" in values:
             return "unknown"
@@ -117,7 +139,8 @@ class Run:
 class Work:
     """My part in fencing one node. `sid`: the dead session. `switch`: what a device is to do next or is doing;
     `until`: by when that has to be over, while the write of `acting` before it is under way; `action`: its number
-    while the device is at it (0: it is not)."""
+    while the device is at it (0: it is not). `cancelled`: the number of the last one that was to be ended before its
+    time."""
 
     sid: str
     job: machine.Job
@@ -125,6 +148,7 @@ class Work:
     until: Instant | None = None
     action: int = 0
     given_up: Instant | None = None
+    cancelled: int = 0
 
 
 @dataclass(slots=True)

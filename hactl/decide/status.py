@@ -11,7 +11,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
   source: `what`, `do`, `since`)
 - `devices`: what each live node found when it tested the fence devices: `node`, `test`, `at`, `targets`
 - `groups`: `name`, `state` (see `group_state`), `owner`, `phase`, `epoch`, `generation`, `number`, `holders`,
-  `vips`, `resources`, `waiting` (why it does not run), `reason` (of its ownership), `candidates`, `excluded`,
+  `blocked` (None, or `node`, `text`, `do`: nobody starts it), `vips`, `resources`, `waiting` (why it does not run),
+  `reason` (of its ownership), `candidates`, `excluded`,
   `readiness` (of the nodes that are not ready for it: `level`, `why`)
 - `balancers`: HAProxy on each node: `node`, `live`, `wanted` (it is to run there), `told` (what follows is known),
   `running`, `version`, `error`, `at`
@@ -40,7 +41,8 @@ from election.observer import Observer, limit_ms
 from election.ownership import session_of, takeable, unprobed
 from election.records import GENERATION_BITS, Failure, FenceRecord, Ownership
 from election.view import Known, View
-from hactl.decide.fence_status import being_fenced, device_reports, fence_status, node_fencing
+from hactl.decide.blocking import blocked
+from hactl.decide.fence_status import being_fenced, device_reports, fence_status, matters, node_fencing
 from hactl.decide.health import NodeHealth
 from hactl.decide.placement import place
 from hactl.decide.readiness import reported
@@ -186,16 +188,18 @@ def status(
 def node_names(view: View, spec: ClusterSpec | None) -> list[str]:
     """The configured nodes in their order, then others that the store knows of."""
     configured = [node.name for node in spec.nodes] if spec else []
-    others = {*view.sessions, *view.fences, *view.members} - set(configured)
-    return [*configured, *sorted(others)]
+    known = {*view.sessions, *view.fences, *view.members} - set(configured)
+    if spec is not None:  # of a node that was taken out of the configuration nothing is left to be said
+        known = {name for name in known if name in view.sessions or matters(name, view, spec)}
+    return [*configured, *sorted(known)]
 
 
-def node_state(view: View, name: str) -> str:
-    """One of NODE_STATES."""
+def node_state(view: View, name: str, spec: ClusterSpec | None) -> str:
+    """One of NODE_STATES. A dead session that nobody waits for is not pending, whether it is known to be stopped or
+    not: a node that was emptied and switched off is dead, as planned."""
     if name in view.sessions:
         return "standby" if name in view.standby else "online"
-    fence = view.fences.get(name)
-    return "fence_pending" if fence is not None and fence.record.state != "safe" else "dead"
+    return "fence_pending" if matters(name, view, spec) else "dead"
 
 
 def group_state(view: View, group: GroupSpec) -> str:
@@ -209,8 +213,11 @@ def group_state(view: View, group: GroupSpec) -> str:
         return own.state
     if session_of(view, own.holder) is None:
         return "lost"
-    phase = str(_told(view, group.name, own).get("phase", "starting"))
-    return "starting" if phase == "stopped" else phase
+    told = _told(view, group.name, own)
+    phase = str(told.get("phase", "starting"))
+    if phase == "stopped":
+        return "failed" if told.get("failed") else "starting"
+    return phase
 
 
 def group_status(
@@ -245,6 +252,7 @@ def group_status(
         "fencing": group.fencing,
         "overlap": group.overlap,
         "waiting": _waiting(view, spec, group, state, observer, me, now),
+        "blocked": blocked_status(view, group.name),
         "candidates": list(choice.candidates) if choice else [],
         "excluded": dict(choice.excluded) if choice else {},
         "readiness": _readiness(view, spec, group),
@@ -287,6 +295,8 @@ def _waiting(
         return str(_told(view, group.name, found.record).get("reason", ""))
     if state == "handoff":
         return "" if found and session_of(view, found.record.holder) else "it was handed to a node that is gone"
+    if reason := blocked(view, group.name):
+        return reason
     lease_counts = group.fencing == "lease"
     verdict = (
         takeable(view, observer, group.name, lease_counts, me, now)
@@ -311,7 +321,8 @@ def _node(view: View, spec: ClusterSpec | None, name: str, me: str, local: Local
         "name": name,
         "address": configured.address if configured else member.record.address if member else "",
         "version": member.record.version if member else "",
-        "state": node_state(view, name) if known else "absent",
+        "standby": name in view.standby,
+        "state": node_state(view, name, spec) if known else "absent",
         "configured": configured is not None,
         "me": name == me,
         "sid": session.record.sid if session else "",
@@ -335,6 +346,14 @@ def _failure(key: str, found: Known[Failure]) -> dict[str, Any]:
     group, _, node = key.partition("/")
     record = found.record
     return {"group": group, "node": node, "resource": record.resource, "count": record.count, "reason": record.reason}
+
+
+def blocked_status(view: View, group: str) -> dict[str, str] | None:
+    """Why nobody may start the group, and how that ends; None: it is not blocked."""
+    found = view.blocks.get(group)
+    if found is None:
+        return None
+    return {"node": found.record.node, "text": blocked(view, group), "do": f"`hactl group cleanup {group}`"}
 
 
 def move_status(group: str, view: View) -> dict[str, Any] | None:
@@ -369,7 +388,7 @@ def mark(view: View) -> str:
     parts += [(name, found.create) for name, found in view.sessions.items()]
     for place_ in (
         "fences", "groups", "members", "reports", "devices", "failures", "moves", "standby", "drains",
-        "maintenance",
+        "maintenance", "blocks",
     ):  # fmt: skip
         parts.append([(name, found.mod) for name, found in getattr(view, place_).items()])
     return f"{hash(repr(parts)) & 0xFFFFFFFFFFFF:012x}"

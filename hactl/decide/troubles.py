@@ -8,6 +8,7 @@ from typing import Any
 
 from election.view import View
 from hactl.decide.readiness import OwnReadiness
+from hactl.decide.resources import trouble_over
 from hactl.decide.state import NodeState, Out
 from hactl.model import events
 
@@ -20,6 +21,7 @@ def learn(state: NodeState, event: events.Trouble, out: Out) -> None:
     if not event.what:
         if state.troubles.pop(event.source, None) is not None:
             out.note("trouble_over", source=event.source)
+            trouble_over(state, out)
     elif known is None or (known["what"], known["do"]) != (event.what, event.do):
         since = known["since"] if known else event.since
         state.troubles[event.source] = {"what": event.what, "do": event.do, "since": since}

@@ -98,14 +98,22 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
     for group in document["groups"]:
         name, state, why = group["name"], group["state"], group["waiting"]
         owner = group["owner"]
-        if state == "blocked":
+        if group["blocked"]:
+            runs = f"it runs on {owner}, and is started nowhere else" if state == "running" else "it does not run"
+            level = "warning" if state == "running" else "error"
+            yield level, f"group {name} is {group['blocked']['text']}; {runs}", group["blocked"]["do"]
+        elif state == "blocked":
             reason = why or blocked.get(name, "")
             yield "error", f"group {name} cannot be stopped on {owner}: {reason}", f"stop it by hand on {owner}"
         elif state == "failed":
             yield "error", f"group {name} has failed on {owner}: {why}", "it is tried again; see `hactl events`"
         elif state == "lost" and group["fencing"] == "required" and _fence(document, owner).get("fencing"):
-            waiting = _fence(document, owner)["waiting"]
-            yield "error", f"group {name} does not run: {owner} is being fenced; waiting for {waiting}", _FENCES
+            fence = _fence(document, owner)
+            yield (
+                "error",
+                f"group {name} does not run: {owner} is being fenced; waiting for {fence['waiting']}",
+                _way(fence),
+            )
         elif state == "lost" and group["fencing"] == "required":
             todo = f"make sure {owner} is off, then `hactl fence confirm {owner}`"
             yield "error", f"group {name} does not run: {why}", todo
@@ -165,10 +173,14 @@ def _nodes(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "error", f"node {name} has not said since `hactl recover` that it stopped everything", todo
         elif node["state"] == "fence_pending" and fences[name]["fencing"]:
             failed = f"; so far: {fences[name]['last']}" if fences[name]["last"] else ""
-            yield "warning", f"node {name} is being fenced; waiting for {fences[name]['waiting']}{failed}", _FENCES
+            what = f"node {name} is being fenced; waiting for {fences[name]['waiting']}{failed}"
+            yield "error" if fences[name]["failures"] else "warning", what, _way(fences[name])
         elif node["state"] == "fence_pending":
             todo = f"start it again; if it is gone for good, make sure it is off, then `hactl fence confirm {name}`"
             yield "warning", f"node {name} was lost and is not known to be stopped", todo
+        elif node["state"] in ("dead", "absent") and node["standby"]:
+            todo = f"start hactl there, then `hactl node online {name}`, when it is to be used again"
+            yield "notice", f"node {name} is in standby, and off", todo
         elif node["state"] in ("dead", "absent"):
             yield "warning", f"node {name} takes no part", f"start hactl on {name}"
         elif node["silent_ms"] is not None and node["silent_ms"] > node["lease_ms"] / 2:
@@ -180,6 +192,14 @@ def _nodes(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "warning", f"node {name} is in no configuration", "stop hactl there, or add it to cluster.yaml"
         if node["state"] in ("online", "standby") and node["config_revision"] and not node["config_current"]:
             yield "warning", f"node {name} does not use the newest configuration", "see the log of its daemon"
+
+
+def _way(fence: dict[str, Any]) -> str:
+    """How a fencing is followed, and how it is ended by hand once devices have failed."""
+    if not fence["failures"]:
+        return _FENCES
+    name = fence["node"]
+    return f"fix the device, or make sure that {name} is off and say so: `hactl fence confirm {name}`; see {_FENCES}"
 
 
 def _fence(document: dict[str, Any], node: str) -> dict[str, Any]:
@@ -221,10 +241,10 @@ def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
     running = {group["name"]: group["owner"] for group in document["groups"] if group["state"] == "running"}
     for failure in document["failures"]:
         group, node, why = failure["group"], failure["node"], f"{failure['resource']}: {failure['reason']}"
+        todo = f"repair it, then `hactl group cleanup {group} --node {node}`; or wait failure_expiry"
         if running.get(group) == node:
-            yield "notice", f"group {group} runs on {node}, where it had failed: {why}", "see `hactl events`"
+            yield "notice", f"group {group} runs on {node}, where it had failed: {why}", todo
         else:
-            todo = "fix it; it is forgotten after the group's failure_expiry"
             yield "warning", f"group {group} is kept off {node}: {why}", todo
     for move in document["moves"]:
         to = move["to"] or "another node"

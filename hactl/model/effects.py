@@ -98,6 +98,12 @@ class FenceAct(NamedTuple):
     until: Instant | None = None
 
 
+class FenceCancel(NamedTuple):
+    """End a FenceAct that is under way; its FenceActed comes once the agent has been seen dead."""
+
+    id: int
+
+
 class AskGuard(NamedTuple):
     """Ask a peer's guard, directly, whether it holds the deadline of session `sid`; answered by GuardTold, or by
     nothing."""
@@ -138,6 +144,7 @@ Effect = (
     | Announce
     | StopAnnouncing
     | FenceAct
+    | FenceCancel
     | AskGuard
     | SelfFence
     | Exit

@@ -30,7 +30,8 @@ class Boot(NamedTuple):
 
     `nonce`: never used before by any daemon. `identity`: uuid and generation of the store's history as kept on
     disk, with the highest revision seen of it. `last_sid`: this node's last session, as kept on disk.
-    `leftovers`: the groups of which something was started here, by their definition then.
+    `leftovers`: the groups of which something was started here, by their definition then; `same_boot`: perhaps since
+    this machine booted.
     """
 
     node: str
@@ -42,6 +43,7 @@ class Boot(NamedTuple):
     known_revision: int
     last_sid: str = ""
     leftovers: tuple[GroupSpec, ...] = ()
+    same_boot: bool = True
 
 
 class Listed(NamedTuple):

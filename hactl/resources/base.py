@@ -93,6 +93,13 @@ class Resource(Protocol):
 
 
 @runtime_checkable
+class Commands(Protocol):
+    """A resource that is started, stopped and looked at by commands. `under_way`: which one runs now, "" none."""
+
+    under_way: str
+
+
+@runtime_checkable
 class Announcing(Protocol):
     """A resource that tells other machines where it is."""
 

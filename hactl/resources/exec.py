@@ -124,6 +124,7 @@ class Agent:
         self._argv["kill"] = options.argv(spec, "kill") or self._argv["stop"]
         self._env = _base_env(spec, context, group)
         self._cwd: str | None = spec.options.get("cwd")
+        self.under_way = ""
         self._starting: Cgroup | None = None
         self._left: Cgroup | None = None
         if context.cgroup_root is not None and context.daemon_cgroup is not None:
@@ -236,8 +237,10 @@ class Agent:
         return was
 
     async def _run(self, action: str, timeout_ms: float) -> Completed:
-        argv = self._argv[action]
-        return await run(argv, timeout_s=timeout_ms / 1000, env=service_environment(self._env), cwd=self._cwd)
+        argv, self.under_way = self._argv[action], action
+        done = await run(argv, timeout_s=timeout_ms / 1000, env=service_environment(self._env), cwd=self._cwd)
+        self.under_way = ""  # what is cancelled stays named: it is what hung
+        return done
 
 
 def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Process | Agent:

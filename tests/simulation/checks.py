@@ -36,6 +36,8 @@ class Checks:
         self.history_broken = False
         self.ordered: set[tuple[str, str]] = set()
         self.readiness = ReadinessChecks(self)
+        self.registering: dict[tuple[str, str, str], list[float]] = {}
+        self.down_for: dict[str, str] = {}
 
     def fail(self, name: str, text: str) -> None:
         """An invariant is broken."""
@@ -117,6 +119,28 @@ class Checks:
     def self_fenced(self, node: SimNode) -> None:
         """A node took itself down."""
         self.count("self-fence")
+
+    def took_itself_down(self, node: SimNode, group: str) -> None:
+        """By its own decision, since a stop failed: once for each group until the operator's cleanup, and never the
+        last one (F1)."""
+        self.count("took itself down")
+        if group in self.down_for:
+            self.fail("F1", f"{node.name} takes itself down for {group}, after {self.down_for[group]} did")
+        self.down_for[group] = node.name
+
+    def cleaned(self, group: str) -> None:
+        """`hactl group cleanup`."""
+        self.down_for.pop(group, None)
+
+    def registers(self, node: SimNode, effect: effects.GuardRegister) -> None:
+        """Tells the guard what it is about to start; not in a circle (B1)."""
+        recent = self.registering.setdefault((node.name, effect.group.name, effect.resource.name), [])
+        recent.append(self.world.now)
+        del recent[:-10]
+        if len(recent) == 10 and recent[-1] - recent[0] < 100.0:
+            self.fail(
+                "B1", f"{node.name} registers {effect.group.name} ten times within {recent[-1] - recent[0]:.0f} ms"
+            )
 
     def noted(self, node: SimNode, note: effects.Note) -> None:
         """A note of the daemon's."""
@@ -274,7 +298,15 @@ class Checks:
             lag = self.world.ledger.revision - node.daemon.state.view.revision if node.daemon else 0
             if lag > 10 * len(self.world.nodes):
                 self.fail("L1", f"{node.name} does not see what happens: {lag} revisions behind")
+            if node.daemon is not None and self._live(node.name) is None:
+                self.fail("J1", f"{node.name} takes no part: {node.daemon.state.phase}")
         for group in self.world.plan.cluster.groups:
+            found = self.world.ledger.get(self.world.keys.group(group.name))
+            if found is not None and (holders := Ownership.from_json(found.value).holders):
+                self.fail("O1", f"the overlap of {group.name} has not come to its end: {holders}")
+            broken = self.world.plan.broken
+            if not any(n.daemon and (n.name, group.name) not in broken for n in self.world.nodes.values()):
+                continue  # the only nodes that could run it were switched off, and left off
             wanted = {(group.name, resource.name) for resource in group.resources}
             where = [node.name for node in self.world.nodes.values() if wanted <= node.running]
             part = [node.name for node in self.world.nodes.values() if wanted & node.running]

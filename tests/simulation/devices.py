@@ -63,14 +63,14 @@ class Devices:
         """For a while, whatever is to switch the node misbehaves."""
         self.modes[name] = (mode, self.world.now + length)
 
-    def perform(self, node: SimNode, daemon: Daemon, act: effects.FenceAct) -> None:
-        """An agent on `node` carries out `act`. What is not over at its deadline is killed."""
+    def perform(self, node: SimNode, daemon: Daemon, act: effects.FenceAct) -> list[bool]:
+        """An agent on `node` carries out `act`. What is not over at its deadline is killed. Whether it is alive."""
         world, rng = self.world, self.world.rng
         if act.until is not None:
             clock = node.clock()
             if min(act.until.boot - clock.boot, act.until.raw - clock.raw) < act.timeout_ms:
                 node.deliver(daemon, events.FenceActed(act.id, False, "unknown", "too late to begin"))
-                return
+                return [False]
         mode, until = self.modes.get(act.node, ("", 0.0))
         mode = "deaf" if node.deaf_until > world.now else mode if until > world.now else ""
         alive = [True]
@@ -97,6 +97,7 @@ class Devices:
         if length < limit:
             world.after(length, lambda: end(mode != "fails", "" if mode != "fails" else "simulated"))
         world.after(limit, lambda: end(False, "ran into its deadline"))
+        return alive
 
     def may_hit(self, name: str) -> bool:
         """Whether an action that switches the node off is under way."""

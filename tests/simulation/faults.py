@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from election.observer import limit_ms
 from election.records import Move, Ownership
-from election.recovery import recover
 from election.session import dead
-from election.store import Compare, Delete, Put, Snapshot, StoreFullError, Txn
-from election.view import View
+from election.store import Compare, Delete, Put
 from fencing.topology import Topology
 from hactl.model import events
-from hactl.model.cluster import ClusterSpec
 from hactl.model.events import READINESS
 from tests.simulation.node import SimNode
+from tests.simulation.operator import (
+    checkpoint,
+    cleanup,
+    configure,
+    confirm,
+    mend_all,
+    recover_store,
+    view_of,
+    when_store,
+    write,
+)  # fmt: skip
 from tests.simulation.plan import Fault
 from tests.simulation.world import World
 
@@ -104,14 +111,14 @@ def _move_back(world: World, node: SimNode, fault: Fault) -> None:
     """A wish to move that is taken back while it is being carried out."""
     _move(world, node, fault)
     keys = [world.keys.move(group.name) for group in world.plan.cluster.groups]
-    _when_store(world, 50 + 600 * fault.value, lambda: write(world, *(Delete(key) for key in keys)))
+    when_store(world, 50 + 600 * fault.value, lambda: write(world, *(Delete(key) for key in keys)))
 
 
 def _standby(world: World, node: SimNode, fault: Fault) -> None:
     key, end = world.keys.standby(node.name), world.now + fault.length
     if not world.store_away():
         write(world, Put(key, "{}"), wanted=lambda: world.now < end and not world.mended_at)
-    _when_store(world, fault.length, lambda: write(world, Delete(key)))
+    when_store(world, fault.length, lambda: write(world, Delete(key)))
 
 
 def _dies(world: World, node: SimNode, fault: Fault) -> None:
@@ -153,10 +160,10 @@ def _between(world: World, node: SimNode, fault: Fault) -> None:
 
 def _fence(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl fence`: the operator has the node fenced, whatever it does."""
-    found = _view(world).sessions.get(node.name)
+    found = view_of(world).sessions.get(node.name)
     if found is None or world.store_away() or not world.plan.devices:
         return
-    fence = _view(world).fences.get(node.name)
+    fence = view_of(world).fences.get(node.name)
     record = replace(dead(found), deposed_rev=0, wanted="off" if fault.value < 0.2 else "reboot", by="operator")
     keys = world.keys
     compares = (
@@ -185,6 +192,31 @@ def _readiness_flaps(world: World, node: SimNode, fault: Fault) -> None:
             world.after(500 + 4000 * fault.value, flap)
 
     flap()
+
+
+def _confirm(world: World, node: SimNode, fault: Fault) -> None:
+    """The operator says that the node is off, whatever is being done to it."""
+    confirm(world, node.name)
+
+
+def _untold(world: World, node: SimNode, fault: Fault) -> None:
+    """What looks at a group's resources on a node, and stops them, is broken for a while, perhaps while they run."""
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    node.untold_until[group.name] = world.now + fault.length
+
+
+def _unstoppable(world: World, node: SimNode, fault: Fault) -> None:
+    """A group cannot be stopped anywhere, by anybody; one that is to take its node down for that then."""
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    if group.on_stop_failure == "self-fence":
+        world.unstoppable[group.name] = world.now + fault.length
+
+
+def _cleanup(world: World, node: SimNode, fault: Fault) -> None:
+    """`hactl group cleanup`, of a group that may still be as bad as it was."""
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    if not world.store_away():
+        cleanup(world, group.name)
 
 
 def _slow_stops(world: World, node: SimNode, fault: Fault) -> None:
@@ -246,14 +278,7 @@ def _config(world: World, node: SimNode, fault: Fault) -> None:
         configure(world, replace(cluster, fencing=Topology()))
     else:
         configure(world, None)
-    _when_store(world, fault.length, lambda: configure(world, cluster))
-
-
-def configure(world: World, spec: ClusterSpec | None) -> None:
-    """Put a configuration; None: one that cannot be read. Of those that wait for room the last one counts."""
-    world.configurations += 1
-    number, operation = world.configurations, Put(world.keys.config, world.config_text(spec))
-    write(world, operation, wanted=lambda: world.configurations == number)
+    when_store(world, fault.length, lambda: configure(world, cluster))
 
 
 def _restored(world: World, node: SimNode, fault: Fault) -> None:
@@ -275,132 +300,10 @@ def _wiped(world: World, node: SimNode, fault: Fault) -> None:
 
 def _after_loss(world: World, fault: Fault) -> None:
     world.checks.history_broken = True
+    world.checks.down_for.clear()  # who was blocked is forgotten with the rest
     world.saved = world.ledger.copy()
     world.outages.clear()
-    _when_store(world, 1000 + fault.length, lambda: recover_store(world))
-
-
-def write(
-    world: World,
-    *operations: Put | Delete,
-    compares: tuple[Compare, ...] = (),
-    wanted: Callable[[], bool] = lambda: True,
-) -> None:
-    """A write of the operator's or of nobody's; into a full store again, while it is `wanted`."""
-    if not wanted():
-        return
-    try:
-        world.ledger.full = world.now < world.full_until
-        world.commit(Txn(compares, operations))
-    except StoreFullError:
-        world.after(1000, lambda: write(world, *operations, compares=compares, wanted=wanted))
-
-
-def _when_store(world: World, wait: float, call: Callable[[], None]) -> None:
-    """`call` after `wait`, or as soon after as the store is there."""
-
-    def check() -> None:
-        if world.store_away():
-            world.at(world.away_until + 1, check)
-        else:
-            call()
-
-    world.after(wait, check)
-
-
-# --- the operator -------------------------------------------------------------------------------------------
-
-
-def _view(world: World) -> View:
-    view = View(world.keys)
-    view.load(Snapshot(world.ledger.revision, world.ledger.snapshot(world.keys.prefix).items))
-    return view
-
-
-def recover_store(world: World) -> None:
-    """`hactl recover`, again until it is done."""
-    if world.store_away():
-        _when_store(world, 1000, lambda: recover_store(world))
-        return
-    view, cluster = _view(world), world.plan.cluster
-    generations = [
-        identity[1] for node in world.nodes.values()
-        if (identity := node.daemon.state.identity if node.daemon else node.disk["identity"])
-    ]  # fmt: skip
-    names = [node.name for node in cluster.nodes]
-    txn = recover(
-        view,
-        f"uuid-{world.now}",
-        max([0, *generations]),
-        names,
-        int(cluster.timing.lease_ms),
-        world.config_text(cluster),
-    )
-    try:
-        world.ledger.full = world.now < world.full_until
-        done = world.commit(txn).succeeded
-    except StoreFullError:
-        done = False
-    if not done:  # the store is full, or something was written meanwhile
-        world.after(1000, lambda: recover_store(world))
-        return
-    world.checks.history_broken = False
-    if world.mended_at:  # what came back is of before
-        _as_planned(world)
-    world.say("--- operator: recover")
-    for name in world.nodes:  # the job that had switched a node off is gone with the records of before
-        world.after(1000, partial(world.devices.switch_on, name))
-
-
-def confirm(world: World, name: str) -> None:
-    """`hactl fence confirm`: the operator has seen that the node is off."""
-    node = world.nodes[name]
-    view = _view(world)
-    fence = view.fences.get(name)
-    if node.powered or name in view.sessions or fence is None or world.store_away():
-        return
-    if fence.record.state in ("safe", "acting"):
-        return  # refused
-    record = replace(fence.record, state="safe", evidence="confirmed", by="operator")
-    key = world.keys.fence(name)
-    compares = (Compare(key, "mod", fence.mod), Compare(world.keys.node(name), "create", 0))
-    write(world, Put(key, record.to_json()), compares=compares)
-    world.say("--- operator: confirmed %s", name)
-
-
-def mend_all(world: World) -> None:
-    """The end of all faults."""
-    world.away_until = max(min(world.away_until, world.now), world.restored_at)  # a restore comes to its end
-    world.outages = [(start, min(end, world.away_until)) for start, end in world.outages]
-    world.slow_until = world.full_until = 0.0
-    world.plan.loss = world.plan.slow = world.plan.failing = 0.0
-    world.devices.forget()
-    world.mended_at = world.now
-    for node in world.nodes.values():
-        node.between_until = node.deaf_until = 0.0
-        node.cuts.clear()
-        node.lag_until = node.agents_paused_until = node.slow_stops_until = node.late_writes_until = 0.0
-        for group in world.plan.cluster.groups:  # poor everywhere: then it runs all the same
-            node.readiness[group.name] = "poor" if world.plan.seed % 3 == 0 else "ready"
-            node.observe(group.name)
-        if not node.powered:
-            node.power_on()
-    _as_planned(world)
-    world.say("--- all faults are over")
-
-
-def _as_planned(world: World) -> None:
-    """Every node in use, the plan's configuration."""
-    for name in world.nodes:
-        write(world, Delete(world.keys.standby(name)))
-    configure(world, world.plan.cluster)
-
-
-def checkpoint(world: World) -> None:
-    """A backup of the store, now and then."""
-    if not world.store_away():
-        world.saved = world.ledger.copy()
-    world.after(7000, lambda: checkpoint(world))
+    when_store(world, 1000 + fault.length, lambda: recover_store(world))
 
 
 _FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
@@ -411,7 +314,9 @@ _FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
     "shutdown-keep": _shutdown_keep, "pause-agent": _pause_agent, "slow-stops": _slow_stops,
     "late-writes": _late_writes, "device-fails": _device, "device-hangs": _device, "device-lies": _device,
     "device-slow": _device, "device-deaf": _device, "pause-between": _between,
-    "deaf-agents": _deaf_agents, "fence": _fence, "store-away": _away,
+    "deaf-agents": _deaf_agents, "unstoppable": _unstoppable, "untold": _untold, "confirm": _confirm,
+    "cleanup": _cleanup,
+    "fence": _fence, "store-away": _away,
     "store-slow": _slow, "store-full": _full, "compact": _compact, "delete-key": _delete_key, "config": _config,
     "store-restored": _restored, "store-wiped": _wiped, "readiness": _readiness, "readiness-flaps": _readiness_flaps,
 }  # fmt: skip

@@ -14,7 +14,7 @@ from tests.simulation.plan import Focus, Plan, make_plan
 @dataclass(frozen=True)
 class Mutation:
     """`faults`: the kinds that bring it out; `caught_by`: any of these invariants; `overlap`, `required`,
-    `devices`: see Focus; `script`: the schedules, where chance is too rare."""
+    `devices`, `broken`, `self_fence`: see Focus; `script`: the schedules, where chance is too rare."""
 
     name: str
     patch: Callable[[], Any]
@@ -24,12 +24,15 @@ class Mutation:
     required: bool | None = None
     script: Callable[[int], Plan] | None = None
     devices: bool | None = None
+    broken: tuple[str, ...] = ()
+    self_fence: bool | None = None
 
     def plan(self, seed: int) -> Plan:
         """A schedule that may bring it out."""
         if self.script is not None:
             return self.script(seed)
-        return make_plan(seed, focus=Focus(self.faults, self.overlap, self.required, self.devices))
+        focus = Focus(self.faults, self.overlap, self.required, self.devices, self.broken, self.self_fence)
+        return make_plan(seed, focus=focus)
 
 
 def patch(target: Any, name: str, value: Any) -> Any:

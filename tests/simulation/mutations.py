@@ -14,10 +14,10 @@ from unittest import mock
 from election import observer, ownership, session
 from election.clock import Instant, observer_elapsed
 from election.records import Ownership
-from election.store import Txn
+from election.store import Delete, Txn
 from fencing import guard_state
-from hactl.decide import groups, lifecycle, node
-from hactl.decide.state import NodeState
+from hactl.decide import blocking, groups, lifecycle, node, overlap, resources
+from hactl.decide.state import NodeState, Run
 from hactl.model import effects, events
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.mutations_fencing import FENCING_MUTATIONS
@@ -277,6 +277,75 @@ def _go_on(state: NodeState, out: Any) -> None:
     state.guard_ready = False
 
 
+def _registration_not_counted() -> Any:
+    """A resource that cannot be registered is asked for again at once."""
+
+    def registered(state: NodeState, run: Any, name: str, ok: bool, problem: str, out: Any) -> None:
+        run.registering.discard(name)
+        if ok:
+            run.registered.add(name)
+
+    return patch(resources, "registered", registered)
+
+
+def _never_given_back() -> Any:
+    """The new owner of an overlap keeps what it cannot start."""
+    return patch(overlap, "given_back", lambda *args: "")
+
+
+def _given_back_running() -> Any:
+    """What is given back is written before it is stopped."""
+    original = groups._give_back
+
+    def give_back(*args: Any) -> None:
+        with mock.patch.object(Run, "stopped", True):
+            original(*args)
+
+    return patch(groups, "_give_back", give_back)
+
+
+def _released_without_holders() -> Any:
+    """What the new owner gives back is free for everybody, although the earlier one still runs it."""
+    original = ownership.release
+
+    def release(*args: Any, holders: Any = (), **more: Any) -> Any:
+        return original(*args, **more)
+
+    return patch(ownership, "release", release)
+
+
+def _blocked_by_nobody() -> Any:
+    """A node that takes itself down for a group does not look whether another has."""
+
+    def block(state: NodeState, run: Any, resource: str, reason: str, out: Any) -> None:
+        out.effects.append(effects.SelfFence(f"{run.spec.name}/{resource}: {reason}"))
+
+    return patch(blocking, "block", block)
+
+
+def _started_though_blocked() -> Any:
+    """Blocked, but taken all the same, and its block forgotten: the next one goes down, too."""
+    original = ownership.acquire
+
+    def acquire(writer: Any, group: str, *args: Any, also: Any = (), **more: Any) -> Any:
+        kept = tuple(item for item in also if "/blocked/" not in item.key)
+        return original(writer, group, *args, also=kept, **more)._replace(
+            success=(*original(writer, group, *args, also=kept, **more).success, Delete(writer.keys.blocked(group)))
+        )
+
+    return all_of(patch(blocking, "blocked", lambda *args: ""), patch(ownership, "acquire", acquire))
+
+
+def _unknown_keeps_the_node_out() -> Any:
+    """A node opens no session while it cannot tell the state of one resource."""
+    return patch(Run, "barred", False)
+
+
+def _unknown_counts_as_stopped() -> Any:
+    """Whatever cannot be told counts as stopped, also where it was started."""
+    return all_of(patch(Run, "started", False), _end_at_once())
+
+
 ISOLATING = ("cut", "cut-answers", "cut-requests", "pause-daemon")
 
 # fmt: off
@@ -314,6 +383,22 @@ MUTATIONS = [
              ("S1", "S2"), required=True),
     Mutation("deposed, but going on", _foreign_owner_kept, ("pause-daemon", "cut", "delete-key"),
              ("S1", "S2", "G3", "G6")),
+    Mutation("a failed registration not counted", _registration_not_counted, ("move", "crash"), ("B1",),
+             broken=("register",)),
+    Mutation("an overlap never given back", _never_given_back, ("move",), ("O1",), overlap=True,
+             broken=("start", "hang", "register")),
+    Mutation("given back while it runs", _given_back_running, ("move", "standby"), ("S1", "S2"), overlap=True,
+             broken=("start",)),
+    Mutation("given back to everybody", _released_without_holders, ("move", "crash", "cut"), ("S1", "S2"), overlap=True,
+             broken=("start", "hang")),
+    Mutation("a node goes down for a group again and again", _blocked_by_nobody,
+             ("unstoppable", "move", "resource-dies"), ("F1",), self_fence=True),
+    Mutation("blocked, but started elsewhere", _started_though_blocked,
+             ("unstoppable", "move", "resource-dies"), ("F1",), self_fence=True),
+    Mutation("one resource keeps its node out of the cluster", _unknown_keeps_the_node_out, ("crash",), ("J1",),
+             broken=("probe",)),
+    Mutation("what was started here counts as stopped when nobody can tell", _unknown_counts_as_stopped,
+             ("untold", "kill-guard", "fence", "move"), ("G3", "S1", "S2")),
     *FENCING_MUTATIONS,
     *READINESS_MUTATIONS,
 ]

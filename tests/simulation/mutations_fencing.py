@@ -10,13 +10,14 @@ from election import observer
 from election.clock import owner_elapsed
 from election.store import Put, Txn
 from fencing import machine
-from hactl.decide import fencing, lifecycle, suspicion
+from hactl.decide import confirming, fencing, lifecycle, suspicion
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.scripts import (
     asked_late,
     back_before_attempt,
     back_during_action,
     between_claim_and_device,
+    confirmed_during_action,
     executor_hangs,
     watchdog_and_dead_device,
 )
@@ -24,7 +25,7 @@ from tests.simulation.scripts import (
 
 def _not_acting() -> Any:
     """A device is used without a word in the record."""
-    original = fencing._write
+    original = fencing.write
 
     def write(state: Any, node: str, found: Any, record: Any, purpose: str, out: Any) -> bool:
         if purpose != "fence-attempt":
@@ -38,7 +39,7 @@ def _not_acting() -> Any:
         advance_original(state, node, found._replace(record=mine), work, out)
 
     advance_original = fencing._advance
-    return all_of(patch(fencing, "_write", write), patch(fencing, "_advance", advance))
+    return all_of(patch(fencing, "write", write), patch(fencing, "_advance", advance))
 
 
 def _no_compare_on_the_attempt() -> Any:
@@ -52,7 +53,7 @@ def _no_compare_on_the_attempt() -> Any:
         out.send(purpose, txn, name=node)
         return True
 
-    return patch(fencing, "_write", write)
+    return patch(fencing, "write", write)
 
 
 def _open_while_acting() -> Any:
@@ -137,6 +138,16 @@ def _watchdog_early() -> Any:
     return patch(observer.Observer, "dead_over", lambda *args: True)
 
 
+def _confirmed_at_once() -> Any:
+    """The operator's word is carried out while a device may still hit the node."""
+
+    def carry_out(state: Any, node: str, found: Any, word: Any, out: Any) -> None:
+        safe = replace(found.record, state="safe", evidence="confirmed", by=word.by, executor="")
+        fencing.write(state, node, found, safe, "fence-safe", out)
+
+    return patch(confirming, "_carry_out", carry_out)
+
+
 # fmt: off
 FENCING_MUTATIONS = [
     Mutation("a device used without 'acting'", _not_acting, (), ("S5", "G3", "S2"), script=back_during_action),
@@ -158,6 +169,8 @@ FENCING_MUTATIONS = [
     Mutation("suspected at once after a gap", _suspected_after_a_gap, ("store-away", "pause-daemon"), ("S4",),
              required=True, devices=True),
     Mutation("suspecting in a gap", _suspected_in_a_gap, ("store-away",), ("S4", "G5"), required=True, devices=True),
+    Mutation("confirmed without waiting for the action", _confirmed_at_once, (), ("S5",),
+             script=confirmed_during_action),
     Mutation("a watchdog's time cut short", _watchdog_early, (), ("G3", "S1", "S2"), script=watchdog_and_dead_device),
 ]
 # fmt: on

@@ -44,13 +44,16 @@ class SimNode:
         self.guard_inbox: list[tuple[guard.GuardEvent, bool]] = []
         self.running: set[Name] = set()
         self.actions: dict[Name, list[bool]] = {}
-        self.disk: dict[str, Any] = {"identity": None, "known": 0, "sid": "", "specs": {}}
+        self.disk: dict[str, Any] = {"identity": None, "known": 0, "sid": "", "specs": {}, "boot": 0}
         self.cuts: dict[str, float] = {}
         self.next_rev = 0
         self.watch_dead = True
         self.watch_scheduled = False
         self.lag_until = self.agents_paused_until = self.slow_stops_until = self.restart_blocked_until = 0.0
         self.late_writes_until = self.between_until = self.deaf_until = 0.0
+        self.fence_agent_of: dict[int, list[bool]] = {}
+        self.ended_actions: set[int] = set()
+        self.untold_until: dict[str, float] = {}
         self.fence_agents: list[list[bool]] = []
         self.readiness: dict[str, events.ReadinessLevel] = {}
         self.watchdog_at: float | None = None
@@ -129,8 +132,10 @@ class SimNode:
         disk = self.disk
         boot = events.Boot(
             self.name, f"machine-{self.name}", f"boot-{self.boots}", f"{self.name}.{self.boots}.{self.daemons}", facts,
-            disk["identity"], disk["known"], disk["sid"], tuple(disk["specs"].values()),
+            disk["identity"], disk["known"], disk["sid"], tuple(disk["specs"].values()), disk["boot"] == self.boots,
         )  # fmt: skip
+        self.fence_agent_of.clear()
+        self.ended_actions.clear()
         self.daemon = Daemon(self.daemons, decide.new_state(self.world.keys, boot))
         self.watch_dead = True
         self.world.say("%s: daemon %d starts (guard %s)", self.name, self.daemons, state.phase)
@@ -286,14 +291,19 @@ class SimNode:
             case effects.GuardExtend():
                 self.to_guard(daemon, "extend", guard.Extend(*effect))
             case effects.GuardRegister():
-                self.disk["specs"][effect.group.name] = effect.group
+                world.checks.registers(self, effect)
+                if world.plan.broken.get((self.name, effect.group.name)) == "register":
+                    refused = events.GuardAnswered(f"{effect.group.name}/{effect.resource.name}", False, "simulated")
+                    world.after(0.2, lambda: self.deliver(daemon, refused))
+                    return
+                self.disk["specs"][effect.group.name], self.disk["boot"] = effect.group, self.boots
                 name = f"{effect.group.name}/{effect.resource.name}"
                 self.to_guard(daemon, name, guard.Register(name, ()))
             case effects.GuardUnregister():
                 self.to_guard(daemon, "", guard.Unregister(f"{effect.group}/{effect.resource}"))
             case effects.Act():
                 self.act(daemon, effect)
-            case effects.FenceAct() | effects.AskGuard() | effects.SelfFence():
+            case effects.FenceAct() | effects.FenceCancel() | effects.AskGuard() | effects.SelfFence():
                 self._carry_out_fencing(daemon, effect)
             case effects.Exit():
                 self.kill_daemon(restart=world.rng.uniform(300, 1500))
@@ -316,17 +326,20 @@ class SimNode:
         def begin() -> None:
             if self._later(alive, begin):
                 return
-            if act.action == "start":
+            broken = plan.broken.get((self.name, act.group))
+            if act.action == "start" and broken:
+                end(1e9 if broken == "hang" else rng.uniform(*plan.start_ms), False, "broken")
+            elif act.action == "start":
                 self.running.add(name)
                 world.checks.started(self, act, sid)
                 end(rng.uniform(*plan.start_ms), rng.random() >= plan.failing, "running")
             elif act.action == "stop":
                 slow = self.slow_stops_until > world.now
-                end(rng.uniform(*plan.stop_ms) * (20 if slow else 1), rng.random() >= plan.failing, "stopped")
+                end(rng.uniform(*plan.stop_ms) * (20 if slow else 1), self._stops(act.group), "stopped")
             elif act.action == "kill":
-                end(rng.uniform(5, 60), rng.random() >= plan.failing, "stopped")
+                end(rng.uniform(5, 60), self._stops(act.group), "stopped")
             else:
-                end(rng.uniform(1, 20), True, "probe")
+                end(rng.uniform(1, 20), not self.untold(act.group), "probe")
 
         def end(wait: float, ok: bool, becomes: str) -> None:
             late = wait > act.timeout_ms
@@ -346,6 +359,17 @@ class SimNode:
 
         world.after(delay, begin)
 
+    def untold(self, group: str) -> bool:
+        """Whether nobody can tell now whether the group runs here, nor stop it: what does both is broken."""
+        broken = self.world.plan.broken.get((self.name, group)) == "probe"
+        return broken or self.untold_until.get(group, 0.0) > self.world.now
+
+    def _stops(self, group: str) -> bool:
+        """Whether a stop succeeds now."""
+        if self.world.unstoppable.get(group, 0.0) > self.world.now or self.untold(group):
+            return False
+        return self.world.rng.random() >= self.world.plan.failing
+
     def _later(self, alive: list[bool], again: Callable[[], None]) -> bool:
         """Whether an agent is to do nothing now: it was ended, or it stands still with the whole node."""
         if not alive[0] or not self.powered:
@@ -356,22 +380,37 @@ class SimNode:
         return False
 
     def _carry_out_fencing(
-        self, daemon: Daemon, effect: effects.FenceAct | effects.AskGuard | effects.SelfFence
+        self, daemon: Daemon, effect: effects.FenceAct | effects.FenceCancel | effects.AskGuard | effects.SelfFence
     ) -> None:
         match effect:
+            case effects.FenceCancel():
+                self.world.after(1.0, lambda: self._end_action(daemon, effect.id))
             case effects.FenceAct():
                 wait = max(0.0, self.between_until - self.world.now)
                 self.world.after(wait, lambda: self._fence(daemon, effect))
             case effects.AskGuard():
                 self._ask_guard(daemon, effect)
             case effects.SelfFence():
+                self.world.checks.took_itself_down(self, effect.reason.partition("/")[0])
                 self.self_fence(effect.reason)
 
     def _fence(self, daemon: Daemon, act: effects.FenceAct) -> None:
+        if act.id in self.ended_actions:
+            return
         if daemon is self.daemon and not self.daemon_paused():
-            self.world.devices.perform(self, daemon, act)
+            self.fence_agent_of[act.id] = self.world.devices.perform(self, daemon, act)
         elif daemon is self.daemon:
             self.world.at(max(daemon.paused_until, self.frozen_until) + 0.01, lambda: self._fence(daemon, act))
+
+    def _end_action(self, daemon: Daemon, number: int) -> None:
+        """An agent is ended before its time, and seen dead."""
+        if daemon is not self.daemon:
+            return
+        self.ended_actions.add(number)
+        alive = self.fence_agent_of.pop(number, [True])
+        if alive[0]:  # else it has ended by itself, and its outcome is on its way
+            alive[0] = False
+            self.deliver(daemon, events.FenceActed(number, False, "unknown", "ended"))
 
     def _ask_guard(self, daemon: Daemon, ask: effects.AskGuard) -> None:
         """A datagram to a peer's guard, and one back."""
@@ -464,7 +503,7 @@ class SimNode:
 
     def _guard_stop(self, state: guard.GuardState, name: str) -> None:
         group, _, resource = name.partition("/")
-        plan, rng = self.world.plan, self.world.rng
+        rng = self.world.rng
 
         def stopped() -> None:
             if self.guard is not state or not self.powered:
@@ -472,7 +511,7 @@ class SimNode:
             if self.guard_paused():
                 self.world.at(max(self.guard_paused_until, self.frozen_until) + 0.01, stopped)
                 return
-            ok = rng.random() >= plan.failing
+            ok = self._stops(group)
             if ok:
                 self.running.discard((group, resource))
                 self.world.checks.stopped(self, (group, resource))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, Timing
 from tests.simulation.devices import make_topology
@@ -37,7 +38,9 @@ class Fault:
 @dataclass
 class Plan:
     """All that a schedule needs. `trusted`: the assumptions of `fencing: lease` hold on every node. `devices`: nodes
-    can be switched off; `watchdogs`: a watchdog resets a node at the end of what its guard holds."""
+    can be switched off; `watchdogs`: a watchdog resets a node at the end of what its guard holds. `broken`: what never
+    works, by node and group: its start fails ("start") or hangs ("hang"), it cannot be registered ("register"), or
+    nobody can tell its state there ("probe")."""
 
     seed: int
     cluster: ClusterSpec
@@ -52,6 +55,7 @@ class Plan:
     stop_ms: tuple[float, float] = (50.0, 400.0)
     start_ms: tuple[float, float] = (20.0, 300.0)
     failing: float = 0.0
+    broken: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 NODE_FAULTS = [
@@ -60,7 +64,8 @@ NODE_FAULTS = [
     ("resource-dies", 4), ("terminate", 2), ("pause-agent", 3), ("kill-late", 4), ("slow-stops", 3),
     ("shutdown-keep", 1), ("pause-guard", 2), ("late-writes", 2),
     ("device-fails", 3), ("device-hangs", 2), ("device-lies", 2), ("device-slow", 2), ("pause-between", 2),
-    ("fence", 2), ("deaf-agents", 2), ("readiness", 6), ("readiness-flaps", 2),
+    ("fence", 2), ("deaf-agents", 2), ("readiness", 6), ("readiness-flaps", 2), ("unstoppable", 2), ("cleanup", 1),
+    ("untold", 3), ("confirm", 2),
 ]  # fmt: skip
 STORE_FAULTS = [("store-away", 8), ("store-slow", 6), ("store-full", 2), ("delete-key", 3), ("store-restored", 1),
                 ("store-wiped", 1), ("config", 4), ("compact", 1)]  # fmt: skip
@@ -74,6 +79,8 @@ class Focus:
     overlap: bool | None = None
     required: bool | None = None
     devices: bool | None = None
+    broken: tuple[str, ...] = ()
+    self_fence: bool | None = None
 
 
 def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -> Plan:
@@ -100,6 +107,7 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
                 tuple(rng.sample(names, len(names))) if rng.random() < 0.5 else (),
                 overlap,
                 failure_expiry_ms=15_000,
+                on_stop_failure=_on_stop_failure(rng, focus),
             )
         )
     devices = rng.random() < 0.6
@@ -125,7 +133,28 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
         failing=rng.choice([0, 0, 0, 0.1]),
         devices=devices,
         watchdogs=watchdogs,
+        broken=_broken(rng, names, groups, focus),
     )
+
+
+def _on_stop_failure(rng: random.Random, focus: Focus | None) -> Literal["block", "self-fence"]:
+    drawn = rng.random() < 0.3
+    fences = drawn if focus is None or focus.self_fence is None else focus.self_fence
+    return "self-fence" if fences else "block"
+
+
+def _broken(
+    rng: random.Random, names: list[str], groups: list[GroupSpec], focus: Focus | None
+) -> dict[tuple[str, str], str]:
+    """In some schedules each group cannot run on some of the nodes, never on all of them."""
+    kinds = ["start", "hang", "register", "probe"] if focus is None else list(focus.broken)
+    if not kinds or (focus is None and rng.random() < 0.7):
+        return {}
+    found = {}
+    for group in groups:
+        for name in rng.sample(names, rng.randint(1, len(names) - 1)):
+            found[name, group.name] = rng.choice(kinds)
+    return found
 
 
 def _faults(rng: random.Random, names: list[str], length: float, trusted: bool, focus: Focus | None) -> list[Fault]:

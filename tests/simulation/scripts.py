@@ -80,6 +80,20 @@ def executor_hangs(seed: int) -> Plan:
     )
 
 
+def confirmed_during_action(seed: int) -> Plan:
+    """n1 lost its power, and its device hangs; the operator says so in the middle of an attempt, and switches it on."""
+    said = random.Random(seed).uniform(21_500, 24_500)
+    return _fenced(
+        seed,
+        [
+            Fault(8_900, "device-hangs", "n1", 60_000),
+            Fault(9_000, "crash", "n1", said - 9_000 - 3_500, 1.0),
+            Fault(said, "confirm", "n1"),
+        ],
+        timeout_ms=8_000,
+    )
+
+
 def asked_late(seed: int) -> Plan:
     """n1's daemon stands still, its guard does not; so does n2 for a moment, just when it would ask that guard."""
     silent = random.Random(seed).uniform(1_600, 3_000)

@@ -42,6 +42,7 @@ class World:
         self.restored_at = 0.0
         self.configurations = 0
         self.outages: list[tuple[float, float]] = []
+        self.unstoppable: dict[str, float] = {}
         self.saved = self.ledger.copy()
         self.checks = Checks(self)
         self.devices = Devices(self)

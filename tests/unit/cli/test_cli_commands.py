@@ -238,7 +238,10 @@ def test_standby_and_online(hactl: Run, scene: Scene, either: str) -> None:
     assert hactl("node", "standby", "n2", "--force", "--drain-timeout", "0s")[0] == 0
     until(lambda: hactl("node", "online", "n1")[0] == 0, "it is seen")
     assert set(scene.view.standby) == {"n2"}
-    assert hactl("node", "online", "n1")[:2] == (0, "n1 was in use: it was neither in standby nor drained\n")
+    assert hactl("node", "online", "n1")[:2] == (
+        0,
+        "n1 was in use: it was neither in standby nor drained, and nothing had failed there\n",
+    )
     until(
         lambda: [one.event for one in event_log.read(scene.store, KEYS, 1)[0]] == ["asked_online"], "the history has it"
     )

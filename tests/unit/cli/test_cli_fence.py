@@ -168,7 +168,7 @@ def test_fence_asks_and_says_what_will_happen(
         (("fence", "n9", "--yes"), 2, "no node `n9`"),
         (("fence", "statsu", "--yes"), 2, "no node `statsu`"),
         (("fence", "n1"), 2, "give --yes"),
-        (("fence", "n1", "--off", "--reboot"), 2, "--off or --reboot: give one"),
+        (("fence", "n1", "--off", "--reboot"), 2, "--off, --reboot or --on: give one"),
     ],
 )
 def test_what_is_refused(
@@ -203,6 +203,7 @@ def test_status(hactl: Run, scene: Scene, either: str) -> None:
         "NODE STATE HOW FENCED BY ATTEMPTS LAST WAITING FOR",
         "n2 pending off asked for by n2 n3 4 (1 rounds failed) no route n3 to fence it, after 1 failed rounds",
         "n1 safe reboot, by n2 - - - -",
+        "n2: fix its devices, or make sure that it is off and say so: `hactl fence confirm n2`",
     ]
     found = json.loads(hactl("fence", "status", "--json")[1])
     assert [(one["node"], one["attempts"]) for one in found] == [("n1", 0), ("n2", 4)]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from election.records import Failure
 from hactl.cli import client
 from hactl.cli.client import NoDaemonError, WaitError
 from hactl.cli.common import CliError
@@ -100,6 +101,13 @@ def test_failover_says_who_asked(daemon: StandIn, config: NodeConfig, scene: Sce
     assert (entry.event, entry.data) == ("asked_failover", {"group": "vip", "to": "n3", "by": ME})
     assert post(config, "/v1/failover/withdraw", group="vip", id=answer["id"]) == {"withdrawn": True}
     assert scene.move("vip") is None
+
+
+def test_cleanup(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    scene.put(KEYS.failure("vip", "n2"), Failure(3, "address", "no link"))
+    assert post(config, "/v1/group/cleanup", group="vip", node="") == {"nodes": ["n2"], "unblocked": False}
+    assert not scene.view.failures and scene.view.cleanups["vip"].record.by == ME
+    assert post(config, "/v1/group/cleanup", group="vip", node="n2") == {"nodes": [], "unblocked": False}
 
 
 def test_standby_and_online(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:

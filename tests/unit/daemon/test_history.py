@@ -13,6 +13,7 @@ from election.memory_store import MemoryStore
 from election.store import StoreUnavailableError, Txn, TxnResult
 from hactl.daemon import event_log, history
 from hactl.daemon.history import History
+from hactl.decide.repeated_notes import BURST
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import until
 
@@ -90,7 +91,7 @@ def test_the_newest_are_kept(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
     async def main() -> None:
         async with running(scene) as kept:
             for number in range(30):
-                kept.note("group_running", {"n": number}, at(number))
+                kept.note("group_running", {"n": number, "group": f"g{number}"}, at(number))
             await asyncio.to_thread(until, lambda: stored(scene)[-1:] == ["29"], "all is written")
             await asyncio.to_thread(until, lambda: len(stored(scene)) < 15, "the oldest are taken away")
         found = stored(scene)
@@ -112,7 +113,7 @@ def test_what_a_store_that_is_away_did_not_get_is_written_when_it_is_back(
         async with running(scene) as kept:
             store.away = True
             for number in range(7):
-                kept.note("group_running", {"n": number}, at(number))
+                kept.note("group_running", {"n": number, "group": f"g{number}"}, at(number))
             await asyncio.sleep(0.4)
             assert kept.dropped == 3
             store.away = False
@@ -141,3 +142,15 @@ def test_stamps_sort_by_time_and_then_by_number() -> None:
     entries = [event_log.new_entry("n1", number, wall, "e", {}) for wall, number in ((1e9, 1), (1e9, 2), (2e9, 1))]
     assert sorted(entry.stamp for entry in entries) == [entry.stamp for entry in entries]
     assert entries[0].at == "2001-09-09T01:46:40.000Z"
+
+
+def test_what_repeats_is_counted_and_what_led_there_is_kept(scene: Scene) -> None:
+    async def main() -> None:
+        async with running(scene) as kept:
+            kept.note("group_acquire", {"group": "app", "epoch": 7}, at(0))
+            for number in range(500):
+                kept.note("stop_failed", {"group": "app", "reason": "it hangs", "count": number}, at(number))
+            await asyncio.to_thread(until, lambda: len(stored(scene)) >= BURST + 1, "the first are written")
+        assert stored(scene) == ["group_acquire", *["stop_failed"] * BURST]
+
+    asyncio.run(main())

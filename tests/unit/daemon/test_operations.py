@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from election.memory_store import MemoryStore
-from election.records import Failure, Move
+from election.records import Block, Confirm, Failure, Move
 from election.store import StoreTimeoutError, Txn, TxnResult
 from hactl.config.commands import first_document
-from hactl.daemon import operations
+from hactl.daemon import cleanups, operations
 from hactl.daemon.operations import NoSuchError, RefusedError, WaitError
-from tests.support.scene import KEYS, LEASE_MS, Scene
+from tests.support.scene import KEYS, LEASE_MS, Scene, fenced
 
 
 def failover(scene: Scene, group: str, to: str = "") -> Move:
@@ -91,7 +91,32 @@ def test_failover_is_refused_to_a_node_that_may_not_run_it(scene: Scene) -> None
     scene.delete(KEYS.standby("n2"))
     scene.put(KEYS.failure("database", "n2"), Failure(3, "mariadb", "exit status 1"))
     with pytest.raises(RefusedError, match="mariadb failed 3 times: exit status 1"):
-        failover(scene, "database", "n2")
+        failover(scene, "database")
+
+
+def test_to_name_a_node_says_that_it_is_repaired(scene: Scene) -> None:
+    scene.put(KEYS.failure("database", "n2"), Failure(3, "mariadb", "exit status 1"))
+    scene.put(KEYS.failure("vip", "n2"), Failure(3, "address", "no link"))
+    failover(scene, "database", "n2")
+    assert list(scene.view.failures) == ["vip/n2"]
+    assert scene.move("database") is not None
+
+
+def test_cleanup_forgets_failures_and_the_block(scene: Scene) -> None:
+    for node in ("n1", "n2"):
+        scene.put(KEYS.failure("database", node), Failure(3, "mariadb", "exit status 1"))
+    scene.put(KEYS.failure("vip", "n2"), Failure(3, "address", "no link"))
+    scene.put(KEYS.blocked("database"), Block("n1", "s", "mariadb", "it hangs"))
+    done = cleanups.cleanup(scene.store, scene.view, scene.spec, "database", "n2", "anna")
+    assert done == (["n2"], False)
+    assert sorted(scene.view.failures) == ["database/n1", "vip/n2"]
+    assert cleanups.cleanup(scene.store, scene.view, scene.spec, "database", "", "anna") == (["n1"], True)
+    assert (sorted(scene.view.failures), scene.view.blocks) == (["vip/n2"], {})
+    assert scene.view.cleanups["database"].record.by == "anna"
+    with pytest.raises(NoSuchError, match="no group `databse`; did you mean `database`"):
+        cleanups.cleanup(scene.store, scene.view, scene.spec, "databse", "", "anna")
+    with pytest.raises(NoSuchError, match="no node `n9`"):
+        cleanups.cleanup(scene.store, scene.view, scene.spec, "database", "n9", "anna")
 
 
 def test_failover_is_refused_where_nobody_can_hand_it_over(scene: Scene) -> None:
@@ -148,8 +173,9 @@ def test_confirm_takes_the_operators_word_for_this_session_alone(scene: Scene) -
     assert (after.state, after.evidence, after.by, after.sid, after.srev) == (
         "safe", "confirmed", "anna@n2", before.sid, before.srev,
     )  # fmt: skip
+    assert confirm(scene, "n1") == "s-n1"  # asked again, as by a command that waits for the daemons
     with pytest.raises(RefusedError, match=r"already \(confirmed, by anna@n2\)"):
-        confirm(scene, "n1")
+        operations.confirm(scene.store, scene.view, scene.spec, "n1", "berta", 0.0)
 
 
 def test_confirm_is_refused_while_it_may_be_alive(scene: Scene) -> None:
@@ -164,10 +190,48 @@ def test_confirm_is_refused_while_it_may_be_alive(scene: Scene) -> None:
     assert scene.view.fences["n1"].record.state == "pending"
 
 
-def test_confirm_is_refused_while_a_device_acts(scene: Scene) -> None:
-    scene.kill("n1", state="acting", executor="n3")
-    with pytest.raises(RefusedError, match="by n3"):
+def test_a_word_given_while_a_device_acts_is_carried_out_by_the_daemons(scene: Scene) -> None:
+    scene.kill("n1", state="acting", executor="n3/s-n3", action_ms=10_000)
+    for _ in range(2):
+        with pytest.raises(WaitError, match="a fence device is being used on n1: n3 ends its attempt"):
+            confirm(scene, "n1")
+    assert scene.view.confirms["n1"].record == Confirm("s-n1", "anna@n2")
+    assert scene.view.fences["n1"].record.state == "acting"
+    scene.kill("n3")
+    with pytest.raises(WaitError, match="n3, which used it, is gone: in 10 s at most it cannot hit any more"):
         confirm(scene, "n1")
+
+
+def test_where_no_node_is_alive_the_time_of_the_action_is_awaited(scene: Scene) -> None:
+    scene.kill("n1", state="acting", executor="n3/s-n3", action_ms=10_000)
+    for name in ("n2", "n3"):
+        scene.kill(name)
+    with pytest.raises(WaitError, match=r"for another 2.5 s, and no node is alive that could end that"):
+        operations.confirm(scene.store, scene.view, scene.spec, "n1", "anna", 0.0, 2500.0)
+    assert operations.confirm(scene.store, scene.view, scene.spec, "n1", "anna", 0.0, 0.0) == "s-n1"
+    assert scene.view.fences["n1"].record.evidence == "confirmed"
+
+
+DEVICE = "{name: switch, agent: fence_dummy, timeout: 2s, status_timeout: 1s}"
+
+
+def test_a_node_that_is_known_to_be_stopped_is_switched_on() -> None:
+    scene = Scene(cluster=fenced(DEVICE))
+    scene.join("n1", "n2", "n3")
+
+    def on() -> str:
+        return operations.fence(scene.store, scene.view, scene.spec, "n1", "on", "anna")
+
+    with pytest.raises(RefusedError, match="n1 is on: it has a session"):
+        on()
+    scene.kill("n1")
+    with pytest.raises(RefusedError, match="n1 is not known to be stopped"):
+        on()
+    scene.join("n1")
+    scene.kill("n1", state="safe", evidence="off", executor="n3/s-n3")
+    assert on() == "on"
+    record = scene.view.fences["n1"].record
+    assert (record.state, record.power, record.executor) == ("safe", "off", "")
 
 
 def test_confirm_does_not_hit_a_session_that_came_meanwhile(scene: Scene) -> None:

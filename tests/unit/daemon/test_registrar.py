@@ -27,8 +27,8 @@ GROUP = GroupSpec("db", (SPEC,))
 class Stuck(Disk):
     """A disk that takes its time."""
 
-    def __init__(self, state_dir: str) -> None:
-        super().__init__(state_dir)
+    def __init__(self, state_dir: str, boot_id: str) -> None:
+        super().__init__(state_dir, boot_id)
         self.may = threading.Event()
         self.problem = ""
 
@@ -46,7 +46,7 @@ class Story:
         ours, self.guard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.guard.setblocking(False)
         self.link = GuardLink(ours, DEADLINE_S, None)
-        self.disk, self.file = Stuck(str(tmp_path)), tmp_path / "started" / "db.json"
+        self.disk, self.file = Stuck(str(tmp_path), "boot-1"), tmp_path / "started" / "db.json"
         self.refused: list[tuple[str, str]] = []
         self._context = NodeContext("n1", str(tmp_path / "resources"), None)
         self.registrar = Registrar(

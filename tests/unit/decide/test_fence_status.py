@@ -99,7 +99,12 @@ def test_without_a_device_nobody_fences() -> None:
     assert document(scene)["nodes"][0]["fencing"] is None and document(scene)["devices"] == []
 
 
-def test_a_job_is_told_of_and_nobody_is_sent_to_do_it(scene: Scene) -> None:
+def test_nobody_is_sent_to_do_what_a_device_does(scene: Scene) -> None:
+    killed(scene, executor="n3/s-n3")
+    assert not [one for one in document(scene)["warnings"] if "confirm" in one["do"]]
+
+
+def test_once_a_round_has_failed_the_way_out_is_told(scene: Scene) -> None:
     killed(scene, executor="n3/s-n3", failures=1, last="no route to the switch")
     found = told(scene)
     assert (
@@ -107,10 +112,11 @@ def test_a_job_is_told_of_and_nobody_is_sent_to_do_it(scene: Scene) -> None:
         "group database does not run: n1 is being fenced; waiting for n3 to fence it, after 1 failed rounds",
     ) in found
     assert (
-        "warning",
+        "error",
         "node n1 is being fenced; waiting for n3 to fence it, after 1 failed rounds; so far: no route to the switch",
     ) in found
-    assert not [one for one in document(scene)["warnings"] if "confirm" in one["do"]]
+    todo = [one["do"] for one in document(scene)["warnings"] if "is being fenced" in one["what"]]
+    assert len(todo) == 2 and all("say so: `hactl fence confirm n1`" in one for one in todo)
     database = next(one for one in document(scene)["groups"] if one["name"] == "database")
     assert database["waiting"] == "waiting for n1 to be fenced"
 
@@ -183,3 +189,33 @@ def test_the_mark_changes_with_a_report(scene: Scene) -> None:
     before = status.mark(scene.view)
     report(scene, "n3", "n1")
     assert status.mark(scene.view) != before
+
+
+def states(scene: Scene) -> dict[str, str]:
+    return {one["name"]: one["state"] for one in document(scene)["nodes"]}
+
+
+def test_a_node_that_was_emptied_and_switched_off_is_not_pending(scene: Scene) -> None:
+    """Nobody waits for it; what it was never asked to release it did not have."""
+    scene.own("database", "n2")
+    scene.own("vip", "n2")
+    scene.put(KEYS.standby("n1"), "anna")
+    killed(scene)
+    assert states(scene)["n1"] == "dead"
+    assert ("notice", "node n1 is in standby, and off") in told(scene)
+
+
+def test_a_node_that_has_something_others_wait_for_is_pending(scene: Scene) -> None:
+    killed(scene)
+    assert states(scene)["n1"] == "fence_pending"
+
+
+def test_of_a_node_that_was_taken_out_nothing_is_left_to_be_said(scene: Scene) -> None:
+    scene.join("n4")
+    assert "n4" in states(scene)
+    scene.kill("n4")
+    assert "n4" not in states(scene)
+    scene.join("n4")
+    scene.own("database", "n4")
+    scene.kill("n4")
+    assert states(scene)["n4"] == "fence_pending"

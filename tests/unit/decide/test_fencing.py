@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from election.clock import Instant
-from election.records import FenceRecord, Session
+from election.records import Confirm, FenceRecord, Session
 from election.view import Known
 from fencing.topology import Target, Topology
-from hactl.decide import fencing, suspicion, unfencing
+from hactl.decide import confirming, fencing, suspicion, unfencing
 from hactl.decide.state import NodeState, Out
 from hactl.model import effects, events
 from tests.support.scene import KEYS, Scene, at, fenced
@@ -33,6 +33,7 @@ class Executor:
         state.phase = state.session.state = "live"
         state.session.sid, state.session.srev, state.session.valid_until = me.sid, me.srev, self.now.plus(3_600_000)
         self.sent: list[str] = []
+        self.cancelled: list[int] = []
         self.look()
 
     def look(self) -> None:
@@ -47,7 +48,9 @@ class Executor:
         for _ in range(3):
             out = Out(self.state, self.now)
             self.look()
+            confirming.drive(self.state, out)
             fencing.drive(self.state, out)
+            self.cancelled += [one.id for one in out.effects if isinstance(one, effects.FenceCancel)]
             unfencing.let_in(self.state, out)
             found += self._carry_out(out)
         return found
@@ -304,3 +307,36 @@ def test_a_node_that_an_operator_wants_off_waits_for_it(
     one.look()
     found = one.state.view.fences["n2"]
     assert fencing.awaited(one.state, found, one.now.plus(passed_ms)) is waits
+
+
+def test_a_word_ends_the_attempt_and_is_written_when_that_is_dead(executor: Executor) -> None:
+    (off,) = executor.drive()
+    executor.scene.put(KEYS.confirm("n1"), Confirm("s-n1", "anna"))
+    assert executor.drive() == []
+    assert executor.cancelled == [off.id]  # once, however long it takes
+    executor.now = executor.now.plus(3_600_000)
+    assert executor.drive() == [] and executor.record.state == "acting"
+    executor.state.session.valid_until = executor.now.plus(3_600_000)
+    executor.state.observer.saw_fence("n1", executor.record, executor.now.plus(-60_000))
+    executor.acted(off, False, "unknown")
+    assert executor.drive() == []
+    assert (executor.record.state, executor.record.evidence, executor.record.by) == ("safe", "confirmed", "anna")
+    assert not executor.scene.view.confirms
+
+
+def test_a_word_about_an_earlier_session_is_of_no_use(executor: Executor) -> None:
+    executor.scene.put(KEYS.confirm("n1"), Confirm("an-earlier-one", "anna"))
+    assert len(executor.drive()) == 1 and not executor.cancelled
+    assert not executor.scene.view.confirms
+
+
+def test_an_executor_that_is_gone_is_awaited_before_a_word_is_written(executor: Executor) -> None:
+    acting = replace(executor.record, state="acting", executor="n3/s-n3", action_ms=10_000)
+    executor.scene.put(KEYS.fence("n1"), acting)
+    executor.scene.put(KEYS.confirm("n1"), Confirm("s-n1", "anna"))
+    executor.scene.kill("n3")
+    executor.look()
+    executor.state.observer.saw_fence("n1", executor.record, executor.now.plus(-60_000))
+    assert executor.drive() == [] and executor.record.state == "acting"
+    executor.now = executor.now.plus(10_250)
+    assert executor.drive() == [] and executor.record.evidence == "confirmed"

@@ -1,0 +1,78 @@
+"""The end of an overlap (PROTOCOL.md, *Ownership*): the new owner runs and the old one stops, or the new one gives the
+group back. Neither lasts longer than the move's deadline, which each side counts by its own clock from its first sight
+of the ownership. Pure."""
+
+from __future__ import annotations
+
+from election.clock import Instant, owner_elapsed
+from election.ownership import session_of
+from election.records import Ownership
+from election.view import Known
+from hactl.decide.state import NodeState, Run
+from hactl.model.cluster import GroupSpec
+
+# No move lasts longer, whatever the start timeouts of its resources come to.
+LONGEST_MOVE_MS = 60_000.0
+
+# How long beyond the deadline of the new owner the old one waits for its word, in leases.
+PATIENCE_LEASES = 2.0
+
+
+def deadline_ms(spec: GroupSpec) -> float:
+    """How long the new owner of an overlap may take to start everything."""
+    return min(LONGEST_MOVE_MS, sum(one.start_timeout_ms for one in spec.resources))
+
+
+def watch(run: Run, found: Known[Ownership], now: Instant) -> None:
+    """Note when this ownership was first seen; called whenever this node is a part of an overlap."""
+    if run.overlap_seen is None or run.overlap_seen[0] != found.record.epoch:
+        run.overlap_seen = (found.record.epoch, now)
+
+
+def too_long(run: Run, now: Instant, limit_ms: float) -> bool:
+    """Whether this overlap has lasted longer here than `limit_ms`."""
+    return run.overlap_seen is not None and owner_elapsed(run.overlap_seen[1], now) >= limit_ms
+
+
+def given_back(state: NodeState, run: Run, own: Ownership, now: Instant) -> str:
+    """Why this node, the owner, is to give the group back to its earlier owner, who still runs it; empty: it is not."""
+    if not wanted(state, run.spec):
+        return "disabled"
+    late = too_long(run, now, deadline_ms(run.spec))
+    if (reason := unwilling(state, run.spec)) and (late or not run.running):
+        return reason
+    earlier = [one for one in own.holders if session_of(state.view, one)]
+    if run.running or not earlier:
+        return ""  # it comes to its end, or nobody is there any more to give it back to
+    if run.restarts > run.spec.restarts:
+        return f"{state.node} could not start it: {run.failure}"
+    return f"{state.node} did not start it within {deadline_ms(run.spec) / 1000:g} s" if late else ""
+
+
+def lets_go(state: NodeState, run: Run, own: Ownership, now: Instant) -> bool:
+    """Whether this node, the earlier owner, is to stop it whatever becomes of the new one."""
+    if not wanted(state, run.spec):
+        return True
+    if not unwilling(state, run.spec):
+        return False
+    patience = deadline_ms(run.spec) + PATIENCE_LEASES * state.timing.lease_ms
+    return own.state == "released" or too_long(run, now, patience)
+
+
+def takes_back(state: NodeState, run: Run, own: Ownership) -> bool:
+    """Whether this node, the earlier owner, still runs what the new one gave back."""
+    return own.state == "released" and state.me in own.holders and run.running and not unwilling(state, run.spec)
+
+
+def wanted(state: NodeState, spec: GroupSpec) -> bool:
+    """Whether the configuration has the group run at all."""
+    return spec.enabled and state.cluster is not None and state.cluster.group(spec.name) is not None
+
+
+def unwilling(state: NodeState, spec: GroupSpec) -> str:
+    """Why this node is not to keep the group, however well it runs here; empty: it may."""
+    if state.phase == "ending":
+        return "shutdown"
+    if state.node in state.view.standby:
+        return "in standby"
+    return "not in the group's nodes" if spec.nodes and state.node not in spec.nodes else ""

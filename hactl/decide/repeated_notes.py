@@ -1,0 +1,92 @@
+"""Notes that repeat: told a few times, then with growing waits and a count. Pure.
+
+A fault that is tried again every second would otherwise push out of the bounded history what led to it. Two notes are
+the same when their event and all their words are, whatever their numbers (epochs, counts, times) say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+# So many of the same are told one by one; then the waits between two grow from the first to the longest, in seconds.
+BURST = 4
+FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 600.0
+
+# After so long without any of it, it is news again; twice its wait, at the least this.
+QUIET_S = 60.0
+
+# What an operator asked for is told each time.
+_ALWAYS = ("asked_", "withdrew_", "config_applied")
+_KNOWN = 500
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+
+Identity = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Story:
+    event: str
+    data: dict[str, Any]
+    told_at: float
+    last_at: float
+    told: int = 1
+    wait_s: float = FIRST_WAIT_S
+    untold: int = 0
+
+
+class RepeatedNotes:
+    """Takes every note. Times are seconds of a clock that does not go back."""
+
+    def __init__(self) -> None:
+        self._stories: OrderedDict[Identity, _Story] = OrderedDict()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was counted that is yet to be told."""
+        return any(story.untold for story in self._stories.values())
+
+    def take(self, event: str, data: dict[str, Any], now: float) -> dict[str, Any] | None:
+        """What is to be told of a note, with `repeated` where others went before it untold; None: it is counted."""
+        if event.startswith(_ALWAYS):
+            return data
+        key = identity(event, data)
+        story = self._stories.get(key)
+        if story is None or now - story.last_at > max(QUIET_S, 2 * story.wait_s):
+            self._stories[key] = _Story(event, data, now, now)
+            self._stories.move_to_end(key)
+            if len(self._stories) > _KNOWN:
+                self._stories.popitem(last=False)
+            return data
+        story.last_at, story.data = now, data
+        if story.told < BURST:
+            story.told, story.told_at = story.told + 1, now
+            return data
+        story.untold += 1
+        return self._tell(story, now)
+
+    def due(self, now: float) -> list[tuple[str, dict[str, Any]]]:
+        """What was counted and whose time has come."""
+        found = [(story.event, self._tell(story, now)) for story in self._stories.values() if story.untold]
+        return [(event, data) for event, data in found if data is not None]
+
+    @staticmethod
+    def _tell(story: _Story, now: float) -> dict[str, Any] | None:
+        if now - story.told_at < story.wait_s:
+            return None
+        told = {**story.data, "repeated": story.untold}
+        story.told_at, story.untold = now, 0
+        story.wait_s = min(2 * story.wait_s, LONGEST_WAIT_S)
+        return told
+
+
+def identity(event: str, data: dict[str, Any]) -> Identity:
+    """What makes two notes the same. Names count as they are; in sentences numbers do not."""
+    words = (
+        f"{name}={_NUMBER.sub('#', value) if ' ' in value else value}"
+        for name, value in sorted(data.items())
+        if isinstance(value, str)
+    )
+    return (event, *words)

@@ -1,0 +1,101 @@
+"""Resources that cannot be stopped, or not even registered; groups that are blocked, and what ends that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from election.records import Block, Cleanup
+from hactl.decide import node as decide
+from hactl.decide.resources import acted, registered
+from hactl.decide.state import Out
+from hactl.model import effects, events
+from tests.support.scene import KEYS, Scene
+from tests.unit.decide.test_overlap import Node
+
+
+@pytest.fixture
+def owner() -> Node:
+    """n2 owns the group, which is to take its node down rather than be blocked there."""
+    scene = Scene()
+    scene.join("n1", "n2", "n3")
+    scene.own("vip", "n2")
+    node = Node(scene, "n2")
+    node.run.spec = replace(node.run.spec, on_stop_failure="self-fence")
+    node.run.granted, node.run.registered = 7, {"address"}
+    node.state.view = scene.view
+    return node
+
+
+def cannot_stop(node: Node) -> list[str]:
+    """Its stop and its kill fail; what follows: purposes of what is sent, and "self-fence"."""
+    found: list[str] = []
+    node.state.view = node.scene.view
+    for action in ("stop", "kill"):
+        out = Out(node.state, node.now)
+        node.run.acting["address"] = (99, action)  # type: ignore[assignment]
+        acted(node.state, node.run, "address", events.Acted(99, False, "failed", "it hangs"), out)
+        found += [one.purpose for one in out.effects if isinstance(one, effects.SendTxn)]
+        found += ["self-fence" for one in out.effects if isinstance(one, effects.SelfFence)]
+        for send in [one for one in out.effects if isinstance(one, effects.SendTxn)]:
+            result = node.scene.store.txn(send.txn, timeout_s=5)
+            node.state.view = node.scene.view
+            after = decide.step(node.state, events.TxnDone(send.id, result), node.now)
+            found += ["self-fence" for one in after if isinstance(one, effects.SelfFence)]
+    return found
+
+
+def test_a_node_blocks_the_group_before_it_takes_itself_down(owner: Node) -> None:
+    assert cannot_stop(owner) == ["block", "self-fence"]
+    assert owner.scene.view.blocks["vip"].record.node == "n2"
+
+
+def test_no_second_node_goes_down_for_it(owner: Node) -> None:
+    owner.scene.put(KEYS.blocked("vip"), Block("n1", "another", "address", "it hangs"))
+    assert cannot_stop(owner) == []
+
+
+def test_the_last_node_does_not_go_down(owner: Node) -> None:
+    owner.scene.kill("n1")
+    owner.scene.kill("n3")
+    assert cannot_stop(owner) == []
+    assert not owner.scene.view.blocks
+
+
+def test_what_was_never_started_here_takes_nobody_down(owner: Node) -> None:
+    owner.run.registered.clear()
+    assert cannot_stop(owner) == []
+
+
+def test_what_is_blocked_is_started_by_nobody_until_a_cleanup(owner: Node) -> None:
+    scene = owner.scene
+    scene.own("vip", "n1", state="released")
+    scene.put(KEYS.blocked("vip"), Block("n3", "s", "address", "it hangs"))
+    owner.run.granted = 0
+    owner.wait(60_000)
+    assert owner.look("stopped") == []
+    owner.wait(60_000)
+    assert owner.look() == []
+    assert owner.run.waiting.startswith("blocked: n3 took itself down since address could not be stopped (it hangs)")
+    scene.delete(KEYS.blocked("vip"))
+    owner.look()
+    owner.wait(60_000)
+    assert owner.look() == ["acquire"]
+
+
+def test_a_cleanup_forgets_what_failed_here_once(owner: Node) -> None:
+    owner.run.registered.clear()
+    owner.look("stopped")
+    registered(owner.state, owner.run, "address", False, "no such network", Out(owner.state, owner.now))
+    registered(owner.state, owner.run, "address", False, "no such network", Out(owner.state, owner.now))
+    assert owner.run.failure == "start failed: no such network"
+    assert owner.look() == []  # it waits
+    owner.scene.put(KEYS.cleanup("vip"), Cleanup("one", "n1", "anna"))
+    assert owner.look() == []  # of another node
+    owner.scene.put(KEYS.cleanup("vip"), Cleanup("two", "n2", "anna"))
+    assert owner.look() == ["register"]
+    assert (owner.run.restarts, owner.run.failure) == (0, "")
+    registered(owner.state, owner.run, "address", False, "no such network", Out(owner.state, owner.now))
+    owner.look()
+    assert owner.run.restarts == 1

@@ -1,0 +1,70 @@
+"""What repeats is told a few times, then counted; what is new is told at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hactl.decide.repeated_notes import BURST, FIRST_WAIT_S, LONGEST_WAIT_S, QUIET_S, RepeatedNotes
+
+STOP = {"group": "app", "resource": "app", "reason": "it hangs since 3.5 s"}
+
+
+def told(notes: RepeatedNotes, seconds: int, data: dict[str, Any], start: int = 0) -> list[tuple[int, int]]:
+    """One each second: when it was told, and how many had gone before it untold."""
+    found = []
+    for second in range(start, start + seconds):
+        passed = notes.take("stop_failed", {**data, "count": second}, float(second))
+        if passed is not None:
+            found.append((second, passed.get("repeated", 0)))
+    return found
+
+
+def test_a_few_then_growing_waits_and_a_count() -> None:
+    found = told(RepeatedNotes(), 3600, STOP)
+    assert found[: BURST + 3] == [(0, 0), (1, 0), (2, 0), (3, 0), (13, 10), (33, 20), (73, 40)]
+    assert len(found) < 15
+    assert found[-1][0] - found[-2][0] == LONGEST_WAIT_S
+
+
+def test_none_is_lost_in_the_count() -> None:
+    notes = RepeatedNotes()
+    found = told(notes, 1000, STOP)
+    assert notes.waiting
+    [(event, data)] = notes.due(1_000_000.0)
+    assert event == "stop_failed" and not notes.waiting
+    assert sum(count for _, count in found[BURST:]) + BURST + data["repeated"] == 1000
+
+
+def test_numbers_in_a_reason_make_no_difference_and_names_do() -> None:
+    notes = RepeatedNotes()
+    told(notes, BURST, STOP)
+    assert notes.take("stop_failed", {**STOP, "reason": "it hangs since 4.25 s"}, 5.0) is None
+    assert notes.take("stop_failed", {**STOP, "group": "app2"}, 5.0) is not None
+    assert notes.take("stop_failed", {**STOP, "reason": "it is gone"}, 5.0) is not None
+    assert notes.take("resource_failed", STOP, 5.0) is not None
+
+
+def test_it_is_news_again_after_a_quiet_time() -> None:
+    notes = RepeatedNotes()
+    told(notes, BURST + 3, STOP)
+    assert len(told(notes, BURST, STOP, start=int(BURST + 3 + QUIET_S + 1))) == BURST
+
+
+def test_what_an_operator_asked_for_is_told_each_time() -> None:
+    notes = RepeatedNotes()
+    assert all(notes.take("asked_failover", {"group": "vip", "by": "anna"}, 0.0) for _ in range(100))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 30)), max_size=300))
+def test_every_note_is_told_or_counted(steps: list[tuple[str, float]]) -> None:
+    notes, now, seen = RepeatedNotes(), 0.0, 0
+    for name, wait in steps:
+        now += wait
+        seen += sum(data.get("repeated", 1) for _, data in notes.due(now))
+        passed = notes.take("resource_failed", {"group": name}, now)
+        seen += passed.get("repeated", 1) if passed else 0
+    seen += sum(data["repeated"] for _, data in notes.due(now + FIRST_WAIT_S + LONGEST_WAIT_S))
+    assert seen == len(steps)
