@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
-from hactl.cli.common import BAD_INPUT, FAILED, CliError
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, sudo_user
 
 CONNECT_S = 1.0
 
 
 class NoDaemonError(Exception):
     """No daemon answers: nothing was asked, or nothing but a question was."""
+
+
+class NotAllowedError(CliError):
+    """This user may not connect to the daemon."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"you may not use {path}: be root, or a member of its group", FAILED)
 
 
 class WaitError(CliError):
@@ -48,19 +57,21 @@ def stream(path: str, target: str) -> Iterator[dict[str, Any]]:
     with _connected(path, None) as connection:
         connection.sendall(_head("GET", target))
         with connection.makefile("rb") as file:
-            status = file.readline()
-            while file.readline() not in (b"\r\n", b""):
-                pass
-            if b" 200 " not in status:
-                _answer(status + b"\r\n\r\n" + file.read())
+            head = [file.readline()]
+            while (header := file.readline()) not in (b"\r\n", b""):
+                head.append(header)
+            if b" 200 " not in head[0]:
+                _answer(b"".join(head) + b"\r\n" + file.read())
             for line in file:
                 yield json.loads(line)
 
 
 def _head(method: str, target: str, length: int = 0) -> bytes:
     # HTTP/1.0: the answer ends with the connection, without chunks.
-    size = f"Content-Length: {length}\r\n" if length else ""
-    return f"{method} {target} HTTP/1.0\r\nHost: hactl\r\n{size}\r\n".encode()
+    more = f"Content-Length: {length}\r\n" if length else ""
+    if sudo := sudo_user():
+        more += f"Hactl-Sudo-User: {quote(sudo)}\r\n"
+    return f"{method} {target} HTTP/1.0\r\nHost: hactl\r\n{more}\r\n".encode()
 
 
 def _connected(path: str, timeout_s: float | None) -> socket.socket:
@@ -70,7 +81,7 @@ def _connected(path: str, timeout_s: float | None) -> socket.socket:
         connection.connect(path)
     except PermissionError:
         connection.close()
-        raise CliError(f"you may not use {path}: be root, or a member of `socket_group` (node.toml)") from None
+        raise NotAllowedError(path) from None
     except OSError as error:
         connection.close()
         raise NoDaemonError(f"{path}: {error.strerror or error}") from None
@@ -80,13 +91,16 @@ def _connected(path: str, timeout_s: float | None) -> socket.socket:
 
 def _exchange(path: str, request: bytes, timeout_s: float) -> bytes:
     with _connected(path, timeout_s) as connection:
+        answer = bytearray()
         try:
-            connection.sendall(request)
-            answer = bytearray()
+            # Who is refused is told so before all of the request was read.
+            with contextlib.suppress(BrokenPipeError):
+                connection.sendall(request)
             while chunk := connection.recv(262144):
                 answer += chunk
-        except (ConnectionError, BrokenPipeError) as error:
-            raise TimeoutError(str(error)) from None  # it ended under our hands: no answer will come
+        except ConnectionError as error:
+            if not answer:
+                raise TimeoutError(str(error)) from None  # it ended under our hands: no answer will come
         return bytes(answer)
 
 
@@ -100,10 +114,8 @@ def _answer(raw: bytes) -> dict[str, Any]:
         raise CliError(f"the daemon's answer is not understood: {raw[:200]!r}") from None
     if status == 200:
         return dict(found)
-    problem, kind = (
-        found.get("error", f"the daemon answers with HTTP status {status}: is it of another version?"),
-        found.get("kind"),
-    )
+    version = ": is it of another version?" if status == 404 else "; its log may have more"
+    problem, kind = found.get("error", f"the daemon answers with HTTP status {status}{version}"), found.get("kind")
     if kind == "wait":
         raise WaitError(problem, float(found["wait_ms"]))
     raise CliError(problem, BAD_INPUT if kind == "bad" else FAILED)

@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from hactl.cli.output import shown
 from hactl.config.node import DEFAULT_PATH, NodeConfig, load_node
+from hactl.model.text import LONGEST_NAME, called, text_problem
 
 if TYPE_CHECKING:
     from election.etcd_store import EtcdStore
@@ -48,12 +50,19 @@ def open_store(config: NodeConfig) -> EtcdStore:
 
 
 def user_name() -> str:
-    """Who runs this command."""
+    """Who runs this command; `root (sudo anna)` for anna behind sudo."""
     uid = os.getuid()
     try:
-        return pwd.getpwuid(uid).pw_name
+        name = pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {uid}"
+        name = f"uid {uid}"
+    return called(name, sudo_user())
+
+
+def sudo_user() -> str:
+    """Who became root by sudo to run this command; "": nobody, or the name is none."""
+    name = os.environ.get("SUDO_USER", "") if os.getuid() == 0 else ""
+    return "" if text_problem(name, LONGEST_NAME) else name
 
 
 def asked_by(config: NodeConfig) -> str:
@@ -63,13 +72,13 @@ def asked_by(config: NodeConfig) -> str:
 
 def say(text: str) -> None:
     """A line of output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(shown(text) + "\n")
     sys.stdout.flush()
 
 
 def tell(text: str) -> None:
     """A line beside the output."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(shown(text) + "\n")
     sys.stderr.flush()
 
 
@@ -77,7 +86,7 @@ def confirmed(question: str) -> bool:
     """Ask; anything but y or yes is no, and so is no terminal."""
     if not sys.stdin.isatty():
         raise CliError("not confirmed: no terminal to ask on; give --yes", BAD_INPUT)
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(shown(f"{question} [y/N] "))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

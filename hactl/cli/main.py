@@ -30,6 +30,9 @@ def run() -> None:
 
 def _command() -> None:
     """Carry out the command. A plain `hactl status` goes past typer, whose import takes longer than the answer."""
+    for argument in sys.argv[1:]:
+        if any("\ud800" <= char <= "\udfff" for char in argument):
+            raise CliError(f"the argument {argument} is not UTF-8: write it in UTF-8", BAD_INPUT)
     if sys.argv[1:] in (["status"], ["status", "--json"]):
         from hactl.cli.glance import show_status  # noqa: PLC0415
 

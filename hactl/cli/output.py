@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple, TextIO
 
+from hactl.model.text import escaped
+
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
 _BY_WORD = {
@@ -18,6 +20,17 @@ _BY_WORD = {
 }
 
 WIDEST = 10_000
+
+
+# Stands for the terminal's ESC until `shown`: nothing that came from elsewhere can have it in it, so that what does
+# have an ESC is told from what is ours.
+ESCAPE = f"\ue000{os.urandom(8).hex()}\ue000"
+
+
+def shown(text: str) -> str:
+    """As it is written out: what a terminal would act on is escaped, but for line breaks, tabs and our own colours.
+    Everything that the commands write goes through this."""
+    return "\033".join(escaped(part, keep="\n\t") for part in text.split(ESCAPE))
 
 
 class Style(NamedTuple):
@@ -43,7 +56,7 @@ class Style(NamedTuple):
             word = text.strip().lower().replace("_", " ")
             words = (word, word.partition(" ")[0])
             colour = next((name for name, known in _BY_WORD.items() if any(one in known for one in words)), "")
-        return f"\033[{_COLOURS[colour]}m{text}\033[0m" if colour else text
+        return f"{ESCAPE}[{_COLOURS[colour]}m{text}{ESCAPE}[0m" if colour else text
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], style: Style, painted: Sequence[int] = ()) -> list[str]:
@@ -51,6 +64,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], style: Style, pain
     an ellipsis, at the width."""
     if not rows:
         return []
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     left = sum(widths[:-1]) + 2 * (len(head) - 1)
     widths[-1] = min(widths[-1], max(8, style.width - left))

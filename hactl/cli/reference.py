@@ -22,8 +22,9 @@ _HEAD = """\
 `--config NODE_TOML`, before the command or after it, says where this node's settings are; else the environment's
 `HACTL_CONFIG` does; else it is `/etc/hactl/node.toml`.
 
-Commands ask this node's daemon by its socket, which root may do, and members of `socket_group` (node.toml). Where no
-daemon answers they ask etcd itself, and say so on standard error.
+Commands ask this node's daemon by its socket: root and the members of `operate_group` may do everything, those of
+`read_group` may look (node.toml). Where no daemon answers they ask etcd itself, and say so on standard error. Records
+and events have who asked; behind sudo, `root (sudo anna)`.
 
 Exit status: 0 done, 1 failed or refused, 2 bad input.
 """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from hactl.cli import client
-from hactl.cli.client import NoDaemonError
-from hactl.cli.common import tell
+from hactl.cli.client import NoDaemonError, NotAllowedError
+from hactl.cli.common import CliError, tell
 from hactl.config.node import NodeConfig
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 READ_S = 3.0
 WRITE_S = 8.0
+
+T = TypeVar("T")
 
 
 class Source:
@@ -52,7 +55,7 @@ class Source:
         """The newest events, then those that come, until the store or the daemon goes away."""
         if self._direct is None:
             try:
-                yield from client.stream(self._config.api_socket, f"/v1/events?follow=1&n={limit}")
+                yield from self._stream(f"/v1/events?follow=1&n={limit}")
                 return
             except NoDaemonError as error:
                 self._turn_to_etcd(error)
@@ -64,6 +67,8 @@ class Source:
         if self._direct is None:
             try:
                 return client.post(self._config.api_socket, f"/v1/{what}", body, WRITE_S)
+            except NotAllowedError:
+                raise CliError(f"you may not change anything here: {_be(self._config.operate_group)}") from None
             except NoDaemonError as error:
                 self._turn_to_etcd(error)
         return self.direct.do(what, **body)
@@ -86,11 +91,33 @@ class Source:
         if self._direct is None:
             given = {name: value for name, value in query.items() if name != "name"}
             try:
-                return client.get(self._config.api_socket, f"{path}?{urlencode(given)}", READ_S + wait_s)
+                return self._reading(lambda at: client.get(at, f"{path}?{urlencode(given)}", READ_S + wait_s))
             except NoDaemonError as error:
                 self._turn_to_etcd(error)
         return self.direct.read(what, **query)
 
+    def _reading(self, ask: Callable[[str], T]) -> T:
+        """Ask a question, by the socket for them where the other one is not for this user."""
+        for path in (self._config.api_socket, self._config.read_socket):
+            with contextlib.suppress(NotAllowedError):
+                return ask(path)
+        raise self._not_allowed()
+
+    def _stream(self, target: str) -> Iterator[dict[str, Any]]:
+        for path in (self._config.api_socket, self._config.read_socket):
+            with contextlib.suppress(NotAllowedError):
+                yield from client.stream(path, target)
+                return
+        raise self._not_allowed()
+
+    def _not_allowed(self) -> CliError:
+        return CliError(f"you may not use hactl here: {_be(self._config.operate_group, self._config.read_group)}")
+
     def _turn_to_etcd(self, error: NoDaemonError) -> None:
         tell(f"no daemon answers here ({error}): asking etcd")
         _ = self.direct
+
+
+def _be(*groups: str) -> str:
+    named = " or ".join(f"`{group}`" for group in groups if group)
+    return f"be root, or a member of the group {named} (node.toml: operate_group, read_group)" if named else "be root"

@@ -14,9 +14,10 @@ import typer
 from hactl.cli.common import say, settings, tell
 from hactl.cli.glance import show_status
 from hactl.cli.options import ConfigOption
-from hactl.cli.output import Style, duration, table
+from hactl.cli.output import ESCAPE, Style, duration, table
 from hactl.cli.screen import render
 from hactl.cli.source import Source
+from hactl.model.text import escaped
 
 WATCH_S = 1.0
 AGAIN_S = 1.0
@@ -45,7 +46,7 @@ def status(
         if as_json:
             say(json.dumps(found))
         elif sys.stdout.isatty():
-            say("\033[H\033[J" + render(found, Style.of()))
+            say(f"{ESCAPE}[H{ESCAPE}[J" + render(found, Style.of()))
         else:
             say(render(found, Style.of()) + "\n")
 
@@ -109,7 +110,8 @@ def show_event(one: dict[str, Any], style: Style) -> str:
         about += f"{duration(data['phases'].get('total'))}"
     else:
         about = "  ".join(f"{name}={_plain(value)}" for name, value in data.items() if value not in ("", None))
-    return f"{style.paint(one['at'], 'dim')}  {one['node']:<8}  {style.paint(one['event'], 'bold')}  {about}".rstrip()
+    at, node, event, about = (escaped(text) for text in (one["at"], one["node"], one["event"], about))
+    return f"{style.paint(at, 'dim')}  {node:<8}  {style.paint(event, 'bold')}  {about}".rstrip()
 
 
 def _plain(value: Any) -> str:

@@ -72,7 +72,14 @@ class NodeConfig:
         "the group as which `hactl-http` runs: besides root, it alone may read what the daemon publishes for it",
         "hactl-http",
     )
-    socket_group: str = _setting(checks.text, "the group that may use `hactl` on this node, besides root", "hactl")
+    operate_group: str = _setting(
+        checks.text,
+        "the group that may do everything with `hactl` on this node, as root may; `socket_group` is its old name",
+        "hactl",
+    )
+    read_group: str = _setting(
+        checks.text, "the group that may look (`hactl status`, `events`, …), and change nothing", "hactl-read"
+    )
     on_sigterm: Literal["release", "keep"] = _setting(
         checks.one_of("release", "keep"),
         "a daemon that ends by SIGTERM hands its groups over, or leaves them running for the next daemon",
@@ -116,6 +123,11 @@ class NodeConfig:
     def api_socket(self) -> str:
         """Where the daemon answers the command line."""
         return f"{self.run_dir}/hactl.sock"
+
+    @property
+    def read_socket(self) -> str:
+        """Where it answers questions, and nothing else."""
+        return f"{self.run_dir}/read.sock"
 
     @property
     def publish_socket(self) -> str:
@@ -166,7 +178,10 @@ def _place(places: dict[KeyPath, Place], name: str) -> Place | None:
 def _read(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
     settings = {one.name: one for one in fields(NodeConfig)}
     values: dict[str, Any] = {}
-    wrong: Problems = [(name, "unknown key", suggest(name, list(settings))) for name in data if name not in settings]
+    data, renamed = _with_new_names(data)
+    wrong: Problems = [*renamed] + [
+        (name, "unknown key", suggest(name, list(settings))) for name in data if name not in settings
+    ]
     for name, setting in settings.items():
         if name in data:
             try:
@@ -179,6 +194,19 @@ def _read(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
     values.setdefault("node", socket.gethostname().partition(".")[0])
     values["haproxy_dir"] = values.get("haproxy_dir") or f"{values.get('run_dir', '/run/hactl')}/haproxy"
     return values, wrong
+
+
+# Settings that had another name.
+_OLD_NAMES = {"socket_group": "operate_group"}
+
+
+def _with_new_names(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
+    twice = [
+        (old, f"is the old name of `{new}`, which is given, too", f"leave `{old}` out")
+        for old, new in _OLD_NAMES.items()
+        if old in data and new in data
+    ]
+    return {_OLD_NAMES.get(name, name): value for name, value in data.items()}, twice
 
 
 def _together(values: dict[str, Any]) -> Problems:

@@ -21,6 +21,7 @@ from hactl.decide.health import NodeHealth, ServerHealth, current
 from hactl.decide.service_status import servers_of
 from hactl.decide.situation import ALL, drainable, drained
 from hactl.model.cluster import ClusterSpec
+from hactl.model.text import text_problem
 
 # How many other servers' drains a write depends on: etcd allows 128 compares.
 _COMPARED = 100
@@ -57,6 +58,8 @@ def drain(
     if spec is None:
         raise NoSuchError(f"no service `{service}`: no configuration is known")
     _check(spec, service, node)
+    if problem := text_problem(reason):
+        raise NoSuchError(f"the reason {problem}")
     key = view.keys.drain(service, node)
     there, _ = store.get(key, timeout_s=TIMEOUT_S)
     if there is not None:

@@ -3,22 +3,28 @@ writing; calls block."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from election.keys import Keys
 from election.store import Compare, Delete, KeyValue, Put, Snapshot, Store, Txn
+from hactl.model.text import DEEPEST, bounded
 
 # How many entries are kept, and how many more there may be before the oldest are taken away: it costs a list.
 KEPT = 1000
 SLACK = 50
 
-# etcd takes 128 operations a transaction (its `--max-txn-ops`).
+# etcd takes 128 operations a transaction (its `--max-txn-ops`), and 1.5 MB (`--max-request-bytes`).
 BATCH = 100
+BATCH_BYTES = 512_000
+
+# An entry is for people: what has more than this is cut.
+LARGEST = 8_000
 
 TIMEOUT_S = 2.0
 
@@ -42,7 +48,28 @@ def new_entry(node: str, number: int, wall_s: float, event: str, data: dict[str,
     """An entry of this moment: its stamp sorts by time, then by node and by `number`, which tells two of one
     millisecond apart."""
     at = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Entry(f"{int(wall_s * 1000):013d}-{node}-{number:06d}", at, node, event, data)
+    return Entry(f"{int(wall_s * 1000):013d}-{node}-{number:06d}", at, node, event, _cut(data))
+
+
+def _cut(data: dict[str, Any]) -> dict[str, Any]:
+    """Data that can be written, and read by everybody: no more than LARGEST bytes, nothing but JSON."""
+    for deepest in (DEEPEST, 2, 1):
+        found: dict[str, Any] = bounded(data, deepest)
+        if len(json.dumps(found)) <= LARGEST:
+            return found
+    return {name: value[:100] if isinstance(value, str) else "…" for name, value in list(found.items())[:20]}
+
+
+def batch(waiting: Iterable[Entry], most: int = BATCH) -> list[Entry]:
+    """The first of those that wait, as many as go into one transaction."""
+    found: list[Entry] = []
+    size = 0
+    for entry in itertools.islice(waiting, most):
+        size += len(_document(entry)) + len(entry.stamp) + 200
+        if found and size > BATCH_BYTES:
+            break
+        found.append(entry)
+    return found
 
 
 def parse(keys: Keys, item: KeyValue) -> Entry | None:
@@ -50,8 +77,9 @@ def parse(keys: Keys, item: KeyValue) -> Entry | None:
     stamp = item.key[len(keys.event("")) :]
     try:
         raw = json.loads(item.value)
-        return Entry(stamp, str(raw["at"]), str(raw["node"]), str(raw["event"]), dict(raw["data"]))
-    except (ValueError, KeyError, TypeError):
+        at, node, event = (bounded(str(raw[name])) for name in ("at", "node", "event"))
+        return Entry(stamp, at, node, event, _cut(dict(raw["data"])))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -15,7 +15,7 @@ import structlog
 
 from election.clock import Instant
 from election.keys import Keys
-from election.store import Store, StoreError
+from election.store import Store, StoreAuthError, StoreError, StoreFullError, StoreRefusedError
 from hactl.daemon import event_log
 from hactl.daemon.event_log import Entry
 from hactl.daemon.ledger import Ledger, Timeline
@@ -114,6 +114,7 @@ class History:
         self._news = asyncio.Event()
         self._repeated = RepeatedNotes()
         self._numbers = itertools.count(1)
+        self._most = event_log.BATCH  # of entries in a batch, as far as the store takes that
         self._since_trim = event_log.SLACK  # the first write looks how many there are
 
     def attach(self, state: Callable[[], NodeState], on_timeline: Callable[[Timeline], None]) -> None:
@@ -161,12 +162,14 @@ class History:
                 await asyncio.sleep(BATCH_S)
                 self._news.clear()
                 while self._waiting:
-                    if not await asyncio.to_thread(self._write, list(self._waiting)[: event_log.BATCH]):
+                    batch = event_log.batch(self._waiting, self._most)
+                    if not await asyncio.to_thread(self._write, batch):
                         await asyncio.sleep(RETRY_S)
         except asyncio.CancelledError:
             if self._waiting:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.to_thread(self._write, list(self._waiting)), 1.0)
+                    batch = event_log.batch(self._waiting, self._most)
+                    await asyncio.wait_for(asyncio.to_thread(self._write, batch), 1.0)
             raise
 
     async def _await_news(self) -> None:
@@ -194,11 +197,29 @@ class History:
             if self._since_trim >= event_log.SLACK:
                 event_log.trim(self._store, self._keys)
                 self._since_trim = 0
+        except (StoreFullError, StoreAuthError) as error:
+            log.debug("history_not_written", waiting=len(batch), problem=str(error))
+            return False
+        except StoreRefusedError as error:
+            self._refused(batch, str(error))
+            return True
         except StoreError as error:
             log.debug("history_not_written", waiting=len(batch), problem=str(error))
             return False
+        self._most = event_log.BATCH
+        self._written(batch)
+        return True
+
+    def _refused(self, batch: list[Entry], problem: str) -> None:
+        """The store will not take it, however often it is asked: a smaller one is tried; who is alone is left out."""
+        self._most = max(1, len(batch) // 2)
+        if len(batch) == 1:
+            log.warning("event_dropped", stamp=batch[0].stamp, event_name=batch[0].event, problem=problem)
+            self.dropped += 1
+            self._written(batch)
+
+    def _written(self, batch: list[Entry]) -> None:
         written = {entry.stamp for entry in batch}
         # The loop only appends and drops at the left, so what was written is found from the left.
         while self._waiting and self._waiting[0].stamp in written:
             self._waiting.popleft()
-        return True

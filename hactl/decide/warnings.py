@@ -68,7 +68,7 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         what = f"{old_workers} workers of HAProxy on this node live on after reloads, for connections that do not end"
         yield "notice", what, "see `haproxy.hard_stop_after`; of more than 8 the oldest is ended"
     if local.get("events_dropped"):
-        yield "notice", f"{local['events_dropped']} events were not written to the history", "they are in the log"
+        yield "warning", f"{local['events_dropped']} events were not written to the history", "they are in the log"
 
 
 # Certificates that end within so many days are warned of, and are an error.

@@ -159,15 +159,18 @@ def _most_descriptors() -> int:
     return limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
-def _refusal(status: str, problem: str) -> bytes:
-    body = f'{{"error":"{problem}","kind":"busy"}}'.encode()
+def refusal(status: str, problem: str, kind: str) -> bytes:
+    """A whole answer, where no application is asked."""
+    body = f'{{"error":"{problem}","kind":"{kind}"}}'.encode()
     head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-    return f"{head}retry-after: 1\r\nconnection: close\r\n\r\n".encode() + body
+    return f"{head}connection: close\r\n\r\n".encode() + body
 
 
-_BUSY = _refusal("503 Service Unavailable", "too many connections at one time: try again in a moment")
+_BUSY = refusal("503 Service Unavailable", "too many connections at one time: try again in a moment", "busy")
 _REFUSALS = {
     "full": _BUSY,
     "descriptors": _BUSY,
-    "rate": _refusal("429 Too Many Requests", "too many requests from you in this second: try again in a moment"),
+    "rate": refusal(
+        "429 Too Many Requests", "too many requests from you in this second: try again in a moment", "busy"
+    ),
 }

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from hactl.serving.gate import Gate, Served
+from hactl.serving.gate import Gate, Served, refusal
 from hactl.serving.limits import Limits
 
 # What is sent of an answer at one time, so that a peer that takes nothing holds no more of it in memory.
@@ -95,6 +95,12 @@ class BoundedHttp(H11Protocol, Served):
             self.transport.close()
         self._used = not self.conn.trailing_data[0]
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """In the form of every other answer."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.write(refusal("400 Bad Request", "this is no HTTP request that can be understood", "bad"))
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """The peer takes nothing."""

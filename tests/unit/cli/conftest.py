@@ -41,7 +41,7 @@ def config(etcd: EtcdCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     endpoint = f"http://{etcd.endpoints[0]}"
     path.write_text(
         f'cluster = "demo"\nnode = "n2"\nendpoints = ["{endpoint}"]\nrun_dir = "{tmp_path}"\n'
-        f'state_dir = "{tmp_path}"\nmetrics_listen = ""\nsocket_group = ""\n'
+        f'state_dir = "{tmp_path}"\nmetrics_listen = ""\noperate_group = ""\nread_group = ""\n'
     )
     monkeypatch.setenv("HACTL_CONFIG", str(path))
     (tmp_path / "cluster.yaml").write_text(CLUSTER)

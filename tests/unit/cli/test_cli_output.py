@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hactl.cli.output import Style, duration, shorten, table, wrap
+from hactl.cli.common import say, tell
+from hactl.cli.output import Style, duration, shorten, shown, table, wrap
 from hactl.cli.screen import render
+from hactl.cli.state import show_event
 from hactl.decide import status
 from hactl.decide.health import ServerHealth
 from hactl.decide.status import Local
@@ -80,7 +86,7 @@ def test_no_line_is_wider_than_the_terminal(lost: Scene) -> None:
 
 
 def test_colours_do_not_move_columns(lost: Scene) -> None:
-    plain, painted = screen(lost, Style(False, 200)), screen(lost, Style(True, 200))
+    plain, painted = screen(lost, Style(False, 200)), shown(screen(lost, Style(True, 200)))
     assert "\033[31mERROR" in painted
     for code in ("0", "1", "2", "31", "32", "33"):
         painted = painted.replace(f"\033[{code}m", "")
@@ -92,10 +98,10 @@ def test_a_cluster_that_is_well() -> None:
     scene.join("n1", "n2", "n3")
     scene.own("vip", "n2")
     scene.own("database", "n1")
-    shown = render(status.status(scene.view, scene.spec, "", health=scene.health), Style())
-    assert shown.startswith("ok       nothing is wrong\n\ncluster demo")
-    assert "read from etcd" in shown and "LAST DEAD SESSION" not in shown
-    assert KEYS.prefix not in shown
+    said = render(status.status(scene.view, scene.spec, "", health=scene.health), Style())
+    assert said.startswith("ok       nothing is wrong\n\ncluster demo")
+    assert "read from etcd" in said and "LAST DEAD SESSION" not in said
+    assert KEYS.prefix not in said
 
 
 def test_no_colour_but_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +116,48 @@ def test_no_colour_but_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Style.of(Terminal()) == Style(True, 100)
     monkeypatch.setenv("NO_COLOR", "1")
     assert Style.of(Terminal()) == Style(False, 100)
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x00\r\n2026-11-29T00:00:00Z  n1  all is well\u202e\u2028\udcdf\u200b"
+
+
+@given(st.text())
+def test_a_terminal_is_told_nothing_but_by_us(text: str) -> None:
+    for colour in (False, True):
+        style = Style(colour, 80)
+        entry = {"at": text, "node": text, "event": text, "data": {"reason": text, text: text, "other": [text]}}
+        line = shown(show_event(entry, style))
+        lines = shown("\n".join(table(("A", "B"), [(text, "x"), ("y", text)], style, painted=(0,))))
+        for code in ("0", "1", "2", "31", "32", "33"):
+            line, lines = (one.replace(f"\033[{code}m", "") if colour else one for one in (line, lines))
+        assert not CONTROL.search(line + lines.replace("\n", ""))
+        assert "\n" not in line and lines.count("\n") == 2
+        line.encode(), lines.encode()
+
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def test_the_whole_screen_with_hostile_words(lost: Scene) -> None:
+    found = status.status(lost.view, lost.spec, "n2", health=lost.health)
+
+    def poisoned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: poisoned(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [poisoned(one) for one in value]
+        return value + HOSTILE if isinstance(value, str) else value
+
+    said = shown(render(poisoned(found), Style(False, 200)))
+    assert not CONTROL.search(said.replace("\n", "")) and "\\x1b]0;owned" in said
+
+
+def test_what_is_said_and_told_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"one{HOSTILE}")
+    tell(f"error: {HOSTILE}")
+    out, err = capsys.readouterr()
+    for said in (out, err):
+        assert not CONTROL.search(said.replace("\n", "")) and "\\x1b[2J" in said and said.count("\n") == 2
 
 
 def test_table() -> None:

@@ -32,7 +32,7 @@ ME = f"{getpass.getuser()}@n2"
 
 @pytest.fixture
 def config(tmp_path: Path) -> NodeConfig:
-    return NodeConfig(cluster="demo", node="n2", run_dir=str(tmp_path), socket_group="", http_group="")
+    return NodeConfig(cluster="demo", node="n2", run_dir=str(tmp_path), operate_group="", read_group="", http_group="")
 
 
 @pytest.fixture

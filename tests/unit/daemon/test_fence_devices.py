@@ -127,7 +127,9 @@ class Bench:
         self.scene = scene
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.metrics = Metrics()
-        self.host = StandIn(scene, NodeConfig(cluster="demo", node="n2", metrics_listen="", socket_group=""))
+        self.host = StandIn(
+            scene, NodeConfig(cluster="demo", node="n2", metrics_listen="", operate_group="", read_group="")
+        )
         self.host.state.session.srev = scene.holder("n2").srev
         self.monitor = DeviceMonitor(
             self.host, lambda event, data: self.notes.append((event, data)), lambda tell: tell(self.metrics)

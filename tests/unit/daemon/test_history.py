@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 import structlog
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from election.memory_store import MemoryStore
-from election.store import StoreUnavailableError, Txn, TxnResult
+from election.store import KeyValue, Put, StoreRefusedError, StoreUnavailableError, Txn, TxnResult
 from hactl.daemon import event_log, history
 from hactl.daemon.history import History
 from hactl.decide.repeated_notes import BURST
@@ -154,3 +157,56 @@ def test_what_repeats_is_counted_and_what_led_there_is_kept(scene: Scene) -> Non
         assert stored(scene) == ["group_acquire", *["stop_failed"] * BURST]
 
     asyncio.run(main())
+class Picky(MemoryStore):
+    """A store that takes transactions up to a size, as etcd does."""
+
+    largest = 20_000
+    poisonous = ""
+
+    def txn(self, txn: Txn, *, timeout_s: float) -> TxnResult:
+        size = sum(len(one.value) for one in txn.success if isinstance(one, Put))
+        if size > self.largest or (self.poisonous and self.poisonous in str(txn)):
+            raise StoreRefusedError("etcdserver: request is too large")
+        return super().txn(txn, timeout_s=timeout_s)
+
+
+def test_no_event_can_jam_the_history() -> None:
+    """Too large, impossible to write, refused by the store: what comes after it is written all the same."""
+
+    async def main() -> None:
+        store = Picky()
+        scene = Scene(store)
+        store.poisonous = "refuse-this-one"
+        async with running(scene) as kept:
+            kept.note("asked_drain", {"n": "large", "reason": "x" * 1_400_000}, at(0))
+            kept.note("asked_drain", {"n": "odd", "reason": "\udcdf", "ms": float("nan"), "it": object()}, at(0))
+            for number in range(90):
+                kept.note("resource_failed", {"n": str(number), "reason": "y" * 450}, at(number))
+            kept.note("resource_failed", {"n": "refuse-this-one"}, at(99))
+            kept.note("resource_failed", {"n": "last"}, at(100))
+            await await_stored(scene, ["large", "odd", *(str(number) for number in range(90)), "last"])
+            assert kept.dropped == 1
+        entries, _ = event_log.read(store, KEYS, 1000)
+        assert max(len(json.dumps(entry.as_dict())) for entry in entries) < event_log.LARGEST + 200
+        json.dumps([entry.as_dict() for entry in entries], allow_nan=False, ensure_ascii=False).encode()
+
+    asyncio.run(main())
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="surrogatepass")))
+@example(b"[" * 100_000)
+@example(b'{"at": "x", "node": 1, "event": null, "data": {"a": NaN, "b": "\\ud800"}}')
+@example(b'{"at": "x", "node": "n", "event": "e", "data": [["a", 1]]}')
+def test_whatever_stands_in_the_history_can_be_shown(raw: bytes) -> None:
+    item = KeyValue(KEYS.event("x"), raw.decode(errors="replace"), 1, 1)
+    found = event_log.parse(KEYS, item)
+    if found is not None:
+        json.dumps(found.as_dict(), allow_nan=False, ensure_ascii=False).encode()
+
+
+@given(st.lists(st.integers(1, 900_000), max_size=150))
+def test_a_batch_is_what_etcd_takes(sizes: list[int]) -> None:
+    entries = [event_log.Entry(f"{number:04}", "", "n1", "e", {"x": "x" * size}) for number, size in enumerate(sizes)]
+    found = event_log.batch(entries)
+    assert found == entries[: len(found)] and len(found) <= event_log.BATCH and bool(found) == bool(entries)
+    assert len(found) <= 1 or sum(sizes[: len(found)]) <= event_log.BATCH_BYTES

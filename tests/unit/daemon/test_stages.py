@@ -132,7 +132,8 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
         state_dir=str(tmp_path),
         run_dir=str(tmp_path),
         metrics_listen="",
-        socket_group="",
+        operate_group="",
+        read_group="",
         cluster_key=str(tmp_path / "key"),
     )
     create_key(tmp_path / "key")
@@ -168,7 +169,8 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
 
 def test_a_part_that_fails_leaves_the_others_alone_and_comes_when_it_can(tmp_path: Path) -> None:
     config = NodeConfig(
-        cluster="demo", node="n2", state_dir=str(tmp_path), run_dir=str(tmp_path), metrics_listen="", socket_group="",
+        cluster="demo", node="n2", state_dir=str(tmp_path), run_dir=str(tmp_path), metrics_listen="",
+        operate_group="", read_group="", http_group="",
         cluster_key=str(tmp_path / "key"),
     )  # fmt: skip
     create_key(tmp_path / "key")

@@ -167,7 +167,7 @@ def test_warnings_from_the_store(scene: Scene, change: Any, level: str, part: st
             "watchdog is not armed, and this node requires one to own anything: No such device",
         ),
         ({"watchdog": {"use": "use", "armed": False, "problem": ""}}, "warning", "watchdog is not armed: not yet"),
-        ({"events_dropped": 3}, "notice", "3 events were not written"),
+        ({"events_dropped": 3}, "warning", "3 events were not written"),
         ({"unasked": "there is no key"}, "warning", "guards are not asked before their nodes are fenced"),
         ({"silent_ms": {"n3": 2500}}, "warning", "node n3 has not been heard for 2.5 s"),
     ],

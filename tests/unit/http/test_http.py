@@ -67,7 +67,13 @@ class Served:
 def config(tmp_path: Path) -> NodeConfig:
     listen = f"127.0.0.1:{free_port()}"
     return NodeConfig(
-        cluster="demo", node="n2", run_dir=str(tmp_path), metrics_listen=listen, socket_group="", http_group=""
+        cluster="demo",
+        node="n2",
+        run_dir=str(tmp_path),
+        metrics_listen=listen,
+        operate_group="",
+        read_group="",
+        http_group="",
     )
 
 

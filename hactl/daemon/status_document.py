@@ -1,0 +1,119 @@
+"""The status document of this moment, made away from the loop: with hundreds of services it takes longer than the loop
+may wait. Whoever asks while one is being made waits for the next one, which is made for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from election.store import StoreError
+from election.view import View
+from hactl.daemon import health_store
+from hactl.daemon.daemon_view import DaemonView
+from hactl.decide import status
+from hactl.decide.health import NodeHealth
+
+log = structlog.get_logger()
+
+HEALTH_TIMEOUT_S = 0.5
+
+
+class StatusDocument:
+    """Makes it."""
+
+    def __init__(self, daemon: DaemonView) -> None:
+        self._daemon = daemon
+        self._next: asyncio.Task[bytes] | None = None  # has not begun to look
+        self._one_at_a_time = asyncio.Lock()
+
+    async def encoded(self) -> bytes:
+        """The document as JSON, made of what is known now or later."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._make())
+        return await asyncio.shield(self._next)
+
+    async def _make(self) -> bytes:
+        async with self._one_at_a_time:
+            self._next = None
+            health = await self._health()
+            daemon, now = self._daemon, self._daemon.now()
+            state = daemon.state
+            local = status.local_facts(
+                state,
+                now,
+                haproxy=self._haproxy(),
+                events_dropped=daemon.history.dropped,
+                started=datetime.fromtimestamp(daemon.started_wall, UTC).isoformat(timespec="seconds"),
+                watchdog=daemon.watchdog.status,
+                asking_problem=daemon.asking_problem,
+                access=daemon.etcd_access.facts(),
+            )
+            make = functools.partial(
+                status.status, copy_of(state.view), state.cluster, state.node, local=local,
+                observer=copy.deepcopy(state.observer), now=now, health=health,
+            )  # fmt: skip
+            mark = status.mark(state.view)
+            return await asyncio.to_thread(lambda: encode({"mark": mark, **make()}))
+
+    def _haproxy(self) -> dict[str, Any] | None:
+        manager = self._daemon.haproxy
+        if manager is None:
+            return None
+        how = manager.status()
+        return {
+            "running": how.running,
+            "pid": how.pid,
+            "restarts": how.restarts,
+            "reloads": dict(how.reloads),
+            "error": how.error,
+            "old_workers": how.old_workers,
+        }
+
+    async def _health(self) -> dict[str, NodeHealth]:
+        """What every node says of its servers; without etcd, which is not waited for, this one."""
+        daemon, found = self._daemon, {}
+        own = daemon.health
+        if not status.store_away(daemon.state):
+            read = functools.partial(health_store.read, timeout_s=HEALTH_TIMEOUT_S)
+            try:
+                found = await daemon.blocking(read, daemon.store, daemon.keys)
+            except StoreError as error:
+                log.debug("health_not_read", problem=str(error))
+        return {**found, daemon.config.node: own} if own is not None else found
+
+
+def copy_of(view: View) -> View:
+    """What is known now, for a thread: the daemon's own view changes under its hands."""
+    found = copy.copy(view)
+    for name in found.__slots__:
+        if isinstance(value := getattr(found, name), dict):
+            setattr(found, name, dict(value))
+    return found
+
+
+def encode(document: Any) -> bytes:
+    """As JSON, whatever is in it."""
+    try:
+        return msgspec.json.encode(document)
+    except (UnicodeEncodeError, TypeError):
+        return msgspec.json.encode(_clean(document))
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case dict():
+            return {_clean(str(name)): _clean(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_clean(one) for one in value]
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case bool() | int() | float() | None:
+            return value
+        case _:
+            return _clean(str(value))

@@ -1,0 +1,60 @@
+"""Waiting until an answer would be another one: everybody who waits is woken by one look at what the store says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hactl.daemon.daemon_view import DaemonView
+from hactl.decide import status
+
+# While anybody waits, the store's view is looked at so often; what changes by time alone, so often.
+LOOK_S = 0.01
+BY_TIME_S = 0.25
+
+
+class Changes:
+    """Of what the daemon knows."""
+
+    LONGEST_S = 5.0
+
+    def __init__(self, daemon: DaemonView) -> None:
+        self._daemon = daemon
+        self._changed = asyncio.Event()
+        self._waiting = 0
+        self._looking: asyncio.Task[None] | None = None
+
+    async def wait(self, mark: Callable[[], str], seen: str | None, longest_s: float) -> None:
+        """Until `mark` is not `seen` any more, or for `longest_s`."""
+        if seen is None or seen != mark() or not longest_s > 0:
+            return
+        self._waiting += 1
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            async with asyncio.timeout(min(longest_s, self.LONGEST_S)):
+                while seen == mark():
+                    changed = self._changed
+                    try:
+                        async with asyncio.timeout(BY_TIME_S):
+                            await changed.wait()
+                    except TimeoutError:
+                        continue
+        except TimeoutError:
+            return
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+
+    async def _look(self) -> None:
+        """One look for all."""
+        seen = status.mark(self._daemon.state.view)
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = status.mark(self._daemon.state.view)
+            if now != seen:
+                seen = now
+                self._changed.set()
+                self._changed = asyncio.Event()

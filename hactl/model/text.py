@@ -1,0 +1,64 @@
+"""Texts that people write and others read: what may be in one, and how one is shown that came from anywhere. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+# A reason, a name: more is no text for a screen.
+LONGEST = 200
+
+# What a terminal acts on, what is no character, and what changes the order of others: control characters of C0 and C1,
+# lone surrogates, line and paragraph separators, marks of direction.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+
+LONGEST_NAME = 64
+
+# Of data that is kept or shown: how deep, how many of a list, how long a text.
+DEEPEST, MOST, LONGEST_KEPT = 6, 50, 500
+
+
+def text_problem(text: str, longest: int = LONGEST) -> str:
+    """Why this cannot be a text; "": it can."""
+    if len(text) > longest:
+        return f"has {len(text)} characters: {longest} at most"
+    if found := _CONTROL.search(text):
+        return f"has the control character {_escape(found)}: write printable characters, on one line"
+    return ""
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """With control characters, but those of `keep`, as a program would write them: `\\x1b`."""
+    return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escape(found), text)
+
+
+def called(user: str, sudo: str) -> str:
+    """How records say who did something: the user, and for whom, where that was by sudo."""
+    return f"{user} (sudo {sudo})" if sudo and sudo != user else user
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def bounded(value: Any, deepest: int = DEEPEST) -> Any:
+    """As much of any value as can be kept and shown: JSON of few levels, short texts without lone surrogates."""
+    match value:
+        case bool() | int() | None:
+            return value if not isinstance(value, int) or abs(value) < 1 << 63 else str(value)[:LONGEST_KEPT]
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case str():
+            text = value if len(value) <= LONGEST_KEPT else value[: LONGEST_KEPT - 1] + "…"
+            return text.encode(errors="backslashreplace").decode()
+        case _ if deepest == 0:
+            return "…"
+        case dict():
+            kept = list(value.items())[:MOST]
+            return {bounded(str(name)[:LONGEST]): bounded(one, deepest - 1) for name, one in kept}
+        case list() | tuple() | set() | frozenset():
+            return [bounded(one, deepest - 1) for one in list(value)[:MOST]]
+        case _:
+            return bounded(str(value))

@@ -1,0 +1,269 @@
+"""The API takes little, from whom may ask: bodies, texts, followers, waits, groups."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hactl.cli import client
+from hactl.cli.client import NotAllowedError
+from hactl.cli.common import CliError
+from hactl.cli.source import Source
+from hactl.config.errors import ConfigErrors
+from hactl.config.node import NodeConfig, parse_node
+from hactl.daemon import event_feed, event_log, operations
+from hactl.daemon.requests import LARGEST_BODY
+from hactl.decide import status
+from hactl.serving.limits import Limits
+from tests.support.scene import KEYS, Scene
+from tests.support.stand_in import StandIn, serving, until
+
+WRITING = (
+    "failover", "failover/withdraw", "node/standby", "node/online", "service/drain", "service/undrain", "fence/confirm",
+    "fence",
+)  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NodeConfig:
+    return NodeConfig(cluster="demo", node="n2", run_dir=str(tmp_path), operate_group="", read_group="", http_group="")
+
+
+@pytest.fixture
+def daemon(scene: Scene, config: NodeConfig, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    monkeypatch.setattr("hactl.daemon.api.LIMITS", Limits(per_second=1e6, burst=1e6))
+    with serving(scene, config) as daemon:
+        yield daemon
+
+
+def ask(path: str, request: bytes, *, more: Sequence[bytes] = ()) -> tuple[int, dict[str, Any]]:
+    """Status and document of the answer."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(10)
+        one.connect(path)
+        try:
+            one.sendall(request)
+            for chunk in more:
+                one.sendall(chunk)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        raw = b""
+        with contextlib.suppress(ConnectionResetError):  # what was not read, it says after its answer
+            while chunk := one.recv(65536):
+                raw += chunk
+    head, _, body = raw.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def posted(config: NodeConfig, what: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    head = f"POST /v1/{what} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    return ask(config.api_socket, head + body)
+
+
+def rss_kb() -> int:
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1])
+
+
+def test_a_body_that_is_too_large_is_not_read(daemon: StandIn, config: NodeConfig) -> None:
+    head = b"POST /v1/failover HTTP/1.1\r\nHost: x\r\n"
+    before = rss_kb()
+    for request, more in (
+        (head + b"Content-Length: 300000000\r\n\r\n", [b"x" * 65536] * 1000),
+        (head + b"Content-Length: 99999999999999999999999\r\n\r\n", ()),
+        (head + b"Transfer-Encoding: chunked\r\n\r\n", [b"10000\r\n" + b"x" * 65536 + b"\r\n"] * 1000),
+    ):
+        code, found = ask(config.api_socket, request, more=more)
+        assert code in (400, 413) and found["kind"] == "bad"
+        assert str(LARGEST_BODY) in found["error"] or code == 400  # a length that no number holds
+    assert rss_kb() - before < 20_000
+    assert client.get(config.api_socket, "/v1/healthz", 10)["live"]
+
+
+ODD = [
+    b"", b"x", b"[]", b"null", b'{"group": 1}', b'{"group": null}', b'{"group": ["vip"]}', b'{"group": "vip", "to": 5}',
+    b'{"group": "\\ud800", "node": "\\udcff", "service": "\\ud800"}', b'{"group": "\xff"}', b"[" * 60_000,
+    b'{"group": ' + b"[" * 60_000, b'{"group": NaN}', b'{"group": 1e999}', b'{"group": "vip", "to": "a\\nb"}',
+]  # fmt: skip
+ODD_OF = {
+    "node/standby": [b'{"node": "n1", "force": "yes"}', b'{"node": "n1", "check": 1}', b'{"node": "n1\\u0000"}'],
+    "service/drain": [
+        b'{"service": "api", "node": "n3", "reason": "' + b"x" * 201 + b'"}',
+        b'{"service": "api", "node": "n3", "reason": "\\u001b[2J"}',
+        b'{"service": "api", "node": "n3", "reason": "two\\nlines"}',
+    ],
+    "fence": [b'{"node": "n1", "action": "on\\u202e"}'],
+}
+
+
+@pytest.mark.parametrize("what", WRITING)
+def test_what_is_no_request_is_refused(daemon: StandIn, config: NodeConfig, scene: Scene, what: str) -> None:
+    before = scene.view.revision
+    for body in (*ODD, *ODD_OF.get(what, ())):
+        code, found = posted(config, what, body)
+        assert code == 400 and found["kind"] == "bad" and found["error"], (body[:80], found)
+    assert scene.view.revision == before
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(what=st.sampled_from(WRITING), body=st.binary(max_size=200) | st.from_regex(rb'\{"[a-z]+": .{0,30}\}'))
+def test_any_body_has_an_answer(daemon: StandIn, config: NodeConfig, what: str, body: bytes) -> None:
+    code, found = posted(config, what, body)
+    assert code in (400, 409) and found["error"]
+
+
+def test_a_fault_of_ours_is_an_answer(daemon: StandIn, config: NodeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "online", lambda *_: {}["x"])
+    with pytest.raises(CliError, match=r"a fault of hactl's \(KeyError\): its log has more"):
+        client.post(config.api_socket, "/v1/node/online", {"node": "n1"}, 10)
+    monkeypatch.setattr(status, "status", lambda *_, **__: {}["x"])
+    with pytest.raises(CliError, match="a fault of hactl's"):
+        client.get(config.api_socket, "/v1/status", 10)
+
+
+def test_followers_are_few_and_cost_one_watch(
+    daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "FOLLOWERS", 20)
+    threads = threading.active_count()
+    event_log.note(scene.store, KEYS, "n1", "first", {})
+    followers = [client.stream(config.api_socket, "/v1/events?follow=1&n=1") for _ in range(20)]
+    assert {next(one)["event"] for one in followers} == {"first"}
+    assert threading.active_count() - threads < 10
+    with pytest.raises(CliError, match="too many follow the events"):
+        next(client.stream(config.api_socket, "/v1/events?follow=1&n=1"))
+    for number in range(3):
+        event_log.note(scene.store, KEYS, "n3", f"later-{number}", {})
+    for one in followers:
+        assert [next(one)["event"] for _ in range(3)] == ["later-0", "later-1", "later-2"]
+    followers.pop().close()
+    with_place = until(lambda: _joined(config), "the place of one that left is free")
+    assert with_place["event"] == "later-2"
+    for one in followers:
+        one.close()
+
+
+def _joined(config: NodeConfig) -> dict[str, Any] | None:
+    lines = client.stream(config.api_socket, "/v1/events?follow=1&n=1")
+    try:
+        return next(lines)
+    except CliError:
+        return None
+    finally:
+        lines.close()
+
+
+def test_a_follower_that_falls_behind_is_ended() -> None:
+    follower = event_feed.Follower()
+    for number in range(event_feed.WAITING + 1):
+        follower.put((number, b"x"))
+    assert follower.queue.qsize() == 1 and follower.queue.get_nowait() is None
+
+
+def test_waits_have_an_end_and_are_woken(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    for words in ("nan", "-1", "0"):
+        mark = client.get(config.api_socket, "/v1/status", 10)["mark"]
+        began = time.monotonic()
+        assert client.get(config.api_socket, f"/v1/status?seen={mark}&wait={words}", 10)["mark"] == mark
+        assert time.monotonic() - began < 4
+    marks: list[str] = []
+    waiting = [
+        threading.Thread(
+            target=lambda: marks.append(client.get(config.api_socket, f"/v1/status?seen={mark}&wait=inf", 10)["mark"])
+        )
+        for _ in range(20)
+    ]
+    for one in waiting:
+        one.start()
+    scene.put(KEYS.standby("n3"), "anna")
+    for one in waiting:
+        one.join(10)
+    assert len(marks) == 20 and mark not in marks
+
+
+def test_who_may_look_may_not_change(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+    assert client.get(config.read_socket, "/v1/status", 10)["cluster"] == "demo"
+    before = scene.view.revision
+    for what in (*WRITING, "fence/test"):
+        code, found = ask(config.read_socket, f"POST /v1/{what} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        assert (code, found["kind"]) == (403, "forbidden")
+    assert scene.view.revision == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_groups(daemon: StandIn, config: NodeConfig) -> None:
+    """Who may connect to which socket, as the kernel has it; the command finds the one that is for it."""
+    for path, group in ((config.api_socket, 12345), (config.read_socket, 12346)):
+        os.chown(path, 0, group)
+        Path(path).chmod(0o660)
+    for directory in (Path(config.run_dir), *Path(config.run_dir).parents):
+        if directory != Path("/"):
+            directory.chmod(0o755)
+
+    def outcome(group: int) -> tuple[str, str]:
+        """Of a look and of a change, by a user in this group."""
+        read_end, write_end = os.pipe()
+        if (pid := os.fork()) == 0:
+            said = []
+            try:
+                os.setgroups([group])
+                os.setgid(65534)
+                os.setuid(65534)
+                for call in (Source(config).status, lambda: Source(config).do("node/online", node="n1")):
+                    try:
+                        said.append("done" if call() else "")
+                    except CliError as error:
+                        said.append(str(error))
+                os.write(write_end, json.dumps(said).encode())
+            finally:
+                os._exit(0)
+        os.close(write_end)
+        with os.fdopen(read_end) as file:
+            look, change = json.loads(file.read())
+        os.waitpid(pid, 0)
+        return look, change
+
+    assert outcome(12345) == ("done", "done")
+    assert outcome(12346) == ("done", "you may not change anything here: be root")
+    assert outcome(4711) == ("you may not use hactl here: be root", "you may not change anything here: be root")
+
+
+def test_the_message_names_the_group() -> None:
+    config = NodeConfig(cluster="demo", node="n2", run_dir="/nowhere")
+    assert "be root, or a member of the group `hactl` or `hactl-read`" in str(Source(config)._not_allowed())
+    assert issubclass(NotAllowedError, CliError)
+
+
+def test_sudo_is_kept_and_root_alone_is_believed(
+    daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "anna")
+    client.post(config.api_socket, "/v1/node/standby", {"node": "n3"}, 10)
+    name = getpass.getuser()
+    who = f"{name} (sudo anna)@n2" if os.getuid() == 0 else f"{name}@n2"
+    assert scene.view.standby["n3"].record == who
+    monkeypatch.setenv("SUDO_USER", "anna\x1b[2J")
+    client.post(config.api_socket, "/v1/node/online", {"node": "n3"}, 10)
+    client.post(config.api_socket, "/v1/node/standby", {"node": "n3"}, 10)
+    assert scene.view.standby["n3"].record == f"{name}@n2"
+    head = b"POST /v1/node/online HTTP/1.0\r\nContent-Length: 13\r\nHactl-Sudo-User: a%1bb\r\n\r\n"
+    code, found = ask(config.api_socket, head + b'{"node":"n3"}')
+    assert code == (400 if os.getuid() == 0 else 200), found
+
+
+def test_the_old_name_of_the_operating_group() -> None:
+    assert parse_node('cluster = "c"\nnode = "n"\nsocket_group = "ops"').operate_group == "ops"
+    with pytest.raises(ConfigErrors, match=r"socket_group: is the old name of `operate_group`, which is given, too"):
+        parse_node('cluster = "c"\nnode = "n"\nsocket_group = "ops"\noperate_group = "x"')
