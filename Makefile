@@ -8,7 +8,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JSON ?=
 
-.PHONY: help setup packages check lint types imports unit contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy lock clean
+.PHONY: help setup packages check lint types imports unit contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -66,6 +66,9 @@ bench-fencing: setup ## the same with a fence device, and without: make bench-fe
 bench-haproxy: setup ## changes of HAProxy under load, many services, a writer's switch: make bench-haproxy RUNS=3 ONLY="changes drain"
 	bash deploy/packages.sh wrk
 	$(BIN)/python -m bench.haproxy --runs $(or $(RUNS),5) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench-serving: setup ## floods against everything that a node listens on: make bench-serving SECONDS_EACH=60 JSON=figures.json
+	$(BIN)/python -m bench.serving --seconds $(or $(SECONDS_EACH),60) $(if $(JSON),--json $(JSON))
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.lock pyproject.toml

@@ -30,7 +30,6 @@ from election.view import View
 from hactl.daemon import callers, cleanups, drains, event_log, operations, requests
 from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.event_feed import EventFeed, Follower, TooManyError
-from hactl.daemon.publish import publish
 from hactl.daemon.requests import asked
 from hactl.daemon.status_document import StatusDocument, copy_of, encode
 from hactl.daemon.waiting import Changes
@@ -54,7 +53,6 @@ async def serve(daemon: DaemonView) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_serve(config.api_socket, config.operate_group, api.app()))
         tasks.create_task(_serve(config.read_socket, config.read_group, ReadOnly(api.app(), config.operate_group)))
-        tasks.create_task(publish(daemon))
 
 
 async def _serve(path: str, group: str, app: Any) -> None:

@@ -35,6 +35,7 @@ from hactl.daemon.guard_link import GuardLink, open_link
 from hactl.daemon.history import History
 from hactl.daemon.log_writer import LogWriter
 from hactl.daemon.loop import Loop
+from hactl.daemon.loop_times import run_measured
 from hactl.daemon.member import member_of
 from hactl.daemon.place import Place, find_place, guard_spec, node_context
 from hactl.daemon.registrar import Registrar
@@ -374,7 +375,7 @@ def run(path: Path) -> int:
         writer = logs.configure(config.log_format, config.log_level, config.node)
         Path(config.run_dir).mkdir(parents=True, exist_ok=True)
         log.info("daemon_starts", version=__version__, cluster=config.cluster)
-        return asyncio.run(_main(config, writer))
+        return run_measured(_main(config, writer))
     except (ConfigErrors, AlreadyRunningError) as error:
         logs.say(f"hactl daemon: {error}\n")
         return 2

@@ -15,6 +15,7 @@ from election.clock import Instant
 from election.etcd_tls import CertificateEnd
 from hactl import __version__
 from hactl.daemon.ledger import PHASE_NAMES, REASONS, Timeline
+from hactl.daemon.loop_times import CAUSES, LoopTimes
 from hactl.decide import outside
 from hactl.decide.fence_status import matters
 from hactl.decide.health import NodeHealth, ServerHealth, plain_status
@@ -89,6 +90,19 @@ TABLE = (
     Metric("hactl_haproxy_reloads_total", "counter", ("outcome",), "Changes of HAProxy's configuration, by outcome."),
     Metric("hactl_lease_remaining_seconds", "gauge", (), "Until this node's lease ends, 0: it has none."),
     Metric("hactl_log_lines_lost_total", "counter", (), "Lines of the daemon's log that could not be written."),
+    Metric(
+        "hactl_loop_blocked_total",
+        "counter",
+        ("cause",),
+        "How often the loop that decides was kept from what came for more than 50 ms; `work`: by one thing that it did "
+        "itself; `wait`: it was not let run, or waited for a disk.",
+    ),
+    Metric(
+        "hactl_loop_longest_seconds",
+        "gauge",
+        ("cause",),
+        "The longest that the loop that decides was kept from what came, within the last minute.",
+    ),
     Metric("hactl_nodes", "gauge", ("state",), "Nodes of the cluster, by state."),
     Metric(
         "hactl_probe_failures_total",
@@ -178,6 +192,7 @@ class Metrics:
         self._all: dict[str, Any] = {one.name: _make(one, self.registry) for one in TABLE}
         self._dropped = 0
         self._counted: dict[tuple[str, ...], int] = {}
+        self._blocked: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self._all["hactl_build_info"].labels(__version__).set(1)
         for purpose in PURPOSES:
             self._all["hactl_store_seconds"].labels(purpose)
@@ -187,6 +202,8 @@ class Metrics:
             self._all["hactl_haproxy_reloads_total"].labels(outcome)
         for step in STEPS:
             self._all["hactl_haproxy_applied_total"].labels(step)
+        for cause in CAUSES:
+            self._all["hactl_loop_blocked_total"].labels(cause)
         for state in NODE_STATES:
             self._all["hactl_nodes"].labels(state)
 
@@ -281,6 +298,15 @@ class Metrics:
                 self._all["hactl_service_servers"].labels(service, state).set(found[state])
         for service, probe in health.probes.items() if health else ():
             self._all["hactl_probe_success"].labels(service).set(int(probe.outcome == "completed"))
+
+    def collect_loop(self, times: LoopTimes | None) -> None:
+        """Look how long the loop was kept."""
+        for cause in CAUSES if times else ():
+            assert times is not None
+            self._all["hactl_loop_longest_seconds"].labels(cause).set(times.longest(cause))
+            counter = self._all["hactl_loop_blocked_total"].labels(cause)
+            counter.inc(times.over[cause] - self._blocked[cause])
+            self._blocked[cause] = times.over[cause]
 
     def collect(
         self, state: NodeState, now: Instant, dropped: int = 0, watchdog: Mapping[str, Any] | None = None

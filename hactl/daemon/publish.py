@@ -12,6 +12,7 @@ import structlog
 from election.clock import Instant
 from hactl import __version__
 from hactl.daemon.daemon_view import DaemonView
+from hactl.daemon.loop_times import times_of_running_loop
 from hactl.decide.service_status import with_roles
 from hactl.decide.state import NodeState
 from hactl.haproxy.runtime import ServerState
@@ -19,7 +20,7 @@ from hactl.haproxy.settings import HaproxyError
 from hactl.model.snapshot import Snapshot, encode
 from hactl.serving.gate import Gate, Served
 from hactl.serving.limits import Limits
-from hactl.serving.sockets import group_id, remove_socket, unix_listener
+from hactl.serving.sockets import group_id, remove_socket, unix_listener, until_removed
 
 log = structlog.get_logger()
 
@@ -43,7 +44,9 @@ async def publish(daemon: DaemonView) -> None:
         lambda problem: log.warning("not_accepted", socket=path, problem=problem),
     )
     try:
-        await gate.accept_from(listener)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(gate.accept_from(listener))
+            tasks.create_task(until_removed(path))
     finally:
         remove_socket(path)
         await gate.close()
@@ -72,6 +75,7 @@ class Publisher:
         daemon.metrics.collect(state, now, daemon.history.dropped, daemon.watchdog.status)
         daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
         daemon.metrics.collect_troubles(state, daemon.tasks.failures, daemon.log_lines_lost)
+        daemon.metrics.collect_loop(times_of_running_loop())
         health, roles = daemon.health, with_roles(state.cluster)
         old_workers = daemon.haproxy.status().old_workers if daemon.haproxy else 0
         about = _about(state, now)

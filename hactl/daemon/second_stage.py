@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from hactl.config.node import NodeConfig
+from hactl.daemon.loop_times import times_of_running_loop
 from hactl.decide.lifecycle import resumable
 from hactl.decide.state import NodeState
 from hactl.model.cluster import ClusterSpec, ResourceSpec
@@ -114,6 +115,7 @@ class SecondStage:
             "health of servers": lambda: self._follow_health(daemon),
             "probes of services": lambda: self._probe_services(daemon),
             "API": lambda: self._serve(daemon),
+            "publishing": lambda: self._publish(daemon),
             "tests of fence devices": lambda: self._test_devices(daemon),
             "output of processes": self._bound_output,
             "questions to guards": lambda: self._ask_guards(daemon, guard, post),
@@ -198,14 +200,20 @@ class SecondStage:
     async def _serve(self, daemon: DaemonView) -> None:
         await asyncio.to_thread(importlib.import_module, "hactl.daemon.api")
         from hactl.daemon import api  # noqa: PLC0415 - now
-        from hactl.daemon.metrics import Metrics  # noqa: PLC0415
+
+        await api.serve(daemon)
+
+    async def _publish(self, daemon: DaemonView) -> None:
+        await asyncio.to_thread(importlib.import_module, "hactl.daemon.api")
+        from hactl.daemon.metrics import Metrics  # noqa: PLC0415 - now
+        from hactl.daemon.publish import publish  # noqa: PLC0415
 
         if self._counted is not None:
             self.metrics, counted, self._counted = Metrics(), self._counted, None
             for tell in counted:
                 tell(self.metrics)
             _settle()
-        await api.serve(daemon)
+        await publish(daemon)
 
     async def _look_out(self, daemon: DaemonView, post: Callable[[Event], None], resource: Make) -> None:
         from hactl.daemon.lookout import Lookout  # noqa: PLC0415 - now
@@ -252,3 +260,5 @@ def _settle() -> None:
     gc.enable()
     gc.collect()
     gc.freeze()
+    if (times := times_of_running_loop()) is not None:
+        times.begin()

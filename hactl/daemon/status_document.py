@@ -14,7 +14,7 @@ import structlog
 
 from election.store import StoreError
 from election.view import View
-from hactl.daemon import health_store
+from hactl.daemon import health_store, loop_times
 from hactl.daemon.daemon_view import DaemonView
 from hactl.decide import status
 from hactl.decide.health import NodeHealth
@@ -53,6 +53,7 @@ class StatusDocument:
                 watchdog=daemon.watchdog.status,
                 asking_problem=daemon.asking_problem,
                 access=daemon.etcd_access.facts(),
+                loop=loop_times.facts(),
             )
             make = functools.partial(
                 status.status, copy_of(state.view), state.cluster, state.node, local=local,

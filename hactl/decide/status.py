@@ -87,6 +87,7 @@ class Local:
     unasked: str = ""
     access: Mapping[str, Any] | None = None
     troubles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    loop: Mapping[str, float] | None = None
 
 
 def local_facts(
@@ -99,9 +100,10 @@ def local_facts(
     watchdog: Mapping[str, Any] | None = None,
     asking_problem: str = "",
     access: Mapping[str, Any] | None = None,
+    loop: Mapping[str, float] | None = None,
 ) -> Local:
     """What this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it reaches
-    etcd."""
+    etcd. `loop`: how long the loop that decides was kept from its work lately."""
     fenced = state.cluster is not None and any(one.has_device for one in state.cluster.fencing.nodes.values())
     fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
     return Local(
@@ -126,6 +128,7 @@ def local_facts(
         unasked=asking_problem if fenced else "",
         access=access,
         troubles={source: dict(one) for source, one in state.troubles.items()},
+        loop=loop,
     )
 
 

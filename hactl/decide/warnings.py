@@ -3,7 +3,7 @@ what in the store cannot be read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from election.view import View
@@ -63,6 +63,7 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         )
         yield "warning", what, "`hactl key create`, the same file on every node; docs/operations.md, *Asking the guard*"
     yield from _access(local.get("access"))
+    yield from _loop(local.get("loop"))
     old_workers = (local.get("haproxy") or {}).get("old_workers", 0)
     if old_workers >= _MANY_OLD_WORKERS:
         what = f"{old_workers} workers of HAProxy on this node live on after reloads, for connections that do not end"
@@ -90,6 +91,17 @@ def _access(access: dict[str, Any] | None) -> Iterator[Warning_]:
             f"the certificate {first['path']} for etcd {what} ({first['end']})",
             "renew it; hactl reads the new file by itself",
         )
+
+
+def _loop(loop: Mapping[str, float] | None) -> Iterator[Warning_]:
+    """Whether the loop that decides was kept from its work for long."""
+    for key, words, todo in (
+        ("work_ms", "was busy with one thing for", "tell the makers of hactl what was done then"),
+        ("wait_ms", "was not let run for", "see what loads this machine or its disk; too long a wait costs the lease"),
+    ):
+        if loop is not None and loop[key] > loop["limit_ms"]:
+            about = f"within the last {loop['minutes']:.0f} minutes"
+            yield "warning", f"this node's daemon {words} {loop[key]:.0f} ms ({about})", todo
 
 
 def _groups(document: dict[str, Any]) -> Iterator[Warning_]:

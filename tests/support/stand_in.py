@@ -20,6 +20,7 @@ from hactl.daemon.api import serve
 from hactl.daemon.etcd_access import EtcdAccess
 from hactl.daemon.history import History
 from hactl.daemon.metrics import Metrics
+from hactl.daemon.publish import publish
 from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide import node as decide
 from hactl.decide.health import NodeHealth
@@ -101,6 +102,7 @@ class StandIn:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(serve(self))
+                tasks.create_task(publish(self))
                 tasks.create_task(self.history.run())
                 await asyncio.to_thread(until, Path(self.config.api_socket).exists, "the API is served")
                 ready()
