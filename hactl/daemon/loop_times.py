@@ -49,7 +49,7 @@ class LoopTimes(selectors.DefaultSelector):
         self._clock, self._cpu = clock, cpu
         self._woke, self._woke_cpu = clock(), cpu()
         self._work = self._wait = 0.0
-        self._since = self._woke
+        self._since = self._from = self._woke
         self._slices: deque[Slice] = deque(maxlen=int(TOLD_S / _SLICE_S))
         self.over: dict[Cause, int] = dict.fromkeys(CAUSES, 0)
 
@@ -62,6 +62,8 @@ class LoopTimes(selectors.DefaultSelector):
         self._woke, self._woke_cpu = self._clock(), cpu
         if timeout is not None:
             wait = max(wait, self._woke - now - max(timeout, 0.0))
+        if self._woke < self._from:
+            return ready
         if work > self._work or wait > self._wait or self._woke - self._since > _SLICE_S:
             self._note(work, wait)
         if work > LIMIT_S:
@@ -76,8 +78,9 @@ class LoopTimes(selectors.DefaultSelector):
         found: list[float] = [getattr(one, cause) for one in self._slices if one.since + _SLICE_S >= first]
         return max([*found, self._work if cause == "work" else self._wait])
 
-    def begin(self) -> None:
-        """Count from here: what comes before is the start, in which libraries are loaded."""
+    def begin(self, after_s: float = 0.0) -> None:
+        """Count from then on: what comes before is the start, in which libraries are loaded."""
+        self._from = self._clock() + after_s
         self._work = self._wait = 0.0
         self._slices.clear()
         self.over = dict.fromkeys(CAUSES, 0)

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 # Without a store all is begun after this long.
 WAIT_S = 2.0
 
+# The parts are loaded and begun within this time: how long that keeps the loop is not told of.
+START_S = 5.0
+
 Note = Callable[[str, dict[str, Any]], None]
 Make = Callable[[str, ResourceSpec], Resource]
 
@@ -261,4 +264,4 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     if (times := times_of_running_loop()) is not None:
-        times.begin()
+        times.begin(START_S)

@@ -96,7 +96,7 @@ def _access(access: dict[str, Any] | None) -> Iterator[Warning_]:
 def _loop(loop: Mapping[str, float] | None) -> Iterator[Warning_]:
     """Whether the loop that decides was kept from its work for long."""
     for key, words, todo in (
-        ("work_ms", "was busy with one thing for", "tell the makers of hactl what was done then"),
+        ("work_ms", "was busy with one thing for", "report it, with the daemon's log of that time"),
         ("wait_ms", "was not let run for", "see what loads this machine or its disk; too long a wait costs the lease"),
     ):
         if loop is not None and loop[key] > loop["limit_ms"]:

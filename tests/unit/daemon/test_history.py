@@ -157,6 +157,8 @@ def test_what_repeats_is_counted_and_what_led_there_is_kept(scene: Scene) -> Non
         assert stored(scene) == ["group_acquire", *["stop_failed"] * BURST]
 
     asyncio.run(main())
+
+
 class Picky(MemoryStore):
     """A store that takes transactions up to a size, as etcd does."""
 

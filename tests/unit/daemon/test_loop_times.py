@@ -62,6 +62,18 @@ def test_what_was_long_ago_is_not_told() -> None:
     assert times.longest("work", TOLD_S) == 0.0
 
 
+def test_the_start_is_not_told() -> None:
+    clock, cpu = Clock(), Clock()
+    times = LoopTimes(clock, cpu)
+    times.begin(5.0)
+    clock.now = cpu.now = 4.0
+    times.select(0)
+    assert times.longest("work") == 0.0 and times.over == {"work": 0, "wait": 0}
+    clock.now, cpu.now = 5.0, 4.2
+    times.select(0)
+    assert round(times.longest("work"), 3) == 0.2 and times.over["work"] == 1
+
+
 def test_a_loop_that_is_not_measured_has_no_times() -> None:
     async def main() -> None:
         assert times_of_running_loop() is None and facts() is None
