@@ -42,7 +42,7 @@ _LOGGED_ALREADY = frozenset(
     f"haproxy_{kind}"
     for kind in (
         *("started", "adopted", "died", "start_failed", "reloaded", "reload_failed", "stopped"),
-        *("hung", "kept", "old_workers_ended"),
+        *("hung", "kept", "old_workers_ended", "resolved"),
         *("changed", "change_failed", "mended", "certificate", "certificate_refused"),
     )
 )

@@ -13,6 +13,7 @@ EventKind = Literal[
     "hung",
     "kept",
     "old_workers_ended",
+    "resolved",
     "start_failed",
     "changed",
     "change_failed",
@@ -24,7 +25,9 @@ EventKind = Literal[
     "invalid",
     "stopped",
 ]
-GOOD_NEWS: tuple[EventKind, ...] = ("started", "adopted", "changed", "certificate", "reloaded", "stopped", "kept")
+GOOD_NEWS: tuple[EventKind, ...] = (
+    *("started", "adopted", "changed", "certificate", "reloaded", "stopped", "kept", "resolved"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class HaproxyEvent:
     `changed`: servers, by commands, without a reload; `change_failed`: HAProxy refused one, and a reload follows.
     `hung`: it did not answer, and is killed. `kept`: it was started with the configuration kept on the disk, since the
     one that is wanted is not known, or refused.
+    `resolved`: the name of a server resolves by now, so HAProxy reads its file again.
     `mended`: somebody had changed servers by hand, which was undone. `certificate`: a renewed one is in use;
     `certificate_refused`: it is not, and the old one stays."""
 

@@ -16,6 +16,7 @@ from hactl.haproxy.binds import allow_nonlocal_bind, check_free
 from hactl.haproxy.certificates import Certificates
 from hactl.haproxy.events import GOOD_NEWS, EventKind, HaproxyEvent, HaproxyStatus
 from hactl.haproxy.keeper import Keeper
+from hactl.haproxy.late_names import LateNames
 from hactl.haproxy.live import MOST_OLD_WORKERS, LiveHaproxy
 from hactl.haproxy.parse import read_binds
 from hactl.haproxy.process import IN_GROUP, NAME, HaproxyProcess
@@ -66,9 +67,9 @@ class HaproxyManager:
         self._context, self._on_event = context, on_event
         self._files = ConfigFiles(settings, settings.kept_file(name))
         self._process = HaproxyProcess(settings, context, name)
-        self._keeper = Keeper(self._process, self._restart, self._tell, context.tasks)
+        self._keeper = Keeper(self._process, self._restart, self._emit, context.tasks)
         self._lock = asyncio.Lock()
-        self._live = LiveHaproxy(settings, self._process, self._files)
+        self._live, self._names = LiveHaproxy(settings, self._process, self._files), LateNames()
         self._certificates = Certificates(
             self._files, self._live, self._reload_same, self._tell_certificate, context.tasks
         )
@@ -251,6 +252,7 @@ class HaproxyManager:
         except HaproxyError as error:
             log.warning("haproxy.not_put_right", problem=str(error))
             return
+        self._names.see(mend.unresolved)
         await self._bound_old_workers()
         (self._busy.set if done.busy else self._busy.clear)()
         if mend.notes or mend.reload:
@@ -370,6 +372,11 @@ class HaproxyManager:
                 if self._process.running():
                     with contextlib.suppress(OSError):
                         await self._put_right()
+            if names := await self._names.resolved():
+                async with self._lock:
+                    with contextlib.suppress(HaproxyError):
+                        self._emit("resolved", ", ".join(names))
+                        await self._reload_same()
 
     def _watch(self) -> None:
         self._keeper.watch()
@@ -383,10 +390,7 @@ class HaproxyManager:
                 await self._put_right()
             return self._process.running()
 
-    def _tell(self, kind: EventKind, detail: str, duration_s: float | None) -> None:
-        self._emit(kind, detail=detail, duration_s=duration_s)
-
-    def _emit(self, kind: EventKind, *, detail: str = "", duration_s: float | None = None) -> None:
+    def _emit(self, kind: EventKind, detail: str = "", duration_s: float | None = None) -> None:
         event = HaproxyEvent(kind, self._process.pid, detail, duration_s)
         write = log.info if kind in GOOD_NEWS else log.warning
         write(f"haproxy.{kind}", pid=event.pid, detail=detail, duration_s=duration_s)

@@ -21,7 +21,8 @@ from hactl.haproxy.step import Command
 # Bits of `srv_admin_state`: put out of use by command or by the file; drained by command.
 _MAINT, _DRAIN = 0x01, 0x08
 # Not in use for whatever reason: by command, because the one it tracks is not, because its name has no address.
-_ANY_MAINT = 0x01 | 0x02 | 0x20
+_NO_ADDRESS = 0x20
+_ANY_MAINT = 0x01 | 0x02 | _NO_ADDRESS
 # Bits of `srv_check_state`.
 _CHECKED, _CHECKS_ENABLED = 0x02, 0x04
 # `srv_op_state`.
@@ -48,11 +49,12 @@ class LiveServer:
 @dataclass(frozen=True, slots=True)
 class Mend:
     """How a running HAProxy comes to what its file says. `notes`: what differed, in words. `reload`: what no command
-    mends."""
+    mends. `unresolved`: names of servers that HAProxy found no address for, and does not go on asking for."""
 
     commands: tuple[Command, ...] = ()
     notes: tuple[str, ...] = ()
     reload: tuple[str, ...] = ()
+    unresolved: tuple[str, ...] = ()
 
 
 def parse_live(text: str) -> list[LiveServer]:
@@ -88,12 +90,15 @@ def differences(text: str, live: Iterable[LiveServer]) -> Mend:
     brings_in: list[Command] = []
     notes: list[str] = []
     reload: list[str] = []
+    unresolved: list[str] = []
     for proxy in proxies(sections(text)).values():
         for server in proxy.servers:
             one = by_name.pop((proxy.name, server.name), None)
             if one is None:
                 reload.append(f"{proxy.name}/{server.name} is missing")
                 continue
+            if one.admin & _NO_ADDRESS and not server.has("resolvers"):
+                unresolved.append(server.host)
             for command, note in _differing(proxy, server, one):
                 (takes_out if command.verb in ("maint", "shut") else brings_in).append(command)
                 notes += [f"{proxy.name}/{server.name} {note}"] if note else []
@@ -101,7 +106,7 @@ def differences(text: str, live: Iterable[LiveServer]) -> Mend:
             for one in [one for one in by_name.values() if one.proxy == proxy.name]:
                 takes_out += _left_over(one)
                 notes += [] if one.admin & _MAINT else [f"{one.proxy}/{one.server} is not in the file"]
-    return Mend((*takes_out, *brings_in), tuple(notes), tuple(reload))
+    return Mend((*takes_out, *brings_in), tuple(notes), tuple(reload), tuple(unresolved))
 
 
 def _differing(proxy: Proxy, server: Server, live: LiveServer) -> Iterable[tuple[Command, str]]:
