@@ -39,6 +39,9 @@ SPREAD_S = 10.0
 # A test that is due, or an answer that is to be written, and cannot be: so long until the next try.
 RETRY_S = 1.0
 
+# After a test in which a device failed: so long until the next one, doubling with each, up to the longest.
+AGAIN_S, LONGEST_AGAIN_S = 10.0, 30.0
+
 _TIMEOUT_S = 2.0
 
 Found = dict[str, Any]
@@ -59,6 +62,12 @@ class Host(Protocol):
         """Run a blocking call on a thread."""
 
 
+def next_test_s(interval_s: float, failed: int) -> float:
+    """How long until the next test, after `failed` in a row in which a device failed: a fault that is over is not to be
+    told of for the rest of the interval."""
+    return interval_s if not failed else min(interval_s, AGAIN_S * 2.0 ** min(failed - 1, 10), LONGEST_AGAIN_S)
+
+
 class DeviceMonitor:
     """Tests the devices of the configuration in use. `note` and `count` take events and metrics; `cgroup`: below
     which the agents get cgroups of their own."""
@@ -76,6 +85,7 @@ class DeviceMonitor:
         self._tested: Topology | None = None  # what `_found` is about
         self._found: Sequence[Found] | None = None
         self._next = 0.0
+        self._failed = 0
         self._answered = ""
 
     def look(self, state: NodeState) -> None:
@@ -156,7 +166,9 @@ class DeviceMonitor:
         moment = _wall()
         self._found = [_since(one, before, moment) for one in self._testing.result()]
         self._answered = asked or self._answered
-        self._next = time.monotonic() + topology.test_interval_ms / 1000 * random.uniform(0.9, 1.1)
+        self._failed = 0 if all(one["ok"] for one in self._found) else self._failed + 1
+        wait_s = next_test_s(topology.test_interval_ms / 1000, self._failed)
+        self._next = time.monotonic() + wait_s * random.uniform(0.9, 1.1)
         for one in self._found:
             self._tell(one, before.get(_key(one)))
         found, at = self._found, time.time()

@@ -46,7 +46,7 @@ def another_network(cluster: Cluster, node: str) -> Iterator[None]:
 def test_an_overlap_is_given_back_by_a_node_that_cannot_start_all_of_it(cluster: Cluster) -> None:
     """Its first address starts there, its second has no network. The old owner goes on as the owner."""
     old, new = "n1", "n2"
-    cluster.overlap_planned = True
+    cluster.overlapping = ("10.77.0.40",)
     with another_network(cluster, old):
         group = {
             "name": "two",

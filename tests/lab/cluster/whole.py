@@ -50,6 +50,7 @@ class Cluster:
         self.base = self.original
         self.applied: dict[str, Any] | None = self.original
         self.overlap_planned = False
+        self.overlapping: tuple[str, ...] = ()  # addresses of the test's own
         self.deadline_s = DEADLINE_S
         self._marks: dict[str, int] = {}
         self.since_ms, self.since_revision = 0.0, 0
@@ -66,7 +67,7 @@ class Cluster:
     def begin(self) -> None:
         """Remember this moment: events, changes and complaints count from here."""
         self._marks = {name: _size(self._log(name)) for name in self.nodes}
-        self.overlap_planned, self.deadline_s = False, DEADLINE_S
+        self.overlap_planned, self.overlapping, self.deadline_s = False, (), DEADLINE_S
         self.since_ms = boottime_ms()
         self.since_revision = self.store.revision()
 
@@ -77,7 +78,7 @@ class Cluster:
 
     def twice(self) -> list[str]:
         """What two nodes had at one time since `begin`, though it was not planned. Asks no store."""
-        return self.judge.twice(self.since_ms, (VIP, VIP6) if self.overlap_planned else ())
+        return self.judge.twice(self.since_ms, ((VIP, VIP6) if self.overlap_planned else ()) + self.overlapping)
 
     def make_whole(self) -> None:
         """Undo every fault; return when everything runs. Raises LabError when it does not."""

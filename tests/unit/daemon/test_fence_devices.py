@@ -342,3 +342,9 @@ def test_a_mistake_of_ours_ends_nothing(bench: Bench, toy: ToyAgent, monkeypatch
         await bench.until(lambda: bench.report() == WELL, "it is told at the next try")
 
     bench.play(scene)
+
+
+def test_a_device_that_failed_is_tested_again_soon() -> None:
+    waits = [device_monitor.next_test_s(600.0, failed) for failed in range(6)]
+    assert waits == [600.0, 10.0, 20.0, 30.0, 30.0, 30.0]
+    assert device_monitor.next_test_s(5.0, 3) == 5.0
