@@ -217,7 +217,8 @@ def as_unowned(state: NodeState, run: Run, out: Out) -> None:
         clear(run, out, kill=True)
         return
     probe_unknown(run, out)
-    if not run.stop_failed and "failed" in run.health.values() and overlap.unwilling(state, run.spec):
+    sick = not (run.started or run.stop_failed) and "failed" in run.health.values()
+    if sick and state.cluster is not None and place(state.cluster, run.spec, state.view).rank(state.node) is None:
         bar(state, run, out)  # not well, not hactl's, and not to be taken here: somebody else may
         return
     consider(state, run, None, out)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from election.clock import Instant, owner_elapsed
+from election.clock import Instant, owner_elapsed, remaining
 from election.ownership import session_of
 from election.records import FenceRecord, Session
 from election.session import adopt, attest, close_txn, dead, open_txn, opened, renew
@@ -131,6 +131,13 @@ def _where(state: NodeState) -> str:
 def cleared(state: NodeState) -> bool:
     """Whether everything exclusive here is known to be stopped. What hactl never owned may run on."""
     return all(run.stopped or run.barred or (run.untouched and not run.acting) for run in state.runs.values())
+
+
+def lease_ends(state: NodeState, now: Instant) -> bool:
+    """Whether the lease of this node's last session is over in R, or is over: what no guard does any more is the
+    daemon's to do then."""
+    until = state.session.valid_until
+    return until is not None and remaining(until, now) <= state.timing.self_fence_lead_ms
 
 
 def held_by_guard(boot: Boot, spec: GroupSpec) -> set[str]:

@@ -36,7 +36,7 @@ from hactl.decide.state import NodeState, Out, Pending, Run
 from hactl.decide.waking import next_wake
 from hactl.model import events
 from hactl.model.cluster import Timing
-from hactl.model.effects import Exit
+from hactl.model.effects import Exit, SelfFence
 
 
 def new_state(keys: Keys, boot: events.Boot) -> NodeState:
@@ -107,6 +107,8 @@ def _end_without_guard(state: NodeState, out: Out) -> None:
     if lifecycle.cleared(state):
         state.phase = "gone"
         out.effects.append(Exit(1, "the guard has died"))
+    elif lifecycle.lease_ends(state, out.now):
+        out.effects.append(SelfFence("the guard has died, and not everything here is known to be stopped"))
 
 
 def _advance(state: NodeState, out: Out) -> None:

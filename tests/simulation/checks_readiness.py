@@ -42,7 +42,8 @@ class ReadinessChecks:
         if level != "ready" and now - since > timing.lease_ms:  # the owner must have seen it by now
             checks.fail("R1", f"{group} goes to {own.node}, which is {level} since {now - since:.0f} ms")
         before, when = self.moved.get(group, (by, now))
-        if before != by and now - when < settle_ms(timing) / 2:
+        never = (by, group) in checks.world.plan.broken  # it could not be started there
+        if before != by and not never and now - when < settle_ms(timing) / 2:
             checks.fail("R2", f"{group} is moved again {now - when:.0f} ms after it was")
         self.moved[group] = by, now
 
@@ -51,7 +52,7 @@ class ReadinessChecks:
         state = node.daemon.state  # type: ignore[union-attr]
         group = state.pending[send.id].name
         report, found = state.view.reports.get(node.name), state.view.groups.get(group)
-        mine = found is not None and found.record.node == node.name
+        mine = found is not None and node.name in (found.record.node, *(one.node for one in found.record.holders))
         current = report is not None and report.record.sid == state.session.sid
         if current and not mine and standing_in(report.record, group).level == "unfit":
             self.checks.fail("R3", f"{node.name} asks for {group}, for which it is unfit")

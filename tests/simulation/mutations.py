@@ -346,6 +346,11 @@ def _unknown_counts_as_stopped() -> Any:
     return all_of(patch(Run, "started", False), _end_at_once())
 
 
+def _nobody_fences_without_a_guard() -> Any:
+    """A daemon whose guard has died, and that cannot stop everything, lets its lease end."""
+    return patch(lifecycle, "lease_ends", lambda *args: False)
+
+
 ISOLATING = ("cut", "cut-answers", "cut-requests", "pause-daemon")
 
 # fmt: off
@@ -399,6 +404,8 @@ MUTATIONS = [
              broken=("probe",)),
     Mutation("what was started here counts as stopped when nobody can tell", _unknown_counts_as_stopped,
              ("untold", "kill-guard", "fence", "move"), ("G3", "S1", "S2")),
+    Mutation("the end of the lease without a guard", _nobody_fences_without_a_guard, ("untold", "kill-guard"),
+             ("S1", "S2", "G6")),
     *FENCING_MUTATIONS,
     *READINESS_MUTATIONS,
 ]

@@ -391,7 +391,9 @@ class SimNode:
             case effects.AskGuard():
                 self._ask_guard(daemon, effect)
             case effects.SelfFence():
-                self.world.checks.took_itself_down(self, effect.reason.partition("/")[0])
+                group, slash, _ = effect.reason.partition("/")
+                if slash:  # for a group; else since its guard is dead
+                    self.world.checks.took_itself_down(self, group)
                 self.self_fence(effect.reason)
 
     def _fence(self, daemon: Daemon, act: effects.FenceAct) -> None:

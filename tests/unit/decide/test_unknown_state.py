@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from election.records import Report
+from election.records import Failure, Report
 from hactl.decide import lifecycle
 from hactl.decide import node as decide
 from hactl.decide.resources import acted
 from hactl.decide.state import Out
 from hactl.model import events
+from hactl.model.effects import SelfFence
 from tests.support.scene import KEYS, Scene, spec
 from tests.support.stand_in import node_state
 from tests.unit.decide.test_overlap import Node
@@ -135,3 +136,26 @@ def test_the_store_tells_what_ran_here_where_the_disk_does_not(boot_id: str, sta
     lifecycle.adjust_runs(state)
     assert state.runs["vip"].started == started
     assert not state.runs["database"].started
+
+
+def test_what_nobody_owns_and_is_not_well_leaves_it_to_others(node: Node) -> None:
+    """There is no record of its owner; n2 cannot tell its state, and may not take it."""
+    node.scene.delete(KEYS.group("vip"))
+    node.scene.put(KEYS.failure("vip", "n2"), Failure(3, "address", "no link"))
+    assert node.look() == ["probe"]
+    answer(node, "failed")
+    node.look()
+    assert (node.run.phase, node.run.acting) == ("barred", {})
+
+
+def test_without_a_guard_the_daemon_takes_the_node_down_before_the_lease_ends(node: Node) -> None:
+    """Something that was started cannot be stopped, and there is nobody else who would see to it."""
+    node.run.registered.add("address")
+    node.run.health["address"], node.state.view = "failed", node.scene.view
+    lead = node.state.timing.self_fence_lead_ms
+    node.state.session.valid_until = node.now.plus(lead + 1)
+    done = [
+        decide.step(node.state, events.GuardLost(), node.now),
+        decide.step(node.state, events.Tick(), node.now.plus(1)),
+    ]
+    assert [any(isinstance(one, SelfFence) for one in effects) for effects in done] == [False, True]
