@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from fencing.installed import find_agent
+from fencing.installed import find_agent, not_to_be_run
 from fencing.options import OptionValue, refused_name, refused_text
 from fencing.process import Ended, StartError, now, run_bounded, seconds_since
 from fencing.redact import Redactor
@@ -100,6 +100,8 @@ async def _run(call: AgentCall, cgroup: str | None) -> AgentResult:
     path = find_agent(call.agent)
     if path is None:
         return _failed(f"there is no fence agent {call.agent} on this node: install it (`hactl fence agents`)")
+    if refused := not_to_be_run(path):
+        return _failed(f"{path} is not run: {refused}")
     try:
         options = await resolve_secrets(
             call.options, timeout_s=call.timeout_s, secret_names=call.secret_names, cgroup=cgroup

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fencing.agent import AgentCall, run_agent
-from fencing.installed import NOT_AGENTS, find_agent, find_all
+from fencing.installed import NOT_AGENTS, find_agent, find_all, not_to_be_run
 from fencing.metadata import Metadata, MetadataError, parse
 from fencing.options import OptionProblem, OptionValue, check_options
 from fencing.verdict import last_words
@@ -41,6 +41,8 @@ async def describe(name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Installed:
         return Installed(short, "", None, "not installed")
     if short in NOT_AGENTS:
         return Installed(short, path, None, f"not an agent: {NOT_AGENTS[short]}")
+    if refused := not_to_be_run(path):
+        return Installed(short, path, None, refused)
     stamp = _stamp(path)
     if stamp in _said:
         return _said[stamp]

@@ -26,6 +26,7 @@ from fencing.guard_socket import GuardSocket, OtherGuardError, find_other
 from fencing.guard_sys import lock_memory, may_reboot, raise_priority, refuse_oom, reserve_memory, write_file
 from fencing.guard_watchdog import FedWatchdog, Log, NoWatchdog, OpenDevice, Watchdog
 from fencing.guard_wire import OTHER_GUARD, READY
+from fencing.umask import keep_private
 from fencing.watchdog import Device
 
 
@@ -79,7 +80,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _set_up(options: argparse.Namespace, open_device: OpenDevice) -> tuple[Guard, Journal, list[object]]:
     """Everything up to the main loop; what is in the list is to be held on to. Raises StartError, OSError."""
-    os.umask(0o077)
+    keep_private()
     if os.getsid(0) != os.getpid() and os.getpgrp() != os.getpid():
         os.setsid()
     for cgroup in options.cgroup:

@@ -27,6 +27,7 @@ from fencing.guard_answer import Listen
 from fencing.guard_log import RECORD_NAME
 from fencing.guard_state import Phase, StopStep
 from fencing.guard_wire import OTHER_GUARD, READY
+from fencing.umask import of_children
 from fencing.watchdog_state import Use
 
 # How long a guard is waited for that lives, but whose socket is missing; and how often it is looked for.
@@ -253,6 +254,7 @@ def spawn(spec: GuardSpec, timeout_s: float = 10.0) -> None:
             stderr=subprocess.DEVNULL if spec.log else None,
             pass_fds=(tell,),
             cwd="/",
+            umask=of_children(),
             start_new_session=True,
         ) as child:
             os.close(tell)

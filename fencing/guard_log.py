@@ -99,14 +99,14 @@ class Journal:
             self._fd = None
             if found.st_nlink:
                 os.replace(self._path, f"{self._path}.1")
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         return self._fd
 
 
 def replace_file(path: str, content: bytes) -> None:
     """Put a file in place whole or not at all, and on the disk."""
-    staged = f"{path}.new"
-    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    staged = f"{path}.{os.urandom(8).hex()}.staged"
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         while content:
             content = content[os.write(descriptor, content) :]

@@ -18,6 +18,7 @@ import time
 from typing import NamedTuple
 
 from fencing.guard_sys import REALTIME_PRIORITY, read_file, write_file
+from fencing.umask import of_children
 
 _LOOK_MS = 5
 # The place for the tools that stop steps name; nothing is inherited from whoever started the guard.
@@ -184,6 +185,7 @@ def run_bounded(argv: list[str], timeout_s: float, env: dict[str, str] | None = 
         stderr=subprocess.DEVNULL,
         env=_ENVIRONMENT | (env or {}),
         cwd="/",
+        umask=of_children(),
         start_new_session=True,
     ) as child:
         try:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from fencing.trusted import untrusted
+
 _ALWAYS = ("/usr/sbin", "/sbin")
 _NAME = re.compile(r"fence_[A-Za-z0-9_.+-]+")
 # Named like agents, but none: to run one to see what it says would start or do something.
@@ -26,13 +28,22 @@ def search_path() -> list[str]:
 
 
 def find_agent(name: str) -> str | None:
-    """The file of an agent, by its name (`fence_ipmilan`) or its absolute path; None when there is none."""
+    """The file of an agent, by its name (`fence_ipmilan`) or its absolute path; None when there is none. Of several of
+    one name the first that may be run (`not_to_be_run`), else the first."""
     if name.startswith("/"):
         return name if _executable(Path(name)) else None
     if not _NAME.fullmatch(name):
         return None
-    found = (Path(directory, name) for directory in search_path())
-    return next((str(path) for path in found if _executable(path)), None)
+    paths = (Path(directory, name) for directory in search_path())
+    found = [str(path) for path in paths if _executable(path)]
+    return next((path for path in found if not not_to_be_run(path)), found[0] if found else None)
+
+
+def not_to_be_run(path: str) -> str:
+    """Why nobody is to run this agent, root least of all: others may change it. With the command against it; "" when it
+    may be run."""
+    problem = untrusted(path)
+    return f"others may change what it does: {problem}" if problem else ""
 
 
 def find_all() -> dict[str, str]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from election.clock import Instant, owner_elapsed
+from fencing.umask import of_children
 
 _READ_SIZE = 65536
 # What has been killed is gone at once, unless it hangs in the kernel.
@@ -108,7 +109,7 @@ def _spawn(argv: Sequence[str], text: bytes) -> subprocess.Popen[bytes]:
             stdin.seek(0)
             return subprocess.Popen(
                 list(argv), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(),
-                cwd="/", start_new_session=True,
+                cwd="/", umask=of_children(), start_new_session=True,
             )  # fmt: skip
     except (OSError, ValueError) as error:
         raise StartError(getattr(error, "strerror", None) or "not a command") from None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
+
+from fencing.umask import of_children
 
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -19,5 +22,6 @@ def lab(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND ...")
     """Bring up and torment a whole cluster on this machine: `hactl lab --help`."""
     from hactl.lab.__main__ import main  # noqa: PLC0415 - for those who want one
 
+    os.umask(of_children())  # its services are to have what everybody's have
     sys.argv = ["hactl lab", *(words or [])]
     main()

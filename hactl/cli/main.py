@@ -6,12 +6,14 @@ import os
 import sys
 
 from election.store import StoreError
+from fencing.umask import keep_private
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, tell
 from hactl.config.errors import ConfigErrors
 
 
 def run() -> None:
-    """Entry point of `hactl`."""
+    """Entry point of `hactl`. What it writes is for its user alone; what it starts has the umask it was given."""
+    keep_private()
     try:
         _command()
     except CliError as error:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 from fencing.catalog import Installed, describe
-from fencing.installed import find_agent
+from fencing.installed import find_agent, not_to_be_run
 from fencing.options import OptionProblem, check_options
 from fencing.secret_sources import SecretError, read_secret
 from fencing.topology import Device, SecretFile, Topology
@@ -68,9 +68,14 @@ _Said = tuple[tuple[str, ...], str, str, bool]
 
 
 def _device(device: Device, topology: Topology, said: Installed) -> Iterator[_Said]:
-    if find_agent(device.agent) is None:
+    path = find_agent(device.agent)
+    if path is None:
         what = f"{device.agent} is not installed here, so that its options are not checked"
         yield ("agent",), what, "install it on every node that is to fence: `hactl fence agents`", False
+        return
+    if refused := not_to_be_run(path):
+        reason, _, fix = refused.partition(": `")
+        yield ("agent",), f"{path} is not run: {reason}", f"`{fix}" if fix else "name an agent of the system's", True
         return
     if said.metadata is None:
         yield ("agent",), f"{device.agent} does not work here: {said.broken}", "see `hactl fence agents`", False

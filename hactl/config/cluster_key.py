@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from fencing.guard_ask import MIN_KEY
 from hactl.config.errors import ConfigErrors, Problem
+from hactl.linux.atomic_write import create_atomically
 
 _MAX_KEY = 4096
+# Of 32 random hexadecimal digits fewer are different once in a million times; of words and patterns, nearly always.
+_MIN_DIFFERENT = 8
 
 
 def create_key(path: Path) -> None:
     """Write a new random key, for its owner alone, whole or not at all. Raises ConfigErrors, also where there is a
     file already: it may be the other nodes' key."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    random = os.urandom(MIN_KEY).hex()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-                file.write(f"{random}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(staged, path)  # unlike a rename, it fails where there is one
-        finally:
-            staged.unlink(missing_ok=True)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        create_atomically(path, f"{os.urandom(MIN_KEY).hex()}\n")
     except FileExistsError:
         raise _wrong(path, "is there already", "copy it to the other nodes, or remove it first") from None
     except OSError as error:
@@ -41,17 +31,28 @@ def read_key(path: Path) -> bytes | None:
     """The key; None where there is no such file. White space at its ends does not count. Raises ConfigErrors when it
     is no key, or others may read it."""
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            key = file.read(_MAX_KEY + 1).strip()
+        # O_NONBLOCK: a pipe of this name must not hang us.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            key = file.read(_MAX_KEY + 1).strip() if stat.S_ISREG(found.st_mode) else b""
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _wrong(path, f"cannot be read: {error.strerror}", "see that it may be read") from None
-    if mode & 0o077:
+    if not stat.S_ISREG(found.st_mode):
+        raise _wrong(path, "is no regular file", "`hactl key create` makes a key")
+    if found.st_uid not in (0, os.geteuid()):
+        raise _wrong(path, f"belongs to user {found.st_uid}", f"chown root {path}")
+    if found.st_mode & 0o077:
         raise _wrong(path, "may be read or written by others than its owner", f"chmod 600 {path}")
     if not MIN_KEY <= len(key) <= _MAX_KEY:
         raise _wrong(path, f"is no key: {MIN_KEY} to {_MAX_KEY} bytes are wanted", "`hactl key create` makes one")
+    if len(set(key)) < _MIN_DIFFERENT:
+        raise _wrong(
+            path,
+            f"is a weak key: it has only {len(set(key))} different characters",
+            "`hactl key create` makes a good one",
+        )
     return key
 
 

@@ -17,6 +17,7 @@ from hactl.config.document import StoredSpec, as_settings, read_stored
 from hactl.config.errors import ConfigErrors, Problem
 from hactl.config.haproxy_check import check_with_haproxy
 from hactl.config.load import Loaded, read_cluster
+from hactl.config.program_checks import program_findings
 from hactl.config.signature import digest, sign, signed_by
 from hactl.config.stored import StoredConfig
 from hactl.decide.timing import Breakdown, format_ms, service_worst_case_ms, settings, worst_case_ms
@@ -90,6 +91,7 @@ def check_file(
         findings = agent_findings(loaded) if loaded.spec.fencing.devices else []
         if os.geteuid() == 0 and any(one.name == node for one in loaded.spec.nodes):
             findings += secret_findings(loaded, node)
+        findings += program_findings(loaded)
         findings += [] if has_watchdog else watchdog_findings(loaded, node)
         if haproxy is not None:
             asked = check_with_haproxy(loaded, node, haproxy)

@@ -18,6 +18,7 @@ from hactl.config.cluster_key import read_key
 from hactl.config.errors import ConfigErrors
 from hactl.config.signature import Accepted, digest, refusal
 from hactl.config.stored import StoredConfig
+from hactl.linux.atomic_write import write_atomically
 from hactl.model.cluster import ClusterSpec
 from hactl.resources.base import ResourceError
 from hactl.resources.run import run
@@ -104,10 +105,8 @@ class ConfigReader:
 
     def _keep(self, found: dict[str, Any]) -> None:
         """No fsync: half a file is as good as none, it is read anew then."""
-        staged = self._file.with_name(f".{self._file.name}.staged")
         try:
-            staged.write_text(json.dumps(found), encoding="utf-8")
-            staged.replace(self._file)
+            write_atomically(self._file, json.dumps(found), durable=False)
         except OSError as error:
             log.warning("config_not_kept", problem=str(error))
 
@@ -149,7 +148,7 @@ def _load(kept: dict[str, Any]) -> ClusterSpec | None:
 
 async def _compile(text: str) -> dict[str, Any]:
     """The document as plain JSON of the model, by a process of its own. Raises UnreadableError."""
-    argv = [sys.executable, "-m", "hactl.config.compiled"]
+    argv = [sys.executable, "-I", "-m", "hactl.config.compiled"]
     try:
         done = await run(argv, timeout_s=TIMEOUT_S, input=text, max_output=MAX_OUTPUT)
         raw = json.loads(done.stdout)

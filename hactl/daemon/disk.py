@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from hactl.linux.atomic_write import write_atomically
 from hactl.model.cluster import GroupSpec, ResourceSpec
 
 log = structlog.get_logger()
@@ -103,18 +104,8 @@ class Disk:
     def _write(self, path: Path, text: str) -> None:
         if self._written.get(str(path)) == text and path.exists():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.staged")
-        try:
-            with staged.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            staged.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                staged.unlink()  # half of it only takes room where there is little
-            raise
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(path, text)
         self._written[str(path)] = text
 
 

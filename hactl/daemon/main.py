@@ -21,6 +21,7 @@ from election.keys import Keys
 from election.store import Compare, Put, Store, StoreError, Txn
 from fencing.guard_client import GuardError, forget_stop_record, read_stop_record
 from fencing.guard_sys import now as read_clocks
+from fencing.umask import keep_private
 from hactl import __version__
 from hactl.config.errors import ConfigErrors
 from hactl.config.etcd_access import open_etcd
@@ -38,6 +39,7 @@ from hactl.daemon.loop import Loop
 from hactl.daemon.loop_times import run_measured
 from hactl.daemon.member import member_of
 from hactl.daemon.place import Place, find_place, guard_spec, node_context
+from hactl.daemon.private_files import make_private
 from hactl.daemon.registrar import Registrar
 from hactl.daemon.run_dir import RunDir
 from hactl.daemon.sdnotify import Notifier, machine_goes_down
@@ -373,7 +375,8 @@ def run(path: Path) -> int:
     try:
         config = load_node(path)
         writer = logs.configure(config.log_format, config.log_level, config.node)
-        Path(config.run_dir).mkdir(parents=True, exist_ok=True)
+        keep_private()
+        make_private(config)
         log.info("daemon_starts", version=__version__, cluster=config.cluster)
         return run_measured(_main(config, writer))
     except (ConfigErrors, AlreadyRunningError) as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path
 
+from hactl.daemon.private_files import make_run_dir
+from hactl.linux.atomic_write import write_atomically
 from hactl.supervise import describe
 
 MARK = "in-use"
@@ -47,13 +48,9 @@ class RunDir:
         return "", ""
 
     def _try(self) -> str:
-        staged = self._mark.with_suffix(".new")
         try:
-            self._mark.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_text(_WORDS, encoding="utf-8")
-            staged.replace(self._mark)
+            make_run_dir(self._mark.parent)
+            write_atomically(self._mark, _WORDS, durable=False)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                staged.unlink()
             return describe(error)
         return ""

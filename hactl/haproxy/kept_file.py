@@ -24,7 +24,7 @@ class KeptFile:
         """Keep it, if it is another than is kept. Raises HaproxyError."""
         wanted = _MANAGED * manage_sysctl + text
         if self._path and read_text(self._path) != wanted:
-            write_text(self._path, wanted, mode=0o600)
+            write_text(self._path, wanted)
 
     def read(self) -> tuple[str, bool] | None:
         """The configuration, and whether sysctls may be set for it. None: there is none. Raises HaproxyError."""

@@ -125,7 +125,7 @@ class Probe:
         """Returns when it is asking."""
         with tempfile.NamedTemporaryFile(dir=self._spec.path, prefix="probe-", delete=False) as file:
             self._output = Path(file.name)
-        argv = [sys.executable, "-m", "hactl.lab.probe", *self._options, f"--output={self._output}"]
+        argv = [sys.executable, "-I", "-m", "hactl.lab.probe", *self._options, f"--output={self._output}"]
         group = Cgroup(Path(self._spec.cgroup)).child(CLIENT)
         command = spawn.attached(self._spec.namespace(CLIENT), group, argv)
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -224,7 +224,7 @@ class Lab:
             network.attach(self.spec, self.spec.switch)
             namespace, group = self.spec.namespace(SWITCH), Cgroup(Path(self.spec.cgroup)).child(SWITCH)
             (self.spec.path / "logs").mkdir()
-            argv = [sys.executable, "-m", "hactl.lab.switch", self.spec.name]
+            argv = [sys.executable, "-I", "-m", "hactl.lab.switch", self.spec.name]
             spawn.detached(namespace, group, self.spec.path / "logs" / "switch.log", argv)
 
     def _await_switch(self, deadline_s: float = 15.0) -> None:

@@ -105,7 +105,7 @@ def cluster_key(spec: LabSpec) -> Path:
 def write_cluster(spec: LabSpec) -> None:
     """Write cluster.yaml, and the cluster's key."""
     create_key(cluster_key(spec))
-    command = [sys.executable, "-m", "hactl.lab.service", "--listen", f"{SERVICE_VIP}:{SERVICE_PORT}"]
+    command = [sys.executable, "-I", "-m", "hactl.lab.service", "--listen", f"{SERVICE_VIP}:{SERVICE_PORT}"]
     command += ["--trace", str(spec.traces)]
     nodes = "\n".join(
         f"  - {{name: {node.name}, address: {node.address}{_levels(spec, node)}}}" for node in spec.stations

@@ -174,7 +174,7 @@ class Node:
 
     def start_backend(self, name: str) -> None:
         """Start one of the APIs."""
-        argv = [sys.executable, "-m", "hactl.lab.backend", self.name, self.address, str(BACKEND_PORTS[name])]
+        argv = [sys.executable, "-I", "-m", "hactl.lab.backend", self.name, self.address, str(BACKEND_PORTS[name])]
         self._spawn(f"backend/{name}", name, argv)
 
     def start_other(self, name: str, argv: list[str]) -> int:
@@ -211,7 +211,7 @@ class Node:
         return spawn.detached(self.namespace, self.group.child(group), self.logs / f"{log}.log", argv)
 
     def _supervise(self, group: str, name: str, pid_file: Path, template: tuple[str, ...]) -> None:
-        argv = [sys.executable, "-m", "hactl.lab.supervisor", str(self.group.child(name).path), str(pid_file)]
+        argv = [sys.executable, "-I", "-m", "hactl.lab.supervisor", str(self.group.child(name).path), str(pid_file)]
         self._spawn(group, name, [*argv, *self.command(template)])
 
     def _demand_power(self) -> None:

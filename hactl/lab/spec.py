@@ -32,7 +32,7 @@ class Profile:
 
 
 PROFILES = {"default": Profile(100, 1000), "fast": Profile(50, 300)}
-PYTHON = (sys.executable, "-m", "hactl.cli.main")
+PYTHON = (sys.executable, "-I", "-m", "hactl.cli.main")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class LabSpec:
     directory: str = ""
     memory: str = ""
     cgroup: str = ""
-    daemon: tuple[str, ...] = (sys.executable, "-m", "hactl.daemon", "--config", "{node_toml}")
-    http: tuple[str, ...] = ("nice", "-n", "10", sys.executable, "-m", "hactl.http", "--config", "{node_toml}")
+    daemon: tuple[str, ...] = (sys.executable, "-I", "-m", "hactl.daemon", "--config", "{node_toml}")
+    http: tuple[str, ...] = ("nice", "-n", "10", sys.executable, "-I", "-m", "hactl.http", "--config", "{node_toml}")
     init: tuple[tuple[str, ...], ...] = ((*PYTHON, "init", "--config", "{node_toml}", "{cluster_yaml}"),)
 
     def __post_init__(self) -> None:

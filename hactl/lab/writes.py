@@ -57,7 +57,7 @@ class Database:
             node = self._lab.node(name)
             group = node.group.child("backend/database")
             if not group.path.exists() or not group.pids():
-                argv = [sys.executable, "-m", "hactl.lab.database", name, node.address, str(PORT)]
+                argv = [sys.executable, "-I", "-m", "hactl.lab.database", name, node.address, str(PORT)]
                 node.start_other("database", [*argv, str(self._files[name])])
             wait_until(lambda n=name: self._accepts(n), deadline_s=20.0, what=f"the database on {name} accepts")  # type: ignore[misc]
 
@@ -98,7 +98,7 @@ class Stream:
 
     def __enter__(self) -> Self:
         spec = self._lab.spec
-        argv = [sys.executable, "-m", "hactl.lab.database", "write", *self._argv]
+        argv = [sys.executable, "-I", "-m", "hactl.lab.database", "write", *self._argv]
         command = spawn.attached(spec.namespace(CLIENT), Cgroup(Path(spec.cgroup)).child(CLIENT), argv)
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         return self

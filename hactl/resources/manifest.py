@@ -26,6 +26,8 @@ from typing import Any
 
 import structlog
 
+from fencing.trusted import untrusted_directory
+from hactl.linux.atomic_write import remove_staged, staged
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import inotify, options
 from hactl.resources.base import NodeContext, Observation, ResourceError
@@ -33,7 +35,7 @@ from hactl.resources.inotify import Inotify
 
 log = structlog.get_logger(__name__)
 
-_STAGED, _ASIDE = ".hactl-staged-", ".hactl-aside-"
+_ASIDE = ".hactl-aside-"
 _WATCHED = (inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE) | (
     inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.ATTRIB
 )
@@ -171,20 +173,14 @@ class Manifest:
 
     def _place(self, content: bytes) -> None:
         """Stage, sync, rename, sync. On a thread: a disk may be slow."""
-        staged = self.directory / f"{_STAGED}{self.path.name}"
+        others = untrusted_directory(str(self.directory)) if self.directory.is_dir() else ""
+        if others:
+            raise ResourceError(f"{self.spec.name}: nothing is put into {self.directory}: {others}")
         try:
-            handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            with self._renaming:
-                # Stopped meanwhile (whoever waited for this thread was cancelled): not any more.
-                if not self._wanted:
-                    staged.unlink(missing_ok=True)
-                    return
-                staged.replace(self.path)
-            _sync_directory(self.directory)
+            # Stopped meanwhile (whoever waited for this thread was cancelled): not any more.
+            with staged(self.path, content) as place, self._renaming:
+                if self._wanted:
+                    place()
         except OSError as error:
             raise ResourceError(f"cannot place {self.path}: {error.strerror}") from None
 
@@ -195,7 +191,10 @@ class Manifest:
             return str(error)
         if not self.directory.is_dir():
             return f"{self.spec.name}: there is no directory {self.directory}"
-        return "" if os.access(self.directory, os.W_OK) else f"{self.spec.name}: {self.directory} cannot be written"
+        if not os.access(self.directory, os.W_OK):
+            return f"{self.spec.name}: {self.directory} cannot be written"
+        others = untrusted_directory(str(self.directory))
+        return f"{self.spec.name}: nothing would be put into {self.directory}: {others}" if others else ""
 
     def _is_ours(self) -> bool:
         """Whether the file is what was put there, or there is none. What cannot be told apart counts as ours."""
@@ -215,7 +214,7 @@ class Manifest:
                     aside = self.directory / f"{_ASIDE}{self.path.name}"
                     self.path.replace(aside)
                     log.warning("manifest.moved_aside", resource=self.spec.name, path=str(self.path), to=str(aside))
-            (self.directory / f"{_STAGED}{self.path.name}").unlink(missing_ok=True)
+            remove_staged(self.path)
             if self.directory.exists():
                 _sync_directory(self.directory)
         except NotADirectoryError:

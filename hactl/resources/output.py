@@ -41,7 +41,7 @@ def _file(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > MAX_BYTES:
             path.replace(f"{path}.1")
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def last_line(log_file: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from fencing.umask import of_children
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.cgroup import Cgroup
 from hactl.resources.identity import Identity, ended, group_members, open_process, read_record, write_record
@@ -36,7 +37,7 @@ _LEFT_KILL_TIMEOUT_MS = 2000
 _SPAWN_SCRIPT = """
 if [ -n "$1" ]; then echo 0 > "$1" || exit 126; fi
 read -r boot < /proc/sys/kernel/random/boot_id && read -r stat < /proc/$$/stat || exit 126
-echo "$boot $stat" > "$2" || exit 126
+mask=$(umask) && umask 077 && echo "$boot $stat" > "$2" && umask "$mask" || exit 126
 shift 2
 exec "$@" < /dev/null
 """
@@ -202,7 +203,7 @@ class Supervised:
         is."""
         if self.cgroup is not None:
             return ({"kind": "cgroup", "path": self.cgroup.path},)
-        argv = [sys.executable, "-m", "hactl.resources.kill_record", self.record_file]
+        argv = [sys.executable, "-I", "-m", "hactl.resources.kill_record", self.record_file]
         return ({"kind": "command", "argv": argv, "timeout_ms": _LEFT_KILL_TIMEOUT_MS, "verify": None},)
 
     async def _spawn(self, env: Mapping[str, str]) -> None:
@@ -242,6 +243,7 @@ class Supervised:
                 stderr=output,
                 env=dict(env),
                 cwd=self.cwd or "/",
+                umask=of_children(),
                 start_new_session=True,
             )
         except OSError as error:

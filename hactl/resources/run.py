@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from fencing.umask import of_children
 from hactl.resources.base import ResourceError
 from hactl.resources.waiting import wait_readable
 
@@ -140,6 +141,7 @@ def _spawn(
             stderr=subprocess.PIPE,
             env=None if env is None else dict(env),
             cwd=cwd,
+            umask=of_children(),
             start_new_session=True,
         )
     except (OSError, ValueError, IndexError) as error:

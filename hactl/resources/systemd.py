@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 from jeepney import DBusAddress, HeaderFields, Message, new_method_call
 
+from hactl.linux.atomic_write import write_atomically
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import options
 from hactl.resources.base import NodeContext, Observation, ResourceError
@@ -247,11 +248,10 @@ class Unit:
 
     def _write_env(self, env: Mapping[str, str]) -> None:
         lines = "".join(f"{name}={value}\n" for name, value in env.items())
-        staged = self._env_file.with_name(f".{self._env_file.name}.new")
+        text = f"# Written by hactl before each start of {self.unit}.\n{lines}"
         try:
             self._env_file.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_text(f"# Written by hactl before each start of {self.unit}.\n{lines}")
-            staged.replace(self._env_file)
+            write_atomically(self._env_file, text, durable=False)
         except OSError as error:
             raise ResourceError(f"cannot write {self._env_file}: {error.strerror}") from None
 

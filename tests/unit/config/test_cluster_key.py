@@ -41,6 +41,8 @@ def test_no_two_are_the_same(tmp_path: Path) -> None:
         (0o602, "k" * 32, "may be read or written by others"),
         (0o600, "k" * 31 + "\n", "is no key: 32 to 4096 bytes are wanted; `hactl key create`"),
         (0o600, "k" * 4097, "is no key"),
+        (0o600, "k" * 32, "is a weak key: it has only 1 different characters"),
+        (0o600, "secret" * 6, "is a weak key: it has only 5 different characters"),
     ],
 )
 def test_refused(tmp_path: Path, mode: int, content: str, says: str) -> None:
@@ -49,6 +51,21 @@ def test_refused(tmp_path: Path, mode: int, content: str, says: str) -> None:
     path.chmod(mode)
     with pytest.raises(ConfigErrors, match=says):
         read_key(path)
+
+
+@pytest.mark.root
+def test_the_key_of_another_user_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    create_key(path)
+    os.chown(path, 1234, 1234)
+    with pytest.raises(ConfigErrors, match="belongs to user 1234; chown root"):
+        read_key(path)
+
+
+def test_a_pipe_is_no_key(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key", 0o600)
+    with pytest.raises(ConfigErrors, match="is no regular file"):
+        read_key(tmp_path / "key")
 
 
 def test_any_32_bytes_are_a_key(tmp_path: Path) -> None:

@@ -369,6 +369,25 @@ def test_an_agent_that_is_not_here_is_named(toy: ToyAgent) -> None:
     assert ok and f"fencing.devices[0].agent: {toy.path} is not installed here" in said
 
 
+@pytest.mark.parametrize("way", ["file", "directory", "link"])
+def test_an_agent_that_others_may_change_is_not_run(toy: ToyAgent, way: str) -> None:
+    ran = toy.place / "ran"
+    toy.path.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    if way == "file":
+        toy.path.chmod(0o757)
+    elif way == "directory":
+        toy.place.chmod(0o777)
+    else:
+        (toy.place / "open").mkdir()
+        (toy.place / "open").chmod(0o777)
+        (toy.place / "open" / "fence_toy").symlink_to(toy.path)
+        toy.place, toy.path = toy.place / "open", toy.place / "open" / "fence_toy"
+    ok, said = check(toy, "dir: /tmp")
+    assert not ok and "fencing.devices[0].agent: " in said
+    assert "is not run: others may change what it does: " in said and "; `chmod go-w " in said
+    assert not ran.exists()
+
+
 def test_an_agent_that_does_not_work_here_is_named(toy: ToyAgent) -> None:
     toy.path.write_text("#!/bin/sh\necho no module named x >&2\nexit 1\n")
     ok, said = check(toy, "whatever: 1")

@@ -97,7 +97,8 @@ def test_it_appears_whole_under_its_name_and_is_staged_under_a_hidden_one(
 
     monkeypatch.setattr(os, "fsync", look)
     run(lambda: make(directory, content=CONTENT).start({}))
-    assert seen == [[".hactl-staged-scheduler.yaml"], ["scheduler.yaml"]]
+    assert seen[1:] == [["scheduler.yaml"]]
+    assert [name.startswith(".scheduler.yaml.") for name in seen[0]] == [True]
 
 
 def test_it_is_put_back_when_removed_changed_or_its_directory_was_replaced(directory: Path) -> None:
@@ -135,7 +136,7 @@ def test_a_changed_file_is_a_failure_for_a_probe_not_a_stop(directory: Path) -> 
 
 
 def test_what_a_killed_daemon_left_staged_is_cleaned_up(directory: Path) -> None:
-    (directory / ".hactl-staged-scheduler.yaml").write_text("half")
+    (directory / ".scheduler.yaml.0123456789abcdef.staged").write_text("half")
     run(lambda: make(directory, content=CONTENT).stop())
     assert names(directory) == []
 

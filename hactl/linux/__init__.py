@@ -1,0 +1,1 @@
+"""What Linux offers, each once."""

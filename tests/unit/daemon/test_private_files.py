@@ -1,0 +1,103 @@
+"""What the daemon writes is for root alone; what it starts has the umask that the daemon was given."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from hactl.config.node import NodeConfig
+from hactl.daemon.disk import Disk
+from hactl.daemon.private_files import make_private
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NodeConfig:
+    run_dir = tmp_path / "run"
+    return NodeConfig(
+        cluster="demo", node="n1", state_dir=f"{tmp_path}/state", run_dir=str(run_dir), haproxy_dir=f"{run_dir}/haproxy"
+    )
+
+
+def test_new_directories(config: NodeConfig) -> None:
+    with capture_logs() as said:
+        make_private(config)
+    assert mode(Path(config.state_dir)) == 0o700 and mode(Path(config.run_dir)) == 0o711
+    assert said == []
+
+
+def test_what_an_earlier_version_left_open_is_closed_and_said(config: NodeConfig, tmp_path: Path) -> None:
+    state, run = Path(config.state_dir), Path(config.run_dir)
+    elsewhere = tmp_path / "elsewhere"
+    files = (state / "config.json", state / "started" / "web.json", run / "haproxy" / "haproxy.cfg")
+    for path in (*files, elsewhere):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.chmod(0o644)
+    for path in (state, state / "started", run, run / "haproxy"):
+        path.chmod(0o755)
+    (state / "link").symlink_to(elsewhere)
+    os.mkfifo(run / "haproxy" / "pipe")
+    with capture_logs() as said:
+        make_private(config)
+    assert [mode(path) for path in files] == [0o600, 0o600, 0o600]
+    assert [mode(path) for path in (state, state / "started", run, run / "haproxy")] == [0o700, 0o700, 0o711, 0o700]
+    assert mode(elsewhere) == 0o644
+    assert {
+        "event": "mode_tightened",
+        "log_level": "warning",
+        "path": str(files[0]),
+        "had": "0644",
+        "has": "0600",
+    } in said
+    with capture_logs() as said:
+        make_private(config)
+    assert said == []
+
+
+def test_state_is_private_by_itself(tmp_path: Path) -> None:
+    Disk(str(tmp_path)).keep_identity(("uuid", 1), 7, "sid")
+    assert mode(tmp_path / "identity.json") == 0o600
+
+
+_CHILDREN = """
+import asyncio, os, sys
+os.umask(0o027)
+from fencing.umask import keep_private, of_children
+keep_private(); keep_private()
+from fencing.guard_proc import run_bounded as by_guard
+from fencing.process import run_bounded as by_agents
+from hactl.resources.run import run
+script = ["/bin/sh", "-c", "umask"]
+async def main():
+    print((await run(script, timeout_s=30)).stdout.strip())
+    print((await by_agents(script, stdin=b"", timeout_s=30, max_output=99)).stdout.strip())
+    print(by_guard(script, 30, limit=99).output.strip())
+    print("%04o" % os.umask(0))
+asyncio.run(main())
+"""
+
+
+def test_children_have_the_umask_that_was_given() -> None:
+    done = subprocess.run([sys.executable, "-c", _CHILDREN], capture_output=True, text=True, timeout=90, check=True)
+    assert done.stdout.split() == ["0027", "0027", "0027", "0077"]
+
+
+def test_modules_come_from_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hactl.daemon.config_reader import ConfigReader, UnreadableError
+
+    (tmp_path / "decimal.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(UnreadableError):
+        asyncio.run(ConfigReader(str(tmp_path), "demo", str(tmp_path / "no-key")).read("{}", 1))
+    assert not (tmp_path / "ran").exists()
