@@ -52,6 +52,10 @@ class Keys(NamedTuple):
         """Phase and health of each resource on a node."""
         return f"{self.prefix}reports/{node}"
 
+    def refused(self, node: str) -> str:
+        """Why a machine of this name takes no part."""
+        return f"{self.prefix}refused/{node}"
+
     def probe(self, group: str) -> str:
         """Asks every live member whether a group without an ownership record runs there."""
         return f"{self.prefix}probes/{group}"

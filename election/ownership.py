@@ -118,10 +118,11 @@ def lost_holders(view: View) -> list[Holder]:
     return [lost[node] for node in sorted(lost)]
 
 
-def depose(writer: Writer, node: str, found: Known[Session], fence_mod: int, by: str) -> Txn:
-    """Depose: if `nodes/N` is as observed and my session lives, delete it and put its fence record."""
+def depose(writer: Writer, node: str, found: Known[Session], fence_mod: int, by: str, *, over: bool = False) -> Txn:
+    """Depose: if `nodes/N` is as observed and my session lives, delete it and put its fence record. `over`: I have not
+    seen it renewed for its whole lease."""
     key, fence = writer.keys.node(node), writer.keys.fence(node)
-    record = replace(dead(found), by=by)
+    record = replace(dead(found), by=by, over=over)
     return Txn(
         writer.guarded(Compare(key, "mod", found.mod), Compare(fence, "mod", fence_mod)),
         (Delete(key), Put(fence, record.to_json())),

@@ -66,7 +66,8 @@ class Identity(Record):
 @dataclass(frozen=True, slots=True)
 class Session(Record):
     """A node's session: there while the node renews. `attempt` is never used twice within one `sid`. `watchdog`:
-    a watchdog resets the node before its lease ends, whatever else becomes of it."""
+    a watchdog resets the node before its lease ends, whatever else becomes of it. `machine`: what beside the machine id
+    tells this machine from others (election.machine); empty: written by a version that did not know."""
 
     sid: str
     machine_id: str
@@ -74,6 +75,7 @@ class Session(Record):
     lease_ms: int
     attempt: int
     watchdog: bool = False
+    machine: str = ""
 
 
 FenceState = Literal["pending", "acting", "safe"]
@@ -92,7 +94,7 @@ class FenceRecord(Record):
     record was written. `wanted`: the operator asked for the node to be fenced, `off` or `reboot`, whatever it owns.
     `power`: `off` when the node was switched off, by the devices of `level`, and is yet to be switched on.
     `failures`: how many rounds through all levels have failed so far, `last`: what the last action came to.
-    `watchdog`: as in the session.
+    `watchdog`, `machine`: as in the session. `over`: whoever deposed it had not seen it renewed for its whole lease.
     """
 
     sid: str
@@ -114,6 +116,17 @@ class FenceRecord(Record):
     failures: int = 0
     last: str = ""
     watchdog: bool = False
+    machine: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Record):
+    """A machine that calls itself by the node's name takes no part, and why: for people, nothing is decided by it."""
+
+    reason: str
+    machine_id: str
+    boot_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,13 @@ State = Literal["none", "live", "deposed", "foreign"]
 
 
 class Owner(NamedTuple):
-    """Who opens sessions here: a node's name, and the machine and boot that a session is attested by."""
+    """Who opens sessions here: a node's name, and the machine and boot that a session is attested by. `machine`: see
+    election.machine; "" as long as it is not known."""
 
     node: str
     machine_id: str
     boot_id: str
+    machine: str = ""
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ def document(session: SessionState, attempt: int) -> str:
     """The session as it is written for `attempt`."""
     owner = session.owner
     return Session(
-        session.sid, owner.machine_id, owner.boot_id, int(session.lease_ms), attempt, session.watchdog
+        session.sid, owner.machine_id, owner.boot_id, int(session.lease_ms), attempt, session.watchdog, owner.machine
     ).to_json()
 
 
@@ -211,6 +213,7 @@ def dead(found: Known[Session]) -> FenceRecord:
         boot_id=record.boot_id,
         state="pending",
         watchdog=record.watchdog,
+        machine=record.machine,
     )
 
 

@@ -25,6 +25,7 @@ from election.records import (
     Move,
     Ownership,
     RecordError,
+    Refusal,
     Report,
     Session,
 )
@@ -68,6 +69,7 @@ class View:
     moves: dict[str, Known[Move]] = field(default_factory=dict)
     cleanups: dict[str, Known[Cleanup]] = field(default_factory=dict)
     confirms: dict[str, Known[Confirm]] = field(default_factory=dict)
+    refusals: dict[str, Known[Refusal]] = field(default_factory=dict)
     probes: dict[str, Known[str]] = field(default_factory=dict)
     standby: dict[str, Known[str]] = field(default_factory=dict)
     drains: dict[str, Known[Drain]] = field(default_factory=dict)
@@ -170,6 +172,7 @@ _PLACES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "devices": ("devices", DeviceReport.from_json),
     "fence-test": ("fence_test", FenceTest.from_json),
     "failures": ("failures", Failure.from_json),
+    "refused": ("refusals", Refusal.from_json),
     "probes": ("probes", _text),
     "blocked": ("blocks", Block.from_json),
     "move": ("moves", Move.from_json),

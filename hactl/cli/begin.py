@@ -19,6 +19,7 @@ from hactl.cli.common import (
     settings,
     settings_path,
     tell,
+    warn_of_machine_id,
 )
 from hactl.cli.options import ConfigOption
 
@@ -57,6 +58,7 @@ def init(
         raise CliError(f"{problem}; make them the same", BAD_INPUT)
     for warning in report.loaded.warnings:
         tell(f"warning: {warning}")
+    warn_of_machine_id(node)
     if node.node not in [one.name for one in spec.nodes]:
         tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")
     store = open_store(node)

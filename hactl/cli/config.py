@@ -19,6 +19,7 @@ from hactl.cli.common import (
     settings,
     settings_path,
     tell,
+    warn_of_machine_id,
 )
 from hactl.cli.fence_agents import only_warnings
 from hactl.cli.options import ConfigOption
@@ -73,6 +74,8 @@ def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = 
         (say if report.ok else tell)(line)
     for one in _weaknesses(here) if here and report.ok else ():
         say(f"warning: {settings_path(config)}: {one.problem}; {one.hint}")
+    if here:
+        warn_of_machine_id(here)
     leave(0 if report.ok else BAD_INPUT)
 
 

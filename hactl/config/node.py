@@ -117,6 +117,11 @@ class NodeConfig:
     haproxy_binary: str = _setting(checks.text, "HAProxy's program, by name or path", "haproxy")
     haproxy_dir: str = _setting(checks.run_dir, "its configuration and sockets", "", shown="`haproxy` in `run_dir`")
     machine_id_file: str = _setting(checks.path, "what tells this machine from any other", "/etc/machine-id")
+    hardware_file: str = _setting(
+        checks.path,
+        "tests only: what stands for this machine's hardware: a line for the mainboard's UUID, one for a MAC address",
+        "",
+    )
     boot_id_file: str = _setting(checks.path, "what tells this boot from any other", "/proc/sys/kernel/random/boot_id")
 
     @property

@@ -19,6 +19,12 @@ from hactl.model.cluster import GroupSpec, ResourceSpec
 log = structlog.get_logger()
 
 
+_HELD = "session"
+
+# How many sessions of another machine are remembered: each is of no use once there was a later one.
+_DISOWNED = 20
+
+
 class AlreadyRunningError(Exception):
     """Another daemon of this node holds the lock."""
 
@@ -33,6 +39,7 @@ class Disk:
             self._started.mkdir(parents=True, exist_ok=True)
         self._boot, self._boot_id = self._started / "boot_id", boot_id
         self._identity = self._dir / "identity.json"
+        self._disowned = self._dir / "disowned.json"
         self._written: dict[str, str] = {}
         self._lock: int | None = None
 
@@ -67,6 +74,33 @@ class Disk:
         if anew:
             self._written.pop(str(self._identity), None)
         self._write(self._identity, json.dumps(value))
+
+    def hold(self, run_dir: str, boot_id: str, sid: str) -> None:
+        """Note that a daemon of this boot holds the session: in `run_dir`, which no copy of the disk has."""
+        try:
+            write_atomically(Path(run_dir, _HELD), f"{boot_id} {sid}\n", durable=False)
+        except OSError as error:  # then this boot's next daemon waits for the lease to be over
+            log.error("state_not_kept", problem=str(error))
+
+    def held(self, run_dir: str, boot_id: str) -> str:
+        """The session that a daemon of this boot held last; "" when none is known."""
+        try:
+            boot, _, sid = Path(run_dir, _HELD).read_text(encoding="utf-8").strip().partition(" ")
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return sid if boot == boot_id else ""
+
+    def disown(self, sid: str) -> None:
+        """Another machine was seen to renew this session in our name."""
+        try:
+            self._write(self._disowned, json.dumps([*self.disowned(), sid][-_DISOWNED:]))
+        except OSError as error:
+            log.error("state_not_kept", problem=str(error))
+
+    def disowned(self) -> tuple[str, ...]:
+        """Sessions in our name that another machine was seen to renew."""
+        found = _read(self._disowned)
+        return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
     def leftovers(self) -> tuple[GroupSpec, ...]:
         """The groups of which something was started here, by their definition then."""

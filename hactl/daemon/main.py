@@ -38,6 +38,7 @@ from hactl.daemon.log_writer import LogWriter
 from hactl.daemon.loop import Loop
 from hactl.daemon.loop_times import run_measured
 from hactl.daemon.member import member_of
+from hactl.daemon.namesake import Namesake
 from hactl.daemon.place import Place, find_place, guard_spec, node_context
 from hactl.daemon.private_files import make_private
 from hactl.daemon.registrar import Registrar
@@ -81,6 +82,7 @@ class Daemon:
         self._ended = asyncio.Event()
         self._troubles = Troubles(config.state_dir, self._post)
         self.tasks = Tasks(self._troubles.of_task)
+        self._namesake = Namesake(config, self.disk, self.tasks, self._post)
         context = node_context(config, place, self.tasks)
         self._second_stage = SecondStage(config, context, self._note)
         stage = self._second_stage
@@ -193,6 +195,8 @@ class Daemon:
             self._keeper.sid,
             self.disk.leftovers(),
             self.disk.started_since_boot(),
+            self.disk.held(self.config.run_dir, self.place.boot_id),
+            self.disk.disowned(),
         )
 
     async def _close(self) -> None:
@@ -230,10 +234,8 @@ class Daemon:
 
     def _carry_out(self, effect: effects.Effect) -> None:
         match effect:
-            case effects.SendTxn():
-                self._link.send(effect)
-            case effects.Relist():
-                self._link.relist(effect)
+            case effects.SendTxn() | effects.Relist():
+                self._link.carry_out(effect)
             case effects.Act() | effects.Announce() | effects.StopAnnouncing():
                 self._actions.carry_out(effect, self._held_by(effect.group))
             case effects.GuardExtend():
@@ -249,12 +251,13 @@ class Daemon:
                 self._note(effect.event, effect.data)
             case effects.SelfFence():
                 log.critical("self_fence", reason=effect.reason)
-                reason = effect.reason
-                self.tasks.keep("self-fence", lambda: self_fence(self.config.self_fence, self._guard, reason))
+                self._self_fence(effect.reason)
             case effects.FenceAct() | effects.FenceCancel():
                 self._fencer.carry_out(effect, self.state.cluster, self.tasks)
             case effects.AskGuard():
                 self._second_stage.ask(effect)
+            case effects.Identify() | effects.ProbeOriginal() | effects.Disown():
+                self._namesake.carry_out(effect)
             case effects.Exit():
                 self._exit(effect)
 
@@ -263,7 +266,11 @@ class Daemon:
         self._ended.set()
         (log.info if effect.code == 0 else log.error)("daemon_ends", reason=effect.reason, code=effect.code)
 
+    def _self_fence(self, reason: str) -> None:
+        self.tasks.keep("self-fence", lambda: self_fence(self.config.self_fence, self._guard, reason))
+
     async def _begin(self, effect: effects.GuardBegin) -> None:
+        await asyncio.to_thread(self.disk.hold, self.config.run_dir, self.place.boot_id, effect.sid)
         await self._ask_guard("begin", self._guard.begin(*effect))
 
     def _held_by(self, group: str) -> list[str]:

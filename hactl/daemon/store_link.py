@@ -45,6 +45,13 @@ class StoreLink:
         if not self._submit(pool, self._txn, effect):
             self._loop.call_soon(self._post, events.TxnDone(effect.id, None, True, _NO_THREAD))
 
+    def carry_out(self, effect: SendTxn | Relist) -> None:
+        """One of the two."""
+        if isinstance(effect, Relist):
+            self.relist(effect)
+        else:
+            self.send(effect)
+
     def relist(self, effect: Relist) -> None:
         """List everything and watch on from there."""
         if not self._submit(self._others, self._list, effect):

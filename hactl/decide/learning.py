@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from election import session
 from election.store import Get, KeyValue, Put, Txn
-from hactl.decide import fencing, lifecycle
+from hactl.decide import fencing, lifecycle, namesake
 from hactl.decide.state import NodeState, Out
 
 
@@ -32,6 +32,8 @@ def _own_session(state: NodeState, key: str, out: Out) -> None:
     elif found is not None and state.phase == "closing" and found.record.sid == state.opening_sid:
         # The answer to an opening was lost; this is what became of it.
         lifecycle.see_opened(state, found.record.attempt, found.create, out)
+    else:
+        namesake.saw(state, found, out)
 
 
 def own_writes(state: NodeState, txn: Txn, revision: int) -> list[str]:

@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from election.clock import Instant, owner_elapsed, remaining
 from election.ownership import session_of
 from election.records import FenceRecord, Session
 from election.session import adopt, attest, close_txn, dead, open_txn, opened, renew
 from election.view import Known
+from hactl.decide import namesake
 from hactl.decide.fencing import awaited, in_flight
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.cluster import GroupSpec
-from hactl.model.effects import Exit, GuardBegin, GuardExtend, Relist
+from hactl.model.effects import Exit, GuardBegin, GuardExtend, Identify, Relist
 from hactl.model.events import Boot
+
+# An answer that did not come by then is not waited for.
+IDENTIFYING_MS = 5_000.0
 
 
 def check_identity(state: NodeState, out: Out) -> None:
@@ -82,11 +88,9 @@ def listed(state: NodeState, out: Out) -> None:
     if found and found.record.machine_id != boot.machine_id:
         reason = (
             f"node name '{state.node}' is in use by another machine (machine id {found.record.machine_id}"
-            f"{_where(state)}): give this node another name in node.toml, or stop that daemon"
+            f"{namesake.where(state)}): give this node another name in node.toml, or stop that daemon"
         )
-        state.phase = "gone"
-        out.note("name_in_use", reason=reason)
-        out.effects.append(Exit(2, reason))
+        namesake.leave(state, "name_in_use", reason, out)
         return
     guard = boot.guard
     if (
@@ -121,11 +125,6 @@ def _why_new(state: NodeState, found: Known[Session] | None) -> str:
     if guard.valid_until is None:
         return "no guard held the last session"
     return "rebooted" if found.record.boot_id != state.boot.boot_id else "the guard held another session"
-
-
-def _where(state: NodeState) -> str:
-    member = state.view.members.get(state.node)
-    return f", at {member.record.address}" if member else ""
 
 
 def cleared(state: NodeState) -> bool:
@@ -170,24 +169,19 @@ def close(state: NodeState, out: Out) -> None:
         return
     if state.close_sent is not None and owner_elapsed(state.close_sent, out.now) < state.timing.heartbeat_ms:
         return
+    if not identified(state, out) or namesake.refused(state, out):
+        return
     found, fence = state.view.sessions.get(state.node), state.view.fences.get(state.node)
-    if found is not None:
-        if found.record.machine_id != state.boot.machine_id:
-            _foreign(state, "name_in_use", found.record.machine_id, out)
-            return
-        if not _quiet(state, found, out.now):
-            return
-        record = dead(found)
-    elif fence is None or fence.record.state == "safe":
+    if found is None and (fence is None or fence.record.state == "safe"):
         if state.release_on_exit:
             end(state, "released everything", out)
         else:
             _open(state, fence, out)
         return
-    elif _is_mine(state, fence.record):
-        record = fence.record
-    else:
-        _foreign(state, "fence_record_not_mine", fence.record.machine_id, out)
+    assert found or fence
+    record = dead(found) if found else fence.record  # type: ignore[union-attr]
+    if why := namesake.not_mine(state, record):
+        _not_mine(state, found, fence, why, out)
         return
     if fence is not None and in_flight(state, state.node, fence, out.now):
         out.note_once("acting", "waiting_for_fence_action", executor=fence.record.executor)
@@ -195,33 +189,40 @@ def close(state: NodeState, out: Out) -> None:
     if fence is not None and awaited(state, fence, out.now):
         out.note_once(f"awaited/{record.sid}", "waiting_to_be_fenced", action=fence.record.wanted)
         return
+    if not namesake.surely_over(state, found, record, out):
+        return
     safe = attest(record, state.session.owner)
     state.close_sent = out.now
     out.send("close", close_txn(state.keys, state.node, found, fence, safe, state.identity_compare))
 
 
-def _foreign(state: NodeState, event: str, machine_id: str, out: Out) -> None:
-    """Another machine has my name: nothing of its is attested here."""
-    out.note_once("foreign", event, machine_id=machine_id)
-    if state.release_on_exit:
-        end(state, "everything is stopped; the name is another machine's", out)
-
-
-def _quiet(state: NodeState, found: Known[Session], now: Instant) -> bool:
-    """Whether the session in my name is surely not somebody else's who lives: one that this node is known to have
-    held, or that has not moved for S."""
-    if found.record.sid in state.own_sids or found.record.sid == state.boot.guard.sid:
+def identified(state: NodeState, out: Out) -> bool:
+    """Whether it is known what machine this is; asked once, and again where no answer came."""
+    if state.session.owner.machine:
         return True
-    if state.session_first_seen is None or state.session_first_seen[0] != found.mod:
-        state.session_first_seen = (found.mod, now)
-    return owner_elapsed(state.session_first_seen[1], now) >= state.timing.suspect_after_ms
+    if state.identifying is None or owner_elapsed(state.identifying, out.now) > IDENTIFYING_MS:
+        state.identifying = out.now
+        out.effects.append(Identify(state.cluster.address(state.node) if state.cluster else ""))
+    return False
 
 
-def _is_mine(state: NodeState, record: FenceRecord) -> bool:
-    if record.machine_id:
-        return record.machine_id == state.boot.machine_id
-    # A record written without the session having been read: by `recover` (any of my past), or for a lost one.
-    return bool(record.generation) or record.sid in state.own_sids or record.sid == state.boot.last_sid
+def _not_mine(
+    state: NodeState, found: Known[Session] | None, fence: Known[FenceRecord] | None, why: str, out: Out
+) -> None:
+    """The last session in my name is not for me to attest: it is deposed by the others, or, where none lives, by me
+    when its lease is over; then the operator has the word."""
+    if state.release_on_exit:
+        end(state, "everything is stopped; the last session in this name is not this machine's", out)
+        return
+    namesake.wait_for_operator(state, found, why, out)
+    if found is None or not all(state.observer.over(name, one, out.now) for name, one in state.view.sessions.items()):
+        return
+    if fence is None or not in_flight(state, state.node, fence, out.now):
+        record = replace(dead(found), by=state.node, over=True)
+        state.close_sent = out.now
+        out.send(
+            "depose", close_txn(state.keys, state.node, found, fence, record, state.identity_compare), name=state.node
+        )
 
 
 def _open(state: NodeState, fence: Known[FenceRecord] | None, out: Out) -> None:
@@ -242,7 +243,7 @@ def see_opened(state: NodeState, attempt: int, revision: int, out: Out) -> None:
     opened(state.session, state.opening_sid, attempt, revision, out.now)
     state.opening_sid = ""
     state.phase, state.emergency = "ending" if state.release_on_exit else "live", False
-    state.unseen_since = None
+    state.unseen_since, state.namesake.problem = None, ""
     state.fencing.clear()  # what an earlier session of mine was at is not this one's
     state.observer.last_own_renewal = None
     state.observer.renewed_myself(out.now)

@@ -23,6 +23,7 @@ from hactl.decide import (
     groups,
     lifecycle,
     moves,
+    namesake,
     peers,
     readiness_steps,
     resources,
@@ -32,7 +33,7 @@ from hactl.decide import (
 )
 from hactl.decide.learning import learned, own_writes, own_writes_seen
 from hactl.decide.readiness import OwnReadiness
-from hactl.decide.state import NodeState, Out, Pending, Run
+from hactl.decide.state import Namesake, NodeState, Out, Pending, Run
 from hactl.decide.waking import next_wake
 from hactl.model import events
 from hactl.model.cluster import Timing
@@ -50,6 +51,7 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
         observer=Observer(timing.heartbeat_ms, timing.etcd_election_ms),
         view=View(keys),
         identity=boot.identity,
+        namesake=Namesake(set(boot.disowned)),
         known_revision=boot.known_revision,
     )
     for spec in boot.leftovers:
@@ -80,6 +82,8 @@ def _decide(state: NodeState, out: Out) -> None:
     if state.phase == "listing" and not lifecycle.resumable(state):
         groups.clear_leftovers(state, out)
     _advance(state, out)
+    if state.namesake.leaving:
+        return  # nothing but the end is waited for
     if state.phase in ("live", "ending"):
         lifecycle.keep_session(state, out)
     if state.phase in ("live", "ending"):
@@ -89,6 +93,8 @@ def _decide(state: NodeState, out: Out) -> None:
         unfencing.let_in(state, out)
         resources.expire_failures(state, out)
         moves.void_moves(state, out)
+        namesake.forget_refusal(state, out)
+        lifecycle.identified(state, out)
     readiness_steps.see_everybody(state, out)
     for run in list(state.runs.values()):
         groups.drive(state, run, out)
@@ -208,6 +214,8 @@ def _on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
     pending = state.pending.pop(event.id, None)
     if pending is None:
         return
+    if pending.purpose == "refusal":
+        namesake.left(state, out)
     run = state.runs.get(pending.name)
     current = run is not None and run.txn == event.id
     if run is not None and current:
@@ -391,6 +399,8 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Readiness: _on_readiness,
     events.FenceActed: _on_fence_acted,
     events.GuardTold: _on_guard_told,
+    events.Identified: namesake.on_identified,
+    events.OriginalProbed: namesake.on_probed,
     events.Watchdog: _on_watchdog,
     events.Trouble: troubles.learn,
     events.Shutdown: _on_shutdown,

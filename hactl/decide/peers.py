@@ -19,9 +19,10 @@ def watch(state: NodeState, out: Out) -> None:
     for node, found in state.view.sessions.items():
         if node == state.node or node in under_way:
             continue
-        if state.observer.over(node, found, out.now) or suspicion.suspected(state, node, found, out):
+        over = state.observer.over(node, found, out.now)
+        if over or suspicion.suspected(state, node, found, out):
             fence = state.view.fences.get(node)
-            txn = ownership.depose(state.writer, node, found, fence.mod if fence else 0, state.node)
+            txn = ownership.depose(state.writer, node, found, fence.mod if fence else 0, state.node, over=over)
             out.send("depose", txn, name=node)
             silent = round(state.observer.silent_ms(node, out.now))
             out.note("peer_over", node=node, silent_ms=silent, sid=found.record.sid)

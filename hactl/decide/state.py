@@ -172,11 +172,34 @@ class GuardAsked(NamedTuple):
 
 
 @dataclass(slots=True)
+class Namesake:
+    """What is known of another machine that has my name (hactl.decide.namesake).
+
+    `session`: revisions of the session in my name that no daemon of this boot held, `moves`: how often it was seen to
+    change. `disowned`: sessions that another machine was seen to renew. `probing`: since when my address is asked
+    for, `probed`: when that was answered, by another machine with the MAC address `answered_by` ("": by none).
+    `problem`: what the operator is told. `leaving`: why the daemon ends. `refusal`: the newest one of a machine of my
+    name, and since when I know of it.
+    """
+
+    disowned: set[str]
+    session: tuple[int, int] | None = None
+    moves: int = 0
+    probing: Instant | None = None
+    probed: Instant | None = None
+    answered_by: str = ""
+    problem: str = ""
+    leaving: str = ""
+    refusal: tuple[int, Instant] | None = None
+
+
+@dataclass(slots=True)
 class NodeState:
     """All of it. Changed by `step` alone.
 
     `config_seen` is the revision of the newest configuration that was looked at, `config_rev` that of the one in
     use: the newest that could be read. `release_on_exit`: told to release everything and go, in whatever phase.
+    `identifying`: since when it is asked what machine this is.
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
     `guards_told`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
@@ -212,7 +235,8 @@ class NodeState:
     need_list: bool = True
     unseen_since: Instant | None = None
     went_back_in: int | None = None
-    session_first_seen: tuple[int, Instant] | None = None
+    identifying: Instant | None = None
+    namesake: Namesake = field(default_factory=lambda: Namesake(set()))
     emergency: bool = False
     release_on_exit: bool = False
     refused: str = ""
@@ -246,6 +270,7 @@ class NodeState:
         """Nothing of what was read holds any more."""
         self.view.forget()
         self.observer.forget()
+        self.namesake.session, self.namesake.moves = None, 0
         self.fence_seen.clear()
         self.fencing.clear()
         self.config_rev = self.config_seen = 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from election.view import View
+from hactl.decide.namesake_warnings import namesake_warnings
 from hactl.decide.resource_warnings import resource_warnings
 from hactl.decide.service_warnings import Warning_, service_warnings
 from hactl.decide.troubles import trouble_warnings
@@ -22,6 +23,7 @@ def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
     """Level, what and do; the worst first."""
     found = [
         *_store(document, view),
+        *namesake_warnings(document, view),
         *_groups(document),
         *resource_warnings(document),
         *_nodes(document),

@@ -113,6 +113,24 @@ class AskGuard(NamedTuple):
     sid: str
 
 
+class Identify(NamedTuple):
+    """Find out what tells this machine from any other; `address` is the node's. Answered by Identified."""
+
+    address: str
+
+
+class ProbeOriginal(NamedTuple):
+    """Ask the network for another machine that has this node's `address`; answered by OriginalProbed."""
+
+    address: str
+
+
+class Disown(NamedTuple):
+    """Keep on disk that another machine was seen to renew session `sid`: no daemon here ever attests it."""
+
+    sid: str
+
+
 class SelfFence(NamedTuple):
     """Take this node down at once."""
 
@@ -146,6 +164,9 @@ Effect = (
     | FenceAct
     | FenceCancel
     | AskGuard
+    | Identify
+    | ProbeOriginal
+    | Disown
     | SelfFence
     | Exit
     | Note

@@ -31,7 +31,8 @@ class Boot(NamedTuple):
     `nonce`: never used before by any daemon. `identity`: uuid and generation of the store's history as kept on
     disk, with the highest revision seen of it. `last_sid`: this node's last session, as kept on disk.
     `leftovers`: the groups of which something was started here, by their definition then; `same_boot`: perhaps since
-    this machine booted.
+    this machine booted. `held_sid`: the last session that was held in this boot, as kept where no copy of the disk has
+    it. `disowned`: sessions in this node's name that another machine was seen to renew.
     """
 
     node: str
@@ -44,6 +45,8 @@ class Boot(NamedTuple):
     last_sid: str = ""
     leftovers: tuple[GroupSpec, ...] = ()
     same_boot: bool = True
+    held_sid: str = ""
+    disowned: tuple[str, ...] = ()
 
 
 class Listed(NamedTuple):
@@ -161,6 +164,20 @@ class GuardTold(NamedTuple):
     holds: bool
 
 
+class Identified(NamedTuple):
+    """What tells this machine from any other (election.machine)."""
+
+    machine: str
+
+
+class OriginalProbed(NamedTuple):
+    """This node's address was asked for: `by` is the MAC address of another machine that has it, "" when none answered.
+    `problem`: it cannot be found out."""
+
+    by: str
+    problem: str = ""
+
+
 class Watchdog(NamedTuple):
     """Whether a watchdog now resets this node before its lease ends. `required`: without one nothing may be owned."""
 
@@ -202,6 +219,8 @@ Event = (
     | Readiness
     | FenceActed
     | GuardTold
+    | Identified
+    | OriginalProbed
     | Watchdog
     | Trouble
     | Shutdown

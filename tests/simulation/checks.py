@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from election.records import FenceRecord, Holder, Ownership, Report, Session
 from election.store import Delete, KeyValue, Put, Txn
 from hactl.model import effects
+from tests.simulation import clones
 from tests.simulation.checks_readiness import ReadinessChecks
 
 if TYPE_CHECKING:
@@ -181,7 +182,10 @@ class Checks:
         self.committed_at[name, record.sid] = (self.world.now, record.lease_ms)
 
     def _session_deleted(self, node: SimNode, name: str, old: KeyValue | None, txn: Txn) -> None:
-        if node.name == name or old is None:
+        if old is None:
+            return
+        if node.name == name:
+            self._closed(node, Session.from_json(old.value))
             return
         self.count("depose")
         if self._live(node.name) is None:
@@ -198,6 +202,15 @@ class Checks:
             self.fail("G5", f"{node.name} deposes {name} {passed:.0f} ms after its last renewal, not {limit}")
         self._not_for_outage(node, name, commit, record.lease_ms)
         self._guard_heard(node, name, record, passed)
+
+    def _closed(self, node: SimNode, record: Session) -> None:
+        """G5 of the session in one's own name: whoever did not hold it in this boot lets its lease run out."""
+        written = self.committed_at.get((node.name, record.sid))
+        if written is None or record.sid in node.held or self.history_broken:
+            return
+        passed = min(rate * (self.world.now - written[0]) for rate in node.rates)
+        if passed < record.lease_ms - SLACK:
+            self.fail("G5", f"a machine called {node.name} closes a session {passed:.0f} ms after its last renewal")
 
     def _silence_needed(self, name: str, record: Session, srev: int) -> float:
         """After how long a session may be deposed: its lease, or on suspicion where the node can be fenced for a
@@ -253,8 +266,9 @@ class Checks:
             return
         if record.state != "safe" or record.evidence not in ("self-stop", "reboot", "off", "watchdog"):
             return
-        other = self.world.nodes[name]
-        owned = {group for group, _ in other.running}
+        machines = clones.machines(self.world, name)
+        held = [one for one in machines if record.sid in one.sids] or machines
+        owned = {group for other in held for group, _ in other.running}
         if owned:
             self.fail("G3", f"{name} is written safe while {sorted(owned)} runs there")
 

@@ -13,6 +13,7 @@ from election.store import Compare, Delete, Put
 from fencing.topology import Topology
 from hactl.model import events
 from hactl.model.events import READINESS
+from tests.simulation import clones
 from tests.simulation.node import SimNode
 from tests.simulation.operator import (
     checkpoint,
@@ -318,6 +319,7 @@ _FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
     "cleanup": _cleanup,
     "fence": _fence, "store-away": _away,
     "store-slow": _slow, "store-full": _full, "compact": _compact, "delete-key": _delete_key, "config": _config,
+    "clone": clones.boot, "clone-unheard": clones.boot, "disk-restored": clones.restore_disk,
     "store-restored": _restored, "store-wiped": _wiped, "readiness": _readiness, "readiness-flaps": _readiness_flaps,
 }  # fmt: skip
 

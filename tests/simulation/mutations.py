@@ -21,6 +21,7 @@ from hactl.decide.state import NodeState, Run
 from hactl.model import effects, events
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.mutations_fencing import FENCING_MUTATIONS
+from tests.simulation.mutations_namesake import NAMESAKE_MUTATIONS
 from tests.simulation.mutations_readiness import READINESS_MUTATIONS
 from tests.simulation.scripts import late_acquire, late_depose
 
@@ -407,6 +408,7 @@ MUTATIONS = [
     Mutation("the end of the lease without a guard", _nobody_fences_without_a_guard, ("untold", "kill-guard"),
              ("S1", "S2", "G6")),
     *FENCING_MUTATIONS,
+    *NAMESAKE_MUTATIONS,
     *READINESS_MUTATIONS,
 ]
 # fmt: on

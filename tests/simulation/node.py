@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from election.clock import Instant
+from election.machine import identity
 from fencing import guard_state as guard
 from hactl.decide import node as decide
 from hactl.model import effects, events
+from tests.simulation import clones
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -32,8 +34,13 @@ class Daemon:
 class SimNode:
     """One machine."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, board: str = "") -> None:
+        """`board`: what it has in common with no copy of its disk."""
         self.world, self.name = world, name
+        self.machine = identity((f"secret-{name}", board or f"board-{name}", ""))
+        self.sids: set[str] = set()  # of all its sessions
+        self.held: list[str] = []  # of those in this boot
+        self.unheard = False  # nobody in its network hears it
         self.rates = world.plan.rates[name]
         self.offsets = (world.rng.uniform(0, 1e6), world.rng.uniform(0, 1e6))
         self.powered = False
@@ -44,7 +51,9 @@ class SimNode:
         self.guard_inbox: list[tuple[guard.GuardEvent, bool]] = []
         self.running: set[Name] = set()
         self.actions: dict[Name, list[bool]] = {}
-        self.disk: dict[str, Any] = {"identity": None, "known": 0, "sid": "", "specs": {}, "boot": 0}
+        self.disk: dict[str, Any] = {
+            "identity": None, "known": 0, "sid": "", "specs": {}, "boot": 0, "disowned": (),
+        }  # fmt: skip
         self.cuts: dict[str, float] = {}
         self.next_rev = 0
         self.watch_dead = True
@@ -84,6 +93,7 @@ class SimNode:
         self.watchdog_at = None
         self.boots += 1
         self.guard = None
+        self.held = []
         self.guard_paused_until = self.frozen_until = 0.0
         self.start_daemon(self.world.rng.uniform(100, 1500))
 
@@ -131,8 +141,9 @@ class SimNode:
         )
         disk = self.disk
         boot = events.Boot(
-            self.name, f"machine-{self.name}", f"boot-{self.boots}", f"{self.name}.{self.boots}.{self.daemons}", facts,
+            self.name, f"machine-{self.name}", f"boot-{id(self)}-{self.boots}", self._nonce(), facts,
             disk["identity"], disk["known"], disk["sid"], tuple(disk["specs"].values()), disk["boot"] == self.boots,
+            self.held[-1] if self.held else "", disk["disowned"],
         )  # fmt: skip
         self.fence_agent_of.clear()
         self.ended_actions.clear()
@@ -142,6 +153,11 @@ class SimNode:
         self.step(events.Watchdog(True) if self.world.plan.watchdogs else events.Tick())
         for group in self.readiness:
             self.world.after(self.world.rng.uniform(100, 2500), lambda group=group: self.observe(group))  # type: ignore[misc]
+
+    def _nonce(self) -> str:
+        """Never used before, by no copy either."""
+        which = list(self.world.nodes.values()).index(self) if self in self.world.nodes.values() else 0
+        return f"{self.name}.{which}.{self.boots}.{self.daemons}"
 
     def _daemon_gone(self) -> None:
         if self.daemon is not None:
@@ -283,32 +299,39 @@ class SimNode:
             case effects.Relist():
                 world.list_for(self, effect.timeout_ms, lambda event: self.deliver(daemon, event), effect.id)
             case effects.GuardBegin():
-                self.disk["sid"] = effect.sid
-                self.to_guard(
-                    daemon, "begin",
-                    guard.Begin(*effect),
-                )  # fmt: skip
+                self._begin(daemon, effect)
             case effects.GuardExtend():
                 self.to_guard(daemon, "extend", guard.Extend(*effect))
             case effects.GuardRegister():
-                world.checks.registers(self, effect)
-                if world.plan.broken.get((self.name, effect.group.name)) == "register":
-                    refused = events.GuardAnswered(f"{effect.group.name}/{effect.resource.name}", False, "simulated")
-                    world.after(0.2, lambda: self.deliver(daemon, refused))
-                    return
-                self.disk["specs"][effect.group.name], self.disk["boot"] = effect.group, self.boots
-                name = f"{effect.group.name}/{effect.resource.name}"
-                self.to_guard(daemon, name, guard.Register(name, ()))
+                self._register(daemon, effect)
             case effects.GuardUnregister():
                 self.to_guard(daemon, "", guard.Unregister(f"{effect.group}/{effect.resource}"))
             case effects.Act():
                 self.act(daemon, effect)
             case effects.FenceAct() | effects.FenceCancel() | effects.AskGuard() | effects.SelfFence():
                 self._carry_out_fencing(daemon, effect)
+            case effects.Identify() | effects.ProbeOriginal() | effects.Disown():
+                clones.carry_out(self, daemon, effect)
             case effects.Exit():
                 self.kill_daemon(restart=world.rng.uniform(300, 1500))
             case effects.Note():
                 world.checks.noted(self, effect)
+
+    def _begin(self, daemon: Daemon, begin: effects.GuardBegin) -> None:
+        self.disk["sid"] = begin.sid
+        self.held.append(begin.sid)
+        self.sids.add(begin.sid)
+        self.to_guard(daemon, "begin", guard.Begin(*begin))
+
+    def _register(self, daemon: Daemon, register: effects.GuardRegister) -> None:
+        world, name = self.world, f"{register.group.name}/{register.resource.name}"
+        world.checks.registers(self, register)
+        if world.plan.broken.get((self.name, register.group.name)) == "register":
+            refused = events.GuardAnswered(name, False, "simulated")
+            world.after(0.2, lambda: self.deliver(daemon, refused))
+            return
+        self.disk["specs"][register.group.name], self.disk["boot"] = register.group, self.boots
+        self.to_guard(daemon, name, guard.Register(name, ()))
 
     def act(self, daemon: Daemon, act: effects.Act) -> None:
         """An agent carries out an action; a newer one on the same resource ends the one before it."""

@@ -11,6 +11,7 @@ from election.recovery import recover
 from election.store import Compare, Delete, Put, Snapshot, StoreFullError, Txn
 from election.view import View
 from hactl.model.cluster import ClusterSpec
+from tests.simulation import clones
 from tests.simulation.world import World
 
 
@@ -94,16 +95,16 @@ def recover_store(world: World) -> None:
     if world.mended_at:  # what came back is of before
         _as_planned(world)
     world.say("--- operator: recover")
-    for name in world.nodes:  # the job that had switched a node off is gone with the records of before
+    for name in names:  # the job that had switched a node off is gone with the records of before
         world.after(1000, partial(world.devices.switch_on, name))
 
 
 def confirm(world: World, name: str) -> None:
     """`hactl fence confirm`: the operator has seen that the node is off."""
-    node = world.nodes[name]
+    powered = any(node.powered for node in clones.machines(world, name))
     view = view_of(world)
     fence = view.fences.get(name)
-    if node.powered or name in view.sessions or fence is None or world.store_away():
+    if powered or name in view.sessions or fence is None or world.store_away():
         return
     if fence.record.state == "safe":
         return  # refused
@@ -125,6 +126,7 @@ def mend_all(world: World) -> None:
     world.slow_until = world.full_until = 0.0
     world.plan.loss = world.plan.slow = world.plan.failing = 0.0
     world.devices.forget()
+    clones.remove_all(world)
     world.unstoppable.clear()
     world.mended_at = world.now
     for node in world.nodes.values():

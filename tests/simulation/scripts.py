@@ -113,6 +113,30 @@ def watchdog_and_dead_device(seed: int) -> Plan:
     )
 
 
+def copy_of_a_frozen_node(seed: int) -> Plan:
+    """n1 stands still with what it runs; a copy of its disk is booted. Whoever asks for n1's address is answered."""
+    return _frozen(seed, [Fault(9_000, "freeze-node", "n1", 35_000), Fault(9_300, "clone", "n1", 30_000, 0.5)])
+
+
+def copy_that_saw_it_live(seed: int) -> Plan:
+    """A copy of n1's disk is booted while n1 lives; then n1 stands still, and nobody hears it."""
+    return _frozen(seed, [Fault(8_000, "clone-unheard", "n1", 40_000, 0.5), Fault(16_000, "freeze-node", "n1", 30_000)])
+
+
+def copy_on_other_hardware(seed: int) -> Plan:
+    """n1 stands still with what it runs, and nobody hears it; a copy of its disk is booted on other hardware."""
+    return _frozen(seed, [Fault(9_000, "freeze-node", "n1", 35_000), Fault(9_300, "clone-unheard", "n1", 30_000, 0.1)])
+
+
+def copy_of_a_node_cut_off(seed: int) -> Plan:
+    """n1 is cut off from the store, and nobody hears it; a copy of its disk is booted, which is not."""
+    return _plan(seed, [Fault(9_000, "cut", "n1", 30_000), Fault(9_100, "clone-unheard", "n1", 30_000, 0.5)])
+
+
+def _frozen(seed: int, faults: list[Fault]) -> Plan:
+    return replace(_plan(seed, faults, fencing="required"), trusted=False)
+
+
 def _fenced(seed: int, faults: list[Fault], watchdog: bool = False, timeout_ms: float = TIMEOUT_MS) -> Plan:
     """Three nodes, a group that n1 runs first and that requires fencing, a device for each node."""
     plan = _plan(seed, faults, ("n1", "n2", "n3"), "required")

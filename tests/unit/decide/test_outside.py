@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hactl.decide import outside, resources
@@ -72,6 +72,7 @@ def test_what_is_put_right_is_noted_and_when_it_goes_on_it_is_a_warning_until_it
 
 
 @given(st.integers(1, 400))
+@settings(deadline=None)
 def test_events_and_reports_are_few_however_often_it_happens(count: int) -> None:
     owner, events, reports = Owner(), 0, set()
     for _ in range(count):

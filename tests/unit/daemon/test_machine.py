@@ -1,0 +1,85 @@
+"""What this machine says that it is: its machine id, its hardware and a secret of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from election.machine import PARTS, UNKNOWN, differences
+from hactl.config.errors import ConfigErrors
+from hactl.config.node import NodeConfig
+from hactl.daemon.disk import Disk
+from hactl.daemon.machine import identify, read_machine_id
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NodeConfig:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "hardware").write_text("4c4c4544-0031-3310-8051-b4c04f4e3532\n52:54:00:aa:bb:cc\n")
+    return NodeConfig(cluster="demo", state_dir=f"{tmp_path}/state", hardware_file=f"{tmp_path}/hardware")
+
+
+@pytest.mark.parametrize("content", [None, "", "\n", "uninitialized\n", "0" * 32, b"\xff\xfe"])
+def test_a_machine_id_that_tells_nothing_is_refused(tmp_path: Path, content: str | bytes | None) -> None:
+    path = tmp_path / "machine-id"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigErrors, match="systemd-machine-id-setup") as refused:
+        read_machine_id(str(path))
+    assert str(path) in str(refused.value)
+
+
+def test_a_machine_id(tmp_path: Path) -> None:
+    (tmp_path / "machine-id").write_text("8136d6b5c4e74eaab9337e47720f9153\n")
+    assert read_machine_id(str(tmp_path / "machine-id")) == "8136d6b5c4e74eaab9337e47720f9153"
+
+
+def test_it_stays_the_same_and_the_secret_is_private(config: NodeConfig) -> None:
+    first = identify(config, "10.0.0.1")
+    assert UNKNOWN not in first.split(".") and len(first.split(".")) == len(PARTS)
+    assert identify(config, "10.0.0.1") == first
+    secret = Path(config.state_dir, "machine-secret")
+    assert secret.stat().st_mode & 0o777 == 0o600 and secret.read_text().strip() not in first
+
+
+def test_which_part_differs(config: NodeConfig, tmp_path: Path) -> None:
+    first = identify(config, "10.0.0.1")
+    (tmp_path / "hardware").write_text("4c4c4544-0031-3310-8051-b4c04f4e3532\n52:54:00:aa:bb:dd\n")
+    assert differences(first, identify(config, "10.0.0.1")) == [PARTS[2]]
+    (tmp_path / "hardware").write_text("\n52:54:00:aa:bb:cc\n")
+    assert differences(first, identify(config, "10.0.0.1")) == []
+    Path(config.state_dir, "machine-secret").unlink()
+    assert differences(first, identify(config, "10.0.0.1")) == [PARTS[0]]
+
+
+@pytest.mark.parametrize("content", ["", "short", "x" * 64])
+def test_what_is_no_secret_says_nothing(config: NodeConfig, content: str) -> None:
+    Path(config.state_dir, "machine-secret").write_text(content)
+    assert identify(config, "10.0.0.1").startswith(f"{UNKNOWN}.")
+
+
+def test_real_hardware_never_fails(config: NodeConfig) -> None:
+    for address in ("127.0.0.1", "::1", "10.255.255.1", "", "no address"):
+        assert len(identify(replace(config, hardware_file=""), address).split(".")) == len(PARTS)
+
+
+def test_a_session_held_is_of_this_boot_and_of_no_copy(tmp_path: Path) -> None:
+    disk = Disk(str(tmp_path / "state"))
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    assert disk.held(str(run_dir), "boot-1") == ""
+    disk.hold(str(run_dir), "boot-1", "sid-1")
+    assert disk.held(str(run_dir), "boot-1") == "sid-1"
+    assert disk.held(str(run_dir), "boot-2") == disk.held(str(tmp_path / "other"), "boot-1") == ""
+    disk.hold(str(tmp_path / "absent"), "boot-1", "sid-1")  # said, and no more
+
+
+def test_what_was_disowned_stays_so(tmp_path: Path) -> None:
+    disk = Disk(str(tmp_path))
+    for number in range(30):
+        disk.disown(f"sid-{number}")
+    assert Disk(str(tmp_path)).disowned()[-1] == "sid-29" and len(disk.disowned()) == 20
+    (tmp_path / "disowned.json").write_text('{"no": "list"}')
+    assert disk.disowned() == ()

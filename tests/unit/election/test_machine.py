@@ -1,0 +1,37 @@
+"""Two machines are the same as far as anybody can tell, or differ in parts that both know."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from election.machine import PARTS, differences, identity
+
+DIGESTS = st.tuples(*[st.sampled_from(["", "aa", "bb"])] * 3)
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "differ"),
+    [
+        (("s", "b", "c"), ("s", "b", "c"), []),
+        (("s", "b", "c"), ("s", "x", "c"), [PARTS[1]]),
+        (("s", "b", "c"), ("t", "b", "x"), [PARTS[0], PARTS[2]]),
+        (("s", "", "c"), ("s", "b", ""), []),
+    ],
+)
+def test_examples(mine: tuple[str, ...], other: tuple[str, ...], differ: list[str]) -> None:
+    assert differences(identity(mine), identity(other)) == differ
+
+
+def test_another_version_is_compared_in_what_both_know() -> None:
+    mine = identity(("s", "b", "c"))
+    assert differences(mine, "") == differences("", mine) == []
+    assert differences(mine, "s.b.c.d") == [] and differences(mine, "s.x") == [PARTS[1]]
+
+
+@given(DIGESTS, DIGESTS)
+def test_it_is_mutual_and_never_of_what_one_lacks(one: tuple[str, ...], two: tuple[str, ...]) -> None:
+    found = differences(identity(one), identity(two))
+    assert found == differences(identity(two), identity(one))
+    assert found == [part for part, a, b in zip(PARTS, one, two, strict=True) if a and b and a != b]
