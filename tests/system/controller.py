@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,14 @@ class Controller:
 
 
 @contextlib.contextmanager
-def booted(console: Path, cluster: str) -> Iterator[Controller]:
-    """The container with a cluster of this configuration begun; the daemon is not started yet."""
+def booted(console: Path, cluster: str, more_binds: Sequence[str] = ()) -> Iterator[Controller]:
+    """The container with a cluster of this configuration begun; the daemon is not started yet. `more_binds`: HERE:THERE
+    of this machine's."""
     etcd = shutil.which("etcd")
     if etcd is None:
         pytest.skip("needs etcd")
     binds = [ROOT, Path(sys.base_prefix), Path(sys.prefix), Path(etcd)]
-    with booted_machine(console, binds) as machine:
+    with booted_machine(console, [*binds, *more_binds]) as machine:
         found = Controller(machine)
         found.write("/etc/hactl/node.toml", NODE)
         found.write("/etc/hactl/cluster.yaml", cluster)

@@ -107,7 +107,7 @@ def own_cgroups(name: str) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def booted_machine(console: Path, binds: Sequence[Path] = ()) -> Iterator[Machine]:
+def booted_machine(console: Path, binds: Sequence[Path | str] = ()) -> Iterator[Machine]:
     """`binds`: what of this machine is to be seen inside, read-only, at the same place."""
     if os.geteuid() != 0:
         pytest.skip("needs root")

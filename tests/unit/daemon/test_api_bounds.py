@@ -117,6 +117,15 @@ def test_what_is_no_request_is_refused(daemon: StandIn, config: NodeConfig, scen
     assert scene.view.revision == before
 
 
+def test_what_is_no_text_is_named(daemon: StandIn, config: NodeConfig) -> None:
+    for body, problem in (
+        (b'{"group": "vip", "to": "a\\nb"}', "`to` has the control character \\x0a"),
+        (b'{"group": "' + b"x" * 201 + b'"}', "`group` has 201 characters: 200 at most"),
+        (b'{"group": 1}', "must be a JSON object with group: Expected `str`, got `int` - at `$.group`"),
+    ):
+        assert problem in posted(config, "failover", body)[1]["error"]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(what=st.sampled_from(WRITING), body=st.binary(max_size=200) | st.from_regex(rb'\{"[a-z]+": .{0,30}\}'))
 def test_any_body_has_an_answer(daemon: StandIn, config: NodeConfig, what: str, body: bytes) -> None:
@@ -203,7 +212,7 @@ def test_who_may_look_may_not_change(daemon: StandIn, config: NodeConfig, scene:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
-def test_groups(daemon: StandIn, config: NodeConfig) -> None:
+def test_groups(daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who may connect to which socket, as the kernel has it; the command finds the one that is for it."""
     for path, group in ((config.api_socket, 12345), (config.read_socket, 12346)):
         os.chown(path, 0, group)
@@ -221,7 +230,11 @@ def test_groups(daemon: StandIn, config: NodeConfig) -> None:
                 os.setgroups([group])
                 os.setgid(65534)
                 os.setuid(65534)
-                for call in (Source(config).status, lambda: Source(config).do("node/online", node="n1")):
+                monkeypatch.setattr(client, "sudo_user", lambda: "anna")  # says that it is sudo's: it is not root
+                for call in (
+                    Source(config).status,
+                    lambda: Source(config).do("node/standby", node="n1", force=True, check=False),
+                ):
                     try:
                         said.append("done" if call() else "")
                     except CliError as error:
@@ -236,6 +249,7 @@ def test_groups(daemon: StandIn, config: NodeConfig) -> None:
         return look, change
 
     assert outcome(12345) == ("done", "done")
+    assert scene.view.standby["n1"].record.endswith("@n2") and "anna" not in scene.view.standby["n1"].record
     assert outcome(12346) == ("done", "you may not change anything here: be root")
     assert outcome(4711) == ("you may not use hactl here: be root", "you may not change anything here: be root")
 
