@@ -350,7 +350,11 @@ class SimNode:
             if self._later(alive, begin):
                 return
             broken = plan.broken.get((self.name, act.group))
-            if act.action == "start" and broken:
+            if act.action == "start" and broken == "start":  # in vain, though something of it may be left running
+                self.running.add(name)
+                world.checks.started(self, act, sid)
+                end(rng.uniform(*plan.start_ms), False, "running")
+            elif act.action == "start" and broken:
                 end(1e9 if broken == "hang" else rng.uniform(*plan.start_ms), False, "broken")
             elif act.action == "start":
                 self.running.add(name)
