@@ -91,7 +91,7 @@ async def list_targets(call: AgentCall, *, cgroup: str | None = None) -> tuple[A
     if result.outcome != "ok":
         return result, ()
     # Without a separator it is a remark: `N/A`, or that it cannot list.
-    lines = (line.partition(separator) for line in result.output.splitlines())
+    lines = (line.partition(separator) for line in result.output.split("\n"))
     return result, tuple(Outlet(plug.strip(), alias.strip()) for plug, found, alias in lines if found and plug.strip())
 
 

@@ -88,7 +88,7 @@ def _why(exit_status: int, words: str) -> str:
 def last_words(stdout: str, stderr: str) -> str:
     """The last line that tells something: of the complaints, else of the output. One line, printable, bounded."""
     for text in (stderr, stdout):
-        for line in reversed(text.splitlines()):
+        for line in reversed(text.split("\n")):
             told = _printable(_STAMP.sub("", line.rstrip(), count=1)).strip()
             if told and told not in _IDLE:
                 return told[:_LONGEST]

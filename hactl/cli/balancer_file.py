@@ -129,7 +129,7 @@ def _against_file(path: str, text: str, node: str) -> Iterator[str]:
         raise CliError(f"{path}: cannot be read: {error.strerror}; do this as root", FAILED) from None
     lines = list(
         difflib.unified_diff(
-            body(there).splitlines(), body(text).splitlines(), f"{path} on {node}", "wanted", lineterm=""
+            body(there).split("\n"), body(text).split("\n"), f"{path} on {node}", "wanted", lineterm=""
         )
     )
     yield from lines or [f"{path} on {node}: no difference"]

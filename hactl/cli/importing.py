@@ -18,7 +18,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def haproxy(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="HAProxy's configuration, such as haproxy.cfg.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="HAProxy's configuration, such as haproxy.cfg. Where HAProxy is given several files or directories by "
+            "`-f`: the same, in that order.",
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="Where to. Without it: standard output.")
     ] = None,
@@ -39,7 +46,7 @@ def haproxy(
     """
     from hactl.config.importers.haproxy.commands import import_haproxy  # noqa: PLC0415 - heavy
 
-    done = import_haproxy(file, cluster)
+    done = import_haproxy(files, cluster)
     if output is None:
         say(done.yaml.rstrip("\n"))
     else:

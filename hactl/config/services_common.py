@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from hactl.config.errors import suggest
 from hactl.config.fields import HttpPath, Line, Port, WholeDuration, wrong
-from hactl.config.services_fields import Part, Raw, StatusesOrEmpty, Word, WordOrEmpty
+from hactl.config.services_fields import HttpPathOrEmpty, Part, Raw, StatusesOrEmpty, WordOrEmpty
 from hactl.config.services_parts import Agent, Server, ServiceTimeouts
 from hactl.haproxy import options as of
 
@@ -44,8 +44,12 @@ class Check(Part):
     http: HttpPath | None = Field(
         default=None, description="short for `kind: http` with this `path`", examples=["/healthcheck"]
     )
-    method: Word = Field(default="GET", description="of `http`")
-    path: HttpPath = Field(default="/", description="of `http`: answers well while the server is well")
+    method: WordOrEmpty = Field(
+        default="", description="of `http`; empty: `GET`, unless `lines` say what is sent", examples=["HEAD"]
+    )
+    path: HttpPathOrEmpty = Field(
+        default="", description="of `http`: answers well while the server is well; empty: `/`, likewise"
+    )
     host: WordOrEmpty = Field(default="", description="of `http`: the header Host; of `smtp`: who says EHLO")
     expect_status: StatusesOrEmpty = Field(
         default="",
@@ -85,7 +89,7 @@ class Check(Part):
         kind = self.kind or ("tcp" if self.http is None else "http")
         if self.http is not None and self.kind not in (None, "http"):
             raise wrong(f"has `http` and `kind: {self.kind}`", "leave out one of them")
-        if self.http is not None and self.path not in ("/", self.http):
+        if self.http is not None and self.path not in ("", self.http):
             raise wrong("has both `http` and `path`", "leave out one of them")
         if kind == "mysql" and self.port == _CLUSTERCHECK:
             raise wrong(

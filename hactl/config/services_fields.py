@@ -12,8 +12,10 @@ from pydantic import AfterValidator, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from hactl.config.fields import Address, FilePath, Line, Name, Strict, wrong
-from hactl.haproxy.words import SECTIONS, is_path
+from hactl.config.fields import Address, FilePath, HttpPath, Line, Name, Strict, wrong
+from hactl.config.importers.haproxy.words import Word as HaproxyWord
+from hactl.config.importers.haproxy.words import WordError, split_line
+from hactl.haproxy.words import SECTIONS, is_path, text_lines
 
 _BIND_FORM = "such as `10.0.0.30:5000`, `[2001:db8::30]:5000`, `10.0.0.30:6080-6082` or `*:5000`"
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -63,8 +65,10 @@ class Socket(NamedTuple):
     last: int
 
     def meets(self, other: Socket) -> bool:
-        """Whether both take the same port."""
-        return self.first <= other.last and other.first <= self.last and _either(self.address, other.address)
+        """Whether two of HAProxy's take the same port, and it cannot be told which of them gets a connection. One for
+        all addresses and one for a single one can be told apart, and so can those of IPv4 and IPv6: the kernel takes
+        the closer one."""
+        return self.address == other.address and self.first <= other.last and other.first <= self.last
 
     def takes(self, address: Address, port: int) -> bool:
         """Whether it takes what is for this port of this address."""
@@ -74,10 +78,6 @@ class Socket(NamedTuple):
 def covers(one: Address, other: Address) -> bool:
     """Whether a socket on `one` takes what is for `other`: `[::]` takes IPv4, too, unless told otherwise."""
     return one == other or (one.is_unspecified and (one.version == 6 or other.version == 4))
-
-
-def _either(one: Address, other: Address) -> bool:
-    return covers(one, other) or covers(other, one)
 
 
 def socket_of(text: str) -> Socket | None:
@@ -125,17 +125,27 @@ def _haproxy_name(value: str) -> str:
 
 
 def _raw(value: str) -> str:
-    words = value.split()
-    if words and words[0] in SECTIONS:
+    first = next(iter(_split(value)), HaproxyWord("", ""))
+    if first.value in SECTIONS or first.value.startswith("["):
         raise wrong(f"`{value}` begins a section", "put whole sections into `haproxy.sections`")
+    if '"' in first.raw and "$" in first.value:
+        raise wrong(f"`{value}` begins with a variable, which may be anything", "write the word itself")
     return value
 
 
+def _split(value: str) -> list[HaproxyWord]:
+    try:
+        return split_line(value)
+    except WordError as error:
+        raise wrong(f"`{value}`: {error}", "correct the quotes and backslashes") from None
+
+
 def _sections(value: str) -> str:
-    lines = [line.split() for line in value.splitlines()]
-    first = next((words for words in lines if words and not words[0].startswith("#")), [])
-    if not first or first[0] not in (*SECTIONS, ".if"):
+    lines = [words for line in text_lines(value) if (words := _split(line))]
+    if not lines or lines[0][0].value not in (*SECTIONS, ".if"):
         raise wrong("does not begin with a section's first line", "begin it with a line such as `backend old`")
+    if quoted := [words[0].raw for words in lines if words[0].value in SECTIONS and not words[0].plain]:
+        raise wrong(f"`{quoted[0]}` begins a section, in quotes", "write it without")
     if any(ord(char) < 32 and char not in "\n\t" for char in value):
         raise wrong("has a control character", "leave it out")
     return value.strip("\n")
@@ -196,3 +206,4 @@ HaproxyNameOrEmpty = Annotated[str, _unless_empty(HaproxyName)]
 NameOrEmpty = Annotated[str, _unless_empty(Name)]
 StatusesOrEmpty = Annotated[str, _unless_empty(Statuses)]
 WordOrEmpty = Annotated[str, _unless_empty(Word)]
+HttpPathOrEmpty = Annotated[str, _unless_empty(HttpPath)]

@@ -66,7 +66,9 @@ class Haproxy(Part):
     userlists: dict[HaproxyName, list[User]] = Field(default={}, description="who may see a page, by name")
     extra_global: list[Raw] = Field(default=[], description="lines put at the end of its `global` section")
     extra_defaults: list[Raw] = Field(default=[], description="lines put at the end of the built-in `defaults`")
-    sections: list[SectionText] = Field(default=[], description="whole sections, word for word, put at the end")
+    sections: list[SectionText] = Field(
+        default=[], description="whole sections, word for word: proxies at the end, others before the services"
+    )
 
     @field_validator("log", mode="before")
     @classmethod

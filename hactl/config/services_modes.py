@@ -33,6 +33,7 @@ def mode_findings(parts: Parts) -> Iterator[Finding]:
         yield from _not_taken_back(parts, path, service)
         if service.kind != "frontend":
             yield from _checkable(parts, path, service)
+            yield from _named_user(path, service)
             yield from _served(path, service)
 
 
@@ -83,6 +84,15 @@ def _checkable(parts: Parts, path: KeyPath, service: Service) -> Iterator[Findin
         if not (one.port or service.port or is_path(one.address)):
             here = (*path, "servers", index)
             yield Finding(here, "has no port that a check could look at", "give it `port`, or `check: {port: …}`")
+
+
+def _named_user(path: KeyPath, service: Service) -> Iterator[Finding]:
+    """MySQL counts a connection that ends before its handshake as an error of the host, and shuts the host out after
+    `max_connect_errors`. Source: HAProxy's configuration manual, `option mysql-check`."""
+    if service.check.kind == "mysql" and not service.check.user:
+        problem = "is of kind mysql without `user`: MySQL may shut HAProxy's node out (`max_connect_errors`)"
+        mend = "name a user without password that may connect from the nodes: `user: haproxy`; or use `kind: tcp`"
+        yield Finding((*path, "check"), problem, mend, refused=False)
 
 
 def _served(path: KeyPath, service: Service) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from hactl.config.errors import KeyPath, suggest
@@ -10,6 +9,7 @@ from hactl.config.findings import Finding, twice
 from hactl.config.parts import Parts
 from hactl.config.presets import find
 from hactl.config.services import Service
+from hactl.haproxy.parse import sections
 from hactl.haproxy.render_globals import EXPORTER
 from hactl.haproxy.render_service import FRONT, OWN
 
@@ -129,8 +129,8 @@ def _userlist(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding
 
 def raw_proxies(parts: Parts) -> list[str]:
     """The names of the proxies with servers in `haproxy.sections`."""
-    firsts = (re.findall(r"^\s*(\S+)\s+(\S+)", text, re.MULTILINE) for text in parts.haproxy.sections)
-    return [name for found in firsts for word, name in found if word in _WITH_SERVERS]
+    found = [one for text in parts.haproxy.sections for one in sections(text)]
+    return [one.name for one in found if one.kind in _WITH_SERVERS]
 
 
 def mode_of(parts: Parts, service: Service) -> str:

@@ -204,7 +204,7 @@ def servers(states: Iterable[ServerState], before: Servers, wall_s: float) -> di
 def _glance(text: str) -> list[tuple[str, ...]]:
     """Of each server in the answer to `show servers state` (management guide): proxy, server, operational and
     administrative state, weight, and the result of the last check."""
-    rows = (line.split(None, 11) for line in text.splitlines() if line and line[0] != "#")
+    rows = (line.split(None, 11) for line in text.split("\n") if line and line[0] != "#")
     return [(row[1], row[3], row[5], row[6], row[7], row[10]) for row in rows if len(row) > 11]
 
 

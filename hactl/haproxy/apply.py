@@ -71,7 +71,7 @@ class ConfigFiles:
         """Stage `text` and have HAProxy check it. Raises InvalidConfigError, HaproxyError."""
         staged = self.settings.staged_file
         write_text(staged, text)
-        argv = [find_haproxy(self.settings.binary), "-c", "-f", staged]
+        argv = [find_haproxy(self.settings.binary), "-W", "-c", "-f", staged]
         try:
             done = await run(argv, timeout_s=_VALIDATE_TIMEOUT_S)
         except ResourceError as error:
@@ -127,7 +127,7 @@ class ConfigFiles:
 
 def alerts(output: str) -> str:
     """HAProxy's own words for what is wrong, without its notices."""
-    words = [line.partition(" : ")[2].strip() or line for line in output.splitlines() if line.startswith("[ALERT]")]
+    words = [line.partition(" : ")[2].strip() or line for line in output.split("\n") if line.startswith("[ALERT]")]
     told = [line for line in words if not any(phrase in line for phrase in _TELLS_NOTHING)]
     return "; ".join((told or words)[:10]) or output.strip()[-500:] or "it does not say why"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from hactl.haproxy.parse import Section, sections
+from hactl.haproxy.words import line_words
 
 _BY_KEYWORD: Mapping[str, Literal["crt", "list", "ca"]] = {
     "crt": "crt",
@@ -42,7 +43,7 @@ def named_files(text: str) -> tuple[Named, ...]:
     named: dict[Named, None] = {}
     for section in found:
         for line in section.lines:
-            words = [word.strip("\"'") for word in line.split()]
+            words = [word.strip("\"'") for word in line_words(line)]
             if words[0] in _LINES:
                 for keyword, word in itertools.pairwise(words):
                     kind = _BY_KEYWORD.get(keyword)
@@ -56,7 +57,7 @@ def named_files(text: str) -> tuple[Named, ...]:
 def _base(found: list[Section], keyword: str) -> str:
     for section in found:
         for line in section.lines if section.kind == "global" else ():
-            words = line.split()
+            words = line_words(line)
             if words[0] == keyword and len(words) > 1:
                 return words[1].strip("\"'")
     return ""
@@ -72,8 +73,8 @@ def members(named: Named) -> Iterator[str]:
     elif named.kind == "crt":
         yield f"{named.path}.key"
     elif named.kind == "list":
-        for line in (read(named.path) or b"").decode(errors="replace").splitlines():
-            words = line.split()
+        for line in (read(named.path) or b"").decode(errors="replace").split("\n"):
+            words = line_words(line)
             if words and not words[0].startswith("#"):
                 yield words[0]
 

@@ -133,7 +133,7 @@ class Certificates:
 
     async def _set(self, what: str, path: str, content: bytes) -> bool:
         # An empty line would end it.
-        pem = "\n".join(line for line in content.decode(errors="replace").splitlines() if line.strip())
+        pem = "\n".join(line for line in content.decode(errors="replace").split("\n") if line.strip())
         whole = path.removesuffix(".key")
         name = whole if whole in self._known else path
         answers = await self._live.tell([f"set ssl {what} {path} <<\n{pem}\n", f"commit ssl {what} {name}"])

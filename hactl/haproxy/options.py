@@ -130,18 +130,19 @@ class AgentCheck:
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """How HAProxy sees whether a server is well. `kind`: `tcp` it accepts; `http` it answers `method path` with
-    `expect_status` (HAProxy's words: `200`, `200-399`; empty: 2xx and 3xx), the header Host being `host`; `mysql`,
-    `pgsql` it greets the user `user`; `redis` it says it has the role `role` (empty: it answers PING); `ldap`,
-    `smtp`, `tls` it says hello; `none` not looked at. `port`, `address`: where to look, if not where it serves.
-    `tls`: by TLS although traffic is not, or the other way. `observe`: a failed connection counts, too.
+    """How HAProxy sees whether a server is well. `kind`: `tcp` it accepts; `http` it answers `method path`
+    (empty: `GET /`, unless `lines` say what is sent) with `expect_status` (HAProxy's words: `200`, `200-399`; empty:
+    2xx and 3xx), the header Host being `host`; `mysql`, `pgsql` it greets the user `user`; `redis` it says it has
+    the role `role` (empty: it answers PING); `ldap`, `smtp`, `tls` it says hello; `none` not looked at. `port`,
+    `address`: where to look, if not where it serves. `tls`: by TLS although traffic is not, or the other way.
+    `observe`: a failed connection counts, too.
     `inter_ms`: between checks of a server that is up; `fastinter_ms`: while it is going up or down; `downinter_ms`:
     while it is down. `rise`, `fall`: how many in a row turn it. `timeout_ms`: how long a connected server may take
     to answer. `lines`: `tcp-check` and `http-check` lines, word for word, in their order."""
 
     kind: CheckKind | None = None
-    method: str = "GET"
-    path: str = "/"
+    method: str = ""
+    path: str = ""
     host: str = ""
     expect_status: str = ""
     user: str = ""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pyhaproxy import config
 from pyhaproxy.parse import Parser
 
-from hactl.haproxy.words import SECTIONS
+from hactl.haproxy.words import SECTIONS, SPACES, line_words, text_lines
 
 _WITH_SERVERS = ("listen", "backend")
 _WITH_BINDS = ("listen", "frontend")
@@ -48,11 +48,11 @@ class Section:
 def sections(text: str) -> list[Section]:
     """The file cut into sections. Comments and empty lines are left out."""
     found: list[tuple[str, str, list[str], tuple[str, ...]]] = []
-    for line in text.splitlines():
-        stripped = line.strip()
+    for line in text_lines(text):
+        stripped = line.strip(SPACES)
         if not stripped or stripped.startswith("#"):
             continue
-        words = stripped.split()
+        words = line_words(stripped)
         if words[0] in SECTIONS:
             found.append((words[0], words[1] if len(words) > 1 else "", [], tuple(words[2:])))
         elif found:
@@ -71,8 +71,8 @@ def read_binds(text: str) -> dict[str, list[str]]:
         one.name: [
             address
             for line in one.lines
-            if line.startswith("bind ") and len(line.split()) > 1
-            for address in line.split()[1].split(",")
+            if line.startswith("bind ") and len(line_words(line)) > 1
+            for address in line_words(line)[1].split(",")
         ]
         for one in sections(text)
         if one.kind in _WITH_BINDS
@@ -88,7 +88,7 @@ def _servers(section: Section) -> list[ServerLine]:
     known = [one for one in parsed.config_block if isinstance(one, config.Server | config.Config)]
     if len(known) != len(lines):
         raise ValueError(f"{section.kind} {section.name}: {len(lines)} servers, {len(known)} of them understood")
-    return [_server(one, line.split()[1:]) for one, line in zip(known, lines, strict=True)]
+    return [_server(one, line_words(line)[1:]) for one, line in zip(known, lines, strict=True)]
 
 
 def _server(parsed: config.Server | config.Config, words: list[str]) -> ServerLine:

@@ -59,7 +59,7 @@ class Mend:
 
 def parse_live(text: str) -> list[LiveServer]:
     """The answer to `show servers state`. Raises HaproxyError."""
-    rows = text.splitlines()
+    rows = text.split("\n")
     if not rows or rows[0].strip() != "1":
         raise HaproxyError(f"HAProxy's answer to 'show servers state' is not understood: {text[:200]!r}")
     try:

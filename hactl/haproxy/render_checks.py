@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hactl.haproxy.options import CheckKind, CheckOptions
@@ -17,6 +18,9 @@ _OPTIONS: dict[CheckKind, str] = {
     "smtp": "smtpchk",
     "tls": "ssl-hello-chk",
 }
+
+# Lines that say themselves what is sent.
+_SENDS = re.compile(r"http-check\s+(send|connect)\b")
 
 
 def check_lines(check: CheckOptions, inherited: CheckKind | None) -> Iterator[str]:
@@ -45,11 +49,11 @@ def check_lines(check: CheckOptions, inherited: CheckKind | None) -> Iterator[st
 
 def _http(check: CheckOptions) -> Iterator[str]:
     """Without a name of the host HAProxy sends HTTP/1.0, which needs none."""
-    method, path = quoted(check.method), quoted(check.path)
+    method, path = quoted(check.method or "GET"), quoted(check.path or "/")
     if check.host:
         yield "option httpchk"
         yield f"http-check send meth {method} uri {path} ver HTTP/1.1 hdr Host {quoted(check.host)}"
-    elif check.lines and (check.method, check.path) == ("GET", "/"):
+    elif not check.method and not check.path and any(_SENDS.match(line) for line in check.lines):
         yield "option httpchk"
     else:
         yield f"option httpchk {method} {path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,8 @@ _SIDES: dict[Kind, tuple[tuple[str, str, Side], ...]] = {
     "frontend": (("frontend", "", "front"),),
     "backend": (("backend", "", "back"),),
 }
+
+_CONDITION = re.compile(r"\s(if|unless)\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,19 @@ def _lines(name: str, options: ServiceOptions, defaults: Common, place: Place) -
     if options.mode is not None:
         yield f"mode {options.mode}"
     yield from common_lines(options, place)
+    acls = [f"acl {one}" for one in options.acls]
     if place.back:
+        if options.stick is not None and _CONDITION.search(options.stick.on):
+            # A condition has to stand before what names it.
+            yield from acls
+            acls = []
         yield from _persistence(options)
         yield from check_lines(options.check, defaults.check.kind)
         words = " ".join(_default_server(options, defaults))
         if words and (options.members or options.servers or options.extra):
             yield f"default-server {words}"
     if place.front or options.kind == "backend":
+        yield from acls
         yield from _rules(options)
     if place.split and place.front and not options.default_backend:
         yield f"default_backend {name}"
@@ -153,7 +162,6 @@ def _default_server(options: ServiceOptions, defaults: Common) -> Iterator[str]:
 
 
 def _rules(options: ServiceOptions) -> Iterator[str]:
-    yield from (f"acl {one}" for one in options.acls)
     yield from (f"tcp-request {one}" for one in options.tcp_request)
     yield from (f"http-request {one}" for one in options.http_request)
     yield from (f"http-response {one}" for one in options.http_response)

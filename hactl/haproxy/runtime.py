@@ -119,7 +119,7 @@ def parse_processes(text: str) -> Processes:
 
 def parse_server_states(text: str) -> list[ServerState]:
     """The servers in the answer to `show stat`, in its order. Raises HaproxyError."""
-    lines = text.lstrip("# ").splitlines()
+    lines = text.lstrip("# ").split("\n")
     found = []
     try:
         for row in csv.DictReader(line for line in lines if line):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hactl.haproxy.parse import Section
+from hactl.haproxy.words import line_words
 
 WITH_SERVERS = ("listen", "backend")
 
@@ -115,8 +116,8 @@ class Proxy:
 
     def last(self, keyword: str) -> tuple[str, ...]:
         """The words after a keyword where it stands last, () if it does not."""
-        found = [line for line in self.settings if line.split(maxsplit=1)[0] == keyword]
-        return tuple(found[-1].split()[1:]) if found else ()
+        found = [line for line in self.settings if line_words(line)[0] == keyword]
+        return tuple(line_words(found[-1])[1:]) if found else ()
 
 
 def proxies(found: Sequence[Section], wanted: Iterable[int] | None = None) -> dict[int, Proxy]:
@@ -168,11 +169,11 @@ def _defaults(found: Sequence[Section], place: int, arguments: tuple[str, ...]) 
 
 @functools.lru_cache(maxsize=64)
 def _inherited(lines: tuple[str, ...]) -> tuple[Option, ...] | None:
-    return _options([word for line in lines for word in line.split()[1:]])
+    return _options([word for line in lines for word in line_words(line)[1:]])
 
 
 def _server(line: str, inherited: tuple[Option, ...] | None) -> Server:
-    words = line.split()
+    words = line_words(line)
     name, address = (*words[1:3], "", "")[:2]
     host, port = _address(address)
     return Server(name, host, port, inherited, _options(words[3:]), line)

@@ -17,6 +17,7 @@ from typing import Literal
 
 from hactl.haproxy.parse import Section, sections
 from hactl.haproxy.servers import DYNAMIC, WITH_SERVERS, Option, Proxy, Server, frame, proxies
+from hactl.haproxy.words import SPACES, line_words
 
 Verb = Literal["weight", "address", "ready", "maint", "shut", "add", "check", "delete"]
 Version = tuple[int, int]
@@ -127,7 +128,7 @@ def switch_first(old: str, new: str) -> str:
                 swaps[key] = swap
     if not swaps or _conditions(found):
         return old
-    return "".join(_swapped(old.splitlines(keepends=True), found, swaps))
+    return "\n".join(_swapped(old.split("\n"), found, swaps))
 
 
 def _switched(before: Proxy, after: Proxy) -> dict[str, str]:
@@ -147,7 +148,7 @@ def _switched(before: Proxy, after: Proxy) -> dict[str, str]:
 
 def _with_use(server: Server, out: bool) -> str:
     kept = [option for option in server.own or () if option[0] not in ("disabled", "enabled")]
-    words = [*server.line.split()[:3], *(word for option in kept for word in option)]
+    words = [*line_words(server.line)[:3], *(word for option in kept for word in option)]
     return " ".join([*words, "disabled" if out else "enabled"])
 
 
@@ -157,11 +158,11 @@ def _swapped(
     heads = {(one.kind, one.name) for one in found}
     swap: dict[str, str] = {}
     for line in lines:
-        words = line.split()
+        words = line_words(line)
         head = (words[0], words[1] if len(words) > 1 else "") if words else ("", "")
         if head in heads:
             swap = swaps.get(head, {})
-        stripped = line.strip()
+        stripped = line.strip(SPACES)
         yield line.replace(stripped, swap[stripped]) if stripped in swap else line
 
 
@@ -200,7 +201,7 @@ def _named_elsewhere(found: Sequence[Section]) -> frozenset[tuple[str, str]]:
     named: set[tuple[str, str]] = set()
     for section in found:
         for line in section.lines:
-            words = line.split()
+            words = line_words(line)
             if words[0] == "use-server" and len(words) > 1:
                 named.add((section.name, words[1]))
             for place, word in enumerate(words[:-1]):

@@ -31,11 +31,26 @@ SECTIONS = frozenset(
     }
 )
 
+# What stands between words. Source: HAProxy 2.6, isspace() in the C locale; other Unicode spaces are letters to it.
+SPACES = " \t\r\v\f"
+_BETWEEN = re.compile(f"[{SPACES}]+")
+
 # What ends a word, begins a comment or takes the sense from the next character. Source: HAProxy's manual, 2.2.
 _SPECIAL = re.compile(r"""([\s#"'\\])""")
 
 # Kinds of address without a port. Source: HAProxy's manual, `bind`.
 _PATHS = ("unix@", "abns@", "abnsx@", "fd@", "sockpair@")
+
+
+def text_lines(text: str) -> list[str]:
+    """The lines of a text for or from HAProxy. `str.splitlines` would end them at U+0085, form feeds and others."""
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def line_words(line: str) -> list[str]:
+    """What stands between HAProxy's spaces, quotes and all."""
+    return [word for word in _BETWEEN.split(line) if word]
 
 
 def quoted(word: str) -> str:

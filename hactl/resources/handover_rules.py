@@ -96,5 +96,5 @@ async def _nft(script: str) -> None:
     done = await run(["nft", "-f", "-"], timeout_s=_TIMEOUT_S, input=script)
     if not done.ok:
         # The first line says what is wrong, the last one only points at it.
-        problem = done.stderr.strip().splitlines()[0] if done.stderr.strip() else done.describe()
+        problem = done.stderr.strip().split("\n")[0] if done.stderr.strip() else done.describe()
         raise ResourceError(f"nft: {problem}")

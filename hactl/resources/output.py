@@ -49,7 +49,7 @@ def last_line(log_file: str) -> str:
     try:
         with Path(log_file).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 2048))
-            lines = file.read().decode(errors="replace").strip().splitlines()
+            lines = file.read().decode(errors="replace").strip().split("\n")
     except OSError:
         return ""
     return lines[-1][:300] if lines else ""

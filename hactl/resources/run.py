@@ -53,8 +53,8 @@ class Completed:
             how = f"was killed by signal {signal_name(-self.returncode)}"
         else:
             how = f"ended with exit status {self.returncode}"
-        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return f"{how}: {lines[-1][:300]}" if lines else how
+        said = (self.stderr.strip() or self.stdout.strip()).rpartition("\n")[2]
+        return f"{how}: {said[:300]}" if said else how
 
 
 def signal_name(number: int) -> str:

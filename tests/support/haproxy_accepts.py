@@ -17,7 +17,7 @@ def objections(text: str, tmp_path: Path) -> list[str]:
     health, file = tmp_path / "health", tmp_path / "haproxy.cfg"
     health.write_text(NOTHING_KNOWN)
     file.write_text(text.replace(SETTINGS.health_file, str(health)))
-    argv = [find_haproxy(os.environ.get("HAPROXY", "haproxy")), "-c", "-f", str(file)]
+    argv = [find_haproxy(os.environ.get("HAPROXY", "haproxy")), "-W", "-c", "-f", str(file)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     said = [line for line in done.stderr.splitlines() if "[WARNING]" in line or "[ALERT]" in line]
     return said if said or done.returncode == 0 else [f"exit status {done.returncode}: {done.stderr}"]

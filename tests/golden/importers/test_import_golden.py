@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 NAMES = sorted(file.stem for file in HERE.glob("*.cfg"))
 OF_HACTL = ("#", "global", "defaults hactl")
 CLUSTER = "cluster: demo\nnodes: [{name: n1, address: 10.0.0.11}]\n"
-TAKEN_BY_HAPROXY = ("checks", "lab", "web")
+TAKEN_BY_HAPROXY = ("checks", "lab", "names", "web")
 
 
 def imported(name: str) -> Imported:
@@ -41,7 +41,9 @@ def accepts(text: str, tmp_path: Path) -> str:
     health.write_text(NOTHING_KNOWN)
     file.write_text(text.replace("/run/hactl/haproxy/haproxy.health", str(health)))
     binary = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"]) or "haproxy"
-    done = subprocess.run([binary, "-c", "-f", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [binary, "-W", "-c", "-f", str(file)], capture_output=True, text=True, timeout=60, check=False
+    )
     return "" if done.returncode == 0 else done.stderr
 
 

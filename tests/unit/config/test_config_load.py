@@ -194,10 +194,10 @@ CASES = {
     ),
     "no bind": (('"10.0.0.30:5000"', "10.0.0.30"), "20:13", "services[0].binds[0]", "no address with port"),
     "binds that collide": (
-        ('"10.0.0.30:5000"', '"10.0.0.30:80", "*:80"'),
-        "20:29",
+        ('"10.0.0.30:5000"', '"*:80", "0.0.0.0:70-80"'),
+        "20:21",
         "services[0].binds[1]",
-        "*:80 collides with 10.0.0.30:80: services[0].binds[0]",
+        "0.0.0.0:70-80 collides with *:80: services[0].binds[0]",
     ),
     "bind of the service's own": (
         ('"10.0.0.30:5000"', '"*:5000"'),

@@ -92,6 +92,12 @@ REFUSED_IN_A_SERVICE = {
         "is no status; such as `200`",
     ),
     "section": ("extra: ['listen other']", "services[0].extra[0]", "begins a section; put whole sections"),
+    "quoted section": ("""extra: ['"frontend" evil']""", "services[0].extra[0]", "begins a section; put whole"),
+    "escaped section": (r"extra: ['fron\x74end evil']", "services[0].extra[0]", "begins a section; put whole"),
+    "section in halves": ("""extra: ["front\'end\' evil"]""", "services[0].extra[0]", "begins a section; put whole"),
+    "scope": ("extra: ['[here]']", "services[0].extra[0]", "begins a section; put whole"),
+    "variable": ("""extra: ['"$X" evil']""", "services[0].extra[0]", "begins with a variable"),
+    "half a quote": ("""http_request: ['deny if "x']""", "services[0].http_request[0]", 'a quote (") has no end'),
     "two lines": ('extra: ["a\\nb"]', "services[0].extra[0]", "has a line break"),
     "hdr": ("balance: hdr, mode: http", "services[0]", "without `balance_by`; say by which"),
     "uri's argument": (
@@ -202,11 +208,10 @@ REFUSED_TOGETHER = {
         "services[1].binds[0]",
         "collides with",
     ),
-    "wildcard": (API % "" + B.replace("10.0.0.30", "*") % "", "services[1].binds[0]", "collides"),
-    "v6 wildcard": (
-        API % "" + B.replace("10.0.0.30", "[::]") % "",
+    "wildcard": (
+        (API + B).replace("10.0.0.30", "*") % ("", ""),
         "services[1].binds[0]",
-        "collides with 10.0.0.30:80: services[0].binds[0]",
+        "collides with *:80: services[0].binds[0]",
     ),
     "split": (
         API % ", kind: split" + B.replace("name: b", "name: api-front").replace(":80", ":81") % "",
@@ -267,6 +272,11 @@ REFUSED_TOGETHER = {
         "haproxy.userlists.a[0].password",
         "make one with `openssl passwd -6`",
     ),
+    "quoted sections": (
+        API % "" + """haproxy: {sections: ["'backend' x"]}""",
+        "haproxy.sections[0]",
+        "begins a section, in quotes; write it without",
+    ),
     "no section": (
         API % "" + "haproxy: {sections: ['mode tcp']}",
         "haproxy.sections[0]",
@@ -288,6 +298,18 @@ def test_refused_together(text: str, path: str, says: str) -> None:
     assert [one.path for one in found] == [path], "\n".join(map(str, found))
     assert says in str(found[0])
     assert found[0].mend
+
+
+def test_addresses_that_the_kernel_tells_apart_are_bound_by_one_and_by_several() -> None:
+    both = API.replace("['10.0.0.30:80']", "['*:80', '[::]:80']") % "" + B % ""
+    assert len(parse_cluster(CLUSTER + both).services) == 2
+
+
+def test_mysql_without_a_user_may_shut_the_node_out() -> None:
+    assert warnings(API % ", check: mysql") == [
+        "services[0].check: is of kind mysql without `user`: MySQL may shut HAProxy's node out (`max_connect_errors`)"
+    ]
+    assert not warnings(API % ", check: {kind: mysql, user: haproxy}")
 
 
 def test_raw_sections_can_be_led_to() -> None:

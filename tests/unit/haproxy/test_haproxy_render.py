@@ -95,3 +95,45 @@ def test_a_wheel_holds_the_template(tmp_path: Path) -> None:
 
 def test_every_timeout_has_a_side() -> None:
     assert [f"{name.replace('-', '_')}_ms" for name in TIMEOUTS] == [one.name for one in fields(Timeouts)]
+
+
+@pytest.mark.parametrize(
+    ("check", "lines"),
+    [
+        ({}, ["option httpchk GET /"]),
+        ({"lines": ['http-check expect string "OK"']}, ["option httpchk GET /", 'http-check expect string "OK"']),
+        (
+            {"method": "HEAD", "lines": ["http-check send hdr A b"]},
+            ["option httpchk HEAD /", "http-check send hdr A b"],
+        ),
+        ({"lines": ["http-check send meth GET"]}, ["option httpchk", "http-check send meth GET"]),
+        ({"lines": ["http-check  connect ssl"]}, ["option httpchk", "http-check  connect ssl"]),
+        ({"host": "h"}, ["option httpchk", "http-check send meth GET uri / ver HTTP/1.1 hdr Host h"]),
+    ],
+)
+def test_a_check_by_http_asks_for_what_is_said(check: dict[str, Any], lines: list[str]) -> None:
+    text = render(with_options(check={"kind": "http", **check}), ALL, "a", SETTINGS)
+    assert [line.strip() for line in text.split("\n") if "httpchk" in line or "http-check" in line] == lines
+
+
+def test_conditions_stand_before_a_stick_that_names_them() -> None:
+    options = {"acls": ["a src 10.0.0.1"], "stick": {"on": "src if a", "shared": False}}
+    text = render(with_options(**options), ALL, "a", SETTINGS)
+    assert text.count("acl a ") == 1 and text.index("acl a ") < text.index("stick on src if a")
+    split = render(with_options(**options, kind="split"), ALL, "a", SETTINGS)
+    assert split.index("backend web") < split.rindex("acl a ") < split.index("stick on src if a")
+
+
+def test_sections_that_proxies_name_stand_before_them() -> None:
+    sections = [
+        "backend old\n    mode tcp",
+        "# why\ncrt-store site\n    load crt x.pem",
+        ".if defined(X)\ncache c\n.endif",
+    ]
+    text = render(replace(CLUSTER, haproxy={"sections": sections}), ALL, "a", SETTINGS)
+    places = [text.index(one) for one in ("crt-store", "cache c", "defaults hactl", "listen web", "backend old")]
+    assert places == sorted(places)
+
+
+def test_the_body_is_what_stands_after_the_header() -> None:
+    assert body("# a\u2028b\n# c\n\nglobal\n    x \x85 y\n") == "\nglobal\n    x \x85 y\n"

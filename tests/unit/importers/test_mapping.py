@@ -212,8 +212,97 @@ def test_a_frontend_and_its_backend_of_one_name() -> None:
     assert (split["kind"], split["extra"], "default_backend" in split) == ("split", ["http-request deny"], False)
     for other in (back.replace(" log global\n", ""), back + " timeout tarpit 1s\n", "defaults\n" + back):
         document = imported(front + other).document
-        assert [one["kind"] for one in document["services"]] == ["frontend"]
-        assert document["haproxy"]["sections"][0].startswith("backend x from ")
+        assert [(one["name"], one["kind"]) for one in document["services"]] == [
+            ("x-front", "frontend"),
+            ("x", "backend"),
+        ]
+        assert "sections" not in document["haproxy"]
+
+
+FRONT_X = "frontend x\n mode http\n bind 127.0.0.1:1\n"
+BACK_X = "backend x\n mode http\n server s1 192.0.2.1:80\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "services", "raw"),
+    {
+        "the backend first": (BACK_X + FRONT_X + " default_backend x\n", ["x split"], 0),
+        "the mode is inherited": (
+            "defaults\n mode http\n" + FRONT_X.replace(" mode http\n", "") + " default_backend x\n" + BACK_X,
+            ["x split"],
+            0,
+        ),
+        "it leads elsewhere": (
+            FRONT_X + " default_backend y\n" + BACK_X + BACK_X.replace("x", "y"),
+            ["x-front frontend", "x backend", "y backend"],
+            0,
+        ),
+        "chosen by a rule": (FRONT_X + " use_backend x if TRUE\n" + BACK_X, ["x-front frontend", "x backend"], 0),
+        "the new name is taken": (
+            FRONT_X + " default_backend x\n" + BACK_X + "frontend x-front\n mode http\n bind :2\n default_backend x\n",
+            ["x-front-2 frontend", "x split"],
+            0,
+        ),
+        "a rule looks at the frontend": (
+            FRONT_X + " default_backend x\n" + BACK_X + " http-request deny if { fe_conn(x) gt 5 }\n",
+            ["x backend"],
+            1,
+        ),
+        "its table has its name": (
+            FRONT_X
+            + " stick-table type ip size 1 expire 1s\n http-request track-sc0 src table x\n default_backend x\n"
+            + BACK_X,
+            ["x backend"],
+            1,
+        ),
+        "a condition for `stick` of the backend's own": (
+            FRONT_X + " default_backend x\n" + BACK_X
+            + " acl a src 10.0.0.1\n stick-table type ip size 1 expire 1s\n stick on src if a\n",
+            ["x-front frontend", "x backend"],
+            0,
+        ),
+        "a bind that no service can have": (
+            FRONT_X + " .if defined(X)\n bind :2\n .endif\n default_backend x\n" + BACK_X,
+            ["x split"],
+            0,
+        ),
+        "a part that no service can have": (
+            FRONT_X.replace(" bind 127.0.0.1:1\n", ' bind "$ADDRESS"\n') + " default_backend x\n" + BACK_X,
+            ["x backend"],
+            1,
+        ),
+    }.values(),
+)  # fmt: skip
+def test_the_backend_keeps_the_name_and_stays_a_service(text: str, services: list[str], raw: int) -> None:
+    found = imported(text)
+    assert [f"{one['name']} {one.get('kind', 'listen')}" for one in found.document["services"]] == services
+    assert len(found.document["haproxy"].get("sections", [])) == raw and found.whole
+
+
+def test_rules_stay_behind_conditions_that_stay_words() -> None:
+    text = "listen l\n bind :1\n mode http\n.if defined(X)\n acl a src 10.0.0.1\n.endif\n http-request deny if a\n"
+    text += " stick-table type ip size 1 expire 1s\n stick on src if a\n"
+    (service,) = imported(text).document["services"]
+    assert "http_request" not in service and "stick" not in service
+    assert service["extra"][1:4] == ["acl a src 10.0.0.1", ".endif", "http-request deny if a"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["option httpchk GET /", 'http-check expect string "OK"'],
+        ["option httpchk OPTIONS /", "http-check expect ! string no"],
+        ["option httpchk", "http-check send meth GET uri /a hdr X y"],
+        ["option httpchk", "http-check connect port 81", "http-check send meth GET", "http-check expect status 200"],
+        ["option httpchk HEAD /x", "http-check disable-on-404"],
+    ],
+)
+def test_a_check_asks_the_same(asked: list[str]) -> None:
+    found = imported("listen l\n bind :1\n mode http\n server s 192.0.2.1:80 check\n" + "\n".join(asked))
+    lines = [
+        line.strip() for line in found.rendered.split("listen l")[1].split("\n") if "chk" in line or "http-ch" in line
+    ]
+    assert found.whole and lines == asked
 
 
 def test_what_is_no_service_is_kept_as_a_section_with_the_reason() -> None:

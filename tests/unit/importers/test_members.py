@@ -47,7 +47,7 @@ listen one
 def into(tmp_path: Path, text: str, cluster: str = HOT) -> tuple[str, str, bool]:
     (tmp_path / "haproxy.cfg").write_text(text)
     (tmp_path / "cluster.yaml").write_text(cluster)
-    done = import_haproxy(tmp_path / "haproxy.cfg", tmp_path / "cluster.yaml")
+    done = import_haproxy([tmp_path / "haproxy.cfg"], tmp_path / "cluster.yaml")
     assert (tmp_path / "cluster.yaml").read_text() == cluster
     return done.yaml, "\n".join(done.report), done.whole
 
@@ -134,14 +134,29 @@ def test_some_of_the_nodes(tmp_path: Path) -> None:
         ("server b 192.168.0.11:80 check\nl", "server b 192.168.0.11:80 check weight 9\nl", "their weights differ"),
         ("server b 192.168.0.11:80 check\nl", "server b 192.168.0.11:80 check inter 3s\nl", "settings of its own"),
         ("server b 192.168.0.11:80 check\nl", "server b 192.168.0.10:80 check\nl", "is there twice"),
-        ("listen one", "    use-server b if TRUE\nlisten one", "a rule names `b`"),
-        ("listen one\n", "listen one\n    acl x srv_is_up(all/b)\n", "a rule names `b`"),
+        ("listen one", "    use-server b if TRUE\nlisten one", "`b` is named by a rule"),
+        ("listen one\n", "listen one\n    acl x srv_is_up(all/b)\n", "`b` is named by a rule"),
+        ("listen one", "    acl x srv_is_up(b)\nlisten one", "`b` is named by a rule"),
+        ("80 check\nlisten one", "80 track a\nlisten one", "settings of its own"),
+        ("listen one\n", "listen one\n    server t 192.0.2.1:80 track all/b\n", "`b` is named by a rule"),
+        ("listen one\n", "listen one\n    default-server track all/a\n", "`a` is named by a rule"),
+        ("listen one", "    use-server %[hdr(x)] if TRUE\nlisten one", "by a name that it makes up"),
+        ("listen one", "    http-request deny if { srv_name b }\nlisten one", "`b` is named by a rule"),
+        ("80 check", "80 check weight 0", "their weights differ"),
+        ("    server a", "    default-server weight 0\n    server a", "their weight is 0"),
     ],
 )
 def test_servers_that_stay_a_list(old: str, new: str, why: str, tmp_path: Path) -> None:
     text, report, whole = into(tmp_path, FILE.replace(old, new, 1))
     assert any("and stay in the list: " in line and why in line for line in report.splitlines())
-    assert check_text(text, "cluster.yaml").spec.services[0].options["members"] is False and whole
+    service = check_text(text, "cluster.yaml").spec.services[0]
+    nodes = {one.get("node") for one in service.options["servers"] if one["address"].startswith("192.168.")}
+    assert service.options["members"] is False and whole and nodes <= {"controller1", "controller2"}
+
+
+def test_a_weight_of_0_behind_all_servers_stays(tmp_path: Path) -> None:
+    text, report, _ = into(tmp_path, "defaults\n    default-server weight 0\n" + FILE)
+    assert report.count("their weight is 0") == 2 and "default-server weight 0" in rendered(text)
 
 
 def test_what_the_cluster_has_already_is_kept_and_listed(tmp_path: Path) -> None:
@@ -171,11 +186,11 @@ def test_a_cluster_that_would_not_be_sound_is_said_to_be(tmp_path: Path) -> None
 
 
 def test_without_a_cluster_a_hint(tmp_path: Path) -> None:
-    done = import_haproxy(LAB)
+    done = import_haproxy([LAB])
     assert done.whole
     wanted = "horizon, keystone-admin, keystone-public: served by 192.168.0.10, 192.168.0.11; if these are the nodes"
     assert any(wanted in line for line in done.report)
     with pytest.raises(ConfigErrors, match="cannot be read"):
-        import_haproxy(tmp_path / "absent")
+        import_haproxy([tmp_path / "absent"])
     (tmp_path / "latin").write_bytes(b"global\n # caf\xe9\n maxconn 5\n")
-    assert "maxconn: 5" in import_haproxy(tmp_path / "latin").yaml
+    assert "maxconn: 5" in import_haproxy([tmp_path / "latin"]).yaml

@@ -9,6 +9,7 @@ from hactl.config.importers.haproxy.durations import canonical, to_ms, to_settin
 from hactl.config.importers.haproxy.server_words import overlaid, params
 from hactl.config.importers.haproxy.source import read_source
 from hactl.config.importers.haproxy.words import WordError, split_line
+from hactl.haproxy.parse import read_servers
 from hactl.haproxy.statements import read_statement
 from hactl.haproxy.words import SECTIONS
 
@@ -29,6 +30,11 @@ from hactl.haproxy.words import SECTIONS
         ('x a"b c"d', ["x", 'a"b c"d'], ["x", "ab cd"]),
         (r"acl a path_reg ^/\d+", ["acl", "a", "path_reg", r"^/\d+"], ["acl", "a", "path_reg", r"^/\d+"]),
         ("# nothing", [], []),
+        ("a\vb\fc\rd\r", ["a", "b", "c", "d"], ["a", "b", "c", "d"]),
+        (r'"a\ b" "c\'d"', [r'"a\ b"', r'"c\'d"'], ["a b", "c'd"]),
+        ("a b\\", ["a", "b\\\\"], ["a", "b\\"]),
+        ("a\u00a0b \udce9", [r"a\xC2\xA0b", r"\xE9"], ["a\udcc2\udca0b", "\udce9"]),
+        ("'\x85'", [r"''\xC2\x85''"], ["\udcc2\udc85"]),
     ],
 )
 def test_words(line: str, raw: list[str], values: list[str]) -> None:
@@ -38,7 +44,7 @@ def test_words(line: str, raw: list[str], values: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "why"), [("a 'b", "no end"), ("a b\\", "end of the line"), (r"a \xg0", "hexadecimal")]
+    ("line", "why"), [("a 'b", "no end"), (r"a \x00", "ends the word"), (r"a \xg0", "hexadecimal")]
 )
 def test_a_line_that_haproxy_would_not_take(line: str, why: str) -> None:
     with pytest.raises(WordError, match=why):
@@ -46,6 +52,21 @@ def test_a_line_that_haproxy_would_not_take(line: str, why: str) -> None:
     with pytest.raises(ConfigErrors) as refused:
         read_source(f"global\n{line}\n", "x.cfg", SECTIONS)
     assert str(refused.value).startswith("x.cfg:2:1: ")
+
+
+@pytest.mark.parametrize("letter", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029", "\udc85", "\r"])
+def test_a_line_ends_where_haproxy_ends_it(letter: str) -> None:
+    text = (
+        f"listen a\n server s 192.0.2.1:1 # was{letter} server old 192.0.2.2:2\r\n # x{letter}server older 192.0.2.3\n"
+    )
+    (section,) = read_source(text, "x", SECTIONS).sections
+    assert [line.text for line in section.lines] == ["server s 192.0.2.1:1"]
+    assert [one.name for one in read_servers(text.replace(" # was", " #was"))["a"]] == ["s"]
+
+
+def test_what_limits_what_haproxy_reads_is_refused() -> None:
+    with pytest.raises(ConfigErrors, match=r"x:2:1: .*scope"):
+        read_source("global\n[here]\n", "x", SECTIONS)
 
 
 def test_sections() -> None:

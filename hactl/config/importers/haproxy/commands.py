@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hactl.config.errors import ConfigErrors, Problem
-from hactl.config.importers.haproxy.imported import import_text
+from hactl.config.importers.haproxy.imported import import_texts
 from hactl.config.importers.haproxy.members import adopt, same_servers
 from hactl.config.importers.haproxy.notes import Note
 from hactl.config.importers.haproxy.written import as_yaml, into_cluster, report
@@ -24,32 +27,49 @@ class ImportResult:
     whole: bool
 
 
-def import_haproxy(file: Path, cluster: Path | None = None) -> ImportResult:
-    """Import a file of HAProxy's, alone or into a cluster.yaml, which is only read. Raises ConfigErrors."""
+def import_haproxy(paths: Sequence[Path], cluster: Path | None = None) -> ImportResult:
+    """Import what HAProxy is given by `-f`, files and directories in their order, alone or into a cluster.yaml, which
+    is only read. Raises ConfigErrors."""
+    texts = [(str(file), _read(file)) for path in paths for file in _files(path)]
     if cluster is None:
-        found = import_text(_read(file), str(file))
+        found = import_texts(texts)
         notes = [*found.notes, *same_servers(found.document)]
         return ImportResult(as_yaml(found), tuple(report(notes)), found.whole)
     text = read_text(cluster)
     nodes, reserved = _there(text, str(cluster))
-    found = import_text(_read(file), str(file), reserved)
+    found = import_texts(texts, reserved)
     notes = [*found.notes, *adopt(found.document, nodes)]
     whole, refused = into_cluster(found, text)
     notes += [*refused, *_unsound(whole, str(cluster))]
     return ImportResult(whole, tuple(report(notes)), not any(note.fate == "lost" for note in notes))
 
 
+def _files(path: Path) -> list[Path]:
+    """The file, or those of a directory that HAProxy takes from it, in its order. Source: HAProxy's management guide,
+    *Starting HAProxy*, `-f <cfgdir>`."""
+    if not path.is_dir():
+        return [path]
+    try:
+        found = [one for one in path.iterdir() if one.suffix == ".cfg" and one.name[0] != "." and one.is_file()]
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not found:
+        raise ConfigErrors([Problem(str(path), "", "has no file whose name ends in .cfg", "name the files themselves")])
+    return sorted(found, key=lambda one: os.fsencode(one.name))
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigErrors:
+    problem = f"cannot be read: {error.strerror}"
+    return ConfigErrors([Problem(str(path), "", problem, "see that it is there and may be read")])
+
+
 def _read(file: Path) -> str:
-    """HAProxy takes any bytes; what is no UTF-8 is read as Latin-1, so that comments in it do no harm."""
+    """HAProxy takes any bytes; what is no UTF-8 is kept as it is."""
     try:
         data = file.read_bytes()
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-        raise ConfigErrors([Problem(str(file), "", problem, "see that it is there and may be read")]) from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+        raise _unreadable(file, error) from None
+    return data.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
 
 
 def _there(text: str, file: str) -> tuple[dict[str, str], list[str]]:

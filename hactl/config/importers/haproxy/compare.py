@@ -25,7 +25,6 @@ from hactl.config.importers.haproxy.server_words import DURATIONS, Param, overla
 from hactl.config.importers.haproxy.servers import plain_address
 from hactl.config.importers.haproxy.source import PROXIES, Line, Section, Source
 from hactl.config.importers.haproxy.words import Word
-from hactl.haproxy.render_service import FRONT
 
 Form = tuple[str, ...]
 Key = tuple[str, str]
@@ -46,11 +45,11 @@ class Item(NamedTuple):
 def missing(
     original: Source, made: Source, names: Mapping[int, str], settled: Collection[int] = ()
 ) -> list[tuple[Line, str]]:
-    """The directives of `original` that `made` lacks, each with what is the matter. `names`: of sets of defaults that
-    have none, by the section's id. `settled`: the numbers of lines that are not looked for."""
+    """The directives of `original` that `made` lacks, each with what is the matter. `names`: of sections that
+    have another one there, by the section's id. `settled`: the numbers of lines that are not looked for."""
     found: list[tuple[Line, str]] = []
     ours = _sections(original, names)
-    theirs = _made_sections(made, ours)
+    theirs = _sections(made, {})
     for key, every in ours.items():
         items = [item for item in every if item.line.number not in settled]
         if key not in theirs:
@@ -72,7 +71,7 @@ def added(original: Source, made: Source, names: Mapping[int, str]) -> list[tupl
     defaults that is made from another one has the lines of that, too, and is left out."""
     found: dict[tuple[str, str], None] = {}
     ours = _sections(original, names)
-    theirs = _made_sections(made, ours)
+    theirs = _sections(made, {})
     made_from = {names.get(id(one)) for one in original.sections if one.kind == "defaults" and one.parent}
     for key, items in ours.items():
         if key[0] == "defaults" and key[1] in made_from:
@@ -101,14 +100,6 @@ def _disorder(items: Sequence[Item], others: Sequence[Item]) -> Iterator[tuple[L
             if item.form != form:
                 yield item.line, f"`{keyword}` lines are in another order"
                 break
-
-
-def _made_sections(made: Source, ours: Collection[Key]) -> dict[Key, list[Item]]:
-    """Those of the file that hactl writes, which calls a frontend otherwise than the backend of its service."""
-    return {
-        ("frontend", key[1].removesuffix(FRONT)) if key[0] == "frontend" and key not in ours else key: items
-        for key, items in _sections(made, {}).items()
-    }
 
 
 def _sections(source: Source, names: Mapping[int, str]) -> dict[Key, list[Item]]:

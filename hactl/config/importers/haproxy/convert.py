@@ -11,26 +11,32 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hactl.config.errors import ConfigErrors, Place, Problem
+from hactl.config.errors import ConfigErrors
 from hactl.config.importers.haproxy.common import Settings
 from hactl.config.importers.haproxy.notes import Note
 from hactl.config.importers.haproxy.obsolete import renew
 from hactl.config.importers.haproxy.others import global_settings, section_text, userlist
-from hactl.config.importers.haproxy.proxies import DefaultsSet, Proxy, defaults_settings, merge, proxy
-from hactl.config.importers.haproxy.source import PROXIES, Line, Section, Source
+from hactl.config.importers.haproxy.pairs import pair, take_apart
+from hactl.config.importers.haproxy.proxies import DefaultsSet, Proxy, defaults_settings, proxy
+from hactl.config.importers.haproxy.source import PROXIES, Section, Source
 from hactl.haproxy.render_globals import EXPORTER
 from hactl.haproxy.render_service import FRONT, OWN
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 _RULES = ("http-request", "http-response", "http-after-response", "tcp-request", "tcp-response")
+_NO_DEFAULTS = (
+    "proxies stand before any `defaults`, so they have HAProxy's own: mode tcp, no timeouts. If another file has them, "
+    "name that file first"
+)
 _GENERATED = "hactl writes it itself"
 
 
 @dataclass(slots=True)
 class Draft:
     """What an import has made so far. `services`: by the first of the sections that each is made of. `raw`: sections
-    kept word for word. `names`: of the sets of defaults, by section. `parents`: what each proxy has behind it.
-    `settled`: lines of sections that hactl writes itself. `reserved`: names that no set of defaults gets."""
+    kept word for word. `names`: of the sets of defaults, and of frontends that get another one, by section. `parents`:
+    what each proxy has behind it. `settled`: lines of sections that hactl writes itself. `reserved`: names that no set
+    of defaults gets. `wholes`: the frontend and the backend of services that are made from two sections."""
 
     source: Source
     haproxy: Settings = field(default_factory=dict)
@@ -42,6 +48,7 @@ class Draft:
     parents: dict[int, DefaultsSet | None] = field(default_factory=dict)
     settled: set[int] = field(default_factory=set)
     reserved: frozenset[str] = frozenset()
+    wholes: dict[int, tuple[Proxy, Proxy]] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The keys of cluster.yaml."""
@@ -49,9 +56,21 @@ class Draft:
         if self.sets:
             haproxy["defaults"] = {one.name: one.settings for one in self.sets}
         if self.raw:
-            self.raw.sort(key=lambda one: one[0].header.number)
+            # In the order in which they are written: `hactl/haproxy/render.py`.
+            self.raw.sort(key=lambda one: (_has_proxies(one[0]), one[0].header.number))
             haproxy["sections"] = [text for _, text in self.raw]
         return {"services": [service for _, service in self.services], "haproxy": haproxy}
+
+    def add_whole(self, front: Proxy, back: Proxy, whole: Settings) -> None:
+        """One service from two sections."""
+        self.names[id(front.section)] = f"{back.section.name}{FRONT}"
+        self.wholes[id(whole)] = (front, back)
+        self.services.append(([front.section, back.section], whole))
+
+
+def _has_proxies(section: Section) -> bool:
+    lines = section.lines if section.kind == ".if" else [section.header]
+    return any(line.keyword in PROXIES and not line.prefix for line in lines)
 
 
 def draft(source: Source, reserved: Collection[str] = ()) -> Draft:
@@ -107,12 +126,13 @@ def _sets(made: Draft) -> dict[int, DefaultsSet | None]:
         elif section.kind == "defaults":
             latest = _new_set(made, section, by_name, taken)
             by_name[section.name] = latest
-        elif section.kind in PROXIES or section.kind == ".if":
+        elif _has_proxies(section):
             named = section.parent and _named(made, section, by_name)
             behind[id(section)] = by_name[section.parent] if named else latest
             used = used or behind[id(section)] is nothing
     if used and nothing is not None:
         made.sets.insert(0, nothing)
+        made.notes.append(Note("hint", 0, _NO_DEFAULTS, ""))
     return behind
 
 
@@ -120,7 +140,7 @@ def _named(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | No
     if section.parent in by_name:
         return True
     problem = f"`{section.header.text}` names a set of defaults that is not there above it"
-    raise ConfigErrors([_problem(made.source, section.header, problem, "name one that is, or leave `from` out")])
+    raise ConfigErrors([made.source.problem(section.header, problem, "name one that is, or leave `from` out")])
 
 
 def _new_set(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | None], taken: set[str]) -> DefaultsSet:
@@ -170,40 +190,43 @@ def keep_raw(made: Draft, section: Section, parent: str, why: str) -> None:
     """Keep a whole section word for word."""
     made.raw.append((section, section_text(section, parent)))
     reason = f"the whole section{why and f': {why}'}"
-    numbers = {line.number for line in section.lines}
+    numbers = {line.number for line in (section.header, *section.lines)}
     made.notes = [note for note in made.notes if note.line not in numbers]
     made.notes.append(Note("raw", section.header.number, section.header.text, reason))
 
 
 def _services(made: Draft, proxies: list[Proxy]) -> None:
-    backs = {one.section.name: one for one in proxies if one.section.kind == "backend"}
-    merged: set[int] = set()
-    seen: set[str] = set()
+    pairs = pair(made, proxies)
+    by_name: set[str] = set()
+    done: set[int] = set()
     for one in proxies:
-        if id(one) in merged:
+        if id(one) in done:
             continue
-        name = one.section.name
-        back = backs.get(name) or backs.get(name.removesuffix(FRONT)) if one.section.kind == "frontend" else None
-        whole = merge(one, back) if back else None
         made.notes += one.notes
-        if reason := one.reason or (one.section.name in seen and f"another service is named {one.section.name}"):
+        if (both := pairs.get(id(one))) is not None:
+            front, back, whole = both
+            done |= {id(front), id(back)}
+            made.notes += (back if one is front else front).notes
+            by_name.add(back.section.name)
+            made.add_whole(front, back, whole)
+        elif reason := one.reason or (one.service["name"] in by_name and "another service has the name"):
             keep_raw(made, one.section, one.behind.name if one.behind else OWN, reason)
-            continue
-        seen.add(one.section.name)
-        if back and whole:
-            merged.add(id(back))
-            made.notes += back.notes
-            made.services.append(([one.section, back.section], whole))
         else:
+            by_name.add(one.service["name"])
             made.services.append(([one.section], one.service))
 
 
 def refuse_services(made: Draft, refused: Mapping[int, str]) -> None:
-    """Keep these services, by their index, as sections word for word; with the reason for each."""
+    """Keep these services, by their index, as sections word for word; with the reason for each. One that is made from
+    a frontend and a backend becomes two services at first: the reason may be with one of them alone."""
     for index in sorted(refused, reverse=True):
-        sections, _ = made.services.pop(index)
+        sections, settings = made.services.pop(index)
+        if (both := made.wholes.pop(id(settings), None)) is not None:
+            made.services[index:index] = take_apart(made, *both)
+            continue
         for section in sections:
             parent = made.parents[id(section)]
+            made.names.pop(id(section), None)
             keep_raw(made, section, parent.name if parent else OWN, refused[index])
 
 
@@ -213,7 +236,3 @@ def refuse_set(made: Draft, name: str) -> None:
         if one.name == name and one.section is not None:
             one.settings = {"extra": [line.text for line in one.lines]}
             made.notes += [Note("raw", line.number, line.text, "") for line in one.section.lines]
-
-
-def _problem(source: Source, line: Line, problem: str, mend: str) -> Problem:
-    return Problem(source.file, "", problem, mend, Place(line.number, 1))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hactl.config.errors import ConfigErrors, Problem
 from hactl.config.importers.haproxy.compare import added, missing
 from hactl.config.importers.haproxy.convert import Draft, draft, refuse_services, refuse_set
 from hactl.config.importers.haproxy.notes import Note
-from hactl.config.importers.haproxy.source import read_source
+from hactl.config.importers.haproxy.source import Source, read_source, read_sources
 from hactl.config.load import Loaded, check_tree
 from hactl.config.yaml_tree import Tree
 from hactl.haproxy.options import Situation
@@ -46,11 +46,16 @@ class Imported:
 
 
 def import_text(text: str, file: str, reserved: Collection[str] = ()) -> Imported:
-    """Import a file of HAProxy's. `reserved`: names that sets of defaults must not have. Raises ConfigErrors when it is
-    refused: with every line that is in the way."""
-    source = read_source(text, file, SECTIONS)
+    """Import one file."""
+    return import_texts([(file, text)], reserved)
+
+
+def import_texts(texts: Sequence[tuple[str, str]], reserved: Collection[str] = ()) -> Imported:
+    """Import files of HAProxy's, each with its name, in the order in which it is given them. `reserved`: names that
+    sets of defaults must not have. Raises ConfigErrors when one is refused: with every line that is in the way."""
+    source = read_sources(texts, SECTIONS)
     made = draft(source, reserved)
-    spec = _sound(made, file)
+    spec = _sound(made, source.file)
     rendered = render_for_check(spec)
     written = read_source(rendered, "haproxy.cfg", SECTIONS)
     # A note on a single word of a line leaves the rest of it to be found.
@@ -62,11 +67,19 @@ def import_text(text: str, file: str, reserved: Collection[str] = ()) -> Importe
         for title, line in added(source, written, made.names)
         if not _OF_HACTL.match(line)
     ]
-    return Imported(made.document(), _in_order([*made.notes, *lost, *beyond]), rendered, made)
+    return Imported(made.document(), _in_order(source, [*made.notes, *lost, *beyond]), rendered, made)
 
 
-def _in_order(notes: list[Note]) -> tuple[Note, ...]:
-    return tuple(sorted(dict.fromkeys(notes), key=lambda note: (note.line, note.fate)))
+def _in_order(source: Source, notes: list[Note]) -> tuple[Note, ...]:
+    return tuple(_placed(source, note) for note in sorted(dict.fromkeys(notes), key=lambda one: (one.line, one.fate)))
+
+
+def _placed(source: Source, note: Note) -> Note:
+    """With the number that its line has in its own file."""
+    if not note.line:
+        return note
+    file, number = source.place(note.line)
+    return replace(note, line=number, file=file if len(source.begins) > 1 else "")
 
 
 def render_for_check(spec: ClusterSpec) -> str:

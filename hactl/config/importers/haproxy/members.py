@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hactl.config.importers.haproxy.common import Settings
@@ -12,6 +12,9 @@ from hactl.config.importers.haproxy.servers import plain_address
 
 # What a server may say for itself and still be a member.
 _MAY_HAVE = {"name", "address", "port", "weight", "cookie"}
+# A server is chosen, or compared, by its name.
+_ANY_SERVER = re.compile(r"\buse-server\s+\S*%\[")
+_BY_NAME = re.compile(r"\bsrv_name\b|%s\b")
 _PER_SERVER = "a member has no settings of its own"
 
 
@@ -30,10 +33,14 @@ def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
         if reason := _against(document, service, names):
             said += f"{_nodes(known)} among its servers, and stay in the list: {reason}"
             notes.append(Note("hint", 0, said, ""))
+            # So that they are drained with their nodes.
+            for one, name in zip(servers, names, strict=True):
+                one.update({"node": name} if name is not None else {})
             continue
-        _become_members(service, known, list(nodes))
         was = ", ".join(one["name"] for one in servers)
-        notes.append(Note("hint", 0, f"{said}its servers ({was}) are its members now: {', '.join(known)}", ""))
+        cookies = "; their cookies have the nodes' names" if any("cookie" in one for one in servers) else ""
+        _become_members(service, known, list(nodes))
+        notes.append(Note("hint", 0, f"{said}its servers ({was}) are its members now: {', '.join(known)}{cookies}", ""))
     return notes
 
 
@@ -54,27 +61,47 @@ def _against(document: Mapping[str, Any], service: Settings, names: list[str | N
         return _PER_SERVER
     if len({one.get("weight") for one in servers}) > 1:
         return "their weights differ"
+    if 0 in (servers[0].get("weight"), _weight(document, service)):
+        return "their weight is 0, which keeps new connections away; a member's is never"
     ports = {one.get("port", 0) for one in servers}
     if len(ports) > 1 or not ports.copy().pop():
         return "they have no port in common"
     return _named_elsewhere(document, service)
 
 
+def _weight(document: Mapping[str, Any], service: Settings) -> int | None:
+    """What all servers have that say nothing."""
+    behind = document["haproxy"].get("defaults", {}).get(service.get("defaults"), {})
+    found: int | None = service.get("server", {}).get("weight", behind.get("server", {}).get("weight"))
+    return found
+
+
 def _named_elsewhere(document: Mapping[str, Any], service: Settings) -> str:
-    """A rule that names a server would not find it: a member's name is its node's."""
-    texts = [text for one in document["services"] for text in _texts(one)]
-    texts += [*document["haproxy"].get("extra_global", []), *document["haproxy"].get("sections", [])]
+    """Who names a server would not find it: a member's name is its node's."""
+    texts = list(_texts([document["services"], document["haproxy"]]))
+    if any(_ANY_SERVER.search(text) for text in texts):
+        return "a rule chooses servers by a name that it makes up"
+    by_name = any(_BY_NAME.search(text) for text in texts)
     for server in service["servers"]:
         name = re.escape(server["name"])
-        pattern = re.compile(rf"(use-server\s+|{re.escape(service['name'])}/){name}(?![\w.-])|\btrack\s+\S*{name}\b")
-        if any(pattern.search(text) for text in texts):
-            return f"a rule names `{server['name']}`"
+        pattern = rf"\b(use-server|track)\s+(\S+/)?{name}(?![\w.-])|{re.escape(service['name'])}/{name}(?![\w.-])"
+        pattern += rf"|\bsrv_\w+\({name}\)" + (rf"|(?<![\w.-]){name}(?![\w.-])" if by_name else "")
+        if any(re.search(pattern, text) for text in texts):
+            return f"`{server['name']}` is named by a rule, or by a server that tracks it"
     return ""
 
 
-def _texts(service: Settings) -> list[str]:
-    lists = ("acls", "tcp_request", "http_request", "http_response", "use_backend", "extra", "extra_frontend")
-    return [text for name in lists for text in service.get(name, ())]
+def _texts(value: Any) -> Iterator[str]:
+    """All texts but names and addresses."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in ("name", "address", "defaults", "cookie"):
+                yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _become_members(service: Settings, known: list[str], nodes: list[str]) -> None:

@@ -11,13 +11,16 @@ Fate = Literal["raw", "left", "lost", "hint"]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One remark. `line`: 0 where it is about none. `text`: the directive. `why`: for the operator."""
+    """One remark. `line`: 0 where it is about none. `text`: the directive. `why`: for the operator. `file`: where there
+    are several."""
 
     fate: Fate
     line: int
     text: str
     why: str
+    file: str = ""
 
     def __str__(self) -> str:
-        text = f"line {self.line}: `{self.text}`" if self.line else self.text
+        place = f"{self.file}, line {self.line}" if self.file else f"line {self.line}"
+        text = f"{place}: `{self.text}`" if self.line else self.text
         return f"{text}: {self.why}" if self.why else text

@@ -11,6 +11,7 @@ from hactl.config.importers.haproxy.common import Settings, Taken, drop_repeated
 from hactl.config.importers.haproxy.durations import to_setting
 from hactl.config.importers.haproxy.notes import Note
 from hactl.config.importers.haproxy.source import PROXIES, Line, Section
+from hactl.config.importers.haproxy.words import Word
 from hactl.haproxy.statements import read_statement
 from hactl.haproxy.words import SECTIONS
 
@@ -156,8 +157,11 @@ def section_text(section: Section, parent: str = "") -> str:
         begins = line.keyword in SECTIONS and not line.prefix
         # Inside a condition the proxies are several, and each that names a set names its own.
         named = section.kind == ".if" and "from" in line.values
-        text = _from(line, parent) if begins and line.keyword in PROXIES and not named else line.text
-        texts.append(text if begins or line.keyword.startswith(".") else f"    {text}")
+        if begins:
+            head = replace(line, words=(Word(line.keyword, line.keyword), *line.args))
+            texts.append(_from(head, parent) if line.keyword in PROXIES and not named else head.text)
+        else:
+            texts.append(line.text if line.keyword.startswith(".") else f"    {line.text}")
     return "\n".join(texts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hactl.config.importers.haproxy.binds import header_binds, take_binds
@@ -16,7 +17,7 @@ from hactl.config.importers.haproxy.source import Line, Section
 from hactl.haproxy.render_common import Side
 
 _SIDES: dict[str, Side] = {"listen": "both", "frontend": "front", "backend": "back", "defaults": "both"}
-_RULES = {
+RULES = {
     "acl": "acls",
     "tcp-request": "tcp_request",
     "http-request": "http_request",
@@ -47,6 +48,11 @@ class Proxy:
     service: Settings
     notes: list[Note]
     reason: str = ""
+
+    @property
+    def mode(self) -> str:
+        """In force."""
+        return str(self.service.get("mode") or (self.behind.mode if self.behind else "tcp"))
 
 
 def defaults_settings(found: DefaultsSet) -> list[Note]:
@@ -154,6 +160,8 @@ def _stick(taken: Taken) -> Settings:
     tables, uses = taken.family("stick-table"), [line for line in taken.family("stick") if line.values[:1] == ("on",)]
     if len(tables) != 1 or len(uses) != 1 or not tables[0].plain or uses[0].literal:
         return {}
+    if has_condition(uses[0].values) and not _listable(taken.family("acl")):
+        return {}
     words = list(tables[0].values)
     found: Settings = {"on": uses[0].rest(2), "shared": False}
     while words:
@@ -175,24 +183,31 @@ def _stick(taken: Taken) -> Settings:
 
 
 def _rules(taken: Taken, where: Where, service: Settings) -> None:
-    """Conditions and rules in their order, where all of a kind can be listed."""
-    for keyword, name in _RULES.items():
+    """Conditions and rules in their order, where all of a kind can be listed. Where the conditions have to stay words,
+    which come last, so do the rules: HAProxy wants a condition before the first rule that names it."""
+    kinds = RULES | ({"use_backend": "use_backend"} if where.front else {})
+    for keyword, name in kinds.items() if _listable(taken.family("acl")) else ():
         lines = taken.family(keyword) if where.http or not keyword.startswith("http-") else []
-        if lines and not any(line.literal or line.prefix or len(line.words) < 2 for line in lines):
+        if lines and _listable(lines):
             service[name] = [line.rest() for line in lines]
             taken.take(lines)
     if not where.front:
         return
-    choices = taken.family("use_backend")
-    if choices and not any(line.literal or line.prefix or len(line.words) < 2 for line in choices):
-        service["use_backend"] = [line.rest() for line in choices]
-        taken.take(choices)
     last = taken.family("default_backend")
     if len(last) == 1 and last[0].plain and len(last[0].args) == 1:
         service["default_backend"] = last[0].values[0]
         taken.take(last)
     if where.http and (page := _stats(taken)):
         service["stats"] = page
+
+
+def _listable(lines: list[Line]) -> bool:
+    return not any(line.literal or line.prefix or len(line.words) < 2 for line in lines)
+
+
+def has_condition(words: Sequence[str]) -> bool:
+    """Whether these end in a condition."""
+    return "if" in words or "unless" in words
 
 
 def _stats(taken: Taken) -> Settings:
@@ -209,23 +224,3 @@ def _stats(taken: Taken) -> Settings:
         return {}
     taken.take(lines)
     return {"uri": by_name["uri"].values[1], "refresh": refresh or None}
-
-
-def merge(front: Proxy, back: Proxy) -> Settings | None:
-    """A frontend and a backend of one name as one service; None where one of them says what both would then have."""
-    one, other = front.service, back.service
-    both = ("mode", "log", "keep_alive", "tcp_keepalive", "defaults")
-    if any(one.get(name) != other.get(name) for name in both) or one.get("default_backend") != other["name"]:
-        return None
-    if "forwardfor" in other or set(other.get("timeouts", {})) & {"http_request", "http_keep_alive", "tarpit"}:
-        return None
-    extra = [f"{keyword} {text}" for keyword, name in _RULES.items() for text in other.get(name, ())]
-    found = {**one, **{name: value for name, value in other.items() if name not in _RULES.values()}, "kind": "split"}
-    del found["default_backend"]
-    if timeouts := {**one.get("timeouts", {}), **other.get("timeouts", {})}:
-        found["timeouts"] = timeouts
-    for name, lines in (("extra", [*extra, *other.get("extra", ())]), ("extra_frontend", list(one.get("extra", ())))):
-        found.pop(name, None)
-        if lines:
-            found[name] = lines
-    return found

@@ -227,7 +227,8 @@ def _of_all(one: Param) -> tuple[str, str, Any] | None:
     if not one.plain:
         return None
     if place := _NUMBERS.get(one.name):
-        return (*place, int(one.value)) if one.value.isdigit() and int(one.value) > 0 else None
+        least = 0 if one.name == "weight" else 1
+        return (*place, int(one.value)) if one.value.isdecimal() and int(one.value) >= least else None
     if place := _DURATIONS.get(one.name):
         value = to_setting(one.value)
         return (*place, value) if value else None

@@ -1,4 +1,7 @@
-"""HAProxy's file cut into its sections, every line with its number."""
+"""HAProxy's files cut into their sections, every line with its number.
+
+Of several files the lines are counted through, as though they were one; `Source.place` tells them apart again.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from hactl.config.errors import ConfigErrors, Place, Problem
 from hactl.config.importers.haproxy.words import Word, WordError, split_line
+from hactl.haproxy.words import text_lines
 
 PROXIES = ("listen", "frontend", "backend")
 _PREFIXES = ("no", "default")
@@ -74,11 +78,23 @@ class Section:
 
 @dataclass(slots=True)
 class Source:
-    """A file. `loose`: lines before the first section."""
+    """One file or several. `loose`: lines before the first section. `begins`: how many lines there are before each
+    file."""
 
     file: str
     sections: list[Section]
     loose: list[Line]
+    begins: tuple[tuple[int, str], ...] = ()
+
+    def place(self, number: int) -> tuple[str, int]:
+        """The file that a line is in, and its number there."""
+        before, file = [(before, file) for before, file in self.begins or ((0, self.file),) if before < number][-1]
+        return file, number - before
+
+    def problem(self, line: Line, problem: str, mend: str) -> Problem:
+        """What is wrong with a line."""
+        file, number = self.place(line.number)
+        return Problem(file, "", problem, mend, Place(number, 1))
 
     def directives(self) -> Iterator[tuple[Section | None, Line]]:
         """Every line but the sections' first ones."""
@@ -86,18 +102,40 @@ class Source:
         yield from ((section, line) for section in self.sections for line in section.lines)
 
 
-def read_source(text: str, file: str, kinds: Collection[str]) -> Source:
-    """Cut a file up. `kinds`: the words that begin a section. Raises ConfigErrors with every line that cannot be
-    read."""
-    lines, problems = _lines(text, file)
-    source = Source(file, [], [])
+def read_sources(texts: Sequence[tuple[str, str]], kinds: Collection[str]) -> Source:
+    """Cut files up, each with its name, in the order in which HAProxy is given them. `kinds`: the words that begin a
+    section. Raises ConfigErrors with every line that cannot be read."""
+    whole = Source(", ".join(file for file, _ in texts), [], [])
+    problems: list[Problem] = []
+    before = 0
+    for file, text in texts:
+        try:
+            # A section, and a condition, ends with its file.
+            one = read_source(text, file, kinds, before)
+        except ConfigErrors as error:
+            problems += error.problems
+        else:
+            whole.sections += one.sections
+            whole.loose += one.loose
+        whole.begins += ((before, file),)
+        before += len(text_lines(text))
+    if problems:
+        raise ConfigErrors(problems)
+    return whole
+
+
+def read_source(text: str, file: str, kinds: Collection[str], before: int = 0) -> Source:
+    """Cut a file up. `kinds`: the words that begin a section; `before`: how many lines are counted before it. Raises
+    ConfigErrors with every line that cannot be read."""
+    lines, problems = _lines(text, file, before)
+    source = Source(file, [], [], ((before, file),))
     at = 0
     while at < len(lines):
         line = lines[at]
         if line.keyword == _OPENS:
             end = _end_of_condition(lines, at)
             if end is None:
-                problems.append(_problem(file, line, "`.if` has no `.endif`", "add it where the condition ends"))
+                problems.append(source.problem(line, "`.if` has no `.endif`", "add it where the condition ends"))
                 break
             at = _take_condition(source, lines[at : end + 1], kinds, problems) + at
         else:
@@ -108,20 +146,24 @@ def read_source(text: str, file: str, kinds: Collection[str]) -> Source:
     return source
 
 
-def _lines(text: str, file: str) -> tuple[list[Line], list[Problem]]:
+def _lines(text: str, file: str, before: int) -> tuple[list[Line], list[Problem]]:
     found: list[Line] = []
     problems: list[Problem] = []
-    for number, content in enumerate(text.splitlines(), 1):
+    for number, content in enumerate(text_lines(text), 1):
+        place = Place(number, 1)
         try:
             words = tuple(split_line(content))
         except WordError as error:
-            problems.append(Problem(file, "", str(error), "mend the line", Place(number, 1)))
+            problems.append(Problem(file, "", str(error), "correct the line", place))
             continue
         if "\0" in content:
-            problems.append(Problem(file, "", "has a NUL character", "leave it out", Place(number, 1)))
+            problems.append(Problem(file, "", "has a NUL character", "leave it out", place))
+        elif words and words[0].value.startswith("["):
+            mend = "leave it, and what it is for, out"
+            problems.append(Problem(file, "", f"`{words[0].raw}` limits what HAProxy reads (a scope)", mend, place))
         elif words:
             prefixed = words[0].value in _PREFIXES and len(words) > 1
-            found.append(Line(number, words[1:] if prefixed else words, words[0].value if prefixed else ""))
+            found.append(Line(before + number, words[1:] if prefixed else words, words[0].value if prefixed else ""))
     return found, problems
 
 
@@ -136,14 +178,14 @@ def _end_of_condition(lines: Sequence[Line], begin: int) -> int | None:
 
 def _take(source: Source, line: Line, kinds: Collection[str], problems: list[Problem]) -> None:
     if line.keyword in (".elif", ".else", _CLOSES):
-        problems.append(_problem(source.file, line, f"`{line.keyword}` without `.if`", "take it out"))
+        problems.append(source.problem(line, f"`{line.keyword}` without `.if`", "take it out"))
     elif line.keyword in kinds and not line.prefix:
         source.sections.append(_section(line))
     elif source.sections and source.sections[-1].kind != _OPENS:
         source.sections[-1].lines.append(line)
     elif source.sections:
         problem = f"`{line.text}` belongs to the section that a condition above it (`.if`) ends in"
-        problems.append(_problem(source.file, line, problem, "put it before `.endif`, or begin a section"))
+        problems.append(source.problem(line, problem, "put it before `.endif`, or begin a section"))
     else:
         source.loose.append(line)
 
@@ -170,14 +212,10 @@ def _take_condition(source: Source, lines: Sequence[Line], kinds: Collection[str
     mend = "keep what holds here and take the condition out; `haproxy -cc 'CONDITION'` says whether it holds"
     if first is not begins[0]:
         problem = "a condition begins inside one section and ends inside another"
-        problems.append(_problem(source.file, lines[0], problem, mend))
+        problems.append(source.problem(lines[0], problem, mend))
     elif changes := [line for line in begins if line.keyword in ("defaults", "global")]:
         problem = f"`{changes[0].text}` is inside a condition (line {lines[0].number})"
-        problems.append(_problem(source.file, changes[0], problem, mend))
+        problems.append(source.problem(changes[0], problem, mend))
     else:
         source.sections.append(Section(_OPENS, lines[0].rest(), literal[0], lines=literal))
     return len(lines)
-
-
-def _problem(file: str, line: Line, problem: str, mend: str) -> Problem:
-    return Problem(file, "", problem, mend, Place(line.number, 1))

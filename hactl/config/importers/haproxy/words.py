@@ -1,11 +1,16 @@
 """HAProxy's lines cut into words: quotes, backslashes, comments. Variables are left as they are.
 
+A byte that is no UTF-8 comes here as a lone surrogate (`surrogateescape`). It, and what cannot be printed, is written
+`\\xNN` in `raw`, which HAProxy reads as that byte: so the line means the same in a file that is UTF-8.
+
 Source: HAProxy's configuration manual, 2.2 (Quoting and escaping) and 2.3 (Environment variables).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from hactl.haproxy.words import SPACES
 
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 _HEX = "0123456789abcdefABCDEF"
@@ -33,7 +38,7 @@ def split_line(text: str) -> list[Word]:
     words: list[Word] = []
     at = 0
     while at < len(text):
-        if text[at] in " \t":
+        if text[at] in SPACES:
             at += 1
         elif text[at] == "#":
             break
@@ -45,33 +50,48 @@ def split_line(text: str) -> list[Word]:
 
 def _word(text: str, begin: int) -> tuple[Word, int]:
     """The word that begins there, and where it ends."""
-    value, at, quote = "", begin, ""
+    raw, value, at, quote = "", "", begin, ""
     while at < len(text):
         letter = text[at]
-        if not quote and letter in " \t#":
+        if not quote and letter in f"{SPACES}#":
             break
         if letter == quote:
             quote = ""
         elif not quote and letter in "\"'":
             quote = letter
         elif letter == "\\" and quote != "'":
-            escaped, at = _escape(text, at, quote)
-            value += escaped
+            escaped, end = _escape(text, at, quote)
+            # At the end of a line it stands for itself; in front of another word it would not.
+            raw, value, at = raw + (text[at:end] if end < len(text) or escaped != "\\" else r"\\"), value + escaped, end
+            continue
+        elif not letter.isprintable():
+            raw, value, at = raw + _hexadecimal(letter, quote), value + _bytes_of(letter), at + 1
             continue
         else:
             value += letter
+        raw += letter
         at += 1
     if quote:
         raise WordError(f"a quote ({quote}) has no end")
-    return Word(text[begin:at], value), at
+    return Word(raw, value), at
+
+
+def _bytes_of(letter: str) -> str:
+    """Its bytes, those beyond ASCII as `surrogateescape` has them: what HAProxy reads, however it is written."""
+    return letter.encode(errors="surrogateescape").decode("ascii", errors="surrogateescape")
+
+
+def _hexadecimal(letter: str, quote: str) -> str:
+    """What no line of cluster.yaml can hold, inside these quotes."""
+    escaped = "".join(f"\\x{code:02X}" for code in letter.encode(errors="surrogateescape"))
+    # Between strong quotes a backslash is a backslash.
+    return f"'{escaped}'" if quote == "'" else escaped
 
 
 def _escape(text: str, at: int, quote: str) -> tuple[str, int]:
     """What the backslash there stands for, and where it ends. One before an ordinary letter stands for itself."""
     following = text[at + 1 : at + 2]
-    if not following:
-        raise WordError("a backslash at the end of the line: HAProxy knows no lines that go on")
-    if following in '\\"#' or (not quote and following in " '") or (quote and following == "$"):
+    if following and (following in "\\\"'# " or (quote and following == "$")):
         return following, at + 2
     if following in _ESCAPED:
         return _ESCAPED[following], at + 2
@@ -79,5 +99,8 @@ def _escape(text: str, at: int, quote: str) -> tuple[str, int]:
         digits = text[at + 2 : at + 4]
         if len(digits) != 2 or any(digit not in _HEX for digit in digits):
             raise WordError("`\\x` needs two hexadecimal digits")
-        return chr(int(digits, 16)), at + 4
+        code = int(digits, 16)
+        if not code:
+            raise WordError("`\\x00` ends the word for HAProxy")
+        return chr(code if code < 0x80 else 0xDC00 + code), at + 4
     return "\\", at + 1

@@ -13,6 +13,7 @@ from ruamel.yaml.scalarstring import LiteralScalarString
 from hactl.config.importers.haproxy.convert import Draft
 from hactl.config.importers.haproxy.imported import Imported
 from hactl.config.importers.haproxy.notes import Note
+from hactl.config.importers.haproxy.source import Line, Source
 
 _WIDE = 100_000
 # On one line each: what is small, and what is a table when it stands below its like.
@@ -115,11 +116,16 @@ def _services(draft: Draft, services: Sequence[Mapping[str, Any]]) -> CommentedS
     for index, (service, of) in enumerate(zip(services, sections, strict=True)):
         found.append(_styled(service))
         lines = [line.number for section in of for line in section.lines]
-        first = ", ".join(f"line {section.header.number}: {section.title}" for section in of)
-        words = ", ".join(str(number) for number in sorted(kept.intersection(lines)))
+        first = ", ".join(f"{_place(draft.source, section.header)}: {section.title}" for section in of)
+        words = ", ".join(str(draft.source.place(number)[1]) for number in sorted(kept.intersection(lines)))
         comment = first + (f"; word for word: {'line' if ',' not in words else 'lines'} {words}" if words else "")
         found.yaml_set_comment_before_after_key(index, before=comment, indent=2)
     return found
+
+
+def _place(source: Source, line: Line) -> str:
+    file, number = source.place(line.number)
+    return f"{file}, line {number}" if len(source.begins) > 1 else f"line {number}"
 
 
 def _haproxy(settings: Mapping[str, Any]) -> CommentedMap:
