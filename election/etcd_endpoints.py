@@ -139,6 +139,11 @@ class Endpoint:
             self.client, self.services = renewed, Services(renewed.channel)
         old.close()
 
+    def token_metadata(self) -> tuple[tuple[str, str], ...]:
+        """What shows who asks, for a call beside those of this."""
+        token = self._token.value
+        return () if token is None else (("token", token),)
+
     def open_watch(self, request: bytes) -> tuple[Any, str | None]:
         """A watch stream and the token it was opened with."""
         token = self._token.value

@@ -22,6 +22,8 @@ from election.etcd_auth import Token
 from election.etcd_codec import get_request, snapshot_request, txn_request, txn_result
 from election.etcd_endpoints import Client, Endpoint, Endpoints
 from election.etcd_errors import translate
+from election.etcd_facts import EndpointFacts
+from election.etcd_look import look
 from election.etcd_tls import TlsFiles
 from election.etcd_watch import EtcdWatch
 from election.store import (
@@ -166,6 +168,11 @@ class EtcdStore:
             self._watches = {old for old in self._watches if old.running} | {watch}
             watch.start()
         return watch
+
+    def look(self, timeout_s: float) -> tuple[EndpointFacts, ...]:
+        """What every endpoint says, in their order; one that does not answer is no error of the call. It has no effect
+        on which of them is used."""
+        return look(self._endpoints, get_request("\0"), timeout_s)
 
     def endpoint_status(self, *, timeout_s: float) -> tuple[EndpointStatus, ...]:
         """What every endpoint says of itself, in the order of the endpoints, asked at the same time. An

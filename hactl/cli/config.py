@@ -53,6 +53,7 @@ def add_to(app: typer.Typer) -> None:
 def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = None) -> None:
     """Say what is wrong with a configuration, or how long a failover takes with it. Changes nothing."""
     from hactl.config.commands import check_file  # noqa: PLC0415 - heavy
+    from hactl.config.majority import known_members  # noqa: PLC0415
     from hactl.resources import factory  # noqa: PLC0415
 
     only_warnings()
@@ -66,6 +67,7 @@ def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = 
             doubt_here=factory.doubtful_options,
             has_watchdog=here.watchdog != "off",
             haproxy=haproxy_here(here, skip=skip_haproxy),
+            endpoints=known_members(here.endpoints),
         )
         if here
         else check_file(file, haproxy=haproxy_here(None, skip=skip_haproxy))
@@ -108,11 +110,14 @@ def apply(
     """Put a configuration to use: all daemons follow it, without a restart."""
     from hactl.config import commands  # noqa: PLC0415 - heavy
     from hactl.config.cluster_key import read_key  # noqa: PLC0415
+    from hactl.config.majority import known_members  # noqa: PLC0415
     from hactl.daemon import event_log  # noqa: PLC0415
 
     only_warnings()
     node = settings(config)
-    report = commands.check_file(file, node=node.node, haproxy=haproxy_here(node, skip=skip_haproxy))
+    report = commands.check_file(
+        file, node=node.node, haproxy=haproxy_here(node, skip=skip_haproxy), endpoints=known_members(node.endpoints)
+    )
     if report.loaded is None:
         for line in report.lines:
             tell(line)

@@ -45,6 +45,8 @@ def _title(found: dict[str, Any]) -> list[str]:
     else:
         parts.append("read from etcd")
     lines = ["   ".join(parts)]
+    if local and local.get("stale_ms") is not None:
+        lines.append(f"what follows is as of {duration(local['stale_ms'])} ago")
     if local and (watchdog := local.get("watchdog")) and watchdog["armed"]:
         fed = duration(1000 * watchdog["last_fed_s"])
         lines.append(f"watchdog of {found['asked']} armed: {watchdog['timeout_s']} s, fed {fed} ago")

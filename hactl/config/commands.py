@@ -17,6 +17,7 @@ from hactl.config.document import StoredSpec, as_settings, read_stored
 from hactl.config.errors import ConfigErrors, Problem
 from hactl.config.haproxy_check import check_with_haproxy
 from hactl.config.load import Loaded, read_cluster
+from hactl.config.majority import majority_findings, no_failover
 from hactl.config.program_checks import program_findings
 from hactl.config.signature import digest, sign, signed_by
 from hactl.config.stored import StoredConfig
@@ -77,12 +78,14 @@ def check_file(
     doubt_here: CheckHere | None = None,
     has_watchdog: bool = True,
     haproxy: HaproxySettings | None = None,
+    endpoints: int = 0,
 ) -> Report:
     """All that can be said of a cluster.yaml without the cluster; fence agents that are installed here are asked.
 
     `check_here`, with `node` the name of this one: what of a resource cannot work on this machine, asked for the
     groups that may run here; `doubt_here`: what can, and is worth saying. `has_watchdog`: this node's watchdog is in
     use. `haproxy`: where HAProxy is on this machine; it is asked whether it takes the file that this makes.
+    `endpoints`: how many of etcd's this node asks, 0: not known.
     """
     notes: tuple[str, ...] = ()
     try:
@@ -97,6 +100,7 @@ def check_file(
             asked = check_with_haproxy(loaded, node, haproxy)
             findings += asked.findings
             notes = (f"note: {asked.note}",) if asked.note else ()
+        findings += majority_findings(loaded.spec, endpoints)
         problems += [loaded.tree.problem(one.path, one.problem, one.mend) for one in findings if one.refused]
         if problems:
             raise ConfigErrors(problems)
@@ -107,7 +111,8 @@ def check_file(
         found = [f"error: {problem}" for problem in error.problems]
         count = "1 error" if len(found) == 1 else f"{len(found)} errors"
         return Report((*found, f"{path}: {count}: nothing changed"), ok=False)
-    return Report((*_describe(path, loaded), *notes), ok=True, loaded=loaded, notes=notes)
+    described = _describe(path, loaded, no_failover(loaded.spec, endpoints))
+    return Report((*described, *notes), ok=True, loaded=loaded, notes=notes)
 
 
 def _problems_here(loaded: Loaded, node: str, check_here: CheckHere) -> Iterator[Problem]:
@@ -120,14 +125,16 @@ def _problems_here(loaded: Loaded, node: str, check_here: CheckHere) -> Iterator
                 yield loaded.tree.problem(("groups", index, "resources", place, resource.kind), problem, "")
 
 
-def _describe(path: Path, loaded: Loaded) -> Iterator[str]:
+def _describe(path: Path, loaded: Loaded, no_failover: str) -> Iterator[str]:
     spec = loaded.spec
     yield f"{path}: ok"
     yield from (f"warning: {warning}" for warning in loaded.warnings)
     counts = ((len(spec.nodes), "node"), (len(spec.groups), "group"), (len(spec.services), "service"))
     yield f"cluster {spec.name}: " + ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts)
     yield "timing: " + ", ".join(f"{name} {format_ms(ms)}" for name, ms in settings(spec.timing).items())
-    if spec.groups:
+    if spec.groups and no_failover:
+        yield f"failover: none is promised: {no_failover}"
+    elif spec.groups:
         yield "failover at worst, when the node dies:"
         for group in spec.groups:
             nodes = group.nodes or tuple(node.name for node in spec.nodes)

@@ -10,6 +10,7 @@ from election.keys import Keys
 from election.store import Store
 from hactl.config.node import NodeConfig
 from hactl.daemon.etcd_access import EtcdAccess
+from hactl.daemon.etcd_observer import EtcdObserver
 from hactl.daemon.history import History
 from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide.health import NodeHealth
@@ -30,6 +31,7 @@ class DaemonView(Protocol):
     history: History
     watchdog: WatchdogFollower
     etcd_access: EtcdAccess
+    etcd_observer: EtcdObserver
     started_wall: float
     tasks: Tasks
 

@@ -53,6 +53,7 @@ _ERRORS = frozenset(
         "service_without_server",
         "stop_failed",
         "store_refused",
+        "etcd_problem",
         "guard_refused",
         "guard_lost",
         "machine_id_in_use",

@@ -31,6 +31,7 @@ from hactl.daemon.actions import Actions
 from hactl.daemon.config_reader import ConfigReader, UnreadableError
 from hactl.daemon.disk import AlreadyRunningError, Disk
 from hactl.daemon.etcd_access import EtcdAccess
+from hactl.daemon.etcd_observer import EtcdObserver
 from hactl.daemon.fencer import Fencer
 from hactl.daemon.guard_link import GuardLink, open_link
 from hactl.daemon.history import History
@@ -84,12 +85,12 @@ class Daemon:
         self.tasks = Tasks(self._troubles.of_task)
         self._namesake = Namesake(config, self.disk, self.tasks, self._post)
         context = node_context(config, place, self.tasks)
-        self._second_stage = SecondStage(config, context, self._note)
-        stage = self._second_stage
+        self._second_stage = stage = SecondStage(config, context, self._note)
         self._actions = Actions(context, config.cluster, self._post, stage.calm, stage.balancer_resource)
         self._fencer = Fencer(place.daemon_cgroup, self._post)
         self.watchdog = WatchdogFollower(config.watchdog, self._post)
         self.etcd_access = EtcdAccess(config)
+        self.etcd_observer = EtcdObserver(config, store, self._note)
         self._guard: GuardLink
         self._registrar: Registrar
         self._keeper = StateKeeper(self.disk, lambda: self.state, self._troubles.of_state_dir)
@@ -162,6 +163,7 @@ class Daemon:
         self.tasks.keep("look at itself", check.run)
         self.tasks.keep("history", self.history.run)
         self.tasks.keep("way to etcd", self.etcd_access.run)
+        self.tasks.keep("state of etcd", lambda: self.etcd_observer.run(lambda: self.state))
         resource = self._actions.resource
         self.tasks.keep("start", lambda: self._second_stage.run(self, self._guard, self._post, resource))
         self._post(events.Tick())
@@ -307,6 +309,7 @@ class Daemon:
             self.tasks.once("member record", self._write_member())
 
     def _measure(self, purpose: str, seconds: float, outcome: str) -> None:
+        self.etcd_observer.observe_txn(outcome)
         self._second_stage.count(lambda metrics: metrics.observe_txn(purpose, seconds, outcome))
 
     def _took_over(self, done: Timeline) -> None:
@@ -372,8 +375,7 @@ class Daemon:
 
 
 async def _main(config: NodeConfig, writer: LogWriter) -> int:
-    place = find_place(config)
-    return await Daemon(config, place, open_etcd(config), writer).run()
+    return await Daemon(config, find_place(config), open_etcd(config), writer).run()
 
 
 def run(path: Path) -> int:

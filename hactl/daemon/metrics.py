@@ -17,6 +17,7 @@ from hactl import __version__
 from hactl.daemon.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.daemon.loop_times import CAUSES, LoopTimes
 from hactl.decide import outside
+from hactl.decide.etcd_state import PROBLEMS, EtcdState
 from hactl.decide.fence_status import matters
 from hactl.decide.health import NodeHealth, ServerHealth, plain_status
 from hactl.decide.service_status import word
@@ -39,6 +40,20 @@ TABLE = (
         "gauge",
         ("kind",),
         "When the certificate with which etcd is reached ends, in Unix time; `kind`: client, ca.",
+    ),
+    Metric("hactl_etcd_db_bytes", "gauge", ("endpoint",), "Size of etcd's database at the endpoint."),
+    Metric("hactl_etcd_endpoint_up", "gauge", ("endpoint",), "1: the endpoint of etcd answers this node, 0: not."),
+    Metric(
+        "hactl_etcd_problem",
+        "gauge",
+        ("problem",),
+        "1: this node sees that with etcd; `hactl status` says it in words, with what to type.",
+    ),
+    Metric(
+        "hactl_etcd_read_seconds",
+        "gauge",
+        ("endpoint",),
+        "How long the endpoint took for a read that needs a majority of etcd; NaN: it did not answer.",
     ),
     Metric("hactl_events_dropped_total", "counter", (), "Events that the history in etcd did not get."),
     Metric(
@@ -266,6 +281,20 @@ class Metrics:
         self._all["hactl_etcd_certificate_end_timestamp_seconds"].clear()
         for one in ends:
             self._all["hactl_etcd_certificate_end_timestamp_seconds"].labels(one.kind).set(one.end.timestamp())
+
+    def collect_etcd(self, found: EtcdState) -> None:
+        """What the endpoints of etcd said last; before every scrape."""
+        for name in ("hactl_etcd_db_bytes", "hactl_etcd_endpoint_up", "hactl_etcd_read_seconds"):
+            self._all[name].clear()
+        for one in found.facts:
+            self._all["hactl_etcd_endpoint_up"].labels(one.endpoint).set(int(not one.problem))
+            read_s = float("nan") if one.read_ms is None else one.read_ms / 1000
+            self._all["hactl_etcd_read_seconds"].labels(one.endpoint).set(read_s)
+            if not one.problem:
+                self._all["hactl_etcd_db_bytes"].labels(one.endpoint).set(one.db_bytes)
+        seen = {one.code for one in found.problems}
+        for code in PROBLEMS:
+            self._all["hactl_etcd_problem"].labels(code).set(int(code in seen))
 
     def forget_probe(self, service: str) -> None:
         """It is in no configuration any more, or has no probe."""

@@ -10,6 +10,7 @@ from hactl.config.pages import page_parser, write_or_check
 from hactl.daemon.ledger import PHASES, REASONS
 from hactl.daemon.loop_times import CAUSES
 from hactl.daemon.metrics import OUTCOMES, PURPOSES, RELOADS, SERVERS, STEPS, TABLE
+from hactl.decide.etcd_state import PROBLEMS
 from hactl.decide.status import NODE_STATES
 from hactl.model.serving_metrics import REFUSALS, SERVING, Metric
 
@@ -61,6 +62,7 @@ def _labels() -> Iterator[str]:
         "`outcome` of `hactl_haproxy_reloads_total`": tuple(RELOADS.values()),
         "`step` of `hactl_haproxy_applied_total`": STEPS,
         "`state` of `hactl_service_servers`": SERVERS,
+        "`problem` of `hactl_etcd_problem`": tuple(PROBLEMS),
         "`reason` of `hactl_http_refused_total`": REFUSALS,
         "`cause` of `hactl_loop_…`": CAUSES,
         "`purpose`": PURPOSES,

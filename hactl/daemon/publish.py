@@ -76,6 +76,7 @@ class Publisher:
         daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
         daemon.metrics.collect_troubles(state, daemon.tasks.failures, daemon.log_lines_lost)
         daemon.metrics.collect_loop(times_of_running_loop())
+        daemon.metrics.collect_etcd(daemon.etcd_observer.found)
         health, roles = daemon.health, with_roles(state.cluster)
         old_workers = daemon.haproxy.status().old_workers if daemon.haproxy else 0
         about = _about(state, now)

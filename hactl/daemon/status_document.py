@@ -54,9 +54,12 @@ class StatusDocument:
                 asking_problem=daemon.asking_problem,
                 access=daemon.etcd_access.facts(),
                 loop=loop_times.facts(),
+                etcd=daemon.etcd_observer.document(),
+                stale_ms=daemon.etcd_observer.stale_ms(state),
             )
+            known = state.view if state.view.listed else daemon.etcd_observer.known or state.view
             make = functools.partial(
-                status.status, copy_of(state.view), state.cluster, state.node, local=local,
+                status.status, copy_of(known), state.cluster, state.node, local=local,
                 observer=copy.deepcopy(state.observer), now=now, health=health,
             )  # fmt: skip
             mark = status.mark(state.view)
@@ -80,7 +83,7 @@ class StatusDocument:
         """What every node says of its servers; without etcd, which is not waited for, this one."""
         daemon, found = self._daemon, {}
         own = daemon.health
-        if not status.store_away(daemon.state):
+        if not daemon.state.store_away:
             read = functools.partial(health_store.read, timeout_s=HEALTH_TIMEOUT_S)
             try:
                 found = await daemon.blocking(read, daemon.store, daemon.keys)

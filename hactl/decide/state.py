@@ -276,6 +276,11 @@ class NodeState:
         self.config_rev = self.config_seen = 0
 
     @property
+    def store_away(self) -> bool:
+        """Whether etcd does not answer this daemon, or takes no writes."""
+        return self.noted.get("store", "").startswith("store_unreachable")
+
+    @property
     def generation(self) -> int:
         """The generation of the store's history that this node belongs to."""
         return self.identity[1] if self.identity else 0

@@ -88,6 +88,8 @@ class Local:
     access: Mapping[str, Any] | None = None
     troubles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     loop: Mapping[str, float] | None = None
+    etcd: Mapping[str, Any] | None = None
+    stale_ms: int | None = None
 
 
 def local_facts(
@@ -101,16 +103,19 @@ def local_facts(
     asking_problem: str = "",
     access: Mapping[str, Any] | None = None,
     loop: Mapping[str, float] | None = None,
+    etcd: Mapping[str, Any] | None = None,
+    stale_ms: int | None = None,
 ) -> Local:
     """What this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it reaches
-    etcd. `loop`: how long the loop that decides was kept from its work lately."""
+    etcd; `etcd`: what is wrong with that; `stale_ms`: how old what is known of the cluster is, None: not at all.
+    `loop`: how long the loop that decides was kept from its work lately."""
     fenced = state.cluster is not None and any(one.has_device for one in state.cluster.fencing.nodes.values())
     fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
     return Local(
         phase=state.phase,
         lease_left_ms=round(max(0.0, state.session.time_left(now))),
         guard_ready=state.guard_ready,
-        store_away=store_away(state),
+        store_away=state.store_away,
         config_problem=state.config_problem,
         refused=state.refused,
         silent_ms={
@@ -129,12 +134,9 @@ def local_facts(
         access=access,
         troubles={source: dict(one) for source, one in state.troubles.items()},
         loop=loop,
+        etcd=etcd,
+        stale_ms=stale_ms,
     )
-
-
-def store_away(state: NodeState) -> bool:
-    """Whether etcd does not answer this daemon."""
-    return state.noted.get("store", "").startswith("store_unreachable")
 
 
 def lease_left_ms(observer: Observer, node: str, record: FenceRecord, now: Instant) -> float:
@@ -184,8 +186,20 @@ def status(
         "config": _config(view, local.config_problem if local else config_problem),
         "local": asdict(local) if local else None,
     }
+    if local and local.stale_ms is not None:
+        _mark_as_old(document, local.stale_ms)
     document["warnings"] = warnings(document, view)
     return document
+
+
+def _mark_as_old(document: dict[str, Any], age_ms: int) -> None:
+    """While etcd does not answer nobody knows who is well and what runs: it says what was known, and how long ago."""
+    for node in document["nodes"]:
+        node["state"] = "unknown" if node["state"] != "absent" else "absent"
+    for group in document["groups"]:
+        if group["enabled"]:
+            group["waiting"] = f"{age_ms / 1000:.0f} s ago: {group['state']}"
+            group["state"] = "unknown"
 
 
 def node_names(view: View, spec: ClusterSpec | None) -> list[str]:

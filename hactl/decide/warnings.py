@@ -21,17 +21,16 @@ _FENCES = "`hactl fence status`, `hactl fence history`"
 
 def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
     """Level, what and do; the worst first."""
-    found = [
-        *_store(document, view),
-        *namesake_warnings(document, view),
-        *_groups(document),
-        *resource_warnings(document),
-        *_nodes(document),
-        *_fencing(document),
-        *service_warnings(document),
-        *trouble_warnings(document),
-        *_rest(document),
-    ]
+    found = [*_store(document, view), *namesake_warnings(document, view), *trouble_warnings(document)]
+    if (document["local"] or {}).get("stale_ms") is None:
+        found += [
+            *_groups(document),
+            *resource_warnings(document),
+            *_nodes(document),
+            *_fencing(document),
+            *service_warnings(document),
+            *_rest(document),
+        ]
     found.sort(key=lambda one: LEVELS.index(one[0]))
     return [{"level": level, "what": what, "do": todo} for level, what, todo in found]
 
@@ -42,9 +41,8 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         yield "error", f"this node takes no part: {local['refused']}", "see docs for `hactl recover` before you use it"
     elif view.listed and view.identity is None:
         yield "error", "the store holds no cluster", "`hactl init` for a new one, `hactl recover` for one that was lost"
-    if local.get("store_away"):
-        yield "error", "etcd does not answer this node: what follows is what was known before", "look at etcd"
-    elif local.get("phase") == "listing":
+    yield from _etcd(local)
+    if local.get("phase") == "listing" and not local.get("store_away"):
         yield "warning", "this daemon has not read the store yet", "if it stays so, look at etcd and the daemon's log"
     for key, problem in view.unreadable.items():
         yield "error", f"{key} cannot be read: {problem}", "look at it with etcdctl; a newer hactl may have written it"
@@ -72,6 +70,15 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         yield "notice", what, "see `haproxy.hard_stop_after`; of more than 8 the oldest is ended"
     if local.get("events_dropped"):
         yield "warning", f"{local['events_dropped']} events were not written to the history", "they are in the log"
+
+
+def _etcd(local: dict[str, Any]) -> Iterator[Warning_]:
+    """What is wrong with etcd itself, and, where nothing else explains it, that it does not answer."""
+    etcd = local.get("etcd") or {"problems": [], "etcdctl": "etcdctl"}
+    yield from ((one["level"], one["what"], one["do"]) for one in etcd["problems"])
+    if local.get("store_away") and not any(one["level"] == "error" for one in etcd["problems"]):
+        todo = f"`{etcd['etcdctl']} endpoint status -w table`, and etcd's log: `journalctl -u etcd`"
+        yield "error", "etcd does not answer this node in time", todo
 
 
 # Certificates that end within so many days are warned of, and are an error.

@@ -18,6 +18,7 @@ from election.store import Store, WatchBatch
 from hactl.config.node import NodeConfig
 from hactl.daemon.api import serve
 from hactl.daemon.etcd_access import EtcdAccess
+from hactl.daemon.etcd_observer import EtcdObserver
 from hactl.daemon.history import History
 from hactl.daemon.metrics import Metrics
 from hactl.daemon.publish import publish
@@ -67,6 +68,7 @@ class StandIn:
         self.health: NodeHealth | None = None
         self.watchdog = WatchdogFollower("off", lambda _: None)
         self.etcd_access = EtcdAccess(config)
+        self.etcd_observer = EtcdObserver(config, scene.store, lambda *_: None)
 
     def now(self) -> Instant:
         return now()

@@ -1,0 +1,32 @@
+"""What the endpoints of etcd say when they are looked at. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class EtcdMember(NamedTuple):
+    """A member of etcd, as the others know it. `urls`: where clients reach it; empty until it has started once."""
+
+    id: int
+    name: str
+    urls: tuple[str, ...] = ()
+    learner: bool = False
+
+
+class EndpointFacts(NamedTuple):
+    """One endpoint. `problem`: why it said nothing of itself; the rest is empty then. `leader_id`: 0 where it knows of
+    none. `quota_bytes`: 0 where it does not say. `alarms`: such as NOSPACE, of all members. `read_ms`: how long it took
+    to answer a read that needs a majority; None: it did not."""
+
+    endpoint: str
+    problem: str = ""
+    cluster_id: int = 0
+    member_id: int = 0
+    leader_id: int = 0
+    version: str = ""
+    db_bytes: int = 0
+    quota_bytes: int = 0
+    alarms: tuple[str, ...] = ()
+    members: tuple[EtcdMember, ...] = ()
+    read_ms: float | None = None

@@ -1,0 +1,66 @@
+"""A look at real etcds: one that is whole, without a majority, full, separate."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from election.etcd_facts import EndpointFacts
+from election.etcd_store import EtcdStore
+from hactl.decide.etcd_state import EtcdState, Writes, judge
+from tests.contract.watching import DEADLINE_S
+from tests.support.etcd import EtcdCluster, frozen
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as held:
+        yield held
+
+
+def looked(stack: ExitStack, endpoints: list[str]) -> Callable[[], EtcdState]:
+    store = EtcdStore(endpoints)
+    stack.callback(store.close)
+    return lambda: judge(store.look(1.0), Writes(), "etcdctl")
+
+
+def until(look: Callable[[], EtcdState], codes: list[str]) -> tuple[EndpointFacts, ...]:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        found = look()
+        if [one.code for one in found.problems] == codes:
+            return found.facts
+        assert time.monotonic() < deadline, found
+
+
+def test_whole_without_one_and_without_a_majority(stack: ExitStack) -> None:
+    cluster = stack.enter_context(EtcdCluster(3))
+    look = looked(stack, cluster.endpoints)
+    facts = until(look, [])
+    assert len({one.member_id for one in facts}) == 3 and {len(one.members) for one in facts} == {3}
+    assert all(one.read_ms is not None and one.db_bytes and one.version for one in facts)
+    with frozen(cluster.members[0]):
+        assert [bool(one.problem) for one in until(look, ["endpoint_dead"])] == [True, False, False]
+        with frozen(cluster.members[1]):
+            until(look, ["no_majority"])
+    until(look, [])
+
+
+def test_full(stack: ExitStack) -> None:
+    cluster = stack.enter_context(EtcdCluster())
+    look = looked(stack, cluster.endpoints)
+    member = int(cluster.ctl("member", "list").split(",")[0], 16)
+    body = json.dumps({"action": "ACTIVATE", "memberID": str(member), "alarm": "NOSPACE"})
+    url = f"http://{cluster.members[0].endpoint}/v3/maintenance/alarm"
+    urllib.request.urlopen(url, body.encode(), timeout=DEADLINE_S).close()
+    assert until(look, ["full", "few_members"])[0].alarms == ("NOSPACE",)
+
+
+def test_etcds_that_are_not_one(stack: ExitStack) -> None:
+    one, other = (stack.enter_context(EtcdCluster()) for _ in range(2))
+    until(looked(stack, [*one.endpoints, *other.endpoints]), ["separate"])

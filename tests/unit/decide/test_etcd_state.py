@@ -1,0 +1,91 @@
+"""What is said of etcd, from what its endpoints say."""
+
+from __future__ import annotations
+
+import pytest
+
+from election.etcd_facts import EndpointFacts, EtcdMember
+from hactl.decide.etcd_state import DEFAULT_QUOTA, PROBLEMS, Writes, etcdctl_command, judge
+
+ENDPOINTS = ("10.0.0.1:2379", "10.0.0.2:2379", "10.0.0.3:2379")
+ETCDCTL = etcdctl_command(ENDPOINTS, ca="", cert="", key="", user="")
+MEMBERS = tuple(EtcdMember(0xA1 + index, f"n{index + 1}", (f"http://{one}",)) for index, one in enumerate(ENDPOINTS))
+WELL = tuple(
+    EndpointFacts(one, "", 0xC1, member.id, 0xA1, "3.5.9", 1 << 20, members=MEMBERS, read_ms=2.0)
+    for one, member in zip(ENDPOINTS, MEMBERS, strict=True)
+)
+NO_WRITES = Writes()
+LARGE = int(0.9 * DEFAULT_QUOTA)
+
+
+def silent(one: EndpointFacts, why: str = "no answer within the deadline") -> EndpointFacts:
+    return EndpointFacts(one.endpoint, f"{one.endpoint}: {why}")
+
+
+def lost(one: EndpointFacts) -> EndpointFacts:
+    return one._replace(leader_id=0, read_ms=None)
+
+
+def said(*facts: EndpointFacts, writes: Writes = NO_WRITES) -> list[str]:
+    return [f"{one.code}: {one.what} -> {one.todo}" for one in judge(facts, writes, ETCDCTL).problems]
+
+
+def test_nothing_when_all_is_well() -> None:
+    assert said(*WELL) == [] and said(*WELL, writes=Writes(40, 1)) == [] and judge((), NO_WRITES, "x").document()
+
+
+@pytest.mark.parametrize(
+    ("facts", "codes", "words"),
+    [
+        ([silent(one) for one in WELL], ["unreachable"], ["10.0.0.2:2379: no answer", "endpoint health"]),
+        ([WELL[0], WELL[1], silent(WELL[2])], ["endpoint_dead"], ["10.0.0.3:2379: no answer", "2 of 3", "no further"]),
+        ([lost(WELL[0]), silent(WELL[1]), silent(WELL[2])], ["no_majority"], ["1 of 3", "(n1), 2 are", "on n2, n3"]),
+        ([lost(one) for one in WELL], ["no_majority"], ["no leader, though 3 of 3", "port 2380"]),
+        ([one._replace(alarms=("NOSPACE",)) for one in WELL], ["full"], ["alarm NOSPACE", f"`{ETCDCTL} alarm disarm`"]),
+        ([WELL[0], WELL[1]._replace(alarms=("CORRUPT",)), WELL[2]], ["corrupt"], ["alarm CORRUPT"]),
+        ([WELL[0], WELL[1]._replace(cluster_id=0xC2), WELL[2]], ["separate"], ["different etcds", "is of cluster c2"]),
+        ([WELL[0], WELL[1]._replace(member_id=0xA1), WELL[2]], ["separate"], ["10.0.0.1:2379 and 10.0.0.2", "(a1)"]),
+        ([WELL[0], WELL[1]._replace(read_ms=None), WELL[2]], ["slow"], ["reads at 10.0.0.2:2379", "member n1 (10."]),
+        ([one._replace(db_bytes=LARGE) for one in WELL], ["nearly_full"], ["1843 MiB of the 2048", "unless"]),
+        ([one._replace(db_bytes=90, quota_bytes=100) for one in WELL], ["nearly_full"], ["0 MiB that it may "]),
+        ([one._replace(db_bytes=90, quota_bytes=1000) for one in WELL], [], []),
+        ([one._replace(members=MEMBERS[:2]) for one in WELL[:2]], ["few_members"], ["two members"]),
+        ([WELL[0]._replace(members=MEMBERS[:1])], ["few_members"], ["one member"]),
+        ([lost(WELL[0])._replace(members=MEMBERS[:2]), silent(WELL[1])], ["no_majority"], ["1 of 2 members"]),
+        ([WELL[0]._replace(members=()), silent(WELL[1]), WELL[2]._replace(members=())], ["endpoint_dead"], ["2 of 3"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_and_what_to_type(facts: list[EndpointFacts], codes: list[str], words: list[str]) -> None:
+    found = said(*facts)
+    assert [one.partition(":")[0] for one in found] == codes
+    for word in words:
+        assert word in found[0], found[0]
+
+
+def test_slow_names_who_leads_and_how_another_would() -> None:
+    (found,) = said(*WELL, writes=Writes(8, 6))
+    assert "6 of 8 writes" in found and "member n1 (10.0.0.1:2379) leads" in found
+    assert "`etcdctl --endpoints=http://10.0.0.1:2379 move-leader a2`" in found
+    assert said(*WELL, writes=Writes(2, 2)) == []
+    # What is worse explains it.
+    full = [one._replace(alarms=("NOSPACE",)) for one in WELL]
+    assert len(said(*full, writes=Writes(8, 8))) == 1
+
+
+def test_the_worst_comes_first_and_each_has_a_level() -> None:
+    facts = [one._replace(alarms=("NOSPACE",)) for one in WELL[:2]] + [silent(WELL[2])]
+    found = judge(facts, NO_WRITES, ETCDCTL)
+    assert [one.code for one in found.problems] == ["full", "endpoint_dead"]
+    assert [one["level"] for one in found.document()["problems"]] == ["error", "warning"]
+    assert set(PROBLEMS.values()) == {"error", "warning", "notice"}
+
+
+def test_a_learner_is_no_member_that_counts() -> None:
+    members = (*MEMBERS[:1], MEMBERS[1]._replace(learner=True))
+    assert "one member" in said(WELL[0]._replace(members=members))[0]
+
+
+def test_the_command_has_all_that_it_needs() -> None:
+    assert ETCDCTL == "etcdctl --endpoints=http://10.0.0.1:2379,http://10.0.0.2:2379,http://10.0.0.3:2379"
+    tls = etcdctl_command(["https://a:1", "b:2"], ca="/ca", cert="/c", key="/k", user="u")
+    assert tls == "etcdctl --endpoints=https://a:1,https://b:2 --cacert=/ca --cert=/c --key=/k --user=u"
