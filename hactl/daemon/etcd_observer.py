@@ -49,7 +49,7 @@ class EtcdObserver:
         self._known_s = time.monotonic()
         self._writes: deque[tuple[float, bool]] = deque(maxlen=200)
         self._seen: set[str] = set()
-        self._told: dict[str, str] = {}
+        self._told: set[str] = set()
 
     async def run(self, state: Callable[[], NodeState]) -> None:
         """Until cancelled."""
@@ -89,12 +89,11 @@ class EtcdObserver:
 
     def _tell(self) -> None:
         """What is seen twice in a row, and what is over."""
-        now = {one.code: one.what for one in self.found.problems if one.level != "notice"}
-        for code in [code for code in self._told if code not in now]:
+        now = {one.code: one for one in self.found.problems if one.level != "notice"}
+        for code in self._told - now.keys():
             self._note("etcd_recovered", {"problem": code})
-            del self._told[code]
-        for code, what in now.items():
-            if code in self._seen and code not in self._told:
-                self._told[code] = what
-                self._note("etcd_problem", {"problem": code, "detail": what})
+        for code in (now.keys() & self._seen) - self._told:
+            event = "etcd_unusable" if now[code].level == "error" else "etcd_weakened"
+            self._note(event, {"problem": code, "detail": now[code].what})
+        self._told = now.keys() & (self._seen | self._told)
         self._seen = set(now)

@@ -53,7 +53,7 @@ _ERRORS = frozenset(
         "service_without_server",
         "stop_failed",
         "store_refused",
-        "etcd_problem",
+        "etcd_unusable",
         "guard_refused",
         "guard_lost",
         "machine_id_in_use",
@@ -65,6 +65,7 @@ _ERRORS = frozenset(
 _WARNINGS = frozenset(
     {
         "config_unreadable",
+        "etcd_weakened",
         "deposed",
         "fence_device_failed",
         "group_not_mine",

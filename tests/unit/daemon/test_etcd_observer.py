@@ -48,10 +48,21 @@ def observed(state: NodeState, *looks: EndpointFacts) -> tuple[EtcdObserver, lis
 
 def test_what_is_seen_twice_is_noted_once_and_its_end(scene: Scene) -> None:
     observer, notes = observed(node_state(scene.spec), WELL, FULL, WELL, FULL, FULL, FULL, WELL, WELL)
-    assert notes == [("etcd_problem", "full"), ("etcd_recovered", "full")]
+    assert notes == [("etcd_unusable", "full"), ("etcd_recovered", "full")]
     assert observer.document()["problems"] == [] and observer.document()["etcdctl"].startswith(
         "etcdctl --endpoints=http"
     )
+
+
+def test_what_only_weakens_it_is_no_error(scene: Scene) -> None:
+    large = WELL._replace(db_bytes=90, quota_bytes=100)
+    _, notes = observed(node_state(scene.spec), large, large, large, FULL, FULL, WELL)
+    assert notes == [
+        ("etcd_weakened", "nearly_full"),
+        ("etcd_recovered", "nearly_full"),
+        ("etcd_unusable", "full"),
+        ("etcd_recovered", "full"),
+    ]
 
 
 def test_writes_without_an_answer_make_it_slow(scene: Scene) -> None:
