@@ -58,8 +58,8 @@ def _ask(program: str, text: str) -> str:
         file.write_text(text)
         try:
             done = subprocess.run(
-                [program, "-c", "-f", str(file)], capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S,
-                check=False, stdin=subprocess.DEVNULL,
+                [program, "-W", "-c", "-f", str(file)], capture_output=True, text=True, errors="replace",
+                timeout=_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise HaproxyError(f"`{program} -c` did not end within {_TIMEOUT_S:g} s") from None

@@ -320,7 +320,7 @@ def check(
 
 def test_good_options_pass(toy: ToyAgent) -> None:
     ok, said = check(toy, "dir: /tmp, speed: 3")
-    assert ok and "warning" not in said
+    assert ok and ": options" not in said and "fencing" not in said
 
 
 @pytest.mark.parametrize(
@@ -404,7 +404,7 @@ def test_a_secret_that_this_node_lacks_is_named(toy: ToyAgent) -> None:
     assert "chmod 600" in check(toy, options, node="n1")[1]
     secret.chmod(0o600)
     ok, said = check(toy, options, node="n1")
-    assert ok and "warning" not in said and "sesame" not in said
+    assert ok and "fencing" not in said and "sesame" not in said
 
 
 def test_a_watchdog_that_this_node_does_not_use_is_named(toy: ToyAgent) -> None:
