@@ -44,6 +44,7 @@ from election.view import Known, View
 from hactl.decide.blocking import blocked
 from hactl.decide.fence_status import being_fenced, device_reports, fence_status, matters, node_fencing
 from hactl.decide.health import NodeHealth
+from hactl.decide.old_status import mark_as_old
 from hactl.decide.placement import place
 from hactl.decide.readiness import reported
 from hactl.decide.resource_warnings import reported_warnings
@@ -186,20 +187,9 @@ def status(
         "config": _config(view, local.config_problem if local else config_problem),
         "local": asdict(local) if local else None,
     }
-    if local and local.stale_ms is not None:
-        _mark_as_old(document, local.stale_ms)
+    mark_as_old(document, local.stale_ms if local else None)
     document["warnings"] = warnings(document, view)
     return document
-
-
-def _mark_as_old(document: dict[str, Any], age_ms: int) -> None:
-    """While etcd does not answer nobody knows who is well and what runs: it says what was known, and how long ago."""
-    for node in document["nodes"]:
-        node["state"] = "unknown" if node["state"] != "absent" else "absent"
-    for group in document["groups"]:
-        if group["enabled"]:
-            group["waiting"] = f"{age_ms / 1000:.0f} s ago: {group['state']}"
-            group["state"] = "unknown"
 
 
 def node_names(view: View, spec: ClusterSpec | None) -> list[str]:
