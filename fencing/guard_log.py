@@ -19,7 +19,8 @@ from typing import Any
 
 RECORD_NAME = "guard-stop.json"
 _QUEUE = 1000
-# How large the log's file grows before it is put aside as `.1`; and how soon a write that failed is tried again.
+# How large the log's file grows before it is put aside as `.1`; and how soon a record that could not be
+# written is tried again.
 MAX_LOG_BYTES = 1 << 20
 _RETRY_S = 1.0
 
@@ -62,16 +63,22 @@ class Journal:
         self._waiting.release()
 
     def _run(self) -> None:
+        unwritten: dict[str, Any] | None = None  # a record for which there was no room yet
         while True:
-            self._waiting.acquire()
-            try:
-                item = self._queue.popleft()
-            except IndexError:  # lost from a full queue
-                continue
+            if self._waiting.acquire(timeout=None if unwritten is None else _RETRY_S):
+                try:
+                    item = self._queue.popleft()
+                except IndexError:  # lost from a full queue
+                    continue
+            else:
+                assert unwritten is not None
+                item = unwritten
             try:
                 self._write(item)
+                unwritten = unwritten if isinstance(item, bytes) else None
             except Exception:  # nowhere left to complain to
-                self.lost += 1
+                unwritten = unwritten if isinstance(item, bytes) else item
+                self.lost += isinstance(item, bytes)
             if not self._queue:
                 self._idle.set()
 

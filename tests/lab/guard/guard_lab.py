@@ -114,7 +114,7 @@ class Lab:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The guard's log lines of one event."""
-        lines = (self.directory / "log").read_text().splitlines()
+        lines = Path(self.spec.log or "").read_text().splitlines()
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
     def record(self, outcome: str) -> dict[str, Any]:

@@ -165,3 +165,17 @@ def test_a_guard_holds_no_descriptor_of_who_started_the_daemon(apart: Lab) -> No
         return {one.readlink() for one in Path(f"/proc/{pid}/fd").iterdir()}
 
     assert held(status["pid"]) & held(daemon.pid) <= {Path("/dev/null")}
+
+
+def test_a_record_for_which_there_is_no_room_is_written_once_there_is(apart: Lab) -> None:
+    state = apart.directory / "state"
+    state.write_text("in its place")
+    apart.spec = replace(apart.spec, state_dir=str(state))
+    apart.spawn_guard()
+    resource, step = apart.resource("db")
+    apart.daemon(register={"db": [step]}, renew=False)
+    wait_for(lambda: resource.poll() is not None)
+    wait_for(lambda: bool(apart.events("all_stopped")))
+    state.unlink()
+    state.mkdir()
+    assert apart.record("stopped")["names"] == ["db"]
