@@ -159,7 +159,7 @@ class Daemon:
         self.tasks.keep("state on disk", lambda: self._keeper.run(self._registrar))
         self.tasks.keep("systemd", self._tell_systemd)
         run_dir = RunDir(self.config.run_dir)
-        check = SelfCheck(self.log_writer, run_dir, self._troubles.tell, self._actions.look_again)
+        check = SelfCheck(self.log_writer, run_dir, self._troubles.tell, self._run_dir_emptied)
         self.tasks.keep("look at itself", check.run)
         self.tasks.keep("history", self.history.run)
         self.tasks.keep("way to etcd", self.etcd_access.run)
@@ -220,6 +220,10 @@ class Daemon:
         self._post(events.Shutdown(release))
         log.info("asked_to_end", release=release)
         self.notifier.status("releasing what runs here" if release else "leaving what runs here running")
+
+    async def _run_dir_emptied(self) -> None:
+        await self._actions.look_again()
+        self._second_stage.run_dir_emptied()
 
     # --- events and effects ----------------------------------------------------------------------------------
 

@@ -127,6 +127,11 @@ class SecondStage:
         for name, part in parts.items():
             self._context.tasks.keep(name, part)
 
+    def run_dir_emptied(self) -> None:
+        """What HAProxy has there is to be made again."""
+        if self.balancer is not None:
+            self.balancer.again()
+
     def balancer_resource(self, spec: ResourceSpec) -> Resource:
         """HAProxy as a part of a group. It can be stopped at any time, and is started once HAProxy is begun with."""
         from hactl.daemon.balancer_resource import BalancerResource  # noqa: PLC0415 - when it is wanted

@@ -49,6 +49,21 @@ class LiveHaproxy:
         """Whether there is one."""
         return self._process.running()
 
+    async def be_reachable(self, text: str) -> None:
+        """Where its sockets were removed, have them made again by a reload with `text`: it serves all the time. A
+        socket whose path is spelled as it was is handed on, and not bound again: so it is spelled in another way for
+        once, which the next step puts right."""
+        settings = self.settings
+        if _there(settings.stats_socket) and _there(settings.master_socket):
+            return
+        log.warning("haproxy.sockets_missing", directory=settings.run_dir)
+        spelled = text.replace(settings.stats_socket, _spelled_anew(settings.stats_socket))
+        await self._files.validate(spelled)
+        self._files.leave_health()
+        self._files.place(spelled)
+        await self._process.reload_unasked()
+        self._files.mark_good()
+
     async def version(self) -> Version:
         """HAProxy's, as its program says it once."""
         if self._version is None:
@@ -150,3 +165,13 @@ async def read_version(binary: str) -> Version:
         raise HaproxyError(f"`{program} -v` does not say a version: {done.stdout[:100]!r}")
     major, minor = (int(number) for number in found.groups() if number is not None)
     return major, minor
+
+
+def _there(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _spelled_anew(path: str) -> str:
+    """The same file by another name."""
+    directory, _, name = path.rpartition("/")
+    return f"{directory}/./{name}"

@@ -177,6 +177,7 @@ class HaproxyManager:
             self._files.mark_good()
             await self._put_right()
             return _Applied("start")
+        await self._live.be_reachable(text)
         switched = await self._switch(text)
         good = self._files.good() or ""
         step = await asyncio.to_thread(decide_step, good, text, await self._live.version())

@@ -98,6 +98,18 @@ class HaproxyProcess:
         if after.failed or not set(after.workers) - set(before.workers):
             raise ReloadError(f"HAProxy's reload failed, it goes on as it was{self._words(log_size)}")
 
+    async def reload_unasked(self, timeout_s: float = 10.0) -> None:
+        """Its sockets were removed: have it read `config_file` by a signal; return when it can be asked again. Raises
+        HaproxyError."""
+        try:
+            self._process.send_signal(signal.SIGUSR2)
+            async with asyncio.timeout(timeout_s):
+                await self._until_serving()
+        except TimeoutError:
+            raise ReloadError(f"HAProxy did not make its sockets again within {timeout_s} s") from None
+        except ResourceError as error:
+            raise ReloadError(str(error)) from None
+
     async def stop(self, timeout_s: float = 5.0, grace_s: float = 0.0) -> None:
         """End it and its connections; return when nothing of it lives. `grace_s`: for so long, at most, those that are
         open may go on, new ones being refused. Raises HaproxyError."""

@@ -96,6 +96,7 @@ def test_a_run_dir_that_is_emptied(cluster: Cluster) -> None:
     says(cluster, "n1", "its run_dir was emptied by something")
     cluster.until(lambda: cluster.status(NODE), "its daemon can be asked again")
     cluster.until((run / "guard.sock").exists, "its guard can be reached again")
+    cluster.until((run / "haproxy" / "stats.sock").exists, "its HAProxy can be asked again")
     restart(cluster)
     assert guards(cluster) == before
     assert cluster.await_event(NODE, "session_adopted")

@@ -193,3 +193,25 @@ def test_nobody_is_the_writer_after_a_reboot_until_it_is_known(lab: Lab) -> None
         await after.stop()
 
     asyncio.run(scenario())
+
+
+def test_one_whose_directory_was_emptied_can_be_asked_again_and_serves_all_the_time(lab: Lab) -> None:
+    async def scenario() -> None:
+        manager = lab.manager()
+        async with lab.servers("a", "b"):
+            await manager.ensure(lab.config(names="a"))
+            master = manager.status().pid
+            for _ in range(2):  # and once more, after what was spelled in another way was put right
+                empty(Path(lab.settings.run_dir))
+                assert not (await manager.ensure(lab.config(names="ab"))).error
+                assert {one.server for one in await manager.server_states()} == {"a", "b"}
+                assert manager.status().pid == master
+                assert await lab.ask()
+        await manager.stop()
+
+    asyncio.run(scenario())
+
+
+def empty(place: Path) -> None:
+    for one in place.iterdir():
+        one.unlink()
