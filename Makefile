@@ -8,7 +8,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JSON ?=
 
-.PHONY: help setup packages check lint types imports unit contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
+.PHONY: help setup packages audit check lint types imports unit contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,7 +34,10 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-check: lint types imports ## ruff, mypy --strict, import rules
+audit: $(STAMP) ## known holes in the libraries, where that data can be had
+	$(BIN)/python -m tools.audit
+
+check: lint types imports audit ## ruff, mypy --strict, import rules, known holes
 
 unit: $(STAMP) ## unit and golden tests
 	$(BIN)/pytest -q tests/unit tests/golden
