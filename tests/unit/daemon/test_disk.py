@@ -44,7 +44,7 @@ def files(place: Path) -> set[str]:
 
 @pytest.mark.root
 def test_a_full_disk_is_said_leaves_nothing_half_and_is_well_again(small: Path) -> None:
-    disk = Disk(str(small))
+    disk = Disk(str(small), "boot")
     disk.keep_identity(IDENTITY, 1, "sid")
     filler = fill(small)
     before = files(small)
@@ -66,10 +66,10 @@ def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, how: str) 
         fill(small)
     else:
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)
-    disk = Disk(str(small))
+    disk = Disk(str(small), "boot")
     disk.lock()
     with pytest.raises(AlreadyRunningError):
-        Disk(str(small)).lock()
+        Disk(str(small), "boot").lock()
     assert disk.leftovers() == ()
     with pytest.raises(OSError, match=r"No space left|Read-only file system"):
         disk.keep_started(GROUP)
@@ -78,7 +78,7 @@ def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, how: str) 
 def test_what_was_removed_is_written_again(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
-    disk = Disk(str(state))
+    disk = Disk(str(state), "boot")
     disk.keep_started(GROUP)
     disk.keep_identity(IDENTITY, 1, "sid")
     subprocess.run(["rm", "-rf", state], check=True)
@@ -88,7 +88,8 @@ def test_what_was_removed_is_written_again(tmp_path: Path) -> None:
 
 
 LOCK = (
-    "import sys; from hactl.daemon.disk import Disk; Disk(sys.argv[1]).lock(); print(1, flush=True); sys.stdin.read()"
+    "import sys; from hactl.daemon.disk import Disk; Disk(sys.argv[1], 'boot').lock(); print(1, flush=True); "
+    "sys.stdin.read()"
 )
 
 
@@ -105,8 +106,8 @@ def test_one_daemon_a_node_whatever_is_removed(tmp_path: Path, removed: str) -> 
             subprocess.run(f"rm -rf {tmp_path}/*", shell=True, check=True)
         who = str(other.pid) if removed == "nothing" else "unknown"
         with pytest.raises(AlreadyRunningError, match=f"process {who} "):
-            Disk(str(tmp_path)).lock()
+            Disk(str(tmp_path), "boot").lock()
         other.stdin.close()
         other.wait(10)
-    Disk(str(tmp_path)).lock()
+    Disk(str(tmp_path), "boot").lock()
     assert json.loads((tmp_path / "daemon.lock").read_text())

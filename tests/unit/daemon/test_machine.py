@@ -66,7 +66,7 @@ def test_real_hardware_never_fails(config: NodeConfig) -> None:
 
 
 def test_a_session_held_is_of_this_boot_and_of_no_copy(tmp_path: Path) -> None:
-    disk = Disk(str(tmp_path / "state"))
+    disk = Disk(str(tmp_path / "state"), "boot")
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     assert disk.held(str(run_dir), "boot-1") == ""
@@ -77,9 +77,9 @@ def test_a_session_held_is_of_this_boot_and_of_no_copy(tmp_path: Path) -> None:
 
 
 def test_what_was_disowned_stays_so(tmp_path: Path) -> None:
-    disk = Disk(str(tmp_path))
+    disk = Disk(str(tmp_path), "boot")
     for number in range(30):
         disk.disown(f"sid-{number}")
-    assert Disk(str(tmp_path)).disowned()[-1] == "sid-29" and len(disk.disowned()) == 20
+    assert Disk(str(tmp_path), "boot").disowned()[-1] == "sid-29" and len(disk.disowned()) == 20
     (tmp_path / "disowned.json").write_text('{"no": "list"}')
     assert disk.disowned() == ()
