@@ -8,7 +8,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JSON ?=
 
-.PHONY: help setup packages audit check lint types imports unit contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
+.PHONY: help setup packages audit check lint types imports unit fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ bench-haproxy: setup ## changes of HAProxy under load, many services, a writer's
 
 bench-serving: setup ## floods against everything that a node listens on: make bench-serving SECONDS_EACH=60 JSON=figures.json
 	$(BIN)/python -m bench.serving --seconds $(or $(SECONDS_EACH),60) $(if $(JSON),--json $(JSON))
+
+fuzz: $(STAMP) ## malformed input of every kind: make fuzz FUZZ_SECONDS=300 (each of some ten targets), FUZZ_DOCUMENTS=100000
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) FUZZ_DOCUMENTS=$(or $(FUZZ_DOCUMENTS),100000) $(BIN)/pytest -q -n 2 --timeout 3600 --reruns 0 tests/unit/fuzz
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.lock pyproject.toml

@@ -57,6 +57,10 @@ def _import_etcd3() -> Any:
 
 etcd3 = _import_etcd3()
 
+# The largest answer that is taken: a hundred times what a large cluster has below its prefix. A larger one is refused,
+# and said, before it could fill the memory of every node.
+LARGEST_ANSWER = 128 << 20
+
 # gRPC core, grpc_types.h. Attempts have deadlines of 50 to 125 ms, so a lost connection is to be tried again soon.
 # etcd ends connections that ping more often than every 5 s (--grpc-keepalive-min-time).
 _CHANNEL_OPTIONS = (
@@ -67,7 +71,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 2000),
     ("grpc.http2.ping_timeout_ms", 2000),  # without it gRPC 1.85 waits a minute, whatever the line above says
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", LARGEST_ANSWER),
     ("grpc.enable_http_proxy", 0),
     ("grpc.http2.bdp_probe", 0),  # it measures what a connection can carry by a ping for each answer; ours are small
     ("grpc.use_local_subchannel_pool", 1),

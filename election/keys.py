@@ -106,12 +106,21 @@ class Keys(NamedTuple):
         return f"{self.history}config/{serial:08d}"
 
     def event(self, stamp: str) -> str:
-        """An entry of the bounded history; `stamp` sorts by time."""
+        """An entry of the bounded history; `stamp` tells it from others."""
         return f"{self.history}events/{stamp}"
 
     def health(self, node: str) -> str:
         """What a node's HAProxy thinks of its servers."""
         return f"/hactl-health/{self.prefix.removeprefix('/hactl/')}{node}"
+
+    def kind_of(self, key: str) -> tuple[str, str]:
+        """Kind and name of a key below the prefix: `('nodes', 'n1')`, `('intents/move', 'web')`, `('identity', '')`. An
+        empty name after a slash is `/`."""
+        kind, slash, name = key[len(self.prefix) :].partition("/")
+        if kind == "intents":
+            wish, slash, name = name.partition("/")
+            kind = f"intents/{wish}"
+        return kind, name or slash
 
     def split(self, key: str) -> tuple[str, ...]:
         """The parts of a key below the prefix: `('nodes', 'n1')`."""

@@ -47,6 +47,13 @@ def session_of(view: View, holder: Holder) -> Known[Session] | None:
     return found if found and found.create == holder.srev and found.record.sid == holder.sid else None
 
 
+def may_live(view: View, holder: Holder) -> bool:
+    """Whether the holder's session is in the store, or may be: what is in its key cannot be read, and the key is still
+    the one that it created."""
+    bad = view.bad_node(holder.node)
+    return session_of(view, holder) is not None or (bad is not None and bad.create == holder.srev)
+
+
 def holder_safe(view: View, observer: Observer, holder: Holder, lease_counts: bool, now: Instant) -> Verdict:
     """Whether it is certain that `holder` runs nothing any more. `lease_counts`: the group has `fencing: lease`.
 
@@ -54,13 +61,17 @@ def holder_safe(view: View, observer: Observer, holder: Holder, lease_counts: bo
     """
     if session_of(view, holder):
         return Verdict(False, f"{holder.node} has a live session")
+    if may_live(view, holder):
+        return Verdict(False, f"{view.keys.node(holder.node)} cannot be read: {holder.node} may be alive")
     found, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
     if found and holder.srev < found.create:
         return Verdict(True, f"{holder.node} has opened a later session")
     if fence and holder.srev < fence.record.srev:
         return Verdict(True, f"{holder.node} has had a later session")
     if fence is None or (fence.record.sid, fence.record.srev) != (holder.sid, holder.srev):
-        return Verdict(False, f"the record of {holder.node}'s session was lost")
+        keys = (view.keys.node(holder.node), view.keys.fence(holder.node))
+        bad = next((f"{key} cannot be read" for key in keys if key in view.unreadable), "")
+        return Verdict(False, bad or f"the record of {holder.node}'s session was lost")
     if fence.record.state == "safe":
         return Verdict(True, f"{holder.node}: {fence.record.evidence}")
     if lease_counts and observer.dead_over(holder.node, fence.record, now):
@@ -74,12 +85,14 @@ def takeable(view: View, observer: Observer, group: str, lease_counts: bool, me:
     if not (verdict := past_known(view, observer, lease_counts, now)).safe:
         return verdict
     found = view.groups.get(group)
+    if view.keys.group(group) in view.unreadable:
+        return Verdict(False, f"{view.keys.group(group)} cannot be read: nobody takes it")
     if found is None:
         return Verdict(True, "it has no owner")
     own = found.record
     if own.state == "unmanaged" and lease_counts:
         lease_counts = False  # nobody watches over it: its lease says nothing
-    others = [holder for holder in own.holders if not (holder.node == me and session_of(view, holder))]
+    others = [holder for holder in own.holders if not (holder.node == me and may_live(view, holder))]
     if own.state in ("owned", "unmanaged"):
         others.append(own.holder)
     for holder in others:
@@ -94,7 +107,12 @@ def takeable(view: View, observer: Observer, group: str, lease_counts: bool, me:
 
 def past_known(view: View, observer: Observer, lease_counts: bool, now: Instant) -> Verdict:
     """After `hactl recover` the past of every node is unknown, until it attests or is confirmed (or, for leases,
-    the longest lease is over): any of them may be running anything."""
+    the longest lease is over): any of them may be running anything. After one, a record that cannot be read may be
+    such a record, unless its node has a session: that was opened after it had attested."""
+    recovered = view.identity is not None and view.identity.record.generation > 1
+    for node in view.unread("fence") if recovered else ():
+        if node not in view.sessions:
+            return Verdict(False, f"{view.keys.fence(node)} cannot be read: nothing is known of {node}")
     for node, fence in view.fences.items():
         record = fence.record
         if not record.generation or record.state == "safe":
@@ -105,15 +123,17 @@ def past_known(view: View, observer: Observer, lease_counts: bool, now: Instant)
 
 
 def lost_holders(view: View) -> list[Holder]:
-    """Holders whose session is in neither key: their record was lost, anyone may write it."""
+    """Holders whose session is in neither key: their record was lost, anyone may write it. Not while one of the keys
+    holds what cannot be read, nor while there is a session, which could only be an earlier one."""
     lost = {}
     for found in view.groups.values():
         own = found.record
         owner = (own.holder,) if own.state in ("owned", "unmanaged") else ()
         for holder in (*owner, *own.holders):
             session, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
-            newest = max(session.create if session else 0, fence.record.srev if fence else 0)
-            if newest < holder.srev:
+            if session or view.bad_node(holder.node) or view.bad_fence(holder.node):
+                continue
+            if fence is None or fence.record.srev < holder.srev:
                 lost[holder.node] = holder
     return [lost[node] for node in sorted(lost)]
 
@@ -241,6 +261,9 @@ def unprobed(view: View, observer: Observer, group: str, lease_counts: bool, me:
     asked = view.probes.get(group)
     if asked is None:
         return Verdict(False, "nobody has asked the members yet")
+    for key in (*map(view.keys.node, view.unread("nodes")), *map(view.keys.fence, view.unread("fence"))):
+        if key.rpartition("/")[2] not in view.sessions:
+            return Verdict(False, f"{key} cannot be read: it may run there")
     for node, session in view.sessions.items():
         report = view.reports.get(node)
         if report is None or report.record.sid != session.record.sid or report.record.probes.get(group) != asked.mod:

@@ -25,14 +25,15 @@ def recover(view: View, uuid: str, known_generation: int, nodes: Iterable[str], 
     node is unknown until it attests or is confirmed. `config`: used where the store has lost its own."""
     keys = view.keys
     generation = max(known_generation, view.identity.record.generation if view.identity else 0) + 1
-    names = sorted({*nodes, *view.sessions, *view.fences, *view.members})
+    unread = (*view.unread("nodes"), *view.unread("fence"), *view.unread("members"))
+    names = sorted({*nodes, *view.sessions, *view.fences, *view.members, *unread})
     longest = max([lease_ms, *(item.record.lease_ms for item in view.sessions.values())])
-    compares = [Compare(keys.identity, "mod", view.identity.mod if view.identity else 0)]
+    compares = [Compare(keys.identity, "mod", view.mod_of(keys.identity))]
     writes: list[Operation] = [Put(keys.identity, Identity(uuid, generation).to_json())]
     for name in names:
-        session, fence = view.sessions.get(name), view.fences.get(name)
-        compares.append(Compare(keys.node(name), "create", session.create if session else 0))
-        compares.append(Compare(keys.fence(name), "mod", fence.mod if fence else 0))
+        fence, session = view.fences.get(name), view.created(keys.node(name))
+        compares.append(Compare(keys.node(name), "create", session))
+        compares.append(Compare(keys.fence(name), "mod", view.mod_of(keys.fence(name))))
         # Any session in this store has a lower number than the revision that this transaction will get.
         record = FenceRecord("", view.revision + 1, 0, longest, "", "", "pending", by="recover", generation=generation)
         if fence and (old := fence.record).state == "acting":

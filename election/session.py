@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from election.clock import Instant, earlier, remaining
+from election.clock import Instant, earlier, owner_elapsed, remaining
 from election.keys import Keys
-from election.records import FenceRecord, Session
+from election.records import FenceRecord, RecordError, Session
 from election.store import Compare, Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
-from election.view import Known
+from election.view import Known, Unreadable
 
 # Attempt numbers of one daemon begin here above those of the one before it, so that none is used twice.
 ATTEMPTS_OF_A_DAEMON = 1 << 32
@@ -36,6 +37,7 @@ class SessionState:
 
     `mod_rev` is the revision I last wrote `nodes/<node>` at. `sent` holds for each attempt until when it makes
     the session valid: counted from the instant taken before its request was sent, by the lease written in it.
+    `overwritten`: at which revision, and since when as seen here, the key holds what is no session at all.
     """
 
     keys: Keys
@@ -51,6 +53,7 @@ class SessionState:
     last_sent: Instant | None = None
     in_flight: int | None = None
     watchdog: bool = False
+    overwritten: tuple[int, Instant] | None = None
     sent: dict[int, Instant] = field(default_factory=dict)
 
     def next_attempt(self, now: Instant) -> int:
@@ -85,16 +88,20 @@ def document(session: SessionState, attempt: int) -> str:
     ).to_json()
 
 
-def renew(session: SessionState, identity: Compare, now: Instant) -> tuple[int, Txn]:
-    """The next attempt to renew: if `nodes/N` is what I last wrote, write it with a new attempt number.
+def renew(session: SessionState, identity: Compare, now: Instant, still_ms: float = math.inf) -> tuple[int, Txn]:
+    """The next attempt to renew: if `nodes/N` is what I last wrote, write it with a new attempt number. What cannot be
+    read there, in a key that is still the one I created, is written over once it has not moved for `still_ms`: another
+    process that held my session would have renewed it meanwhile.
 
     The failure branch reads the key: with it an attempt is also the read that has to come before the next
     attempt when an answer was lost, in one round trip.
     """
     attempt = session.next_attempt(now)
-    key = session.keys.node(session.owner.node)
+    key, last = session.keys.node(session.owner.node), session.mod_rev
+    if session.overwritten is not None and owner_elapsed(session.overwritten[1], now) >= still_ms:
+        last = session.overwritten[0]
     txn = Txn(
-        (Compare(key, "mod", session.mod_rev), identity),
+        (Compare(key, "mod", last), identity),
         (Put(key, document(session, attempt)),),
         (Get(key), Get(session.keys.identity)),
     )
@@ -128,6 +135,17 @@ def seen(session: SessionState, found: Known[Session] | None, newest: int) -> No
         session.state = "deposed"
 
 
+def overwritten(session: SessionState, bad: Unreadable, now: Instant) -> None:
+    """`nodes/N` holds what is no session. Whoever wrote that has not ended mine, as long as the key is the one that I
+    created; a key that was created anew tells that mine was deleted."""
+    if session.state != "live" or bad.mod <= session.mod_rev:
+        return
+    if bad.create != session.srev:
+        session.state = "deposed"
+    elif session.overwritten is None or bad.mod > session.overwritten[0]:
+        session.overwritten = (bad.mod, now)
+
+
 def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None:
     """Learn from reading `nodes/N` what became of my attempts."""
     if session.state != "live":
@@ -137,7 +155,11 @@ def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None
         return
     if found.mod_revision < session.mod_rev:
         return  # read before my last write: old news
-    record = Session.from_json(found.value, found.key)
+    try:
+        record = Session.from_json(found.value, found.key)
+    except RecordError as error:
+        overwritten(session, Unreadable(error.problem, found.create_revision, found.mod_revision), now)
+        return
     if record.sid != session.sid:
         session.state = "deposed"
     elif found.mod_revision == session.mod_rev:
@@ -155,7 +177,7 @@ def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None
 def opened(session: SessionState, sid: str, attempt: int, revision: int, now: Instant) -> None:
     """The transaction that opens the session was carried out at `revision`."""
     session.state, session.sid, session.srev = "live", sid, revision
-    session.mod_rev, session.valid_until = 0, None
+    session.mod_rev, session.valid_until, session.overwritten = 0, None, None
     _written(session, attempt, revision, now)
 
 
@@ -163,6 +185,7 @@ def adopt(session: SessionState, found: Known[Session], valid_until: Instant, in
     """Go on with the session that the daemon before this one held: `valid_until` comes from the guard (†)."""
     session.state, session.sid, session.srev = "live", found.record.sid, found.create
     session.mod_rev, session.valid_until = found.mod, valid_until
+    session.overwritten = None
     session.attempt = incarnation * ATTEMPTS_OF_A_DAEMON
 
 
@@ -183,7 +206,7 @@ def close_txn(
     keys: Keys,
     node: str,
     found: Known[Session] | None,
-    fence: Known[FenceRecord] | None,
+    fence_mod: int,
     record: FenceRecord,
     identity: Compare,
 ) -> Txn:
@@ -193,7 +216,7 @@ def close_txn(
     return Txn(
         (
             Compare(key, "mod", found.mod if found else 0),
-            Compare(fence_key, "mod", fence.mod if fence else 0),
+            Compare(fence_key, "mod", fence_mod),
             identity,
         ),
         (Put(fence_key, record.to_json()), *delete),
@@ -229,6 +252,8 @@ def _written(session: SessionState, attempt: int, revision: int, now: Instant) -
     if revision <= session.mod_rev:
         return  # a later write of mine is known: it is the one that observers count by
     session.mod_rev = revision
+    if session.overwritten is not None and session.overwritten[0] < revision:
+        session.overwritten = None
     session.valid_until = session.sent.get(attempt, session.valid_until)
     session.renewed_at = now
 

@@ -6,12 +6,14 @@ older than what is known of its key is dropped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from election.keys import Keys
 from election.records import (
+    NAME,
     Block,
     Cleanup,
     Confirm,
@@ -34,6 +36,14 @@ from election.store import KeyValue, Snapshot, WatchBatch
 R = TypeVar("R")
 
 
+class Unreadable(NamedTuple):
+    """A document that is no document of its kind, with the revisions that created and last changed its key."""
+
+    problem: str
+    create: int
+    mod: int
+
+
 class Known(NamedTuple, Generic[R]):
     """A document with the revisions that created and last changed its key."""
 
@@ -48,7 +58,8 @@ class View:
 
     `revision`: everything up to it is known, by list or by watch. `listed`: that of the last list. `newest`:
     for each key the revision at which it last changed, as far as known. `drains`: by `service/node`. `unreadable`:
-    what could not be parsed.
+    by key, what does not fit its kind. It is none of the documents; what depends on it waits (docs/protocol.md,
+    *What cannot be read*).
     """
 
     keys: Keys
@@ -74,7 +85,7 @@ class View:
     standby: dict[str, Known[str]] = field(default_factory=dict)
     drains: dict[str, Known[Drain]] = field(default_factory=dict)
     maintenance: dict[str, Known[str]] = field(default_factory=dict)
-    unreadable: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, Unreadable] = field(default_factory=dict)
 
     def load(self, snapshot: Snapshot) -> list[str]:
         """Take a complete list; keys that are not in it are gone. Returns the keys that changed."""
@@ -108,39 +119,65 @@ class View:
         newest = self.as_of(key)
         if revision < newest or (revision == newest and not again):
             return False
-        kind, _, name = key[len(self.keys.prefix) :].partition("/")
-        if kind == "intents":
-            kind, _, name = name.partition("/")
+        kind, name = self.keys.kind_of(key)
         place = _PLACES.get(kind)
         if place is None:
             return False  # of a later version, or written by hand
         self.newest[key] = revision
-        attribute, parse = place
-        known: Known[Any] | None = None
         self.unreadable.pop(key, None)
+        known: Known[Any] | None = None
         if kv is not None:
-            try:
-                known = Known(parse(kv.value, key), kv.create_revision, kv.mod_revision)
-            except RecordError as error:
-                self.unreadable[key] = str(error)
-        if not name:
-            setattr(self, attribute, known)
-        elif known is None:
-            getattr(self, attribute).pop(name, None)
-        else:
-            getattr(self, attribute)[name] = known
+            known, problem = place.read(kv, name)
+            if problem:
+                self.unreadable[key] = Unreadable(problem, kv.create_revision, kv.mod_revision)
+        if not place.parts and not name:
+            setattr(self, place.attribute, known)
+        elif not place.misnamed(name):
+            kept = getattr(self, place.attribute)
+            if known is None:
+                kept.pop(name, None)
+            else:
+                kept[name] = known
         return True
 
     def created(self, key: str) -> int:
         """The revision that created `key`, 0 when it is not known to be there."""
-        kind, _, name = key[len(self.keys.prefix) :].partition("/")
-        if kind == "intents":
-            kind, _, name = name.partition("/")
+        found = self._at(key)
+        return found.create if found else 0
+
+    def mod_of(self, key: str) -> int:
+        """The revision that last changed `key`, whether it can be read or not; 0 when it is not known to be there."""
+        found = self._at(key)
+        return found.mod if found else 0
+
+    def _at(self, key: str) -> Known[Any] | Unreadable | None:
+        if (bad := self.unreadable.get(key)) is not None:
+            return bad
+        kind, name = self.keys.kind_of(key)
         place = _PLACES.get(kind)
-        known = None
-        if place is not None:
-            known = getattr(self, place[0]).get(name) if name else getattr(self, place[0])
-        return known.create if known is not None else 0
+        if place is None or place.misnamed(name):
+            return None
+        kept = getattr(self, place.attribute)
+        found: Known[Any] | None = kept.get(name) if place.parts else kept
+        return found
+
+    def bad_node(self, node: str) -> Unreadable | None:
+        """What is in `nodes/<node>`, when that cannot be read: a session that is neither over nor known."""
+        return self.unreadable.get(self.keys.node(node))
+
+    def bad_fence(self, node: str) -> Unreadable | None:
+        """What is in `fence/<node>`, when that cannot be read."""
+        return self.unreadable.get(self.keys.fence(node))
+
+    def misnamed(self, key: str) -> bool:
+        """Whether the key itself, of a kind that is known, is none that this kind can have."""
+        kind, name = self.keys.kind_of(key)
+        return kind in _PLACES and bool(_PLACES[kind].misnamed(name))
+
+    def unread(self, kind: str) -> list[str]:
+        """The names of this kind whose document cannot be read."""
+        found = (self.keys.kind_of(key) for key in self.unreadable if not self.misnamed(key))
+        return [name for of, name in found if of == kind]
 
     def as_of(self, key: str) -> int:
         """The revision as of which `key` is known."""
@@ -157,28 +194,59 @@ class View:
         return self.sessions.keys()
 
 
+class _Place(NamedTuple):
+    """Where the documents of a kind are kept. `parts`: of how many names its keys are made. `unread`: what counts where
+    one cannot be read, since the key alone says what is wanted; None: it counts as not there."""
+
+    attribute: str
+    parse: Callable[[str, str], Any]
+    parts: int = 1
+    unread: Any = None
+
+    def misnamed(self, name: str) -> str:
+        """Why a key of this kind cannot have this name; empty: it can."""
+        if not self.parts:
+            return "nothing is kept below this key" if name else ""
+        if not name:
+            return "a key of this kind has a name"
+        return "" if _NAMES[self.parts](name) else "this is no name that a key of this kind can have"
+
+    def read(self, kv: KeyValue, name: str) -> tuple[Known[Any] | None, str]:
+        """The document, and what is wrong with it."""
+        if problem := self.misnamed(name):
+            return None, problem
+        try:
+            return Known(self.parse(kv.value, kv.key), kv.create_revision, kv.mod_revision), ""
+        except RecordError as error:
+            known = Known(self.unread, kv.create_revision, kv.mod_revision) if self.unread is not None else None
+            return known, error.problem
+
+
 def _text(value: str, key: str) -> str:
     return value
 
 
-_PLACES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "identity": ("identity", Identity.from_json),
-    "config": ("config", _text),
-    "nodes": ("sessions", Session.from_json),
-    "fence": ("fences", FenceRecord.from_json),
-    "groups": ("groups", Ownership.from_json),
-    "members": ("members", Member.from_json),
-    "reports": ("reports", Report.from_json),
-    "devices": ("devices", DeviceReport.from_json),
-    "fence-test": ("fence_test", FenceTest.from_json),
-    "failures": ("failures", Failure.from_json),
-    "refused": ("refusals", Refusal.from_json),
-    "probes": ("probes", _text),
-    "blocked": ("blocks", Block.from_json),
-    "move": ("moves", Move.from_json),
-    "cleanup": ("cleanups", Cleanup.from_json),
-    "confirm": ("confirms", Confirm.from_json),
-    "standby": ("standby", _text),
-    "drain": ("drains", Drain.from_json),
-    "maintenance": ("maintenance", _text),
+# A drain may be of all services: `*`.
+_NAMES = {1: re.compile(NAME).fullmatch, 2: re.compile(rf"({NAME}|\*)/{NAME}").fullmatch}
+
+_PLACES = {
+    "identity": _Place("identity", Identity.from_json, 0),
+    "config": _Place("config", _text, 0),
+    "nodes": _Place("sessions", Session.from_json),
+    "fence": _Place("fences", FenceRecord.from_json),
+    "groups": _Place("groups", Ownership.from_json),
+    "members": _Place("members", Member.from_json),
+    "reports": _Place("reports", Report.from_json),
+    "devices": _Place("devices", DeviceReport.from_json),
+    "intents/fence-test": _Place("fence_test", FenceTest.from_json, 0),
+    "failures": _Place("failures", Failure.from_json, 2),
+    "refused": _Place("refusals", Refusal.from_json),
+    "probes": _Place("probes", _text),
+    "blocked": _Place("blocks", Block.from_json, 1, Block("unknown", "", "", "what is written of it cannot be read")),
+    "intents/move": _Place("moves", Move.from_json),
+    "intents/cleanup": _Place("cleanups", Cleanup.from_json),
+    "intents/confirm": _Place("confirms", Confirm.from_json),
+    "intents/standby": _Place("standby", _text),
+    "intents/drain": _Place("drains", Drain.from_json, 2, Drain()),
+    "intents/maintenance": _Place("maintenance", _text),
 }

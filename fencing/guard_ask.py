@@ -112,7 +112,7 @@ def _open(key: bytes, kind: str, packet: bytes) -> dict[str, Any]:
         raise AskError("mac")
     try:
         fields = json.loads(packet[_MAC_BYTES:])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise AskError("form") from None
     if not isinstance(fields, dict) or fields.get("kind") != kind:
         raise AskError("form")

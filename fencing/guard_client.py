@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import select
 import socket
@@ -32,6 +33,10 @@ from fencing.watchdog_state import Use
 
 # How long a guard is waited for that lives, but whose socket is missing; and how often it is looked for.
 PATIENCE_S, AGAIN_S = 5.0, 0.1
+
+# Of the record of a deadline: its fields, and how long it may be.
+RECORD_FIELDS = ("sid", "reason", "at", "at_boot_ms", "daemon_connected", "names", "outcome", "problems", "took_ms")
+MAX_RECORD = 1 << 20
 
 # Started without site-packages: the guard needs none of it and would only have more to load and to lock.
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fencing.guard import main; sys.exit(main())"
@@ -137,8 +142,11 @@ def parse_answer(packet: bytes) -> Answer:
         message = guard_wire.decode(packet)
         state = message.get("state")
         status = _status(state) if state is not None else None
-        return Answer(message.get("id"), bool(message["ok"]), str(message["problem"]), status)
-    except (guard_wire.WireError, KeyError, TypeError, ValueError) as error:
+        number, ok, problem = message.get("id"), message["ok"], message["problem"]
+        if not (isinstance(number, int | None) and isinstance(ok, bool) and isinstance(problem, str)):
+            raise TypeError("a field is of another type")
+        return Answer(number, ok, problem, status)
+    except (guard_wire.WireError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise GuardError(f"the guard's answer cannot be read: {error!r}") from None
 
 
@@ -300,10 +308,10 @@ def read_stop_record(state_dir: str) -> dict[str, Any] | None:
     (Unix time), `names`, `outcome` (stopping, stopped, self-fence), `problems`. For the next daemon to report;
     remove the file then (`forget_stop_record`)."""
     try:
-        record = json.loads((Path(state_dir) / RECORD_NAME).read_text())
-    except (OSError, ValueError):
+        record = json.loads((Path(state_dir) / RECORD_NAME).read_bytes()[:MAX_RECORD])
+    except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    return {name: record[name] for name in RECORD_FIELDS if name in record} if isinstance(record, dict) else None
 
 
 def forget_stop_record(state_dir: str) -> None:
@@ -320,9 +328,15 @@ def _with_status(answer: Answer) -> GuardStatus:
 
 def _status(state: Mapping[str, Any]) -> GuardStatus:
     until = state["valid_until"]
+    names = (state["sid"], state["phase"], *state["exclusive"], *state["degraded"])
+    if not all(isinstance(name, str) for name in names) or not isinstance(state.get("dropped", {}), dict):
+        raise TypeError("a field is of another type")
+    valid_until = Instant(float(until[0]), float(until[1])) if until else None
+    if valid_until is not None and not all(map(math.isfinite, valid_until)):
+        raise ValueError("a deadline that never comes")
     return GuardStatus(
         sid=state["sid"],
-        valid_until=Instant(float(until[0]), float(until[1])) if until else None,
+        valid_until=valid_until,
         phase=state["phase"],
         exclusive=tuple(state["exclusive"]),
         incarnation=int(state["incarnation"]),

@@ -58,7 +58,7 @@ def decode(packet: bytes) -> dict[str, Any]:
     """A packet as a message. Raises WireError."""
     try:
         message = json.loads(packet)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"not JSON: {error}") from None
     if not isinstance(message, dict):
         raise WireError("not a JSON object")

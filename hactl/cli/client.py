@@ -63,7 +63,9 @@ def stream(path: str, target: str) -> Iterator[dict[str, Any]]:
             if b" 200 " not in head[0]:
                 _answer(b"".join(head) + b"\r\n" + file.read())
             for line in file:
-                yield json.loads(line)
+                with contextlib.suppress(ValueError, RecursionError):  # of a daemon that ends just now: half a line
+                    if isinstance(found := json.loads(line), dict):
+                        yield found
 
 
 def _head(method: str, target: str, length: int = 0) -> bytes:
@@ -110,12 +112,15 @@ def _answer(raw: bytes) -> dict[str, Any]:
     try:
         status = int(words[1])
         found = json.loads(body) if b"application/json" in head else {}
-    except (IndexError, ValueError):
+        if not isinstance(found, dict):
+            raise ValueError("is no object")
+    except (IndexError, ValueError, RecursionError):
         raise CliError(f"the daemon's answer is not understood: {raw[:200]!r}") from None
     if status == 200:
-        return dict(found)
+        return found
     version = ": is it of another version?" if status == 404 else "; its log may have more"
-    problem, kind = found.get("error", f"the daemon answers with HTTP status {status}{version}"), found.get("kind")
-    if kind == "wait":
-        raise WaitError(problem, float(found["wait_ms"]))
+    problem = str(found.get("error") or f"the daemon answers with HTTP status {status}{version}")
+    kind, wait_ms = found.get("kind"), found.get("wait_ms")
+    if kind == "wait" and isinstance(wait_ms, int | float):
+        raise WaitError(problem, float(wait_ms))
     raise CliError(problem, BAD_INPUT if kind == "bad" else FAILED)

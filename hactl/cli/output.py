@@ -14,7 +14,10 @@ _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
 _BY_WORD = {
     "green": {"online", "running", "up", "safe", "ok", "owned"},
-    "red": {"dead", "failed", "lost", "blocked", "down", "unowned", "released", "absent", "error", "acting", "pending"},
+    "red": {
+        *("dead", "failed", "lost", "blocked", "down", "unowned", "released", "absent", "error", "acting", "pending"),
+        "unreadable",
+    },
     "yellow": {"standby", "starting", "stopping", "handoff", "unknown", "unmanaged", "warning", "fence pending"},
     "dim": {"disabled", "notice"},
 }

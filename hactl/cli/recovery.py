@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hactl.config.document import read_stored
 from hactl.config.load import read_cluster
 from hactl.config.node import NodeConfig
 from hactl.daemon import event_log, operations
+from hactl.daemon.disk import KnownStore, read_typed
 from hactl.model.cluster import ClusterSpec
 
 TIMEOUT_S = 5.0
@@ -89,8 +89,8 @@ def _known_generation(config: NodeConfig) -> int:
     """The generation that this node's daemon has kept on disk, 0: none."""
     path = Path(config.state_dir, "identity.json")
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["generation"])
+        return read_typed(path, KnownStore).generation
     except FileNotFoundError:
         return 0
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise CliError(f"{path} cannot be read: {error}; recover from another node", FAILED) from None

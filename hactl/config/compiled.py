@@ -12,8 +12,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from fencing.topology import Device, Level, NodeFencing, SecretFile, Target, Topology
-from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, ServiceSpec, Timing
+import msgspec
+
+from hactl.model.cluster import ClusterSpec
 
 
 def dump(spec: ClusterSpec) -> dict[str, Any]:
@@ -22,38 +23,11 @@ def dump(spec: ClusterSpec) -> dict[str, Any]:
 
 
 def load(raw: dict[str, Any]) -> ClusterSpec:
-    """The cluster that `dump` was given. Raises KeyError or TypeError for what is none, or of another version."""
-    return ClusterSpec(
-        name=raw["name"],
-        nodes=tuple(NodeSpec(**one) for one in raw["nodes"]),
-        groups=tuple(_group(one) for one in raw["groups"]),
-        services=tuple(ServiceSpec(**{**one, "binds": tuple(one["binds"])}) for one in raw["services"]),
-        timing=Timing(**raw["timing"]),
-        haproxy=raw["haproxy"],
-        fencing=_topology(raw["fencing"]),
-    )
-
-
-def _topology(raw: dict[str, Any]) -> Topology:
-    devices = {name: Device(**{**one, "options": _options(one["options"])}) for name, one in raw["devices"].items()}
-    nodes = {
-        name: NodeFencing(**{**one, "levels": tuple(_level(level) for level in one["levels"])})
-        for name, one in raw["nodes"].items()
-    }
-    return Topology(devices, nodes, raw["test_interval_ms"])
-
-
-def _options(raw: dict[str, Any]) -> dict[str, str | SecretFile]:
-    return {name: one if isinstance(one, str) else SecretFile(**one) for name, one in raw.items()}
-
-
-def _level(raw: dict[str, Any]) -> Level:
-    return Level(tuple(Target(**one) for one in raw["targets"]), raw["watchdog"])
-
-
-def _group(raw: dict[str, Any]) -> GroupSpec:
-    resources = tuple(ResourceSpec(**one) for one in raw["resources"])
-    return GroupSpec(**{**raw, "resources": resources, "nodes": tuple(raw["nodes"])})
+    """The cluster that `dump` was given. Raises TypeError for what is none, or of another version."""
+    try:
+        return msgspec.convert(raw, ClusterSpec)
+    except msgspec.ValidationError as error:
+        raise TypeError(str(error)) from None
 
 
 def main() -> None:

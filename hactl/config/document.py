@@ -45,7 +45,7 @@ def parse_document(text: str, *, file: str = "config") -> ClusterSpec:
     """A stored document's cluster. Raises ConfigErrors."""
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigErrors([Problem(file, "", f"is not JSON: {error}", "")]) from None
     return _parse(data, file, checked=True)[0]
 

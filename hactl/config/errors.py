@@ -6,6 +6,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from election.records import printable
+
+# Of what somebody has written into a file so much is shown.
+_LONGEST_LINE = 1000
+
 # A setting's place in a document: `("groups", 0, "resources", 1, "name")`.
 KeyPath = tuple[str | int, ...]
 
@@ -31,7 +36,7 @@ class Problem(NamedTuple):
         where = f"{self.file}:{self.place.line}:{self.place.column}" if self.place else self.file
         named = f"{self.path}: " if self.path else ""
         mend = f"; {self.mend}" if self.mend else ""
-        return f"{where}: {named}{self.problem}{mend}"
+        return "\n".join(printable(line, _LONGEST_LINE) for line in f"{where}: {named}{self.problem}{mend}".split("\n"))
 
 
 class ConfigErrors(Exception):  # noqa: N818 - it holds several

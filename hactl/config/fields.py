@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 Address = IPv4Address | IPv6Address
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+# No duration is longer than a year: neither clocks nor people count on more.
+_LONGEST_MS, _LONGEST_NUMBER = 366 * 86_400_000, 40
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
@@ -45,7 +47,10 @@ def duration_ms(value: object) -> float:
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
         raise wrong(f"`{value}` is no duration", "write a number with ms, s, m, h or d: `250ms`, `3.7s`")
-    return float(Decimal(found[1]) * _UNITS[found[2]])
+    ms = Decimal(found[1]) * _UNITS[found[2]] if len(found[1]) <= _LONGEST_NUMBER else _LONGEST_MS + 1
+    if ms > _LONGEST_MS:
+        raise wrong(f"`{value}` is too long a duration", "give one of 366d at most")
+    return float(ms)
 
 
 def _above_zero(value: object) -> float:

@@ -5,8 +5,10 @@ Import this where it is needed only: pydantic and ruamel.yaml cost some 100 ms.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,6 +21,7 @@ from hactl.config.translate import explain, known_keys
 from hactl.config.yaml_tree import Tree, read_yaml
 from hactl.model.cluster import ClusterSpec
 
+_WHOLE = "write the character itself"
 _EMPTY = "begin with `cluster: NAME` and `nodes: [{name: n1, address: 10.0.0.11}]`"
 
 
@@ -64,8 +67,25 @@ def check_text(text: str, file: str) -> Loaded:
         tree.problems.append(Problem(file, "", "is empty", _EMPTY))
     if not isinstance(tree.data, dict):
         raise ConfigErrors(tree.problems or [tree.problem((), "is no mapping", _EMPTY)])
+    halves = [tree.problem(path, "holds half a character (a lone surrogate)", _WHOLE) for path in _halves(tree.data)]
+    if halves:
+        raise ConfigErrors(halves)
     expand_presets(tree)
     return check_tree(tree)
+
+
+def _halves(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Where there is a text that no encoding can hold: YAML can write one."""
+    if isinstance(value, str):
+        if not value.isascii() and value != value.encode("utf-8", "replace").decode():
+            yield path
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _halves(str(key), (*path, str(key)))
+            yield from _halves(one, (*path, key))
+    elif isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            yield from _halves(one, (*path, number))
 
 
 def check_tree(tree: Tree) -> Loaded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from election.records import Record
+from election.records import Count, Record, too_deep
 
 # Raised when a document may hold what an earlier version must not overlook. A reader refuses a higher one and
 # goes on with the configuration it has; within one format it ignores keys it does not know (document.py).
@@ -21,9 +21,15 @@ class StoredConfig(Record):
     empty where the cluster has no key.
     """
 
-    serial: int
+    limit = 1 << 20
+
+    serial: Count
     document: dict[str, Any]
     by: str = ""
     at: str = ""
-    format: int = FORMAT
+    format: Count = FORMAT
     signature: str = ""
+
+    def problem(self) -> str:
+        """What is free in it is bounded, too."""
+        return "is nested too deeply" if too_deep(self.document) else ""

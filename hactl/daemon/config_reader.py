@@ -155,7 +155,7 @@ async def _compile(text: str) -> dict[str, Any]:
         if "problem" in raw:
             raise UnreadableError(raw["problem"])
         spec: dict[str, Any] = raw["spec"]
-    except (ResourceError, OSError, ValueError, KeyError, TypeError) as error:
+    except (ResourceError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.error("config_process_failed", problem=str(error))
         return _compile_here(text)
     return spec

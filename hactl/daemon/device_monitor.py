@@ -11,14 +11,14 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import structlog
 
 from election.keys import Keys
-from election.records import DeviceReport
+from election.records import DeviceReport, TargetReport
 from election.store import Compare, Put, Store, StoreError, Txn
 from fencing.topology import Device, Target, Topology
 from hactl.config.node import NodeConfig
@@ -44,7 +44,7 @@ AGAIN_S, LONGEST_AGAIN_S = 10.0, 30.0
 
 _TIMEOUT_S = 2.0
 
-Found = dict[str, Any]
+Found = Mapping[str, Any]
 
 
 class Host(Protocol):
@@ -226,7 +226,8 @@ class DeviceMonitor:
 
     async def _say(self, state: NodeState) -> None:
         host, me = self._host, self._host.config.node
-        report = DeviceReport(self._answered, _wall(), state.config_rev, tuple(self._found or ()))
+        targets = tuple(cast(TargetReport, one) for one in self._found or ())
+        report = DeviceReport(self._answered, _wall(), state.config_rev, targets)
         txn = Txn(
             (Compare(host.keys.node(me), "create", state.session.srev),),
             (Put(host.keys.devices(me), report.to_json()),),

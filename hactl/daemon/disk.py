@@ -7,14 +7,16 @@ import contextlib
 import fcntl
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+import msgspec
 import structlog
 
+from election.records import Count, Generation
 from hactl.linux.atomic_write import write_atomically
-from hactl.model.cluster import GroupSpec, ResourceSpec
+from hactl.model.cluster import GroupSpec
 
 log = structlog.get_logger()
 
@@ -23,6 +25,27 @@ _HELD = "session"
 
 # How many sessions of another machine are remembered: each is of no use once there was a later one.
 _DISOWNED = 20
+# The largest file that is read: a cluster's whole configuration is much smaller.
+LARGEST = 16 << 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStore:
+    """What is kept of the store: `uuid` and `generation` of its history, the highest `revision` seen of it; and this
+    node's last session, `sid` and `srev`."""
+
+    uuid: str = ""
+    generation: Generation = 0
+    revision: Count = 0
+    sid: str = ""
+    srev: Count = 0
+
+    @property
+    def identity(self) -> tuple[str, int] | None:
+        """As the decide side has it."""
+        return (self.uuid, self.generation) if self.uuid else None
 
 
 class AlreadyRunningError(Exception):
@@ -61,19 +84,17 @@ class Disk:
         with contextlib.suppress(OSError):  # for people
             path.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
-    def identity(self) -> dict[str, Any]:
-        """`uuid`, `generation`, `revision`, `sid` as last kept; empty when nothing was."""
-        found = _read(self._identity)
-        return found if isinstance(found, dict) else {}
+    def known(self) -> KnownStore:
+        """As last kept; its `uuid` is empty when nothing was."""
+        return _read(self._identity, KnownStore) or KnownStore()
 
-    def keep_identity(self, identity: tuple[str, int] | None, revision: int, sid: str, *, anew: bool = False) -> None:
+    def keep_known(self, known: KnownStore, *, anew: bool = False) -> None:
         """Keep what the next daemon must know; nothing is written when nothing changed, unless `anew`."""
-        if identity is None:
+        if not known.uuid:
             return
-        value = {"uuid": identity[0], "generation": identity[1], "revision": revision, "sid": sid}
         if anew:
             self._written.pop(str(self._identity), None)
-        self._write(self._identity, json.dumps(value))
+        self._write(self._identity, json.dumps(asdict(known)))
 
     def hold(self, run_dir: str, boot_id: str, sid: str) -> None:
         """Note that a daemon of this boot holds the session: in `run_dir`, which no copy of the disk has."""
@@ -99,20 +120,12 @@ class Disk:
 
     def disowned(self) -> tuple[str, ...]:
         """Sessions in our name that another machine was seen to renew."""
-        found = _read(self._disowned)
-        return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+        return tuple(_read(self._disowned, list[str]) or ())
 
     def leftovers(self) -> tuple[GroupSpec, ...]:
         """The groups of which something was started here, by their definition then."""
-        found = []
-        for path in sorted(self._started.glob("*.json")):
-            raw = _read(path)
-            try:
-                resources = tuple(ResourceSpec(**item) for item in raw.pop("resources"))
-                found.append(GroupSpec(resources=resources, **{**raw, "nodes": tuple(raw.pop("nodes"))}))
-            except (AttributeError, KeyError, TypeError) as error:
-                log.error("started_unreadable", file=str(path), problem=repr(error))
-        return tuple(found)
+        found = (_read(path, GroupSpec) for path in sorted(self._started.glob("*.json")))
+        return tuple(group for group in found if group is not None)
 
     def started_since_boot(self) -> bool:
         """Whether anything of the leftovers may have been started since this machine booted."""
@@ -143,9 +156,21 @@ class Disk:
         self._written[str(path)] = text
 
 
-def _read(path: Path) -> Any:
+def read_typed(path: Path, kind: type[T]) -> T:
+    """What a JSON file holds, by the types of `kind`. Raises OSError or ValueError."""
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ValueError(f"is larger than {LARGEST} bytes")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return msgspec.json.decode(data, type=kind)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return read_typed(path, kind)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

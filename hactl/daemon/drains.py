@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from election.records import Drain
-from election.store import Compare, Delete, Put, Store, Txn
+from election.records import Drain, RecordError
+from election.store import Compare, Delete, KeyValue, Put, Store, Txn
 from election.view import View
 from hactl.config.errors import suggest
 from hactl.daemon import health_store
@@ -63,7 +63,7 @@ def drain(
     key = view.keys.drain(service, node)
     there, _ = store.get(key, timeout_s=TIMEOUT_S)
     if there is not None:
-        return Drain.from_json(there.value, key), False
+        return _wish(there), False
     if not force and (left := _without(spec, view, _fresh(store, view), service, node)):
         raise RefusedError(
             f"no other server of {', '.join(left)} is in use: draining {node} would end the service; "
@@ -105,12 +105,20 @@ def progress(store: Store, view: View, spec: ClusterSpec | None, service: str, n
             waiting.append(name)
         elif health.running:
             sessions[name] = sum(one.sessions for one in told)
-    record = Drain.from_json(wish.value, wish.key) if wish else None
+    record = _wish(wish) if wish else None
     return {
         "drain": {"by": record.by, "at": record.at, "reason": record.reason} if record else None,
         "sessions": sessions,
         "waiting": waiting,
     }
+
+
+def _wish(found: KeyValue) -> Drain:
+    """One that cannot be read is a drain all the same: the key says of what."""
+    try:
+        return Drain.from_json(found.value, found.key)
+    except RecordError:
+        return Drain()
 
 
 def _check(spec: ClusterSpec, service: str, node: str) -> None:

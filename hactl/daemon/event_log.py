@@ -1,5 +1,5 @@
 """The cluster's bounded history: entries under `events/<stamp>` of `Keys.history`, newest last. Reading and
-writing; calls block."""
+writing; calls block. The order is etcd's: stamps tell keys apart, and are for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from election.keys import Keys
+from election.records import printable
 from election.store import Compare, Delete, KeyValue, Put, Snapshot, Store, Txn
 from hactl.model.text import DEEPEST, bounded
 
@@ -45,8 +48,8 @@ class Entry:
 
 
 def new_entry(node: str, number: int, wall_s: float, event: str, data: dict[str, Any]) -> Entry:
-    """An entry of this moment: its stamp sorts by time, then by node and by `number`, which tells two of one
-    millisecond apart."""
+    """An entry of this moment: its stamp holds the time, the node and `number`, which tells two of one millisecond
+    apart."""
     at = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Entry(f"{int(wall_s * 1000):013d}-{node}-{number:06d}", at, node, event, _cut(data))
 
@@ -74,11 +77,10 @@ def batch(waiting: Iterable[Entry], most: int = BATCH) -> list[Entry]:
 
 def parse(keys: Keys, item: KeyValue) -> Entry | None:
     """The entry of a key; None for what is none."""
-    stamp = item.key[len(keys.event("")) :]
     try:
-        raw = json.loads(item.value)
+        raw = msgspec.json.decode(item.value)
         at, node, event = (bounded(str(raw[name])) for name in ("at", "node", "event"))
-        return Entry(stamp, at, node, event, _cut(dict(raw["data"])))
+        return Entry(printable(item.key[len(keys.event("")) :]), at, node, event, _cut(dict(raw["data"])))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -86,8 +88,14 @@ def parse(keys: Keys, item: KeyValue) -> Entry | None:
 def read(store: Store, keys: Keys, limit: int, *, timeout_s: float = TIMEOUT_S) -> tuple[list[Entry], int]:
     """The newest `limit` entries, oldest first, and the revision to watch on from. Raises StoreError."""
     found = store.snapshot(keys.event(""), timeout_s=timeout_s)
-    entries = [entry for item in found.items if (entry := parse(keys, item))]
-    return entries[-limit:] if limit else [], found.revision + 1
+    entries = [entry for item in _in_order(found) if (entry := parse(keys, item))]
+    return entries[-limit:] if limit > 0 else [], found.revision + 1
+
+
+def _in_order(found: Snapshot) -> list[KeyValue]:
+    """As they were written: by etcd's revision, since a node's clock may be a year ahead; those that were written
+    together, which are one node's, by their numbers."""
+    return sorted(found.items, key=lambda item: (item.create_revision, item.key.rpartition("-")[2]))
 
 
 def timelines(entries: Sequence[Entry], group: str, limit: int) -> list[dict[str, Any]]:
@@ -117,7 +125,7 @@ def note(store: Store, keys: Keys, node: str, event: str, data: dict[str, Any]) 
 def trim(store: Store, keys: Keys, kept: int = KEPT) -> int:
     """Take the oldest entries away until `kept` are left; how many were. Raises StoreError."""
     found: Snapshot = store.snapshot(keys.event(""), timeout_s=TIMEOUT_S)
-    old = [item.key for item in found.items[: max(0, len(found.items) - kept)]]
+    old = [item.key for item in _in_order(found)[: max(0, len(found.items) - kept)]]
     for start in range(0, len(old), BATCH):
         store.txn(Txn((), tuple(Delete(key) for key in old[start : start + BATCH])), timeout_s=TIMEOUT_S)
     return len(old)

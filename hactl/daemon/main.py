@@ -180,9 +180,8 @@ class Daemon:
         if stop := read_stop_record(self.config.state_dir):
             log.error("guard_stopped_everything", **stop)
             forget_stop_record(self.config.state_dir)
-        known = self.disk.identity()
-        identity = (known["uuid"], known["generation"]) if known else None
-        self._keeper.sid = known.get("sid", "")
+        known = self.disk.known()
+        self._keeper.sid = known.sid
         facts = events.GuardFacts(
             status.sid, status.valid_until, status.phase != "holding", status.exclusive, status.incarnation
         )
@@ -192,13 +191,14 @@ class Daemon:
             self.place.boot_id,
             uuid.uuid4().hex[:12],
             facts,
-            identity,
-            known.get("revision", 0),
-            self._keeper.sid,
+            known.identity,
+            known.revision,
+            known.sid,
             self.disk.leftovers(),
             self.disk.started_since_boot(),
             self.disk.held(self.config.run_dir, self.place.boot_id),
             self.disk.disowned(),
+            known.srev,
         )
 
     async def _close(self) -> None:
@@ -233,10 +233,10 @@ class Daemon:
     def _look(self) -> None:
         """After every step: what others than the decide side follow."""
         state = self._loop.state
-        self._second_stage.look(state)
-        self.history.look(state, read_clocks())
         if state.wants_config and state.view.config is not None:
             asyncio.get_running_loop().call_soon(self._read_config, state.view.config.record, state.view.config.mod)
+        self.history.look(state, read_clocks())
+        self._second_stage.look(state)
 
     def _carry_out(self, effect: effects.Effect) -> None:
         match effect:
@@ -365,16 +365,19 @@ class Daemon:
         log.error("guard_gone", reason=reason)
 
     async def _tell_systemd(self) -> None:
-        """Ready once the store has answered, or it is plain that it does not: a node must come up without etcd."""
+        """Ready once the store has answered, or it is plain that it does not: a node must come up without etcd.
+        Alive as long as the loop decides: this task would go on without it."""
         interval = self.notifier.watchdog_s or 1.0
-        began = time.monotonic()
+        began, decided = time.monotonic(), -1
         while True:
             state = self.state
             if state.phase != "listing" or time.monotonic() - began > 5.0:
                 self.notifier.ready()
             owned = sum(run.running for run in state.runs.values())
             self.notifier.status(state.refused or f"{state.phase}, {owned} groups run here")
-            self.notifier.alive()
+            if self._loop.decided != decided:
+                decided = self._loop.decided
+                self.notifier.alive()
             await asyncio.sleep(min(interval / 2, 1.0))
 
 

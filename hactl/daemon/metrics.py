@@ -103,6 +103,7 @@ TABLE = (
     ),
     Metric("hactl_haproxy_running", "gauge", (), "1: HAProxy runs on this node."),
     Metric("hactl_haproxy_reloads_total", "counter", ("outcome",), "Changes of HAProxy's configuration, by outcome."),
+    Metric("hactl_internal_errors_total", "counter", (), "How often the daemon itself went wrong; see its log."),
     Metric("hactl_lease_remaining_seconds", "gauge", (), "Until this node's lease ends, 0: it has none."),
     Metric("hactl_log_lines_lost_total", "counter", (), "Lines of the daemon's log that could not be written."),
     Metric(
@@ -177,6 +178,7 @@ TABLE = (
     Metric("hactl_store_seconds", "histogram", ("purpose",), "How long answered transactions took.", _FAST),
     Metric("hactl_task_failures_total", "counter", ("task",), "How often a task of the daemon failed."),
     Metric("hactl_trouble", "gauge", ("source",), "1: this does not work on this node, as `hactl status` says."),
+    Metric("hactl_unreadable_documents", "gauge", (), "Documents in etcd that cannot be read here."),
     Metric("hactl_watchdog_armed", "gauge", (), "1: this node's watchdog resets it before its lease ends."),
     Metric("hactl_watchdog_last_fed_seconds", "gauge", (), "How long ago the watchdog was fed, 0: there is none."),
     Metric("hactl_watchdog_timeout_seconds", "gauge", (), "What the watchdog is set to, 0: there is none."),
@@ -205,7 +207,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._all: dict[str, Any] = {one.name: _make(one, self.registry) for one in TABLE}
-        self._dropped = 0
+        self._dropped = self._errors = 0
         self._counted: dict[tuple[str, ...], int] = {}
         self._blocked: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self._all["hactl_build_info"].labels(__version__).set(1)
@@ -349,6 +351,9 @@ class Metrics:
         self._all["hactl_fence_pending"].set(pending)
         self._all["hactl_events_dropped_total"].inc(dropped - self._dropped)
         self._dropped = dropped
+        self._all["hactl_internal_errors_total"].inc(state.errors - self._errors)
+        self._errors = state.errors
+        self._all["hactl_unreadable_documents"].set(len(state.view.unreadable))
         told = watchdog or {}
         self._all["hactl_watchdog_armed"].set(int(told.get("armed", False)))
         self._all["hactl_watchdog_timeout_seconds"].set(told.get("timeout_s") or 0)
@@ -372,7 +377,7 @@ class Metrics:
         self._all["hactl_group_enabled"].labels(group.name).set(int(group.enabled))
         found, run = state.view.groups.get(group.name), state.runs.get(group.name)
         owner = found.record.node if found and found.record.state != "released" else ""
-        self._all["hactl_group_info"].labels(group.name, owner, found.record.state if found else "unowned").set(1)
+        self._all["hactl_group_info"].labels(group.name, owner, _ownership(state, group.name)).set(1)
         mine = found is not None and found.record.state == "owned" and found.record.holder == state.me
         self._all["hactl_group_owned"].labels(group.name).set(int(mine))
         own = state.readiness.get(group.name)
@@ -387,6 +392,13 @@ class Metrics:
     def text(self) -> bytes:
         """The page, in Prometheus' text format."""
         return prometheus_client.generate_latest(self.registry)
+
+
+def _ownership(state: NodeState, group: str) -> str:
+    found = state.view.groups.get(group)
+    if state.view.keys.group(group) in state.view.unreadable:
+        return "unreadable"
+    return found.record.state if found else "unowned"
 
 
 def _make(one: Metric, registry: CollectorRegistry) -> Any:

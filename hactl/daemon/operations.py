@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Literal
 
 from election import recovery
 from election.keys import Keys
@@ -100,6 +101,8 @@ def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to:
     assert spec is not None
     if to:
         check_node(spec, to)
+    if keys.group(group) in view.unreadable:
+        raise RefusedError(f"{keys.group(group)} cannot be read: see `hactl status` for what to do first")
     if found is None or found.record.state == "released":
         raise RefusedError(f"group {group} runs nowhere, so it cannot be moved: see `hactl status` for why")
     own = found.record
@@ -113,11 +116,10 @@ def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to:
         raise RefusedError(f"group {group} is on {to} already")
     forgotten = _check_target(spec, wanted, view, own.node, to)
     move = Move(uuid.uuid4().hex[:12], to, own.node, own.srev, by)
-    before = view.moves.get(group)
     compares = (
         same_history(view),
         Compare(keys.group(group), "mod", found.mod),
-        Compare(keys.move(group), "mod", before.mod if before else 0),
+        Compare(keys.move(group), "mod", view.mod_of(keys.move(group))),
     )
     writes: tuple[Operation, ...] = (Put(keys.move(group), move.to_json()), *(Delete(key) for key in forgotten))
     return move, write(store, Txn(compares, writes), f"group {group}")
@@ -126,7 +128,10 @@ def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to:
 def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
     """Take a wish back; False: it is not there any more (granted, refused, or replaced)."""
     found, _ = store.get(keys.move(group), timeout_s=TIMEOUT_S)
-    if found is None or Move.from_json(found.value, found.key).id != move_id:
+    try:
+        if found is None or Move.from_json(found.value, found.key).id != move_id:
+            return False
+    except RecordError:
         return False
     txn = Txn((Compare(found.key, "mod", found.mod_revision),), (Delete(found.key),))
     return store.txn(txn, timeout_s=TIMEOUT_S).succeeded
@@ -182,6 +187,10 @@ def confirm(
     keys, fence = view.keys, view.fences.get(node)
     if node in view.sessions:
         raise RefusedError(f"{node} is alive: it has a session. There is nothing to confirm")
+    if view.bad_node(node) or view.bad_fence(node):
+        raise RefusedError(
+            f"what the store holds of {node}'s session cannot be read: see `hactl status` for what to do"
+        )
     if fence is None:
         check_node(spec, node)
         raise RefusedError(f"nothing is known of a session of {node}: there is nothing to confirm")
@@ -247,17 +256,17 @@ def fence(store: Store, view: View, spec: ClusterSpec | None, node: str, action:
         )
     if not view.sessions.keys() - {node}:
         raise RefusedError(f"no other node is alive that could fence {node}")
-    wanted = action or spec.fencing.of(node).action
+    wanted: Literal["off", "reboot"] = "off" if (action or spec.fencing.of(node).action) == "off" else "reboot"
     record = _to_be_fenced(node, found, fence)
     compares = (
         same_history(view),
         Compare(keys.node(node), "create", found.create if found else 0),
-        Compare(keys.fence(node), "mod", fence.mod if fence else 0),
+        Compare(keys.fence(node), "mod", view.mod_of(keys.fence(node))),
     )
     asked = replace(record, wanted=wanted, by=by)
     gone = (Delete(keys.node(node)),) if found else ()
     write(store, Txn(compares, (*gone, Put(keys.fence(node), asked.to_json()))), f"the session of {node}")
-    return wanted
+    return str(wanted)
 
 
 def switch_on(store: Store, view: View, spec: ClusterSpec | None, node: str, by: str) -> str:
@@ -329,6 +338,8 @@ def write(store: Store, txn: Txn, what: str) -> int:
 
 def same_history(view: View) -> Compare:
     """What every transaction compares. Raises RefusedError where there is no cluster."""
+    if view.identity is None and view.mod_of(view.keys.identity):
+        raise RefusedError(f"{view.keys.identity} cannot be read: see `hactl status` for what to do first")
     if view.identity is None:
         raise RefusedError("the store holds no cluster: `hactl init`, or `hactl recover` for one that was lost")
     return Compare(view.keys.identity, "mod", view.identity.mod)

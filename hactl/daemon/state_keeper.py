@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from hactl.daemon.disk import Disk
+from hactl.daemon.disk import Disk, KnownStore
 from hactl.daemon.registrar import Registrar
 from hactl.decide.state import NodeState
 from hactl.supervise import describe
@@ -68,7 +68,9 @@ class StateKeeper:
             raise OSError(f"the disk has not answered for {WAIT_S:g} s")
         try:
             state, anew = self._state(), time.monotonic() >= self._anew_at
-            self._disk.keep_identity(state.identity, state.known_revision, self.sid, anew=anew)
+            uuid, generation = state.identity or ("", 0)
+            srev = state.session.srev if state.session.sid == self.sid else state.boot.last_srev
+            self._disk.keep_known(KnownStore(uuid, generation, state.known_revision, self.sid, srev), anew=anew)
             if anew:
                 self._anew_at = time.monotonic() + ANEW_S
         finally:

@@ -25,6 +25,8 @@ def drive(state: NodeState, out: Out) -> None:
         return
     for node, word in list(state.view.confirms.items()):
         found = state.view.fences.get(node)
+        if state.view.bad_fence(node):
+            continue
         if found is not None and confirmed(state.view, node, found.record):
             _carry_out(state, node, found, word.record, out)
         else:

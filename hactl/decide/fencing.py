@@ -88,7 +88,7 @@ def awaited(state: NodeState, found: Known[FenceRecord], now: Instant) -> bool:
 def _executor_lives(state: NodeState, record: FenceRecord) -> bool:
     node, _, sid = record.executor.partition("/")
     found = state.view.sessions.get(node)
-    return found is not None and found.record.sid == sid
+    return state.view.bad_node(node) is not None or (found is not None and found.record.sid == sid)
 
 
 def _myself(state: NodeState) -> str:

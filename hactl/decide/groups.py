@@ -42,6 +42,10 @@ def drive(state: NodeState, run: Run, out: Out) -> None:
             probe_unknown(run, out)
     elif state.phase in ("live", "ending"):
         found = state.view.groups.get(run.spec.name)
+        if reason := state.frozen(run.spec.name):
+            as_frozen(state, run, reason, out)
+            forget_unstarted(run, out)
+            return
         match state.role(run.spec.name):
             case "owner":
                 assert found is not None
@@ -59,6 +63,18 @@ def drive(state: NodeState, run: Run, out: Out) -> None:
     forget_unstarted(run, out)
     announcing.drive(state, run, out)
     outside.expire(run, out)
+
+
+def as_frozen(state: NodeState, run: Run, reason: str, out: Out) -> None:
+    """What the store says of it cannot be read. What runs here goes on. As long as I have made no promise since I last
+    wrote that it is mine, what fails is restarted in place: nobody can have taken it while my session lives."""
+    run.waiting, run.takeable_since = reason, None
+    if state.phase == "ending":
+        clear(run, out, kill=False)
+    elif run.granted and not run.outdated:
+        pursue(state, run, None, out)
+    else:
+        probe_unknown(run, out)
 
 
 def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
@@ -151,6 +167,8 @@ def leaving(state: NodeState, run: Run, own: Ownership, out: Out) -> Departure |
         to = move.record.to if move.record.to in choice.candidates else "" if move.record.to else best
         if to and to != state.node:
             return Departure(_session(state, to), f"moved by {move.record.by or 'the operator'}")
+    if state.view.bad_node(state.node) is not None:
+        return None  # written over, and about to be written anew: no reason to leave
     if reason := choice.excluded.get(state.node, ""):
         if best is not None:
             return Departure(_session(state, best), reason)
@@ -212,7 +230,8 @@ def as_unowned(state: NodeState, run: Run, out: Out) -> None:
     if state.phase == "ending":
         clear(run, out, kill=False)
         return
-    running = [node for node in sorted(state.view.sessions) if reported_running(state.view, run.spec.name, node)]
+    present = sorted([*state.view.sessions, *state.view.unread("nodes")])
+    running = [node for node in present if reported_running(state.view, run.spec.name, node)]
     if run.stop_failed or (not run.stopped and state.node in running[1:]):
         clear(run, out, kill=True)
         return
@@ -261,7 +280,7 @@ def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
     if run.takeable_since is None:
         run.takeable_since = now
     wait = rank * state.timing.heartbeat_ms
-    if found and found.record.state == "handoff" and ownership.session_of(state.view, found.record.holder):
+    if found and found.record.state == "handoff" and ownership.may_live(state.view, found.record.holder):
         wait += state.timing.lease_ms  # it is on its way to somebody who lives
     if owner_elapsed(run.takeable_since, now) < wait:
         run.waiting = f"{choice.candidates[0]} comes first"
@@ -335,8 +354,10 @@ def take(
         announcing.taking(state, run, found.record.node, out)
 
 
-def pursue(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
-    """Bring everything of it up, in order; what comes after a resource that is down is stopped first."""
+def pursue(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+    """Bring everything of it up, in order; what comes after a resource that is down is stopped first. `found`: None
+    where it cannot be read, and what I last wrote counts."""
+    epoch = found.record.epoch if found else run.granted
     probe_unknown(run, out)
     if run.acting or (run.retry_at is not None and owner_elapsed(run.retry_at, out.now) < 0):
         return
@@ -347,7 +368,7 @@ def pursue(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> Non
     first = next((i for i, item in enumerate(resources) if run.health[item.name] != "running"), None)
     if first is None:
         # Found running, or taken again after its record was lost: it runs in this ownership now.
-        run.epoch = found.record.epoch
+        run.epoch = epoch
         calm(run, out)
         return
     run.since_running = None
@@ -357,7 +378,7 @@ def pursue(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> Non
             return
     if run.txn or not state.may_run(out.now):
         return
-    if found.record.epoch != run.granted:
+    if found and epoch != run.granted:
         take(state, run, found, "reclaim", found.record.reason, out)
         return
     resource = resources[first]
@@ -366,7 +387,7 @@ def pursue(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> Non
             run.registering.add(resource.name)
             out.effects.append(GuardRegister(run.spec, resource))
         return
-    run.epoch = found.record.epoch
+    run.epoch = epoch
     out.act(run, first, "start")
 
 

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
+
 from election.view import View
 
 NORMAL_WEIGHT = 100
@@ -130,24 +132,45 @@ def encode(health: NodeHealth) -> str:
 def decode(text: str) -> NodeHealth | None:
     """What a document says; None when it is none."""
     try:
-        raw = json.loads(text)
-        haproxy = raw["haproxy"]
-        return NodeHealth(
-            node=str(raw["node"]),
-            sid=str(raw["sid"]),
-            at=str(raw["at"]),
-            version=str(haproxy["version"]),
-            running=bool(haproxy["running"]),
-            error=str(haproxy["error"]),
-            file=str(haproxy.get("file", "")),
-            services={
-                service: {name: ServerHealth(**_known(ServerHealth, told)) for name, told in servers.items()}
-                for service, servers in raw["services"].items()
-            },
-            probes={service: ProbeHealth(**_known(ProbeHealth, told)) for service, told in raw["probes"].items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        read = _DECODER.decode(text)
+    except (ValueError, RecursionError):
         return None
+    services = {service: dict(servers) for service, servers in read.services.items()}
+    haproxy = read.haproxy
+    return NodeHealth(
+        read.node,
+        read.sid,
+        read.at,
+        haproxy.version,
+        haproxy.running,
+        haproxy.error,
+        services,
+        read.probes,
+        haproxy.file,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Haproxy:
+    version: str
+    running: bool
+    error: str
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """As it is stored; fields that a later version adds are ignored."""
+
+    node: str
+    sid: str
+    at: str
+    haproxy: _Haproxy
+    services: dict[str, dict[str, ServerHealth]]
+    probes: dict[str, ProbeHealth]
+
+
+_DECODER = msgspec.json.Decoder(_Document)
 
 
 def current(documents: Mapping[str, NodeHealth], view: View, me: str = "") -> dict[str, NodeHealth]:
@@ -161,8 +184,3 @@ _NORMAL = ServerHealth().as_dict()
 
 def _differences(server: ServerHealth) -> dict[str, Any]:
     return {name: value for name, value in server.as_dict().items() if value != _NORMAL[name]}
-
-
-def _known(kind: type[ServerHealth] | type[ProbeHealth], told: Mapping[str, Any]) -> dict[str, Any]:
-    """What this version knows of it: a later one may say more."""
-    return {name: told[name] for name in kind.__slots__ if name in told}

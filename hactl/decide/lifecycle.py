@@ -8,7 +8,7 @@ from dataclasses import replace
 from election.clock import Instant, owner_elapsed, remaining
 from election.ownership import session_of
 from election.records import FenceRecord, Session
-from election.session import adopt, attest, close_txn, dead, open_txn, opened, renew
+from election.session import adopt, attest, close_txn, dead, open_txn, opened, overwritten, renew
 from election.view import Known
 from hactl.decide import namesake
 from hactl.decide.fencing import awaited, in_flight
@@ -19,6 +19,9 @@ from hactl.model.events import Boot
 
 # An answer that did not come by then is not waited for.
 IDENTIFYING_MS = 5_000.0
+# For how many heartbeats what cannot be read has stood in my session's key before it is written over: another process
+# that held my session would have renewed it. T - M >= 4h + 2E leaves room for that.
+STILL_HEARTBEATS = 2.0
 
 
 def check_identity(state: NodeState, out: Out) -> None:
@@ -26,6 +29,8 @@ def check_identity(state: NodeState, out: Out) -> None:
     if not state.view.listed:
         return
     found = state.view.identity
+    if state.held:
+        return  # neither ours nor another's: a session that can be renewed goes on, none is begun
     if found is None:
         refuse(
             state, "the store holds no identity: 'hactl init' for a new cluster, 'hactl recover' for a lost one", out
@@ -84,7 +89,7 @@ def begin_again(state: NodeState, out: Out) -> None:
 
 def listed(state: NodeState, out: Out) -> None:
     """The first list is here and the configuration is read: go on with the session, or begin a new one."""
-    boot, found = state.boot, state.view.sessions.get(state.node)
+    boot, found = state.boot, state.view.sessions.get(state.node) or _written_over(state)
     if found and found.record.machine_id != boot.machine_id:
         reason = (
             f"node name '{state.node}' is in use by another machine (machine id {found.record.machine_id}"
@@ -101,6 +106,9 @@ def listed(state: NodeState, out: Out) -> None:
         and found.record.boot_id == boot.boot_id
     ):
         adopt(state.session, found, guard.valid_until, guard.incarnation)
+        if (bad := state.view.bad_node(state.node)) is not None:
+            state.session.mod_rev -= 1  # what I last wrote is not known
+            overwritten(state.session, bad, out.now)
         state.own_sids.add(guard.sid)
         state.phase, state.guard_ready = "live", True
         out.note("session_adopted", sid=guard.sid, srev=found.create)
@@ -167,11 +175,18 @@ def close(state: NodeState, out: Out) -> None:
     """End the last session: put its fence record `safe` with what this node attests; then open."""
     if any(item.purpose in ("close", "open") for item in state.pending.values()):
         return
+    if state.held:
+        _wait_for_repair(state, (state.keys.identity,), out)
+        return
     if state.close_sent is not None and owner_elapsed(state.close_sent, out.now) < state.timing.heartbeat_ms:
         return
     if not identified(state, out) or namesake.refused(state, out):
         return
-    found, fence = state.view.sessions.get(state.node), state.view.fences.get(state.node)
+    found, fence = state.view.sessions.get(state.node) or _written_over(state), state.view.fences.get(state.node)
+    keys = (state.keys.node(state.node), state.keys.fence(state.node))
+    if found is None and any(key in state.view.unreadable for key in keys):
+        _wait_for_repair(state, keys, out)
+        return
     if found is None and (fence is None or fence.record.state == "safe"):
         if state.release_on_exit:
             end(state, "released everything", out)
@@ -189,11 +204,46 @@ def close(state: NodeState, out: Out) -> None:
     if fence is not None and awaited(state, fence, out.now):
         out.note_once(f"awaited/{record.sid}", "waiting_to_be_fenced", action=fence.record.wanted)
         return
-    if not namesake.surely_over(state, found, record, out):
+    if not namesake.surely_over(state, found, record, out) or not _unmoved(state, out.now):
         return
     safe = attest(record, state.session.owner)
     state.close_sent = out.now
-    out.send("close", close_txn(state.keys, state.node, found, fence, safe, state.identity_compare))
+    # A fence record that cannot be read, beside a session, is an earlier session's: that is over and done with.
+    fence_mod = state.view.mod_of(state.keys.fence(state.node))
+    out.send("close", close_txn(state.keys, state.node, found, fence_mod, safe, state.identity_compare))
+
+
+def _wait_for_repair(state: NodeState, keys: tuple[str, ...], out: Out) -> None:
+    """What became of my last session, or whose store this is, cannot be read: nothing is attested, nothing opened."""
+    bad = [key for key in keys if key in state.view.unreadable]
+    out.note_once("foreign", "waiting_for_repair", keys=bad)
+    if state.release_on_exit:
+        end(state, f"everything is stopped; {' and '.join(bad)} cannot be read", out)
+
+
+def _written_over(state: NodeState) -> Known[Session] | None:
+    """My session, where its key holds what cannot be read: the key is still the one that I created."""
+    bad, session, boot = state.view.bad_node(state.node), state.session, state.boot
+    sid = session.sid if session.sid in state.own_sids else ""
+    if bad is not None and boot.last_sid == boot.guard.sid and bad.create == boot.last_srev:
+        sid = boot.guard.sid
+    elif bad is None or not sid or bad.create != session.srev:
+        return None
+    record = replace(
+        Session(sid, boot.machine_id, boot.boot_id, int(session.lease_ms), session.attempt, session.watchdog),
+        machine=session.owner.machine,
+    )
+    return Known(record, bad.create, bad.mod)
+
+
+def _unmoved(state: NodeState, now: Instant) -> bool:
+    """What has been written over my session says nothing of who moves it: it must not have moved for S."""
+    bad = state.view.bad_node(state.node)
+    if bad is None:
+        return True
+    if state.overwritten is None or state.overwritten[0] != bad.mod:
+        state.overwritten = (bad.mod, now)
+    return owner_elapsed(state.overwritten[1], now) >= state.timing.suspect_after_ms
 
 
 def identified(state: NodeState, out: Out) -> bool:
@@ -219,9 +269,12 @@ def _not_mine(
         return
     if fence is None or not in_flight(state, state.node, fence, out.now):
         record = replace(dead(found), by=state.node, over=True)
+        fence_mod = state.view.mod_of(state.keys.fence(state.node))
         state.close_sent = out.now
         out.send(
-            "depose", close_txn(state.keys, state.node, found, fence, record, state.identity_compare), name=state.node
+            "depose",
+            close_txn(state.keys, state.node, found, fence_mod, record, state.identity_compare),
+            name=state.node,
         )
 
 
@@ -291,7 +344,7 @@ def keep_session(state: NodeState, out: Out) -> None:
     if since is not None and since < timing.heartbeat_ms - 1e-6:
         return
     before = session.valid_until
-    attempt, txn = renew(session, state.identity_compare, now)
+    attempt, txn = renew(session, state.identity_compare, now, STILL_HEARTBEATS * timing.heartbeat_ms)
     if session.valid_until != before and session.valid_until is not None:
         extend_guard(state, out)
     out.send("renew", txn, attempt=attempt)
@@ -319,7 +372,7 @@ def adjust_runs(state: NodeState) -> None:
     for name, spec in wanted.items():
         run = state.runs.get(name)
         if run is None:
-            run = state.runs[name] = Run(spec, untouched=name not in state.view.groups)
+            run = state.runs[name] = Run(spec, untouched=not state.view.mod_of(state.keys.group(name)))
             run.registered, run.leftover = held_by_guard(state.boot, spec), _maybe_started(state, name)
         elif run.spec == spec:
             run.outdated = False
@@ -331,6 +384,6 @@ def adjust_runs(state: NodeState) -> None:
         else:
             run.outdated = True
     gone = [name for name, run in state.runs.items() if name not in wanted and (run.stopped or run.barred)]
-    for name in [name for name in gone if not state.runs[name].txn]:
+    for name in [name for name in gone if not state.runs[name].txn and not state.frozen(name)]:
         if name not in state.view.groups or state.view.groups[name].record.state == "released":
             del state.runs[name]

@@ -13,6 +13,8 @@ def void_moves(state: NodeState, out: Out) -> None:
     for group, move in state.view.moves.items():
         found, run = state.view.groups.get(group), state.runs.get(group)
         record, problem = move.record, ""
+        if state.frozen(group) or state.view.bad_node(record.from_node):
+            continue
         if found is None or (found.record.node, found.record.srev) != (record.from_node, record.from_srev):
             if record.from_node == state.node or record.from_node not in state.view.sessions:
                 problem = "it is not where it was"

@@ -40,6 +40,14 @@ from hactl.model.cluster import Timing
 from hactl.model.effects import Exit, SelfFence
 
 
+class StepError(Exception):
+    """A step broke off. `effects`: what had been decided by then; the state knows of it, so it is carried out."""
+
+    def __init__(self, effects: list[Any]) -> None:
+        super().__init__("a step failed")
+        self.effects = effects
+
+
 def new_state(keys: Keys, boot: events.Boot) -> NodeState:
     """The state of a daemon that has just begun."""
     timing = Timing()
@@ -61,15 +69,22 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
 
 
 def step(state: NodeState, event: events.Event, now: Instant) -> list[Any]:
-    """Take `event`, which was seen at `now`; say what is to be done."""
+    """Take `event`, which was seen at `now`; say what is to be done. Raises StepError: a fault of this program."""
     out = Out(state, now)
     state.dirty = True
-    _HANDLERS[type(event)](state, event, out)
-    if state.phase == "gone":
-        return out.effects
-    if state.dirty:
-        _decide(state, out)
+    try:
+        _HANDLERS[type(event)](state, event, out)
+        if state.phase != "gone" and state.dirty:
+            _decide(state, out)
+    except Exception as error:
+        raise StepError(out.effects) from error
     return out.effects
+
+
+def note_error(state: NodeState, problem: str) -> None:
+    """Something of the daemon's own went wrong, here or in carrying an effect out: shown, nothing is decided by it."""
+    state.errors += 1
+    state.last_error = problem
 
 
 def _decide(state: NodeState, out: Out) -> None:
@@ -86,7 +101,7 @@ def _decide(state: NodeState, out: Out) -> None:
         return  # nothing but the end is waited for
     if state.phase in ("live", "ending"):
         lifecycle.keep_session(state, out)
-    if state.phase in ("live", "ending"):
+    if state.phase in ("live", "ending") and not state.held:
         peers.watch(state, out)
         confirming.drive(state, out)
         fencing.drive(state, out)
@@ -98,7 +113,7 @@ def _decide(state: NodeState, out: Out) -> None:
     readiness_steps.see_everybody(state, out)
     for run in list(state.runs.values()):
         groups.drive(state, run, out)
-    if state.phase in ("live", "ending"):
+    if state.phase in ("live", "ending") and not state.held:
         peers.answer_probes(state)
         peers.report(state, out)
     _end(state, out)
@@ -144,15 +159,19 @@ def _end(state: NodeState, out: Out) -> None:
     if state.emergency and lifecycle.cleared(state):
         lifecycle.end(state, "everything is stopped; the store could not be told", out)
         return
+    if state.held and lifecycle.cleared(state):
+        lifecycle.end(state, f"everything is stopped; {state.held}", out)
+        return
     mine = any(item.record.node == state.node and item.record.state == "owned" for item in state.view.groups.values())
     holds = any(state.me in item.record.holders for item in state.view.groups.values())
     if mine or holds or not lifecycle.cleared(state) or any(run.txn for run in state.runs.values()):
         return
-    found, fence = state.view.sessions.get(state.node), state.view.fences.get(state.node)
+    found = state.view.sessions.get(state.node)
     if found is None or any(item.purpose == "close" for item in state.pending.values()):
         return
     safe = session.attest(session.dead(found), state.session.owner)
-    out.send("close", session.close_txn(state.keys, state.node, found, fence, safe, state.identity_compare))
+    fence_mod = state.view.mod_of(state.keys.fence(state.node))
+    out.send("close", session.close_txn(state.keys, state.node, found, fence_mod, safe, state.identity_compare))
 
 
 # --- events -----------------------------------------------------------------------------------------------
@@ -407,4 +426,4 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Tick: _on_tick,
 }
 
-__all__ = ["new_state", "next_wake", "step"]
+__all__ = ["StepError", "new_state", "next_wake", "note_error", "step"]

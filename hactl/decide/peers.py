@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from election import ownership
-from election.records import Report
+from election.records import GroupReport, Report
 from election.store import Put, Txn
 from hactl.decide import outside, readiness_steps, suspicion, troubles
 from hactl.decide.state import NodeState, Out
@@ -21,8 +19,9 @@ def watch(state: NodeState, out: Out) -> None:
             continue
         over = state.observer.over(node, found, out.now)
         if over or suspicion.suspected(state, node, found, out):
-            fence = state.view.fences.get(node)
-            txn = ownership.depose(state.writer, node, found, fence.mod if fence else 0, state.node, over=over)
+            # A fence record that cannot be read, beside a session, is an earlier session's: it may be written over.
+            fence_mod = state.view.mod_of(state.keys.fence(node))
+            txn = ownership.depose(state.writer, node, found, fence_mod, state.node, over=over)
             out.send("depose", txn, name=node)
             silent = round(state.observer.silent_ms(node, out.now))
             out.note("peer_over", node=node, silent_ms=silent, sid=found.record.sid)
@@ -42,7 +41,7 @@ def answer_probes(state: NodeState) -> None:
     """Answer who asks whether a group without an owner runs here, after looking anew."""
     for name, asked in state.view.probes.items():
         run = state.runs.get(name)
-        if run is None or name in state.view.groups:
+        if run is None or state.view.mod_of(state.keys.group(name)):
             continue
         if run.probed != asked.mod and not run.acting:
             run.probed = asked.mod
@@ -58,9 +57,9 @@ def report(state: NodeState, out: Out) -> None:
     """Tell the others what runs here, when that has changed."""
     if state.session.state != "live" or any(item.purpose == "report" for item in state.pending.values()):
         return
-    content: dict[str, dict[str, Any]] = {}
+    content: dict[str, GroupReport] = {}
     for name, run in state.runs.items():
-        entry: dict[str, Any] = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
+        entry: GroupReport = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
         if reason := run.stop_failed or run.failure or run.waiting:
             entry["reason"] = reason
         if run.failure and not run.running:
@@ -69,7 +68,7 @@ def report(state: NodeState, out: Out) -> None:
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     standings = readiness_steps.own_standings(state, out)
-    failing = {source: dict(one) for source, one in state.troubles.items()}
+    failing = {source: one.copy() for source, one in state.troubles.items()}
     warnings = outside.warnings(state)
     report = Report(state.session.sid, state.config_rev, content, probes, standings, failing, warnings)
     found = state.view.reports.get(state.node)

@@ -45,7 +45,7 @@ def place(cluster: ClusterSpec, group: GroupSpec, view: View) -> Choice:
 def why_not(group: GroupSpec, node: str, view: View) -> str:
     """Why `group` may not run on `node` now; empty: it may."""
     if node not in view.sessions:
-        return "no live session"
+        return "its session cannot be read" if view.bad_node(node) else "no live session"
     if node in view.standby:
         return "in standby"
     failure = view.failures.get(f"{group.name}/{node}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from election.records import ReadinessReport
 from hactl.decide.placement import Choice
 from hactl.decide.readiness import OwnReadiness, Sighting, Standing, reported, settle_ms, standing_in
 from hactl.decide.state import NodeState, Out
@@ -13,9 +14,9 @@ from hactl.model.events import ReadinessLevel
 _HEARD_BEATS = 2
 
 
-def own_standings(state: NodeState, out: Out) -> dict[str, dict[str, str]]:
+def own_standings(state: NodeState, out: Out) -> dict[str, ReadinessReport]:
     """What is reported of this node, for each group here that it is not ready for."""
-    content = {}
+    content: dict[str, ReadinessReport] = {}
     for name in state.runs:
         own = state.readiness.get(name)
         if own is None and (before := _before(state, name)).level != "ready":

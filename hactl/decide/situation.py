@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from election.ownership import session_of
+from election.ownership import may_live
 from election.view import View
+from hactl.decide.placement import reported_running
 from hactl.model.cluster import ServiceSpec
 
 # In place of a service's name: all of them.
@@ -34,13 +35,18 @@ def owners(view: View, groups: Iterable[str]) -> dict[str, str]:
 
     A group that is on its way (`handoff`) is nobody's: who had it has stopped it, or, with overlap, lets go of it;
     who is to have it may not have taken notice. So the old writer is out of use before the new one is in use. A
-    group that is left alone (`unmanaged`) stays with the node where it is.
+    group that is left alone (`unmanaged`) stays with the node where it is, and so does one whose ownership cannot be
+    read.
     """
     found = {}
     for group in groups:
         known = view.groups.get(group)
+        if view.keys.group(group) in view.unreadable:
+            where = [node for node in view.sessions if reported_running(view, group, node)]
+            if len(where) == 1:
+                found[group] = where[0]
         if known is None or known.record.state not in ("owned", "unmanaged"):
             continue
-        if session_of(view, known.record.holder) is not None:
+        if may_live(view, known.record.holder):
             found[group] = known.record.node
     return found

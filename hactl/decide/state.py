@@ -9,7 +9,7 @@ from election.clock import Instant, owner_elapsed
 from election.keys import Keys
 from election.observer import Observer
 from election.ownership import Writer
-from election.records import Holder
+from election.records import Holder, TroubleReport
 from election.session import SessionState
 from election.store import Compare, Txn
 from election.view import View
@@ -206,6 +206,8 @@ class NodeState:
     let in by the devices that ask for that. `failures_unfit`: the groups that failed here by a resource that this node
     was not ready for. `readiness`: this node's own, by group; `sightings`: how ready each node was seen to be, by group
     and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
+    `overwritten`: since when what cannot be read stands in my session's key. `errors`, `last_error`: how often
+    this program itself went wrong.
     """
 
     keys: Keys
@@ -254,7 +256,10 @@ class NodeState:
     unfenced_sid: str = ""
     readiness: dict[str, OwnReadiness] = field(default_factory=dict)
     sightings: dict[tuple[str, str], Sighting] = field(default_factory=dict)
-    troubles: dict[str, dict[str, str]] = field(default_factory=dict)
+    troubles: dict[str, TroubleReport] = field(default_factory=dict)
+    errors: int = 0
+    last_error: str = ""
+    overwritten: tuple[int, Instant] | None = None
 
     @property
     def node(self) -> str:
@@ -304,12 +309,23 @@ class NodeState:
     @property
     def identity_compare(self) -> Compare:
         """The compare that keeps a transaction out of another store's history."""
-        return Compare(self.keys.identity, "mod", self.view.identity.mod if self.view.identity else 0)
+        return Compare(self.keys.identity, "mod", self.view.mod_of(self.keys.identity))
 
     @property
     def writer(self) -> Writer:
         """Me as a writer of ownership."""
         return Writer(self.keys, self.me, self.identity_compare)
+
+    @property
+    def held(self) -> str:
+        """Why nothing but the session may be written: what the store's history is cannot be read. It is the one that my
+        session is in, as long as that can be renewed. Empty: it is known."""
+        return f"{self.keys.identity} cannot be read" if self.keys.identity in self.view.unreadable else ""
+
+    def frozen(self, name: str) -> str:
+        """Why a group stays as it is: it goes on where it runs, and starts nowhere else. Empty: it does not."""
+        key = self.keys.group(name)
+        return self.held or (f"{key} cannot be read" if key in self.view.unreadable else "")
 
     def role(self, name: str) -> Role:
         """What the newest known ownership makes of me."""

@@ -25,13 +25,13 @@ the document stay; later versions of hactl add to them, and raise `version` when
 - `resource_warnings`: what is wrong with resources, as the nodes on which they are say: `node`, `group`, `resource`,
   `topic`, `text`, `mac`, `station` (the node and interface that has this MAC address, None: nobody's)
 - `fences` (with `fencing`: it is to be fenced, and `waiting`: for what), `failures`, `moves`: the records, with names
+- `unreadable`: documents in etcd that do not fit: `key`, `problem`, `level`, `waits`, `fix`; the first 20
 - `config`: revision, serial, by, at, problem
 - `local`: of the daemon that was asked, None without one
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -39,8 +39,19 @@ from typing import Any
 from election.clock import Instant, observer_elapsed
 from election.observer import Observer, limit_ms
 from election.ownership import session_of, takeable, unprobed
-from election.records import GENERATION_BITS, Failure, FenceRecord, Ownership
+from election.records import (
+    GENERATION_BITS,
+    Count,
+    Failure,
+    FenceRecord,
+    Ownership,
+    Record,
+    RecordError,
+    TroubleReport,
+    printable,
+)
 from election.view import Known, View
+from hactl.decide import unreadable
 from hactl.decide.blocking import blocked
 from hactl.decide.fence_status import being_fenced, device_reports, fence_status, matters, node_fencing
 from hactl.decide.health import NodeHealth
@@ -56,7 +67,7 @@ from hactl.model.cluster import ClusterSpec, GroupSpec
 
 VERSION = 1
 
-NODE_STATES = ("online", "standby", "dead", "fence_pending")
+NODE_STATES = ("online", "standby", "dead", "fence_pending", "unreadable")
 
 # Without a daemon nobody has counted anything: an observer that has seen nothing calls no lease over.
 _NO_TIME = Instant(0.0, 0.0)
@@ -69,7 +80,7 @@ class Local:
     `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it, None: this node is to have none. `unasked`: why
     peers' guards are not asked though nodes can be fenced. `access`: how etcd is reached: `weak` (`problem`, `hint`),
     `certificates` (`kind`, `path`, `end`), `soonest_days` (until the first of them ends; None: there are none).
-    `troubles`: as of a node, as this daemon knows them now."""
+    `troubles`: as of a node, as this daemon knows them now. `errors`: how often the daemon itself went wrong."""
 
     phase: str
     lease_left_ms: float
@@ -87,7 +98,9 @@ class Local:
     watchdog: Mapping[str, Any] | None = None
     unasked: str = ""
     access: Mapping[str, Any] | None = None
-    troubles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    troubles: Mapping[str, TroubleReport] = field(default_factory=dict)
+    errors: int = 0
+    last_error: str = ""
     loop: Mapping[str, float] | None = None
     etcd: Mapping[str, Any] | None = None
     stale_ms: int | None = None
@@ -133,7 +146,9 @@ def local_facts(
         watchdog=watchdog,
         unasked=asking_problem if fenced else "",
         access=access,
-        troubles={source: dict(one) for source, one in state.troubles.items()},
+        troubles={source: one.copy() for source, one in state.troubles.items()},
+        errors=state.errors,
+        last_error=state.last_error,
         loop=loop,
         etcd=etcd,
         stale_ms=stale_ms,
@@ -184,6 +199,7 @@ def status(
         "failures": [_failure(key, found) for key, found in sorted(view.failures.items())],
         "moves": [move_status(group, view) for group in sorted(view.moves)],
         "maintenance": sorted(view.maintenance),
+        "unreadable": unreadable.shown(view),
         "config": _config(view, local.config_problem if local else config_problem),
         "local": asdict(local) if local else None,
     }
@@ -198,7 +214,8 @@ def node_names(view: View, spec: ClusterSpec | None) -> list[str]:
     known = {*view.sessions, *view.fences, *view.members} - set(configured)
     if spec is not None:  # of a node that was taken out of the configuration nothing is left to be said
         known = {name for name in known if name in view.sessions or matters(name, view, spec)}
-    return [*configured, *sorted(known)]
+    unread = {*view.unread("nodes"), *view.unread("fence")} - set(configured)
+    return [*configured, *sorted(known | unread)]
 
 
 def node_state(view: View, name: str, spec: ClusterSpec | None) -> str:
@@ -206,13 +223,17 @@ def node_state(view: View, name: str, spec: ClusterSpec | None) -> str:
     not: a node that was emptied and switched off is dead, as planned."""
     if name in view.sessions:
         return "standby" if name in view.standby else "online"
+    if view.bad_node(name) or view.bad_fence(name):
+        return "unreadable"
     return "fence_pending" if matters(name, view, spec) else "dead"
 
 
 def group_state(view: View, group: GroupSpec) -> str:
     """In one word: running, starting, stopping, blocked, failed, unknown (of its owner's report); handoff, released,
-    unmanaged, unowned; lost (its owner has no session); disabled."""
+    unmanaged, unowned; lost (its owner has no session); unreadable (what the store says of it); disabled."""
     found = view.groups.get(group.name)
+    if view.keys.group(group.name) in view.unreadable:
+        return "unreadable"
     if found is None or found.record.state == "released":
         return "disabled" if not group.enabled else "released" if found else "unowned"
     own = found.record
@@ -275,19 +296,17 @@ def _readiness(view: View, spec: ClusterSpec | None, group: GroupSpec) -> dict[s
 def _groups(view: View, spec: ClusterSpec | None) -> list[GroupSpec]:
     """The configured groups, then those that the store alone knows and that somebody may still run."""
     configured = list(spec.groups) if spec else []
-    names = {group.name for group in configured}
-    return configured + [
-        GroupSpec(name, ()) for name, found in sorted(view.groups.items())
-        if name not in names and found.record.state != "released"
-    ]  # fmt: skip
+    held = {name for name, found in view.groups.items() if found.record.state != "released"}
+    others = {*held, *view.unread("groups")} - {group.name for group in configured}
+    return configured + [GroupSpec(name, ()) for name in sorted(others)]
 
 
-def _told(view: View, group: str, own: Ownership) -> dict[str, Any]:
+def _told(view: View, group: str, own: Ownership) -> Mapping[str, Any]:
     """What the owner says of the group, if it says it of this ownership."""
     report = view.reports.get(own.node)
     if report is None or report.record.sid != own.sid:
         return {}
-    told = report.record.groups.get(group, {})
+    told: Mapping[str, Any] = report.record.groups.get(group, {})
     return told if told.get("epoch") == own.epoch or told.get("phase") == "blocked" else {}
 
 
@@ -323,7 +342,7 @@ def _node(view: View, spec: ClusterSpec | None, name: str, me: str, local: Local
     configured = next((node for node in spec.nodes if node.name == name), None) if spec else None
     member, session, report = view.members.get(name), view.sessions.get(name), view.reports.get(name)
     used = report.record.config_revision if report else member.record.config_revision if member else 0
-    known = member or session or name in view.fences
+    known = member or session or name in view.fences or view.bad_node(name) or view.bad_fence(name)
     return {
         "name": name,
         "address": configured.address if configured else member.record.address if member else "",
@@ -373,20 +392,28 @@ def move_status(group: str, view: View) -> dict[str, Any] | None:
 
 
 def _config(view: View, problem: str) -> dict[str, Any]:
-    raw: Any = {}
-    if view.config is not None:
-        try:
-            raw = json.loads(view.config.record)
-        except ValueError:
-            raw = {}
-    raw = raw if isinstance(raw, dict) else {}
+    try:
+        stored = _Written.from_json(view.config.record) if view.config else _Written()
+    except RecordError as error:
+        stored, problem = _Written(), problem or error.problem
     return {
         "revision": view.config.mod if view.config else 0,
-        "serial": raw.get("serial", 0),
-        "by": raw.get("by", ""),
-        "at": raw.get("at", ""),
+        "serial": stored.serial,
+        "by": printable(stored.by),
+        "at": printable(stored.at),
         "problem": problem,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Written(Record):
+    """Of the stored configuration what is for people."""
+
+    limit = 1 << 20
+
+    serial: Count = 0
+    by: str = ""
+    at: str = ""
 
 
 def mark(view: View) -> str:
@@ -398,4 +425,5 @@ def mark(view: View) -> str:
         "maintenance", "blocks",
     ):  # fmt: skip
         parts.append([(name, found.mod) for name, found in getattr(view, place_).items()])
+    parts.append([(key, bad.mod) for key, bad in view.unreadable.items()])
     return f"{hash(repr(parts)) & 0xFFFFFFFFFFFF:012x}"

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from election.observer import CLOCK_RATE_MARGIN, limit_ms
+from election.records import LONGEST_LEASE_MS
 from fencing.topology import Topology
 from fencing.watchdog_state import SECOND_MS
 from hactl.model.cluster import GroupSpec, Timing
@@ -134,6 +135,11 @@ def _stopping(timing: Timing) -> Iterator[Problem]:
 
 def _lease(timing: Timing) -> Iterator[Problem]:
     """An election of etcd's, and four renewals, must fit between a renewal and the emergency stop."""
+    if LONGEST_LEASE_MS < timing.lease_ms < float("inf"):
+        longest = format_ms(LONGEST_LEASE_MS)
+        yield Problem(
+            "lease", f"lease {format_ms(timing.lease_ms)} is longer than {longest}", f"give {longest} at most"
+        )
     left = timing.lease_ms - timing.stop_budget_ms
     needed = 4 * timing.heartbeat_ms + 2 * timing.etcd_election_ms
     if left < needed:

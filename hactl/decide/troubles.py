@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from election.records import TroubleReport
 from election.view import View
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.resources import trouble_over
 from hactl.decide.state import NodeState, Out
 from hactl.model import events
 
-Troubles = dict[str, dict[str, str]]
+Troubles = dict[str, TroubleReport]
 
 
 def learn(state: NodeState, event: events.Trouble, out: Out) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from election.view import View
+from hactl.decide import unreadable
 from hactl.decide.namesake_warnings import namesake_warnings
 from hactl.decide.resource_warnings import resource_warnings
 from hactl.decide.service_warnings import Warning_, service_warnings
@@ -39,13 +40,19 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
     local = document["local"] or {}
     if local.get("refused"):
         yield "error", f"this node takes no part: {local['refused']}", "see docs for `hactl recover` before you use it"
-    elif view.listed and view.identity is None:
+    elif view.listed and view.identity is None and not view.mod_of(view.keys.identity):
         yield "error", "the store holds no cluster", "`hactl init` for a new one, `hactl recover` for one that was lost"
     yield from _etcd(local)
     if local.get("phase") == "listing" and not local.get("store_away"):
         yield "warning", "this daemon has not read the store yet", "if it stays so, look at etcd and the daemon's log"
-    for key, problem in view.unreadable.items():
-        yield "error", f"{key} cannot be read: {problem}", "look at it with etcdctl; a newer hactl may have written it"
+    yield from unreadable.warnings(view)
+    if local.get("errors"):
+        what = f"hactl itself went wrong here {local['errors']} times, last: {local['last_error']}"
+        yield (
+            "error",
+            what,
+            "report it, with `internal_error` of the daemon's log",
+        )
     if local.get("phase") == "live" and not local["guard_ready"]:
         yield "error", "this node's guard does not hold its deadline: nothing starts here", "see the daemon's log"
     watchdog = local.get("watchdog") or {"problem": "", "armed": True}
@@ -138,6 +145,8 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
         elif state == "lost" and group["fencing"] == "required":
             todo = f"make sure {owner} is off, then `hactl fence confirm {owner}`"
             yield "error", f"group {name} does not run: {why}", todo
+        elif state == "unreadable":
+            continue  # said of its key
         elif state in ("lost", "unowned", "released"):
             yield "error", f"group {name} does not run: {why or 'nobody owns it'}", _todo(group, nodes)
         elif state == "handoff" and why:
@@ -199,6 +208,8 @@ def _nodes(document: dict[str, Any]) -> Iterator[Warning_]:
         elif node["state"] == "fence_pending":
             todo = f"start it again; if it is gone for good, make sure it is off, then `hactl fence confirm {name}`"
             yield "warning", f"node {name} was lost and is not known to be stopped", todo
+        elif node["state"] == "unreadable":
+            continue  # said of its key
         elif node["state"] in ("dead", "absent") and node["standby"]:
             todo = f"start hactl there, then `hactl node online {name}`, when it is to be used again"
             yield "notice", f"node {name} is in standby, and off", todo

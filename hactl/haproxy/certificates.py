@@ -151,7 +151,7 @@ class Certificates:
         """What an earlier daemon knew HAProxy to have."""
         try:
             known = json.loads(self._files.noted_certificates())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return {str(path): str(digest) for path, digest in known.items()} if isinstance(known, dict) else {}
 

@@ -125,7 +125,7 @@ def parse_server_states(text: str) -> list[ServerState]:
         for row in csv.DictReader(line for line in lines if line):
             if row["svname"] not in ("FRONTEND", "BACKEND") and row["type"] == "2":
                 found.append(_server_state(row))
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise HaproxyError(f"HAProxy's answer to 'show stat' is not understood: {error!r}") from None
     return found
 

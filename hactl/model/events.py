@@ -29,7 +29,7 @@ class Boot(NamedTuple):
     """What the daemon knows when it begins.
 
     `nonce`: never used before by any daemon. `identity`: uuid and generation of the store's history as kept on
-    disk, with the highest revision seen of it. `last_sid`: this node's last session, as kept on disk.
+    disk, with the highest revision seen of it. `last_sid`, `last_srev`: this node's last session, as kept on disk.
     `leftovers`: the groups of which something was started here, by their definition then; `same_boot`: perhaps since
     this machine booted. `held_sid`: the last session that was held in this boot, as kept where no copy of the disk has
     it. `disowned`: sessions in this node's name that another machine was seen to renew.
@@ -47,6 +47,7 @@ class Boot(NamedTuple):
     same_boot: bool = True
     held_sid: str = ""
     disowned: tuple[str, ...] = ()
+    last_srev: int = 0
 
 
 class Listed(NamedTuple):

@@ -42,7 +42,7 @@ def read_stat(pid: int) -> Stat | None:
     """What /proc says of `pid`; None when there is no such process."""
     try:
         return _parse_stat(Path(f"/proc/{pid}/stat").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return None
 
 
@@ -51,7 +51,7 @@ def read_record(path: str) -> Identity | None:
     try:
         boot, stat = Path(path).read_text().split(" ", 1)
         identity = Identity(int(stat.split(" ", 1)[0]), _parse_stat(stat).start_time, boot)
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return None
     return identity if identity.boot_id == boot_id() else None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from election.records import FenceRecord, Holder, Ownership, Report, Session
+from election.records import FenceRecord, Holder, Ownership, Record, RecordError, Report, Session
 from election.store import Delete, KeyValue, Put, Txn
 from hactl.model import effects
 from tests.simulation import clones
@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from tests.simulation.node import SimNode
     from tests.simulation.world import World
 
+R = TypeVar("R", bound=Record)
+
 SLACK = 1.0  # ms: messages to the guard and rounding
+
+
+def readable(kind: type[R], found: KeyValue | None) -> R | None:
+    """The document, if there is one that can be read."""
+    try:
+        return kind.from_json(found.value) if found else None
+    except RecordError:
+        return None
 
 
 class Violation(Exception):  # noqa: N818 - it is what the simulation looks for
@@ -77,7 +87,9 @@ class Checks:
         return own.overlap and set(nodes) <= {own.node, *(holder.node for holder in own.holders)}
 
     def stopped(self, node: SimNode, name: tuple[str, str]) -> None:
-        """A resource is stopped."""
+        """A resource is being stopped: U2."""
+        if self.world.plan.gentle and name in node.running and not self.world.mended_at:
+            self.fail("U2", f"{'/'.join(name)} is stopped on {node.name} for no reason")
 
     def stepped(self, node: SimNode) -> None:
         """After a daemon's step: G1 and G6."""
@@ -111,7 +123,7 @@ class Checks:
         if self._live(name) is not None:
             self.fail("S5", f"{name} is switched off while it holds a live session")
         found = self.world.ledger.get(self.world.keys.fence(name))
-        record = FenceRecord.from_json(found.value) if found else None
+        record = readable(FenceRecord, found)
         if record is None or (record.generation and not self._session_lives(record.executor)):
             return  # begun before `hactl recover`, which knows nothing of why, and ended the executor's session
         if not (record.wanted or self._owns_required(name, record.sid, record.srev)):
@@ -164,6 +176,7 @@ class Checks:
             old = before.get(item.key)
             if node is None:
                 continue
+            self._nothing_taken(node, kind, rest, old, before)
             if kind == "nodes" and isinstance(item, Put):
                 self._session_written(rest[0], item, old)
             elif kind == "nodes":
@@ -174,6 +187,20 @@ class Checks:
                 self._group_written(node, rest[0], Ownership.from_json(item.value), old, txn)
             elif kind == "reports" and isinstance(item, Put):
                 self.readiness.reported(rest[0], Report.from_json(item.value))
+
+    def _nothing_taken(
+        self, node: SimNode, kind: str, rest: list[str], old: KeyValue | None, before: dict[str, KeyValue | None]
+    ) -> None:
+        """U1: what cannot be read is taken, deposed or marked by nobody. A node writes its own session anew, and a
+        fence record of an earlier session may go with the end of a session that can be read."""
+        kinds = {"nodes": Session, "fence": FenceRecord, "groups": Ownership}
+        if old is None or kind not in kinds or len(rest) != 1 or readable(kinds[kind], old) is not None:
+            return
+        self.count("over unreadable")
+        if kind == "groups" or (kind == "nodes" and node.name != rest[0]):
+            self.fail("U1", f"{node.name} writes over {old.key}, which cannot be read")
+        if kind == "fence" and before.get(self.world.keys.node(rest[0])) is None:
+            self.fail("U1", f"{node.name} writes over {old.key}, which cannot be read, and there is no session")
 
     def _session_written(self, name: str, item: Put, old: KeyValue | None) -> None:
         if old is None and self.world.devices.may_hit(name):
@@ -190,7 +217,7 @@ class Checks:
         self.count("depose")
         if self._live(node.name) is None:
             self.fail("G4", f"{node.name} deposes {name} without a live session")
-        record, world = Session.from_json(old.value), self.world
+        record, world = Session.from_json(old.value, old.key), self.world
         other = world.nodes[name]
         written = self.committed_at.get((name, record.sid))
         if written is None:
@@ -227,7 +254,7 @@ class Checks:
         required = [group.name for group in world.plan.cluster.groups if group.fencing == "required"]
         for group in required:
             found = world.ledger.get(world.keys.group(group))
-            own = Ownership.from_json(found.value) if found else self.written.get(group)
+            own = readable(Ownership, found) or self.written.get(group)
             if own is not None and holder in (own.holder, *own.holders):
                 return True
         return False
@@ -261,7 +288,7 @@ class Checks:
                 self.fail("S4", f"{node.name} deposes {name} {world.now - end:.0f} ms after the store's return")
 
     def _fence_written(self, record: FenceRecord, name: str, old: KeyValue | None) -> None:
-        before = FenceRecord.from_json(old.value) if old else None
+        before = readable(FenceRecord, old)
         if before is not None and (before.sid, before.state) == (record.sid, "safe"):
             return
         if record.state != "safe" or record.evidence not in ("self-stop", "reboot", "off", "watchdog"):
@@ -281,7 +308,7 @@ class Checks:
         mine = own.node == node.name and own.state != "released"  # an earlier session's may be released for it
         if mine and live is not None and own.srev != live.create_revision:
             self.fail("G7", f"{name} is written for a session of {node.name} that is not the live one")
-        previous = Ownership.from_json(old.value) if old else None
+        previous = readable(Ownership, old)
         if own.state == "handoff":
             self.readiness.handed_over(node.name, name, own)
         if own.state == "owned" and own.node == node.name and (previous is None or previous.node != own.node):
@@ -302,7 +329,8 @@ class Checks:
         """Of an executor, `node/sid`, as a fence record names it."""
         name, _, sid = executor.partition("/")
         found = self._live(name)
-        return found is not None and Session.from_json(found.value).sid == sid
+        session = readable(Session, found)
+        return found is not None and (session is None or session.sid == sid)
 
     # --- the end ------------------------------------------------------------------------------------------
 

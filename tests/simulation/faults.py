@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from election.observer import limit_ms
-from election.records import Move, Ownership
+from election.records import Move, Ownership, RecordError
 from election.session import dead
 from election.store import Compare, Delete, Put
 from fencing.topology import Topology
 from hactl.model import events
 from hactl.model.events import READINESS
 from tests.simulation import clones
+from tests.simulation.malformed import malform, write_later
 from tests.simulation.node import SimNode
 from tests.simulation.operator import (
     checkpoint,
@@ -102,7 +103,10 @@ def _move(world: World, node: SimNode, fault: Fault) -> None:
     found = world.ledger.get(world.keys.group(spec.name))
     if world.store_away() or found is None:
         return
-    own = Ownership.from_json(found.value)
+    try:
+        own = Ownership.from_json(found.value)
+    except RecordError:
+        return
     to = node.name if fault.value < 0.5 else ""
     text = Move(str(fault.at), to, own.node, own.srev, "simulation").to_json()
     write(world, Put(world.keys.move(spec.name), text))
@@ -161,15 +165,15 @@ def _between(world: World, node: SimNode, fault: Fault) -> None:
 
 def _fence(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl fence`: the operator has the node fenced, whatever it does."""
-    found = view_of(world).sessions.get(node.name)
+    view = view_of(world)
+    found = view.sessions.get(node.name)
     if found is None or world.store_away() or not world.plan.devices:
         return
-    fence = view_of(world).fences.get(node.name)
     record = replace(dead(found), deposed_rev=0, wanted="off" if fault.value < 0.2 else "reboot", by="operator")
     keys = world.keys
     compares = (
         Compare(keys.node(node.name), "create", found.create),
-        Compare(keys.fence(node.name), "mod", fence.mod if fence else 0),
+        Compare(keys.fence(node.name), "mod", view.mod_of(keys.fence(node.name))),
     )
     world.checks.ordered.add((node.name, found.record.sid))
     write(world, Delete(keys.node(node.name)), Put(keys.fence(node.name), record.to_json()), compares=compares)
@@ -321,6 +325,7 @@ _FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
     "store-slow": _slow, "store-full": _full, "compact": _compact, "delete-key": _delete_key, "config": _config,
     "clone": clones.boot, "clone-unheard": clones.boot, "disk-restored": clones.restore_disk,
     "store-restored": _restored, "store-wiped": _wiped, "readiness": _readiness, "readiness-flaps": _readiness_flaps,
+    "malformed": malform, "malformed-fence": malform, "later-version": write_later,
 }  # fmt: skip
 
 __all__ = ["checkpoint", "confirm", "dead", "inject", "json", "limit_ms", "mend_all", "recover_store"]

@@ -23,6 +23,7 @@ from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.mutations_fencing import FENCING_MUTATIONS
 from tests.simulation.mutations_namesake import NAMESAKE_MUTATIONS
 from tests.simulation.mutations_readiness import READINESS_MUTATIONS
+from tests.simulation.mutations_unreadable import UNREADABLE_MUTATIONS
 from tests.simulation.scripts import late_acquire, late_depose
 
 
@@ -410,6 +411,7 @@ MUTATIONS = [
     *FENCING_MUTATIONS,
     *NAMESAKE_MUTATIONS,
     *READINESS_MUTATIONS,
+    *UNREADABLE_MUTATIONS,
 ]
 # fmt: on
 

@@ -52,7 +52,7 @@ class SimNode:
         self.running: set[Name] = set()
         self.actions: dict[Name, list[bool]] = {}
         self.disk: dict[str, Any] = {
-            "identity": None, "known": 0, "sid": "", "specs": {}, "boot": 0, "disowned": (),
+            "identity": None, "known": 0, "sid": "", "srev": 0, "specs": {}, "boot": 0, "disowned": (),
         }  # fmt: skip
         self.cuts: dict[str, float] = {}
         self.next_rev = 0
@@ -143,7 +143,7 @@ class SimNode:
         boot = events.Boot(
             self.name, f"machine-{self.name}", f"boot-{id(self)}-{self.boots}", self._nonce(), facts,
             disk["identity"], disk["known"], disk["sid"], tuple(disk["specs"].values()), disk["boot"] == self.boots,
-            self.held[-1] if self.held else "", disk["disowned"],
+            self.held[-1] if self.held else "", disk["disowned"], disk["srev"],
         )  # fmt: skip
         self.fence_agent_of.clear()
         self.ended_actions.clear()
@@ -251,15 +251,17 @@ class SimNode:
             return
         world.checks.stepped(self)
         if state.wants_config:
-            serial = json.loads(state.view.config.record)["serial"]
-            self.deliver(daemon, events.Configured(state.view.config.mod, *self._read(state, serial)))
+            self.deliver(daemon, events.Configured(state.view.config.mod, *self._read(state)))
             if daemon is not self.daemon:
                 return
         self._schedule_tick(daemon, decide.next_wake(state, now))
 
-    def _read(self, state: Any, serial: int) -> tuple[Any, str]:
+    def _read(self, state: Any) -> tuple[Any, str]:
         """The configuration; the one kept on disk where this cannot be read and there is none yet."""
-        spec = self.world.specs[serial]
+        try:
+            spec = self.world.specs.get(json.loads(state.view.config.record)["serial"])
+        except (ValueError, TypeError, KeyError):
+            spec = None
         if spec is not None:
             self.disk["config"] = spec
             return spec, ""
@@ -318,7 +320,7 @@ class SimNode:
                 world.checks.noted(self, effect)
 
     def _begin(self, daemon: Daemon, begin: effects.GuardBegin) -> None:
-        self.disk["sid"] = begin.sid
+        self.disk["sid"], self.disk["srev"] = begin.sid, daemon.state.session.srev
         self.held.append(begin.sid)
         self.sids.add(begin.sid)
         self.to_guard(daemon, "begin", guard.Begin(*begin))
@@ -377,8 +379,8 @@ class SimNode:
                 return
             self.actions.pop(name, None)
             if becomes == "stopped" and ok:
-                self.running.discard(name)
                 world.checks.stopped(self, name)
+                self.running.discard(name)
             if becomes == "running" and not ok and rng.random() < 0.5:
                 self.running.discard(name)
             health: Any = "running" if name in self.running else "stopped"
@@ -542,8 +544,8 @@ class SimNode:
                 return
             ok = self._stops(group)
             if ok:
-                self.running.discard((group, resource))
                 self.world.checks.stopped(self, (group, resource))
+                self.running.discard((group, resource))
             self.guard_step(guard.StopResult(name, ok))
 
         self.world.after(rng.uniform(5, 80), stopped)

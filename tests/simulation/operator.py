@@ -12,6 +12,7 @@ from election.store import Compare, Delete, Put, Snapshot, StoreFullError, Txn
 from election.view import View
 from hactl.model.cluster import ClusterSpec
 from tests.simulation import clones
+from tests.simulation.malformed import repair_all
 from tests.simulation.world import World
 
 
@@ -139,6 +140,7 @@ def mend_all(world: World) -> None:
             node.observe(group.name)
         if not node.powered:
             node.power_on()
+    repair_all(world)
     _as_planned(world)
     world.say("--- all faults are over")
 

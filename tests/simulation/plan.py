@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, Timing
@@ -40,7 +40,7 @@ class Plan:
     """All that a schedule needs. `trusted`: the assumptions of `fencing: lease` hold on every node. `devices`: nodes
     can be switched off; `watchdogs`: a watchdog resets a node at the end of what its guard holds. `broken`: what never
     works, by node and group: its start fails ("start") or hangs ("hang"), it cannot be registered ("register"), or
-    nobody can tell its state there ("probe")."""
+    nobody can tell its state there ("probe"). `gentle`: nothing happens that could be a reason to stop anything."""
 
     seed: int
     cluster: ClusterSpec
@@ -56,6 +56,7 @@ class Plan:
     start_ms: tuple[float, float] = (20.0, 300.0)
     failing: float = 0.0
     broken: dict[tuple[str, str], str] = field(default_factory=dict)
+    gentle: bool = False
 
 
 NODE_FAULTS = [
@@ -65,7 +66,7 @@ NODE_FAULTS = [
     ("shutdown-keep", 1), ("pause-guard", 2), ("late-writes", 2),
     ("device-fails", 3), ("device-hangs", 2), ("device-lies", 2), ("device-slow", 2), ("pause-between", 2),
     ("fence", 2), ("deaf-agents", 2), ("clone", 4), ("disk-restored", 2), ("readiness", 6), ("readiness-flaps", 2),
-    ("unstoppable", 2), ("cleanup", 1), ("untold", 3), ("confirm", 2),
+    ("unstoppable", 2), ("cleanup", 1), ("untold", 3), ("confirm", 2), ("malformed", 5), ("later-version", 2),
 ]  # fmt: skip
 STORE_FAULTS = [("store-away", 8), ("store-slow", 6), ("store-full", 2), ("delete-key", 3), ("store-restored", 1),
                 ("store-wiped", 1), ("config", 4), ("compact", 1)]  # fmt: skip
@@ -155,6 +156,18 @@ def _broken(
         for name in rng.sample(names, rng.randint(1, len(names) - 1)):
             found[name, group.name] = rng.choice(kinds)
     return found
+
+
+def gentle_plan(seed: int) -> Plan:
+    """Malformed documents alone, each repaired before the same node meets the next one: nothing is to stop for them."""
+    plan = make_plan(seed, focus=Focus(("malformed", "malformed", "later-version")))
+    rng, at, faults = random.Random(seed), 12_000.0, []
+    for number in range(6):
+        kind = rng.choice(["malformed", "malformed", "later-version"])
+        node = plan.cluster.nodes[number % len(plan.cluster.nodes)].name
+        faults.append(Fault(at, kind, node, rng.choice([400.0, 4_000.0, 7_000.0, 12_000.0]), rng.random()))
+        at += rng.uniform(7_000, 9_000)
+    return replace(plan, faults=faults, loss=0.0, slow=0.0, failing=0.0, broken={}, gentle=True)
 
 
 def _faults(rng: random.Random, names: list[str], length: float, trusted: bool, focus: Focus | None) -> list[Fault]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.checks import Violation, report
 from tests.simulation.faults import checkpoint, inject, mend_all
-from tests.simulation.plan import Plan, make_plan
+from tests.simulation.plan import NODE_FAULTS, Focus, Plan, gentle_plan, make_plan
 from tests.simulation.world import World
 
 # How long after the last fault everything must run again: leases, staggered candidates, restarts, back-off. Most
@@ -79,11 +79,25 @@ def first_caught(plan_of: Callable[[int], Plan], caught_by: tuple[str, ...], lim
     return None, limit
 
 
-def run_many(first: int, count: int, workers: int) -> tuple[list[Outcome], dict[str, int]]:
+def run_gentle(seed: int, trace: bool = False) -> Outcome:
+    """Run the schedule of malformed documents alone of one seed."""
+    return run_plan(gentle_plan(seed), trace)
+
+
+def run_malformed(seed: int, trace: bool = False) -> Outcome:
+    """Run a schedule of malformed documents among other faults."""
+    faults = (*["malformed"] * 12, *["later-version"] * 3, *(kind for kind, _ in NODE_FAULTS))
+    return run_plan(make_plan(seed, focus=Focus(faults)), trace)
+
+
+PLANS: dict[str, Callable[..., Outcome]] = {"any": run_seed, "gentle": run_gentle, "malformed": run_malformed}
+
+
+def run_many(first: int, count: int, workers: int, plans: str = "any") -> tuple[list[Outcome], dict[str, int]]:
     """Run `count` schedules from seed `first` on; returns the violations and all counts."""
     bad, total = [], dict[str, int]()
     with ProcessPoolExecutor(workers) as pool:
-        for outcome in pool.map(run_seed, range(first, first + count), chunksize=10):
+        for outcome in pool.map(PLANS[plans], range(first, first + count), chunksize=10):
             if outcome.violation:
                 bad.append(outcome)
             for name, value in outcome.stats.items():
@@ -98,14 +112,15 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, help="run this one, with its transcript")
+    parser.add_argument("--only", choices=PLANS, default="any", help="schedules of malformed documents")
     options = parser.parse_args()
     if options.seed is not None:
-        outcome = run_seed(options.seed, trace=True)
+        outcome = PLANS[options.only](options.seed, trace=True)
         print("\n".join(outcome.log))
         print(outcome.violation or "no violation")
         return 1 if outcome.violation else 0
     began = time.monotonic()
-    bad, total = run_many(options.first, options.seeds, options.workers)
+    bad, total = run_many(options.first, options.seeds, options.workers, options.only)
     for outcome in bad[:20]:
         print(
             f"seed {outcome.seed}: {outcome.violation}\n  replay: python -m tests.simulation.run --seed {outcome.seed}"

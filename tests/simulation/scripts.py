@@ -137,6 +137,14 @@ def _frozen(seed: int, faults: list[Fault]) -> Plan:
     return replace(_plan(seed, faults, fencing="required"), trusted=False)
 
 
+def fence_record_unreadable(seed: int) -> Plan:
+    """n1 stands still with a group that requires fencing, and is deposed; then nobody can read its fence record."""
+    faults = [Fault(9_000, "freeze-node", "n1", 40_000), Fault(26_000, "malformed-fence", "n1", 10_000)]
+    plan = _plan(seed, faults, NAMES, "required")
+    groups = tuple(replace(group, nodes=()) for group in plan.cluster.groups)
+    return replace(plan, cluster=replace(plan.cluster, groups=groups), trusted=False)
+
+
 def _fenced(seed: int, faults: list[Fault], watchdog: bool = False, timeout_ms: float = TIMEOUT_MS) -> Plan:
     """Three nodes, a group that n1 runs first and that requires fencing, a device for each node."""
     plan = _plan(seed, faults, ("n1", "n2", "n3"), "required")

@@ -12,7 +12,7 @@ from typing import Any
 from election.keys import Keys
 from election.memory_store import MemoryLedger
 from election.recovery import init
-from election.store import CompactedError, StoreRefusedError, Txn, TxnResult
+from election.store import CompactedError, KeyValue, StoreRefusedError, Txn, TxnResult
 from hactl.model import events
 from hactl.model.cluster import ClusterSpec
 from tests.simulation.checks import Checks
@@ -41,6 +41,7 @@ class World:
         self.mended_at = 0.0
         self.restored_at = 0.0
         self.configurations = 0
+        self.malformed: dict[str, tuple[int, KeyValue | None]] = {}
         self.outages: list[tuple[float, float]] = []
         self.unstoppable: dict[str, float] = {}
         self.saved = self.ledger.copy()

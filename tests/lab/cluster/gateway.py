@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from typing import Any
 
 from election.keys import Keys
-from election.records import Ownership
+from election.records import Ownership, RecordError
 from election.store import KeyValue, Snapshot
 from election.view import View
 from hactl.lab import etcd
@@ -49,6 +50,10 @@ class Gateway:
         """Delete a key; with a slash at its end, everything below it."""
         self._ask("deleterange", _range(key))
 
+    def delete_one(self, key: str) -> None:
+        """Delete just this key, also one with a slash at its end."""
+        self._ask("deleterange", {"key": _encode(key)})
+
     def revision(self) -> int:
         """The store's revision now."""
         return int(self._ask("range", {"key": _encode(self.keys.identity)})["header"]["revision"])
@@ -60,11 +65,12 @@ class Gateway:
 
     def history(self, group: str, since: int) -> list[Ownership]:
         """Every ownership of a group from revision `since` on that the store still knows, oldest first (from the
-        last deletion of its key on)."""
+        last deletion of its key on), without what cannot be read."""
         found: list[Ownership] = []
         revision = 0
         while kv := self.get(self.keys.group(group), revision):
-            found.append(Ownership.from_json(kv.value, kv.key))
+            with contextlib.suppress(RecordError):
+                found.append(Ownership.from_json(kv.value, kv.key))
             revision = kv.mod_revision - 1
             if revision < since or kv.create_revision > revision:
                 break

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hactl.daemon.disk import AlreadyRunningError, Disk
+from hactl.daemon.disk import AlreadyRunningError, Disk, KnownStore
 from hactl.model.cluster import GroupSpec, ResourceSpec
 from hactl.supervise import describe
 
-IDENTITY = ("uuid", 1)
+KNOWN = KnownStore("uuid", 1, 1, "sid")
 GROUP = GroupSpec("db", (ResourceSpec("thing", "exec", {"command": ["x" * 3000]}),))
 
 
@@ -45,14 +45,14 @@ def files(place: Path) -> set[str]:
 @pytest.mark.root
 def test_a_full_disk_is_said_leaves_nothing_half_and_is_well_again(small: Path) -> None:
     disk = Disk(str(small), "boot")
-    disk.keep_identity(IDENTITY, 1, "sid")
+    disk.keep_known(KNOWN)
     filler = fill(small)
     before = files(small)
     with pytest.raises(OSError, match="No space left on device") as caught:
         disk.keep_started(GROUP)
     assert describe(caught.value).startswith("No space left on device")
     assert files(small) == before
-    assert disk.identity()["sid"] == "sid"
+    assert disk.known().sid == "sid"
     filler.unlink()
     disk.keep_started(GROUP)
     assert disk.leftovers() == (GROUP,)
@@ -80,11 +80,11 @@ def test_what_was_removed_is_written_again(tmp_path: Path) -> None:
     state.mkdir()
     disk = Disk(str(state), "boot")
     disk.keep_started(GROUP)
-    disk.keep_identity(IDENTITY, 1, "sid")
+    disk.keep_known(KNOWN)
     subprocess.run(["rm", "-rf", state], check=True)
     disk.keep_started(GROUP)
-    disk.keep_identity(IDENTITY, 1, "sid")
-    assert disk.leftovers() == (GROUP,) and disk.identity()["sid"] == "sid"
+    disk.keep_known(KNOWN)
+    assert disk.leftovers() == (GROUP,) and disk.known().sid == "sid"
 
 
 LOCK = (

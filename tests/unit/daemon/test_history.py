@@ -12,6 +12,7 @@ import structlog
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from election.keys import Keys
 from election.memory_store import MemoryStore
 from election.store import KeyValue, Put, StoreRefusedError, StoreUnavailableError, Txn, TxnResult
 from hactl.daemon import event_log, history
@@ -139,6 +140,40 @@ def test_nothing_is_written_where_there_is_no_cluster() -> None:
     store = MemoryStore()
     assert not event_log.write(store, KEYS, [event_log.new_entry("n1", 1, 0.0, "e", {})])
     assert store.snapshot(KEYS.prefix, timeout_s=1).items == ()
+
+
+def test_the_order_is_etcds_whatever_the_clocks_say(scene: Scene) -> None:
+    """A node whose clock is a year ahead, and one that is a year behind; written together: by number."""
+    year = 365 * 86_400.0
+    clocks = {"n1": 0.0, "n2": year, "n3": -year}
+    for number, (node, ahead) in enumerate(list(clocks.items()) * 3):
+        batch = [
+            event_log.new_entry(node, 10 * number + n, 2e9 + ahead - n, "e", {"n": 2 * number + n}) for n in (0, 1)
+        ]
+        assert event_log.write(scene.store, KEYS, batch)
+    assert stored(scene) == [str(n) for n in range(18)]
+    entries, _ = event_log.read(scene.store, KEYS, 4)
+    assert [entry.data["n"] for entry in entries] == [14, 15, 16, 17]
+    assert event_log.trim(scene.store, KEYS, 5) == 13
+    assert stored(scene) == [str(n) for n in range(13, 18)]
+
+
+def test_entries_that_cannot_be_read_are_passed_over_and_go_in_their_turn(scene: Scene) -> None:
+    event_log.write(scene.store, KEYS, [event_log.new_entry("n1", 1, 2e9, "e", {"n": 1})])
+    bad = ("x", '{"at": 5}', "[" * 100_000, '{"at":"a","node":"n","event":"e","data":{"n":NaN}}', "\udcff")
+    for number, text in enumerate(bad):
+        scene.put(KEYS.event(f"bad-{number}"), text)
+    event_log.write(scene.store, KEYS, [event_log.new_entry("n1", 2, 2e9, "e", {"n": 2})])
+    assert stored(scene) == ["1", "2"]
+    assert event_log.trim(scene.store, KEYS, 1) == len(bad) + 1
+    assert stored(scene) == ["2"]
+
+
+def test_an_entry_that_no_store_would_take_is_cut(scene: Scene) -> None:
+    data = {"n": 1, "reason": "caf\udce9" + "x" * 2_000_000, "value": float("nan"), "path": Keys}
+    assert event_log.write(scene.store, KEYS, [event_log.new_entry("n1", 1, 2e9, "e", data)])
+    (entry,), _ = event_log.read(scene.store, KEYS, 5)
+    assert entry.data["reason"].startswith("caf\\udce9xxx") and len(entry.data["reason"]) < 1000
 
 
 def test_stamps_sort_by_time_and_then_by_number() -> None:

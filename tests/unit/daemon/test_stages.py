@@ -44,7 +44,7 @@ OWN = {
     "hactl.resources": {"base", "cgroup", "factory", "inotify", "run", "waiting"},
     "hactl.haproxy": set(),
 }  # fmt: skip
-OTHERS = {"etcd3", "google", "grpc", "six", "structlog", "tenacity", "typing_extensions"}
+OTHERS = {"etcd3", "google", "grpc", "msgspec", "six", "structlog", "tenacity", "typing_extensions"}
 SLOW = {"csv", "email", "http", "multiprocessing", "sqlite3", "tempfile", "unittest", "urllib.request", "xml"}
 
 

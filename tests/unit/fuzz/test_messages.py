@@ -1,0 +1,136 @@
+"""What other processes and nodes say: the guard, peers' datagrams, HAProxy, the histories in etcd. Whatever comes is
+read, or refused by the one error that its reader knows."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import random
+
+from election.clock import Instant
+from election.keys import Keys
+from election.store import KeyValue
+from fencing import guard_ask, guard_client, guard_wire
+from fencing.guard_state import GuardState, Tick, step
+from hactl.cli import client
+from hactl.cli.common import CliError
+from hactl.daemon import event_log
+from hactl.decide import health
+from hactl.haproxy.runtime import parse_processes, parse_server_states
+from hactl.haproxy.settings import HaproxyError
+from tests.unit.fuzz.fuzzing import as_json, changed, fuzzed, mutated, raw
+
+KEYS = Keys.of("demo")
+KEY = b"k" * 32
+REQUESTS = (
+    {"id": 1, "op": "status"},
+    {"id": 2, "op": "adopt", "cgroup": "/a"},
+    {"id": 3, "op": "begin", "sid": "s", "stop_budget_ms": 900, "self_fence_lead_ms": 300, "valid_until": [5.0, 6.0]},
+    {"id": 3, "op": "extend", "sid": "s", "stop_budget_ms": 900, "self_fence_lead_ms": 300, "valid_until": [5.0, 6.0]},
+    {"id": 4, "op": "register", "name": "g/r", "steps": [{"kind": "exec", "argv": ["/bin/true"]}]},
+    {"id": 5, "op": "listen", "port": 9665, "key": "ab" * 16, "cluster": "c", "node": "n", "address": "::"},
+    {"id": 6, "op": "fence", "reason": "why"},
+)
+ANSWER = {
+    "id": 1, "ok": True, "problem": "",
+    "state": {
+        "sid": "s", "valid_until": [1.0, 2.0], "phase": "holding", "exclusive": ["g/r"], "incarnation": 1,
+        "stop_budget_ms": 900, "self_fence_lead_ms": 300, "pid": 5, "daemon_pid": 6, "degraded": [], "stop": None,
+        "watchdog": None, "dropped": {},
+    },
+}  # fmt: skip
+STAT = """# pxname,svname,scur,status,weight,act,addr,type,check_status,last_chk,check_desc,lastchg,uweight
+api,n1,3,UP,100,1,10.0.0.1:80,2,L7OK,,ok,5,100
+api,BACKEND,3,UP,100,1,,1,,,,5,
+"""
+PROC = """#<PID>          <type>          <reloads>       <uptime>        <version>
+1234            master          5 [failed: 2]   0d00h00m28s     2.6
+# workers
+1235            worker          0               0d00h00m28s     2.6
+# old workers
+1236            worker          1               0d00h00m28s     2.6
+"""
+
+
+@fuzzed(400)
+def test_requests_to_the_guard(rng: random.Random) -> None:
+    packet = as_json(rng, rng.choice(REQUESTS)).encode("utf-8", "surrogatepass")
+    with contextlib.suppress(guard_wire.WireError):
+        message = guard_wire.decode(packet if rng.random() < 0.7 else raw(rng, packet))
+        event = guard_wire.request(message, 7)
+        guard_wire.daemon_cgroup(message)
+        state = GuardState()
+        if event is not None and not isinstance(event, guard_wire.Listen):
+            step(state, event, Instant(1.0, 1.0))
+            step(state, Tick(), Instant(2.0, 2.0))
+            guard_wire.encode(guard_wire.state_document(state, Instant(2.0, 2.0)))
+
+
+@fuzzed(400)
+def test_the_guards_answers(rng: random.Random) -> None:
+    packet = as_json(rng, ANSWER).encode("utf-8", "surrogatepass")
+    with contextlib.suppress(guard_client.GuardError):
+        answer = guard_client.parse_answer(packet if rng.random() < 0.8 else raw(rng, packet))
+        assert isinstance(answer.ok, bool) and isinstance(answer.problem, str)
+        if (status := answer.status) is not None:
+            assert isinstance(status.sid, str) and all(isinstance(name, str) for name in status.exclusive)
+            assert isinstance(status.incarnation, int) and isinstance(status.dropped, dict)
+
+
+@fuzzed(400)
+def test_datagrams_of_peers_who_have_the_key(rng: random.Random) -> None:
+    """Who has none is stopped before anything is read."""
+    told = guard_ask.Told("c", "n", "s", "x" * 8, "s", True, True, 500)
+    kind, fields = rng.choice([("ask", guard_ask.Question("c", "n", "s", "x" * 8)._asdict()), ("told", told._asdict())])
+    text = as_json(rng, {"version": guard_ask.VERSION, "kind": kind, **fields}).encode("utf-8", "surrogatepass")
+    packet = guard_ask._mac(KEY, text) + text
+    with contextlib.suppress(guard_ask.AskError):
+        guard_ask.decode_question(KEY, packet)
+    with contextlib.suppress(guard_ask.AskError):
+        guard_ask.decode_told(KEY, packet)
+    with contextlib.suppress(guard_ask.AskError):
+        guard_ask.decode_question(KEY, raw(rng, packet))
+
+
+@fuzzed(300)
+def test_what_haproxy_answers(rng: random.Random) -> None:
+    with contextlib.suppress(HaproxyError):
+        parse_server_states(mutated(rng, STAT))
+    with contextlib.suppress(HaproxyError):
+        parse_processes(mutated(rng, PROC))
+
+
+@fuzzed(400)
+def test_documents_of_health(rng: random.Random) -> None:
+    whole = health.NodeHealth(
+        "n1", "s", "at", "2.6", True, "", {"api": {"n1": health.ServerHealth("DOWN", check="L4CON", since=5)}},
+        {"api": health.ProbeHealth("completed", 3.0, "", 5)}, "f",
+    )  # fmt: skip
+    found = health.decode(as_json(rng, json.loads(health.encode(whole))))
+    if found is not None:
+        again = health.decode(health.encode(found))
+        assert again is not None and dataclasses.asdict(again) == dataclasses.asdict(found)
+
+
+@fuzzed(400)
+def test_events(rng: random.Random) -> None:
+    entry = {"at": "2026-01-01T00:00:00Z", "node": "n1", "event": "failover", "data": {"group": "g", "marks": {"a": 1}}}
+    key = KEYS.event(rng.choice(["0001-n1-000001", "x/y", "", "\udc80", "é"]))
+    found = event_log.parse(KEYS, KeyValue(key, as_json(rng, entry), 3, 3))
+    if found is not None:
+        json.dumps(found.as_dict(), allow_nan=False).encode()
+        event_log.timelines([found], "g", 5)
+
+
+@fuzzed(300)
+def test_what_the_daemon_answers_the_command_line(rng: random.Random) -> None:
+    body = as_json(rng, {"error": "no", "kind": "wait", "wait_ms": 5.0}).encode("utf-8", "surrogatepass")
+    status = rng.choice([b"200 OK", b"409 Conflict", b"500 x", b"425 x", b"abc", b""])
+    answer = b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\n\r\n" + body
+    with contextlib.suppress(CliError):
+        found = client._answer(answer if rng.random() < 0.7 else raw(rng, answer))
+        assert isinstance(found, dict)
+
+
+__all__ = ["changed"]

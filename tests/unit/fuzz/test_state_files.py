@@ -1,0 +1,81 @@
+"""Files in state_dir and run_dir, after a crash, a full disk, a hand, another version: read, or as good as none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import asdict
+from pathlib import Path
+
+from fencing.guard_client import read_stop_record
+from fencing.guard_log import RECORD_NAME
+from hactl.config.document import document
+from hactl.daemon.config_reader import ConfigReader, digest_in_use
+from hactl.daemon.disk import Disk, KnownStore
+from hactl.daemon.main import log
+from hactl.decide import node
+from hactl.model.events import Boot, GuardFacts
+from hactl.resources.identity import read_record
+from tests.support.scene import KEYS, spec
+from tests.unit.fuzz.fuzzing import as_json, fuzzed, mutated, raw
+
+KNOWN = asdict(KnownStore("uuid", 1, 500, "sid", 40))
+STOPPED = {"sid": "s", "reason": "why", "at": 1.5, "names": ["g/r"], "outcome": "stopped", "problems": {"g/r": "no"}}
+
+
+def _text(rng: random.Random, value: object) -> bytes:
+    text = as_json(rng, value).encode("utf-8", "surrogatepass")
+    return raw(rng, text) if rng.random() < 0.2 else text
+
+
+@fuzzed(200)
+def test_what_the_daemon_kept(rng: random.Random, tmp_path_factory: object) -> None:
+    place = _place(tmp_path_factory)
+    disk, group = Disk(str(place), "boot"), asdict(spec().groups[1])
+    (place / "identity.json").write_bytes(_text(rng, KNOWN))
+    (place / "started" / "database.json").write_bytes(_text(rng, group))
+    known, leftovers = disk.known(), disk.leftovers()
+    assert isinstance(known.generation, int) and isinstance(known.revision, int)
+    facts = GuardFacts("s", None, False, ("database/mariadb",), 1)
+    state = node.new_state(
+        KEYS, Boot("n1", "m", "b", "nonce", facts, known.identity, known.revision, known.sid, leftovers, known.srev)
+    )
+    state.cluster = spec()
+    disk.keep_known(KnownStore("uuid", 2, 501, "sid", 41))
+    assert disk.known().generation == 2
+
+
+@fuzzed(100)
+def test_the_configuration_that_was_used_last(rng: random.Random, tmp_path_factory: object) -> None:
+    place = _place(tmp_path_factory)
+    text = json.dumps({"serial": 1, "document": json.loads(document(spec()))})
+    kept = {"of": "0.1.0 abc", "spec": {"name": "demo"}, "text": 5, "serial": 1, "generation": 1, "signed": False}
+    (place / "config.json").write_bytes(_text(rng, kept))
+    reader = ConfigReader(str(place), "demo", str(place / "none"))
+    reader.known(text, 1)
+    digest_in_use(str(place))
+    if rng.random() < 0.05:
+        asyncio.run(reader.last())
+
+
+@fuzzed(200)
+def test_the_record_of_a_deadline(rng: random.Random, tmp_path_factory: object) -> None:
+    place = _place(tmp_path_factory)
+    (place / RECORD_NAME).write_bytes(_text(rng, {**STOPPED, "event": "x"}))
+    if (found := read_stop_record(str(place))) is not None:
+        log.debug("guard_stopped_everything", **found)
+
+
+@fuzzed(100)
+def test_the_record_of_a_process(rng: random.Random, tmp_path_factory: object) -> None:
+    place = _place(tmp_path_factory)
+    line = mutated(rng, f"boot {Path('/proc/self/stat').read_text()}").encode("utf-8", "replace")
+    (place / "record").write_bytes(raw(rng, line))
+    read_record(str(place / "record"))
+
+
+def _place(factory: object) -> Path:
+    base: Path = factory.getbasetemp() / "fuzz"  # type: ignore[attr-defined]
+    base.mkdir(exist_ok=True)
+    return base
