@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from hactl.config.load import Loaded, read_cluster
 from hactl.config.majority import majority_findings, no_failover
 from hactl.config.program_checks import program_findings
 from hactl.config.signature import digest, sign, signed_by
-from hactl.config.stored import StoredConfig
+from hactl.config.stored import FORMAT, StoredConfig
 from hactl.decide.timing import Breakdown, format_ms, service_worst_case_ms, settings, worst_case_ms
 from hactl.haproxy.effective import check_times
 from hactl.haproxy.settings import HaproxySettings
@@ -179,7 +180,7 @@ def apply(
     identity, current = read[keys.identity], read[keys.config]
     revision = current.mod_revision if current else 0
     try:
-        stored = read_stored(current.value, checked=False) if current else None
+        stored, readable = _in_use(store, keys, current)
     except ConfigErrors as error:
         return AppliedResult((f"the configuration in use cannot be read: {error}",), 0, revision)
     serial = stored.serial if stored else 0
@@ -189,7 +190,7 @@ def apply(
     if identity is None or refused:
         return AppliedResult(tuple(refused), serial, revision)
     changes = tuple(diff(stored.spec, spec)) if stored else ()
-    if stored and not changes and trust in ("signed", "unsigned"):
+    if stored and readable and not changes and trust in ("signed", "unsigned"):
         return AppliedResult((), serial, revision)
     compares = [Compare(keys.identity, "create", identity.create_revision), Compare(keys.config, "mod", revision)]
     if stored:
@@ -200,6 +201,24 @@ def apply(
     done = _write(store, keys, tuple(compares), _envelope(spec, serial + 1, by, key), changes)
     remarks = (f"configuration {serial} was not signed with this cluster's key",) if trust == "altered" else ()
     return replace(done, signed=done.ok and stored is not None and not changes, remarks=remarks)
+
+
+def _in_use(store: Store, keys: Keys, current: KeyValue | None) -> tuple[StoredSpec | None, bool]:
+    """What the nodes use: the configuration in etcd or, where nobody can read that (False), the newest of its history.
+    A document of a later format is no garbage: it is refused. Raises ConfigErrors."""
+    if current is None:
+        return None, True
+    try:
+        return read_stored(current.value, checked=False), True
+    except ConfigErrors:
+        with contextlib.suppress(RecordError):
+            if StoredConfig.from_json(current.value, current.key).format > FORMAT:
+                raise
+    earlier = store.snapshot(keys.config_history(0).rpartition("/")[0] + "/", timeout_s=_TIMEOUT_S)
+    for item in reversed(earlier.items):
+        with contextlib.suppress(ConfigErrors):
+            return read_stored(item.value, key=item.key, checked=False), False
+    return None, False
 
 
 _NO_KEY = (

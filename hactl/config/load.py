@@ -67,9 +67,6 @@ def check_text(text: str, file: str) -> Loaded:
         tree.problems.append(Problem(file, "", "is empty", _EMPTY))
     if not isinstance(tree.data, dict):
         raise ConfigErrors(tree.problems or [tree.problem((), "is no mapping", _EMPTY)])
-    halves = [tree.problem(path, "holds half a character (a lone surrogate)", _WHOLE) for path in _halves(tree.data)]
-    if halves:
-        raise ConfigErrors(halves)
     expand_presets(tree)
     return check_tree(tree)
 
@@ -90,6 +87,9 @@ def _halves(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
 
 def check_tree(tree: Tree) -> Loaded:
     """As read_cluster, from a document that is a mapping."""
+    halves = [tree.problem(path, "holds half a character (a lone surrogate)", _WHOLE) for path in _halves(tree.data)]
+    if halves:
+        raise ConfigErrors(halves)
     problems = list(tree.problems)
     spec: ClusterSpec | None = None
     try:

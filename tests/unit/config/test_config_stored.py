@@ -185,6 +185,28 @@ def test_apply_keeps_a_bounded_history(store: MemoryStore, spec: ClusterSpec, mo
     assert history == [KEYS.config_history(3), KEYS.config_history(4)]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "x", "[" * 100_000, '{"format": "2"}', '{"serial": 9, "document": {}}', "\udcff"], ids=range(6)
+)
+def test_apply_over_what_nobody_can_read(store: MemoryStore, spec: ClusterSpec, text: str) -> None:
+    """The serial goes on from the history's newest; what must be released before it goes still must be."""
+    assert commands.apply(store, KEYS, spec, by="test").serial == 1
+    own(store, "database", "owned")
+    put(store, KEYS.config, text)
+    refused = commands.apply(store, KEYS, without(spec, "database"), by="test")
+    assert not refused.ok and "database" in refused.refused[0]
+    done = commands.apply(store, KEYS, spec, by="test")
+    assert (done.ok, done.serial) == (True, 2)
+    found, _ = store.get(KEYS.config, timeout_s=5)
+    assert found is not None and read_stored(found.value).spec == spec
+
+
+def test_apply_leaves_a_later_format_alone(store: MemoryStore, spec: ClusterSpec) -> None:
+    commands.apply(store, KEYS, spec, by="test")
+    put(store, KEYS.config, json.dumps({"format": 99, "serial": 5, "document": {}}))
+    assert "upgrade hactl" in commands.apply(store, KEYS, spec, by="test").refused[0]
+
+
 def test_apply_refuses(store: MemoryStore, spec: ClusterSpec) -> None:
     assert "file is of cluster `x`" in apply(store, replace(spec, name="x")).refused[0]
     assert "has revision 0, not 5" in apply(store, spec, expect_revision=5).refused[0]

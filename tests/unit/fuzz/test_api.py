@@ -63,7 +63,7 @@ def test_bodies(rng: random.Random) -> None:
         name, right = rng.choice(list(BODIES.items()))
         body = as_json(rng, right).encode("utf-8", "surrogatepass")
         for content in (body, raw(rng, body), b"[" * 100_000):
-            assert await ask(app, "POST", f"/v1/{name}", "", content) in (200, 400, 409, 425, 503)
+            assert await ask(app, "POST", f"/v1/{name}", "", content) in (200, 400, 409, 413, 425, 503)
 
     asyncio.run(main())
 
