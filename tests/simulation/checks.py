@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from election.records import FenceRecord, Holder, Ownership, Record, RecordError, Report, Session
+from election.records import FenceRecord, Holder, Ownership, Report, Session
 from election.store import Delete, KeyValue, Put, Txn
 from hactl.model import effects
 from tests.simulation import clones
 from tests.simulation.checks_readiness import ReadinessChecks
+from tests.support.malformed import readable
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
     from tests.simulation.world import World
 
-R = TypeVar("R", bound=Record)
-
 SLACK = 1.0  # ms: messages to the guard and rounding
-
-
-def readable(kind: type[R], found: KeyValue | None) -> R | None:
-    """The document, if there is one that can be read."""
-    try:
-        return kind.from_json(found.value) if found else None
-    except RecordError:
-        return None
 
 
 class Violation(Exception):  # noqa: N818 - it is what the simulation looks for
@@ -211,8 +202,10 @@ class Checks:
     def _session_deleted(self, node: SimNode, name: str, old: KeyValue | None, txn: Txn) -> None:
         if old is None:
             return
+        session = readable(Session, old)
         if node.name == name:
-            self._closed(node, Session.from_json(old.value))
+            if session is not None:
+                self._closed(node, session)
             return
         self.count("depose")
         if self._live(node.name) is None:

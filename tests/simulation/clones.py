@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from election.records import FenceRecord
 from election.store import Compare, Put, Txn
 from hactl.model import effects, events
+from tests.support.malformed import readable
 
 if TYPE_CHECKING:
     from tests.simulation.node import Daemon, SimNode
@@ -87,7 +88,7 @@ def _confirm(world: World, clone: SimNode, tries: int) -> None:
     """`hactl fence confirm`, of a session of the copy."""
     key = world.keys.fence(clone.name)
     found = None if world.store_away() or world.now < world.full_until else world.ledger.get(key)
-    record = FenceRecord.from_json(found.value) if found else None
+    record = readable(FenceRecord, found)
     session = world.ledger.get(world.keys.node(clone.name))
     if found and record and record.sid in clone.sids and record.state == "pending" and session is None:
         safe = replace(record, state="safe", evidence="confirmed", by="operator")

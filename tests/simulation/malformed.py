@@ -4,11 +4,14 @@ operator deletes them again, or puts back what was there, as the status says (ha
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from election import view
-from election.store import Delete, KeyValue, Put
+from election.records import FenceRecord
+from election.store import Compare, Delete, KeyValue, Put
 from tests.support import malformed
+from tests.support.malformed import readable
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 # Wishes: what is below these keys says nothing, the key alone is the wish.
 _WISHES = ("standby", "maintenance", "drain")
+
+# How long the operator waits before a word about a session that was deleted: longer than any lease.
+_VOUCHED_MS = 16_000.0
 
 # As it is without any mutation.
 _PLACES = view._PLACES
@@ -105,6 +111,22 @@ def _alive(world: World, name: str) -> bool:
     return node is not None and node.daemon is not None and node.daemon.state.session.state == "live"
 
 
+def _vouch(world: World, name: str, tries: int) -> None:
+    """A node whose session was deleted may not know that it was its own, after its disk was put back: the operator sees
+    that nothing of it runs, and says so (`hactl fence confirm`)."""
+    from tests.simulation.operator import write
+
+    key, node = world.keys.fence(name), world.nodes[name]
+    there = None if world.store_away() else world.ledger.get(key)
+    record = readable(FenceRecord, there)
+    gone = world.ledger.get(world.keys.node(name)) is None and not node.running
+    if there and record and record.state == "pending" and not record.machine_id and gone:
+        compares = (Compare(key, "mod", there.mod_revision), Compare(world.keys.node(name), "create", 0))
+        write(world, Put(key, replace(record, state="safe", evidence="confirmed").to_json()), compares=compares)
+    elif tries:
+        world.after(_VOUCHED_MS, lambda: _vouch(world, name, tries - 1))
+
+
 def _repair_when_store(world: World, key: str, revision: int) -> None:
     from tests.simulation.faults import when_store, write
 
@@ -123,5 +145,7 @@ def _repair_when_store(world: World, key: str, revision: int) -> None:
         restore = before is not None and kind in ("identity", "config", "fence", "groups")
         delete = kind == "groups" and random.Random(revision).random() < 0.5
         write(world, Put(key, before.value) if restore and before and not delete else Delete(key))
+        if kind == "nodes" and name in world.nodes:
+            world.after(_VOUCHED_MS, lambda: _vouch(world, name, 5))
 
     when_store(world, 0, repair)

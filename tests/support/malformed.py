@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
+from typing import Any, TypeVar
 
 from election.keys import Keys
+from election.records import Record, RecordError
+from election.store import KeyValue
+
+R = TypeVar("R", bound=Record)
 
 # What is no document of any kind.
 GARBAGE = (
@@ -82,3 +86,11 @@ def later(rng: random.Random, text: str) -> str:
     if not isinstance(raw, dict):
         return text
     return json.dumps({**raw, f"later_{rng.randrange(3)}": rng.choice([1, "x", {"a": [1, {"b": 2}]}, None])})
+
+
+def readable(kind: type[R], found: KeyValue | None) -> R | None:
+    """The document, if there is one that can be read."""
+    try:
+        return kind.from_json(found.value) if found else None
+    except RecordError:
+        return None
