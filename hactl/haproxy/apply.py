@@ -50,7 +50,7 @@ class ConfigFiles:
 
     def __init__(self, settings: HaproxySettings, kept_file: str = "") -> None:
         self.settings = settings
-        self.kept = KeptFile(kept_file)
+        self.kept = KeptFile(kept_file, settings.stats_socket)
         self._fingerprint: tuple[int, str] = (0, "")
 
     def fingerprint(self) -> str:

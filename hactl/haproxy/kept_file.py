@@ -15,10 +15,11 @@ _MANAGED = "# hactl sets ip_nonlocal_bind for it\n"
 
 
 class KeptFile:
-    """At `path`; "" keeps nothing."""
+    """At `path`; "" keeps nothing. `stats_socket`: HAProxy's own. A file that names another is of another node, whose
+    disk was copied, or of another `run_dir`: HAProxy would take that one's socket away, and is not started with it."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, stats_socket: str) -> None:
+        self._path, self._stats_socket = path, stats_socket
 
     def keep(self, text: str, *, manage_sysctl: bool) -> None:
         """Keep it, if it is another than is kept. Raises HaproxyError."""
@@ -29,7 +30,9 @@ class KeptFile:
     def read(self) -> tuple[str, bool] | None:
         """The configuration, and whether sysctls may be set for it. None: there is none. Raises HaproxyError."""
         text = read_text(self._path) if self._path else None
-        return None if not text else (text.removeprefix(_MANAGED), text.startswith(_MANAGED))
+        if not text or self._stats_socket not in text:
+            return None
+        return text.removeprefix(_MANAGED), text.startswith(_MANAGED)
 
     def forget(self) -> None:
         """HAProxy is not to run on this node."""

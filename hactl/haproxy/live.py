@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,13 +77,13 @@ class LiveHaproxy:
         if not commands:
             return Done()
         seen = await self._process.processes()
-        socket = self.settings.stats_socket
+        stats_socket = self.settings.stats_socket
         shut = [command for command in commands if command.verb == "shut"] if seen.old else []
         first = commands.index(shut[-1]) + 1 if shut else 0
-        before = await carry_out(socket, commands[:first], seen.workers, _TIMEOUT_S)
+        before = await carry_out(stats_socket, commands[:first], seen.workers, _TIMEOUT_S)
         if shut:
             await asyncio.gather(*(self._shut_old(pid, shut) for pid in seen.old))
-        after = await carry_out(socket, commands[first:], seen.workers, _TIMEOUT_S)
+        after = await carry_out(stats_socket, commands[first:], seen.workers, _TIMEOUT_S)
         return Done((*before.busy, *after.busy))
 
     async def end_oldest(self) -> int:
@@ -168,7 +169,16 @@ async def read_version(binary: str) -> Version:
 
 
 def _there(path: str) -> bool:
-    return Path(path).exists()
+    """Whether somebody listens at this socket. A file whose listener is gone is no socket; a listener that is busy is
+    one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as client:
+        try:
+            client.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+    return True
 
 
 def _spelled_anew(path: str) -> str:
