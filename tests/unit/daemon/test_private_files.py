@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from hactl.config.node import NodeConfig
-from hactl.daemon.disk import Disk
+from hactl.daemon.disk import Disk, KnownStore
 from hactl.daemon.private_files import make_private
 
 
@@ -65,7 +65,7 @@ def test_what_an_earlier_version_left_open_is_closed_and_said(config: NodeConfig
 
 
 def test_state_is_private_by_itself(tmp_path: Path) -> None:
-    Disk(str(tmp_path), "boot").keep_identity(("uuid", 1), 7, "sid")
+    Disk(str(tmp_path), "boot").keep_known(KnownStore("uuid", 1, 7, "sid"))
     assert mode(tmp_path / "identity.json") == 0o600
 
 
