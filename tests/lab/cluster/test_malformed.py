@@ -15,6 +15,9 @@ from .whole import EXCLUSIVE, Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
+# A daemon that is to be back before the lease lapses takes a second to start.
+TIMING = {"lease": "6s"}
+
 DEEP = "[" * 100_000
 SESSION = {"sid": "a", "machine_id": "m", "boot_id": "b", "lease_ms": 3000, "attempt": 1}
 OWNERSHIP = {"node": "n1", "sid": "a", "srev": 7, "epoch": 9, "state": "owned"}
