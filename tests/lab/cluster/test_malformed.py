@@ -138,9 +138,9 @@ def test_a_daemon_that_is_killed_meanwhile_goes_on(cluster: Cluster, bad: Any, n
     assert cluster.service_pids("n1") == pids
 
 
-def test_a_configuration_is_applied_over_one_that_cannot_be_read(cluster: Cluster, bad: Any) -> None:
+def test_a_configuration_is_applied_over_one_that_cannot_be_read(cluster: Cluster) -> None:
     cluster.begin()
-    bad("config", DEEP)
+    cluster.store.put(cluster.store.keys.config, DEEP)
     cluster.until(lambda: _named(cluster, "n1", cluster.store.keys.config), "it is said")
     cluster.apply(cluster.base)
     cluster.await_live()
