@@ -90,7 +90,8 @@ class View:
     def load(self, snapshot: Snapshot) -> list[str]:
         """Take a complete list; keys that are not in it are gone. Returns the keys that changed."""
         present = {item.key for item in snapshot.items}
-        changed = [item.key for item in snapshot.items if self.learn(item.key, item, item.mod_revision, again=True)]
+        at = snapshot.revision
+        changed = [item.key for item in snapshot.items if self.learn(item.key, item, item.mod_revision, listed_at=at)]
         for key in [key for key in self.newest if key not in present and self.newest[key] <= snapshot.revision]:
             self.learn(key, None, snapshot.revision + 1)
             del self.newest[key]  # what comes later of it is compared with `listed`
@@ -113,11 +114,12 @@ class View:
         """Take what a transaction read at `revision`. Returns the keys that changed."""
         return [key for key, kv in reads.items() if self.learn(key, kv, kv.mod_revision if kv else revision)]
 
-    def learn(self, key: str, kv: KeyValue | None, revision: int, *, again: bool = False) -> bool:
-        """Know that `key` holds `kv` (None: nothing) since or at `revision`; False when that is no news. `again`:
-        take it also when this revision of it is known already (a list is right, even after a restore)."""
+    def learn(self, key: str, kv: KeyValue | None, revision: int, *, listed_at: int = -1) -> bool:
+        """Know that `key` holds `kv` (None: nothing) since or at `revision`; False when that is no news. `listed_at`:
+        the revision of the complete list that it is from. Such a list is right about every key that is not known to have
+        changed since, also where it tells of an earlier change than is known: then the store was restored meanwhile."""
         newest = self.as_of(key)
-        if revision < newest or (revision == newest and not again):
+        if revision <= newest and newest > listed_at:
             return False
         kind, name = self.keys.kind_of(key)
         place = _PLACES.get(kind)
