@@ -115,9 +115,10 @@ class View:
         return [key for key, kv in reads.items() if self.learn(key, kv, kv.mod_revision if kv else revision)]
 
     def learn(self, key: str, kv: KeyValue | None, revision: int, *, listed_at: int = -1) -> bool:
-        """Know that `key` holds `kv` (None: nothing) since or at `revision`; False when that is no news. `listed_at`:
-        the revision of the complete list that it is from. Such a list is right about every key that is not known to have
-        changed since, also where it tells of an earlier change than is known: then the store was restored meanwhile."""
+        """Know that `key` holds `kv` (None: nothing) since or at `revision`; False when that is no news.
+
+        `listed_at`: the revision of the complete list that it is from. Such a list is right about every key that is not
+        known to have changed since, also where it has an earlier change than is known: the store was restored then."""
         newest = self.as_of(key)
         if revision <= newest and newest > listed_at:
             return False
