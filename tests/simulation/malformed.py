@@ -61,7 +61,10 @@ def write_later(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def repair_all(world: World) -> None:
-    """The operator looks at the status, and does what it says."""
+    """The operator looks at the status, and does what it says: also of what a restore of the store brought back."""
+    for kv in world.ledger.snapshot(world.keys.prefix).items:
+        if kv.key not in world.malformed and is_unreadable(world, kv):
+            world.malformed[kv.key] = (kv.mod_revision, None)
     for key, (revision, _) in list(world.malformed.items()):
         _repair_when_store(world, key, revision)
 
@@ -101,7 +104,8 @@ def _unreadable(world: World, key: str, before: str, rng: random.Random) -> str 
 def _put(world: World, key: str, text: str) -> int:
     from tests.simulation.faults import write
 
-    write(world, Put(key, text), wanted=lambda: not world.mended_at)
+    # Into a full store it would be written later, when nobody knows of it any more to repair it.
+    write(world, Put(key, text), wanted=lambda: not world.mended_at and world.now >= world.full_until)
     found = world.ledger.get(key)
     return found.mod_revision if found and found.value == text else 0
 

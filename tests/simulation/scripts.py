@@ -42,8 +42,10 @@ def late_depose(seed: int) -> Plan:
 
 
 def back_during_action(seed: int) -> Plan:
-    """n1 loses power; while the devices that are to switch it off hang, it comes back."""
-    return _fenced(seed, [Fault(8_900, "device-deaf", "n1", 40_000), Fault(9_000, "crash", "n1", 0, 1.0)])
+    """n1 loses power; while the devices that are to switch it off hang, it comes back. It opens when its lease is over:
+    an action takes so long that one is under way then."""
+    faults = [Fault(8_900, "device-deaf", "n1", 40_000), Fault(9_000, "crash", "n1", 0, 1.0)]
+    return _fenced(seed, faults, timeout_ms=8_000)
 
 
 def back_before_attempt(seed: int) -> Plan:
