@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WISHES = ("standby", "maintenance", "drain")
 
 # How long the operator waits before a word about a session that was deleted: longer than any lease.
-_VOUCHED_MS = 16_000.0
+VOUCHED_MS = 16_000.0
 
 # As it is without any mutation.
 _PLACES = view._PLACES
@@ -115,7 +115,7 @@ def _alive(world: World, name: str) -> bool:
     return node is not None and node.daemon is not None and node.daemon.state.session.state == "live"
 
 
-def _vouch(world: World, name: str, tries: int) -> None:
+def vouch(world: World, name: str, tries: int) -> None:
     """A node whose session was deleted may not know that it was its own, after its disk was put back: the operator sees
     that nothing of it runs, and says so (`hactl fence confirm`)."""
     from tests.simulation.operator import write
@@ -128,7 +128,7 @@ def _vouch(world: World, name: str, tries: int) -> None:
         compares = (Compare(key, "mod", there.mod_revision), Compare(world.keys.node(name), "create", 0))
         write(world, Put(key, replace(record, state="safe", evidence="confirmed").to_json()), compares=compares)
     elif tries:
-        world.after(_VOUCHED_MS, lambda: _vouch(world, name, tries - 1))
+        world.after(VOUCHED_MS, lambda: vouch(world, name, tries - 1))
 
 
 def _repair_when_store(world: World, key: str, revision: int) -> None:
@@ -150,6 +150,6 @@ def _repair_when_store(world: World, key: str, revision: int) -> None:
         delete = kind == "groups" and random.Random(revision).random() < 0.5
         write(world, Put(key, before.value) if restore and before and not delete else Delete(key))
         if kind == "nodes" and name in world.nodes:
-            world.after(_VOUCHED_MS, lambda: _vouch(world, name, 5))
+            world.after(VOUCHED_MS, lambda: vouch(world, name, 5))
 
     when_store(world, 0, repair)

@@ -12,7 +12,7 @@ from election.store import Compare, Delete, Put, Snapshot, StoreFullError, Txn
 from election.view import View
 from hactl.model.cluster import ClusterSpec
 from tests.simulation import clones
-from tests.simulation.malformed import repair_all
+from tests.simulation.malformed import VOUCHED_MS, repair_all, vouch
 from tests.simulation.world import World
 
 
@@ -141,6 +141,8 @@ def mend_all(world: World) -> None:
         if not node.powered:
             node.power_on()
     repair_all(world)
+    for name in world.nodes:  # a disk was put back, and the session's key deleted: the status asks for the word
+        world.after(VOUCHED_MS, partial(vouch, world, name, 2))
     _as_planned(world)
     world.say("--- all faults are over")
 
