@@ -104,6 +104,10 @@ class Cluster:
             with contextlib.suppress(LabError):  # its fencing was the first to switch it on again
                 self.lab.start(node.name)
             return
+        power = self.lab.power(node.name)
+        for outlet in self.lab.spec.outlets:  # an attempt that was given up may have left one of two off
+            if not power.is_on(outlet):
+                power.give(outlet)
         for path in [node.group.path, *node.group.path.glob("*/")]:
             with contextlib.suppress(OSError):
                 if (path / "cgroup.freeze").read_text().strip() != "0":

@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -219,7 +220,7 @@ def test_groups(daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: 
         Path(path).chmod(0o660)
     for directory in (Path(config.run_dir), *Path(config.run_dir).parents):
         if directory != Path("/"):
-            directory.chmod(0o755)
+            directory.chmod(stat.S_IMODE(directory.stat().st_mode) | 0o055)
 
     def outcome(group: int) -> tuple[str, str]:
         """Of a look and of a change, by a user in this group."""
