@@ -339,12 +339,12 @@ class Cluster:
         self.apply(document)
         self.await_live()
 
-    def apply(self, document: dict[str, Any], via: str = "") -> str:
+    def apply(self, document: dict[str, Any], via: str = "", *, options: tuple[str, ...] = ()) -> str:
         """`hactl config apply`; what it said."""
         file = self.lab.spec.path / "wanted.yaml"
         file.write_text(json.dumps(document))
         via = via or next(name for name, node in self.nodes.items() if node.powered)
-        said = self.hactl(via, "config", "apply", str(file))
+        said = self.hactl(via, "config", "apply", *options, str(file))
         self.applied = document
         return said
 
