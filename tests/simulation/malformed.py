@@ -148,7 +148,9 @@ def _repair_when_store(world: World, key: str, revision: int) -> None:
         world.say("--- operator: repairs %s", key)
         restore = before is not None and kind in ("identity", "config", "fence", "groups")
         delete = kind == "groups" and random.Random(revision).random() < 0.5
-        write(world, Put(key, before.value) if restore and before and not delete else Delete(key))
+        operation = Put(key, before.value) if restore and before and not delete else Delete(key)
+        # Into a full store it is tried again: by then somebody may have written there.
+        write(world, operation, compares=(Compare(key, "mod", revision),))
         if kind == "nodes" and name in world.nodes:
             world.after(VOUCHED_MS, lambda: vouch(world, name, 5))
 
