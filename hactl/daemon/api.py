@@ -37,7 +37,7 @@ from hactl.decide import status
 from hactl.model.cluster import ClusterSpec
 from hactl.serving.http import http_gate
 from hactl.serving.limits import Limits
-from hactl.serving.sockets import group_id, remove_socket, unix_listener, until_removed
+from hactl.serving.sockets import accept_at, group_id, unix_listener
 
 log = structlog.get_logger()
 
@@ -60,13 +60,7 @@ async def _serve(path: str, group: str, app: Any) -> None:
         log.info("socket_for_root_only", socket=path, group=group, reason="no such group")
     gate = http_gate(app, LIMITS, lambda problem: log.warning("not_accepted", socket=path, problem=problem))
     listener = unix_listener(path, group)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(gate.accept_from(listener))
-            tasks.create_task(until_removed(path))
-    finally:
-        remove_socket(path)
-        await gate.close()
+    await accept_at(path, listener, gate)
 
 
 class Answer(Response):

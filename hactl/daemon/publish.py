@@ -20,7 +20,7 @@ from hactl.haproxy.settings import HaproxyError
 from hactl.model.snapshot import Snapshot, encode
 from hactl.serving.gate import Gate, Served
 from hactl.serving.limits import Limits
-from hactl.serving.sockets import group_id, remove_socket, unix_listener, until_removed
+from hactl.serving.sockets import accept_at, group_id, unix_listener
 
 log = structlog.get_logger()
 
@@ -43,13 +43,7 @@ async def publish(daemon: DaemonView) -> None:
         lambda peer, on_end: _Reader(publisher.snapshot, peer, on_end),
         lambda problem: log.warning("not_accepted", socket=path, problem=problem),
     )
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(gate.accept_from(listener))
-            tasks.create_task(until_removed(path))
-    finally:
-        remove_socket(path)
-        await gate.close()
+    await accept_at(path, listener, gate)
 
 
 class Publisher:

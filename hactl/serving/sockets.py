@@ -10,6 +10,8 @@ import os
 import socket
 from pathlib import Path
 
+from hactl.serving.gate import Gate
+
 # What the kernel keeps of those that nobody has accepted yet.
 BACKLOG = 64
 # How soon it is seen that a socket was removed.
@@ -45,6 +47,18 @@ def remove_socket(path: str) -> None:
     """Nobody is to find it any more."""
     with contextlib.suppress(OSError):
         Path(path).unlink()
+
+
+async def accept_at(path: str, listener: socket.socket, gate: Gate) -> None:
+    """Let in who connects to the socket at `path`, until cancelled. Raises FileNotFoundError when its file was removed,
+    and takes the file and all connections away at the end."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(gate.accept_from(listener))
+            tasks.create_task(until_removed(path))
+    finally:
+        remove_socket(path)
+        await gate.close()
 
 
 async def until_removed(*paths: str) -> None:
