@@ -172,7 +172,7 @@ class Balancer:
 
     async def _keep(self, wanted: Wanted) -> None:
         """HAProxy has taken this configuration: keep it for the start after a reboot."""
-        if self._kept is not None and self._kept.cluster is wanted.cluster:
+        if self._kept is not None and wanted.is_kept_as(self._kept):
             return
         rendered = await asyncio.to_thread(render_wanted, wanted.without_writers, self._node, self._settings)
         try:

@@ -1,8 +1,8 @@
 """The last good configuration on the disk, from which HAProxy starts after a reboot while etcd is away, or holds one
 that HAProxy refuses.
 
-It is rendered as if all nodes were live, nothing drained, and nobody the elected writer of anything: who was the writer
-before a reboot is no evidence of who is. It is written only after HAProxy has taken that configuration.
+It is rendered as if all nodes were live, and nobody the elected writer of anything: who was the writer before a reboot
+is no evidence of who is. What was drained stays drained. It is written only after HAProxy has taken that configuration.
 """
 
 from __future__ import annotations

@@ -83,12 +83,13 @@ class HaproxyManager:
 
     async def resume(self) -> bool:
         """At the daemon's start, before the configuration is known: adopt the HAProxy that runs, or start one
-        with the configuration it ran with last, best with that on the disk, which says of nobody that he is the
-        writer; whether it runs. Raises HaproxyError."""
+        with the configuration it ran with last in this boot, or else with that on the disk, and in both cases with
+        nobody as the writer of anything; whether it runs. Raises HaproxyError."""
         async with self._lock:
             of_a_group = HaproxyProcess(self.settings, self._context, IN_GROUP).known()
             if not self._adopted() and not of_a_group:
-                await self._start_last_good("", prefer_kept=True)
+                kept = self._files.kept.read()
+                await self._start_last_good(kept[0] if kept else "")
             if running := self._process.running():
                 await self._put_right()
                 self._look_after()
@@ -295,12 +296,11 @@ class HaproxyManager:
             await self._start_last_good(text)
             raise
 
-    async def _start_last_good(self, wanted: str, *, prefer_kept: bool = False) -> None:
+    async def _start_last_good(self, wanted: str) -> None:
         """Start it with what it ran with last, or with what is kept on the disk, but with the writer of what is
         `wanted`: of who was the writer then nothing follows. Nothing happens where that is not possible either."""
         good, kept = self._files.good(), self._files.kept.read()
-        from_disk = kept is not None and (prefer_kept or not good)
-        text = kept[0] if kept is not None and from_disk else good
+        text = good or (kept[0] if kept else "")
         if not text:
             return
         with contextlib.suppress(HaproxyError):
@@ -310,7 +310,7 @@ class HaproxyManager:
             self._files.place(text)
             await self._start()
             self._files.mark_good()
-            if from_disk:
+            if not good:
                 self._emit("kept", detail="it runs with the last good configuration, kept on this node's disk")
 
     async def _start(self) -> None:

@@ -35,7 +35,12 @@ class Wanted:
     @property
     def without_writers(self) -> Wanted:
         """As it is kept for the start after a reboot: nobody is known to be the writer of anything then."""
-        return replace(self, situation=Situation(frozenset(node.name for node in self.cluster.nodes)))
+        live = frozenset(node.name for node in self.cluster.nodes)
+        return replace(self, situation=Situation(live, self.situation.drained))
+
+    def is_kept_as(self, other: Wanted) -> bool:
+        """Whether `other` is kept by the same file."""
+        return self.cluster is other.cluster and self.situation.drained == other.situation.drained
 
 
 class Rendered(NamedTuple):

@@ -195,6 +195,26 @@ def test_nobody_is_the_writer_after_a_reboot_until_it_is_known(lab: Lab) -> None
     asyncio.run(scenario())
 
 
+def test_what_was_drained_last_is_drained_from_the_first_request_after_both_have_died(lab: Lab) -> None:
+    """The daemon kept the file before the operator drained a server, and died at once when that was done."""
+
+    async def scenario() -> None:
+        computer = Rebooting(lab)
+        manager = computer.manager()
+        async with lab.servers("a", "b"):
+            assert not (await manager.ensure(lab.config(names="ab"))).error
+            await manager.keep(lab.config(names="ab"), manage_sysctl=True)
+            assert not (await manager.ensure(lab.config(names="ab", drained="b"))).error
+            await manager.close()
+            await computer.end()
+            after = computer.manager()
+            assert await after.resume()
+            assert {await lab.ask() for _ in range(10)} == {"a"}
+        await after.stop()
+
+    asyncio.run(scenario())
+
+
 def test_one_whose_directory_was_emptied_can_be_asked_again_and_serves_all_the_time(lab: Lab) -> None:
     async def scenario() -> None:
         manager = lab.manager()

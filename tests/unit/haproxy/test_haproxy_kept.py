@@ -1,0 +1,29 @@
+"""What is kept for the start after a reboot: nobody is a writer, and what was drained stays drained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hactl.config.load import parse_cluster
+from hactl.haproxy.options import Situation
+from hactl.haproxy.wanted import Wanted
+
+_SPEC = """
+cluster: kept
+nodes: [{name: n1, address: 10.0.0.1}, {name: n2, address: 10.0.0.2}]
+"""
+
+
+def test_what_is_kept_has_no_writer_and_the_same_drains() -> None:
+    now = Situation(frozenset({"n1"}), frozenset({("api", "n2")}), {"db": "n1"})
+    wanted = Wanted(parse_cluster(_SPEC), now, 7)
+    kept = wanted.without_writers.situation
+    assert (kept.live, kept.drained, kept.owners) == ({"n1", "n2"}, {("api", "n2")}, None)
+
+
+def test_it_is_kept_again_when_a_drain_begins_or_ends_and_not_when_a_node_comes() -> None:
+    wanted = Wanted(parse_cluster(_SPEC), Situation(frozenset({"n1"})), 7)
+    another_node = replace(wanted, situation=Situation(frozenset({"n1", "n2"})))
+    drained = replace(wanted, situation=Situation(frozenset({"n1"}), frozenset({("api", "n2")})))
+    assert another_node.is_kept_as(wanted)
+    assert not drained.is_kept_as(wanted) and not wanted.is_kept_as(drained)
