@@ -122,6 +122,10 @@ class Keys(NamedTuple):
             kind = f"intents/{wish}"
         return kind, name or slash
 
+    def of_kind(self, kind: str, name: str) -> str:
+        """The key that `kind_of` takes apart."""
+        return self.prefix + (f"{kind}/{name}" if name else kind)
+
     def split(self, key: str) -> tuple[str, ...]:
         """The parts of a key below the prefix: `('nodes', 'n1')`."""
         return tuple(key[len(self.prefix) :].split("/"))

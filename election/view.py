@@ -6,6 +6,7 @@ older than what is known of its key is dropped.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from election.records import (
     Member,
     Move,
     Ownership,
+    Record,
     RecordError,
     Refusal,
     Report,
@@ -99,6 +101,42 @@ class View:
         self.revision = max(self.revision, snapshot.revision)
         self.listed = max(self.listed, snapshot.revision)
         return changed
+
+    def copy(self) -> View:
+        """What is known now, for a thread: the view itself changes under its hands."""
+        found = copy.copy(self)
+        for name in found.__slots__:
+            if isinstance(value := getattr(found, name), dict):
+                setattr(found, name, dict(value))
+        return found
+
+    def mark(self) -> str:
+        """Another one when anything but a renewal may have changed; within one process."""
+        parts: list[Any] = [self.identity.mod if self.identity else 0, self.config.mod if self.config else 0]
+        parts += [(name, found.create) for name, found in self.sessions.items()]
+        for kind in (
+            self.fences, self.groups, self.members, self.reports, self.devices, self.failures, self.moves,
+            self.standby, self.drains, self.maintenance, self.blocks,
+        ):  # fmt: skip
+            parts.append([(name, found.mod) for name, found in kind.items()])
+        parts.append([(key, bad.mod) for key, bad in self.unreadable.items()])
+        return f"{hash(repr(parts)) & 0xFFFFFFFFFFFF:012x}"
+
+    def snapshot(self) -> Snapshot:
+        """What is known and can be read, as the store would list it."""
+        items = [
+            KeyValue(self.keys.of_kind(kind, name), _stored(known.record), known.create, known.mod)
+            for kind, place in _PLACES.items()
+            for name, known in self._kept(place)
+            if self.keys.of_kind(kind, name) not in self.unreadable
+        ]
+        return Snapshot(self.revision, tuple(sorted(items)))
+
+    def _kept(self, place: _Place) -> Iterable[tuple[str, Known[Any]]]:
+        kept = getattr(self, place.attribute)
+        if place.parts:
+            return list(kept.items())
+        return [("", kept)] if kept is not None else []
 
     def apply(self, batch: WatchBatch) -> list[str]:
         """Take changes from the watch. Returns the keys that changed."""
@@ -227,6 +265,10 @@ class _Place(NamedTuple):
 
 def _text(value: str, key: str) -> str:
     return value
+
+
+def _stored(record: Record | str) -> str:
+    return record if isinstance(record, str) else record.to_json()
 
 
 # A drain may be of all services: `*`.

@@ -12,19 +12,22 @@ from election.clock import Instant, observer_elapsed
 from election.keys import Keys
 from election.observer import Observer, limit_ms
 from election.records import FenceRecord
-from election.store import WatchBatch, WatchClosed
+from election.store import StoreError, WatchBatch, WatchClosed
 from election.view import Known, View
 from hactl.cli.client import WaitError
-from hactl.cli.common import BAD_INPUT, FAILED, CliError, asked_by, open_store
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, asked_by, open_store, tell
 from hactl.config.document import read_stored
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
-from hactl.daemon import cleanups, drains, event_log, health_store, operations
+from hactl.daemon import cleanups, drains, event_log, health_store, last_known, operations
+from hactl.daemon.etcd_observer import etcdctl_of, shown
 from hactl.decide import status
+from hactl.decide.etcd_state import Writes, judge
 from hactl.model.cluster import ClusterSpec
 
 TIMEOUT_S = 5.0
 LOOK_S = 0.1
+LOOK_AT_ETCD_S = 2.0
 
 
 class Direct:
@@ -86,20 +89,42 @@ class Direct:
         view.load(self._store.snapshot(self._keys.prefix, timeout_s=TIMEOUT_S))
         for node, fence in view.fences.items():
             self._observer.saw_fence(node, fence.record, clocks())
+        return view, *self._spec(view)
+
+    def _spec(self, view: View) -> tuple[ClusterSpec | None, str]:
+        """The configuration, or why it cannot be read."""
         if view.config is None:
-            return view, None, ""
+            return None, ""
         try:
-            return view, read_stored(view.config.record, checked=False).spec, ""
+            return read_stored(view.config.record, checked=False).spec, ""
         except ConfigErrors as error:
-            return view, None, str(error)
+            return None, str(error)
 
     def _status(self) -> dict[str, Any]:
-        view, spec, problem = self._known()
-        health = health_store.read(self._store, self._keys, timeout_s=TIMEOUT_S)
+        try:
+            view, spec, problem = self._known()
+            health = health_store.read(self._store, self._keys, timeout_s=TIMEOUT_S)
+        except StoreError as error:
+            if (found := self._last_known()) is None:
+                raise
+            tell(f"{error}: showing what this node's daemon knew last")
+            return found
         found = status.status(
             view, spec, "", observer=self._observer, now=clocks(), config_problem=problem, health=health
         )  # fmt: skip
-        return {"mark": status.mark(view), **found}
+        return {"mark": view.mark(), **found}
+
+    def _last_known(self) -> dict[str, Any] | None:
+        """What the daemon that ran here kept of the cluster, and what is wrong with etcd; None: nothing can be read."""
+        kept = last_known.read(self._config.state_dir, self._keys)
+        if kept is None:
+            return None
+        view, age_s = kept
+        facts = self._store.look(LOOK_AT_ETCD_S)
+        etcdctl = etcdctl_of(self._config)
+        etcd = shown(judge(facts, Writes(), etcdctl), etcdctl)
+        found = status.status(view, self._spec(view)[0], now=clocks(), etcd=etcd, stale_ms=round(age_s * 1000))
+        return {"mark": view.mark(), **found}
 
     def _group(self, name: str) -> dict[str, Any]:
         view, spec, _ = self._known()

@@ -43,10 +43,10 @@ def _title(found: dict[str, Any]) -> list[str]:
     if local:
         parts.append(f"asked {found['asked']}, its lease ends in {duration(local['lease_left_ms'])}")
     else:
-        parts.append("read from etcd")
+        parts.append("read from etcd" if found["stale_ms"] is None else "kept on this node's disk")
     lines = ["   ".join(parts)]
-    if local and local.get("stale_ms") is not None:
-        lines.append(f"what follows is as of {duration(local['stale_ms'])} ago")
+    if found["stale_ms"] is not None:
+        lines.append(f"what follows is as of {duration(found['stale_ms'])} ago")
     if local and (watchdog := local.get("watchdog")) and watchdog["armed"]:
         fed = duration(1000 * watchdog["last_fed_s"])
         lines.append(f"watchdog of {found['asked']} armed: {watchdog['timeout_s']} s, fed {fed} ago")

@@ -31,7 +31,7 @@ from hactl.daemon import callers, cleanups, drains, event_log, operations, reque
 from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.event_feed import EventFeed, Follower, TooManyError
 from hactl.daemon.requests import asked
-from hactl.daemon.status_document import StatusDocument, copy_of, encode
+from hactl.daemon.status_document import StatusDocument, encode
 from hactl.daemon.waiting import Changes
 from hactl.decide import status
 from hactl.model.cluster import ClusterSpec
@@ -127,8 +127,11 @@ class Api:
 
     async def status(self, request: Request) -> Response:
         """The status document. With `seen`, the `mark` of an earlier one: waits for another."""
-        await self._changes.wait(lambda: status.mark(self.daemon.state.view), *_wait(request))
+        await self._changes.wait(self._mark, *_wait(request))
         return Answer(await self._document.encoded())
+
+    def _mark(self) -> str:
+        return self.daemon.state.view.mark()
 
     async def group(self, request: Request) -> Response:
         """One group, with the operator's wish to move it. With `seen`: waits for a change of it."""
@@ -263,7 +266,7 @@ class Api:
 
     def _known(self) -> tuple[View, ClusterSpec | None]:
         """What is known now, for a thread."""
-        return copy_of(self.daemon.state.view), self.daemon.state.cluster
+        return self.daemon.state.view.copy(), self.daemon.state.cluster
 
     def _note(self, event: str, by: str, **data: Any) -> None:
         self.daemon.history.note(event, {**data, "by": by}, self.daemon.now())

@@ -12,6 +12,7 @@ from hactl.config.node import NodeConfig
 from hactl.daemon.etcd_access import EtcdAccess
 from hactl.daemon.etcd_observer import EtcdObserver
 from hactl.daemon.history import History
+from hactl.daemon.last_known import LastKnown
 from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide.health import NodeHealth
 from hactl.decide.state import NodeState
@@ -32,6 +33,7 @@ class DaemonView(Protocol):
     watchdog: WatchdogFollower
     etcd_access: EtcdAccess
     etcd_observer: EtcdObserver
+    last_known: LastKnown
     started_wall: float
     tasks: Tasks
 

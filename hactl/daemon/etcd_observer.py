@@ -1,14 +1,12 @@
 """Looks at etcd's own state every few seconds, beside the deciding loop, which goes by its own reads and writes alone.
 
-What it finds is for status, metrics and the history. It also keeps what was known of the cluster last, for those who
-look while etcd is away: the deciding side forgets that, so that nothing is decided by it.
+What it finds is for status, metrics and the history.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +16,6 @@ import structlog
 
 from election.etcd_facts import EndpointFacts
 from election.store import Store, StoreError
-from election.view import View
 from hactl.config.node import NodeConfig
 from hactl.decide.etcd_state import EtcdState, Writes, etcdctl_command, judge
 from hactl.decide.state import NodeState
@@ -34,19 +31,27 @@ Look = Callable[[float], tuple[EndpointFacts, ...]]
 Note = Callable[[str, dict[str, Any]], None]
 
 
+def etcdctl_of(config: NodeConfig) -> str:
+    """`etcdctl` as this node's operator has to type it."""
+    return etcdctl_command(
+        config.endpoints, ca=config.etcd_ca, cert=config.etcd_cert, key=config.etcd_key, user=config.etcd_user
+    )
+
+
+def shown(found: EtcdState, etcdctl: str) -> dict[str, Any]:
+    """For the status document."""
+    return {**found.document(), "etcdctl": etcdctl}
+
+
 class EtcdObserver:
-    """`found`: what it came to last. `known`: what was known of the cluster when etcd last answered."""
+    """`found`: what it came to last."""
 
     def __init__(self, config: NodeConfig, store: Store, note: Note) -> None:
         # A store that is no etcd has none.
         self._look: Look | None = getattr(store, "look", None)
         self._note = note
-        self.etcdctl = etcdctl_command(
-            config.endpoints, ca=config.etcd_ca, cert=config.etcd_cert, key=config.etcd_key, user=config.etcd_user
-        )
+        self.etcdctl = etcdctl_of(config)
         self.found = EtcdState()
-        self.known: View | None = None
-        self._known_s = time.monotonic()
         self._writes: deque[tuple[float, bool]] = deque(maxlen=200)
         self._seen: set[str] = set()
         self._told: set[str] = set()
@@ -54,15 +59,12 @@ class EtcdObserver:
     async def run(self, state: Callable[[], NodeState]) -> None:
         """Until cancelled."""
         while True:
-            await self.look(state())
-            soon = self.known is None or state().store_away or any(one.level == "error" for one in self.found.problems)
+            await self.look()
+            soon = not state().knows_store or any(one.level == "error" for one in self.found.problems)
             await asyncio.sleep(SOON_S if soon else LOOK_S)
 
-    async def look(self, state: NodeState) -> None:
+    async def look(self) -> None:
         """Once."""
-        if state.view.listed and not state.store_away:
-            # It shares its parts with the view, which replaces them, and does not empty them, when it forgets.
-            self.known, self._known_s = copy.copy(state.view), time.monotonic()
         if self._look is None:
             return
         with contextlib.suppress(StoreError):  # it is closed, for the daemon ends
@@ -74,13 +76,9 @@ class EtcdObserver:
         """A transaction has ended."""
         self._writes.append((time.monotonic(), outcome == "unknown"))
 
-    def stale_ms(self, state: NodeState) -> int | None:
-        """How old what is known of the cluster is; None while etcd answers."""
-        return round((time.monotonic() - self._known_s) * 1000) if state.store_away else None
-
     def document(self) -> dict[str, Any]:
         """For the status document."""
-        return {**self.found.document(), "etcdctl": self.etcdctl}
+        return shown(self.found, self.etcdctl)
 
     def _recent_writes(self) -> Writes:
         since = time.monotonic() - WRITES_S

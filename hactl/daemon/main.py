@@ -35,6 +35,7 @@ from hactl.daemon.etcd_observer import EtcdObserver
 from hactl.daemon.fencer import Fencer
 from hactl.daemon.guard_link import GuardLink, open_link
 from hactl.daemon.history import History
+from hactl.daemon.last_known import LastKnown
 from hactl.daemon.log_writer import LogWriter
 from hactl.daemon.loop import Loop
 from hactl.daemon.loop_times import run_measured
@@ -91,6 +92,7 @@ class Daemon:
         self.watchdog = WatchdogFollower(config.watchdog, self._post)
         self.etcd_access = EtcdAccess(config)
         self.etcd_observer = EtcdObserver(config, store, self._note)
+        self.last_known = LastKnown(config.state_dir, self.keys, self._reader.last)
         self._guard: GuardLink
         self._registrar: Registrar
         self._keeper = StateKeeper(self.disk, lambda: self.state, self._troubles.of_state_dir)
@@ -164,6 +166,7 @@ class Daemon:
         self.tasks.keep("history", self.history.run)
         self.tasks.keep("way to etcd", self.etcd_access.run)
         self.tasks.keep("state of etcd", lambda: self.etcd_observer.run(lambda: self.state))
+        self.tasks.keep("last known", lambda: self.last_known.run(lambda: self.state))
         resource = self._actions.resource
         self.tasks.keep("start", lambda: self._second_stage.run(self, self._guard, self._post, resource))
         self._post(events.Tick())

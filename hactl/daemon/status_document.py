@@ -13,7 +13,6 @@ import msgspec
 import structlog
 
 from election.store import StoreError
-from election.view import View
 from hactl.daemon import health_store, loop_times
 from hactl.daemon.daemon_view import DaemonView
 from hactl.decide import status
@@ -54,15 +53,15 @@ class StatusDocument:
                 asking_problem=daemon.asking_problem,
                 access=daemon.etcd_access.facts(),
                 loop=loop_times.facts(),
-                etcd=daemon.etcd_observer.document(),
-                stale_ms=daemon.etcd_observer.stale_ms(state),
             )
-            known = state.view if state.view.listed else daemon.etcd_observer.known or state.view
+            last = daemon.last_known
+            known = state.view if state.view.listed else last.view or state.view
             make = functools.partial(
-                status.status, copy_of(known), state.cluster, state.node, local=local,
+                status.status, known.copy(), state.cluster or last.spec, state.node, local=local,
                 observer=copy.deepcopy(state.observer), now=now, health=health,
+                etcd=daemon.etcd_observer.document(), stale_ms=last.stale_ms(state),
             )  # fmt: skip
-            mark = status.mark(state.view)
+            mark = state.view.mark()
             return await asyncio.to_thread(lambda: encode({"mark": mark, **make()}))
 
     def _haproxy(self) -> dict[str, Any] | None:
@@ -90,15 +89,6 @@ class StatusDocument:
             except StoreError as error:
                 log.debug("health_not_read", problem=str(error))
         return {**found, daemon.config.node: own} if own is not None else found
-
-
-def copy_of(view: View) -> View:
-    """What is known now, for a thread: the daemon's own view changes under its hands."""
-    found = copy.copy(view)
-    for name in found.__slots__:
-        if isinstance(value := getattr(found, name), dict):
-            setattr(found, name, dict(value))
-    return found
 
 
 def encode(document: Any) -> bytes:

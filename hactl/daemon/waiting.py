@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from hactl.daemon.daemon_view import DaemonView
-from hactl.decide import status
 
 # While anybody waits, the store's view is looked at so often; what changes by time alone, so often.
 LOOK_S = 0.01
@@ -50,10 +49,10 @@ class Changes:
 
     async def _look(self) -> None:
         """One look for all."""
-        seen = status.mark(self._daemon.state.view)
+        seen = self._daemon.state.view.mark()
         while True:
             await asyncio.sleep(LOOK_S)
-            now = status.mark(self._daemon.state.view)
+            now = self._daemon.state.view.mark()
             if now != seen:
                 seen = now
                 self._changed.set()

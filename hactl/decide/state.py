@@ -286,6 +286,11 @@ class NodeState:
         return self.noted.get("store", "").startswith("store_unreachable")
 
     @property
+    def knows_store(self) -> bool:
+        """Whether etcd answers, and has been read."""
+        return bool(self.view.listed) and not self.store_away
+
+    @property
     def generation(self) -> int:
         """The generation of the store's history that this node belongs to."""
         return self.identity[1] if self.identity else 0

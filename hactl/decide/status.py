@@ -102,8 +102,6 @@ class Local:
     errors: int = 0
     last_error: str = ""
     loop: Mapping[str, float] | None = None
-    etcd: Mapping[str, Any] | None = None
-    stale_ms: int | None = None
 
 
 def local_facts(
@@ -117,12 +115,9 @@ def local_facts(
     asking_problem: str = "",
     access: Mapping[str, Any] | None = None,
     loop: Mapping[str, float] | None = None,
-    etcd: Mapping[str, Any] | None = None,
-    stale_ms: int | None = None,
 ) -> Local:
     """What this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it reaches
-    etcd; `etcd`: what is wrong with that; `stale_ms`: how old what is known of the cluster is, None: not at all.
-    `loop`: how long the loop that decides was kept from its work lately."""
+    etcd. `loop`: how long the loop that decides was kept from its work lately."""
     fenced = state.cluster is not None and any(one.has_device for one in state.cluster.fencing.nodes.values())
     fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
     return Local(
@@ -150,8 +145,6 @@ def local_facts(
         errors=state.errors,
         last_error=state.last_error,
         loop=loop,
-        etcd=etcd,
-        stale_ms=stale_ms,
     )
 
 
@@ -174,16 +167,22 @@ def status(
     now: Instant = _NO_TIME,
     config_problem: str = "",
     health: Mapping[str, NodeHealth] | None = None,
+    etcd: Mapping[str, Any] | None = None,
+    stale_ms: int | None = None,
 ) -> dict[str, Any]:
     """The document. `me`: the node that is asked. `observer` and `now`: the daemon's, where there is one.
-    `config_problem`: why there is no `spec` though the store holds a configuration. `health`: the nodes' documents."""
+    `config_problem`: why there is no `spec` though the store holds a configuration. `health`: the nodes' documents.
+    `etcd`: what is wrong with that (`problems`, `etcdctl`). `stale_ms`: etcd does not answer, and `view` is what was
+    known so long ago; None: it is what etcd holds."""
     observer = observer or Observer(0.0, 0.0)
     document: dict[str, Any] = {
         "version": VERSION,
         "cluster": view.keys.prefix.strip("/").rpartition("/")[2],
         "generation": view.identity.record.generation if view.identity else 0,
         "revision": view.revision,
-        "source": "daemon" if local else "etcd",
+        "source": "daemon" if local else "etcd" if stale_ms is None else "disk",
+        "stale_ms": stale_ms,
+        "etcd": etcd,
         "asked": me,
         "warnings": [],
         "nodes": [_node(view, spec, name, me, local) for name in node_names(view, spec)],
@@ -203,7 +202,7 @@ def status(
         "config": _config(view, local.config_problem if local else config_problem),
         "local": asdict(local) if local else None,
     }
-    mark_as_old(document, local.stale_ms if local else None)
+    mark_as_old(document, stale_ms)
     document["warnings"] = warnings(document, view)
     return document
 
@@ -414,16 +413,3 @@ class _Written(Record):
     serial: Count = 0
     by: str = ""
     at: str = ""
-
-
-def mark(view: View) -> str:
-    """Changes when the document may have changed; renewals alone do not change it."""
-    parts: list[Any] = [view.identity.mod if view.identity else 0, view.config.mod if view.config else 0]
-    parts += [(name, found.create) for name, found in view.sessions.items()]
-    for place_ in (
-        "fences", "groups", "members", "reports", "devices", "failures", "moves", "standby", "drains",
-        "maintenance", "blocks",
-    ):  # fmt: skip
-        parts.append([(name, found.mod) for name, found in getattr(view, place_).items()])
-    parts.append([(key, bad.mod) for key, bad in view.unreadable.items()])
-    return f"{hash(repr(parts)) & 0xFFFFFFFFFFFF:012x}"

@@ -23,7 +23,7 @@ _FENCES = "`hactl fence status`, `hactl fence history`"
 def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
     """Level, what and do; the worst first."""
     found = [*_store(document, view), *namesake_warnings(document, view), *trouble_warnings(document)]
-    if (document["local"] or {}).get("stale_ms") is None:
+    if document["stale_ms"] is None:
         found += [
             *_groups(document),
             *resource_warnings(document),
@@ -42,7 +42,7 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         yield "error", f"this node takes no part: {local['refused']}", "see docs for `hactl recover` before you use it"
     elif view.listed and view.identity is None and not view.mod_of(view.keys.identity):
         yield "error", "the store holds no cluster", "`hactl init` for a new one, `hactl recover` for one that was lost"
-    yield from _etcd(local)
+    yield from _etcd(document, away=document["source"] == "disk" or bool(local.get("store_away")))
     if local.get("phase") == "listing" and not local.get("store_away"):
         yield "warning", "this daemon has not read the store yet", "if it stays so, look at etcd and the daemon's log"
     yield from unreadable.warnings(view)
@@ -79,11 +79,11 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         yield "warning", f"{local['events_dropped']} events were not written to the history", "they are in the log"
 
 
-def _etcd(local: dict[str, Any]) -> Iterator[Warning_]:
+def _etcd(document: dict[str, Any], *, away: bool) -> Iterator[Warning_]:
     """What is wrong with etcd itself, and, where nothing else explains it, that it does not answer."""
-    etcd = local.get("etcd") or {"problems": [], "etcdctl": "etcdctl"}
+    etcd = document["etcd"] or {"problems": [], "etcdctl": "etcdctl"}
     yield from ((one["level"], one["what"], one["do"]) for one in etcd["problems"])
-    if local.get("store_away") and not any(one["level"] == "error" for one in etcd["problems"]):
+    if away and not any(one["level"] == "error" for one in etcd["problems"]):
         todo = f"`{etcd['etcdctl']} endpoint status -w table`, and etcd's log: `journalctl -u etcd`"
         yield "error", "etcd does not answer this node in time", todo
 

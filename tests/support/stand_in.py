@@ -20,6 +20,7 @@ from hactl.daemon.api import serve
 from hactl.daemon.etcd_access import EtcdAccess
 from hactl.daemon.etcd_observer import EtcdObserver
 from hactl.daemon.history import History
+from hactl.daemon.last_known import LastKnown
 from hactl.daemon.metrics import Metrics
 from hactl.daemon.publish import publish
 from hactl.daemon.watchdog import WatchdogFollower
@@ -49,6 +50,10 @@ def now() -> Instant:
     )
 
 
+async def _no_spec() -> None:
+    """No configuration was used here before."""
+
+
 class StandIn:
     """What the API is given: the decide side's state, kept up with the store by a watch, and nothing that decides."""
 
@@ -69,6 +74,7 @@ class StandIn:
         self.watchdog = WatchdogFollower("off", lambda _: None)
         self.etcd_access = EtcdAccess(config)
         self.etcd_observer = EtcdObserver(config, scene.store, lambda *_: None)
+        self.last_known = LastKnown(config.state_dir, self.keys, _no_spec)
 
     def now(self) -> Instant:
         return now()

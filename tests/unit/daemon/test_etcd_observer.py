@@ -1,4 +1,4 @@
-"""What is noted of etcd, and what is kept of the cluster while etcd is away."""
+"""What is noted of etcd."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from election.etcd_facts import EndpointFacts
 from election.memory_store import MemoryStore
 from hactl.config.node import NodeConfig
 from hactl.daemon.etcd_observer import EtcdObserver
-from hactl.decide.state import NodeState
-from tests.support.scene import Scene
-from tests.support.stand_in import node_state
 
 WELL = EndpointFacts("10.0.0.1:2379", "", 1, 2, 2, "3.5.9", 100, read_ms=1.0)
 FULL = WELL._replace(alarms=("NOSPACE",))
@@ -28,7 +25,7 @@ class Etcd(MemoryStore):
         return (self.to_come.pop(0),)
 
 
-def observed(state: NodeState, *looks: EndpointFacts) -> tuple[EtcdObserver, list[tuple[str, str]]]:
+def observed(*looks: EndpointFacts) -> tuple[EtcdObserver, list[tuple[str, str]]]:
     notes: list[tuple[str, str]] = []
 
     def note(event: str, data: dict[str, Any]) -> None:
@@ -40,23 +37,23 @@ def observed(state: NodeState, *looks: EndpointFacts) -> tuple[EtcdObserver, lis
 
     async def every() -> None:
         while etcd.to_come:
-            await observer.look(state)
+            await observer.look()
 
     asyncio.run(every())
     return observer, notes
 
 
-def test_what_is_seen_twice_is_noted_once_and_its_end(scene: Scene) -> None:
-    observer, notes = observed(node_state(scene.spec), WELL, FULL, WELL, FULL, FULL, FULL, WELL, WELL)
+def test_what_is_seen_twice_is_noted_once_and_its_end() -> None:
+    observer, notes = observed(WELL, FULL, WELL, FULL, FULL, FULL, WELL, WELL)
     assert notes == [("etcd_unusable", "full"), ("etcd_recovered", "full")]
     assert observer.document()["problems"] == [] and observer.document()["etcdctl"].startswith(
         "etcdctl --endpoints=http"
     )
 
 
-def test_what_only_weakens_it_is_no_error(scene: Scene) -> None:
+def test_what_only_weakens_it_is_no_error() -> None:
     large = WELL._replace(db_bytes=90, quota_bytes=100)
-    _, notes = observed(node_state(scene.spec), large, large, large, FULL, FULL, WELL)
+    _, notes = observed(large, large, large, FULL, FULL, WELL)
     assert notes == [
         ("etcd_weakened", "nearly_full"),
         ("etcd_recovered", "nearly_full"),
@@ -65,19 +62,8 @@ def test_what_only_weakens_it_is_no_error(scene: Scene) -> None:
     ]
 
 
-def test_writes_without_an_answer_make_it_slow(scene: Scene) -> None:
-    observer, _ = observed(node_state(scene.spec))
+def test_writes_without_an_answer_make_it_slow() -> None:
+    observer, _ = observed()
     for outcome in ("ok", "unknown", "unknown", "conflict"):
         observer.observe_txn(outcome)
     assert observer._recent_writes() == (4, 2)
-
-
-def test_what_was_known_outlives_that_it_is_forgotten(scene: Scene) -> None:
-    state = node_state(scene.spec)
-    state.view.load(scene.store.snapshot(scene.view.keys.prefix, timeout_s=1))
-    observer, _ = observed(state, WELL)
-    assert observer.stale_ms(state) is None
-    state.noted["store"] = "store_unreachable {}"
-    state.forget_store()
-    assert observer.known is not None and set(observer.known.groups) == set(scene.view.groups) != set()
-    assert not state.view.groups and (observer.stale_ms(state) or 0) >= 0

@@ -37,9 +37,9 @@ OWN = {
     },
     "hactl.daemon": {
         "actions", "config_reader", "disk", "etcd_access", "etcd_observer", "event_log", "fencer", "guard_link",
-        "history", "lean", "ledger", "log_writer", "logs", "loop", "loop_times", "machine", "main", "member",
-        "namesake", "place", "private_files", "registrar", "run_dir", "sdnotify", "second_stage", "self_check",
-        "self_fence", "state_keeper", "store_link", "troubles", "watchdog",
+        "history", "last_known", "lean", "ledger", "log_writer", "logs", "loop", "loop_times", "machine", "main",
+        "member", "namesake", "place", "private_files", "registrar", "run_dir", "sdnotify", "second_stage",
+        "self_check", "self_fence", "state_keeper", "store_link", "troubles", "watchdog",
     },
     "hactl.resources": {"base", "cgroup", "factory", "inotify", "run", "waiting"},
     "hactl.haproxy": set(),

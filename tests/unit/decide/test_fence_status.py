@@ -186,9 +186,9 @@ def test_one_of_several_levels_is_enough_and_all_of_a_level_are_needed() -> None
 
 
 def test_the_mark_changes_with_a_report(scene: Scene) -> None:
-    before = status.mark(scene.view)
+    before = scene.view.mark()
     report(scene, "n3", "n1")
-    assert status.mark(scene.view) != before
+    assert scene.view.mark() != before
 
 
 def states(scene: Scene) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from election.records import Drain
-from hactl.decide import status
 from hactl.decide.situation import drained, owners
 from hactl.model.cluster import ServiceSpec
 from tests.support.scene import KEYS, Scene
@@ -80,6 +79,6 @@ def test_what_is_drained(scene: Scene) -> None:
 
 
 def test_a_drain_is_news_for_who_watches_the_status(scene: Scene) -> None:
-    before = status.mark(scene.view)
+    before = scene.view.mark()
     scene.put(KEYS.drain("api", "n1"), Drain("anna"))
-    assert status.mark(scene.view) != before
+    assert scene.view.mark() != before

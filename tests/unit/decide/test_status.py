@@ -186,12 +186,12 @@ def test_the_worst_comes_first(scene: Scene) -> None:
 
 
 def test_the_mark_is_another_when_something_changed_and_the_same_when_somebody_renewed(scene: Scene) -> None:
-    before = status.mark(scene.view)
+    before = scene.view.mark()
     session = scene.view.sessions["n1"].record
     scene.put(KEYS.node("n1"), session)
-    assert status.mark(scene.view) == before
+    assert scene.view.mark() == before
     scene.put(KEYS.standby("n3"), "anna")
-    assert status.mark(scene.view) != before
+    assert scene.view.mark() != before
 
 
 def test_what_a_daemon_knows(scene: Scene) -> None:
@@ -213,26 +213,27 @@ FEW = {"code": "few_members", "level": "notice", "what": "etcd has one member", 
 
 def test_while_etcd_is_away_its_own_state_is_what_is_told_and_all_else_is_as_of_then(scene: Scene) -> None:
     scene.kill("n1")
-    away = local(store_away=True, stale_ms=12_400, silent_ms={"n3": 90_000}, etcd={"problems": [FULL], "etcdctl": "x"})
-    assert told(scene, local=away) == [("error", "etcd is full", "`etcdctl alarm disarm`")]
-    found = document(scene, local=away)
+    away = local(store_away=True, silent_ms={"n3": 90_000})
+    etcd = {"problems": [FULL], "etcdctl": "x"}
+    assert told(scene, local=away, etcd=etcd, stale_ms=12_400) == [("error", "etcd is full", "`etcdctl alarm disarm`")]
+    found = document(scene, local=away, etcd=etcd, stale_ms=12_400)
     assert [(one["name"], one["state"]) for one in found["nodes"]] == [(f"n{one}", "unknown") for one in (1, 2, 3)]
     assert {one["state"] for one in found["groups"]} == {"unknown"}
     assert [one["waiting"] for one in found["groups"]] == ["12 s ago: lost", "12 s ago: running"]
 
 
 def test_that_etcd_does_not_answer_is_said_where_nothing_explains_it(scene: Scene) -> None:
-    away = local(store_away=True, stale_ms=100, etcd={"problems": [FEW], "etcdctl": "etcdctl --endpoints=http://a:1"})
-    (first, second) = told(scene, local=away)
+    etcd = {"problems": [FEW], "etcdctl": "etcdctl --endpoints=http://a:1"}
+    (first, second) = told(scene, local=local(store_away=True), etcd=etcd, stale_ms=100)
+    assert told(scene, etcd=etcd, stale_ms=100) == [first, second]  # without a daemon
     assert first[:2] == ("error", "etcd does not answer this node in time") and second[1] == FEW["what"]
     assert first[2].startswith("`etcdctl --endpoints=http://a:1 endpoint status -w table`")
 
 
 def test_what_is_wrong_with_etcd_is_told_while_it_answers(scene: Scene) -> None:
     dead = {"code": "endpoint_dead", "level": "warning", "what": "an endpoint", "do": "start it"}
-    assert told(scene, local=local(etcd={"problems": [dead], "etcdctl": "x"})) == [
-        ("warning", "an endpoint", "start it")
-    ]
+    etcd = {"problems": [dead], "etcdctl": "x"}
+    assert told(scene, local=local(), etcd=etcd) == [("warning", "an endpoint", "start it")]
 
 
 def test_that_guards_are_not_asked_is_told_where_nodes_can_be_fenced(scene: Scene) -> None:

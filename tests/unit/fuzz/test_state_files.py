@@ -11,10 +11,11 @@ from pathlib import Path
 from fencing.guard_client import read_stop_record
 from fencing.guard_log import RECORD_NAME
 from hactl.config.document import document
+from hactl.daemon import last_known
 from hactl.daemon.config_reader import ConfigReader, digest_in_use
 from hactl.daemon.disk import Disk, KnownStore
 from hactl.daemon.main import log
-from hactl.decide import node
+from hactl.decide import node, status
 from hactl.model.events import Boot, GuardFacts
 from hactl.resources.identity import read_record
 from tests.support.scene import KEYS, spec
@@ -73,6 +74,16 @@ def test_the_record_of_a_process(rng: random.Random, tmp_path_factory: object) -
     line = mutated(rng, f"boot {Path('/proc/self/stat').read_text()}").encode("utf-8", "replace")
     (place / "record").write_bytes(raw(rng, line))
     read_record(str(place / "record"))
+
+
+@fuzzed(200)
+def test_what_was_known_of_the_cluster_last(rng: random.Random, tmp_path_factory: object) -> None:
+    place = _place(tmp_path_factory)
+    items = [[KEYS.node("n1"), "{}", 3, 4], [KEYS.standby("n2"), "root", 5, 5]]
+    kept = {"prefix": KEYS.prefix, "revision": 7, "items": items}
+    (place / "last-known.json").write_bytes(_text(rng, kept))
+    if (found := last_known.read(str(place), KEYS)) is not None:
+        as_json(rng, status.status(found[0], None, stale_ms=round(found[1] * 1000)))
 
 
 def _place(factory: object) -> Path:

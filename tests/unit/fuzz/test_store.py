@@ -12,6 +12,7 @@ from typing import Any
 from election.clock import Instant
 from election.records import Drain, Failure, FenceRecord, FenceTest, Holder, Identity, Move, Ownership
 from election.store import Change, KeyValue, Snapshot, WatchBatch
+from election.view import View
 from hactl.cli import screen
 from hactl.cli.output import Style
 from hactl.daemon.ledger import Ledger
@@ -92,11 +93,19 @@ class _Daemon:
         json.dumps(document, allow_nan=False).encode()
         screen.render(document, Style(False, 100)).encode()
         json.dumps(status.status(view, spec), allow_nan=False).encode()
-        status.mark(view)
+        view.mark()
+        again = View(KEYS)
+        again.load(view.snapshot())
+        assert _plain(again) == _plain(view)
         self.metrics.collect(state, now)
         self.metrics.text()
         drained(view, spec.services)
         owners(view, [group.name for group in spec.groups])
+
+
+def _plain(view: View) -> list[tuple[Any, ...]]:
+    """Its documents, whatever the order of the fields of a later version."""
+    return [(key, sorted(value), create, mod) for key, value, create, mod in view.snapshot().items]
 
 
 def _put(rng: random.Random, keys: list[str], base: dict[str, str], revision: int) -> Change:

@@ -1,0 +1,105 @@
+"""What was known of the cluster when etcd last answered, for those who look while it is away.
+
+The deciding side forgets what it can no longer rely on, and reads nothing of this. It is kept on disk as well: a daemon
+that starts while etcd is away, and `hactl status` where neither of them answers, show it, with its age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from election.keys import Keys
+from election.store import KeyValue, Snapshot
+from election.view import View
+from hactl.daemon.disk import read_typed
+from hactl.decide.state import NodeState
+from hactl.linux.atomic_write import write_atomically
+from hactl.model.cluster import ClusterSpec
+
+log = structlog.get_logger()
+
+LOOK_S, SOON_S = 5.0, 1.0
+_FILE = "last-known.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The documents below `prefix`. The file was changed, or touched, when etcd last answered."""
+
+    prefix: str
+    revision: int
+    items: tuple[KeyValue, ...]
+
+
+class LastKnown:
+    """`view` and `spec`: what was known, None until anything was. `last_spec` finds the configuration that this node
+    used last."""
+
+    def __init__(self, state_dir: str, keys: Keys, last_spec: Callable[[], Awaitable[ClusterSpec | None]]) -> None:
+        self.view: View | None = None
+        self.spec: ClusterSpec | None = None
+        self._state_dir, self._keys, self._last_spec = state_dir, keys, last_spec
+        self._at_s = time.monotonic()
+        self._read = False
+        self._mark = ""
+
+    async def run(self, state: Callable[[], NodeState]) -> None:
+        """Until cancelled."""
+        while True:
+            await self.look(state())
+            await asyncio.sleep(SOON_S if self.view is None or state().store_away else LOOK_S)
+
+    async def look(self, state: NodeState) -> None:
+        """Take what is known now, and keep it; without etcd, what was kept by an earlier daemon."""
+        if state.knows_store:
+            self.view, self.spec, self._at_s = state.view.copy(), state.cluster, time.monotonic()
+            await asyncio.to_thread(self._keep, self.view)
+        elif state.store_away and self.view is None and not self._read:
+            self._read = True
+            if (found := await asyncio.to_thread(read, self._state_dir, self._keys)) is not None:
+                self.view, age_s = found
+                self.spec, self._at_s = await self._last_spec(), time.monotonic() - age_s
+
+    def stale_ms(self, state: NodeState) -> int | None:
+        """How old what is known of the cluster is; None while etcd answers, and where nothing is known."""
+        if state.knows_store or (self.view is None and not state.store_away):
+            return None
+        return round((time.monotonic() - self._at_s) * 1000)
+
+    def _keep(self, view: View) -> None:
+        """On a thread. No fsync: half a file is as good as none."""
+        path, mark = Path(self._state_dir, _FILE), view.mark()
+        try:
+            if mark == self._mark and path.exists():
+                os.utime(path)
+                return
+            found = view.snapshot()
+            kept = _Kept(self._keys.prefix, found.revision, found.items)
+            write_atomically(path, msgspec.json.encode(asdict(kept)), durable=False)
+            self._mark = mark
+        except (OSError, UnicodeEncodeError) as error:  # who keeps the state there tells what is wrong with the disk
+            log.debug("last_known_not_kept", problem=str(error))
+
+
+def read(state_dir: str, keys: Keys) -> tuple[View, float] | None:
+    """What was kept of this cluster, and how old it is in seconds; None: nothing, or nothing that can be read."""
+    path = Path(state_dir, _FILE)
+    try:
+        age_s = max(0.0, time.time() - path.stat().st_mtime)
+        kept = read_typed(path, _Kept)
+    except (OSError, ValueError) as error:
+        log.debug("last_known_not_read", problem=str(error))
+        return None
+    if kept.prefix != keys.prefix:
+        return None
+    view = View(keys)
+    view.load(Snapshot(kept.revision, kept.items))
+    return view, age_s

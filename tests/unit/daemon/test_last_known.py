@@ -1,0 +1,106 @@
+"""What was known of the cluster is there, with its age, while etcd is away: in the daemon, and for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from election.keys import Keys
+from election.view import View
+from hactl.daemon.last_known import LastKnown, read
+from hactl.decide.state import NodeState
+from hactl.model.cluster import ClusterSpec
+from tests.support.scene import KEYS, Scene
+from tests.support.stand_in import node_state
+
+
+def seeing(scene: Scene) -> NodeState:
+    state = node_state(scene.spec)
+    state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
+    return state
+
+
+def made(place: Path, spec: ClusterSpec | None = None) -> LastKnown:
+    async def last() -> ClusterSpec | None:
+        return spec
+
+    return LastKnown(str(place), KEYS, last)
+
+
+def away(state: NodeState) -> NodeState:
+    state.noted["store"] = "store_unreachable {}"
+    state.forget_store()
+    return state
+
+
+def test_it_outlives_that_the_deciding_side_forgets(scene: Scene, tmp_path: Path) -> None:
+    state, last = seeing(scene), made(tmp_path)
+    asyncio.run(last.look(state))
+    assert last.stale_ms(state) is None
+    away(state)
+    assert last.view is not None and set(last.view.groups) == set(scene.view.groups) != set()
+    assert not state.view.groups and (last.stale_ms(state) or 0) >= 0
+
+
+def test_the_next_daemon_has_it_while_etcd_is_away_with_its_age(scene: Scene, tmp_path: Path) -> None:
+    scene.kill("n1")
+    asyncio.run(made(tmp_path).look(seeing(scene)))
+    (file,) = tmp_path.iterdir()
+    assert oct(file.stat().st_mode)[-3:] == "600"
+    os.utime(file, (time.time() - 60, time.time() - 60))
+    last, state = made(tmp_path, scene.spec), node_state(None)
+    asyncio.run(last.look(state))
+    assert last.view is None and last.stale_ms(state) is None, "etcd may answer yet"
+    asyncio.run(last.look(away(state)))
+    assert last.view is not None and last.spec is scene.spec
+    assert same(last.view, scene.view)
+    assert 60_000 <= (last.stale_ms(state) or 0) < 70_000
+
+
+def test_it_is_written_when_more_than_renewals_changed_and_else_touched(scene: Scene, tmp_path: Path) -> None:
+    last = made(tmp_path)
+    asyncio.run(last.look(seeing(scene)))
+    (file,) = tmp_path.iterdir()
+    first = file.stat().st_ino
+    os.utime(file, (0, 0))
+    asyncio.run(last.look(seeing(scene)))
+    assert file.stat().st_ino == first and file.stat().st_mtime > 0
+    scene.kill("n1")
+    asyncio.run(last.look(seeing(scene)))
+    assert file.stat().st_ino != first
+    file.unlink()
+    asyncio.run(last.look(seeing(scene)))
+    assert file.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"prefix": 3}', b"[" * 100_000, b"\xff"])
+def test_what_cannot_be_read_is_as_good_as_nothing(tmp_path: Path, content: bytes) -> None:
+    Path(tmp_path, "last-known.json").write_bytes(content)
+    assert read(str(tmp_path), KEYS) is None
+
+
+def test_another_clusters_is_not_taken(scene: Scene, tmp_path: Path) -> None:
+    asyncio.run(made(tmp_path).look(seeing(scene)))
+    assert read(str(tmp_path), KEYS) is not None
+    assert read(str(tmp_path), Keys.of("another")) is None
+
+
+def test_a_disk_that_takes_nothing_costs_nothing_but_the_file(scene: Scene, tmp_path: Path) -> None:
+    last = made(tmp_path / "is not there")
+    asyncio.run(last.look(seeing(scene)))
+    assert last.view is not None
+
+
+def test_what_cannot_be_read_in_the_store_is_not_kept(scene: Scene, tmp_path: Path) -> None:
+    scene.put(KEYS.group("vip"), "{")
+    asyncio.run(made(tmp_path).look(seeing(scene)))
+    found = read(str(tmp_path), KEYS)
+    assert found is not None and set(found[0].groups) == set(scene.view.groups) - {"vip"}
+
+
+def same(one: View, other: View) -> bool:
+    return one.snapshot() == other.snapshot()
