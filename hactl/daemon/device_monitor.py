@@ -217,7 +217,7 @@ class DeviceMonitor:
         )
         ok, detail = done.outcome == "ok", "" if done.outcome == "ok" else done.detail
         if done.power == "off" and live and live == self._session(node):
-            ok, detail = False, f"it says that {node} is off, which is alive: another machine is meant"
+            ok, detail = False, _off_though_alive(self._host.state.topology, node, target)
         return _result(node, target, ok, done.power, detail, done.seconds)
 
     def _session(self, node: str) -> int:
@@ -236,6 +236,14 @@ class DeviceMonitor:
             await host.blocking(lambda: host.store.txn(txn, timeout_s=_TIMEOUT_S))
         except StoreError as error:
             log.debug("fence_devices_not_told", problem=str(error))
+
+
+def _off_though_alive(topology: Topology, node: str, target: Target) -> str:
+    """What it can mean. An attempt that ended as the node came back may have left one outlet of several off."""
+    said = f"it says that {node} is off, which is alive: "
+    if any(target in level.targets and len(level.targets) > 1 for level in topology.of(node).levels):
+        return f"{said}this one of its outlets is off (switch it on by hand), or another machine is meant"
+    return f"{said}another machine is meant"
 
 
 def _busy(state: NodeState) -> bool:

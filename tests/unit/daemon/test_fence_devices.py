@@ -265,6 +265,22 @@ def test_a_device_that_calls_a_live_node_off_is_the_wrong_one(bench: Bench, toy:
     bench.play(scene)
 
 
+def test_of_several_outlets_one_may_be_off(toy: ToyAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_monitor, "SPREAD_S", 0.0)
+    outlets = "[{devices: [{device: switch, plug: %s}, {device: switch, plug: %s-b}]}]"
+    scene = Scene(cluster=fenced(toy.device(), levels=outlets))
+    scene.join("n1", "n2", "n3")
+    two = Bench(scene)
+    toy.put("power-n3", "off")
+
+    async def play() -> None:
+        two.ask("t1")
+        (detail,) = {one["detail"] for one in await two.answered("t1") if not one["ok"]}
+        assert "this one of its outlets is off (switch it on by hand)" in detail
+
+    two.play(play)
+
+
 def test_a_daemon_that_comes_back_does_not_tell_the_same_again(bench: Bench, toy: ToyAgent) -> None:
     async def scene() -> None:
         bench.ask("t1")
