@@ -22,6 +22,7 @@ from election.store import Compare, Delete, Operation, Put, Store, StoreError, S
 from election.view import Known, View
 from hactl.config.errors import suggest
 from hactl.decide.placement import place
+from hactl.decide.readiness import reported
 from hactl.decide.situation import ALL
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
@@ -374,6 +375,10 @@ def _check_target(spec: ClusterSpec, group: GroupSpec, view: View, owner: str, t
     if not to and choice.best_but(owner) is None:
         why = "; ".join(f"{name}: {reason}" for name, reason in choice.excluded.items())
         raise RefusedError(f"no other node may run group {group.name}: {why or 'it has one node only'}")
+    target = to or choice.best_but(owner) or ""
+    there = reported(view, group.name, target)
+    if there.badness > reported(view, group.name, owner).badness:
+        raise RefusedError(f"{target} is not well for group {group.name}, which would leave it again: {there.why}")
     return []
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from election.memory_store import MemoryStore
-from election.records import Block, Confirm, Failure, Move
+from election.records import Block, Confirm, Failure, Move, ReadinessReport, Report
 from election.store import StoreTimeoutError, Txn, TxnResult
 from hactl.config.commands import first_document
 from hactl.daemon import cleanups, operations
@@ -92,6 +94,25 @@ def test_failover_is_refused_to_a_node_that_may_not_run_it(scene: Scene) -> None
     scene.put(KEYS.failure("database", "n2"), Failure(3, "mariadb", "exit status 1"))
     with pytest.raises(RefusedError, match="mariadb failed 3 times: exit status 1"):
         failover(scene, "database")
+
+
+def test_failover_is_refused_to_a_node_that_the_group_would_leave_again(scene: Scene) -> None:
+    def is_poor(*names: str) -> None:
+        for name in names:
+            report = scene.view.reports[name].record if name in scene.view.reports else Report(f"s-{name}", 1)
+            poor = {"vip": ReadinessReport(level="poor", why="HAProxy does not run")}
+            scene.put(KEYS.report(name), replace(report, sid=scene.view.sessions[name].record.sid, readiness=poor))
+
+    is_poor("n3")
+    with pytest.raises(RefusedError, match="n3 is not well for group vip, which would leave it again: HAProxy does"):
+        failover(scene, "vip", "n3")
+    assert scene.move("vip") is None
+    failover(scene, "vip")
+    is_poor("n2")
+    with pytest.raises(RefusedError, match="is not well for group vip"):
+        failover(scene, "vip")
+    is_poor("n1")
+    assert failover(scene, "vip", "n3").to == "n3"  # nowhere is it better
 
 
 def test_to_name_a_node_says_that_it_is_repaired(scene: Scene) -> None:
