@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hactl.cli.checked import SkipHaproxy, usable
 from hactl.cli.common import (
     BAD_INPUT,
     FAILED,
@@ -39,25 +40,20 @@ def daemon(config: ConfigOption = None) -> None:
 
 
 def init(
-    cluster_yaml: Annotated[Path, typer.Argument(help="The cluster's configuration.")], config: ConfigOption = None
+    cluster_yaml: Annotated[Path, typer.Argument(help="The cluster's configuration.")],
+    skip_haproxy: SkipHaproxy = False,
+    config: ConfigOption = None,
 ) -> None:
     """Begin a new cluster in etcd with this configuration. Refused where there is one already."""
     from hactl.config.cluster_key import read_key  # noqa: PLC0415 - heavy
-    from hactl.config.commands import check_file, first_document  # noqa: PLC0415
+    from hactl.config.commands import first_document  # noqa: PLC0415
     from hactl.daemon import operations  # noqa: PLC0415
 
     node = settings(config)
-    report = check_file(cluster_yaml)
-    if report.loaded is None:
-        for line in report.lines:
-            tell(line)
-        leave(BAD_INPUT)
-    spec = report.loaded.spec
+    spec = usable(cluster_yaml, node, skip_haproxy=skip_haproxy).spec
     if spec.name != node.cluster:
         problem = f'{cluster_yaml}: it is of cluster `{spec.name}`, and node.toml says `cluster = "{node.cluster}"`'
         raise CliError(f"{problem}; make them the same", BAD_INPUT)
-    for warning in report.loaded.warnings:
-        tell(f"warning: {warning}")
     warn_of_machine_id(node)
     if node.node not in [one.name for one in spec.nodes]:
         tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")

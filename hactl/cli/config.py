@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from election.keys import Keys
+from hactl.cli.checked import SkipHaproxy, haproxy_here, usable
 from hactl.cli.common import (
     BAD_INPUT,
     FAILED,
@@ -27,15 +28,7 @@ from hactl.cli.options import ConfigOption
 if TYPE_CHECKING:
     from hactl.config.etcd_access import Weakness
     from hactl.config.node import NodeConfig
-    from hactl.haproxy.settings import HaproxySettings
 
-SkipHaproxy = Annotated[
-    bool,
-    typer.Option(
-        "--skip-haproxy",
-        help="Do not ask the HAProxy installed here whether it takes the file: for one that is older than the nodes'.",
-    ),
-]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The cluster's configuration.")]
 
 
@@ -89,15 +82,6 @@ def _weaknesses(here: NodeConfig) -> list[Weakness]:
     return weaknesses(here, has_key=read_key(Path(here.cluster_key)) is not None)
 
 
-def haproxy_here(node: NodeConfig | None, *, skip: bool) -> HaproxySettings | None:
-    """Where HAProxy is on this machine; None: it is not to be asked."""
-    from hactl.haproxy.settings import HaproxySettings  # noqa: PLC0415 - heavy
-
-    if skip:
-        return None
-    return HaproxySettings(node.haproxy_dir, node.haproxy_binary) if node else HaproxySettings("/run/hactl/haproxy")
-
-
 def apply(
     file: File,
     expect: Annotated[
@@ -110,27 +94,15 @@ def apply(
     """Put a configuration to use: all daemons follow it, without a restart."""
     from hactl.config import commands  # noqa: PLC0415 - heavy
     from hactl.config.cluster_key import read_key  # noqa: PLC0415
-    from hactl.config.majority import known_members  # noqa: PLC0415
     from hactl.daemon import event_log  # noqa: PLC0415
 
-    only_warnings()
     node = settings(config)
-    report = commands.check_file(
-        file, node=node.node, haproxy=haproxy_here(node, skip=skip_haproxy), endpoints=known_members(node.endpoints)
-    )
-    if report.loaded is None:
-        for line in report.lines:
-            tell(line)
-        leave(BAD_INPUT)
-    for note in report.notes:
-        tell(note)
-    for warning in report.loaded.warnings:
-        tell(f"warning: {warning}")
+    loaded = usable(file, node, skip_haproxy=skip_haproxy)
     key = read_key(Path(node.cluster_key))
     store = open_store(node)
     try:
         keys, by = Keys.of(node.cluster), asked_by(node)
-        done = commands.apply(store, keys, report.loaded.spec, by=by, key=key, expect_revision=expect)
+        done = commands.apply(store, keys, loaded.spec, by=by, key=key, expect_revision=expect)
         if done.ok and (done.changes or done.signed):
             event_log.note(store, keys, node.node, "config_applied", {"serial": done.serial, "by": by})
     finally:

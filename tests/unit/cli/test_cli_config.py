@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,22 @@ def test_bad_input_is_named_with_its_place_and_changes_nothing(
     assert status == 2 and "node.toml:2:1: endpoint: unknown key; did you mean `endpoints`?" in err
     assert not store.snapshot(KEYS.prefix, timeout_s=5).items
     assert not store.snapshot(KEYS.history, timeout_s=5).items
+
+
+@pytest.mark.skipif(not shutil.which("haproxy", path="/usr/local/sbin:/usr/sbin:/usr/bin"), reason="needs haproxy")
+def test_what_haproxy_refuses_begins_no_cluster_and_is_not_put_to_use(
+    hactl: Run, store: Store, config: NodeConfig, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.yaml"
+    service = '  - {name: raw, binds: ["10.0.0.30:6000"], port: 6000, mode: http, extra: [nonsense]}\n'
+    bad.write_text(CLUSTER + service)
+    status, _, err = hactl("init", bad)
+    assert status == 2 and "services[1].extra[0]: HAProxy refuses it" in err
+    assert not store.snapshot(KEYS.prefix, timeout_s=5).items
+    assert hactl("init", tmp_path / "cluster.yaml")[0] == 0
+    status, _, err = hactl("config", "apply", bad)
+    assert status == 2 and "services[1].extra[0]: HAProxy refuses it" in err
+    assert hactl("config", "apply", "--skip-haproxy", bad)[0] == 0
 
 
 def test_an_etcd_that_cannot_be_reached(
