@@ -19,6 +19,7 @@ from hactl.config.errors import ConfigErrors
 from hactl.config.signature import Accepted, digest, refusal
 from hactl.config.stored import StoredConfig
 from hactl.linux.atomic_write import write_atomically
+from hactl.linux.disk_thread import DiskThread
 from hactl.model.cluster import ClusterSpec
 from hactl.resources.base import ResourceError
 from hactl.resources.run import run
@@ -26,6 +27,8 @@ from hactl.resources.run import run
 log = structlog.get_logger()
 
 TIMEOUT_S = 20.0
+# How long it is waited until a configuration is kept.
+DISK_S = 5.0
 MAX_OUTPUT = 16 << 20
 _FILE = "config.json"
 
@@ -41,9 +44,14 @@ class ConfigReader:
     def __init__(self, state_dir: str, cluster: str, key_file: str) -> None:
         self._file = Path(state_dir, _FILE)
         self._cluster, self._key_file = cluster, Path(key_file)
+        # What was used before is waited for, however long that takes; what is kept for the next time is not.
+        self._reading, self._keeping = DiskThread("state_dir", None), DiskThread("state_dir", DISK_S)
 
-    def known(self, text: str, generation: int) -> ClusterSpec | None:
+    async def known(self, text: str, generation: int) -> ClusterSpec | None:
         """The cluster of this document, if it is the one kept, and may be used. `generation`: the store's."""
+        return await self._reading.run(self._known, text, generation)
+
+    def _known(self, text: str, generation: int) -> ClusterSpec | None:
         kept = self._kept()
         if kept.get("of") != _mark(text) or self._refusal(text, kept, generation):
             return None
@@ -52,7 +60,7 @@ class ConfigReader:
     async def last(self) -> ClusterSpec | None:
         """The last cluster that was used here, of whatever document: what a daemon that comes back goes on with where
         the newest cannot be used. What another version kept is read anew."""
-        kept = self._kept()
+        kept = await self._reading.run(self._kept)
         if str(kept.get("of", "")).partition(" ")[0] == __version__:
             return _load(kept)
         text = kept.get("text")
@@ -65,7 +73,7 @@ class ConfigReader:
 
     async def read(self, text: str, generation: int) -> ClusterSpec:
         """The cluster of this document. Raises UnreadableError."""
-        if problem := self._refusal(text, self._kept(), generation):
+        if problem := await self._reading.run(lambda: self._refusal(text, self._kept(), generation)):
             raise UnreadableError(problem)
         raw = await _compile(text)
         try:
@@ -73,18 +81,12 @@ class ConfigReader:
         except (KeyError, TypeError) as error:
             raise UnreadableError(f"cannot be read: {error!r}") from None
         stored = StoredConfig.from_json(text, "config")
-        signed = bool(stored.signature) and read_key(self._key_file) is not None
-        await asyncio.to_thread(
-            self._keep,
-            {
-                "of": _mark(text),
-                "spec": raw,
-                "text": text,
-                "serial": stored.serial,
-                "generation": generation,
-                "signed": signed,
-            },
-        )
+        signed = bool(stored.signature) and await self._reading.run(read_key, self._key_file) is not None
+        kept = {"spec": raw, "text": text, "serial": stored.serial, "generation": generation, "signed": signed}
+        try:
+            await self._keeping.run(self._keep, {"of": _mark(text), **kept})
+        except OSError as error:  # no fsync: half a file is as good as none, it is read anew then
+            log.warning("config_not_kept", problem=str(error))
         return spec
 
     def _refusal(self, text: str, kept: dict[str, Any], generation: int) -> str:
@@ -104,11 +106,7 @@ class ConfigReader:
         return _read_kept(self._file)
 
     def _keep(self, found: dict[str, Any]) -> None:
-        """No fsync: half a file is as good as none, it is read anew then."""
-        try:
-            write_atomically(self._file, json.dumps(found), durable=False)
-        except OSError as error:
-            log.warning("config_not_kept", problem=str(error))
+        write_atomically(self._file, json.dumps(found), durable=False)
 
 
 def digest_in_use(state_dir: str) -> str:

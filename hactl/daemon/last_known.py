@@ -10,8 +10,9 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -19,14 +20,19 @@ import structlog
 from election.keys import Keys
 from election.store import KeyValue, Snapshot
 from election.view import View
-from hactl.daemon.disk import read_typed
+from hactl.daemon.disk import LARGEST, read_typed
 from hactl.decide.state import NodeState
 from hactl.linux.atomic_write import write_atomically
+from hactl.linux.disk_thread import DiskThread
 from hactl.model.cluster import ClusterSpec
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 LOOK_S, SOON_S = 5.0, 1.0
+# How long a disk is waited for.
+DISK_S = 10.0
 _FILE = "last-known.json"
 
 
@@ -47,9 +53,10 @@ class LastKnown:
         self.view: View | None = None
         self.spec: ClusterSpec | None = None
         self._state_dir, self._keys, self._last_spec = state_dir, keys, last_spec
+        self._disk = DiskThread("state_dir", DISK_S)
         self._at_s = time.monotonic()
         self._read = False
-        self._mark = ""
+        self._mark, self._too_large = "", False
 
     async def run(self, state: Callable[[], NodeState]) -> None:
         """Until cancelled."""
@@ -61,10 +68,10 @@ class LastKnown:
         """Take what is known now, and keep it; without etcd, what was kept by an earlier daemon."""
         if state.knows_store:
             self.view, self.spec, self._at_s = state.view.copy(), state.cluster, time.monotonic()
-            await asyncio.to_thread(self._keep, self.view)
+            await self._on_disk(self._keep, self.view)
         elif state.store_away and self.view is None and not self._read:
             self._read = True
-            if (found := await asyncio.to_thread(read, self._state_dir, self._keys)) is not None:
+            if (found := await self._on_disk(read, self._state_dir, self._keys)) is not None:
                 self.view, age_s = found
                 self.spec, self._at_s = await self._last_spec(), time.monotonic() - age_s
 
@@ -74,19 +81,41 @@ class LastKnown:
             return None
         return round((time.monotonic() - self._at_s) * 1000)
 
+    async def _on_disk(self, call: Callable[..., T], *args: Any) -> T | None:
+        try:
+            return await self._disk.run(call, *args)
+        except OSError as error:  # it does not answer
+            log.debug("last_known_not_kept", problem=str(error))
+            return None
+
     def _keep(self, view: View) -> None:
         """On a thread. No fsync: half a file is as good as none."""
         path, mark = Path(self._state_dir, _FILE), view.mark()
         try:
-            if mark == self._mark and path.exists():
-                os.utime(path)
+            if mark == self._mark and (self._too_large or path.exists()):
+                if not self._too_large:
+                    os.utime(path)
                 return
             found = view.snapshot()
-            kept = _Kept(self._keys.prefix, found.revision, found.items)
-            write_atomically(path, msgspec.json.encode(asdict(kept)), durable=False)
-            self._mark = mark
-        except (OSError, UnicodeEncodeError) as error:  # who keeps the state there tells what is wrong with the disk
+            raw = _encoded(_Kept(self._keys.prefix, found.revision, found.items))
+            too_large = len(raw) > LARGEST  # nobody would read it
+            if not too_large:
+                write_atomically(path, raw, durable=False)
+            elif not self._too_large:
+                path.unlink(missing_ok=True)
+                log.warning("last_known_not_kept", problem=f"{len(raw)} bytes are too many", most=LARGEST)
+            self._mark, self._too_large = mark, too_large
+        except OSError as error:  # who keeps the state there tells what is wrong with the disk
             log.debug("last_known_not_kept", problem=str(error))
+
+
+def _encoded(kept: _Kept) -> bytes:
+    """A configuration with bytes that are no UTF-8 is kept without them: it is read for no more than to be shown."""
+    try:
+        return msgspec.json.encode(asdict(kept))
+    except UnicodeEncodeError:
+        items = (item._replace(value=item.value.encode(errors="replace").decode()) for item in kept.items)
+        return msgspec.json.encode(asdict(replace(kept, items=tuple(items))))
 
 
 def read(state_dir: str, keys: Keys) -> tuple[View, float] | None:
@@ -98,7 +127,7 @@ def read(state_dir: str, keys: Keys) -> tuple[View, float] | None:
     except (OSError, ValueError) as error:
         log.debug("last_known_not_read", problem=str(error))
         return None
-    if kept.prefix != keys.prefix:
+    if kept.prefix != keys.prefix or not all(item.key.startswith(keys.prefix) for item in kept.items):
         return None
     view = View(keys)
     view.load(Snapshot(kept.revision, kept.items))

@@ -339,7 +339,7 @@ class Daemon:
     async def _read_anew(self, text: str, revision: int) -> None:
         try:
             generation = self.state.generation
-            known = await asyncio.to_thread(self._reader.known, text, generation)
+            known = await self._reader.known(text, generation)
             event = events.Configured(revision, known or await self._reader.read(text, generation))
         except Exception as error:
             if not isinstance(error, UnreadableError):

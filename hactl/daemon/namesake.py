@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from election import machine
 from hactl.config.node import NodeConfig
 from hactl.daemon.disk import Disk
 from hactl.daemon.machine import identify
+from hactl.linux.disk_thread import DiskThread
 from hactl.model import effects, events
 from hactl.supervise import Tasks
+
+# What the disk does not say by then says nothing.
+DISK_S = 4.0
 
 
 class Namesake:
@@ -18,6 +21,7 @@ class Namesake:
 
     def __init__(self, config: NodeConfig, disk: Disk, tasks: Tasks, post: Callable[[events.Event], None]) -> None:
         self._config, self._disk, self._tasks, self._post = config, disk, tasks, post
+        self._files = DiskThread("state_dir", DISK_S)
 
     def carry_out(self, effect: effects.Identify | effects.ProbeOriginal | effects.Disown) -> None:
         """Does not wait for the network, nor for another program."""
@@ -39,7 +43,7 @@ class Namesake:
                 )
 
     async def _identify(self, address: str) -> None:
-        self._post(events.Identified(await asyncio.to_thread(identify, self._config, address)))
+        self._post(events.Identified(await self._files.run(identify, self._config, address)))
 
     async def _probe(self, address: str) -> None:
         from hactl.resources.original import NotAskedError, other_holder  # noqa: PLC0415 - large, and rarely wanted

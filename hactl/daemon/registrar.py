@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
 
 from hactl.daemon.disk import Disk
 from hactl.daemon.guard_link import GuardLink
+from hactl.linux.disk_thread import DiskThread
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import GuardRegister, GuardUnregister
 from hactl.resources.base import Resource, ResourceError
@@ -41,7 +41,7 @@ class Registrar:
     ) -> None:
         self._disk, self._guard, self._resource = disk, guard, resource
         self._ask, self._refused = ask, refused
-        self._writer = ThreadPoolExecutor(1, "disk")
+        self._writer = DiskThread("state_dir", DISK_S)
         self._turn = asyncio.Lock()  # first come, first served
 
     async def register(self, effect: GuardRegister) -> None:
@@ -49,7 +49,7 @@ class Registrar:
         name = f"{effect.group.name}/{effect.resource.name}"
         async with self._turn:
             try:
-                await self._on_disk(self._disk.keep_started, effect.group)
+                await self._writer.run(self._disk.keep_started, effect.group)
                 steps = self._resource(effect.group.name, effect.resource).guard_steps()
             except (OSError, ResourceError) as error:
                 problem = describe(error) if isinstance(error, OSError) else str(error)
@@ -66,17 +66,8 @@ class Registrar:
     async def forget(self, runs: Callable[[], set[str]]) -> None:
         """Drop the definitions of all groups but `runs`."""
         async with self._turn:
-            await self._on_disk(self._disk.forget_started, runs())
+            await self._writer.run(self._disk.forget_started, runs())
 
     def close(self) -> None:
         """Begin nothing more."""
-        self._writer.shutdown(wait=False, cancel_futures=True)
-
-    async def _on_disk(self, call: Callable[..., None], *args: Any) -> None:
-        """Raises OSError, also where the disk takes longer than anybody can wait."""
-        writing = asyncio.get_running_loop().run_in_executor(self._writer, call, *args)
-        try:
-            async with asyncio.timeout(DISK_S):
-                await asyncio.shield(writing)
-        except TimeoutError:
-            raise OSError(f"the disk of state_dir has not answered for {DISK_S:g} s") from None
+        self._writer.close()

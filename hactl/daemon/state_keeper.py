@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +11,7 @@ import structlog
 from hactl.daemon.disk import Disk, KnownStore
 from hactl.daemon.registrar import Registrar
 from hactl.decide.state import NodeState
+from hactl.linux.disk_thread import DiskThread
 from hactl.supervise import describe
 
 log = structlog.get_logger()
@@ -30,8 +30,7 @@ class StateKeeper:
     def __init__(self, disk: Disk, state: Callable[[], NodeState], report: Callable[[str], None]) -> None:
         self.sid = ""
         self._disk, self._state, self._report = disk, state, report
-        self._loop = asyncio.get_running_loop()
-        self._writing = threading.Lock()
+        self._thread = DiskThread("state_dir", WAIT_S)
         self._problem, self._anew_at = "", 0.0
 
     async def run(self, registrar: Registrar) -> None:
@@ -49,29 +48,20 @@ class StateKeeper:
 
     async def persist_soon(self) -> None:
         """Write now, and wait for it, but not for long."""
-        writing = asyncio.ensure_future(asyncio.to_thread(self.persist))
-        await asyncio.wait({writing}, timeout=WAIT_S)
-
-    def persist(self) -> None:
-        """On any thread: the lock is taken before the state is looked at, so the newest is written last."""
         problem = ""
         try:
-            self._write()
+            await self._thread.run(self._write)
         except OSError as error:
             problem = error.strerror or describe(error)
         if problem != self._problem:
             self._problem = problem
-            self._loop.call_soon_threadsafe(self._report, problem)
+            self._report(problem)
 
     def _write(self) -> None:
-        if not self._writing.acquire(timeout=WAIT_S):
-            raise OSError(f"the disk has not answered for {WAIT_S:g} s")
-        try:
-            state, anew = self._state(), time.monotonic() >= self._anew_at
-            uuid, generation = state.identity or ("", 0)
-            srev = state.session.srev if state.session.sid == self.sid else state.boot.last_srev
-            self._disk.keep_known(KnownStore(uuid, generation, state.known_revision, self.sid, srev), anew=anew)
-            if anew:
-                self._anew_at = time.monotonic() + ANEW_S
-        finally:
-            self._writing.release()
+        """On the thread, one after another: the state is looked at then, so the newest is written last."""
+        state, anew = self._state(), time.monotonic() >= self._anew_at
+        uuid, generation = state.identity or ("", 0)
+        srev = state.session.srev if state.session.sid == self.sid else state.boot.last_srev
+        self._disk.keep_known(KnownStore(uuid, generation, state.known_revision, self.sid, srev), anew=anew)
+        if anew:
+            self._anew_at = time.monotonic() + ANEW_S

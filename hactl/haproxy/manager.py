@@ -88,7 +88,7 @@ class HaproxyManager:
         async with self._lock:
             of_a_group = HaproxyProcess(self.settings, self._context, IN_GROUP).known()
             if not self._adopted() and not of_a_group:
-                kept = self._files.kept.read()
+                kept = await self._files.kept.read()
                 await self._start_last_good(kept[0] if kept else "")
             if running := self._process.running():
                 await self._put_right()
@@ -122,7 +122,8 @@ class HaproxyManager:
         async with self._lock:
             if self._process.running() or self._keeper.watching:
                 await self._stop()
-            self._files.kept.forget()
+            with contextlib.suppress(HaproxyError):  # tried again whenever this is
+                await self._files.kept.forget()
 
     async def close(self) -> None:
         """End the watching. HAProxy goes on."""
@@ -152,7 +153,7 @@ class HaproxyManager:
     async def keep(self, text: str, *, manage_sysctl: bool) -> None:
         """Keep `text`, a configuration that HAProxy has taken but for the use of servers, for the start after a reboot.
         Raises HaproxyError."""
-        await asyncio.to_thread(self._files.kept.keep, text, manage_sysctl=manage_sysctl)
+        await self._files.kept.keep(text, manage_sysctl=manage_sysctl)
 
     def _silent(self) -> str:
         silence = self._keeper.silence
@@ -167,7 +168,7 @@ class HaproxyManager:
         binds = await asyncio.to_thread(_binds, text)
         if not binds:
             await self._stop()
-            self._files.kept.forget()
+            await self._files.kept.forget()
             return _Applied("stop" if running else "none")
         if not running:
             if not self.may_start:
@@ -299,7 +300,7 @@ class HaproxyManager:
     async def _start_last_good(self, wanted: str) -> None:
         """Start it with what it ran with last, or with what is kept on the disk, but with the writer of what is
         `wanted`: of who was the writer then nothing follows. Nothing happens where that is not possible either."""
-        good, kept = self._files.good(), self._files.kept.read()
+        good, kept = self._files.good(), await self._files.kept.read()
         text = good or (kept[0] if kept else "")
         if not text:
             return

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hactl.daemon.config_reader import ConfigReader, UnreadableError
 from hactl.decide.timing import PROFILES
 from hactl.model.cluster import ClusterSpec
 
+DEADLINE_S = 10.0
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "examples" / "cluster.yaml"
 
 
@@ -52,18 +54,18 @@ def test_what_is_compiled_is_the_same_configuration(spec: ClusterSpec) -> None:
 
 def test_what_was_read_once_is_known_afterwards(spec: ClusterSpec, tmp_path: Path) -> None:
     text = stored(spec)
-    assert reader(tmp_path).known(text, 1) is None
+    assert asyncio.run(reader(tmp_path).known(text, 1)) is None
     read = asyncio.run(reader(tmp_path).read(text, 1))
     assert document(read) == document(spec)
-    assert reader(tmp_path).known(text, 1) == read
-    assert reader(tmp_path).known(text + " ", 1) is None
+    assert asyncio.run(reader(tmp_path).known(text, 1)) == read
+    assert asyncio.run(reader(tmp_path).known(text + " ", 1)) is None
 
 
 def test_another_version_reads_it_anew(spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = stored(spec)
     asyncio.run(reader(tmp_path).read(text, 1))
     monkeypatch.setattr(config_reader, "__version__", "later")
-    assert reader(tmp_path).known(text, 1) is None
+    assert asyncio.run(reader(tmp_path).known(text, 1)) is None
 
 
 def test_a_document_that_is_refused_says_why_and_is_not_kept(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def refused(tmp_path: Path, text: str, generation: int = 1) -> str:
 def test_a_node_with_the_key_uses_what_is_signed_with_it(spec: ClusterSpec, tmp_path: Path) -> None:
     text = signed(spec)
     assert document(asyncio.run(reader(tmp_path, KEY).read(text, 1))) == document(spec)
-    assert reader(tmp_path, KEY).known(text, 1) is not None
+    assert asyncio.run(reader(tmp_path, KEY).known(text, 1)) is not None
 
 
 def test_what_is_not_signed_is_refused_and_the_last_good_one_stays(spec: ClusterSpec, tmp_path: Path) -> None:
@@ -113,13 +115,13 @@ def test_of_another_cluster_it_is_refused(spec: ClusterSpec, tmp_path: Path) -> 
 def test_an_older_one_is_refused_until_the_store_is_begun_anew(spec: ClusterSpec, tmp_path: Path) -> None:
     asyncio.run(reader(tmp_path, KEY).read(signed(spec, 7), 1))
     assert "older than 7" in refused(tmp_path, signed(spec, 6))
-    assert reader(tmp_path, KEY).known(signed(spec, 6), 1) is None
+    assert asyncio.run(reader(tmp_path, KEY).known(signed(spec, 6), 1)) is None
     asyncio.run(reader(tmp_path, KEY).read(signed(spec, 6), 2))
 
 
 def test_a_cluster_that_gets_a_key_goes_on_with_the_configuration_it_had(spec: ClusterSpec, tmp_path: Path) -> None:
     asyncio.run(reader(tmp_path).read(stored(spec), 1))
-    assert reader(tmp_path, KEY).known(stored(spec), 1) is not None
+    assert asyncio.run(reader(tmp_path, KEY).known(stored(spec), 1)) is not None
     assert "is not signed" in refused(tmp_path, stored(spec).replace('"serial": 1', '"serial": 2'))
     asyncio.run(reader(tmp_path, KEY).read(signed(spec, 2), 1))
     assert "is not signed" in refused(tmp_path, stored(spec))
@@ -162,3 +164,15 @@ import rich
 assert rich.__name__ == "rich"
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+
+
+def test_a_disk_that_hangs_keeps_no_configuration_from_being_used(
+    spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(config_reader, "write_atomically", lambda *_, **__: goes_on.wait(DEADLINE_S))
+    monkeypatch.setattr(config_reader, "DISK_S", 0.01)
+    try:
+        assert document(asyncio.run(reader(tmp_path).read(stored(spec), 1))) == document(spec)
+    finally:
+        goes_on.set()

@@ -11,6 +11,7 @@ import pytest
 
 from election.keys import Keys
 from election.view import View
+from hactl.daemon import last_known
 from hactl.daemon.last_known import LastKnown, read
 from hactl.decide.state import NodeState
 from hactl.model.cluster import ClusterSpec
@@ -100,6 +101,35 @@ def test_what_cannot_be_read_in_the_store_is_not_kept(scene: Scene, tmp_path: Pa
     asyncio.run(made(tmp_path).look(seeing(scene)))
     found = read(str(tmp_path), KEYS)
     assert found is not None and set(found[0].groups) == set(scene.view.groups) - {"vip"}
+
+
+def test_a_key_that_is_not_the_clusters_is_damage(scene: Scene, tmp_path: Path) -> None:
+    asyncio.run(made(tmp_path).look(seeing(scene)))
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text().replace('["/hactl/', '["/haxtl/', 1))
+    assert read(str(tmp_path), KEYS) is None
+
+
+@pytest.mark.parametrize("key", [KEYS.standby("n3"), KEYS.maintenance("vip"), KEYS.probe("vip"), KEYS.config])
+@pytest.mark.parametrize("value", ["\udcff", "x" * 20_000_000])
+def test_no_document_keeps_the_others_from_being_kept(scene: Scene, tmp_path: Path, key: str, value: str) -> None:
+    if key == KEYS.config:
+        value = value[:1000]
+    scene.put(key, value)
+    asyncio.run(made(tmp_path).look(seeing(scene)))
+    found = read(str(tmp_path), KEYS)
+    assert found is not None and set(found[0].groups) == set(scene.view.groups) != set()
+    assert found[0].standby.keys() == seeing(scene).view.standby.keys()
+    assert found[0].mod_of(key) == seeing(scene).view.mod_of(key)
+
+
+def test_what_nobody_would_read_is_not_written(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(made(tmp_path).look(seeing(scene)))
+    monkeypatch.setattr(last_known, "LARGEST", 100)
+    scene.kill("n1")
+    last = made(tmp_path)
+    asyncio.run(last.look(seeing(scene)))
+    assert list(tmp_path.iterdir()) == [] and last.view is not None
 
 
 def same(one: View, other: View) -> bool:

@@ -54,7 +54,7 @@ def test_the_configuration_that_was_used_last(rng: random.Random, tmp_path_facto
     kept = {"of": "0.1.0 abc", "spec": {"name": "demo"}, "text": 5, "serial": 1, "generation": 1, "signed": False}
     (place / "config.json").write_bytes(_text(rng, kept))
     reader = ConfigReader(str(place), "demo", str(place / "none"))
-    reader.known(text, 1)
+    asyncio.run(reader.known(text, 1))
     digest_in_use(str(place))
     if rng.random() < 0.05:
         asyncio.run(reader.last())

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from hactl.config.load import parse_cluster
+from hactl.haproxy import kept_file
 from hactl.haproxy.options import Situation
+from hactl.haproxy.settings import HaproxyError
 from hactl.haproxy.wanted import Wanted
 
 _SPEC = """
@@ -27,3 +34,24 @@ def test_it_is_kept_again_when_a_drain_begins_or_ends_and_not_when_a_node_comes(
     drained = replace(wanted, situation=Situation(frozenset({"n1"}), frozenset({("api", "n2")})))
     assert another_node.is_kept_as(wanted)
     assert not drained.is_kept_as(wanted) and not wanted.is_kept_as(drained)
+
+
+def test_a_disk_that_hangs_holds_up_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is kept later, or not at all: HAProxy is changed all the same."""
+    goes_on = threading.Event()
+    monkeypatch.setattr(kept_file, "DISK_S", 0.01)
+    monkeypatch.setattr(kept_file, "read_text", lambda _: goes_on.wait(10.0))
+    kept = kept_file.KeptFile(str(tmp_path / "kept"), "/run/stats.sock")
+
+    async def main() -> None:
+        with pytest.raises(HaproxyError, match="has not answered"):
+            await kept.keep("text", manage_sysctl=False)
+        with pytest.raises(HaproxyError, match="has not answered"):
+            await kept.read()
+        with pytest.raises(HaproxyError, match="has not answered"):
+            await kept.forget()
+
+    try:
+        asyncio.run(main())
+    finally:
+        goes_on.set()
