@@ -210,8 +210,8 @@ def history(
 def _in_story(one: dict[str, Any], node: str) -> bool:
     if not one["event"].startswith("fence_") and one["event"] not in _STORY:
         return False
-    about = {one["data"].get(key) for key in ("node", "on", "target")}
-    return not node or node in about or (about == {None} and one["node"] == node)
+    about = [named for key in ("node", "on", "target") if (named := one["data"].get(key)) is not None]
+    return not node or node in about or (not about and one["node"] == node)
 
 
 def test(as_json: Json = False, config: ConfigOption = None) -> None:

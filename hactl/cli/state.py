@@ -17,6 +17,7 @@ from hactl.cli.options import ConfigOption
 from hactl.cli.output import ESCAPE, Style, duration, table
 from hactl.cli.screen import render
 from hactl.cli.source import Source
+from hactl.model.takeover import is_takeover
 from hactl.model.text import escaped
 
 WATCH_S = 1.0
@@ -105,7 +106,7 @@ def _again(number: int) -> int:
 def show_event(one: dict[str, Any], style: Style) -> str:
     """An event as a line."""
     data = one["data"]
-    if one["event"] == "failover":
+    if one["event"] == "failover" and is_takeover(data):
         about = f"{data['group']}: {data['from'] or 'nobody'} -> {data['to']}, {data['reason']}, "
         about += f"{duration(data['phases'].get('total'))}"
     else:

@@ -16,6 +16,7 @@ import msgspec
 from election.keys import Keys
 from election.records import printable
 from election.store import Compare, Delete, KeyValue, Put, Snapshot, Store, Txn
+from hactl.model.takeover import is_takeover
 from hactl.model.text import DEEPEST, bounded
 
 # How many entries are kept, and how many more there may be before the oldest are taken away: it costs a list.
@@ -100,8 +101,8 @@ def _in_order(found: Snapshot) -> list[KeyValue]:
 
 def timelines(entries: Sequence[Entry], group: str, limit: int) -> list[dict[str, Any]]:
     """The newest `limit` takeovers among them, of `group` or ("") of all, oldest first."""
-    found = [{"at": one.at, **one.data} for one in entries if one.event == "failover"]
-    found = [one for one in found if not group or one.get("group") == group]
+    found = [{**one.data, "at": one.at} for one in entries if one.event == "failover" and is_takeover(one.data)]
+    found = [one for one in found if not group or one["group"] == group]
     return found[-limit:] if limit else []
 
 

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hactl.cli.common import say, tell
+from hactl.cli.fence import _in_story
 from hactl.cli.output import Style, duration, shorten, shown, table, wrap
 from hactl.cli.screen import render
 from hactl.cli.state import show_event
+from hactl.daemon.event_log import Entry, timelines
 from hactl.decide import status
 from hactl.decide.health import ServerHealth
 from hactl.decide.status import Local
@@ -136,6 +138,29 @@ def test_a_terminal_is_told_nothing_but_by_us(text: str) -> None:
 
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+TAKEOVER = {
+    "group": "vip", "reason": "planned", "from": "", "to": "n2", "marks": {"acquired": 0}, "phases": {"total": 7.5},
+}  # fmt: skip
+
+
+def test_a_takeover_is_a_line_also_where_another_version_tells_it_in_another_way() -> None:
+    entry = {"at": "2026", "node": "n2", "event": "failover", "data": TAKEOVER}
+    assert show_event(entry, Style()) == "2026  n2        failover  vip: nobody -> n2, planned, 8 ms"
+    later = [{**TAKEOVER, name: wrong} for name in TAKEOVER for wrong in (None, [], {"total": "7"}, 3)]
+    for data in ({}, *later, *({key: TAKEOVER[key] for key in TAKEOVER if key != name} for name in TAKEOVER)):
+        assert show_event({**entry, "data": data}, Style()).startswith("2026  n2        failover")
+        assert timelines([Entry("1", "2026", "n2", "failover", data)], "", 9) == []
+    assert timelines([Entry("1", "2026", "n2", "failover", {**TAKEOVER, "at": [], "more": 1})], "vip", 9) == [
+        {**TAKEOVER, "at": "2026", "more": 1}
+    ]
+
+
+def test_the_story_of_a_node_has_what_names_it_in_any_way() -> None:
+    entry = {"at": "2026", "node": "n2", "event": "fence_asked", "data": {"on": "n1", "node": [], "target": {}}}
+    assert _in_story(entry, "n1") and not _in_story(entry, "n2") and _in_story(entry, "")
+    assert _in_story({**entry, "data": {}}, "n2")
 
 
 def test_the_whole_screen_with_hostile_words(lost: Scene) -> None:

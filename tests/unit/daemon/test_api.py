@@ -162,7 +162,8 @@ def test_events_are_followed(daemon: StandIn, config: NodeConfig, scene: Scene) 
 
 def test_timeline_is_of_the_whole_cluster(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
     for group in ("vip", "database", "vip"):
-        event_log.note(scene.store, KEYS, "n1", "failover", {"group": group, "reason": "planned"})
+        done = {"group": group, "reason": "planned", "from": "", "to": "n1", "marks": {}, "phases": {}}
+        event_log.note(scene.store, KEYS, "n1", "failover", done)
     found = get(config, "/v1/timeline?group=vip&n=9")["timelines"]
     assert isinstance(found, list) and [one["group"] for one in found] == ["vip", "vip"]
     newest = get(config, "/v1/timeline?n=1")["timelines"]
