@@ -32,6 +32,7 @@ from election.records import (
     Refusal,
     Report,
     Session,
+    printable,
 )
 from election.store import KeyValue, Snapshot, WatchBatch
 
@@ -88,6 +89,9 @@ class View:
     drains: dict[str, Known[Drain]] = field(default_factory=dict)
     maintenance: dict[str, Known[str]] = field(default_factory=dict)
     unreadable: dict[str, Unreadable] = field(default_factory=dict)
+    _unread: dict[str, dict[str, None]] = field(default_factory=dict)  # names by kind: there may be very many
+    _changes: int = 0
+    _marked: tuple[int, str] = (-1, "")
 
     def load(self, snapshot: Snapshot) -> list[str]:
         """Take a complete list; keys that are not in it are gone. Returns the keys that changed."""
@@ -108,10 +112,16 @@ class View:
         for name in found.__slots__:
             if isinstance(value := getattr(found, name), dict):
                 setattr(found, name, dict(value))
+        found._unread = {kind: dict(names) for kind, names in self._unread.items()}
         return found
 
     def mark(self) -> str:
         """Another one when anything but a renewal may have changed; within one process."""
+        if self._marked[0] != self._changes:
+            self._marked = (self._changes, self._mark())
+        return self._marked[1]
+
+    def _mark(self) -> str:
         parts: list[Any] = [self.identity.mod if self.identity else 0, self.config.mod if self.config else 0]
         parts += [(name, found.create) for name, found in self.sessions.items()]
         for kind in (
@@ -165,12 +175,15 @@ class View:
         if place is None:
             return False  # of a later version, or written by hand
         self.newest[key] = revision
-        self.unreadable.pop(key, None)
+        was_bad = self._readable_again(key, kind, name)
         known: Known[Any] | None = None
         if kv is not None:
             known, problem = place.read(kv, name)
             if problem:
                 self.unreadable[key] = Unreadable(problem, kv.create_revision, kv.mod_revision)
+                if not place.misnamed(name):
+                    self._unread.setdefault(kind, {})[name] = None
+        self._changes += was_bad or not self._is_renewal(kind, name, known)
         if not place.parts and not name:
             setattr(self, place.attribute, known)
         elif not place.misnamed(name):
@@ -180,6 +193,17 @@ class View:
             else:
                 kept[name] = known
         return True
+
+    def _readable_again(self, key: str, kind: str, name: str) -> bool:
+        """Forget that the key could not be read; whether it could not."""
+        if self.unreadable.pop(key, None) is None:
+            return False
+        self._unread.get(kind, {}).pop(name, None)
+        return True
+
+    def _is_renewal(self, kind: str, name: str, known: Known[Any] | None) -> bool:
+        before = self.sessions.get(name) if kind == "nodes" else None
+        return before is not None and known is not None and before.create == known.create
 
     def created(self, key: str) -> int:
         """The revision that created `key`, 0 when it is not known to be there."""
@@ -217,8 +241,7 @@ class View:
 
     def unread(self, kind: str) -> list[str]:
         """The names of this kind whose document cannot be read."""
-        found = (self.keys.kind_of(key) for key in self.unreadable if not self.misnamed(key))
-        return [name for of, name in found if of == kind]
+        return list(self._unread.get(kind, ()))
 
     def as_of(self, key: str) -> int:
         """The revision as of which `key` is known."""
@@ -267,6 +290,11 @@ def _text(value: str, key: str) -> str:
     return value
 
 
+def _word(value: str, key: str) -> str:
+    """Of what is for people: the key alone says what is wanted."""
+    return printable(value)
+
+
 def _stored(record: Record | str) -> str:
     return record if isinstance(record, str) else record.to_json()
 
@@ -286,12 +314,12 @@ _PLACES = {
     "intents/fence-test": _Place("fence_test", FenceTest.from_json, 0),
     "failures": _Place("failures", Failure.from_json, 2),
     "refused": _Place("refusals", Refusal.from_json),
-    "probes": _Place("probes", _text),
+    "probes": _Place("probes", _word),
     "blocked": _Place("blocks", Block.from_json, 1, Block("unknown", "", "", "what is written of it cannot be read")),
     "intents/move": _Place("moves", Move.from_json),
     "intents/cleanup": _Place("cleanups", Cleanup.from_json),
     "intents/confirm": _Place("confirms", Confirm.from_json),
-    "intents/standby": _Place("standby", _text),
+    "intents/standby": _Place("standby", _word),
     "intents/drain": _Place("drains", Drain.from_json, 2, Drain()),
-    "intents/maintenance": _Place("maintenance", _text),
+    "intents/maintenance": _Place("maintenance", _word),
 }

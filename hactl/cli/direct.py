@@ -22,7 +22,7 @@ from hactl.config.node import NodeConfig
 from hactl.daemon import cleanups, drains, event_log, health_store, last_known, operations
 from hactl.daemon.etcd_observer import etcdctl_of, shown
 from hactl.decide import status
-from hactl.decide.etcd_state import Writes, judge
+from hactl.decide.etcd_state import EtcdState, Writes, judge
 from hactl.model.cluster import ClusterSpec
 
 TIMEOUT_S = 5.0
@@ -109,9 +109,10 @@ class Direct:
                 raise
             tell(f"{error}: showing what this node's daemon knew last")
             return found
+        etcd = shown(EtcdState(), etcdctl_of(self._config))
         found = status.status(
-            view, spec, "", observer=self._observer, now=clocks(), config_problem=problem, health=health
-        )  # fmt: skip
+            view, spec, "", observer=self._observer, now=clocks(), config_problem=problem, health=health, etcd=etcd
+        )
         return {"mark": view.mark(), **found}
 
     def _last_known(self) -> dict[str, Any] | None:

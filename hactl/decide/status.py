@@ -198,7 +198,7 @@ def status(
         "failures": [_failure(key, found) for key, found in sorted(view.failures.items())],
         "moves": [move_status(group, view) for group in sorted(view.moves)],
         "maintenance": sorted(view.maintenance),
-        "unreadable": unreadable.shown(view),
+        "unreadable": unreadable.shown(view, etcd["etcdctl"] if etcd else "etcdctl"),
         "config": _config(view, local.config_problem if local else config_problem),
         "local": asdict(local) if local else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,12 @@ from election.view import Unreadable, View
 
 # Of how many the status says which; the others are counted.
 SHOWN = 20
+
+# What groups wait for.
+_WAITED = ("identity", "groups", "nodes", "fence", "blocked")
+
+# No key of any kind goes on for so long below the cluster's prefix: two names of 63 characters, and its kind.
+LONGEST_NAME = 200
 
 
 class Advice(NamedTuple):
@@ -20,47 +27,61 @@ class Advice(NamedTuple):
     fix: str
 
 
-def shown(view: View) -> list[dict[str, str]]:
-    """The first SHOWN by key: `key`, `problem`, `level`, `waits`, `fix`."""
+def shown(view: View, etcdctl: str = "etcdctl") -> list[dict[str, str]]:
+    """The first SHOWN by key: `key`, `problem`, `level`, `waits`, `fix`. `etcdctl`: as it has to be typed."""
     found = []
-    for key in sorted(view.unreadable)[:SHOWN]:
+    for key in _worst_first(view):
         bad = view.unreadable[key]
-        advice = _advice(view, key, bad)
+        advice = _advice(view, key, bad, etcdctl)
         found.append({"key": printable(key), "problem": bad.problem, **advice._asdict()})
     return found
 
 
-def warnings(view: View) -> Iterator[tuple[str, str, str]]:
-    """Level, what and do."""
-    for one in shown(view):
+def _worst_first(view: View) -> list[str]:
+    """The first SHOWN, those that something waits for before all others; of as bad ones by key."""
+    waited = [view.keys.of_kind(kind, name) for kind in _WAITED for name in sorted(view.unread(kind))][:SHOWN]
+    others = set(waited)
+    return [*waited, *heapq.nsmallest(SHOWN - len(waited), (key for key in view.unreadable if key not in others))]
+
+
+def warnings(found: list[dict[str, str]], view: View, etcdctl: str) -> Iterator[tuple[str, str, str]]:
+    """Level, what and do, of what is `shown`."""
+    for one in found:
         waits = f"; {one['waits']}" if one["waits"] else ""
         yield one["level"], f"{one['key']} cannot be read: {one['problem']}{waits}", one["fix"]
     if (more := len(view.unreadable) - SHOWN) > 0:
-        yield "error", f"{more} more documents in etcd cannot be read", "look at what writes below this prefix"
+        todo = (
+            f"look at what writes below this prefix: `{etcdctl} get --prefix --keys-only {_quoted(view.keys.prefix)}`"
+        )
+        yield "error", f"{more} more documents in etcd cannot be read", todo
 
 
-def _advice(view: View, key: str, bad: Unreadable) -> Advice:
+def _advice(view: View, key: str, bad: Unreadable, etcdctl: str) -> Advice:
     kind, name = view.keys.kind_of(key)
-    quoted, revision = _quoted(key), bad.mod - 1
-    delete = f"`etcdctl del {quoted}`"
-    restore = f"put back what `etcdctl get {quoted} --rev={revision} --print-value-only` shows, with `etcdctl put`"
     if view.misnamed(key):
-        return Advice("warning", "", f"{delete}; or upgrade hactl here, if a newer one has written it")
+        todo = f"{_delete_misnamed(view, key, etcdctl)}; or upgrade hactl here, if a newer one has written it"
+        return Advice("warning", "", todo)
+    delete = f"`{etcdctl} del {_quoted(key)}`"
+    earlier = f"`{etcdctl} get {_quoted(key)} --rev={bad.mod - 1} --print-value-only`"
+    # A key that was made anew with this has no earlier value.
+    restore = f"put back what {earlier} shows, with `{etcdctl} put`; " if bad.create < bad.mod else ""
     match kind:
         case "identity":
-            return Advice("error", "nothing is taken over or moved", f"{restore}; do not delete it")
+            fix = f"{restore}do not delete it" if restore else "`hactl recover`"
+            return Advice("error", "nothing is taken over or moved", fix)
         case "groups":
             waits = f"group {name} goes on where it runs, and nobody takes it"
-            return Advice("error", waits, f"{restore}; or {delete}: it is looked for on all nodes then")
+            return Advice("error", waits, f"{restore}{restore and 'or '}{delete}: it is looked for on all nodes then")
         case "nodes":
             waits = f"nothing is taken from {name}"
             return Advice("error", waits, f"a hactl that lives on {name} writes it anew; if none does, {delete}")
         case "fence":
             waits = f"{name} is not known to be stopped, and does not come back" if name not in view.sessions else ""
-            confirm = (
-                f"or make sure that {name} is off and no fence device is at it, {delete}, `hactl fence confirm {name}`"
-            )
-            return Advice("error" if waits else "warning", waits, f"{restore}; {confirm}" if waits else delete)
+            off = f"make sure that {name} is off and no fence device is at it, {delete}, `hactl fence confirm {name}`"
+            todo = f"{restore}{restore and 'or '}{off}"
+            return Advice("error", waits, todo) if waits else Advice("warning", "", delete)
+        case "blocked":
+            return Advice("error", f"nobody starts group {name}", f"when it is repaired: `hactl group cleanup {name}`")
     return Advice("warning", _IGNORED.get(kind, ""), delete)
 
 
@@ -72,5 +93,26 @@ _IGNORED = {
 }
 
 
+def _delete_misnamed(view: View, key: str, etcdctl: str) -> str:
+    """No key that is any document's is so long, so all that begin like it may go with it."""
+    if "\0" in key:
+        return "delete it by a program of your own: it has a zero byte, which no shell can pass on"
+    cut = len(view.keys.prefix) + LONGEST_NAME
+    return f"`{etcdctl} del {_quoted(key)}`" if len(key) <= cut else f"`{etcdctl} del --prefix {_quoted(key[:cut])}`"
+
+
 def _quoted(key: str) -> str:
-    return "'" + printable(key).replace("'", "'\\''") + "'"
+    """The very key for a shell; what cannot be typed, or is lost where lines break, as bash, ksh and zsh take it."""
+    if key.isprintable() and " " not in key:
+        return "'" + key.replace("'", "'\\''") + "'"
+    return "$'" + "".join(map(_typed, key)) + "'"
+
+
+def _typed(char: str) -> str:
+    if char in "\\'":
+        return f"\\{char}"
+    return (
+        char
+        if char.isprintable() and char != " "
+        else "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))
+    )

@@ -45,7 +45,8 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
     yield from _etcd(document, away=document["source"] == "disk" or bool(local.get("store_away")))
     if local.get("phase") == "listing" and not local.get("store_away"):
         yield "warning", "this daemon has not read the store yet", "if it stays so, look at etcd and the daemon's log"
-    yield from unreadable.warnings(view)
+    etcdctl = document["etcd"]["etcdctl"] if document["etcd"] else "etcdctl"
+    yield from unreadable.warnings(document["unreadable"], view, etcdctl)
     if local.get("errors"):
         what = f"hactl itself went wrong here {local['errors']} times, last: {local['last_error']}"
         yield (

@@ -176,6 +176,23 @@ def test_any_store_at_all_can_be_listed() -> None:
         record = rng.choice(RECORDS)
         text = rng.choice([record.to_json(), malformed.spoiled(rng, record.to_json())])
         items = tuple(KeyValue(key, text, revision, revision) for key in rng.sample(keys, 5))
+        mark, was = view.mark(), view.copy()
         view.load(Snapshot(revision, items))
+        _what_is_kept_beside_fits(view)
+        _what_is_kept_beside_fits(was)
+        assert was.mark() == mark and (view.mark() == mark) == (view._mark() == was._mark())
     view.load(Snapshot(3000, ()))
     assert view.unreadable == {}
+    _what_is_kept_beside_fits(view)
+
+
+def _what_is_kept_beside_fits(view: View) -> None:
+    """What is found without a look at all keys, of which there may be a hundred thousand."""
+    found: dict[str, list[str]] = {}
+    for key in view.unreadable:
+        if not view.misnamed(key):
+            kind, name = view.keys.kind_of(key)
+            found.setdefault(kind, []).append(name)
+    for kind in {*found, "nodes", "fence", "groups", "members", "identity"}:
+        assert sorted(view.unread(kind)) == sorted(found.get(kind, ()))
+    assert view.mark() == view._mark()
