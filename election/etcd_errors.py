@@ -22,7 +22,7 @@ from election.store import (
 
 class NotSentError(StoreUnavailableError):
     """Certainly not carried out: there was no connection, or the member turned the request away because it has
-    no leader. Another endpoint may do better."""
+    no leader, or is a learner, which serves nobody. Another endpoint may do better."""
 
 
 class HandshakeError(NotSentError, StoreAuthError):
@@ -39,6 +39,8 @@ _HANDSHAKE = re.compile(r"handshake|certificate|SSL", re.I)
 # What etcd says (etcd, api/v3rpc/rpctypes/error.go). The first two are answered before the request is proposed;
 # the last when its apply step finds that users or roles have changed since.
 _NO_LEADER = "etcdserver: no leader"
+# Its code is UNAVAILABLE or, in later versions, FAILED_PRECONDITION.
+_LEARNER = "etcdserver: rpc not supported for learner"
 _TOKEN = re.compile(r"invalid auth token|user name is empty|revision of auth store is old|auth: revision in header")
 _FULL = "database space exceeded"
 _AUTH = re.compile(r"authentication failed|permission denied|invalid user|user name|authentication is not enabled")
@@ -64,6 +66,8 @@ def translate(error: grpc.RpcError, endpoint: str) -> StoreError:
     code = error.code()
     said = error.details() or ""
     text = f"{endpoint}: {said or code.name.lower()}"
+    if said == _LEARNER:
+        return NotSentError(text)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return StoreTimeoutError(f"{endpoint}: no answer within the deadline")
     if code is grpc.StatusCode.UNAVAILABLE:

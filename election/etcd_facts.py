@@ -17,7 +17,7 @@ class EtcdMember(NamedTuple):
 class EndpointFacts(NamedTuple):
     """One endpoint. `problem`: why it said nothing of itself; the rest is empty then. `leader_id`: 0 where it knows of
     none. `quota_bytes`: 0 where it does not say. `alarms`: such as NOSPACE, of all members. `read_ms`: how long it took
-    to answer a read that needs a majority; None: it did not."""
+    to answer a read that needs a majority; None: it did not. `learner`: it serves nobody yet."""
 
     endpoint: str
     problem: str = ""
@@ -30,3 +30,4 @@ class EndpointFacts(NamedTuple):
     alarms: tuple[str, ...] = ()
     members: tuple[EtcdMember, ...] = ()
     read_ms: float | None = None
+    learner: bool = False

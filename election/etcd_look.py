@@ -108,6 +108,8 @@ def read_status(raw: bytes) -> EndpointFacts:
             found["version"] = decode(text)
         elif field == 8:
             found["alarms"] += tuple(_ALARM.findall(decode(text)))
+        elif field == 10:
+            found["learner"] = bool(value)
         elif field in numbers:
             found[numbers[field]] = value
     return EndpointFacts("", **{**found, "alarms": tuple(sorted(set(found["alarms"])))})

@@ -19,7 +19,9 @@ PROBLEMS = {
     "full": "error",
     "corrupt": "error",
     "slow": "error",
+    "learner": "notice",
     "endpoint_dead": "warning",
+    "never_started": "warning",
     "nearly_full": "warning",
     "few_members": "notice",
 }
@@ -95,10 +97,14 @@ def judge(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> EtcdS
 
 def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
     """Which answer, and whether they are a majority of one and the same etcd."""
-    answer = [one for one in facts if not one.problem]
+    answer = [one for one in facts if not one.problem and not one.learner]
     silent = [one for one in facts if one.problem]
+    learners = [one for one in facts if one.learner]
+    yield from _learners(learners, etcdctl)
     if not answer:
-        what = f"none of etcd's endpoints answers this node: {_said(silent)}"
+        served = f"{', '.join(one.endpoint for one in learners)} has a learner, which serves nobody"
+        said = "; ".join(filter(None, (served if learners else "", _said(silent))))
+        what = f"none of etcd's endpoints answers this node: {said}"
         yield EtcdProblem("unreachable", what, f"`systemctl status etcd` there; from here `{etcdctl} endpoint health`")
         return
     if separate := _separate(answer):
@@ -106,7 +112,7 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         yield EtcdProblem("separate", separate, todo)
         return
     members = [one for one in _members(facts) if not one.learner]
-    count = max(len(members), len({one.member_id for one in answer}), 1 if members else len(facts))
+    count = max(len(members), len({one.member_id for one in answer}), 1 if members else len(facts) - len(learners))
     ids, names = {one.member_id for one in answer}, {one.id: one.name for one in members}
     needed = count // 2 + 1
     if not any(one.leader_id for one in answer) and len(ids) >= needed:
@@ -126,11 +132,33 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         may = "no further member may be lost" if left == 0 else f"{left} more may be lost"
         todo = "start etcd there, or take the endpoint out of node.toml"
         yield EtcdProblem("endpoint_dead", f"{what}; {len(ids)} of {count} members answer: {may}", todo)
+    yield from _never_started(members, etcdctl)
     if members and count < _ENOUGH:
         what = "etcd has one member: when it stops" if count == 1 else "etcd has two members: when either stops"
         yield EtcdProblem(
             "few_members", f"{what}, no node can hold anything", "add members on further machines, to three"
         )
+
+
+def _learners(learners: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
+    """Members that follow the others and have no voice yet: hactl goes by the other endpoints."""
+    for one in learners:
+        what = f"etcd at {one.endpoint} is a learner: it answers no reads and writes, and counts for no majority"
+        todo = f"when it has caught up: `{etcdctl} member promote {one.member_id:x}`"
+        yield EtcdProblem("learner", what, todo)
+
+
+def _never_started(members: Sequence[EtcdMember], etcdctl: str) -> Iterable[EtcdProblem]:
+    """Members that were added, and do nothing but count."""
+    for one in (one for one in members if not one.urls):
+        started, needed = sum(bool(each.urls) for each in members), len(members) // 2 + 1
+        left = max(0, started - needed)
+        may = "none of them may be lost" if left == 0 else f"{left} of them may be lost"
+        what = (
+            f"etcd's member {one.name or format(one.id, 'x')} was added and has never started; it counts all the same"
+        )
+        todo = f"start etcd on its machine; or `{etcdctl} member remove {one.id:x}`"
+        yield EtcdProblem("never_started", f"{what}: of {len(members)} members {started} run, {may}", todo)
 
 
 _LOST = "where they are lost for good: docs/operations.md, *etcd has lost its majority*"
@@ -176,7 +204,7 @@ def _space(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem
 def _slow(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> Iterable[EtcdProblem]:
     """It answers, but not in time."""
     late = writes.sent >= _WRITES and writes.unanswered >= _UNANSWERED * writes.sent
-    unread = [one.endpoint for one in facts if not one.problem and one.read_ms is None]
+    unread = [one.endpoint for one in facts if not one.problem and not one.learner and one.read_ms is None]
     if not late and not unread:
         return
     names = {one.id: one.name for one in _members(facts)}
@@ -185,7 +213,7 @@ def _slow(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> Itera
     who = f"{names.get(leader) or format(leader, 'x')}{where and f' ({where})'}"
     said = [f"{writes.unanswered} of {writes.sent} writes of the last seconds had no answer in time"] if late else []
     said += [f"reads at {', '.join(unread)} have none"] if unread else []
-    other = next((one.id for one in _members(facts) if one.id != leader and not one.learner), 0)
+    other = next((one.id for one in _members(facts) if one.id != leader and not one.learner and one.urls), 0)
     todo = f"look at the disk and the load of {who}: `journalctl -u etcd` has `slow fdatasync`, `took too long`"
     if other and where:
         moved = etcdctl.replace(_flag(etcdctl), f"--endpoints={_scheme(etcdctl)}{where}")

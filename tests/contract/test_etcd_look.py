@@ -12,6 +12,7 @@ import pytest
 
 from election.etcd_facts import EndpointFacts
 from election.etcd_store import EtcdStore
+from election.store import Put, Txn
 from hactl.decide.etcd_state import EtcdState, Writes, judge
 from tests.contract.watching import DEADLINE_S
 from tests.support.etcd import EtcdCluster, frozen
@@ -64,3 +65,22 @@ def test_full(stack: ExitStack) -> None:
 def test_etcds_that_are_not_one(stack: ExitStack) -> None:
     one, other = (stack.enter_context(EtcdCluster()) for _ in range(2))
     until(looked(stack, [*one.endpoints, *other.endpoints]), ["separate"])
+
+
+def test_a_member_that_has_never_started_and_then_is_a_learner(stack: ExitStack) -> None:
+    cluster = stack.enter_context(EtcdCluster(arguments=["--strict-reconfig-check=false"]))
+    member = cluster.added("later", learner=True)
+    until(looked(stack, cluster.endpoints), ["few_members"])
+    member.start()
+    endpoints = [member.endpoint, *cluster.endpoints]
+    facts = until(looked(stack, endpoints), ["learner", "few_members"])
+    assert [(one.learner, one.read_ms is None) for one in facts] == [(True, True), (False, False)]
+    # It is passed over.
+    store = EtcdStore(endpoints)
+    stack.callback(store.close)
+    assert store.txn(Txn((), (Put("/a", "b"),)), timeout_s=DEADLINE_S).succeeded
+    assert store.get("/a", timeout_s=DEADLINE_S)[0] is not None
+    member.stop()
+    cluster.ctl("member", "remove", f"{facts[0].member_id:x}")
+    cluster.added("never")
+    until(looked(stack, cluster.endpoints), ["no_majority"])

@@ -187,6 +187,7 @@ class EtcdCluster:
         self.directory = Path(tempfile.mkdtemp(prefix="etcd-test-", dir=memory))
         self.certificates = make_certificates(self.directory / "tls") if tls else None
         self.user: tuple[str, str] | None = None
+        self._added: list[EtcdMember] = []
         self.members = [EtcdMember(f"m{number}", self.directory, free_port(), free_port()) for number in range(size)]
         scheme = "https" if tls else "http"
         initial = ",".join(f"{m.name}=http://{HOST}:{m.peer_port}" for m in self.members)
@@ -268,6 +269,25 @@ class EtcdCluster:
         )
         return done.stdout.decode()
 
+    def added(self, name: str, *, learner: bool = False) -> EtcdMember:
+        """A member that the cluster, of one that runs, is to have from now on; not started, and ended with the rest."""
+        first, member = self.members[0], EtcdMember(name, self.directory, free_port(), free_port())
+        url = f"http://{HOST}:{member.peer_port}"
+        self.ctl("member", "add", name, *(["--learner"] if learner else []), f"--peer-urls={url}")
+        for argument in first.arguments:
+            flag, _, value = argument.partition("=")
+            value = f"{value},{name}={url}" if flag == "--initial-cluster" else value
+            for own, its in ((first.name, name), (first.endpoint, member.endpoint)):
+                value = (
+                    value.replace(own, its) if flag not in ("--initial-cluster", "--initial-cluster-token") else value
+                )
+            if flag in ("--listen-peer-urls", "--initial-advertise-peer-urls"):
+                value = url
+            member.arguments.append(f"{flag}={value}")
+        member.arguments.append("--initial-cluster-state=existing")
+        self._added.append(member)
+        return member
+
     def enable_auth(self, user: str = "root", password: str = "secret") -> None:
         """Make `user` with the role of the same name and switch authentication on."""
         self.ctl("user", "add", f"{user}:{password}")
@@ -299,7 +319,7 @@ class EtcdCluster:
 
     def close(self) -> None:
         """End every member and remove all files. Idempotent."""
-        for m in self.members:
+        for m in (*self.members, *self._added):
             m.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 

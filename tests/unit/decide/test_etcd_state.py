@@ -85,6 +85,29 @@ def test_a_learner_is_no_member_that_counts() -> None:
     assert "one member" in said(WELL[0]._replace(members=members))[0]
 
 
+def test_a_learner_is_told_and_is_no_slow_member() -> None:
+    """As etcd answers for one: `isLearner`, no read, no list of members."""
+    learner = EndpointFacts("10.0.0.4:2379", "", 0xC1, 0xA4, 0xA1, "3.5.9", learner=True)
+    (found,) = said(*WELL, learner)
+    assert found.startswith("learner: etcd at 10.0.0.4:2379 is a learner") and f"`{ETCDCTL} member promote a4`" in found
+    # It has no voice: of three members one answers.
+    few = said(lost(WELL[0]), silent(WELL[1]), silent(WELL[2]), learner)
+    assert [one.partition(":")[0] for one in few] == ["no_majority", "learner"] and "1 of 3" in few[0]
+    alone = said(learner, silent(WELL[1]))
+    assert [one.partition(":")[0] for one in alone] == ["unreachable", "learner"]
+    assert "10.0.0.4:2379 has a learner, which serves nobody; 10.0.0.2:2379: no answer" in alone[0]
+
+
+def test_a_member_that_was_added_and_never_started_is_told() -> None:
+    members = (*MEMBERS[:2], EtcdMember(0xA3, ""))
+    (found,) = said(*(one._replace(members=members) for one in WELL[:2]))
+    assert found.startswith("never_started: etcd's member a3 was added and has never started")
+    assert "of 3 members 2 run, none of them may be lost" in found and "`" + ETCDCTL + " member remove a3`" in found
+    # It is nobody to hand the leadership to.
+    slow = said(*(one._replace(members=(members[0], members[2], members[1])) for one in WELL[:2]), writes=Writes(8, 8))
+    assert "move-leader a2" in slow[0]
+
+
 def test_the_command_has_all_that_it_needs() -> None:
     assert ETCDCTL == "etcdctl --endpoints=http://10.0.0.1:2379,http://10.0.0.2:2379,http://10.0.0.3:2379"
     tls = etcdctl_command(["https://a:1", "b:2"], ca="/ca", cert="/c", key="/k", user="u")
