@@ -195,11 +195,13 @@ class DeviceMonitor:
             for target in dict.fromkeys(target for level in fencing.levels for target in level.targets):
                 by_device.setdefault(target.device, []).append((node, target))
 
-        async def test(device: Device, uses: list[tuple[str, Target]]) -> list[Found]:
+        async def test(name: str, uses: list[tuple[str, Target]]) -> list[Found]:
+            if (device := topology.devices.get(name)) is None:  # nobody has checked what is in the store
+                return [_result(node, target, False, "unknown", "it is not configured") for node, target in uses]
             async with turns:
                 return await self._device(device, uses)
 
-        found = await asyncio.gather(*(test(topology.devices[name], uses) for name, uses in by_device.items()))
+        found = await asyncio.gather(*(test(name, uses) for name, uses in by_device.items()))
         return [one for several in found for one in several]
 
     async def _device(self, device: Device, uses: list[tuple[str, Target]]) -> list[Found]:

@@ -78,14 +78,22 @@ def init(store: Store, cluster: str, document: str) -> Identity:
 
 
 def recover(
-    store: Store, view: View, known_generation: int, nodes: Iterable[str], lease_ms: float, document: str
+    store: Store,
+    view: View,
+    known_generation: int,
+    nodes: Iterable[str],
+    lease_ms: float,
+    document: str,
+    *,
+    lost: bool = False,
 ) -> int:
     """Begin the history anew; the new generation. `nodes`: all that may ever have run something; `lease_ms`: the
-    longest lease of theirs. `document`: the stored configuration, for where the store has lost its own."""
-    if view.config is None and not document:
+    longest lease of theirs. `document`: the stored configuration, for where the store has lost its own; `lost`: it
+    has, as nobody can read it."""
+    if (view.config is None or lost) and not document:
         raise RefusedError("the store has lost its configuration: give the file, `hactl recover CLUSTER_YAML`")
     begun = str(uuid.uuid4())
-    txn = recovery.recover(view, begun, known_generation, nodes, int(lease_ms), document)
+    txn = recovery.recover(view, begun, known_generation, nodes, int(lease_ms), document, lost=lost)
     answer = store.txn(txn, timeout_s=TIMEOUT_S)
     if not answer.succeeded:
         raise RefusedError("the store changed meanwhile (a daemon opened a session): try again")
@@ -322,7 +330,8 @@ def fence_test(store: Store, view: View, spec: ClusterSpec | None, by: str) -> t
         raise RefusedError("no node is alive that could test anything: start hactl")
     targets = Counter(one.device for node in topology.nodes.values() for level in node.levels for one in level.targets)
     limit_ms = max(
-        (topology.devices[name].status_timeout_ms * (count + 1) for name, count in targets.items()), default=0
+        (one.status_timeout_ms * (targets[name] + 1) for name, one in topology.devices.items() if name in targets),
+        default=0,
     )
     wish = FenceTest(uuid.uuid4().hex[:12], by, datetime.now(UTC).isoformat(timespec="seconds"))
     write(store, Txn((same_history(view),), (Put(view.keys.fence_test, wish.to_json()),)), "the cluster")

@@ -195,6 +195,11 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
             machine.abandoned(work.job, "another node took the job meanwhile", out.now)
         case machine.Switch(_, "status") as switch:
             act(state, node, work, switch, None, out)
+        case machine.Switch() as switch if switch.target.device not in state.topology.devices:
+            # Nobody has checked what is in the store: a hand, or a later version, has written it.
+            problem = f"device '{switch.target.device}' is not configured"
+            machine.switched(work.job, "status", False, "unknown", problem, out.now)
+            out.note_once(f"no-device/{node}", "fence_failed", node=node, reason=problem)
         case machine.Switch() as switch:
             work.switch = switch
             limit = state.topology.devices[switch.target.device].limit_ms("off")

@@ -10,7 +10,7 @@ import pytest
 from election.clock import Instant
 from election.records import Confirm, FenceRecord, Session
 from election.view import Known
-from fencing.topology import Target, Topology
+from fencing.topology import Level, NodeFencing, Target, Topology
 from hactl.decide import confirming, fencing, suspicion, unfencing
 from hactl.decide.state import NodeState, Out
 from hactl.model import effects, events
@@ -156,6 +156,21 @@ def test_a_device_that_was_renamed_in_between_is_not_used(executor: Executor) ->
     assert executor.state.cluster is not None
     executor.state.cluster = replace(executor.state.cluster, fencing=Topology())
     assert executor._carry_out(out) == []
+
+
+def test_a_level_that_names_a_device_that_is_not_there_fails_and_the_next_one_is_tried(executor: Executor) -> None:
+    """Nobody checks what a hand has put into the store."""
+    assert executor.state.cluster is not None
+    topology = executor.state.cluster.fencing
+    gone = Level((Target("gone"),))
+    for levels in ((gone, *topology.nodes["n1"].levels), (gone,)):
+        nodes = {"n1": NodeFencing(levels)}
+        executor.state.cluster = replace(executor.state.cluster, fencing=replace(topology, nodes=nodes))
+        executor.state.fencing.clear()
+        found = executor.drive()
+        assert [one.target for one in found] == [SWITCH] * (len(levels) - 1)
+    assert executor.state.noted["no-device/n1"].startswith("fence_failed")
+    assert executor.state.fencing["n1"].job.failures == 1 and "gone" in executor.state.fencing["n1"].job.problem
 
 
 def test_nobody_is_fenced_whose_groups_do_not_require_it() -> None:
