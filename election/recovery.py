@@ -20,9 +20,19 @@ def init(keys: Keys, uuid: str, config: str) -> Txn:
     )
 
 
-def recover(view: View, uuid: str, known_generation: int, nodes: Iterable[str], lease_ms: int, config: str) -> Txn:
+def recover(
+    view: View,
+    uuid: str,
+    known_generation: int,
+    nodes: Iterable[str],
+    lease_ms: int,
+    config: str,
+    *,
+    lost: bool = False,
+) -> Txn:
     """Begin anew: the generation rises above all that is known, and with it every epoch; the whole past of every
-    node is unknown until it attests or is confirmed. `config`: used where the store has lost its own."""
+    node is unknown until it attests or is confirmed. `config`: used where the store has lost its own; `lost`: it has,
+    as nobody can read it."""
     keys = view.keys
     generation = max(known_generation, view.identity.record.generation if view.identity else 0) + 1
     unread = (*view.unread("nodes"), *view.unread("fence"), *view.unread("members"))
@@ -44,7 +54,7 @@ def recover(view: View, uuid: str, known_generation: int, nodes: Iterable[str], 
         writes.append(Put(keys.fence(name), record.to_json()))
         if session:
             writes.append(Delete(keys.node(name)))
-    if view.config is None:
-        compares.append(Compare(keys.config, "create", 0))
+    if view.config is None or lost:
+        compares.append(Compare(keys.config, "mod", view.config.mod if view.config else 0))
         writes.append(Put(keys.config, config))
     return Txn(tuple(compares), tuple(writes), (Get(keys.identity),))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from election.keys import Keys
+from election.records import RecordError
 from election.view import View
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store
 from hactl.config.cluster_key import read_key
 from hactl.config.commands import first_document
 from hactl.config.document import read_stored
+from hactl.config.errors import ConfigErrors
 from hactl.config.load import read_cluster
 from hactl.config.node import NodeConfig
+from hactl.config.stored import FORMAT, StoredConfig
 from hactl.daemon import event_log, operations
 from hactl.daemon.disk import KnownStore, read_typed
 from hactl.model.cluster import ClusterSpec
@@ -30,6 +34,7 @@ class Recovery:
         self._store = open_store(config)
         self._view = View(Keys.of(config.cluster))
         self._view.load(self._store.snapshot(self._view.keys.prefix, timeout_s=TIMEOUT_S))
+        self._stored, self._lost = self._read_stored()
 
     def explanation(self) -> Iterator[str]:
         """What is there, and what will be done."""
@@ -40,8 +45,8 @@ class Recovery:
         )
         if view.sessions:
             yield f"live sessions, which will end: {', '.join(sorted(view.sessions))}"
-        if view.config is None:
-            yield "the store has lost its configuration: that of the file is used"
+        if self._lost:
+            yield f"{self._lost}: that of the file is used"
         elif self._file is not None:
             yield "the store has a configuration: the file is not used"
         yield "Every node will stop all it runs exclusively, say so, and take part again. Nodes that do not say so:"
@@ -55,7 +60,13 @@ class Recovery:
         names = [node.name for node in spec.nodes]
         try:
             generation = operations.recover(
-                self._store, self._view, self._known_generation, names, spec.timing.lease_ms, document
+                self._store,
+                self._view,
+                self._known_generation,
+                names,
+                spec.timing.lease_ms,
+                document,
+                lost=bool(self._lost),
             )
         except operations.RefusedError as error:
             raise CliError(str(error), FAILED) from None
@@ -69,12 +80,23 @@ class Recovery:
         self._store.close()
 
     def _spec(self) -> ClusterSpec:
-        if self._view.config is not None:
-            return read_stored(self._view.config.record, checked=False).spec
-        if self._file is None:
-            mend = "give the file: `hactl recover CLUSTER_YAML`"
-            raise CliError(f"the store has lost its configuration: {mend}", BAD_INPUT)
-        return self._file
+        found = self._stored or self._file
+        if found is None:
+            raise CliError(f"{self._lost}: give the file: `hactl recover CLUSTER_YAML`", BAD_INPUT)
+        return found
+
+    def _read_stored(self) -> tuple[ClusterSpec | None, str]:
+        """The configuration in the store; or why that is as good as lost."""
+        if self._view.config is None:
+            return None, "the store has lost its configuration"
+        text = self._view.config.record
+        try:
+            return read_stored(text, checked=False).spec, ""
+        except ConfigErrors as error:
+            with contextlib.suppress(RecordError):
+                if StoredConfig.from_json(text, self._view.keys.config).format > FORMAT:
+                    raise  # a later version reads it
+            return None, f"the configuration in the store cannot be read ({error})"
 
     def _read_file(self, path: Path | None) -> ClusterSpec | None:
         if path is None:

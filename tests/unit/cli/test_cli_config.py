@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from election.store import Store
+from hactl.config.document import read_stored
 from hactl.config.node import NodeConfig
 from hactl.daemon import event_log, operations
 from tests.support.etcd import EtcdCluster
@@ -93,6 +95,22 @@ def test_recover_of_a_store_that_lost_everything(hactl: Run, scene: Scene, etcd:
     assert hactl("recover", "--yes", tmp_path / "cluster.yaml")[0] == 0
     view = scene.view
     assert view.identity is not None and view.config is not None and set(view.fences) == {"n1", "n2", "n3"}
+
+
+def test_recover_of_a_store_of_which_nothing_can_be_read(hactl: Run, scene: Scene, tmp_path: Path) -> None:
+    scene.put(KEYS.identity, "{")
+    scene.put(KEYS.config, "\udcff")
+    status, _, err = hactl("recover", "--yes")
+    assert status == 2 and "cannot be read" in err and "give the file: `hactl recover CLUSTER_YAML`" in err
+    later = {"serial": 7, "format": 99, "document": {}}
+    scene.put(KEYS.config, json.dumps(later))
+    status, _, err = hactl("recover", "--yes", tmp_path / "cluster.yaml")
+    assert status == 2 and "upgrade hactl" in err, "what a later version can read is not written over"
+    scene.put(KEYS.config, "[]")
+    status, _, err = hactl("recover", "--yes", tmp_path / "cluster.yaml")
+    assert status == 0 and "cannot be read" in err and "that of the file is used" in err
+    view = scene.view
+    assert view.identity is not None and view.config is not None and read_stored(view.config.record).spec == scene.spec
 
 
 def test_config_check(hactl: Run, config: NodeConfig, tmp_path: Path) -> None:
