@@ -28,6 +28,8 @@ def run() -> None:
         # Whoever read the output has seen enough; the interpreter must not complain when it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:  # what it writes to is full, say
+        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), FAILED)
 
 
 def _command() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -91,3 +94,14 @@ def test_every_alert_is_kept_with_its_line() -> None:
     assert (first.line, first.section) == ("nonsense", "a")
     assert first.words == "unknown keyword 'nonsense' in 'listen' section"
     assert second.of_the_machine and not first.of_the_machine
+
+
+def test_where_there_is_no_room_for_a_file_haproxy_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    report = check(tmp_path, CLUSTER + SERVICE, binary="true")
+    assert report.ok and "was not asked" in report.notes[0] and "No space left on device" in report.notes[0]
