@@ -129,12 +129,12 @@ class Endpoint:
         """A new channel, where the files are others than those of this one. What is under way on the old one fails."""
         with self._renewing:
             mark = tls.mark()
-            if mark == self._made_with:
-                return
+            if mark == self._made_with or next(tls.damage(), ""):
+                return  # half written, or garbage: what this channel was made with may still hold
             try:
                 renewed = self._connect()
             except (OSError, ValueError):
-                return  # half written: looked at again after the next failure
+                return  # looked at again after the next failure
             self._made_with, old = mark, self.client
             self.client, self.services = renewed, Services(renewed.channel)
         old.close()

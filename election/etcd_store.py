@@ -105,8 +105,9 @@ class EtcdStore:
 
     `endpoints`: `host:port`, with `https://` or `http://` before it or not; gone through in this order.
     `ca`, `cert`, `key`: PEM files; with `ca` TLS is used, with `cert` and `key` this side shows a certificate.
-    `user`, `password`: for etcd's authentication; it may also be switched on later. `name` is for log lines and
-    messages. Raises ValueError when these do not fit together, OSError when a file cannot be read.
+    `user`, `password`: for etcd's authentication; it may also be switched on later. A password that can be called is
+    asked for at each login: it may be another by then. `name` is for log lines and messages. Raises ValueError when
+    these do not fit together, OSError when a file cannot be read.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class EtcdStore:
         cert: str | Path | None = None,
         key: str | Path | None = None,
         user: str | None = None,
-        password: str | None = None,
+        password: str | Callable[[], str] | None = None,
         name: str = "etcd",
     ) -> None:
         if not endpoints:
@@ -245,9 +246,10 @@ def _status(name: str, future: Any, deadline: float) -> EndpointStatus:
     )
 
 
-def _login_as(user: str, password: str) -> Callable[[Client, float], str | None]:
+def _login_as(user: str, password: str | Callable[[], str]) -> Callable[[Client, float], str | None]:
     def login(client: Client, timeout_s: float) -> str | None:
-        request = etcd3.etcdrpc.AuthenticateRequest(name=user, password=password)
+        secret = password if isinstance(password, str) else password()
+        request = etcd3.etcdrpc.AuthenticateRequest(name=user, password=secret)
         token: str = etcd3.etcdrpc.AuthStub(client.channel).Authenticate(request, timeout_s).token
         return token
 

@@ -6,13 +6,19 @@ makes a new channel when its connection fails and the files are others than thos
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from election.x509 import CertificateError, ends
+
+# More than any file of certificates has.
+_LARGEST = 16 << 20
+_KEY = re.compile(r"-----BEGIN ((?:[A-Z]+ )*PRIVATE KEY)-----.+?-----END \1-----", re.S)
 
 Mark = tuple[tuple[int, int, int], ...]
 
@@ -43,23 +49,32 @@ class TlsFiles(NamedTuple):
             if path:
                 try:
                     found.append(CertificateEnd(kind, path, pick(ends(_read(path)))))
-                except (OSError, UnicodeDecodeError, CertificateError):
+                except (OSError, CertificateError):
                     continue
         return found
 
     def problems(self, now: datetime | None = None) -> Iterator[str]:
         """What is plainly wrong with the files, in words."""
+        yield from self.damage()
+        yield from self._ended(now or datetime.now(UTC))
+
+    def damage(self) -> Iterator[str]:
+        """What keeps them from being used at all: half written, empty, gone."""
         for path in (self.ca, self.cert, self.key):
             try:
                 text = _read(path) if path else ""
                 if path and path != self.key:
                     ends(text)
+                elif path and not _KEY.search(text):
+                    yield f"{path} holds no private key in PEM form"
             except OSError as error:
                 yield f"{path} cannot be read: {error.strerror}"
-            except (UnicodeDecodeError, CertificateError) as error:
-                yield f"{path} {error if isinstance(error, CertificateError) else 'is no PEM file'}"
+            except CertificateError as error:
+                yield f"{path} {error}"
+
+    def _ended(self, now: datetime) -> Iterator[str]:
         for one in self.ends():
-            if one.end <= (now or datetime.now(UTC)):
+            if one.end <= now:
                 what = "client certificate" if one.kind == "client" else "authority's certificate"
                 yield f"the {what} {one.path} ended on {one.end:%Y-%m-%d %H:%M} UTC: renew it"
 
@@ -69,12 +84,17 @@ def _first(found: list[datetime]) -> datetime:
 
 
 def _read(path: str) -> str:
-    return Path(path).read_text(encoding="ascii")
+    """A PEM file; what is beside the certificates in it is for people, in any language. Raises OSError. Who renews it
+    may put anything there, and a renewal of the lease may wait for this: a pipe does not hang us."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", path)
+        return file.read(_LARGEST).decode("latin-1")
 
 
 def _mark(path: str) -> tuple[int, int, int]:
     try:
-        stat = os.stat(path)  # noqa: PTH116 - one call, no object
+        found = os.stat(path)  # noqa: PTH116 - one call, no object
     except OSError:
         return (0, 0, 0)
-    return (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+    return (found.st_mtime_ns, found.st_ino, found.st_size)

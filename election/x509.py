@@ -10,7 +10,7 @@ import binascii
 import re
 from datetime import UTC, datetime
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.S)
+_PEM = re.compile(r"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----(.+?)-----END \1-----", re.S)
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
 
@@ -20,7 +20,7 @@ class CertificateError(ValueError):
 
 def ends(pem: str) -> list[datetime]:
     """The end of each certificate in `pem`, in their order. Raises CertificateError."""
-    found = [_not_after(_der(block)) for block in _PEM.findall(pem)]
+    found = [_not_after(_der(block)) for _, block in _PEM.findall(pem)]
     if not found:
         raise CertificateError("holds no certificate in PEM form")
     return found

@@ -26,6 +26,12 @@ def untrusted_directory(path: str) -> str:
     return problem or _holder(entry)
 
 
+def foreign(path: str) -> str:
+    """Whose a file or directory is that is neither root's nor this user's, with the command against it; "" else."""
+    found = Path(path).stat()
+    return "" if _ours(found.st_uid) else _foreign(Path(path), found)
+
+
 def _way(path: str) -> tuple[Path, Path, str]:
     """Walk from / to the end of `path`, following links by hand: each could be changed between two looks at the whole.
     What is there, the directory that holds it, and what is wrong on the way."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from hactl.cli.output import shown
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import DEFAULT_PATH, NodeConfig, load_node
-from hactl.model.text import LONGEST_NAME, called, text_problem
+from hactl.model.text import LONGEST_NAME, called, escaped, text_problem
 
 if TYPE_CHECKING:
     from election.etcd_store import EtcdStore
@@ -80,6 +80,12 @@ def say(text: str) -> None:
 def tell(text: str) -> None:
     """A line beside the output."""
     sys.stderr.write(shown(text) + "\n")
+    sys.stderr.flush()
+
+
+def waiting(text: str) -> None:
+    """A line beside the output that the next one takes the place of."""
+    sys.stderr.write(f"\r{escaped(text)}   ")
     sys.stderr.flush()
 
 

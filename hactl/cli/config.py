@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,19 +68,18 @@ def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = 
     )
     for line in report.lines:
         (say if report.ok else tell)(line)
-    for one in _weaknesses(here) if here and report.ok else ():
+    for one in _weaknesses(here, config) if here and report.ok else ():
         say(f"warning: {settings_path(config)}: {one.problem}; {one.hint}")
     if here:
         warn_of_machine_id(here)
     leave(0 if report.ok else BAD_INPUT)
 
 
-def _weaknesses(here: NodeConfig) -> list[Weakness]:
+def _weaknesses(here: NodeConfig, config: Path | None) -> list[Weakness]:
     """What is weak about this node's way to etcd."""
-    from hactl.config.cluster_key import read_key  # noqa: PLC0415 - for those who want it
-    from hactl.config.etcd_access import weaknesses  # noqa: PLC0415
+    from hactl.config.etcd_access import found_weak  # noqa: PLC0415 - for those who want it
 
-    return weaknesses(here, has_key=read_key(Path(here.cluster_key)) is not None)
+    return found_weak(here, root=os.geteuid() == 0, node_toml=settings_path(config))
 
 
 def apply(
@@ -95,6 +95,7 @@ def apply(
     from hactl.config import commands  # noqa: PLC0415 - heavy
     from hactl.config.cluster_key import read_key  # noqa: PLC0415
     from hactl.daemon import event_log  # noqa: PLC0415
+    from hactl.daemon.config_reader import serial_in_use  # noqa: PLC0415
 
     node = settings(config)
     loaded = usable(file, node, skip_haproxy=skip_haproxy)
@@ -102,7 +103,8 @@ def apply(
     store = open_store(node)
     try:
         keys, by = Keys.of(node.cluster), asked_by(node)
-        done = commands.apply(store, keys, loaded.spec, by=by, key=key, expect_revision=expect)
+        used = serial_in_use(node.state_dir)
+        done = commands.apply(store, keys, loaded.spec, by=by, key=key, expect_revision=expect, used=used)
         if done.ok and (done.changes or done.signed):
             event_log.note(store, keys, node.node, "config_applied", {"serial": done.serial, "by": by})
     finally:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, leave, say, settings, tell
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, leave, say, settings, tell, waiting
 from hactl.cli.options import ConfigOption
 from hactl.cli.output import Style, duration, table
 from hactl.cli.source import Source
@@ -253,8 +253,7 @@ def _answers(source: Source, wish: dict[str, Any]) -> tuple[dict[str, Any], list
         if not silent or left <= 0:
             return found, silent
         if sys.stderr.isatty():
-            sys.stderr.write(f"\rwaiting for {', '.join(silent)}   ")
-            sys.stderr.flush()
+            waiting(f"waiting for {', '.join(silent)}")
 
 
 def _page(nodes: list[dict[str, Any]], reports: list[dict[str, Any]], silent: list[str], style: Style) -> Iterator[str]:

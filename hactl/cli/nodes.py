@@ -10,7 +10,7 @@ import typer
 
 from hactl.cli import fence, fence_agents
 from hactl.cli.client import WaitError
-from hactl.cli.common import CliError, confirmed, say, settings
+from hactl.cli.common import CliError, confirmed, say, settings, waiting
 from hactl.cli.options import ConfigOption, seconds
 from hactl.cli.service import ALL, await_empty
 from hactl.cli.source import Source
@@ -115,6 +115,5 @@ def _confirm(source: Source, node: str) -> str:
             return str(source.do("fence/confirm", node=node)["sid"])
         except WaitError as error:
             if sys.stderr.isatty():
-                sys.stderr.write(f"\r{error}; waiting   ")
-                sys.stderr.flush()
+                waiting(f"{error}; waiting")
             time.sleep(min(error.wait_ms / 1000, 1.0) + LATE_S)

@@ -18,6 +18,7 @@ from hactl.config.load import read_cluster
 from hactl.config.node import NodeConfig
 from hactl.config.stored import FORMAT, StoredConfig
 from hactl.daemon import event_log, operations
+from hactl.daemon.config_reader import serial_in_use
 from hactl.daemon.disk import KnownStore, read_typed
 from hactl.model.cluster import ClusterSpec
 
@@ -56,7 +57,8 @@ class Recovery:
     def carry_out(self, by: str) -> int:
         """Do it; the new generation."""
         spec = self._spec()
-        document = first_document(spec, by=by, key=read_key(Path(self._config.cluster_key)))
+        key, used = read_key(Path(self._config.cluster_key)), serial_in_use(self._config.state_dir)
+        document = first_document(spec, by=by, key=key, used=used)
         names = [node.name for node in spec.nodes]
         try:
             generation = operations.recover(

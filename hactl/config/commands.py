@@ -170,11 +170,14 @@ def apply(
     by: str,
     key: bytes | None = None,
     expect_revision: int | None = None,
+    used: int = 0,
 ) -> AppliedResult:
     """Put `spec` into the store, in one transaction that holds only on what was read before.
 
     `key`: the cluster's, to sign it with; None: there is none here. `expect_revision`: the mod_revision that `config`
-    must have (0: there is none yet). Raises StoreError when the outcome is unknown: applying the same again is safe.
+    must have (0: there is none yet). `used`: the serial of the configuration that this node used last: nodes with a key
+    use none that is older, whatever is in the store by now. Raises StoreError when the outcome is unknown: applying the
+    same again is safe.
     """
     read = store.txn(Txn((), (Get(keys.identity), Get(keys.config))), timeout_s=_TIMEOUT_S).reads
     identity, current = read[keys.identity], read[keys.config]
@@ -185,12 +188,13 @@ def apply(
         return AppliedResult((f"the configuration in use cannot be read: {error}",), 0, revision)
     serial = stored.serial if stored else 0
     trust = _trust(current, spec.name, key)
+    counted = _counted(store, keys, stored if readable else None, trust == "signed", used)
     refused = _not_here(keys, spec, identity, revision, expect_revision)
     refused += [_NO_KEY] if trust == "unknown" else []
     if identity is None or refused:
         return AppliedResult(tuple(refused), serial, revision)
     changes = tuple(diff(stored.spec, spec)) if stored else ()
-    if stored and readable and not changes and trust in ("signed", "unsigned"):
+    if stored and readable and not changes and trust in ("signed", "unsigned") and serial >= used:
         return AppliedResult((), serial, revision)
     compares = [Compare(keys.identity, "create", identity.create_revision), Compare(keys.config, "mod", revision)]
     if stored:
@@ -198,28 +202,51 @@ def apply(
         if refused:
             return AppliedResult(tuple(refused), serial, revision, changes)
         compares += held
-    done = _write(store, keys, tuple(compares), _envelope(spec, serial + 1, by, key), changes)
+    done = _write(store, keys, tuple(compares), _envelope(spec, counted + 1, by, key), changes)
+    done = done if done.ok else replace(done, serial=serial)
     remarks = (f"configuration {serial} was not signed with this cluster's key",) if trust == "altered" else ()
     return replace(done, signed=done.ok and stored is not None and not changes, remarks=remarks)
 
 
 def _in_use(store: Store, keys: Keys, current: KeyValue | None) -> tuple[StoredSpec | None, bool]:
-    """What the nodes use: the configuration in etcd or, where nobody can read that (False), the newest of its history.
-    A document of a later format is no garbage: it is refused. Raises ConfigErrors."""
-    if current is None:
-        return None, True
+    """What the nodes use: the configuration in etcd or, where there is none (any more) or nobody can read it (False),
+    the newest of its history. A document of a later format is no garbage: it is refused. Raises ConfigErrors."""
     try:
-        return read_stored(current.value, checked=False), True
+        if current is not None:
+            return read_stored(current.value, checked=False), True
     except ConfigErrors:
+        assert current is not None
         with contextlib.suppress(RecordError):
             if StoredConfig.from_json(current.value, current.key).format > FORMAT:
                 raise
-    earlier = store.snapshot(keys.config_history(0).rpartition("/")[0] + "/", timeout_s=_TIMEOUT_S)
+    earlier = store.snapshot(_history(keys), timeout_s=_TIMEOUT_S)
     for item in reversed(earlier.items):
         with contextlib.suppress(ConfigErrors):
             return read_stored(item.value, key=item.key, checked=False), False
     return None, False
 
+
+def _counted(store: Store, keys: Keys, stored: StoredSpec | None, signed: bool, used: int) -> int:
+    """The highest serial there was, as far as can be known here: nodes with a key use nothing below it. Of what is not
+    `signed` with the key an absurd one does not count: it would leave none to come."""
+    if stored is not None:
+        found = [stored.serial]
+    else:
+        found = [_serial_of(item.key) for item in store.snapshot(_history(keys), timeout_s=_TIMEOUT_S).items]
+    return max([used, *(serial for serial in found if serial < _ABSURD or (signed and stored))])
+
+
+def _serial_of(key: str) -> int:
+    number = key.rpartition("/")[2]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else 0
+
+
+def _history(keys: Keys) -> str:
+    return keys.config_history(0).rpartition("/")[0] + "/"
+
+
+# No cluster has had so many configurations.
+_ABSURD = 1 << 40
 
 _NO_KEY = (
     "this cluster's configuration is signed with its key, and there is none here: run this on a node that has "
@@ -266,9 +293,10 @@ def sign_in_use(store: Store, keys: Keys, cluster: str, used: str, *, by: str, k
     return replace(_write(store, keys, compares, wanted, ()), signed=True)
 
 
-def first_document(spec: ClusterSpec, *, by: str, key: bytes | None = None) -> str:
-    """The value of `config` for `hactl init`, signed with the cluster's `key` if there is one."""
-    return _envelope(spec, 1, by, key).to_json()
+def first_document(spec: ClusterSpec, *, by: str, key: bytes | None = None, used: int = 0) -> str:
+    """The value of `config` for `hactl init` and `hactl recover`, signed with the cluster's `key` if there is one.
+    `used`: the serial of what this node used last."""
+    return _envelope(spec, used + 1, by, key).to_json()
 
 
 def _envelope(spec: ClusterSpec, serial: int, by: str, key: bytes | None) -> StoredConfig:
@@ -331,5 +359,5 @@ def _write(
         return AppliedResult((), serial, found.mod_revision, changes)
     if not answer.succeeded:
         meanwhile = "the configuration or a group changed meanwhile: apply again"
-        return AppliedResult((meanwhile,), serial - 1, compares[1].revision, changes)
+        return AppliedResult((meanwhile,), 0, compares[1].revision, changes)
     return AppliedResult((), serial, answer.revision, changes)

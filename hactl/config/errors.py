@@ -47,6 +47,11 @@ class ConfigErrors(Exception):  # noqa: N818 - it holds several
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class UnusableFileError(ConfigErrors):
+    """A file that the settings name cannot be used now: it is not there yet, half written, or others may read it. It
+    may become another one without a change of the settings."""
+
+
 def _order(problem: Problem) -> tuple[str, Place, str, str]:
     return (problem.file, problem.place or Place(0, 0), problem.path, problem.problem)
 

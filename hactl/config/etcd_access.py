@@ -6,12 +6,16 @@ Who can write to etcd can move and stop every group; so the way to it is to be c
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from election.etcd_tls import TlsFiles
-from hactl.config.errors import ConfigErrors, Problem
+from hactl.config.cluster_key import read_key
+from hactl.config.errors import ConfigErrors, Problem, UnusableFileError
 from hactl.config.node import NodeConfig
 
 if TYPE_CHECKING:
@@ -28,27 +32,60 @@ class Weakness(NamedTuple):
 
 
 def open_etcd(config: NodeConfig) -> EtcdStore:
-    """A connection to etcd. Slow to import. Raises ConfigErrors for a file that cannot be used, or that others may
-    read though it is secret."""
+    """A connection to etcd. Slow to import. Raises UnusableFileError for a file that cannot be used, or that others may
+    read though it is secret. The password's file is read anew at each login."""
     from election.etcd_store import EtcdStore  # noqa: PLC0415 - a fifth of a second
-    from fencing.secret_sources import SecretError, check_private, read_secret  # noqa: PLC0415
+    from fencing.secret_sources import read_secret  # noqa: PLC0415
 
+    problem = next((one.problem for one in unusable(config)), "")
     try:
-        if config.etcd_key:
-            check_private(config.etcd_key)
-        return EtcdStore(
-            config.endpoints,
-            ca=config.etcd_ca or None,
-            cert=config.etcd_cert or None,
-            key=config.etcd_key or None,
-            user=config.etcd_user or None,
-            password=read_secret(config.etcd_password_file) if config.etcd_password_file else None,
-        )
-    except (SecretError, ValueError) as error:
+        if not problem:
+            return EtcdStore(
+                config.endpoints,
+                ca=config.etcd_ca or None,
+                cert=config.etcd_cert or None,
+                key=config.etcd_key or None,
+                user=config.etcd_user or None,
+                password=functools.partial(read_secret, config.etcd_password_file) if config.etcd_user else None,
+            )
+    except ValueError as error:
         raise ConfigErrors([Problem("node.toml", "", str(error), "")]) from None
     except OSError as error:
         problem = f"{error.filename} cannot be read: {error.strerror}"
-        raise ConfigErrors([Problem("node.toml", "", problem, "see that it may be read")]) from None
+    raise UnusableFileError([Problem("node.toml", "", problem, "")])
+
+
+def unusable(config: NodeConfig) -> Iterator[Weakness]:
+    """What is wrong with the files with which etcd is reached: they are used at the next connection, or login, and at
+    the next start of the daemon."""
+    from fencing.secret_sources import SecretError, check_private, read_secret  # noqa: PLC0415
+
+    for path, check in ((config.etcd_key, check_private), (config.etcd_password_file, read_secret)):
+        try:
+            if path:
+                check(path)
+        except SecretError as error:
+            yield Weakness(str(error), _NOW)
+    for problem in tls_files(config).damage():
+        yield Weakness(problem, _NOW)
+
+
+# As long as a connection lasts, nobody notices.
+_NOW = "mend it now: hactl reads it at its next connection to etcd, and does not start with it as it is"
+_KEY_NOW = "mend it now: until then this node takes no new configuration"
+
+
+def found_weak(config: NodeConfig, *, root: bool, node_toml: Path | None = None) -> list[Weakness]:
+    """All that is weak here: files that cannot be used, which only `root` can see, and what lets others in."""
+    from hactl.config.open_to_others import open_to_others  # noqa: PLC0415 - nothing hurries
+
+    found = [*unusable(config), *(Weakness(*one) for one in open_to_others(config, node_toml))] if root else []
+    try:
+        has_key = read_key(Path(config.cluster_key)) is not None
+    except ConfigErrors as error:
+        has_key = True
+        found += [Weakness(str(one), _KEY_NOW) for one in error.problems] if root else []
+    return [*found, *weaknesses(config, has_key=has_key)]
 
 
 def tls_files(config: NodeConfig) -> TlsFiles:

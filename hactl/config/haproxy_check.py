@@ -4,6 +4,7 @@ cluster.yaml that it comes from. For `hactl config check` and `hactl config appl
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fencing.trusted import untrusted, untrusted_directory
 from hactl.config.errors import KeyPath
 from hactl.config.findings import Finding
 from hactl.config.load import Loaded
@@ -20,6 +22,7 @@ from hactl.haproxy.parse import read_binds
 from hactl.haproxy.refusals import Refusal, refusals
 from hactl.haproxy.render import render
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
+from hactl.haproxy.words import line_words, text_lines
 
 _TIMEOUT_S = 30.0
 
@@ -42,6 +45,8 @@ def check_with_haproxy(loaded: Loaded, node: str, settings: HaproxySettings) -> 
         text = render(spec, Situation(frozenset(names)), node if here else names[0], settings)
         if not any(read_binds(text).values()):
             return Checked()
+        if loaded_code := _foreign_code(text):
+            raise HaproxyError(f"it would run code that others may change, as {_user()}: {loaded_code}")
         program = find_haproxy(settings.binary)
         output = _ask(program, text)
     except ValueError as error:
@@ -49,6 +54,47 @@ def check_with_haproxy(loaded: Loaded, node: str, settings: HaproxySettings) -> 
     except HaproxyError as error:
         return Checked(note=f"HAProxy was not asked whether it takes this: {error}")
     return Checked(tuple(_finding(loaded, one, here) for one in refusals(text, output)))
+
+
+# With these HAProxy runs code while it reads its configuration, `-c` or not. Source: its manual, section 3.
+_RUNS = frozenset(
+    {
+        *("lua-load", "lua-load-per-thread", "lua-prepend-path", "ssl-engine", "ssl-provider", "ssl-provider-path"),
+        *("module-load", "module-path"),
+    }
+)
+
+
+def _foreign_code(text: str) -> str:
+    """Code that this text has HAProxy run and that others may change, "" for none: who checks a file that somebody sent
+    is not to run that one's program. A word that only HAProxy can read may be any of them."""
+    for line in text_lines(text):
+        first, *rest = line_words(line) or [""]
+        if _WRITTEN_ODDLY.search(first):
+            return f"`{line.strip()}` may be anything"
+        if first not in _RUNS and not (first == "filter" and "opentracing" in rest):
+            continue
+        for word in rest:
+            plain = word.strip("\"'").partition("?")[0]
+            if _WRITTEN_ODDLY.search(plain):
+                return f"`{line.strip()}` may be anything"
+            if problem := _others(Path.cwd() / plain):
+                return problem
+    return ""
+
+
+_WRITTEN_ODDLY = re.compile(r"""["'\\$]""")
+
+
+def _others(path: Path) -> str:
+    """Who else may change it; nothing of what is no file: a name of a module in the system's directory."""
+    if path.is_dir():
+        return untrusted_directory(str(path))
+    return untrusted(str(path)) if path.exists() else ""
+
+
+def _user() -> str:
+    return "root" if os.geteuid() == 0 else "you"
 
 
 def _ask(program: str, text: str) -> str:

@@ -64,7 +64,7 @@ def refusal(stored: StoredConfig, text: str, cluster: str, key: bytes, last: Acc
     if last is not None and last.signed and last.generation == generation and stored.serial < last.serial:
         return (
             f"configuration {stored.serial} is older than {last.serial}, which this node used: somebody put it back "
-            "into etcd; `hactl config apply FILE` makes a newer one"
+            "into etcd; `hactl config apply FILE`, on this node, makes a newer one"
         )
     return ""
 

@@ -32,16 +32,16 @@ from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.event_feed import EventFeed, Follower, TooManyError
 from hactl.daemon.requests import asked
 from hactl.daemon.status_document import StatusDocument, encode
-from hactl.daemon.waiting import Changes
+from hactl.daemon.waiting import LOOK_S, Changes
 from hactl.decide import status
 from hactl.model.cluster import ClusterSpec
-from hactl.serving.http import http_gate
+from hactl.serving.http import CHUNK, http_gate
 from hactl.serving.limits import Limits
-from hactl.serving.sockets import accept_at, group_id, unix_listener
+from hactl.serving.sockets import serve_at
 
 log = structlog.get_logger()
 
-# Commands, and whoever follows the events: for both sockets together.
+# Commands, and whoever follows the events: for each of the sockets.
 LIMITS = Limits(connections=64, idle_s=30, per_second=100.0, burst=40.0)
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -56,21 +56,31 @@ async def serve(daemon: DaemonView) -> None:
 
 
 async def _serve(path: str, group: str, app: Any) -> None:
-    if group and group_id(group) is None:
-        log.info("socket_for_root_only", socket=path, group=group, reason="no such group")
     gate = http_gate(app, LIMITS, lambda problem: log.warning("not_accepted", socket=path, problem=problem))
-    listener = unix_listener(path, group)
-    await accept_at(path, listener, gate)
+    await serve_at(
+        path, group, gate, lambda why: log.info("socket_for_root_only", socket=path, group=group, reason=why)
+    )
 
 
 class Answer(Response):
-    """JSON, of anything."""
+    """JSON, of anything. Sent in parts: many who get a large one at the same moment do not keep the loop, and one that
+    reads none of it holds only a part of it in memory."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """As it is sent."""
         return content if isinstance(content, bytes) else encode(content)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = memoryview(self.body)
+        for start in range(0, len(body) - CHUNK, CHUNK):
+            await send({"type": "http.response.body", "body": body[start : start + CHUNK], "more_body": True})
+            await asyncio.sleep(0)
+        rest = body[(len(body) - 1) // CHUNK * CHUNK :] if body else body
+        await send({"type": "http.response.body", "body": rest})
 
 
 class ReadOnly:
@@ -95,7 +105,8 @@ class Api:
 
     def __init__(self, daemon: DaemonView) -> None:
         self.daemon = daemon
-        self._document, self._feed, self._changes = StatusDocument(daemon), EventFeed(daemon), Changes(daemon)
+        self._document, self._feed, self._changes = StatusDocument(daemon), EventFeed(daemon), Changes(self._mark)
+        self._marked, self._marked_until = "", 0.0
 
     def app(self) -> Starlette:
         """All of it."""
@@ -131,7 +142,11 @@ class Api:
         return Answer(await self._document.encoded())
 
     def _mark(self) -> str:
-        return self.daemon.state.view.mark()
+        """Made once, however many wait for another one."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._marked_until:
+            self._marked, self._marked_until = self.daemon.state.view.mark(), now_s + LOOK_S / 2
+        return self._marked
 
     async def group(self, request: Request) -> Response:
         """One group, with the operator's wish to move it. With `seen`: waits for a change of it."""
@@ -151,20 +166,20 @@ class Api:
 
     async def events(self, request: Request) -> Response:
         """The newest `n` entries of the cluster's history; with `follow`, a line for each that comes."""
-        limit, daemon = _count(request, 50), self.daemon
+        limit = _count(request, 50)
         if request.query_params.get("follow"):
-            return Following(self._feed, await self._feed.join(limit))
-        entries, _ = await daemon.blocking(event_log.read, daemon.store, daemon.keys, limit)
-        return Answer({"events": [entry.as_dict() for entry in entries]})
+            peer = request.client.host if request.client else ""
+            return Following(self._feed, await self._feed.join(limit, peer))
+        entries = (await self._feed.history()).entries
+        return Answer({"events": entries[-limit:] if limit else ()})
 
     async def timeline(self, request: Request) -> Response:
         """The newest `n` takeovers, of the group `group` or of all; this node's own where the store is away."""
         group, limit = request.query_params.get("group", ""), _count(request, 20)
-        daemon = self.daemon
         try:
-            entries, _ = await daemon.blocking(event_log.read, daemon.store, daemon.keys, event_log.KEPT)
+            entries = (await self._feed.history()).entries
         except StoreError:
-            entries = list(daemon.history.recent)
+            entries = list(self.daemon.history.recent)
         return Answer({"timelines": event_log.timelines(entries, group, limit)})
 
     async def healthz(self, request: Request) -> Response:
@@ -262,7 +277,7 @@ class Api:
     # --- parts -----------------------------------------------------------------------------------------------
 
     async def _do(self, operation: Callable[..., Any], *args: Any) -> Any:
-        return await self.daemon.blocking(operation, self.daemon.store, *args)
+        return await self.daemon.asked(operation, self.daemon.store, *args)
 
     def _known(self) -> tuple[View, ClusterSpec | None]:
         """What is known now, for a thread."""

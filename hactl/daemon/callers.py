@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import pwd
 from urllib.parse import unquote
 
 from starlette.requests import Request
 
 from hactl.daemon.operations import NoSuchError
 from hactl.model.text import LONGEST_NAME, called, text_problem
+from hactl.serving.names import NAMES
 
 # What the command line sends along behind sudo.
 SUDO_HEADER = "hactl-sudo-user"
@@ -22,15 +20,4 @@ async def name_of(request: Request) -> str:
     sudo = unquote(request.headers.get(SUDO_HEADER, "")) if uid == 0 else ""
     if problem := text_problem(sudo, LONGEST_NAME):
         raise NoSuchError(f"the name of sudo's user {problem}")
-    # A name service may take its time: not on the loop.
-    user = await asyncio.to_thread(user_name, uid)
-    return called(user, sudo)
-
-
-@functools.lru_cache(256)
-def user_name(uid: int) -> str:
-    """A user's name, or number."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+    return called(await NAMES.user_name(uid), sudo)

@@ -46,6 +46,7 @@ class ConfigReader:
         self._cluster, self._key_file = cluster, Path(key_file)
         # What was used before is waited for, however long that takes; what is kept for the next time is not.
         self._reading, self._keeping = DiskThread("state_dir", None), DiskThread("state_dir", DISK_S)
+        self._used: Accepted | None = None  # by this daemon: the disk may not take it
 
     async def known(self, text: str, generation: int) -> ClusterSpec | None:
         """The cluster of this document, if it is the one kept, and may be used. `generation`: the store's."""
@@ -55,14 +56,16 @@ class ConfigReader:
         kept = self._kept()
         if kept.get("of") != _mark(text) or self._refusal(text, kept, generation):
             return None
-        return _load(kept)
+        if (spec := _load(kept)) is not None:
+            self._used = _accepted(kept)
+        return spec
 
     async def last(self) -> ClusterSpec | None:
         """The last cluster that was used here, of whatever document: what a daemon that comes back goes on with where
         the newest cannot be used. What another version kept is read anew."""
         kept = await self._reading.run(self._kept)
         if str(kept.get("of", "")).partition(" ")[0] == __version__:
-            return _load(kept)
+            return await asyncio.to_thread(_load, kept)
         text = kept.get("text")
         if not isinstance(text, str):
             return None
@@ -80,11 +83,13 @@ class ConfigReader:
             spec = await asyncio.to_thread(compiled.load, raw)
         except (KeyError, TypeError) as error:
             raise UnreadableError(f"cannot be read: {error!r}") from None
-        stored = StoredConfig.from_json(text, "config")
+        stored = await asyncio.to_thread(StoredConfig.from_json, text, "config")
         signed = bool(stored.signature) and await self._reading.run(read_key, self._key_file) is not None
         kept = {"spec": raw, "text": text, "serial": stored.serial, "generation": generation, "signed": signed}
+        kept["of"] = await asyncio.to_thread(_mark, text)
+        self._used = _accepted(kept)
         try:
-            await self._keeping.run(self._keep, {"of": _mark(text), **kept})
+            await self._keeping.run(self._keep, kept)
         except OSError as error:  # no fsync: half a file is as good as none, it is read anew then
             log.warning("config_not_kept", problem=str(error))
         return spec
@@ -100,7 +105,7 @@ class ConfigReader:
             return str(error)
         if key is None:
             return ""
-        return refusal(stored, text, self._cluster, key, _accepted(kept), generation)
+        return refusal(stored, text, self._cluster, key, self._used or _accepted(kept), generation)
 
     def _kept(self) -> dict[str, Any]:
         return _read_kept(self._file)
@@ -113,6 +118,12 @@ def digest_in_use(state_dir: str) -> str:
     """SHA-256 of the configuration that this node used last, in hex; empty: it used none yet."""
     accepted = _accepted(_read_kept(Path(state_dir, _FILE)))
     return accepted.digest if accepted else ""
+
+
+def serial_in_use(state_dir: str) -> int:
+    """The serial of the configuration that this node used last; 0: it used none yet, or only root may know."""
+    accepted = _accepted(_read_kept(Path(state_dir, _FILE)))
+    return accepted.serial if accepted else 0
 
 
 def _read_kept(file: Path) -> dict[str, Any]:
@@ -149,13 +160,13 @@ async def _compile(text: str) -> dict[str, Any]:
     argv = [sys.executable, "-I", "-m", "hactl.config.compiled"]
     try:
         done = await run(argv, timeout_s=TIMEOUT_S, input=text, max_output=MAX_OUTPUT)
-        raw = json.loads(done.stdout)
+        raw = await asyncio.to_thread(json.loads, done.stdout)
         if "problem" in raw:
             raise UnreadableError(raw["problem"])
         spec: dict[str, Any] = raw["spec"]
     except (ResourceError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.error("config_process_failed", problem=str(error))
-        return _compile_here(text)
+        return await asyncio.to_thread(_compile_here, text)
     return spec
 
 

@@ -66,3 +66,6 @@ class DaemonView(Protocol):
 
     async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
         """Run a blocking call on a thread."""
+
+    async def asked(self, call: Callable[..., Any], *args: Any) -> Any:
+        """The same, for somebody who asks: on threads that nothing else waits for."""

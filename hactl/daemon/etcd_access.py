@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from election.etcd_tls import CertificateEnd
-from hactl.config.cluster_key import read_key
-from hactl.config.errors import ConfigErrors
-from hactl.config.etcd_access import Weakness, tls_files, weaknesses
+from hactl.config.etcd_access import Weakness, found_weak, tls_files
 from hactl.config.node import NodeConfig
 
 log = structlog.get_logger()
@@ -32,20 +29,13 @@ class EtcdAccess:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            found = await asyncio.to_thread(self._weaknesses)
+            found = await asyncio.to_thread(lambda: found_weak(self._config, root=True))
             for one in found:
                 if one not in self.weak:
                     log.warning("insecure_setup", problem=one.problem, hint=one.hint)
             self.weak = found
             self.certificates = await asyncio.to_thread(tls_files(self._config).ends)
             await asyncio.sleep(LOOK_S)
-
-    def _weaknesses(self) -> list[Weakness]:
-        try:
-            has_key = read_key(Path(self._config.cluster_key)) is not None
-        except ConfigErrors:
-            has_key = True  # there is one; that it cannot be used is said where it is used
-        return weaknesses(self._config, has_key=has_key)
 
     def facts(self) -> dict[str, Any]:
         """For the status document."""

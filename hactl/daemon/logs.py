@@ -7,13 +7,16 @@ well.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
+from typing import Any
 
 import structlog
 
 from hactl.daemon.log_writer import LogWriter
+from hactl.model.text import escaped
 
 # What the daemon's end waits for its last words.
 FINISH_S = 1.0
@@ -32,6 +35,7 @@ def configure(how: str, level: str, node: str) -> LogWriter:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            *((_printable,) if as_text else ()),
             _rendered_by(renderer),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -39,8 +43,39 @@ def configure(how: str, level: str, node: str) -> LogWriter:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(node=node)
-    sys.stderr = sys.stdout = writer
+    sys.stderr = sys.stdout = _Escaping(writer)
     return writer
+
+
+class _Escaping(io.TextIOBase):
+    """For what libraries and Python itself say: texts of others may be in it, too."""
+
+    def __init__(self, to: LogWriter) -> None:
+        self._to = to
+
+    def write(self, text: str) -> int:
+        """Take what is to be written."""
+        self._to.write(escaped(text, keep="\n\t"))
+        return len(text)
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def isatty(self) -> bool:
+        """Whether somebody looks at it."""
+        return self._to.isatty()
+
+
+def _printable(
+    _logger: structlog.typing.WrappedLogger, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """As text, a line is a line, whatever came from etcd, agents or HAProxy. JSON escapes all of it by itself."""
+    return {name: _plain(value, "\n\t" if name == "exception" else "") for name, value in event.items()}
+
+
+def _plain(value: Any, keep: str) -> Any:
+    return value if isinstance(value, int | float | None) else escaped(str(value), keep)
 
 
 def say(text: str) -> None:

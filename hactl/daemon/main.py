@@ -23,7 +23,7 @@ from fencing.guard_client import GuardError, forget_stop_record, read_stop_recor
 from fencing.guard_sys import now as read_clocks
 from fencing.umask import keep_private
 from hactl import __version__
-from hactl.config.errors import ConfigErrors
+from hactl.config.errors import ConfigErrors, UnusableFileError
 from hactl.config.etcd_access import open_etcd
 from hactl.config.node import NodeConfig, load_node
 from hactl.daemon import logs
@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from hactl.haproxy.manager import HaproxyManager
 
 log = structlog.get_logger()
+
+# A daemon that finds a file which it cannot use ends after so long, to be started again.
+LOOK_AGAIN_S = 2.0
 
 
 class Daemon:
@@ -139,6 +142,10 @@ class Daemon:
     async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
         """Run a blocking store call on a thread."""
         return await self._link.blocking(call, *args)
+
+    async def asked(self, call: Callable[..., Any], *args: Any) -> Any:
+        """The same, for somebody who asks."""
+        return await self._link.asked(call, *args)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -398,6 +405,10 @@ def run(path: Path) -> int:
         make_private(config)
         log.info("daemon_starts", version=__version__, cluster=config.cluster)
         return run_measured(_main(config, writer))
+    except UnusableFileError as error:  # it may be written in a moment, at a renewal or a boot: systemd is to try again
+        logs.say(f"hactl daemon: {error}\n")
+        time.sleep(LOOK_AGAIN_S)
+        return 1
     except (ConfigErrors, AlreadyRunningError) as error:
         logs.say(f"hactl daemon: {error}\n")
         return 2

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import structlog
 
+from fencing.trusted import foreign
+from hactl.config.errors import ConfigErrors, Problem
 from hactl.config.node import NodeConfig
 
 log = structlog.get_logger()
@@ -20,17 +22,25 @@ _OTHERS = 0o077
 
 def make_private(config: NodeConfig) -> None:
     """Make `state_dir` and `run_dir`, and take all rights of others from the state, the resources' files and HAProxy's,
-    saying so. Raises OSError."""
+    saying so. What is in them is believed and run, so that nobody else's are taken. Raises OSError, ConfigErrors."""
     run_dir, state_dir = Path(config.run_dir), Path(config.state_dir)
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if run_dir.is_dir():
         _tighten(run_dir, _OTHERS & ~_RUN_MODE)
     make_run_dir(run_dir)
+    others = [Problem("node.toml", name, problem, "") for name, problem in _others(config) if problem]
+    if others:
+        raise ConfigErrors(others)
     haproxy_dir = Path(config.haproxy_dir)
     ours = [haproxy_dir] if haproxy_dir.is_relative_to(run_dir) else []  # elsewhere others' files may be beside
     for top in (state_dir, run_dir / "resources", *ours):
         for path in _below(top):
             _tighten(path, _OTHERS)
+
+
+def _others(config: NodeConfig) -> Iterator[tuple[str, str]]:
+    yield "state_dir", foreign(config.state_dir)
+    yield "run_dir", foreign(config.run_dir)
 
 
 def make_run_dir(path: Path) -> None:

@@ -20,7 +20,7 @@ from hactl.haproxy.settings import HaproxyError
 from hactl.model.snapshot import Snapshot, encode
 from hactl.serving.gate import Gate, Served
 from hactl.serving.limits import Limits
-from hactl.serving.sockets import accept_at, group_id, unix_listener
+from hactl.serving.sockets import serve_at
 
 log = structlog.get_logger()
 
@@ -34,16 +34,15 @@ HAPROXY_TIMEOUT_S = 0.3
 async def publish(daemon: DaemonView) -> None:
     """Until cancelled."""
     path, group = daemon.config.publish_socket, daemon.config.http_group
-    if group and group_id(group) is None:
-        log.info("socket_for_root_only", socket=path, group=group, reason="no such group")
-    listener = unix_listener(path, group)
     publisher = Publisher(daemon)
     gate = Gate(
         LIMITS,
         lambda peer, on_end: _Reader(publisher.snapshot, peer, on_end),
         lambda problem: log.warning("not_accepted", socket=path, problem=problem),
     )
-    await accept_at(path, listener, gate)
+    await serve_at(
+        path, group, gate, lambda why: log.info("socket_for_root_only", socket=path, group=group, reason=why)
+    )
 
 
 class Publisher:

@@ -15,6 +15,7 @@ import structlog
 from election.store import StoreError
 from hactl.daemon import health_store, loop_times
 from hactl.daemon.daemon_view import DaemonView
+from hactl.daemon.shared import Shared
 from hactl.decide import status
 from hactl.decide.health import NodeHealth
 
@@ -28,41 +29,36 @@ class StatusDocument:
 
     def __init__(self, daemon: DaemonView) -> None:
         self._daemon = daemon
-        self._next: asyncio.Task[bytes] | None = None  # has not begun to look
-        self._one_at_a_time = asyncio.Lock()
+        self._made = Shared(self._make)
 
     async def encoded(self) -> bytes:
         """The document as JSON, made of what is known now or later."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._make())
-        return await asyncio.shield(self._next)
+        return await self._made.get()
 
     async def _make(self) -> bytes:
-        async with self._one_at_a_time:
-            self._next = None
-            health = await self._health()
-            daemon, now = self._daemon, self._daemon.now()
-            state = daemon.state
-            local = status.local_facts(
-                state,
-                now,
-                haproxy=self._haproxy(),
-                events_dropped=daemon.history.dropped,
-                started=datetime.fromtimestamp(daemon.started_wall, UTC).isoformat(timespec="seconds"),
-                watchdog=daemon.watchdog.status,
-                asking_problem=daemon.asking_problem,
-                access=daemon.etcd_access.facts(),
-                loop=loop_times.facts(),
-            )
-            last = daemon.last_known
-            known = state.view if state.view.listed else last.view or state.view
-            make = functools.partial(
-                status.status, known.copy(), state.cluster or last.spec, state.node, local=local,
-                observer=copy.deepcopy(state.observer), now=now, health=health,
-                etcd=daemon.etcd_observer.document(), stale_ms=last.stale_ms(state),
-            )  # fmt: skip
-            mark = state.view.mark()
-            return await asyncio.to_thread(lambda: encode({"mark": mark, **make()}))
+        health = await self._health()
+        daemon, now = self._daemon, self._daemon.now()
+        state = daemon.state
+        local = status.local_facts(
+            state,
+            now,
+            haproxy=self._haproxy(),
+            events_dropped=daemon.history.dropped,
+            started=datetime.fromtimestamp(daemon.started_wall, UTC).isoformat(timespec="seconds"),
+            watchdog=daemon.watchdog.status,
+            asking_problem=daemon.asking_problem,
+            access=daemon.etcd_access.facts(),
+            loop=loop_times.facts(),
+        )
+        last = daemon.last_known
+        known = state.view if state.view.listed else last.view or state.view
+        make = functools.partial(
+            status.status, known.copy(), state.cluster or last.spec, state.node, local=local,
+            observer=copy.deepcopy(state.observer), now=now, health=health,
+            etcd=daemon.etcd_observer.document(), stale_ms=last.stale_ms(state),
+        )  # fmt: skip
+        mark = state.view.mark()
+        return await asyncio.to_thread(lambda: encode({"mark": mark, **make()}))
 
     def _haproxy(self) -> dict[str, Any] | None:
         manager = self._daemon.haproxy
@@ -85,7 +81,7 @@ class StatusDocument:
         if not daemon.state.store_away:
             read = functools.partial(health_store.read, timeout_s=HEALTH_TIMEOUT_S)
             try:
-                found = await daemon.blocking(read, daemon.store, daemon.keys)
+                found = await daemon.asked(read, daemon.store, daemon.keys)
             except StoreError as error:
                 log.debug("health_not_read", problem=str(error))
         return {**found, daemon.config.node: own} if own is not None else found

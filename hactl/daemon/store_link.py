@@ -1,7 +1,8 @@
 """The store from the event loop: blocking calls on threads, answers and the watch back as events.
 
-Renewals have threads of their own: nothing else that is slow may delay them. No wait is retried here: what
-comes next is decided by the decide side.
+Renewals have threads of their own: nothing else that is slow may delay them; so has all else that was decided, and so
+have those who ask by the API: however many ask, a takeover waits for none of them. No wait is retried here: what comes
+next is decided by the decide side.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class StoreLink:
         self._loop = asyncio.get_running_loop()
         self._renewing = ThreadPoolExecutor(3, "renew")
         self._others = ThreadPoolExecutor(6, "store")
+        self._beside = ThreadPoolExecutor(3, "beside")
+        self._asked = ThreadPoolExecutor(4, "asked")
         self._watch: Watch | None = None
         self._watch_number = 0
 
@@ -58,14 +61,18 @@ class StoreLink:
             self._loop.call_soon(self._post, events.ListFailed(effect.id, _NO_THREAD))
 
     async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
-        """Run a blocking call on a thread."""
-        return await self._loop.run_in_executor(self._others, call, *args)
+        """Run a blocking call on a thread, for something that the daemon does beside deciding."""
+        return await self._loop.run_in_executor(self._beside, call, *args)
+
+    async def asked(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Run a blocking call on a thread, for somebody who asks."""
+        return await self._loop.run_in_executor(self._asked, call, *args)
 
     def close(self) -> None:
         """End the watch and the threads; calls under way end by their own deadlines."""
         self._watch_number += 1
-        self._renewing.shutdown(wait=False, cancel_futures=True)
-        self._others.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._renewing, self._others, self._beside, self._asked):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._store.close()
 
     def _submit(self, pool: ThreadPoolExecutor, call: Callable[..., None], effect: Any) -> bool:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from hactl.daemon.daemon_view import DaemonView
-
 # While anybody waits, the store's view is looked at so often; what changes by time alone, so often.
 LOOK_S = 0.01
 BY_TIME_S = 0.25
 
 
 class Changes:
-    """Of what the daemon knows."""
+    """Of what the daemon knows. `whole`: the mark of all of it, never older than half of LOOK_S."""
 
     LONGEST_S = 5.0
 
-    def __init__(self, daemon: DaemonView) -> None:
-        self._daemon = daemon
+    def __init__(self, whole: Callable[[], str]) -> None:
+        self._whole = whole
         self._changed = asyncio.Event()
         self._waiting = 0
         self._looking: asyncio.Task[None] | None = None
@@ -49,10 +47,10 @@ class Changes:
 
     async def _look(self) -> None:
         """One look for all."""
-        seen = self._daemon.state.view.mark()
+        seen = self._whole()
         while True:
             await asyncio.sleep(LOOK_S)
-            now = self._daemon.state.view.mark()
+            now = self._whole()
             if now != seen:
                 seen = now
                 self._changed.set()

@@ -12,6 +12,7 @@ from typing import Literal
 
 from hactl.haproxy.parse import Section, sections
 from hactl.haproxy.words import line_words
+from hactl.linux.regular_file import read_regular
 
 _BY_KEYWORD: Mapping[str, Literal["crt", "list", "ca"]] = {
     "crt": "crt",
@@ -22,8 +23,6 @@ _BY_KEYWORD: Mapping[str, Literal["crt", "list", "ca"]] = {
 }
 _BASES = {"crt": "crt-base", "list": "crt-base", "ca": "ca-base"}
 _LINES = ("bind", "server", "default-server")
-# More than any file of certificates has.
-_MOST_BYTES = 16 * 1024 * 1024
 _MOST_LINKS = 40
 
 
@@ -92,10 +91,10 @@ def digests(all_named: tuple[Named, ...]) -> dict[str, str]:
 
 
 def read(path: str) -> bytes | None:
-    """What is in a file; None for what is none, or cannot be read."""
+    """What is in a file; None for what is none, or cannot be read. Whoever renews certificates may write there, and
+    need not be root."""
     try:
-        with Path(path).open("rb") as file:
-            return file.read(_MOST_BYTES)
+        return read_regular(path)
     except OSError:
         return None
 

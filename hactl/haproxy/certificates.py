@@ -1,4 +1,5 @@
-"""Renewed certificates are taken over without a reload; broken ones are refused, and the old ones stay.
+"""Renewed certificates are taken over without a reload; broken ones are refused, and the old ones stay. There may be
+thousands of files, on a slow disk: they are read on a thread.
 
 Source: HAProxy's management guide, `set ssl cert`, `commit ssl cert`, `set ssl ca-file`.
 """
@@ -49,13 +50,14 @@ class Certificates:
         self._known: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def about_to_read(self, text: str) -> None:
+    async def about_to_read(self, text: str) -> None:
         """HAProxy is just about to read a configuration, and with it the files as they are now."""
-        self._note(digests(named_files(text)))
+        self._note(await asyncio.to_thread(lambda: digests(named_files(text))))
 
-    def watch(self, lock: asyncio.Lock) -> None:
-        """Watch the files of the configuration that HAProxy runs with. What is done is done under the lock."""
-        named = named_files(self._files.good() or "")
+    async def watch(self, lock: asyncio.Lock) -> None:
+        """Watch the files of the configuration that HAProxy runs with. Called, and what is done is done, under the
+        lock."""
+        named = await asyncio.to_thread(lambda: named_files(self._files.good() or ""))
         watched = self._task is not None and not self._task.done()
         if named == self._named and watched == bool(named):
             return
@@ -65,7 +67,7 @@ class Certificates:
             self._task = None
         if named:
             if not self._known:
-                self._known = self._noted() or digests(named)
+                self._known = self._noted() or await asyncio.to_thread(digests, named)
             self._task = self._tasks.keep("HAProxy's certificates", functools.partial(self._keep, lock))
 
     async def close(self) -> None:
@@ -79,7 +81,7 @@ class Certificates:
     async def _keep(self, lock: asyncio.Lock) -> None:
         while True:
             with contextlib.ExitStack() as stack:
-                changes = self._armed(stack)
+                changes = self._armed(stack, await asyncio.to_thread(self._places))
                 async with lock:
                     await self._take_over()
                 with contextlib.suppress(TimeoutError):
@@ -87,12 +89,15 @@ class Certificates:
                         await (changes.changed() if changes is not None else asyncio.Event().wait())
                         await asyncio.sleep(_SETTLE_S)
 
-    def _armed(self, stack: contextlib.ExitStack) -> Inotify | None:
-        """What tells of changes: whatever way they are made, a renewal touches one of these directories."""
+    def _places(self) -> list[str]:
+        """Whatever way a renewal is made, it touches one of these directories."""
+        paths = (*(named.path for named in self._named), *self._known)
+        return sorted({place for path in paths for place in _places(Path(path))})
+
+    def _armed(self, stack: contextlib.ExitStack, places: list[str]) -> Inotify | None:
+        """What tells of changes there."""
         watched: Inotify | None = None
-        listed = (Path(path) for path in self._known)
-        places = {place for one in (*(Path(named.path) for named in self._named), *listed) for place in _places(one)}
-        for place in sorted(places):
+        for place in places:
             with contextlib.suppress(OSError):
                 if watched is None:
                     watched = stack.enter_context(Inotify(place, _CHANGES))
@@ -102,7 +107,7 @@ class Certificates:
 
     async def _take_over(self) -> None:
         """Whatever is not what HAProxy is known to have."""
-        now = digests(self._named)
+        now = await asyncio.to_thread(digests, self._named)
         if now == self._known or not self._live.running():
             return
         changed = sorted(path for path in now.keys() | self._known.keys() if now.get(path) != self._known.get(path))
@@ -122,7 +127,7 @@ class Certificates:
         kinds = {named.path: named.kind for named in self._named}
         for path in changed:
             kind = kinds.get(path, "crt")
-            content = read(path)
+            content = await asyncio.to_thread(read, path)
             old = kind == "ca" and await self._live.version() < _WITH_CA_FILES
             if kind == "list" or old or content is None or len(path.split()) != 1:
                 return False

@@ -92,7 +92,7 @@ class HaproxyManager:
                 await self._start_last_good(kept[0] if kept else "")
             if running := self._process.running():
                 await self._put_right()
-                self._look_after()
+                await self._look_after()
             return running
 
     async def ensure(self, text: str, *, manage_sysctl: bool = True) -> ApplyResult:
@@ -108,7 +108,7 @@ class HaproxyManager:
                 return ApplyResult(False, "none", time.monotonic() - began, str(error))
             self._not_applied = ""
             if self._process.running():
-                self._look_after()
+                await self._look_after()
         return ApplyResult(step != "none", step, time.monotonic() - began, reason=reason)
 
     async def stop(self, grace_s: float = 0.0) -> None:
@@ -185,7 +185,7 @@ class HaproxyManager:
         step = await asyncio.to_thread(decide_step, good, text, await self._live.version())
         if step.kind == "none":
             return switched
-        await self._check(text, binds, _binds(good), manage_sysctl)
+        await self._check(text, binds, await asyncio.to_thread(_binds, good), manage_sysctl)
         if step.kind == "runtime":
             try:
                 await self._change(text, step)
@@ -276,7 +276,7 @@ class HaproxyManager:
         """Have HAProxy read `text`. When that fails it goes on with `good`. Raises HaproxyError."""
         began = time.monotonic()
         self._files.place(text)
-        self._certificates.about_to_read(text)
+        await self._certificates.about_to_read(text)
         try:
             await self._live.reload(text)
         except HaproxyError as error:
@@ -307,7 +307,7 @@ class HaproxyManager:
         with contextlib.suppress(HaproxyError):
             text = await asyncio.to_thread(switch_first, text, wanted) if wanted else text
             if self.nonlocal_bind:
-                allow_nonlocal_bind(_binds(text), kept is not None and kept[1])
+                allow_nonlocal_bind(await asyncio.to_thread(_binds, text), kept is not None and kept[1])
             self._files.place(text)
             await self._start()
             self._files.mark_good()
@@ -318,7 +318,7 @@ class HaproxyManager:
         began = time.monotonic()
         self._keeper.starts()
         self._files.leave_health()
-        self._certificates.about_to_read(self._files.placed())
+        await self._certificates.about_to_read(self._files.placed())
         try:
             await self._process.start()
         except HaproxyError as error:
@@ -356,8 +356,8 @@ class HaproxyManager:
     def _tell_certificate(self, detail: str, taken: bool) -> None:
         self._emit("certificate" if taken else "certificate_refused", detail=detail)
 
-    def _look_after(self) -> None:
-        self._certificates.watch(self._lock)
+    async def _look_after(self) -> None:
+        await self._certificates.watch(self._lock)
         if self._looking is None or self._looking.done():
             self._looking = self._context.tasks.keep("HAProxy's servers", self._keep_right)
 

@@ -44,9 +44,10 @@ class Pages:
     async def metrics(self, _request: Request) -> Response:
         """Prometheus' text format: the daemon's own, while it answers, and what is known without it."""
         answer = await self._source.answer()
-        own = "\n".join(self._own(answer)) + "\n"
-        body = own.encode() + (answer.last.metrics if answer.last and not answer.problem else b"")
-        return StreamingResponse(_chunks(body), media_type=TEXT, headers={"content-length": str(len(body))})
+        own = ("\n".join(self._own(answer)) + "\n").encode()
+        daemons = answer.last.metrics if answer.last and not answer.problem else b""
+        length = {"content-length": str(len(own) + len(daemons))}
+        return StreamingResponse(_chunks(own, daemons), media_type=TEXT, headers=length)
 
     async def healthz(self, _request: Request) -> Response:
         """200 while this node takes part, else 503, with the reason."""
@@ -94,7 +95,9 @@ def _number(value: float) -> str:
     return "NaN" if math.isnan(value) else json.dumps(value)
 
 
-async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
-    view = memoryview(body)
-    for start in range(0, len(body), CHUNK):
-        yield view[start : start + CHUNK]
+async def _chunks(*parts: bytes) -> AsyncIterator[memoryview]:
+    """Without a copy: the daemon's page is the same for all who read it, however slowly."""
+    for part in parts:
+        view = memoryview(part)
+        for start in range(0, len(part), CHUNK):
+            yield view[start : start + CHUNK]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ import structlog
 
 from fencing.trusted import untrusted_directory
 from hactl.linux.atomic_write import remove_staged, staged
+from hactl.linux.regular_file import read_regular
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import inotify, options
 from hactl.resources.base import NodeContext, Observation, ResourceError
@@ -69,7 +71,7 @@ class Manifest:
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Place the file."""
-        self._content = self._read_source()
+        self._content = await asyncio.to_thread(self._read_source)
         self._wanted = True
         await asyncio.to_thread(self._place, self._content)
 
@@ -84,6 +86,9 @@ class Manifest:
 
     async def probe(self) -> Observation:
         """Whether the file is there, as it should be."""
+        return await asyncio.to_thread(self._probe)
+
+    def _probe(self) -> Observation:
         found = self._found()
         if found is None:
             return Observation("stopped")
@@ -136,8 +141,8 @@ class Manifest:
             return
         try:
             if self._content is None:
-                self._content = self._read_source()
-            found = self._found()
+                self._content = await asyncio.to_thread(self._read_source)
+            found = await asyncio.to_thread(self._found)
             if found == self._content:
                 self._problem = ""
                 return
@@ -157,17 +162,19 @@ class Manifest:
 
     def _found(self) -> bytes | None:
         try:
-            return self.path.read_bytes()
+            return read_regular(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EFBIG):  # a pipe, a file of any size: not what was put there
+                return b""
             raise ResourceError(f"cannot read {self.path}: {error.strerror}") from None
 
     def _read_source(self) -> bytes:
         if self._source is None:
             return str(self.spec.options["content"]).encode()
         try:
-            return Path(str(self._source)).read_bytes()
+            return read_regular(str(self._source))
         except OSError as error:
             raise ResourceError(f"{self.spec.name}: cannot read source {self._source}: {error.strerror}") from None
 

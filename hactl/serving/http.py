@@ -63,6 +63,9 @@ class BoundedHttp(H11Protocol, Served):
         super().connection_made(transport)
         self.client = (self._peer, 0)
         transport.max_size = self._limits.head_bytes  # how much is read at one time
+        # Whatever the kernel does not take is waited for, write_s: also the end of an answer, which else would keep a
+        # connection that is to be closed for as long as its peer likes.
+        transport.set_write_buffer_limits(high=0)
         self._reading = self.loop.call_later(self._limits.head_s, self.abort)
         if self._aborted:
             self.abort()

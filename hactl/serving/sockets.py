@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import grp
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from hactl.serving.gate import Gate
+from hactl.serving.names import NAMES
 
 # What the kernel keeps of those that nobody has accepted yet.
 BACKLOG = 64
@@ -18,9 +19,42 @@ BACKLOG = 64
 LOOK_S = 1.0
 
 
-def unix_listener(path: str, group: str) -> socket.socket:
-    """A unix socket for root and, if there is such a group, `group`. A socket that an earlier daemon left is replaced;
-    that no other daemon of this node runs was made sure of before."""
+async def serve_at(path: str, group: str, gate: Gate, root_only: Callable[[str], None]) -> None:
+    """Let in who connects to a socket at `path`, root and the members of `group`, until cancelled. Raises
+    FileNotFoundError when its file was removed. `root_only` is told why it is for root only: it is at first where the
+    name service does not answer, too; nobody waits for that."""
+    gid, known = None, True
+    try:
+        gid = await NAMES.group_id(group) if group else None
+    except TimeoutError:
+        known = False
+    if group and gid is None:
+        root_only("no such group" if known else "the name service does not answer")
+    listener = unix_listener(path, gid)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(gate.accept_from(listener))
+            tasks.create_task(until_removed(path))
+            if not known:
+                tasks.create_task(_give_late(path, group))
+    finally:
+        remove_socket(path)
+        await gate.close()
+
+
+async def _give_late(path: str, group: str) -> None:
+    if (gid := await NAMES.group_id(group, None)) is not None:
+        _give(path, gid)
+
+
+def _give(path: str, gid: int) -> None:
+    os.chown(path, -1, gid)
+    Path(path).chmod(0o660)
+
+
+def unix_listener(path: str, gid: int | None) -> socket.socket:
+    """A unix socket for root and, if there is one, the group with this number. A socket that an earlier daemon left is
+    replaced; that no other daemon of this node runs was made sure of before."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     staged = f"{path}.new"
     try:
@@ -31,9 +65,8 @@ def unix_listener(path: str, group: str) -> socket.socket:
             listener.bind(staged)
         finally:
             os.umask(before)
-        if (gid := group_id(group)) is not None:
-            os.chown(staged, -1, gid)
-            Path(staged).chmod(0o660)
+        if gid is not None:
+            _give(staged, gid)
         listener.listen(BACKLOG)
         listener.setblocking(False)
         Path(staged).replace(path)  # nobody finds a socket that has not all its permissions, or does not listen
@@ -47,18 +80,6 @@ def remove_socket(path: str) -> None:
     """Nobody is to find it any more."""
     with contextlib.suppress(OSError):
         Path(path).unlink()
-
-
-async def accept_at(path: str, listener: socket.socket, gate: Gate) -> None:
-    """Let in who connects to the socket at `path`, until cancelled. Raises FileNotFoundError when its file was removed,
-    and takes the file and all connections away at the end."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(gate.accept_from(listener))
-            tasks.create_task(until_removed(path))
-    finally:
-        remove_socket(path)
-        await gate.close()
 
 
 async def until_removed(*paths: str) -> None:
@@ -77,14 +98,6 @@ def _inode(path: str) -> int:
         return os.stat(path).st_ino  # noqa: PTH116
     except OSError:
         return 0
-
-
-def group_id(group: str) -> int | None:
-    """Its number; None: there is none, or none is named."""
-    try:
-        return grp.getgrnam(group).gr_gid if group else None
-    except KeyError:
-        return None
 
 
 def tcp_listener(listen: str) -> socket.socket:

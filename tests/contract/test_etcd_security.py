@@ -195,6 +195,19 @@ def test_wrong_password_and_no_user(with_users: EtcdCluster) -> None:
             store.close()
 
 
+def test_a_new_password_counts_without_a_restart(with_users: EtcdCluster) -> None:
+    """Its file is read at each login."""
+    words = ["old"]
+    store = EtcdStore(with_users.endpoints, user="me", password=lambda: words[0])
+    try:
+        with pytest.raises(StoreAuthError):
+            put(store, "/mine/a", "1")
+        words[0] = "word"
+        put(store, "/mine/a", "1")
+    finally:
+        store.close()
+
+
 def test_what_the_user_may_not(with_users: EtcdCluster) -> None:
     store = EtcdStore(with_users.endpoints, user="me", password="word")
     try:

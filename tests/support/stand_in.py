@@ -82,6 +82,8 @@ class StandIn:
     async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.to_thread(call, *args)
 
+    asked = blocking
+
     def follow(self, loop: asyncio.AbstractEventLoop) -> Any:
         """Keep the view up with the store."""
         snapshot = self.store.snapshot(self.keys.prefix, timeout_s=5)

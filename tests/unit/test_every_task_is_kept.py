@@ -22,9 +22,9 @@ WAITED_FOR = {
     "hactl/daemon/device_monitor.py": 1,  # waited for where it is begun
     "hactl/daemon/event_feed.py": 1,  # begun again by who follows next
     "hactl/daemon/log_writer.py": 1,  # goes on whatever is raised
+    "hactl/daemon/shared.py": 1,  # waited for by who asks
     "hactl/daemon/publish.py": 2,  # its server; a snapshot, for who asks; an answer, which closes whatever is raised
     "hactl/daemon/state_keeper.py": 1,  # one write, waited for
-    "hactl/daemon/status_document.py": 1,  # waited for by who asks
     "hactl/daemon/waiting.py": 1,  # who asks waits for so long at most
     "hactl/haproxy/commands.py": 1,  # waited for where it is begun
     "hactl/resources/conflict.py": 1,  # ends with who began it
@@ -32,6 +32,7 @@ WAITED_FOR = {
     "hactl/resources/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves
     "hactl/resources/vip/announcing.py": 1,  # the rest of a burst: announcements go on without
     "hactl/serving/gate.py": 1,
+    "hactl/serving/names.py": 1,  # a question to the name service: who waits for it has a limit
     "hactl/serving/sockets.py": 1,  # what fails ends the serving, which is kept
     "hactl/supervise.py": 1,
 }

@@ -10,7 +10,7 @@ import pytest
 from election.keys import Keys
 from election.memory_store import MemoryStore
 from election.records import Identity
-from election.store import Put, Txn
+from election.store import Delete, Put, Txn
 from hactl.config import commands
 from hactl.config.commands import AppliedResult
 from hactl.config.load import load_cluster
@@ -35,8 +35,8 @@ def store(spec: ClusterSpec) -> MemoryStore:
     return made
 
 
-def apply(store: MemoryStore, spec: ClusterSpec, key: bytes | None) -> AppliedResult:
-    return commands.apply(store, Keys.of(spec.name), spec, by="root", key=key)
+def apply(store: MemoryStore, spec: ClusterSpec, key: bytes | None, used: int = 0) -> AppliedResult:
+    return commands.apply(store, Keys.of(spec.name), spec, by="root", key=key, used=used)
 
 
 def sign(store: MemoryStore, spec: ClusterSpec, used: str) -> AppliedResult:
@@ -101,3 +101,48 @@ def test_sign_refuses_what_this_node_does_not_use(store: MemoryStore, spec: Clus
     done = sign(store, spec, used)
     assert not done.ok and "is not the one that this node uses" in done.refused[0]
     assert not is_signed(store, spec)
+
+
+def put(store: MemoryStore, key: str, value: str) -> None:
+    store.txn(Txn((), (Put(key, value),)), timeout_s=5)
+
+
+def test_after_an_older_one_was_put_back_the_next_is_newer_than_all(store: MemoryStore, spec: ClusterSpec) -> None:
+    """Nodes refuse what is older than what they used: also what is made out of that."""
+    apply(store, spec, KEY)
+    older = text(store, spec)
+    apply(store, replace(spec, services=()), KEY)
+    put(store, Keys.of(spec.name).config, older)
+    done = apply(store, spec, KEY, used=2)  # the very content of the older one
+    assert done.ok and done.serial == 3
+    assert is_signed(store, spec)
+
+
+def test_a_lost_configuration_is_followed_by_a_newer_one(store: MemoryStore, spec: ClusterSpec) -> None:
+    keys = Keys.of(spec.name)
+    for services in (spec.services, (), spec.services):
+        apply(store, replace(spec, services=services), KEY)
+    store.txn(Txn((), (Delete(keys.config),)), timeout_s=5)
+    done = apply(store, spec, KEY)
+    assert done.ok and done.serial == 4
+    for item in store.snapshot(keys.history, timeout_s=5).items:
+        store.txn(Txn((), (Delete(item.key), Delete(keys.config))), timeout_s=5)
+    assert apply(store, spec, KEY, used=4).serial == 5
+
+
+def test_a_forged_serial_does_not_use_all_of_them_up(store: MemoryStore, spec: ClusterSpec) -> None:
+    keys, most = Keys.of(spec.name), (1 << 63) - 1
+    apply(store, spec, KEY)
+    forged = replace(StoredConfig.from_json(text(store, spec)), serial=most).to_json()
+    put(store, keys.config, forged)
+    assert apply(store, spec, KEY, used=1).serial == 2
+    put(store, keys.config_history(most), forged)
+    put(store, keys.config, "garbage")
+    assert apply(store, spec, KEY, used=2).serial == 3
+    assert is_signed(store, spec)
+
+
+def test_what_is_begun_anew_is_newer_than_what_this_node_used(spec: ClusterSpec) -> None:
+    """Else whatever was signed before could be put back: it has a higher serial."""
+    document = StoredConfig.from_json(commands.first_document(spec, by="root", key=KEY, used=7))
+    assert document.serial == 8 and signed_by(document, spec.name, KEY)

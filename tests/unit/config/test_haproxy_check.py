@@ -105,3 +105,24 @@ def test_where_there_is_no_room_for_a_file_haproxy_is_not_asked(
     monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
     report = check(tmp_path, CLUSTER + SERVICE, binary="true")
     assert report.ok and "was not asked" in report.notes[0] and "No space left on device" in report.notes[0]
+
+
+LOADS = ["lua-load {}", "lua-load-per-thread {}", "lua-load '{}'", '"lua-load" {}', "\\x6cua-load {}"]
+
+
+@needs_haproxy
+@pytest.mark.parametrize("line", LOADS)
+def test_a_file_that_is_only_checked_runs_nobodys_code(tmp_path: Path, line: str) -> None:
+    """HAProxy runs Lua while it reads its configuration, `-c` or not."""
+    place = tmp_path / "open"
+    place.mkdir()
+    script, ran = place / "x.lua", tmp_path / "ran"
+    script.write_text(f"io.open('{ran}', 'w'):close()\n")
+    text = CLUSTER + SERVICE + f"haproxy:\n  extra_global: ['{line.format(script).replace(chr(39), chr(39) * 2)}']\n"
+    place.chmod(0o777)
+    report = check(tmp_path, text)
+    assert not ran.exists()
+    assert report.ok and "HAProxy was not asked whether it takes this: it would run code that others" in report.notes[0]
+    place.chmod(0o755)
+    if line == LOADS[0]:
+        assert not check(tmp_path, text).notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import getpass
 import json
@@ -12,21 +13,26 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from election.memory_store import MemoryStore
+from election.records import Identity
+from election.store import Put, Txn
 from hactl.cli import client
 from hactl.cli.client import NotAllowedError
 from hactl.cli.common import CliError
 from hactl.cli.source import Source
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig, parse_node
-from hactl.daemon import event_feed, event_log, operations
+from hactl.daemon import api, event_feed, event_log, operations
 from hactl.daemon.requests import LARGEST_BODY
 from hactl.decide import status
+from hactl.serving.http import CHUNK
 from hactl.serving.limits import Limits
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import StandIn, serving, until
@@ -143,13 +149,10 @@ def test_a_fault_of_ours_is_an_answer(daemon: StandIn, config: NodeConfig, monke
         client.get(config.api_socket, "/v1/status", 10)
 
 
-def test_followers_are_few_and_cost_one_watch(
-    daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_feed, "FOLLOWERS", 20)
+def test_followers_are_few_and_cost_one_watch(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
     threads = threading.active_count()
     event_log.note(scene.store, KEYS, "n1", "first", {})
-    followers = [client.stream(config.api_socket, "/v1/events?follow=1&n=1") for _ in range(20)]
+    followers = [client.stream(config.api_socket, "/v1/events?follow=1&n=1") for _ in range(event_feed.FOLLOWERS)]
     assert {next(one)["event"] for one in followers} == {"first"}
     assert threading.active_count() - threads < 10
     with pytest.raises(CliError, match="too many follow the events"):
@@ -175,11 +178,89 @@ def _joined(config: NodeConfig) -> dict[str, Any] | None:
         lines.close()
 
 
+def test_one_user_cannot_take_all_places_of_followers() -> None:
+    async def main() -> None:
+        feed = event_feed.EventFeed(daemon_of_one_event())
+        many = [await feed.join(1, "1000") for _ in range(event_feed.FOLLOWERS)]
+        with pytest.raises(event_feed.TooManyError):
+            await feed.join(1, "1000")
+        other = await feed.join(1, "0")
+        assert [one async for one in many[0].lines()]  # what it had, and its end
+        await asyncio.wait_for(anext(other.lines()), 10)
+        for one in (*many, other):
+            feed.leave(one)
+        assert feed._places.taken == 0
+
+    asyncio.run(main())
+
+
+def daemon_of_one_event() -> Any:
+    """As much of a daemon as the feed needs."""
+    store = MemoryStore()
+    store.txn(Txn((), (Put(KEYS.identity, Identity("u", 1).to_json()),)), timeout_s=5)
+    event_log.note(store, KEYS, "n1", "first", {})
+
+    async def asked(call: Any, *args: Any) -> Any:
+        return await asyncio.to_thread(call, *args)
+
+    return SimpleNamespace(store=store, keys=KEYS, asked=asked)
+
+
+def test_events_go_out_in_large_parts_between_which_the_loop_does_other_work() -> None:
+    """A thousand lines to each of 32 followers, or a hundred at once after an outage of etcd, must not keep it."""
+
+    async def main() -> None:
+        follower, turns = event_feed.Follower(), 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(others())
+        follower.earlier = [b"%d %s\n" % (number, b"x" * 300) for number in range(1000)]
+        for number in range(400):
+            follower.put((number, b"later\n"))
+        follower.put(None)
+        before, chunks = turns, []
+        async for chunk in follower.lines():
+            chunks.append(chunk)
+        assert b"".join(chunks) == b"".join(follower.earlier) + b"later\n" * 400
+        assert max(map(len, chunks)) <= CHUNK and len(chunks) < 15
+        assert turns - before >= len(chunks) - 1
+        other.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_large_answer_goes_out_in_parts() -> None:
+    async def main() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        for body in (b"{}", b"x" * CHUNK, b"x" * (3 * CHUNK + 1), b""):
+            sent.clear()
+            await api.Answer(body)({"type": "http"}, None, send)
+            head, *parts = sent
+            assert dict(head["headers"])[b"content-length"] == str(len(body)).encode()
+            assert b"".join(part["body"] for part in parts) == body
+            assert all(len(part["body"]) <= CHUNK for part in parts)
+            assert [part.get("more_body", False) for part in parts] == [True] * (len(parts) - 1) + [False]
+        return sent
+
+    asyncio.run(main())
+
+
 def test_a_follower_that_falls_behind_is_ended() -> None:
     follower = event_feed.Follower()
     for number in range(event_feed.WAITING + 1):
         follower.put((number, b"x"))
     assert follower.queue.qsize() == 1 and follower.queue.get_nowait() is None
+    follower.abort()
+    assert follower.queue.get_nowait() is None
 
 
 def test_waits_have_an_end_and_are_woken(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hactl.config.load import load_cluster
 from hactl.config.signature import sign
 from hactl.config.stored import FORMAT, StoredConfig
 from hactl.daemon import config_reader
-from hactl.daemon.config_reader import ConfigReader, UnreadableError
+from hactl.daemon.config_reader import ConfigReader, UnreadableError, serial_in_use
 from hactl.decide.timing import PROFILES
 from hactl.model.cluster import ClusterSpec
 
@@ -151,7 +152,31 @@ def test_without_the_other_process_it_is_read_here(
     spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config_reader.sys, "executable", "/nonexistent/python")
+    here, compile_here = [], config_reader._compile_here
+    monkeypatch.setattr(
+        config_reader, "_compile_here", lambda text: here.append(threading.current_thread()) or compile_here(text)
+    )
     assert document(asyncio.run(reader(tmp_path).read(stored(spec), 1))) == document(spec)
+    assert here and threading.main_thread() not in here  # it takes long: not on the loop
+
+
+def test_an_older_one_is_refused_also_where_the_disk_took_nothing(
+    spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(config_reader, "write_atomically", full)
+    made = reader(tmp_path, KEY)
+    asyncio.run(made.read(signed(spec, 7), 1))
+    with pytest.raises(UnreadableError, match="older than 7"):
+        asyncio.run(made.read(signed(spec, 6), 1))
+
+
+def test_the_commands_know_what_this_node_used(spec: ClusterSpec, tmp_path: Path) -> None:
+    assert serial_in_use(str(tmp_path / "state")) == 0
+    asyncio.run(reader(tmp_path, KEY).read(signed(spec, 7), 1))
+    assert serial_in_use(str(tmp_path / "state")) == 7
 
 
 def test_the_daemon_comes_without_what_only_others_need() -> None:

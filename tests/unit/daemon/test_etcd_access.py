@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -67,3 +69,26 @@ def test_certificates_that_end_soon(days: int, level: str | None, says: str) -> 
     warned = found(made)
     assert [one["level"] for one in warned] == ([level] if level else [])
     assert all(says in one["what"] and "/c.pem" in one["what"] for one in warned)
+
+
+def test_a_daemon_that_cannot_use_a_file_yet_is_to_be_started_again(tmp_path: Path) -> None:
+    """At a boot, or in the middle of a renewal: exit status 2 would be for good."""
+    settings = {
+        "cluster": "demo",
+        "node": "n1",
+        "etcd_ca": "/nowhere/ca.pem",
+        "cgroup_root": f"{tmp_path}/cgroup",
+        "state_dir": f"{tmp_path}/state",
+        "run_dir": f"{tmp_path}/run",
+        "machine_id_file": f"{tmp_path}/machine-id",
+    }
+    (tmp_path / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    file = tmp_path / "node.toml"
+    lines = [f'{name} = "{value}"' for name, value in settings.items()] + ['endpoints = ["https://127.0.0.1:1"]']
+    file.write_text("\n".join(lines))
+    script = (
+        f"import sys, hactl.daemon.main as main; main.LOOK_AGAIN_S = 0; sys.exit(main.run(main.Path({str(file)!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert "/nowhere/ca.pem cannot be read: No such file or directory" in done.stderr
+    assert done.returncode == 1, done.stderr

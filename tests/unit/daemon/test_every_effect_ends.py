@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,5 +165,28 @@ def test_a_store_that_gets_no_thread_has_an_answer() -> None:
         assert posted.empty()  # not from within the step that asked
         ended = await heard(posted)
         assert isinstance(ended, events.TxnDone) and (ended.id, ended.result, ended.refused) == (3, None, True)
+
+    asyncio.run(main())
+
+
+def test_what_was_decided_waits_for_nobody_who_asks() -> None:
+    """However many ask by the API, and however slow etcd is with that."""
+
+    async def main() -> None:
+        posted: asyncio.Queue[events.Event] = asyncio.Queue()
+        link, done = StoreLink(MemoryStore(), Keys.of("demo"), posted.put_nowait, lambda *_: None), threading.Event()
+        asking = [asyncio.ensure_future(call(done.wait, DEADLINE_S)) for call in (link.asked, link.blocking) * 64]
+        await asyncio.sleep(0)
+        try:
+            for purpose in ("acquire", "renew"):
+                link.send(SendTxn(3, purpose, Txn((), ()), 1000.0))
+                ended = await heard(posted)
+                assert isinstance(ended, events.TxnDone) and ended.result is not None
+            link.relist(Relist(4, 1000.0))
+            assert isinstance(await heard(posted), events.Listed)
+        finally:
+            done.set()
+            await asyncio.gather(*asking)
+            link.close()
 
     asyncio.run(main())

@@ -151,3 +151,29 @@ def test_all_that_is_said_is_in_the_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SAY_ALL, str(tmp_path / "alive")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert [word for word in ("one", "two", "three", "four", "five", "six", "seven") if word not in done.stderr] == []
+
+
+SAY_HOSTILE = """
+import logging, sys
+from hactl.daemon import logs
+writer = logs.configure(sys.argv[1], "info", "n1")
+import structlog
+hostile = "x\\x1b]0;y\\x07\\n2026-01-01 [info] forged\\u202e\\x9b2J"
+log = structlog.get_logger()
+log.error("said", reason=hostile, deep={"a": [hostile]})
+logging.getLogger("asyncio").error("of a library: %s", hostile.replace("\\n", " "))
+try: raise ValueError(hostile.replace("\\n", " "))
+except ValueError: log.exception("raised")
+writer.finish(2.0)
+"""
+
+
+@pytest.mark.parametrize("how", ["text", "json"])
+def test_what_others_wrote_is_no_line_and_no_command_of_a_terminal(how: str) -> None:
+    done = subprocess.run([sys.executable, "-c", SAY_HOSTILE, how], check=True, capture_output=True, timeout=60)
+    said = done.stderr.decode()
+    assert not [
+        char for char in said if char != "\n" and (ord(char) < 32 or 127 <= ord(char) < 160 or char == "\u202e")
+    ]
+    assert not [line for line in said.split("\n") if line.startswith("2026-01-01 [info] forged")]
+    assert "forged" in said and "of a library" in said and "raised" in said

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
 from hactl.daemon.disk import Disk, KnownStore
 from hactl.daemon.private_files import make_private
@@ -101,3 +102,14 @@ def test_modules_come_from_nowhere_else(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(UnreadableError):
         asyncio.run(ConfigReader(str(tmp_path), "demo", str(tmp_path / "no-key")).read("{}", 1))
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("which", ["state_dir", "run_dir"])
+def test_a_directory_of_somebody_else_is_not_taken(config: NodeConfig, which: str) -> None:
+    """Whoever made it first could put there what is believed, and run."""
+    place = Path(getattr(config, which))
+    place.mkdir()
+    os.chown(place, 4711, -1)
+    with pytest.raises(ConfigErrors, match=rf"{which}: {place} belongs to user 4711: `chown root {place}`"):
+        make_private(config)

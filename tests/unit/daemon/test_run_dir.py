@@ -99,7 +99,7 @@ def test_a_socket_that_is_removed_is_missed(tmp_path: Path, how: str) -> None:
     path = tmp_path / "sock"
 
     async def main() -> None:
-        with unix_listener(str(path), ""):
+        with unix_listener(str(path), None):
             watching = asyncio.create_task(until_removed(str(path)))
             await asyncio.sleep(0)
             assert not watching.done()

@@ -162,3 +162,22 @@ def test_checking_options(directory: Path, options: dict[str, Any], says: str | 
 def test_a_start_that_cannot_place_says_where(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"cannot place .*absent/scheduler\.yaml: No such file"):
         run(lambda: make(tmp_path / "absent", content=CONTENT).start({}))
+
+
+def test_a_pipe_in_the_files_place_hangs_nobody(directory: Path) -> None:
+    """It is not what was put there; as the source it is said."""
+    manifest = make(directory, content=CONTENT, name="s.yaml")
+    piped = make(directory, source=str(directory / "source"), name="p.yaml")
+    os.mkfifo(directory / "source")
+
+    async def scenario() -> None:
+        await manifest.start({})
+        (directory / "s.yaml").unlink()
+        os.mkfifo(directory / "s.yaml")
+        assert (await manifest.probe()).health == "failed"
+        await manifest.stop()
+        assert not (directory / "s.yaml").exists()
+        with pytest.raises(ResourceError, match="it is no regular file"):
+            await piped.start({})
+
+    run(scenario)

@@ -27,7 +27,13 @@ LARGE = b"x" * (8 << 20)
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """Answers what it was asked, or more than any buffer holds."""
-    body = LARGE if scope["path"] == "/large" else f"{scope['method']} {scope['client'][0]}".encode()
+    body = (
+        LARGE
+        if scope["path"] == "/large"
+        else LARGE[:CHUNK]
+        if scope["path"] == "/middling"
+        else f"{scope['method']} {scope['client'][0]}".encode()
+    )
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for start in range(0, len(body), CHUNK):
@@ -171,6 +177,28 @@ def test_who_takes_nothing_of_the_answer_is_not_waited_for() -> None:
     asyncio.run(main())
 
 
+def test_who_takes_all_but_the_end_of_the_answer_is_not_waited_for() -> None:
+    """What is left is little, and the connection is to be closed: it was kept for as long as its peer liked."""
+
+    async def main() -> None:
+        troubles: list[str] = []
+        gate = http_gate(app, Limits(write_s=0.2), troubles.append)
+        listener = tcp_listener("127.0.0.1:0")
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # the connections get that, too
+        accepting = asyncio.create_task(gate.accept_from(listener))
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            slow.connect(("127.0.0.1", listener.getsockname()[1]))
+            slow.sendall(b"GET /middling HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            await until(lambda: gate.slots.taken == 1)
+            await until(lambda: gate.slots.taken == 0)
+        accepting.cancel()
+        await asyncio.gather(accepting, return_exceptions=True)
+        await gate.close()
+
+    asyncio.run(main())
+
+
 def test_an_idle_connection_ends() -> None:
     async def main() -> None:
         async with served(Limits(idle_s=0)) as (_, port):
@@ -246,7 +274,7 @@ def test_a_kernel_that_refuses_is_not_asked_again_and_again(monkeypatch: pytest.
 
 
 def test_who_counts_as_one(tmp_path: Path) -> None:
-    with contextlib.closing(unix_listener(str(tmp_path / "s"), "")) as listener, socket.socket(socket.AF_UNIX) as one:
+    with contextlib.closing(unix_listener(str(tmp_path / "s"), None)) as listener, socket.socket(socket.AF_UNIX) as one:
         one.connect(str(tmp_path / "s"))
         assert peer_of(listener.accept()[0]) == str(os.getuid())
     if not socket.has_dualstack_ipv6():
