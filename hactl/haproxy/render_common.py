@@ -6,11 +6,12 @@ back; `listen` and `defaults` have both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hactl.haproxy.options import CheckOptions, Common, Mode, ServerOptions, ServerTls, Timeouts
+from hactl.haproxy.options import CheckOptions, Common, ListedServer, Mode, ServerOptions, ServerTls, Timeouts
 from hactl.haproxy.words import duration, quoted
 
 Side = Literal["front", "back", "both"]
@@ -30,6 +31,11 @@ TIMEOUTS: dict[str, Literal["front", "back", "request"]] = {
     "tarpit": "request",
 }
 KEEP_ALIVE = {"close": "http-server-close", "keep": "http-keep-alive", "none": "httpclose"}
+_SERVER_LINE = re.compile(r"(default-server|server|server-template)\s")
+# Without `verify` whoever has authorities is verified.
+_VERIFIES = re.compile(r"(^|\s)(verify|ca-file)\s")
+# HAProxy takes 64 words on a line.
+_MOST_WORDS = 60
 # A peer that lost power under a silent connection is noticed in about ten seconds.
 _KEEP_ALIVE_TIMES = (("idle", "5s"), ("intvl", "2s"), ("cnt", "3"))
 
@@ -137,8 +143,9 @@ def _timeouts(timeouts: Timeouts, place: Place) -> Iterator[str]:
             yield f"timeout {name} {duration(value)}"
 
 
-def check_words(check: CheckOptions, tls: ServerTls | None) -> Iterator[str]:
-    """What a check adds to `default-server`, but for `check` itself. `tls`: that of the traffic."""
+def check_words(check: CheckOptions, *, verified: bool) -> Iterator[str]:
+    """What a check adds to `default-server`, but for `check` itself. `verified`: whether the servers are is said with
+    their traffic (`says_verify`)."""
     times = (("inter", check.inter_ms), ("fastinter", check.fastinter_ms), ("downinter", check.downinter_ms))
     yield from (f"{name} {duration(value)}" for name, value in times if value is not None)
     yield from (f"{name} {value}" for name, value in (("rise", check.rise), ("fall", check.fall)) if value is not None)
@@ -148,7 +155,7 @@ def check_words(check: CheckOptions, tls: ServerTls | None) -> Iterator[str]:
         yield f"addr {check.address}"
     if check.tls is not None:
         yield "check-ssl" if check.tls else "no-check-ssl"
-    if check.tls and tls is None:
+    if check.tls and not verified:
         # By TLS only to see that it answers: it is the clients that verify it.
         yield "verify none"
     if check.sni:
@@ -164,10 +171,34 @@ def check_words(check: CheckOptions, tls: ServerTls | None) -> Iterator[str]:
             yield f"agent-send {quoted(check.agent.send)}".replace(r"\\n", r"\n")
 
 
-def server_words(server: ServerOptions) -> Iterator[str]:
-    """What the servers' settings add to `default-server`."""
+def says_verify(*all_options: Common, servers: Iterable[ListedServer] = ()) -> bool:
+    """Whether these say with the servers' traffic whether they are verified, as a setting or in words: so a check does
+    it, too."""
+    words = [own.server.words for own in all_options] + [one.words for one in servers]
+    words += [line for own in all_options for line in own.extra if _SERVER_LINE.match(line)]
+    return any(own.server.tls is not None for own in all_options) or any(_VERIFIES.search(text) for text in words)
+
+
+def default_server(parts: Iterable[str]) -> Iterator[str]:
+    """The line that says `parts`, each a setting or several; more than one where HAProxy would not read so many
+    words."""
+    line: list[str] = []
+    for part in parts:
+        if line and len(" ".join((*line, part)).split()) > _MOST_WORDS:
+            yield f"default-server {' '.join(line)}"
+            line = []
+        line.append(part)
+    if line:
+        yield f"default-server {' '.join(line)}"
+
+
+def server_words(server: ServerOptions, inherited: ServerOptions | None = None) -> Iterator[str]:
+    """What the servers' settings add to `default-server`. `inherited`: those of the set of defaults."""
     if server.tls is not None:
         yield from _tls_words(server.tls)
+    if server.send_proxy in ("", "v1") and inherited is not None and inherited.send_proxy == "v2":
+        # For HAProxy both kinds of the protocol are on, or off, each by itself, and v2 wins.
+        yield "no-send-proxy-v2"
     if server.send_proxy is not None:
         yield {"": "no-send-proxy", "v1": "send-proxy", "v2": "send-proxy-v2"}[server.send_proxy]
     numbers = (("maxconn", server.maxconn), ("maxqueue", server.maxqueue), ("weight", server.weight))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hactl.haproxy.options import BUILT_IN, Common, Exporter, GlobalOptions, User
 from hactl.haproxy.render_checks import check_lines
-from hactl.haproxy.render_common import Place, check_words, common_lines, server_words
+from hactl.haproxy.render_common import Place, check_words, common_lines, default_server, says_verify, server_words
 from hactl.haproxy.render_service import OWN, Section
 from hactl.haproxy.settings import HaproxySettings
 from hactl.haproxy.words import duration, endpoint, quoted
@@ -54,9 +54,7 @@ def _defaults(own: Common) -> Iterator[str]:
         yield f"mode {own.mode}"
     yield from common_lines(own, Place("both", own.mode or "tcp"))
     yield from check_lines(own.check, None)
-    words = " ".join((*check_words(own.check, own.server.tls), *server_words(own.server)))
-    if words:
-        yield f"default-server {words}"
+    yield from default_server((*check_words(own.check, verified=says_verify(own)), *server_words(own.server)))
     yield "load-server-state-from-file global"
     yield from own.extra
 

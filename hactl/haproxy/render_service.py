@@ -10,7 +10,15 @@ from hactl.haproxy.effective import defaults_of
 from hactl.haproxy.mapping import service_options
 from hactl.haproxy.options import BindOptions, BindTls, Common, GlobalOptions, Kind, Mode, ServiceOptions
 from hactl.haproxy.render_checks import check_lines
-from hactl.haproxy.render_common import Place, Side, check_words, common_lines, server_words
+from hactl.haproxy.render_common import (
+    Place,
+    Side,
+    check_words,
+    common_lines,
+    default_server,
+    says_verify,
+    server_words,
+)
 from hactl.haproxy.render_servers import Server, servers
 from hactl.haproxy.words import duration, is_name, quoted
 from hactl.model.cluster import ServiceSpec
@@ -93,9 +101,8 @@ def _lines(name: str, options: ServiceOptions, defaults: Common, place: Place) -
             acls = []
         yield from _persistence(options)
         yield from check_lines(options.check, defaults.check.kind)
-        words = " ".join(_default_server(options, defaults))
-        if words and (options.members or options.servers or options.extra):
-            yield f"default-server {words}"
+        if options.members or options.servers or options.extra:
+            yield from default_server(_default_server(options, defaults))
     if place.front or options.kind == "backend":
         yield from acls
         yield from _rules(options)
@@ -146,7 +153,8 @@ def _default_server(options: ServiceOptions, defaults: Common) -> Iterator[str]:
     kind = options.check.kind or defaults.check.kind or "none"
     if kind != "none":
         yield "check"
-    yield from check_words(options.check, options.server.tls or defaults.server.tls)
+    verified = says_verify(options, defaults, servers=options.servers)
+    yield from check_words(options.check, verified=verified)
     observe = defaults.check.observe if options.check.observe is None else options.check.observe
     if kind != "none" and observe:
         # Only where there are checks: without, nothing would ever bring the server back.
@@ -158,7 +166,7 @@ def _default_server(options: ServiceOptions, defaults: Common) -> Iterator[str]:
     if not options.defaults and any(is_name(one.address) for one in options.servers):
         # A name that cannot be found would keep HAProxy, and with it all services, from starting.
         yield "init-addr last,libc,none"
-    yield from server_words(server)
+    yield from server_words(server, defaults.server)
 
 
 def _rules(options: ServiceOptions) -> Iterator[str]:

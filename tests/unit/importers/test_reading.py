@@ -141,10 +141,10 @@ def test_a_line_taken_apart(
 
 
 def test_words_of_a_server() -> None:
-    behind = params(split_line("check inter 2s send-proxy"))
-    own = params(split_line("no-check inter 1s send-proxy-v2 source 1.2.3.4 usesrc client interface lo mystery 1 2"))
+    behind = params(split_line("check inter 2s slowstart 1s"))
+    own = params(split_line("no-check inter 1s slowstart 2s source 1.2.3.4 usesrc client interface lo mystery 1 2"))
     held = [one.text for one in overlaid(behind, own)]
-    assert held == ["no-check", "inter 1s", "send-proxy-v2", "source 1.2.3.4 usesrc client interface lo", "mystery 1 2"]
+    assert held == ["no-check", "inter 1s", "slowstart 2s", "source 1.2.3.4 usesrc client interface lo", "mystery 1 2"]
 
 
 def test_durations() -> None:

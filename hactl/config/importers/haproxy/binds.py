@@ -83,6 +83,9 @@ def bind_settings(words: Sequence[Word]) -> Settings:
             at += 1
             if not _fits(name, value, tls):
                 return {"words": " ".join(word.raw for word in words)}
+            if name == "crt" and "crt_list" in tls:
+                # The first certificate is for who asks for no name: hactl writes those of the list last.
+                return {"words": " ".join(word.raw for word in words)}
             if name == "crt":
                 tls.setdefault("certificates", []).append(value.value)
             else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from hactl.config.importers.haproxy.common import Settings, Taken, drop_repeated
 from hactl.config.importers.haproxy.durations import to_setting
@@ -43,9 +44,34 @@ def _option(line: Line) -> str:
     return name if name in OPTIONS or name in _OTHERS else ""
 
 
-def check_kind(taken: Taken, *, inherited: bool) -> Settings:
+def has_kind(lines: Iterable[Line]) -> bool:
+    """Whether one of these says how servers are checked."""
+    return any(_option(line) for line in lines)
+
+
+def checks_handed_on(parent: Iterable[Line], own: Sequence[Line]) -> Iterator[Line]:
+    """The lines of a set of defaults that hold in one that is made from it, and has the lines `own`: who says how
+    servers are checked, or a step of it, has no step from elsewhere. Source: what HAProxy 2.6 does."""
+    option = next((line for line in reversed(own) if _option(line)), None)
+    steps = {line.keyword for line in own if _is_step(line)}
+    if option is not None and _option(option) != "tcp-check":
+        steps |= {"http-check", "tcp-check"}
+    for line in parent:
+        if (_is_step(line) and line.keyword in steps) or (_option(line) and option is not None):
+            continue
+        own_request = _option(line) == "httpchk" and "http-check" in steps
+        yield replace(line, words=line.words[:2]) if own_request else line
+
+
+def _is_step(line: Line) -> bool:
+    return line.keyword == "tcp-check" or (
+        line.keyword == "http-check" and line.values[:1] not in (("disable-on-404",), ("send-state",))
+    )
+
+
+def check_kind(taken: Taken, *, inherited: bool, words: bool = False) -> Settings:
     """Kind of the check and what it asks; nothing where the lines have to stay words, or there are none. `inherited`:
-    the set of defaults has a kind."""
+    the set of defaults has a kind; `words`: it has one in words."""
     options = [line for line in taken.left if _option(line)]
     rules = [line for line in taken.left if line.keyword in ("http-check", "tcp-check")]
     if len(options) != 1 or any(line.literal or line.prefix for line in (*options, *rules)):
@@ -58,6 +84,8 @@ def check_kind(taken: Taken, *, inherited: bool) -> Settings:
         case "httpchk":
             found = _http(option, rules)
         case "tcp-check":
+            if words and not rules:
+                return {}
             found = _tcp(rules)
             if not rules and not inherited:
                 taken.leave_out(option, "a server that is checked is connected to anyway")
@@ -79,12 +107,21 @@ def _http(option: Line, rules: Sequence[Line]) -> Settings:
     sends = [line for line in rules if line.values[:1] == ("send",)]
     others = [line for line in rules if line not in sends]
     if not words and len(sends) == 1 and (found := _sent(sends[0])):
-        return {**found, **_answers(others)}
+        return _with_answers(found, others)
     if sends or any(line.values[:1] == ("connect",) for line in rules):
         # Said step by step: the option's own words do not count.
         return {} if words else {"kind": "http", "lines": [line.text for line in rules]}
     request = _request(words)
-    return {**request, **_answers(others)} if request else {}
+    return _with_answers(request, others) if request else {}
+
+
+def _with_answers(request: Settings, rules: Sequence[Line]) -> Settings:
+    """A check's request and what the answer has to be. Where that takes lines, `host` is said in one, too."""
+    answers = _answers(rules)
+    if "host" not in request or "lines" not in answers:
+        return {**request, **answers}
+    send = f"http-check send meth {request['method']} uri {request['path']} ver HTTP/1.1 hdr Host {request['host']}"
+    return {"kind": "http", "lines": [send, *answers["lines"]]}
 
 
 def _request(words: Sequence[str]) -> Settings:

@@ -7,7 +7,7 @@ A directive becomes a setting only where hactl writes the very same for it. All 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ Settings = dict[str, Any]
 Converter = Callable[["Line", "Where"], Settings | None]
 
 _KEEP_ALIVE = {word: setting for setting, word in KEEP_ALIVE.items()}
+# What says how the log looks, in hactl's order.
+LOG_FORMATS = ("option tcplog", "option httplog", "log-format", "option httpslog")
 _ALGORITHMS = ("roundrobin", "static-rr", "leastconn", "first", "source")
 
 
@@ -76,13 +78,27 @@ def family(line: Line) -> str:
 def common_settings(taken: Taken, where: Where) -> Settings:
     """The settings of `Common` but for checks, servers and `extra`."""
     found: Settings = {}
+    settled = _log_formats_as_words(taken, where)
     for name, convert in _CONVERTERS.items():
+        if name in settled:
+            continue
         found.update(_last(taken, name, functools.partial(_converted, convert, where)) or {})
     found.update(_logging(taken))
     found.update(_tcp_keepalive(taken, where))
     if times := _timeouts(taken, where):
         found["timeouts"] = times
     return found
+
+
+def _log_formats_as_words(taken: Taken, where: Where) -> Collection[str]:
+    """The families of which the last line says how the log looks, where in hactl's order another one would be last."""
+    ranks = []
+    for line in taken.left:
+        if (name := family(line)) in LOG_FORMATS:
+            same = taken.family(name)
+            fits = name in _CONVERTERS and not any(one.literal or not _CONVERTERS[name](one, where) for one in same)
+            ranks.append(LOG_FORMATS.index(name) if fits else len(LOG_FORMATS))
+    return () if ranks == sorted(ranks) else LOG_FORMATS
 
 
 def _converted(convert: Converter, where: Where, line: Line) -> Settings | None:
@@ -219,6 +235,8 @@ def _logging(taken: Taken) -> Settings:
 
 def _tcp_keepalive(taken: Taken, where: Where) -> Settings:
     """One setting for eight lines; the directives stay words unless they are these."""
+    if taken.family("option tcpka"):
+        return {}  # The same for both sides, and where it stands counts.
     wanted, off = (list(tcp_keepalive(on, where)) for on in (True, False))
     lines = [line for line in taken.left if line.plain and line.text in wanted]
     if sorted(line.text for line in lines) == sorted(wanted):

@@ -9,18 +9,22 @@ Before two directives are compared they are brought into one form, so that only 
 - `option httpchk` and the `http-check send` after it are one request;
 - who is in which group of a userlist may be said by the group or by the user;
 - an address on a section's first line is a `bind`; all `global` sections are one.
-Rules and conditions of one kind have to come in the same order.
+Rules and conditions of one kind have to come in the same order, and so have servers, what captures of requests, and
+what says how the log looks.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from hactl.config.importers.haproxy.binds import header_binds, normal_address
 from hactl.config.importers.haproxy.checks import request_of
+from hactl.config.importers.haproxy.common import LOG_FORMATS, family
 from hactl.config.importers.haproxy.durations import canonical
+from hactl.config.importers.haproxy.proxies import is_capture
 from hactl.config.importers.haproxy.server_words import DURATIONS, Param, overlaid, params
 from hactl.config.importers.haproxy.servers import plain_address
 from hactl.config.importers.haproxy.source import PROXIES, Line, Section, Source
@@ -30,7 +34,7 @@ Form = tuple[str, ...]
 Key = tuple[str, str]
 _RULES = (
     "acl http-request http-response http-after-response tcp-request tcp-response http-check tcp-check use_backend "
-    "use-server redirect filter"
+    "use-server redirect filter stick"
 )
 _BARE_MS = ("timeout", "hard-stop-after")
 
@@ -92,14 +96,29 @@ def _why(item: Item) -> str:
 
 
 def _disorder(items: Sequence[Item], others: Sequence[Item]) -> Iterator[tuple[Line, str]]:
-    for keyword in _RULES.split():
-        ours = [item for item in items if item.form[1:2] == (keyword,)]
-        theirs = [item.form for item in others if item.form[1:2] == (keyword,)]
-        theirs = [form for form in theirs if any(form == item.form for item in ours)]
+    for kind, ours in _in_order(items).items():
+        known = {item.form for item in ours}
+        theirs = [item.form for item in _in_order(others).get(kind, ()) if item.form in known]
         for item, form in zip(ours, theirs, strict=False):
             if item.form != form:
-                yield item.line, f"`{keyword}` lines are in another order"
+                yield item.line, f"{kind} are in another order"
                 break
+
+
+def _in_order(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """What has to come in the same order, each kind for itself."""
+    servers: list[Item] = []
+    found: dict[str, list[Item]] = {"servers": servers}
+    for item in items:
+        if item.form[1:2] and item.form[1] in _RULES.split():
+            found.setdefault(f"`{item.form[1]}` lines", []).append(item)
+        if is_capture(item.line):
+            found.setdefault("lines that capture of requests", []).append(item)
+        if family(item.line) in LOG_FORMATS:
+            found.setdefault("lines that say how the log looks", []).append(item)
+        if item.line.keyword in ("server", "server-template") and (not servers or servers[-1].line is not item.line):
+            servers.append(item)
+    return found
 
 
 def _sections(source: Source, names: Mapping[int, str]) -> dict[Key, list[Item]]:
@@ -192,9 +211,11 @@ def _param(one: Param) -> Form:
 
 
 def _binds(line: Line) -> Iterator[Item]:
-    words = sorted({_word(word) for word in line.args[1:]})
+    words = [_word(word) for word in line.args[1:]]
+    # The first certificate is for who asks for no name.
+    certificates = [pair for pair in itertools.pairwise(words) if pair[0] in ("crt", "crt-list")]
     for address in line.values[0].split(","):
-        yield Item(("bind", normal_address(address), *words), line)
+        yield Item(("bind", normal_address(address), *sorted({*words}), *(file for _, file in certificates)), line)
 
 
 def _form(line: Line) -> Form:

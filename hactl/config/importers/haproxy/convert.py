@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hactl.config.errors import ConfigErrors
+from hactl.config.importers.haproxy.checks import checks_handed_on
 from hactl.config.importers.haproxy.common import Settings
 from hactl.config.importers.haproxy.notes import Note
 from hactl.config.importers.haproxy.obsolete import renew
@@ -152,7 +153,8 @@ def _new_set(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | 
     found = DefaultsSet(name, section, list(section.lines))
     if section.parent and _named(made, section, by_name) and (parent := by_name[section.parent]) is not None:
         # Rules are not handed on from one set of defaults to another. Source: HAProxy's manual, 4 (Proxies).
-        found.lines = [line for line in parent.lines if line.keyword not in _RULES] + found.lines
+        handed_on = [line for line in parent.lines if line.keyword not in _RULES]
+        found.lines = [*checks_handed_on(handed_on, found.lines), *found.lines]
     made.notes += defaults_settings(found)
     made.names[id(section)] = name
     made.sets.append(found)

@@ -15,6 +15,9 @@ _MAY_HAVE = {"name", "address", "port", "weight", "cookie"}
 # A server is chosen, or compared, by its name.
 _ANY_SERVER = re.compile(r"\buse-server\s+\S*%\[")
 _BY_NAME = re.compile(r"\bsrv_name\b|%s\b")
+# What stands as it was written: servers that have no share of 100, as members have, and what tells names.
+_OTHER_SERVERS = re.compile(r"(server|server-template)\s")
+_TELLS_NAMES = re.compile(r"http-send-name-header\s")
 _PER_SERVER = "a member has no settings of its own"
 
 
@@ -66,12 +69,22 @@ def _against(document: Mapping[str, Any], service: Settings, names: list[str | N
     ports = {one.get("port", 0) for one in servers}
     if len(ports) > 1 or not ports.copy().pop():
         return "they have no port in common"
+    if any(_OTHER_SERVERS.match(line) for line in service.get("extra", ())):
+        return "there are others, too, which stay as they are written"
+    if any(_TELLS_NAMES.match(line) for one in (service, _behind(document, service)) for line in one.get("extra", ())):
+        return "they are told their names (`http-send-name-header`)"
     return _named_elsewhere(document, service)
+
+
+def _behind(document: Mapping[str, Any], service: Settings) -> Settings:
+    """Its set of defaults."""
+    found: Settings = document["haproxy"].get("defaults", {}).get(service.get("defaults"), {})
+    return found
 
 
 def _weight(document: Mapping[str, Any], service: Settings) -> int | None:
     """What all servers have that say nothing."""
-    behind = document["haproxy"].get("defaults", {}).get(service.get("defaults"), {})
+    behind = _behind(document, service)
     found: int | None = service.get("server", {}).get("weight", behind.get("server", {}).get("weight"))
     return found
 

@@ -70,7 +70,8 @@ def _rename(made: Making, front: Proxy, names: Collection[str]) -> None:
 def _is_named(source: Source, front: Section) -> bool:
     """Whether anything looks at the frontend by its name: at its counters, or at its table."""
     name = re.escape(front.name)
-    pattern = rf"\bfe_\w+\({name}[,)]"
+    # What has the frontend's name (`fe_name`, `%f`) may be compared with it, or make a backend's name of it.
+    pattern = rf"\bfe_\w+\({name}[,)]|\bfe_name\b|^(?!log|error-log).*%ft?\b|^stats scope {name}$"
     if any(line.keyword == "stick-table" for line in front.lines):
         pattern += rf"|\btable\s+{name}(?![^\s])|[(,]{name}[,)]"
     return any(re.search(pattern, line.text) for _, line in source.directives())

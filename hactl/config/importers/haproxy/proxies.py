@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hactl.config.importers.haproxy.binds import header_binds, take_binds
-from hactl.config.importers.haproxy.checks import check_kind, check_timeout
+from hactl.config.importers.haproxy.checks import check_kind, check_timeout, has_kind
 from hactl.config.importers.haproxy.common import Settings, Taken, Where, common_settings
 from hactl.config.importers.haproxy.durations import to_setting
 from hactl.config.importers.haproxy.notes import Note
@@ -23,13 +23,15 @@ RULES = {
     "http-request": "http_request",
     "http-response": "http_response",
 }
+# Rules that may capture, in the order in which hactl writes them.
+_CAPTURING = ("tcp-request", "http-request")
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 
 
 @dataclass(slots=True)
 class DefaultsSet:
     """A set of defaults. `lines`: its own and, before them, those of the set that it is made from. `mode`: in force.
-    `kind`: of its checks, if it has one."""
+    `kind`: of its checks, if it has one. `words`: the lines that stay as they are."""
 
     name: str
     section: Section | None
@@ -37,6 +39,7 @@ class DefaultsSet:
     settings: Settings = field(default_factory=dict)
     mode: str = "tcp"
     kind: str = ""
+    words: list[Line] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ def defaults_settings(found: DefaultsSet) -> list[Note]:
     found.mode, found.kind = where.mode, str(check.get("kind", ""))
     if taken.left:
         settings["extra"] = [line.text for line in taken.left]
+    found.words = taken.left
     found.settings = settings
     own = {line.number for line in found.section.lines} if found.section else set()
     return [note for note in (*taken.notes, *_kept(taken.left)) if note.line in own]
@@ -124,7 +128,8 @@ def _servers(taken: Taken, pool: Pool, where: Where, behind: DefaultsSet | None)
     inherited = behind.kind if behind else "tcp"
     check = check_timeout(taken)
     if pool.checked:
-        check.update(check_kind(taken, inherited=bool(inherited)))
+        words = behind is not None and has_kind(behind.words)
+        check.update(check_kind(taken, inherited=bool(inherited), words=words))
         if not inherited:
             check.setdefault("kind", "tcp")
     elif inherited:
@@ -157,8 +162,10 @@ def _cookie(taken: Taken, pool: Pool) -> Settings:
 
 def _stick(taken: Taken) -> Settings:
     """`stick-table` and `stick on`, for a table that is not shared: the peers of the file are its own."""
-    tables, uses = taken.family("stick-table"), [line for line in taken.family("stick") if line.values[:1] == ("on",)]
-    if len(tables) != 1 or len(uses) != 1 or not tables[0].plain or uses[0].literal:
+    tables, sticks = taken.family("stick-table"), taken.family("stick")
+    uses = [line for line in sticks if line.values[:1] == ("on",)]
+    # The first `stick` that knows a server has its way: `stick on` is written before the others.
+    if len(tables) != 1 or len(uses) != 1 or sticks[0] is not uses[0] or not tables[0].plain or uses[0].literal:
         return {}
     if has_condition(uses[0].values) and not _listable(taken.family("acl")):
         return {}
@@ -186,6 +193,8 @@ def _rules(taken: Taken, where: Where, service: Settings) -> None:
     """Conditions and rules in their order, where all of a kind can be listed. Where the conditions have to stay words,
     which come last, so do the rules: HAProxy wants a condition before the first rule that names it."""
     kinds = RULES | ({"use_backend": "use_backend"} if where.front else {})
+    if not captures_in_order(taken.left):
+        kinds = {keyword: name for keyword, name in kinds.items() if keyword not in _CAPTURING}
     for keyword, name in kinds.items() if _listable(taken.family("acl")) else ():
         lines = taken.family(keyword) if where.http or not keyword.startswith("http-") else []
         if lines and _listable(lines):
@@ -199,6 +208,20 @@ def _rules(taken: Taken, where: Where, service: Settings) -> None:
         taken.take(last)
     if where.http and (page := _stats(taken)):
         service["stats"] = page
+
+
+def is_capture(line: Line) -> bool:
+    """Whether it takes the next number of what is captured of requests, by which rules and logs call it."""
+    if line.keyword in ("capture", "declare"):
+        return "request" in line.values[:2]
+    return line.keyword in _CAPTURING and "capture" in line.values and "len" in line.values
+
+
+def captures_in_order(lines: Sequence[Line]) -> bool:
+    """Whether what is captured keeps its numbers where rules are listed by their kind, and what else captures comes
+    last."""
+    ranks = [(*_CAPTURING, line.keyword).index(line.keyword) for line in lines if is_capture(line)]
+    return ranks == sorted(ranks)
 
 
 def _listable(lines: list[Line]) -> bool:

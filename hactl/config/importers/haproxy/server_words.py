@@ -96,8 +96,7 @@ def _end(words: Sequence[Word], at: int) -> int | None:
 
 def _key(name: str) -> str:
     positive = name.removeprefix("no-")
-    # The kinds of PROXY protocol are one choice.
-    return "send-proxy" if positive.startswith("send-proxy") else _ONE_THING.get(positive, positive)
+    return _ONE_THING.get(positive, positive)
 
 
 def overlaid(behind: Sequence[Param], own: Sequence[Param]) -> list[Param]:

@@ -54,6 +54,8 @@ def take_servers(taken: Taken) -> Pool:
         elif line in servers:
             found.append(_server(line, behind))
     if literal:
+        if _others_follow(lines, servers):
+            return Pool(())  # Which server is the first, or the first `backup`, says its place among all.
         # `default-server` has to stay where it is: other lines depend on it.
         taken.take(servers)
         first = next((index for index, line in enumerate(lines) if line.keyword != "default-server"), len(lines))
@@ -64,6 +66,12 @@ def take_servers(taken: Taken) -> Pool:
     taken.take(lines)
     taken.notes += _without_effect(lines, [one for server in found for one in server.params])
     return Pool(tuple(found), tuple(_common(found)))
+
+
+def _others_follow(lines: Sequence[Line], servers: Sequence[Line]) -> bool:
+    """Whether a server that stays as it is stands behind one that can be listed: it would come before that."""
+    first = next((index for index, line in enumerate(lines) if line in servers), len(lines))
+    return any(line.keyword != "default-server" and line not in servers for line in lines[first:])
 
 
 def _without_effect(lines: Sequence[Line], held: Sequence[Param]) -> list[Note]:
@@ -184,7 +192,6 @@ _TEXTS = {"addr": ("check", "address"), "check-sni": ("check", "sni")}
 _SWITCHES: dict[str, tuple[str, str, Any]] = {
     "send-proxy": ("server", "send_proxy", "v1"),
     "send-proxy-v2": ("server", "send_proxy", "v2"),
-    "no-send-proxy": ("server", "send_proxy", ""),
     "check-ssl": ("check", "tls", True),
     "no-check-ssl": ("check", "tls", False),
     "check-send-proxy": ("check", "send_proxy", True),
@@ -206,6 +213,9 @@ def common_words(words: Sequence[Param], *, kind: bool) -> dict[str, Settings]:
     said by the kind of the check."""
     found: dict[str, Settings] = {"server": {}, "check": {}}
     left = [one for one in words if not (kind and one.name == "check")]
+    # Several kinds of the PROXY protocol add up: no setting says that.
+    kinds = [one for one in words if one.key.startswith("send-proxy")]
+    several = kinds if len(kinds) > 1 else []
     left = _tls(left, found["server"])
     left = _agent(left, found["check"])
     if kind and {one.text for one in left}.issuperset(_OBSERVE):
@@ -213,7 +223,7 @@ def common_words(words: Sequence[Param], *, kind: bool) -> dict[str, Settings]:
         left = [one for one in left if one.text not in _OBSERVE]
     remaining = []
     for one in left:
-        if (setting := _of_all(one)) is None:
+        if one in several or (setting := _of_all(one)) is None:
             remaining.append(one.text)
         else:
             part, key, value = setting
