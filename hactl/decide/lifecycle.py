@@ -17,6 +17,9 @@ from hactl.model.cluster import GroupSpec
 from hactl.model.effects import Exit, GuardBegin, GuardExtend, Identify, Relist
 from hactl.model.events import Boot
 
+# How long a list may take: twice as long after each that failed, up to the longest. There may be very much below the
+# prefix that is none of hactl's.
+FIRST_LIST_MS, LONGEST_LIST_MS = 500.0, 6_000.0
 # An answer that did not come by then is not waited for.
 IDENTIFYING_MS = 5_000.0
 # For how many heartbeats what cannot be read has stood in my session's key before it is written over: another process
@@ -362,7 +365,8 @@ def list_again(state: NodeState, out: Out) -> None:
     state.counter += 1
     state.listing, state.listed_at = state.counter, out.now
     state.listing_known = state.known_revision
-    out.effects.append(Relist(state.counter, max(state.timing.heartbeat_ms * 2, 500.0)))
+    longest = max(state.timing.heartbeat_ms * 2, FIRST_LIST_MS)
+    out.effects.append(Relist(state.counter, min(longest * 2.0 ** min(state.lists_failed, 10), LONGEST_LIST_MS)))
 
 
 def adjust_runs(state: NodeState) -> None:

@@ -180,7 +180,8 @@ def _end(state: NodeState, out: Out) -> None:
 def _on_listed(state: NodeState, event: events.Listed, out: Out) -> None:
     if event.id != state.listing:
         return
-    state.listing = 0
+    state.listing = state.lists_failed = 0
+    state.list_problem = ""
     if state.phase == "refused":
         state.forget_store()  # looked at anew each time, until its identity is one to go on with
     elif lifecycle.went_back(state, event.snapshot.revision, state.listing_known, out):
@@ -193,6 +194,8 @@ def _on_listed(state: NodeState, event: events.Listed, out: Out) -> None:
 def _on_list_failed(state: NodeState, event: events.ListFailed, out: Out) -> None:
     if event.id == state.listing:
         state.listing = 0
+        state.lists_failed += 1
+        state.list_problem = event.problem
     out.note_once("store", "store_unreachable", problem=event.problem)
 
 

@@ -199,7 +199,8 @@ class NodeState:
 
     `config_seen` is the revision of the newest configuration that was looked at, `config_rev` that of the one in
     use: the newest that could be read. `release_on_exit`: told to release everything and go, in whatever phase.
-    `identifying`: since when it is asked what machine this is.
+    `lists_failed`: in a row, `list_problem`: why the last did. `identifying`: since when it is asked what machine this
+    is.
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
     `guards_told`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
@@ -234,6 +235,8 @@ class NodeState:
     listing: int = 0
     listing_known: int = 0
     listed_at: Instant | None = None
+    lists_failed: int = 0
+    list_problem: str = ""
     need_list: bool = True
     unseen_since: Instant | None = None
     went_back_in: int | None = None

@@ -75,17 +75,19 @@ _NO_TIME = Instant(0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What only a daemon knows. `silent_ms`: for how long it saw nothing new of each peer. `fence_left_ms`: how long
-    until the lease of each dead session is over for it, 0: it is. `waiting`, `blocked`: of groups here, why.
-    `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it, None: this node is to have none. `unasked`: why
-    peers' guards are not asked though nodes can be fenced. `access`: how etcd is reached: `weak` (`problem`, `hint`),
-    `certificates` (`kind`, `path`, `end`), `soonest_days` (until the first of them ends; None: there are none).
-    `troubles`: as of a node, as this daemon knows them now. `errors`: how often the daemon itself went wrong."""
+    """What only a daemon knows. `list_problem`: why it cannot list what is in etcd. `silent_ms`: for how long it saw
+    nothing new of each peer. `fence_left_ms`: how long until the lease of each dead session is over for it, 0: it is.
+    `waiting`, `blocked`: of groups here, why. `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it,
+    None: this node is to have none. `unasked`: why peers' guards are not asked though nodes can be fenced. `access`:
+    how etcd is reached: `weak` (`problem`, `hint`), `certificates` (`kind`, `path`, `end`), `soonest_days` (until the
+    first of them ends; None: there are none). `troubles`: as of a node, as this daemon knows them now. `errors`: how
+    often the daemon itself went wrong."""
 
     phase: str
     lease_left_ms: float
     guard_ready: bool
     store_away: bool = False
+    list_problem: str = ""
     config_problem: str = ""
     refused: str = ""
     silent_ms: Mapping[str, int] = field(default_factory=dict)
@@ -125,6 +127,7 @@ def local_facts(
         lease_left_ms=round(max(0.0, state.session.time_left(now))),
         guard_ready=state.guard_ready,
         store_away=state.store_away,
+        list_problem=state.list_problem if state.lists_failed > 1 else "",
         config_problem=state.config_problem,
         refused=state.refused,
         silent_ms={

@@ -42,7 +42,7 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         yield "error", f"this node takes no part: {local['refused']}", "see docs for `hactl recover` before you use it"
     elif view.listed and view.identity is None and not view.mod_of(view.keys.identity):
         yield "error", "the store holds no cluster", "`hactl init` for a new one, `hactl recover` for one that was lost"
-    yield from _etcd(document, away=document["source"] == "disk" or bool(local.get("store_away")))
+    yield from _etcd(document, view.keys.prefix, away=document["source"] == "disk" or bool(local.get("store_away")))
     if local.get("phase") == "listing" and not local.get("store_away"):
         yield "warning", "this daemon has not read the store yet", "if it stays so, look at etcd and the daemon's log"
     etcdctl = document["etcd"]["etcdctl"] if document["etcd"] else "etcdctl"
@@ -80,11 +80,17 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
         yield "warning", f"{local['events_dropped']} events were not written to the history", "they are in the log"
 
 
-def _etcd(document: dict[str, Any], *, away: bool) -> Iterator[Warning_]:
+def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warning_]:
     """What is wrong with etcd itself, and, where nothing else explains it, that it does not answer."""
     etcd = document["etcd"] or {"problems": [], "etcdctl": "etcdctl"}
     yield from ((one["level"], one["what"], one["do"]) for one in etcd["problems"])
-    if away and not any(one["level"] == "error" for one in etcd["problems"]):
+    explained = any(one["level"] == "error" for one in etcd["problems"])
+    unlisted = (document["local"] or {}).get("list_problem")
+    if unlisted and not explained and any(one["reads"] for one in etcd.get("endpoints", ())):
+        what = f"etcd answers, but this node cannot list what is below {prefix}: {unlisted}"
+        count = f"`{etcd['etcdctl']} get --prefix --count-only --write-out=fields {prefix}`"
+        yield "error", what, f"{count} says how many keys there are; a cluster has hundreds: delete what is not hactl's"
+    elif away and not explained:
         todo = f"`{etcd['etcdctl']} endpoint status -w table`, and etcd's log: `journalctl -u etcd`"
         yield "error", "etcd does not answer this node in time", todo
 

@@ -10,9 +10,12 @@ import pytest
 
 from election.observer import Observer
 from election.records import GENERATION_BITS, Failure, Move
+from election.store import Snapshot
 from fencing.topology import Level, NodeFencing, Target, Topology
-from hactl.decide import status
+from hactl.decide import node, status
+from hactl.decide.lifecycle import LONGEST_LIST_MS
 from hactl.decide.status import Local
+from hactl.model import effects, events
 from tests.support.scene import KEYS, LEASE_MS, Scene, at
 from tests.support.stand_in import node_state
 
@@ -228,6 +231,39 @@ def test_that_etcd_does_not_answer_is_said_where_nothing_explains_it(scene: Scen
     assert told(scene, etcd=etcd, stale_ms=100) == [first, second]  # without a daemon
     assert first[:2] == ("error", "etcd does not answer this node in time") and second[1] == FEW["what"]
     assert first[2].startswith("`etcdctl --endpoints=http://a:1 endpoint status -w table`")
+
+
+def test_that_what_is_in_etcd_cannot_be_listed_is_told(scene: Scene) -> None:
+    state = node_state(scene.spec)
+    for number in (1, 2):
+        state.listing = number
+        node.step(state, events.ListFailed(number, "a:1: no answer within the deadline"), at(number))
+    endpoint = {"endpoint": "a:1", "reads": True}
+    etcd = {"problems": [], "etcdctl": "etcdctl --endpoints=http://a:1", "endpoints": [endpoint]}
+    facts = status.local_facts(state, at(0))
+    (level, what, todo), *_ = told(scene, local=facts, etcd=etcd)
+    assert level == "error" and what.endswith(
+        "cannot list what is below /hactl/demo/: a:1: no answer within the deadline"
+    )
+    assert todo.startswith("`etcdctl --endpoints=http://a:1 get --prefix --count-only --write-out=fields /hactl/demo/`")
+    # Where etcd answers nobody there is nothing to be counted.
+    endpoint["reads"] = False
+    assert told(scene, local=facts, etcd=etcd)[0][1] == "etcd does not answer this node in time"
+
+
+def test_a_list_has_the_longer_the_more_of_them_have_failed(scene: Scene) -> None:
+    """There may be more below the prefix than comes within half a second."""
+    state = node_state(scene.spec)
+    state.need_list, limits, now = True, list[float](), 0.0
+    for _ in range(6):
+        now += 60_000
+        (relist,) = (one for one in node.step(state, events.Tick(), at(now)) if isinstance(one, effects.Relist))
+        limits.append(relist.timeout_ms)
+        node.step(state, events.ListFailed(relist.id, "no answer"), at(now + 1))
+    assert limits[0] == 500 and limits == sorted(limits) and limits[3:] == [4000, LONGEST_LIST_MS, LONGEST_LIST_MS]
+    (relist,) = (one for one in node.step(state, events.Tick(), at(now + 60_000)) if isinstance(one, effects.Relist))
+    node.step(state, events.Listed(relist.id, Snapshot(5, ())), at(now + 60_001))
+    assert state.lists_failed == 0 and state.list_problem == ""
 
 
 def test_what_is_wrong_with_etcd_is_told_while_it_answers(scene: Scene) -> None:
