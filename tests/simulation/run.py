@@ -93,16 +93,27 @@ def run_malformed(seed: int, trace: bool = False) -> Outcome:
 PLANS: dict[str, Callable[..., Outcome]] = {"any": run_seed, "gentle": run_gentle, "malformed": run_malformed}
 
 
-def run_many(first: int, count: int, workers: int, plans: str = "any") -> tuple[list[Outcome], dict[str, int]]:
-    """Run `count` schedules from seed `first` on; returns the violations and all counts."""
+def run_many(
+    first: int, count: int, workers: int, plans: str = "any", tell: Callable[[str], None] = lambda line: None
+) -> tuple[list[Outcome], dict[str, int]]:
+    """Run `count` schedules from seed `first` on; returns the violations and all counts. `tell`: each violation when it
+    is found, and how far this is."""
     bad, total = [], dict[str, int]()
     with ProcessPoolExecutor(workers) as pool:
-        for outcome in pool.map(PLANS[plans], range(first, first + count), chunksize=10):
+        for done, outcome in enumerate(pool.map(PLANS[plans], range(first, first + count), chunksize=10), 1):
             if outcome.violation:
                 bad.append(outcome)
+                tell(f"seed {outcome.seed}: {outcome.violation}\n  replay: {_replay(plans, outcome.seed)}")
+            if done % 1000 == 0:
+                tell(f"{done} of {count}, {len(bad)} violations")
             for name, value in outcome.stats.items():
                 total[name] = total.get(name, 0) + value
     return bad, total
+
+
+def _replay(plans: str, seed: int) -> str:
+    only = "" if plans == "any" else f" --only {plans}"
+    return f"python -m tests.simulation.run --seed {seed}{only}"
 
 
 def main() -> int:
@@ -120,11 +131,9 @@ def main() -> int:
         print(outcome.violation or "no violation")
         return 1 if outcome.violation else 0
     began = time.monotonic()
-    bad, total = run_many(options.first, options.seeds, options.workers, options.only)
-    for outcome in bad[:20]:
-        print(
-            f"seed {outcome.seed}: {outcome.violation}\n  replay: python -m tests.simulation.run --seed {outcome.seed}"
-        )
+    bad, total = run_many(
+        options.first, options.seeds, options.workers, options.only, lambda line: print(line, flush=True)
+    )
     print(report(total))
     print(f"{options.seeds} schedules in {time.monotonic() - began:.1f} s, {len(bad)} violations")
     return 1 if bad else 0
