@@ -32,7 +32,7 @@ _REQUEST, _ACK, _DUMP_INTERRUPTED, _DUMP = 0x1, 0x4, 0x10, 0x300
 _REPLACE, _EXCLUSIVE, _CREATE = 0x100, 0x200, 0x400
 _IFF_UP, _IFF_NOARP, _IFF_LOWER_UP = 0x1, 0x80, 0x10000
 _ARPHRD_ETHER = 1
-_IFA_F_SECONDARY, _IFA_F_NODAD, _IFA_F_DEPRECATED, _IFA_F_NOPREFIXROUTE = 0x1, 0x2, 0x20, 0x200
+_IFA_F_SECONDARY, _IFA_F_NODAD, _IFA_F_DADFAILED, _IFA_F_DEPRECATED, _IFA_F_NOPREFIXROUTE = 0x1, 0x2, 0x8, 0x20, 0x200
 _FOREVER = 0xFFFFFFFF
 _EVENT_GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses
 _TIMEOUT_S = 2.0
@@ -56,13 +56,15 @@ class Address:
     """An address on the interface of number `index`; `host`: without its prefix, as Python spells it.
 
     `secondary` (IPv4): another one of the same network comes before it. `deprecated` (IPv6): no connection begins from
-    it. The kernel lists those of an interface in the order in which it chooses the source of new connections."""
+    it. `refused` (IPv6): another station had it when it was put on here, and the kernel does not use it. Listed in the
+    order in which the kernel chooses the source of new connections."""
 
     index: int
     ip: IPInterface
     host: str
     secondary: bool = False
     deprecated: bool = False
+    refused: bool = False
 
 
 def links() -> list[Link]:
@@ -110,8 +112,12 @@ def add_address(index: int, ip: IPInterface) -> None:
 
 def remove_address(index: int, ip: IPInterface) -> None:
     """Take an address off an interface; no error when it, or the interface, is not there. Raises OSError."""
+    message = _addr_message(index, ip)
+    if ip.version == 4:
+        # Also one that was put on with a peer, of which IFA_ADDRESS would be the address.
+        message["attrs"] = [("IFA_LOCAL", str(ip.ip))]
     try:
-        _write(_addr_message(index, ip), _DELADDR, _ACK)
+        _write(message, _DELADDR, _ACK)
     except OSError as error:
         if error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
             raise
@@ -251,6 +257,7 @@ def _address(message: Any) -> Address:
         # Of an IPv6 address the same bit says that it is a temporary one.
         secondary=bool(flags & _IFA_F_SECONDARY) and message["family"] == socket.AF_INET,
         deprecated=bool(flags & _IFA_F_DEPRECATED),
+        refused=bool(flags & _IFA_F_DADFAILED) and message["family"] == socket.AF_INET6,
     )
 
 

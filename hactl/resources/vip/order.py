@@ -14,9 +14,9 @@ from typing import Literal
 from hactl.resources.netlink import Address, IPInterface
 
 # well: as it should be. missing: to be put on. misplaced: to be taken off and put on again. preferred: to be made
-# deprecated. alone: to be taken off, and put on again when the node has an address of its own there. barred: as alone,
-# and it is off.
-Standing = Literal["well", "missing", "misplaced", "preferred", "alone", "barred"]
+# deprecated. refused: as misplaced, for the kernel does not use it: another station had it. alone: to be taken off, and
+# put on again when the node has an address of its own there. barred: as alone, and it is off.
+Standing = Literal["well", "missing", "misplaced", "preferred", "refused", "alone", "barred"]
 
 
 def standing(vip: IPInterface, there: Sequence[Address], moving: Collection[str]) -> Standing:
@@ -29,6 +29,8 @@ def standing(vip: IPInterface, there: Sequence[Address], moving: Collection[str]
         return "alone" if mine else "barred"
     if all(one.ip != vip for one in mine):
         return "missing"
+    if any(one.refused for one in mine):
+        return "refused"
     if vip.version == 6:
         return "well" if all(one.deprecated for one in mine) else "preferred"
     first = there.index(own[0])

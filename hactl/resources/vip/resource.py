@@ -182,12 +182,13 @@ class Vip:
             found = self.standing(link)
             if found in ("alone", "barred"):
                 raise ResourceError(no_own_address(self.ip, link))
-            if found == "misplaced":
-                if not _promotes(link.name):
-                    raise ResourceError(f"{self.ip} is the primary address of {link.name}: set {_PROMOTE} there")
+            if found == "misplaced" and not _promotes(link.name):
+                raise ResourceError(f"{self.ip} is the primary address of {link.name}: set {_PROMOTE} there")
+            if found in ("misplaced", "refused"):
                 self.take_off()
             if found != "well":
                 netlink.add_address(link.index, self.ip)
+            self.take_off_elsewhere(link)
 
     def take_off(self) -> None:
         """Remove it, wherever it is. Raises ResourceError."""
@@ -197,6 +198,16 @@ class Vip:
             if left := self._found(netlink.addresses(self.ip.version)):
                 names = ", ".join(_name(address.index) for address in left)
                 raise ResourceError(f"{self.ip.ip} was removed and is still there, on {names}: who puts it back?")
+
+    def take_off_elsewhere(self, link: Link) -> str:
+        """Remove it from all other interfaces: the guard would leave it there, and connections might begin from it.
+        Their names. Raises OSError."""
+        known = self._found(netlink.Events.shared().known_addresses(self.ip.version))
+        astray = [address for address in known if address.index != link.index]
+        names = ", ".join(sorted({_name(address.index) for address in astray}))
+        for address in astray:
+            netlink.remove_address(address.index, address.ip)
+        return names
 
     def announce_on(self, link: Link) -> None:
         """A burst of announcements begins. Raises ResourceError."""

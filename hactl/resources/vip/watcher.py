@@ -113,6 +113,11 @@ class Watcher:
             self._meddled(f"{vip.ip} came before this node's own address on {link.name} and was put behind it again")
         elif found == "preferred":
             self._meddled(f"{vip.ip} on {link.name} was not deprecated any more, as if it were this node's own")
+        elif found == "refused":
+            vip.announce_on(link)
+            self._meddled(f"{vip.ip} on {link.name} was not in use, as another station had it, and was put on again")
+        elif elsewhere := vip.take_off_elsewhere(link):
+            self._meddled(f"{vip.ip} was on {elsewhere}, too, and has been taken off there")
         elif self._problem:
             vip.announce_on(link)
             self._well("the link is up again")
@@ -177,6 +182,7 @@ class Watcher:
         interval_s = self._vip.announcements.interval_s
         while interval_s > 0:
             await asyncio.sleep(interval_s)
+            self._touched.set()  # What happens on other interfaces wakes nobody.
             if self._speaks and self._link is not None:
                 with contextlib.suppress(OSError):
                     self._vip.announcements.by(self._link).announce()
