@@ -170,8 +170,8 @@ class Api:
         if request.query_params.get("follow"):
             peer = request.client.host if request.client else ""
             return Following(self._feed, await self._feed.join(limit, peer))
-        entries = (await self._feed.history()).entries
-        return Answer({"events": entries[-limit:] if limit else ()})
+        lines = (await self._feed.history()).lines
+        return Answer(b'{"events":[%s]}' % b",".join(lines[-limit:] if limit else ()))
 
     async def timeline(self, request: Request) -> Response:
         """The newest `n` takeovers, of the group `group` or of all; this node's own where the store is away."""

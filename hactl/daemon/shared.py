@@ -1,4 +1,4 @@
-"""An answer that is made once for all who ask at the same time."""
+"""An answer that is made once for all who ask at the same time, and that they get a few at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+# So many who waited go on before the loop does something else: each has something to send.
+AT_ONCE = 16
 
 
 class Shared(Generic[T]):
@@ -17,12 +20,22 @@ class Shared(Generic[T]):
         self._make = make
         self._next: asyncio.Task[T] | None = None  # has not begun to look
         self._one_at_a_time = asyncio.Lock()
+        self._went_on = 0
 
     async def get(self) -> T:
         """The answer, made of what is known now or later."""
         if self._next is None:
             self._next = asyncio.create_task(self._begin())
-        return await asyncio.shield(self._next)
+        made = await asyncio.shield(self._next)
+        while self._went_on >= AT_ONCE:  # noqa: ASYNC110 - the next turn comes by itself
+            await asyncio.sleep(0)
+        if self._went_on == 0:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._went_on += 1
+        return made
+
+    def _next_turn(self) -> None:
+        self._went_on = 0
 
     async def _begin(self) -> T:
         async with self._one_at_a_time:

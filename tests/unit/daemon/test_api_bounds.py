@@ -11,6 +11,7 @@ import socket
 import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +30,7 @@ from hactl.cli.common import CliError
 from hactl.cli.source import Source
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig, parse_node
-from hactl.daemon import api, event_feed, event_log, operations
+from hactl.daemon import api, event_feed, event_log, operations, shared
 from hactl.daemon.requests import LARGEST_BODY
 from hactl.decide import status
 from hactl.serving.http import CHUNK
@@ -230,6 +231,36 @@ def test_events_go_out_in_large_parts_between_which_the_loop_does_other_work() -
         assert max(map(len, chunks)) <= CHUNK and len(chunks) < 15
         assert turns - before >= len(chunks) - 1
         other.cancel()
+
+    asyncio.run(main())
+
+
+def test_many_who_wait_for_one_answer_go_on_a_few_at_a_time() -> None:
+    async def main() -> None:
+        made, iteration, went_on = asyncio.Event(), 0, Counter[int]()
+
+        async def make() -> str:
+            await made.wait()
+            return "it"
+
+        async def count() -> None:
+            nonlocal iteration
+            while True:
+                iteration += 1
+                await asyncio.sleep(0)
+
+        async def wait() -> None:
+            assert await answer.get() == "it"
+            went_on[iteration] += 1
+
+        answer, counting = shared.Shared(make), asyncio.create_task(count())
+        waiting = [asyncio.create_task(wait()) for _ in range(10 * shared.AT_ONCE)]
+        await asyncio.sleep(0)
+        made.set()
+        await asyncio.gather(*waiting)
+        assert max(went_on.values()) <= 2 * shared.AT_ONCE  # it is counted between two turns
+        assert len(went_on) >= 5
+        counting.cancel()
 
     asyncio.run(main())
 
