@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ _GONE_S = 2.0
 # Who has ended by itself may have left somebody with its output open.
 _LEFT_S = 0.2
 _POLL_S = 0.005
+# How long the event loop waits for what was killed by a cancellation.
+_END_S = 0.02
 # $1: cgroup.procs. The shell moves itself before it becomes the program: no child is ever elsewhere.
 _ENTER = 'echo 0 >"$1" || exit 126; shift; exec "$@"'
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -81,7 +84,15 @@ async def run_bounded(
         assert process.stdout is not None and process.stderr is not None
         out = stack.enter_context(contextlib.closing(_Reader(process.stdout, max_output)))
         err = stack.enter_context(contextlib.closing(_Reader(process.stderr, max_output)))
-        ended = await _wait_end(process.pid, timeout_s - seconds_since(start))
+        try:
+            ended = await _wait_end(process.pid, timeout_s - seconds_since(start))
+        except asyncio.CancelledError:
+            # Who takes it back is told that it is over: it is to be seen dead.
+            _kill(process, group)
+            await _wait_end(process.pid, _GONE_S)
+            if group:
+                await group.emptied(_GONE_S)
+            raise
         seconds = seconds_since(start)
         timed_out = not ended or seconds >= timeout_s
         _kill(process, group)
@@ -144,11 +155,17 @@ def _kill(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
 
 
 def _end(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
-    """After a cancellation: nothing is left behind."""
-    if process.returncode is None:
-        _kill(process, group)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.5)
+    """After a cancellation: nothing is left behind. What hangs in the kernel is left to a thread."""
+    if process.returncode is not None:
+        return
+    _kill(process, group)
+    until = time.monotonic() + _END_S
+    while process.poll() is None:
+        if time.monotonic() > until:
+            with contextlib.suppress(RuntimeError):  # without a thread it stays a zombie for a while
+                threading.Thread(target=process.wait, name="reap", daemon=True).start()
+            return
+        time.sleep(_POLL_S)
 
 
 async def _closed(readers: Sequence[_Reader], timeout_s: float) -> None:
@@ -209,13 +226,14 @@ class _Cgroup:
 
     def __exit__(self, *_: object) -> None:
         # After a cancellation nobody has waited for the killed.
-        for _attempt in range(20):
-            try:
-                self._path.rmdir()
-            except OSError:
-                time.sleep(_POLL_S)
-            else:
-                break
+        until = time.monotonic() + _END_S
+        while not self._removed() and time.monotonic() < until:
+            time.sleep(_POLL_S)
+
+    def _removed(self) -> bool:
+        with contextlib.suppress(OSError):
+            self._path.rmdir()
+        return not self._path.exists()
 
     @property
     def enter(self) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 could be started here, and whether anything of a group that is another node's is here all the same.
 
 Both are found before a failover, not by one. Cheap: every ten seconds, addresses also when something happens to one;
-only a monitor that is a command is run, at most once a minute.
+only a monitor that is a command is run, at most once a minute, and processes that run a resource's command though hactl
+did not start them are looked for as seldom.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import Any, TypeVar
 
 import structlog
 
+from hactl.decide.outside import TWIN
 from hactl.decide.state import NodeState, Run
 from hactl.model.cluster import ResourceSpec
-from hactl.model.events import Event, Observed, Readiness
+from hactl.model.events import Event, Observed, Readiness, Warned
+from hactl.resources.aside import aside
 from hactl.resources.base import Observation, Resource, ResourceError
+from hactl.resources.twins import named, twins
 
 log = structlog.get_logger()
 
@@ -30,8 +34,9 @@ SETTLE_S = 0.05
 # A look that takes longer has failed.
 LOOK_S = 5.0
 
-# What is here also where it is not as it should be: another content, another interface.
-_HERE_THOUGH_FAILED = ("vip", "manifest")
+# What is here also where it is not as it should be: another content, another interface; a unit that is on its way up,
+# down, or to its next start, which may take minutes and is not stopped.
+_HERE_THOUGH_FAILED = ("vip", "manifest", "systemd")
 
 Found = TypeVar("Found")
 
@@ -49,6 +54,8 @@ class Lookout:
         # What was posted last of each group and resource, and when its command was run last.
         self._told: dict[tuple[str, str], str] = {}
         self._ran_at: dict[tuple[str, str], float] = {}
+        self._twins: dict[tuple[str, str], str] = {}
+        self._twins_at = float("-inf")
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -57,6 +64,7 @@ class Lookout:
             followed = False
             while True:
                 await self._look(lambda spec: True)
+                await self._look_for_twins()
                 if not followed and any(_is_vip(spec) for _, spec in self._everything()):
                     # What listens is imported where there are VIPs only.
                     from hactl.resources.netlink import Events  # noqa: PLC0415
@@ -118,6 +126,39 @@ class Lookout:
         # While it was looked at the group may have become this node's.
         if seen is not None and _is_here(spec, seen) and self._must_be_stopped(run):
             self._post(Observed(run.spec.name, spec.name, "running", seen.detail))
+
+    async def _look_for_twins(self) -> None:
+        """Processes that run the command of a resource of a group that is another node's."""
+        elsewhere = {
+            (run.spec.name, spec.name): (spec.options["command"], spec.options.get("cwd"))
+            for run, spec in self._everything()
+            if spec.kind == "exec" and "command" in spec.options and self._must_be_stopped(run)
+        }
+        now = asyncio.get_running_loop().time()
+        found: dict[tuple[str, str], list[int]] | None = {}
+        if elsewhere and now - self._twins_at < COMMANDS_EVERY_S:
+            found = None
+        elif elsewhere:
+            self._twins_at = now
+            found = await _within(aside("the processes here", twins, elsewhere))
+        for key in [key for key in self._twins if key not in elsewhere]:
+            self._tell_twin(key, "")
+        if found is not None:
+            for key in elsewhere:
+                text = f"{named(found[key])} runs its command here, and hactl did not start it" if key in found else ""
+                self._tell_twin(key, text)
+
+    def _tell_twin(self, key: tuple[str, str], text: str) -> None:
+        if self._twins.get(key, "") == text:
+            return
+        if text:
+            self._twins[key] = text
+        else:
+            del self._twins[key]
+        run = self._state().runs.get(key[0])
+        if run is not None:
+            health = run.health.get(key[1], "unknown")
+            self._post(Observed(*key, health, warned=Warned(TWIN, text)))
 
     async def _probe(self, group: str, spec: ResourceSpec) -> Observation:
         return await self._resource(group, spec).probe()

@@ -14,6 +14,7 @@ from election import machine
 from hactl.config.errors import ConfigErrors, Problem
 from hactl.config.node import NodeConfig
 from hactl.linux.atomic_write import create_atomically
+from hactl.resources.identity import read_stat
 
 log = structlog.get_logger()
 
@@ -22,6 +23,10 @@ _NET = Path("/sys/class/net")
 _SECRET = re.compile(r"[0-9a-f]{64}")
 # What firmware gives that was never told one.
 _NO_UUID = re.compile(r"(.)\1*|03000200-0400-0500-0006-000700080009|not .*|")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_ALL_PROCESSES = "pid:[4026531836]"  # the machine's own process namespace, PROC_PID_INIT_INO in the kernel's proc_ns.h
+# A bridge may have many ports.
+_CARDS = 16
 _PERMANENT = "0"  # Documentation/ABI/testing/sysfs-class-net, addr_assign_type
 
 
@@ -42,13 +47,14 @@ def read_machine_id(path: str) -> str:
 
 def identify(config: NodeConfig, address: str) -> str:
     """This machine's identity. `address`: the node's, by which its network card is found. Blocks for a moment."""
-    board, card = _hardware(config, address)
-    parts = (_secret(Path(config.state_dir, "machine-secret")), board, card)
-    return machine.identity(tuple(_digest(name, value) for name, value in zip(machine.PARTS, parts, strict=True)))
+    board, cards = _hardware(config, address)
+    parts = ([_secret(Path(config.state_dir, "machine-secret"))], [board], cards[:_CARDS])
+    return machine.identity(tuple(_digests(name, values) for name, values in zip(machine.PARTS, parts, strict=True)))
 
 
-def _digest(name: str, value: str) -> str:
-    return hashlib.sha256(f"hactl {name}\0{value}".encode()).hexdigest()[:16] if value else ""
+def _digests(name: str, values: list[str]) -> str:
+    found = (hashlib.sha256(f"hactl {name}\0{value}".encode()).hexdigest()[:16] for value in values if value)
+    return machine.BESIDE.join(found)
 
 
 def _secret(path: Path) -> str:
@@ -66,13 +72,13 @@ def _secret(path: Path) -> str:
     return text
 
 
-def _hardware(config: NodeConfig, address: str) -> tuple[str, str]:
-    """The mainboard's UUID and the network card's MAC address, "" where there is none."""
+def _hardware(config: NodeConfig, address: str) -> tuple[str, list[str]]:
+    """The mainboard's UUID, "" where there is none, and the network cards' MAC addresses."""
     if config.hardware_file:
         log.warning("hardware_by_file", file=config.hardware_file)
-        board, _, card = _text(Path(config.hardware_file)).partition("\n")
-        return board.strip(), card.strip()
-    return "" if _in_container() else _board(), _card(address)
+        board, _, cards = _text(Path(config.hardware_file)).partition("\n")
+        return board.strip(), sorted(cards.split())
+    return "" if in_container() else _board(), _cards(address)
 
 
 def _board() -> str:
@@ -80,12 +86,31 @@ def _board() -> str:
     return "" if _NO_UUID.fullmatch(found) or len(set(found) - {"-"}) < 3 else found
 
 
-def _in_container() -> bool:
-    """Where the mainboard is the host's, which may be another one tomorrow."""
-    return Path("/run/systemd/container").exists() or "container=" in _text(Path("/proc/1/environ"))
+def in_container() -> bool:
+    """Where the mainboard is the host's, which may be another one tomorrow, and so is the boot id."""
+    said = Path("/run/systemd/container").exists() or "container=" in _text(Path("/proc/1/environ"))
+    return said or _processes() not in ("", _ALL_PROCESSES)
 
 
-def _card(address: str) -> str:
+def _processes() -> str:
+    """The process namespace that this is in: not all that make containers say so in words."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def read_boot_id(path: str) -> str:
+    """This boot's id. Raises OSError. A container has that of its host, and so has a copy of the container: there the
+    boot is since its first process was started."""
+    text = Path(path).read_text(encoding="utf-8").strip()
+    if Path(path) != _BOOT_ID or not in_container():
+        return text
+    first = read_stat(1)
+    return f"{text}-{first.start_time}" if first else text
+
+
+def _cards(address: str) -> list[str]:
     """The MAC addresses that the cards below the interface with this address were made with. Those that software gave,
     to a container's end of a cable, say, may be others after the next boot, or the same on another machine."""
     from hactl.resources import netlink  # noqa: PLC0415 - large, and not wanted by a daemon that is in a hurry
@@ -95,8 +120,8 @@ def _card(address: str) -> str:
         names = {link.index: link.name for link in netlink.links()}
         found = [names[one.index] for one in netlink.addresses(wanted.version) if one.ip.ip == wanted]
     except (OSError, ValueError, KeyError):
-        return ""
-    return " ".join(sorted(_permanent(_NET / found[0]))) if found else ""
+        return []
+    return sorted(_permanent(_NET / found[0])) if found else []
 
 
 def _permanent(interface: Path) -> set[str]:

@@ -152,7 +152,8 @@ TABLE = (
         "gauge",
         ("group", "resource", "topic"),
         "1: on this node something is wrong with the resource though it may run: `conflict` (another station has the "
-        "address), `put_right` (it is meddled with again and again), `stray` (something else starts it), `stuck`.",
+        "address), `put_right` (it is meddled with again and again), `stray` (something else starts it), `stuck`, "
+        "`twin` (a process that hactl did not start runs its command where the group is not).",
     ),
     Metric(
         "hactl_server_sessions",

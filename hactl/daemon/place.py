@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fencing.guard_client import GuardSpec
 from hactl.config.node import NodeConfig
-from hactl.daemon.machine import read_machine_id
+from hactl.daemon.machine import read_boot_id, read_machine_id
 from hactl.resources.base import NodeContext
 from hactl.resources.cgroup import find_mount, prepare_root
 from hactl.supervise import Tasks
@@ -32,8 +32,7 @@ def find_place(config: NodeConfig) -> Place:
     if root is not None:
         Path(root).mkdir(parents=True, exist_ok=True)
     machine_id = read_machine_id(config.machine_id_file)
-    boot_id = Path(config.boot_id_file).read_text(encoding="utf-8").strip()
-    return Place(root, _own_cgroup(root), machine_id, boot_id)
+    return Place(root, _own_cgroup(root), machine_id, read_boot_id(config.boot_id_file))
 
 
 def node_context(config: NodeConfig, place: Place, tasks: Tasks) -> NodeContext:

@@ -1,15 +1,18 @@
 """A resource that cannot be stopped, in a group with `on_stop_failure: self-fence`: its node takes itself down, once.
 
 Before it does, the group is blocked in the store: else the next owner would find the same and go down, too, and so on
-through the cluster, and again after every boot. It is unblocked by an operator (`hactl group cleanup`). This is for the
-sake of the other groups; what may run twice is the guard's and the lease's matter (PROTOCOL.md, *The session* 4). Pure.
+through the cluster, and again after every boot. It is unblocked by an operator (`hactl group cleanup`).
+
+Nor do two nodes go down at a time, each for another group, as when what all of them need is broken everywhere: in the
+order of their blocks, the next one once the one before it is back. This is for the sake of the other groups; what may
+run twice is the guard's and the lease's matter (PROTOCOL.md, *The session* 4). Pure.
 """
 
 from __future__ import annotations
 
 from election.records import Block
 from election.store import Compare, Put, Txn
-from election.view import View
+from election.view import Known, View
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.effects import SelfFence
 
@@ -20,10 +23,11 @@ def blocked(view: View, group: str) -> str:
     if found is None:
         return ""
     record = found.record
-    return (
-        f"blocked: {record.node} took itself down since {record.resource} could not be stopped ({record.reason}), so "
-        "nobody starts it until an operator says that it is repaired"
-    )
+    if _is_up(view, record):
+        what = f"{record.resource} cannot be stopped on {record.node} ({record.reason})"
+    else:
+        what = f"{record.node} took itself down since {record.resource} could not be stopped ({record.reason})"
+    return f"blocked: {what}, so nobody starts it until an operator says that it is repaired"
 
 
 def block(state: NodeState, run: Run, resource: str, reason: str, out: Out) -> None:
@@ -45,14 +49,35 @@ def block(state: NodeState, run: Run, resource: str, reason: str, out: Out) -> N
 
 
 def self_fence(state: NodeState, run: Run, out: Out) -> None:
-    """Take this node down, if the group is blocked by this very session."""
+    """Take this node down, if the group is blocked by this very session, and no other node goes down before it. Else it
+    is looked at again when the stop has failed once more."""
     found = state.view.blocks.get(run.spec.name)
     if found is None or found.record.sid != state.session.sid or state.session.state != "live":
         return
-    if _others_live(state):
+    if state.view.revision < found.mod or state.view.unread("blocked"):
+        return  # which blocks were written before mine is not known, or not yet
+    first = next((other.record for other in state.view.blocks.values() if _goes_first(state, other, found)), None)
+    if first is not None:
+        out.note_once("down", "self_fence_waits", group=run.spec.name, node=first.node, resource=first.resource)
+    elif _others_live(state):
         reason = f"{run.spec.name}/{found.record.resource} cannot be stopped: {found.record.reason}"
         out.note("group_blocked", group=run.spec.name, resource=found.record.resource, reason=found.record.reason)
         out.effects.append(SelfFence(reason))
+
+
+def _goes_first(state: NodeState, other: Known[Block], mine: Known[Block]) -> bool:
+    """Whether the node of `other` goes down before this one, and is not back yet."""
+    node = other.record.node
+    if node == state.node or other.mod > mine.mod:
+        return False
+    back = state.view.sessions.get(node)
+    return back is None or back.record.sid == other.record.sid
+
+
+def _is_up(view: View, record: Block) -> bool:
+    """Whether the node that blocked it has not gone down: not yet, or it need not."""
+    found = view.sessions.get(record.node)
+    return found is not None and found.record.sid == record.sid
 
 
 def _others_live(state: NodeState) -> bool:

@@ -195,7 +195,8 @@ def as_holder(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> 
     """An overlap: go on until the new owner says that it runs, then stop and say so; or until it gives it back."""
     own = found.record
     overlap.watch(run, found, out.now)
-    ends = overlap.lets_go(state, run, own, out.now)
+    probe_unknown(run, out)  # a daemon that has just begun
+    ends = overlap.lets_go(state, run, own, out.now) or overlap.lost_here(state, run)
     report = state.view.reports.get(own.node)
     told = report.record.groups.get(run.spec.name, {}) if report and report.record.sid == own.sid else {}
     if ends or (own.state == "owned" and told.get("phase") == "running" and told.get("epoch") == own.epoch):

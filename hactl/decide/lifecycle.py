@@ -93,7 +93,9 @@ def begin_again(state: NodeState, out: Out) -> None:
 def listed(state: NodeState, out: Out) -> None:
     """The first list is here and the configuration is read: go on with the session, or begin a new one."""
     boot, found = state.boot, state.view.sessions.get(state.node) or _written_over(state)
-    if found and found.record.machine_id != boot.machine_id:
+    # One that this boot held is mine, whatever the machine id is now: it was made anew under the running daemon.
+    held = found is not None and namesake.held_here(state, found.record.sid)
+    if found and found.record.machine_id != boot.machine_id and not held:
         reason = (
             f"node name '{state.node}' is in use by another machine (machine id {found.record.machine_id}"
             f"{namesake.where(state)}): give this node another name in node.toml, or stop that daemon"

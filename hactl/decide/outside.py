@@ -20,7 +20,7 @@ QUIET_MS = 600_000.0
 # So often before that it is a warning.
 OFTEN = 3
 
-PUT_RIGHT, STRAY, STUCK = "put_right", "stray", "stuck"
+PUT_RIGHT, STRAY, STUCK, TWIN = "put_right", "stray", "stuck", "twin"
 
 
 def observed(run: Run, event: Observed, out: Out) -> None:

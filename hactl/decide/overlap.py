@@ -8,7 +8,9 @@ from election.clock import Instant, owner_elapsed
 from election.ownership import session_of
 from election.records import Ownership
 from election.view import Known
+from hactl.decide.placement import place
 from hactl.decide.state import NodeState, Run
+from hactl.decide.unfencing import held_back
 from hactl.model.cluster import GroupSpec
 
 # No move lasts longer, whatever the start timeouts of its resources come to.
@@ -57,6 +59,14 @@ def lets_go(state: NodeState, run: Run, own: Ownership, now: Instant) -> bool:
         return False
     patience = deadline_ms(run.spec) + PATIENCE_LEASES * state.timing.lease_ms
     return own.state == "released" or too_long(run, now, patience)
+
+
+def lost_here(state: NodeState, run: Run) -> bool:
+    """Whether this node, the earlier owner, does not run it any more and could not start it again: what it holds is
+    nothing but in the way of the others, who take nothing that a living node holds."""
+    if not any(health in ("stopped", "failed") for health in run.health.values()) or state.cluster is None:
+        return False
+    return bool(held_back(state)) or place(state.cluster, run.spec, state.view).rank(state.node) is None
 
 
 def takes_back(state: NodeState, run: Run, own: Ownership) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from election.view import View
-from hactl.decide.outside import PUT_RIGHT, STRAY, STUCK
+from hactl.decide.outside import PUT_RIGHT, STRAY, STUCK, TWIN
 from hactl.decide.service_warnings import Warning_
 
 
@@ -54,6 +54,9 @@ def resource_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
                 yield "warning", f"{where}: {one['text']}", todo
             case topic if topic == STRAY:
                 yield "warning", f"{where}: {one['text']}", f"find what starts it on {node}; hactl stops it each time"
+            case topic if topic == TWIN:
+                todo = f"on {node}: end it, and what starts it (an enabled unit, cron, a person); hactl leaves it alone"
+                yield "error", f"{where}: {one['text']}", todo
             case topic if topic == STUCK:
                 what = f"group {one['group']} also runs on {node}, which does not own it, and cannot be stopped there"
                 yield "error", f"{what}: {one['text']}", f"stop it by hand on {node}"

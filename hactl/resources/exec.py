@@ -8,6 +8,8 @@ HACTL_EPOCH and HACTL_CLUSTER.
 What an agent's `monitor` says by its exit status: 0 it runs; 3 (Linux Standard Base) or 7 (OCF) it does not
 run; anything else: it is not well. After a `stop` that ended with 0, any status but 0 means stopped.
 
+What a `monitor` or `ready` leaves running when it ends is killed, else there would be one more each time.
+
 An agent's commands run in the daemon's cgroup: who ends the daemon (systemd, the guard at its deadline) ends
 them, too, and no `start` of a dead daemon's goes on beside its successor's `stop`. What a `start` leaves running
 outlives the daemon: it is moved to a cgroup of the resource's own, and what is left there after a stop is killed.
@@ -22,6 +24,7 @@ from typing import Any
 
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import options
+from hactl.resources.aside import aside
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.cgroup import Cgroup
 from hactl.resources.process import KILL_TIMEOUT_S, Supervised
@@ -29,6 +32,8 @@ from hactl.resources.run import CommandError, Completed, find_command, run, serv
 
 _NOT_RUNNING = (3, 7)
 _READY_POLL_S = 0.1
+# Where its commands are looked for, which may be on a file system whose server is gone.
+_LOOK_S = 2.0
 # The daemon cancels a stop at its timeout; SIGKILL must come before that.
 _TERM_SHARE = 0.8
 _ACTIONS = ("command", "ready", "start", "stop", "kill", "monitor")
@@ -48,7 +53,8 @@ class Process:
         self._ready = options.argv(spec, "ready")
         self._monitor = options.argv(spec, "monitor")
         self._env = _base_env(spec, context, group)
-        self.process = Supervised(_full_name(spec, group), command, context, env=self._env, cwd=spec.options.get("cwd"))
+        self._name = _full_name(spec, group)
+        self.process = Supervised(self._name, command, context, env=self._env, cwd=spec.options.get("cwd"))
         self._started = asyncio.Event()
         self._stopping = False
 
@@ -87,7 +93,7 @@ class Process:
 
     async def ready(self) -> str:
         """Whether its commands exist."""
-        return await _missing_commands(self.spec)
+        return await _missing_commands(self._name, self.spec)
 
     async def watch(self, report: Report) -> None:
         """Report at once when the process ends by itself."""
@@ -107,7 +113,8 @@ class Process:
         return self.process.guard_steps()
 
     async def _run(self, argv: Sequence[str]) -> Completed:
-        return await run(argv, timeout_s=self.spec.monitor_timeout_ms / 1000, env=service_environment(self._env))
+        env = service_environment(self._env)
+        return await run(argv, timeout_s=self.spec.monitor_timeout_ms / 1000, env=env, leaves=False)
 
 
 class Agent:
@@ -123,14 +130,14 @@ class Agent:
         self._argv = {name: argv for name, argv in given.items() if argv is not None}
         self._argv["kill"] = options.argv(spec, "kill") or self._argv["stop"]
         self._env = _base_env(spec, context, group)
+        self._name = _full_name(spec, group)
         self._cwd: str | None = spec.options.get("cwd")
         self.under_way = ""
         self._starting: Cgroup | None = None
         self._left: Cgroup | None = None
         if context.cgroup_root is not None and context.daemon_cgroup is not None:
-            name = _full_name(spec, group)
-            self._starting = Cgroup.of(context.daemon_cgroup, name)
-            self._left = Cgroup.of(context.cgroup_root, name)
+            self._starting = Cgroup.of(context.daemon_cgroup, self._name)
+            self._left = Cgroup.of(context.cgroup_root, self._name)
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Run `start`, which must end with 0; what it leaves running outlives the daemon."""
@@ -163,7 +170,7 @@ class Agent:
 
     async def ready(self) -> str:
         """Whether its commands exist."""
-        return await _missing_commands(self.spec)
+        return await _missing_commands(self._name, self.spec)
 
     async def watch(self, report: Report) -> None:
         """Nothing tells of changes: `monitor` is asked at its interval."""
@@ -192,7 +199,7 @@ class Agent:
         if self._starting is None or self._left is None:
             return await self._run("start", self.spec.start_timeout_ms)
         argv, env = self._argv["start"], service_environment(self._env)
-        if problem := find_command(argv[0], env, self._cwd):
+        if problem := await aside(self._name, find_command, argv[0], env, self._cwd):
             raise CommandError(problem)
         self._starting.create()
         self._left.create()
@@ -238,7 +245,8 @@ class Agent:
 
     async def _run(self, action: str, timeout_ms: float) -> Completed:
         argv, self.under_way = self._argv[action], action
-        done = await run(argv, timeout_s=timeout_ms / 1000, env=service_environment(self._env), cwd=self._cwd)
+        env, leaves = service_environment(self._env), action != "monitor"
+        done = await run(argv, timeout_s=timeout_ms / 1000, env=env, cwd=self._cwd, leaves=leaves)
         self.under_way = ""  # what is cancelled stays named: it is what hung
         return done
 
@@ -263,9 +271,12 @@ def check_options(spec: ResourceSpec) -> list[str]:
     return problems
 
 
-async def _missing_commands(spec: ResourceSpec) -> str:
-    # On a thread: they may be on a file system that hangs.
-    return "; ".join(await asyncio.to_thread(check_options, spec))
+async def _missing_commands(name: str, spec: ResourceSpec) -> str:
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            return "; ".join(await aside(name, check_options, spec))
+    except TimeoutError:
+        return f"{spec.name}: the file system of its commands does not answer"
 
 
 def _full_name(spec: ResourceSpec, group: str) -> str:

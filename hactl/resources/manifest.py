@@ -23,7 +23,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -32,6 +32,7 @@ from hactl.linux.atomic_write import remove_staged, staged
 from hactl.linux.regular_file import read_regular
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import inotify, options
+from hactl.resources.aside import aside
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.inotify import Inotify
 
@@ -45,7 +46,11 @@ _WATCHED = (inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotif
 _LOOK_AGAIN_S = 5.0
 _MISSING_LOOK_S = 1.0
 
+# Where what it needs is looked for.
+_LOOK_S = 2.0
+
 Report = Callable[[Observation], None]
+T = TypeVar("T")
 
 
 class Manifest:
@@ -71,14 +76,14 @@ class Manifest:
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Place the file."""
-        self._content = await asyncio.to_thread(self._read_source)
+        self._content = await self._aside(self._read_source)
         self._wanted = True
-        await asyncio.to_thread(self._place, self._content)
+        await self._aside(self._place, self._content)
 
     async def stop(self) -> None:
         """Remove the file."""
         self._wanted = False
-        await asyncio.to_thread(self._remove)
+        await self._aside(self._remove)
 
     async def kill(self) -> None:
         """As `stop`."""
@@ -86,7 +91,7 @@ class Manifest:
 
     async def probe(self) -> Observation:
         """Whether the file is there, as it should be."""
-        return await asyncio.to_thread(self._probe)
+        return await self._aside(self._probe)
 
     def _probe(self) -> Observation:
         found = self._found()
@@ -104,16 +109,21 @@ class Manifest:
 
     async def ready(self) -> str:
         """Whether its directory is there and can be written, and its source be read."""
-        return await asyncio.to_thread(self._unusable)
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                return await self._aside(self._unusable)
+        except TimeoutError:
+            return f"{self.spec.name}: the file system of {self._source or self.directory} does not answer"
 
     async def watch(self, report: Report) -> None:
         """Put the file back when it is removed or changed, and report it."""
         if self._wanted is None:
-            self._wanted = self._is_there()
+            self._wanted = await self._aside(self._is_there)
             if not self._wanted:
                 report(Observation("stopped", f"{self.path} is not there"))
         while True:
             try:
+                await self._aside(self.directory.stat)  # the loop is not held up by a directory that does not answer
                 with Inotify(str(self.directory), _WATCHED) as changes:
                     await self._mend(report)
                     await self._mend_on_change(changes, report)
@@ -129,8 +139,8 @@ class Manifest:
 
     async def _mend_on_change(self, changes: Inotify, report: Report) -> None:
         """Until the directory is another than the one that is watched."""
-        watched = self.directory.stat()
-        while _same(watched, self.directory.stat()):
+        watched = await self._aside(self.directory.stat)
+        while _same(watched, await self._aside(self.directory.stat)):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN_S):
                     await changes.changed()
@@ -141,12 +151,12 @@ class Manifest:
             return
         try:
             if self._content is None:
-                self._content = await asyncio.to_thread(self._read_source)
-            found = await asyncio.to_thread(self._found)
+                self._content = await self._aside(self._read_source)
+            found = await self._aside(self._found)
             if found == self._content:
                 self._problem = ""
                 return
-            await asyncio.to_thread(self._place, self._content)
+            await self._aside(self._place, self._content)
         except ResourceError as error:
             if str(error) != self._problem:
                 self._problem = str(error)
@@ -156,6 +166,10 @@ class Manifest:
         what = "removed" if found is None else "changed"
         log.warning("manifest.put_right", resource=self.spec.name, path=str(self.path), was=what)
         report(Observation("running", put_right=f"{self.path} was {what} by something else and has been put back"))
+
+    async def _aside(self, call: Callable[..., T], *args: object) -> T:
+        """What `call` returns, from a thread: a disk may be slow, and the server of a file system gone."""
+        return await aside(str(self.path), call, *args)
 
     def _is_there(self) -> bool:
         return os.path.lexists(self.path)

@@ -20,25 +20,27 @@ from typing import Any
 import structlog
 
 from fencing.umask import of_children
+from hactl.resources.aside import aside
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.cgroup import Cgroup
 from hactl.resources.identity import Identity, ended, group_members, open_process, read_record, write_record
 from hactl.resources.kill_record import kill_record
 from hactl.resources.output import last_line, open_output
-from hactl.resources.run import CommandError, find_command, service_environment, signal_name
+from hactl.resources.run import CommandError, find_command, reaped, service_environment, signal_name
 from hactl.resources.waiting import wait_readable
 
 log = structlog.get_logger(__name__)
 
 KILL_TIMEOUT_S = 5.0
 _LEFT_KILL_TIMEOUT_MS = 2000
-# $1: cgroup.procs or "", $2: the record. Standard input is a pipe that nobody writes to: its end, just before
-# the command takes over, says that the record is there.
+# $1: cgroup.procs or "", $2: the record, $3: the directory. Standard input is a pipe that nobody writes to: its end,
+# just before the command takes over, says that the record is there.
 _SPAWN_SCRIPT = """
 if [ -n "$1" ]; then echo 0 > "$1" || exit 126; fi
+cd -- "$3" || exit 126
 read -r boot < /proc/sys/kernel/random/boot_id && read -r stat < /proc/$$/stat || exit 126
 mask=$(umask) && umask 077 && echo "$boot $stat" > "$2" && umask "$mask" || exit 126
-shift 2
+shift 3
 exec "$@" < /dev/null
 """
 
@@ -124,8 +126,9 @@ class Supervised:
         if self.running():
             return
         full_env = service_environment({**self.env, **(env or {})})
-        problem = find_command(self.argv[0], full_env, self.cwd) if self.argv else "the command is empty"
-        if problem:
+        if not self.argv:
+            raise CommandError("the command is empty")
+        if problem := await aside(self.name, find_command, self.argv[0], full_env, self.cwd):
             raise CommandError(problem)
         if self.leftovers():
             log.warning("process.leftovers_killed", name=self.name)
@@ -166,6 +169,8 @@ class Supervised:
         if not dead:
             left = ", ".join(map(str, self.leftovers())) or str(self.pid)
             raise ResourceError(f"{self.name}: processes do not end after SIGKILL (hung in the kernel?): {left}")
+        if self._popen is not None:
+            await reaped(self._popen)  # it has left its cgroup; a moment later it can be waited for
         self._clear()
 
     def send_kill(self) -> None:
@@ -225,7 +230,7 @@ class Supervised:
         if not self.running():
             if self._popen is not None:
                 # Without a record: the script failed before the command; its pipe's end came before its own.
-                self._popen.wait(timeout=1)
+                await reaped(self._popen)
                 self._reap()
             detail = last_line(self.log_file) or f"see: journalctl -t hactl-{self.name}"
             raise ResourceError(f"{self.argv[0]} {self.how_ended()} at once: {detail}")
@@ -234,7 +239,8 @@ class Supervised:
     def _open(self, stdin: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         procs = self.cgroup.procs if self.cgroup is not None else ""
         output = open_output(self.name, self.log_file)
-        script = ["/bin/sh", "-c", _SPAWN_SCRIPT, "hactl-spawn", procs, self.record_file]
+        # The shell goes there, not this process: that waits for its child to begin, also where no file system answers.
+        script = ["/bin/sh", "-c", _SPAWN_SCRIPT, "hactl-spawn", procs, self.record_file, self.cwd or "/"]
         try:
             return subprocess.Popen(
                 [*script, *self.argv],
@@ -242,7 +248,7 @@ class Supervised:
                 stdout=output,
                 stderr=output,
                 env=dict(env),
-                cwd=self.cwd or "/",
+                cwd="/",
                 umask=of_children(),
                 start_new_session=True,
             )
@@ -265,10 +271,6 @@ class Supervised:
 
     def _clear(self) -> None:
         """Nothing of it lives: nothing is to be remembered."""
-        if self._popen is not None:
-            # It has left its cgroup; a moment later it can be waited for.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(timeout=1)
         self._forget()
         if self.cgroup is not None:
             self.cgroup.remove()

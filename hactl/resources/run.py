@@ -4,6 +4,9 @@ Each gets a session and process group of its own, which is killed as a whole at 
 caller is cancelled. Output is bounded. It does without asyncio's subprocesses, which take a thread for each
 child in Python 3.11 and which wait for the end of the output: a command that leaves a daemon behind with its
 output still open would never be done. Here a command is done when its process has ended.
+
+A shell goes to the directory and becomes the command: where their file system does not answer it is the child that
+hangs, not this process, which waits for what it starts to begin.
 """
 
 from __future__ import annotations
@@ -14,17 +17,26 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from fencing.umask import of_children
+from hactl.resources.aside import aside
 from hactl.resources.base import ResourceError
 from hactl.resources.waiting import wait_readable
 
 _READ_SIZE = 262144
 # A killed process is gone at once, unless it hangs in the kernel (storage that does not answer).
 _REAP_TIMEOUT_S = 2.0
+# How long the event loop waits for what was killed.
+_GONE_S, _LOOK_S = 0.02, 0.001
+# $1: the directory, or "".
+_BEGIN = '[ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"'
+# What a shell ends with that cannot become the command.
+_NOT_BEGUN = (126, 127)
 
 
 class CommandError(ResourceError):
@@ -97,12 +109,14 @@ async def run(
     input: str | bytes | None = None,
     cwd: str | None = None,
     max_output: int = 65536,
+    leaves: bool = True,
 ) -> Completed:
     """Run `argv` and wait for its end, at most `timeout_s` seconds; then its process group is killed.
 
     `env` is the whole environment (None: this process's own). Of each output the first `max_output` bytes
     are kept, the rest is read and dropped. Processes that the command leaves behind when it ends in time are
-    let live; what they then write to the command's output breaks (SIGPIPE), so they must redirect it.
+    let live, unless it `leaves` nothing; what they then write to the command's output breaks (SIGPIPE), so they
+    must redirect it.
     Raises CommandError when it cannot be started, ResourceError when it cannot be killed.
     """
     process = _spawn(argv, env, input, cwd)
@@ -117,17 +131,26 @@ async def run(
         try:
             async with asyncio.timeout(timeout_s):
                 await wait_readable(pidfd)
+            if not leaves:
+                _kill_group(process)
         except TimeoutError:
             timed_out = True
             _kill_group(process)
-            await _reaped(pidfd, argv)
-        return Completed(process.wait(), out.text(), err.text(), timed_out)
+            await _gone(pidfd, argv)
+        done = Completed(process.wait(), out.text(), err.text(), timed_out)
+    # Of each end by itself: many may end so at a time.
+    about = f"{argv[0]} (process {process.pid})"
+    if done.returncode in _NOT_BEGUN and (why := await aside(about, _why_not, argv, env, cwd)):
+        raise CommandError(why)
+    return done
 
 
 def _spawn(
     argv: Sequence[str], env: Mapping[str, str] | None, input_: str | bytes | None, cwd: str | None
 ) -> subprocess.Popen[bytes]:
     stdin: int | IO[bytes] = subprocess.DEVNULL
+    if not argv:
+        raise CommandError("the command is empty")
     try:
         if input_ is not None:
             # A file in memory, not a pipe: nothing to feed, no deadlock, and secrets never touch a disk.
@@ -135,36 +158,54 @@ def _spawn(
             stdin.write(input_.encode() if isinstance(input_, str) else input_)
             stdin.seek(0)
         return subprocess.Popen(
-            list(argv),
+            ["/bin/sh", "-c", _BEGIN, "hactl-run", cwd or "", *argv],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=None if env is None else dict(env),
-            cwd=cwd,
             umask=of_children(),
             start_new_session=True,
         )
-    except (OSError, ValueError, IndexError) as error:
-        raise CommandError(_why_not(argv, env, cwd, error)) from None
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot start {argv[0]}: {error}") from None
     finally:
         if not isinstance(stdin, int):
             stdin.close()
 
 
-def _why_not(argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None, error: Exception) -> str:
-    if not argv:
-        return "the command is empty"
+def _why_not(argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> str:
+    """Why it was not even begun; "": it was, and ended so by itself."""
     if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112
         return f"cannot start {argv[0]}: its directory {cwd} does not exist"
-    return find_command(argv[0], env, cwd) or f"cannot start {argv[0]}: {error}"
+    return find_command(argv[0], env, cwd) or ""
+
+
+async def reaped(process: subprocess.Popen[bytes], timeout_s: float = 1.0) -> None:
+    """Wait for the end of a child, at most so long."""
+    if process.poll() is None:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await wait_readable(pidfd)
+        except TimeoutError:
+            return
+        finally:
+            os.close(pidfd)
+        process.wait()
 
 
 def _leave_nothing(process: subprocess.Popen[bytes]) -> None:
-    # After a cancellation or an error. The wait is short: the group has been killed.
-    if process.returncode is None:
-        _kill_group(process)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.5)
+    # After a cancellation or an error. What is killed is gone at once; what hangs in the kernel is left to a thread.
+    if process.returncode is not None:
+        return
+    _kill_group(process)
+    until = time.monotonic() + _GONE_S
+    while process.poll() is None:
+        if time.monotonic() > until:
+            with contextlib.suppress(RuntimeError):  # without a thread it stays a zombie for a while
+                threading.Thread(target=process.wait, name="reap", daemon=True).start()
+            return
+        time.sleep(_LOOK_S)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -173,7 +214,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-async def _reaped(pidfd: int, argv: Sequence[str]) -> None:
+async def _gone(pidfd: int, argv: Sequence[str]) -> None:
     try:
         async with asyncio.timeout(_REAP_TIMEOUT_S):
             await wait_readable(pidfd)

@@ -40,6 +40,7 @@ class Checks:
         self.readiness = ReadinessChecks(self)
         self.registering: dict[tuple[str, str, str], list[float]] = {}
         self.down_for: dict[str, str] = {}
+        self.away: set[str] = set()
 
     def fail(self, name: str, text: str) -> None:
         """An invariant is broken."""
@@ -125,16 +126,19 @@ class Checks:
         self.count("self-fence")
 
     def took_itself_down(self, node: SimNode, group: str) -> None:
-        """By its own decision, since a stop failed: once for each group until the operator's cleanup, and never the
-        last one (F1)."""
+        """By its own decision, since a stop failed: once for each group until the operator's cleanup, one after the
+        other, and never the last one (F1)."""
         self.count("took itself down")
         if group in self.down_for:
             self.fail("F1", f"{node.name} takes itself down for {group}, after {self.down_for[group]} did")
+        if others := self.away - {node.name}:
+            self.fail("F1", f"{node.name} takes itself down for {group} while {others} is not back")
         self.down_for[group] = node.name
+        self.away.add(node.name)
 
     def cleaned(self, group: str) -> None:
         """`hactl group cleanup`."""
-        self.down_for.pop(group, None)
+        self.away.discard(self.down_for.pop(group, ""))
 
     def registers(self, node: SimNode, effect: effects.GuardRegister) -> None:
         """Tells the guard what it is about to start; not in a circle (B1)."""
@@ -196,6 +200,8 @@ class Checks:
     def _session_written(self, name: str, item: Put, old: KeyValue | None) -> None:
         if old is None and self.world.devices.may_hit(name):
             self.fail("S5", f"{name} opens a session while a device may switch it off")
+        if old is None:
+            self.away.discard(name)
         record = Session.from_json(item.value)
         self.committed_at[name, record.sid] = (self.world.now, record.lease_ms)
 

@@ -305,6 +305,7 @@ def _wiped(world: World, node: SimNode, fault: Fault) -> None:
 
 def _after_loss(world: World, fault: Fault) -> None:
     world.checks.history_broken = True
+    world.checks.away.clear()
     world.checks.down_for.clear()  # who was blocked is forgotten with the rest
     world.saved = world.ledger.copy()
     world.outages.clear()

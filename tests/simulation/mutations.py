@@ -325,6 +325,11 @@ def _blocked_by_nobody() -> Any:
     return patch(blocking, "block", block)
 
 
+def _down_together() -> Any:
+    """Nodes that cannot stop groups of their own go down at the same time."""
+    return patch(blocking, "_goes_first", lambda *args: False)
+
+
 def _started_though_blocked() -> Any:
     """Blocked, but taken all the same, and its block forgotten: the next one goes down, too."""
     original = ownership.acquire
@@ -404,6 +409,7 @@ MUTATIONS = [
              ("unstoppable", "move", "resource-dies"), ("F1",), self_fence=True),
     Mutation("blocked, but started elsewhere", _started_though_blocked,
              ("unstoppable", "move", "resource-dies"), ("F1",), self_fence=True),
+    Mutation("two nodes go down at a time", _down_together, ("unstoppable", "resource-dies"), ("F1",), self_fence=True),
     Mutation("one resource keeps its node out of the cluster", _unknown_keeps_the_node_out, ("crash",), ("J1",),
              broken=("probe",)),
     Mutation("what was started here counts as stopped when nobody can tell", _unknown_counts_as_stopped,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,8 @@ from hactl.daemon import lookout
 from hactl.daemon.lookout import Lookout
 from hactl.decide.state import Run
 from hactl.model.cluster import ResourceSpec
-from hactl.model.events import Event, Observed, Readiness
-from hactl.resources.base import NodeContext, Resource
+from hactl.model.events import Event, Observed, Readiness, Warned
+from hactl.resources.base import NodeContext, Observation, Resource
 from hactl.resources.factory import make
 from tests.support.scene import Scene
 from tests.support.stand_in import node_state
@@ -199,3 +202,43 @@ def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest
     node.look(scenario)
     monkeypatch.setattr(pod, "ready", crash)
     node.look(scenario)
+
+
+@pytest.mark.parametrize("kind", ["vip", "manifest", "systemd", "exec"])
+def test_what_is_here_though_it_is_not_well(kind: str) -> None:
+    """A unit that something else starts may take minutes to come up; what an agent cannot tell says nothing."""
+    spec = ResourceSpec("thing", kind)  # type: ignore[arg-type]
+    assert lookout._is_here(spec, Observation("running")) and not lookout._is_here(spec, Observation("stopped"))
+    assert lookout._is_here(spec, Observation("failed", "systemd says activating (start)")) == (kind != "exec")
+
+
+def test_a_process_that_runs_the_command_where_the_group_is_not_is_told_of(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "COMMANDS_EVERY_S", 0.0)
+    argv = ["/bin/sleep", f"600.{os.getpid()}"]
+    group = replace(node.run.spec, resources=(ResourceSpec("daemon", "exec", {"command": argv}),))
+    node.state.runs["scheduler"] = Run(group, health={"daemon": "stopped"})
+
+    def last() -> Observed:
+        found = node.seen(Observed)[-1]
+        assert isinstance(found, Observed) and (found.resource, found.health) == ("daemon", "stopped")
+        return found
+
+    ours = subprocess.Popen(argv, env={**os.environ, "HACTL_NODE": "n2"})
+    twin = subprocess.Popen(argv)
+
+    async def scenario() -> None:
+        await node.until(lambda: node.seen(Observed))
+        text = f"process {twin.pid} runs its command here, and hactl did not start it"
+        assert last().warned == Warned("twin", text)
+        twin.kill()
+        await node.until(lambda: len(node.seen(Observed)) == 2)
+        assert last().warned == Warned("twin", "")
+
+    try:
+        node.look(scenario)
+    finally:
+        for process in (twin, ours):
+            process.kill()
+            process.wait()

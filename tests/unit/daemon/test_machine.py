@@ -10,8 +10,10 @@ import pytest
 from election.machine import PARTS, UNKNOWN, differences
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
+from hactl.daemon import machine
 from hactl.daemon.disk import Disk
-from hactl.daemon.machine import identify, read_machine_id
+from hactl.daemon.machine import identify, read_boot_id, read_machine_id
+from hactl.resources.identity import Stat
 
 
 @pytest.fixture
@@ -52,6 +54,36 @@ def test_which_part_differs(config: NodeConfig, tmp_path: Path) -> None:
     assert differences(first, identify(config, "10.0.0.1")) == []
     Path(config.state_dir, "machine-secret").unlink()
     assert differences(first, identify(config, "10.0.0.1")) == [PARTS[0]]
+
+
+def test_of_several_cards_one_that_is_there_is_enough(config: NodeConfig, tmp_path: Path) -> None:
+    """Those of a bond: one is broken at the next boot, or comes late."""
+    board = "4c4c4544-0031-3310-8051-b4c04f4e3532"
+    found = {}
+    for cards in ("aa bb", "bb", "bb cc", "cc", ""):
+        (tmp_path / "hardware").write_text(f"{board}\n{cards}\n")
+        found[cards] = identify(config, "10.0.0.1")
+    assert [cards for cards in found if differences(found["aa bb"], found[cards])] == ["cc"]
+    assert differences(found["bb cc"], found["aa bb"]) == []
+
+
+def test_a_container_has_a_boot_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's boot id is the host's: it is the same in a copy of the container, and after the next start."""
+    real = "/proc/sys/kernel/random/boot_id"
+    (tmp_path / "boot").write_text("one\n")
+    monkeypatch.setattr(machine, "in_container", lambda: False)
+    plain = read_boot_id(real)
+    assert plain == Path(real).read_text().strip() and read_boot_id(str(tmp_path / "boot")) == "one"
+    monkeypatch.setattr(machine, "in_container", lambda: True)
+    monkeypatch.setattr(machine, "read_stat", lambda pid: Stat("S", 1, 4711))
+    assert read_boot_id(real) == f"{plain}-4711"
+    assert read_boot_id(str(tmp_path / "boot")) == "one"  # as node.toml says
+
+
+def test_a_process_namespace_of_its_own_is_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker says it in no word that is looked for."""
+    monkeypatch.setattr(machine, "_processes", lambda: "pid:[4026532210]")
+    assert machine.in_container()
 
 
 @pytest.mark.parametrize("content", ["", "short", "x" * 64])

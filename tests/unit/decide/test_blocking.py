@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from election.records import Block, Cleanup
+from election.records import Block, Cleanup, Session
+from election.store import KeyValue
 from hactl.decide import node as decide
+from hactl.decide.blocking import self_fence
 from hactl.decide.resources import acted, registered
 from hactl.decide.state import Out
 from hactl.model import effects, events
-from tests.support.scene import KEYS, Scene
+from tests.support.scene import KEYS, LEASE_MS, Scene
 from tests.unit.decide.test_overlap import Node
 
 
@@ -22,7 +24,8 @@ def owner() -> Node:
     scene.join("n1", "n2", "n3")
     scene.own("vip", "n2")
     node = Node(scene, "n2")
-    node.run.spec = replace(node.run.spec, on_stop_failure="self-fence")
+    group = node.run.spec = replace(node.run.spec, on_stop_failure="self-fence")
+    node.state.cluster = replace(scene.spec, groups=(group, *scene.spec.groups[1:]))
     node.run.granted, node.run.registered = 7, {"address"}
     node.state.view = scene.view
     return node
@@ -61,6 +64,42 @@ def test_the_last_node_does_not_go_down(owner: Node) -> None:
     owner.scene.kill("n3")
     assert cannot_stop(owner) == []
     assert not owner.scene.view.blocks
+
+
+def test_two_nodes_go_down_for_two_groups_one_after_the_other(owner: Node) -> None:
+    """What both groups need is broken everywhere."""
+    scene = owner.scene
+    scene.put(KEYS.blocked("database"), Block("n1", scene.holder("n1").sid, "mariadb", "it hangs"))
+    assert cannot_stop(owner) == ["block"]  # n1 goes first, and lives yet
+    scene.kill("n1")
+    assert cannot_stop(owner) == []
+    assert owner.state.noted["down"].startswith("self_fence_waits")
+    scene.put(KEYS.node("n1"), Session("s-new", "machine-n1", "boot-n1", LEASE_MS, 1))
+    assert cannot_stop(owner) == ["self-fence"]
+
+
+def test_who_blocked_its_group_first_does_not_wait_for_others(owner: Node) -> None:
+    scene, me = owner.scene, owner.scene.holder("n2")
+    scene.put(KEYS.blocked("vip"), Block("n2", me.sid, "address", "it hangs"))
+    scene.put(KEYS.blocked("database"), Block("n1", scene.holder("n1").sid, "mariadb", "it hangs"))
+    assert cannot_stop(owner) == ["self-fence"]
+
+
+def test_it_is_known_first_who_blocked_what_before(owner: Node) -> None:
+    """The answer to the block comes before the watch has told of another's."""
+    known = owner.scene.view
+    scene, me = owner.scene, owner.scene.holder("n2")
+    scene.put(KEYS.blocked("vip"), Block("n2", me.sid, "address", "it hangs"))
+    found = scene.view.blocks["vip"]
+    known.learn(
+        KEYS.blocked("vip"), KeyValue(KEYS.blocked("vip"), found.record.to_json(), found.mod, found.mod), found.mod
+    )
+    owner.state.view, out = known, Out(owner.state, owner.now)
+    self_fence(owner.state, owner.run, out)
+    assert out.effects == []
+    owner.state.view = scene.view
+    self_fence(owner.state, owner.run, out)
+    assert [one for one in out.effects if isinstance(one, effects.SelfFence)]
 
 
 def test_what_was_never_started_here_takes_nobody_down(owner: Node) -> None:

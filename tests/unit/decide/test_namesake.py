@@ -181,6 +181,17 @@ def test_the_session_of_this_boot_is_closed_soon_without_asking(scene: Scene) ->
     assert evidence(done) == "self-stop" and not probes(done)
 
 
+def test_a_machine_id_made_anew_under_the_daemon_is_no_other_machine(scene: Scene) -> None:
+    """The guard has held the session all the while: the next daemon goes on with it, and says the new id."""
+    mod = scene.put(KEYS.node("n1"), replace(session("s-1", machine_id="before"), boot_id="boot-2"))
+    guard = events.GuardFacts("s-1", at(OVER), False, (), 2)
+    state = begun(scene, guard=guard)
+    done = look(state, scene, 100)
+    assert state.phase == "live" and not state.namesake.leaving
+    (item,) = [one for one in done if isinstance(one, effects.SendTxn) and one.purpose == "renew"]
+    assert item.txn.compares[0].revision == mod and '"m"' in str(item.txn)
+
+
 def test_two_nodes_with_one_machine_id(scene: Scene) -> None:
     scene.put(KEYS.node("n2"), session("s-2", machine=OTHER_BOARD))
     state = begun(scene)

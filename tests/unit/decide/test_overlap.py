@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from election.clock import Instant
+from election.records import Failure, Report
 from hactl.decide import node as decide
 from hactl.decide.groups import drive
 from hactl.decide.overlap import LONGEST_MOVE_MS, deadline_ms
@@ -158,6 +159,36 @@ def test_an_old_owner_in_standby_does_not_wait_for_a_new_one_without_end(scene: 
     assert old.look() == []
     old.wait(deadline_ms(old.run.spec) + 2 * old.state.timing.lease_ms)
     assert old.look() == ["stop"]
+
+
+@pytest.mark.parametrize("state", ["handoff", "released", "owned"])
+@pytest.mark.parametrize("health", ["stopped", "failed"])
+@pytest.mark.parametrize("unable", ["failed", "unfit", "held back"])
+def test_an_old_owner_that_lost_it_and_cannot_start_it_again_leaves_it_to_others(
+    scene: Scene, old: Node, state: str, health: events.Health, unable: str
+) -> None:
+    scene.own("vip", "n2", state=state, phase="stopped", holders=(scene.holder("n1"),), overlap=True)
+    if unable == "failed":
+        scene.put(KEYS.failure("vip", "n1"), Failure(3, "address", "no link"))
+    elif unable == "unfit":
+        scene.put(KEYS.report("n1"), Report("s-n1", 1, {}, {}, {"vip": {"level": "unfit", "why": "no link"}}))
+    else:
+        old.state.watchdog_missing = True
+    if state != "owned":
+        scene.kill("n2", state="safe")
+    done = old.look(health)
+    if health == "failed":
+        assert done in (["stop"], ["kill"])
+        done = old.look("stopped")
+    assert done == ["leave"]
+    assert scene.view.groups["vip"].record.holders == ()
+
+
+def test_an_old_owner_whose_daemon_began_anew_looks_whether_it_still_runs(scene: Scene, old: Node) -> None:
+    old.run.health.clear()
+    assert old.look() == ["probe"]
+    assert old.look("running") == []
+    assert scene.view.groups["vip"].record.holders == (scene.holder("n1"),)
 
 
 def test_a_move_has_a_deadline_however_long_its_starts_may_take() -> None:

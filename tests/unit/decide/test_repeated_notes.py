@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hactl.decide.repeated_notes import BURST, FIRST_WAIT_S, LONGEST_WAIT_S, QUIET_S, RepeatedNotes
+from hactl.decide.repeated_notes import (
+    BURST,
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    QUIET_S,
+    VARIANTS,
+    VARIANTS_S,
+    RepeatedNotes,
+)
 
 STOP = {"group": "app", "resource": "app", "reason": "it hangs since 3.5 s"}
 
@@ -51,6 +61,26 @@ def test_it_is_news_again_after_a_quiet_time() -> None:
     notes = RepeatedNotes()
     told(notes, BURST + 3, STOP)
     assert len(told(notes, BURST, STOP, start=int(BURST + 3 + QUIET_S + 1))) == BURST
+
+
+@pytest.mark.parametrize("every_s", [1, 30])
+@pytest.mark.parametrize("words", ["request req-{} was refused", "{}"])
+def test_words_that_are_others_each_time_make_no_difference_after_a_few(every_s: int, words: str) -> None:
+    """An agent that names its request, or prints what it finds in its memory."""
+    notes, letters = RepeatedNotes(), random.Random(1)
+    found = []
+    for second in range(0, 3600, every_s):
+        reason = words.format("".join(letters.choices("abcdefghij\x00", k=12)))
+        found += [second] if notes.take("stop_failed", {**STOP, "reason": reason}, float(second)) else []
+    assert VARIANTS < len(found) < 2 * VARIANTS + 12
+    assert notes.take("stop_failed", {**STOP, "group": "app2", "reason": "another"}, 3600.0) is not None
+
+
+def test_words_that_are_others_now_and_then_are_told() -> None:
+    notes = RepeatedNotes()
+    for number in range(100):
+        reason = f"the disk {'x' * number} is full"
+        assert notes.take("stop_failed", {**STOP, "reason": reason}, number * VARIANTS_S / VARIANTS + 1) is not None
 
 
 def test_what_an_operator_asked_for_is_told_each_time() -> None:

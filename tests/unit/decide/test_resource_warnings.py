@@ -78,3 +78,10 @@ def test_each_topic(scene: Scene, topic: str, resource: str, level: str, what: s
     say(scene, "n1", ResourceWarning("vip", resource, topic, "TEXT"))
     [found] = told(scene)
     assert found[:2] == (level, what) and todo in found[2]
+
+
+def test_a_process_that_hactl_did_not_start(scene: Scene) -> None:
+    say(scene, "n1", ResourceWarning("database", "mariadb", "twin", "process 17 runs its command here"))
+    [(level, what, todo)] = told(scene)
+    assert (level, what) == ("error", "database/mariadb on n1: process 17 runs its command here")
+    assert todo.startswith("on n1: end it, and what starts it")

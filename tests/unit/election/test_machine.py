@@ -18,6 +18,8 @@ DIGESTS = st.tuples(*[st.sampled_from(["", "aa", "bb"])] * 3)
         (("s", "b", "c"), ("s", "x", "c"), [PARTS[1]]),
         (("s", "b", "c"), ("t", "b", "x"), [PARTS[0], PARTS[2]]),
         (("s", "", "c"), ("s", "b", ""), []),
+        (("s", "b", "c+d"), ("s", "b", "d"), []),
+        (("s", "b", "c+d"), ("s", "b", "x+e"), [PARTS[2]]),
     ],
 )
 def test_examples(mine: tuple[str, ...], other: tuple[str, ...], differ: list[str]) -> None:

@@ -19,6 +19,7 @@ from hactl.resources import factory
 from hactl.resources.base import NodeContext, Observation, Resource, ResourceError
 from hactl.resources.cgroup import Cgroup, prepare_root
 from hactl.resources.exec import Process
+from tests.unit.resources.test_run_command import wait_gone
 
 
 def make(tmp_path: Path, options: dict[str, Any], **timings: float) -> Resource:
@@ -104,6 +105,22 @@ def test_a_failing_monitor_is_a_failure(tmp_path: Path) -> None:
         assert seen == Observation("failed", "monitor ended with exit status 1: no answer")
 
     run(resource, scenario)
+
+
+@pytest.mark.parametrize("kind", ["agent", "process"])
+def test_a_monitor_leaves_nothing_running(tmp_path: Path, kind: str) -> None:
+    monitor = ["sh", "-c", f"sleep 600 >/dev/null 2>&1 & echo $! >> {tmp_path}/pids"]
+    options = {"command": ["sleep", "600"], "monitor": monitor}
+    resource = make(tmp_path, agent(tmp_path, monitor=monitor) if kind == "agent" else options)
+
+    async def scenario() -> None:
+        await resource.start({})
+        for _ in range(3):
+            assert (await resource.monitor()).health == "running"
+
+    run(resource, scenario)
+    pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 3 and all(map(wait_gone, pids))
 
 
 def test_an_agent_starts_and_stops_with_the_environment(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Calls that may never come back: what looks at a file waits without end when the server of its file system is gone.
+
+Each has a thread of its own, which nobody waits for when the daemon ends: the event loop goes on, and so does what
+needs one of the few threads that all share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from hactl.resources.base import ResourceError
+
+# So many calls about one thing may be under way: what hangs is asked again, but not without end. More than there ever
+# are when nothing hangs.
+MOST = 8
+
+T = TypeVar("T")
+
+_under_way: Counter[str] = Counter()
+_counting = threading.Lock()
+
+
+async def aside(what: str, call: Callable[..., T], *args: object) -> T:
+    """What `call` returns. `what`: what it is about, in the operator's words; nothing else is called so. Raises what
+    `call` does, and ResourceError while too many about the same have not come back. A cancellation leaves the thread to
+    itself."""
+    if _under_way[what] >= MOST:
+        raise ResourceError(f"{what}: its file system does not answer")
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if outcome.done():
+            return  # nobody waits any more
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)  # type: ignore[arg-type]
+
+    def work() -> None:
+        result, problem = None, None
+        try:
+            result = call(*args)
+        except BaseException as error:
+            problem = error
+        _count(what, -1)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, result, problem)
+
+    _count(what, 1)
+    try:
+        threading.Thread(target=work, name=f"aside {what}"[:15], daemon=True).start()
+    except RuntimeError:  # no thread can be had
+        _count(what, -1)
+        raise ResourceError(f"{what}: no thread can be started") from None
+    return await outcome
+
+
+def _count(what: str, more: int) -> None:
+    with _counting:
+        _under_way[what] += more
+        if not _under_way[what]:
+            del _under_way[what]

@@ -1,0 +1,134 @@
+"""Programs, directories and sources on a file system whose server is gone: what waits for them does not hold up the
+daemon's loop, nor what needs a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import threading
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hactl.model.cluster import ResourceSpec
+from hactl.resources import aside, exec, manifest
+from hactl.resources import run as run_module
+from hactl.resources.base import NodeContext, Resource, ResourceError
+from hactl.resources.factory import make
+from hactl.resources.run import run
+from tests.support.hung_files import HungFiles, hung_files
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def hung(tmp_path: Path) -> Iterator[HungFiles]:
+    with hung_files(tmp_path / "hung") as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (exec, manifest):
+        monkeypatch.setattr(module, "_LOOK_S", 0.05)
+
+
+def resource(tmp_path: Path, kind: str, options: dict[str, Any]) -> Resource:
+    spec = ResourceSpec("thing", kind, options, monitor_timeout_ms=200, stop_timeout_ms=200)
+    return make(spec, NodeContext("n1", str(tmp_path / "state"), None), "group")
+
+
+def in_time(hung: HungFiles, work: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of it, while nobody answers: the loop has gone on, and ends though threads wait."""
+
+    async def cut() -> Any:
+        try:
+            async with asyncio.timeout(0.5):
+                return await work
+        except TimeoutError:
+            return "cancelled"
+
+    found = asyncio.run(cut())
+    assert not hung.given_up, "it waited until the file system answered"
+    return found
+
+
+def agent(hung: HungFiles, **changes: Any) -> dict[str, Any]:
+    program = [str(hung.path / "agent")]
+    return {"start": [*program, "start"], "stop": [*program, "stop"], "monitor": [*program, "monitor"], **changes}
+
+
+@pytest.mark.parametrize("where", ["program", "directory"])
+def test_an_agent_that_hangs_before_it_begins_has_its_time(tmp_path: Path, hung: HungFiles, where: str) -> None:
+    options = agent(hung)
+    if where == "directory":
+        options = {name: ["/bin/true"] for name in options} | {"cwd": str(hung.path)}
+    thing = resource(tmp_path, "exec", options)
+    assert "did not end in time" in in_time(hung, thing.probe()).detail
+    assert in_time(hung, thing.start({})) == "cancelled"
+
+
+@pytest.mark.parametrize("where", ["program", "directory"])
+def test_a_process_that_hangs_before_it_begins(tmp_path: Path, hung: HungFiles, where: str) -> None:
+    options = {"command": [str(hung.path / "program")]}
+    if where == "directory":
+        options = {"command": ["/bin/sleep", "600"], "cwd": str(hung.path)}
+    thing = resource(tmp_path, "exec", options)
+    assert in_time(hung, thing.start({})) == "cancelled"
+    in_time(hung, thing.kill())
+
+
+@pytest.mark.parametrize("there", ["source", "directory"])
+def test_a_manifest(tmp_path: Path, hung: HungFiles, there: str) -> None:
+    options = {"directory": str(tmp_path), "source": str(hung.path / "pod.yaml")}
+    if there == "directory":
+        options = {"directory": str(hung.path), "content": "kind: Pod", "name": "pod.yaml"}
+    (tmp_path / "pod.yaml").write_text("kind: Pod")
+    thing = resource(tmp_path, "manifest", options)
+    assert in_time(hung, thing.probe()) == in_time(hung, thing.start({})) == "cancelled"
+
+
+def test_a_node_that_does_not_reach_them_is_said_to_be_unfit(tmp_path: Path, hung: HungFiles) -> None:
+    thing = resource(tmp_path, "exec", agent(hung))
+    assert in_time(hung, thing.ready()) == "thing: the file system of its commands does not answer"
+    pod = resource(tmp_path, "manifest", {"directory": str(tmp_path), "source": str(hung.path / "pod.yaml")})
+    assert in_time(hung, pod.ready()) == f"thing: the file system of {hung.path}/pod.yaml does not answer"
+
+
+def test_it_takes_a_few_threads_and_not_all(tmp_path: Path, hung: HungFiles) -> None:
+    thing = resource(tmp_path, "exec", agent(hung))
+
+    async def look() -> int:
+        for _ in range(aside.MOST):
+            await thing.ready()
+        for _ in range(20):
+            with pytest.raises(ResourceError, match="group/thing: its file system does not answer"):
+                await thing.ready()
+        return await asyncio.to_thread(os.getpid)  # as the rest of the daemon does
+
+    async def main() -> int:
+        async with asyncio.timeout(10):
+            return await look()
+
+    assert asyncio.run(main()) == os.getpid() and not hung.given_up
+
+
+def test_what_hangs_in_the_kernel_though_it_was_killed_does_not_hold_up_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where whoever waits for the command goes away."""
+    wait = subprocess.Popen.wait
+
+    def looked_at(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        assert process.poll() is not None or threading.current_thread() is not threading.main_thread()
+        return wait(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", looked_at)
+    monkeypatch.setattr(run_module, "_REAP_TIMEOUT_S", 0.1)
+    with hung_files(tmp_path / "hung", taking=True) as hung:
+        with pytest.raises(ResourceError, match="does not end after SIGKILL"):
+            in_time(hung, run([str(hung.path / "program")], timeout_s=0.1))
+        assert in_time(hung, run([str(hung.path / "program")], timeout_s=60)) == "cancelled"
