@@ -42,9 +42,11 @@ def block(state: NodeState, run: Run, resource: str, reason: str, out: Out) -> N
         return
     if any(item.purpose == "block" and item.name == name for item in state.pending.values()):
         return
-    key = state.keys.blocked(name)
+    key, repaired = state.keys.blocked(name), state.keys.cleanup(name)
     record = Block(state.node, state.session.sid, resource, reason[:300])
-    txn = Txn(state.writer.guarded(Compare(key, "create", 0)), (Put(key, record.to_json()),), state.writer.reads(key))
+    # Not after a word of the operator's that is later than this: it may linger on the way.
+    compares = Compare(key, "create", 0), Compare(repaired, "mod", state.view.mod_of(repaired))
+    txn = Txn(state.writer.guarded(*compares), (Put(key, record.to_json()),), state.writer.reads(key))
     out.send("block", txn, name=name)
 
 

@@ -9,7 +9,7 @@ import pytest
 from election.records import Block, Cleanup, Session
 from election.store import KeyValue
 from hactl.decide import node as decide
-from hactl.decide.blocking import self_fence
+from hactl.decide.blocking import block, self_fence
 from hactl.decide.resources import acted, registered
 from hactl.decide.state import Out
 from hactl.model import effects, events
@@ -100,6 +100,14 @@ def test_it_is_known_first_who_blocked_what_before(owner: Node) -> None:
     owner.state.view = scene.view
     self_fence(owner.state, owner.run, out)
     assert [one for one in out.effects if isinstance(one, effects.SelfFence)]
+
+
+def test_a_block_that_lingers_does_not_outlast_a_cleanup(owner: Node) -> None:
+    out = Out(owner.state, owner.now)
+    block(owner.state, owner.run, "address", "it hangs", out)
+    (send,) = [one for one in out.effects if isinstance(one, effects.SendTxn)]
+    owner.scene.put(KEYS.cleanup("vip"), Cleanup("one", "", "anna"))
+    assert not owner.scene.store.txn(send.txn, timeout_s=5).succeeded
 
 
 def test_what_was_never_started_here_takes_nobody_down(owner: Node) -> None:
