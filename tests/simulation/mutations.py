@@ -24,7 +24,7 @@ from tests.simulation.mutations_fencing import FENCING_MUTATIONS
 from tests.simulation.mutations_namesake import NAMESAKE_MUTATIONS
 from tests.simulation.mutations_readiness import READINESS_MUTATIONS
 from tests.simulation.mutations_unreadable import UNREADABLE_MUTATIONS
-from tests.simulation.scripts import late_acquire, late_depose
+from tests.simulation.scripts import late_acquire, late_depose, two_cannot_be_stopped
 
 
 def _valid_from_answer() -> Any:
@@ -409,7 +409,7 @@ MUTATIONS = [
              ("unstoppable", "move", "resource-dies"), ("F1",), self_fence=True),
     Mutation("blocked, but started elsewhere", _started_though_blocked,
              ("unstoppable", "move", "resource-dies"), ("F1",), self_fence=True),
-    Mutation("two nodes go down at a time", _down_together, ("unstoppable", "resource-dies"), ("F1",), self_fence=True),
+    Mutation("two nodes go down at a time", _down_together, (), ("F1",), script=two_cannot_be_stopped),
     Mutation("one resource keeps its node out of the cluster", _unknown_keeps_the_node_out, ("crash",), ("J1",),
              broken=("probe",)),
     Mutation("what was started here counts as stopped when nobody can tell", _unknown_counts_as_stopped,

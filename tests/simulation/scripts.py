@@ -135,6 +135,24 @@ def copy_of_a_node_cut_off(seed: int) -> Plan:
     return _plan(seed, [Fault(9_000, "cut", "n1", 30_000), Fault(9_100, "clone-unheard", "n1", 30_000, 0.5)])
 
 
+def two_cannot_be_stopped(seed: int) -> Plan:
+    """n1 and n2 are told to let a group each go, and neither can be stopped by anybody."""
+    plan = _plan(
+        seed,
+        [
+            *(Fault(8_900, "unstoppable", "n3", 25_000, index / 100) for index in (0, 1)),
+            *(Fault(9_000, "move", "n3", 0, index / 100) for index in (0, 1)),
+        ],
+        NAMES,
+    )
+    (group,) = plan.cluster.groups
+    nodes = (("n1", "n3"), ("n2", "n3"))
+    groups = tuple(
+        replace(group, name=f"g{index}", nodes=nodes[index], on_stop_failure="self-fence") for index in (0, 1)
+    )
+    return replace(plan, cluster=replace(plan.cluster, groups=groups))
+
+
 def _frozen(seed: int, faults: list[Fault]) -> Plan:
     return replace(_plan(seed, faults, fencing="required"), trusted=False)
 
