@@ -28,6 +28,7 @@ WAITED_FOR = {
     "hactl/daemon/state_keeper.py": 1,  # one write, waited for
     "hactl/daemon/waiting.py": 1,  # who asks waits for so long at most
     "hactl/haproxy/commands.py": 1,  # waited for where it is begun
+    "hactl/linux/disk_thread.py": 1,  # whatever is raised is given to who asked
     "hactl/resources/aside.py": 1,  # its outcome is a Future, whatever is raised
     "hactl/resources/conflict.py": 1,  # ends with who began it
     "hactl/resources/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
