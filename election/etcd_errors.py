@@ -34,8 +34,21 @@ class TokenError(StoreAuthError):
 
 
 # What gRPC says of a call that failed for want of a connection, before anything of it was sent.
-_NO_CONNECTION = re.compile(r"failed to connect to all addresses|(DNS|name) resolution|empty address list", re.I)
+_NO_CONNECTION = re.compile(
+    r"failed to connect to all addresses|(DNS|name) resolution|errors resolving|empty address list", re.I
+)
 _HANDSHAKE = re.compile(r"handshake|certificate|SSL", re.I)
+# The same for people who do not know gRPC; of what it says of TLS the reason of OpenSSL is left.
+_IN_WORDS = (
+    (r"CERTIFICATE_VERIFY_FAILED: ([^:]+)", "its certificate is not vouched for by `etcd_ca`: {}"),
+    (r"Hostname Verification|Peer name", "its certificate is of another name than that of this endpoint"),
+    (r"TSI_DATA_CORRUPTED|BAD_CERTIFICATE|CERTIFICATE_REQUIRED", "it refuses this node's certificate, or wants one"),
+    (r"Handshake read failed|WRONG_VERSION_NUMBER", "it speaks no TLS: is it http?"),
+    (r"Socket closed", "it closes the connection at once: does it want https?"),
+    (r"Expected SETTINGS frame|parsing HTTP/2", "what listens there is no etcd"),
+    (r"before receiving SETTINGS", "it takes the connection and says nothing"),
+    (r"errors resolving|(?:DNS|name) resolution", "its name has no address here"),
+)
 # What etcd says (etcd, api/v3rpc/rpctypes/error.go). The first two are answered before the request is proposed;
 # the last when its apply step finds that users or roles have changed since.
 _NO_LEADER = "etcdserver: no leader"
@@ -74,6 +87,7 @@ def translate(error: grpc.RpcError, endpoint: str) -> StoreError:
         if said == _NO_LEADER:
             return NotSentError(text)
         if _NO_CONNECTION.search(said):
+            text = f"{endpoint} cannot be reached: {in_words(said)}"
             return HandshakeError(text) if _HANDSHAKE.search(said) else NotSentError(text)
         return StoreUnavailableError(text)
     if code is grpc.StatusCode.CANCELLED:
@@ -81,6 +95,14 @@ def translate(error: grpc.RpcError, endpoint: str) -> StoreError:
     if code in _REFUSALS and said.startswith("etcdserver: "):
         return refusal(said, text)
     return StoreError(text)
+
+
+def in_words(said: str) -> str:
+    """Why there is no connection, as gRPC says it, for people."""
+    for pattern, words in _IN_WORDS:
+        if found := re.search(pattern, said, re.I):
+            return words.format(*found.groups())
+    return said.rpartition(": ")[2]
 
 
 def refusal(said: str, text: str) -> StoreError:

@@ -69,21 +69,13 @@ def _facts(asked: _Asked, began: float, deadline: float) -> EndpointFacts:
     members, _ = _result(asked.members, name, deadline)
     _, unread = _result(asked.read, name, deadline)
     if said is None:
-        return EndpointFacts(name, _plain(str(problem), name))
+        return EndpointFacts(name, str(problem))
     # Refused for want of a permission: it answered.
     answered = unread is None or isinstance(unread, StoreRefusedError)
     ended = asked.read_s[0] if asked.read_s else time.monotonic()
     read_ms = (ended - began) * 1000 if answered else None
     found: EndpointFacts = said._replace(endpoint=name, members=members or (), read_ms=read_ms)
     return found
-
-
-def _plain(problem: str, name: str) -> str:
-    """gRPC's words without what is the same each time."""
-    reason = problem.removeprefix(f"{name}: ")
-    if "failed to connect to all addresses" in reason:
-        reason = f"cannot be reached: {reason.rpartition(': ')[2]}"
-    return f"{name} {reason}" if reason.startswith("cannot") else f"{name}: {reason}"
 
 
 def _result(future: Any, name: str, deadline: float) -> tuple[Any, Exception | None]:

@@ -5,6 +5,7 @@ The protocol does not ask here: it goes by the answers to its own reads and writ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -105,7 +106,9 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         served = f"{', '.join(one.endpoint for one in learners)} has a learner, which serves nobody"
         said = "; ".join(filter(None, (served if learners else "", _said(silent))))
         what = f"none of etcd's endpoints answers this node: {said}"
-        yield EtcdProblem("unreachable", what, f"`systemctl status etcd` there; from here `{etcdctl} endpoint health`")
+        there = "compare `endpoints`, `etcd_ca`, `etcd_cert` in node.toml with how etcd was started"
+        there = there if _ANOTHER_WAY.search(said) else "`systemctl status etcd` there"
+        yield EtcdProblem("unreachable", what, f"{there}; from here `{etcdctl} endpoint health`")
         return
     if separate := _separate(answer):
         todo = f"compare `{etcdctl} member list` of each; set etcd up as one cluster (docs/install.md, *etcd*)"
@@ -160,6 +163,9 @@ def _never_started(members: Sequence[EtcdMember], etcdctl: str) -> Iterable[Etcd
         todo = f"start etcd on its machine; or `{etcdctl} member remove {one.id:x}`"
         yield EtcdProblem("never_started", f"{what}: of {len(members)} members {started} run, {may}", todo)
 
+
+# Something listens, and is to be spoken to in another way (election.etcd_errors).
+_ANOTHER_WAY = re.compile("certificate|TLS|https|no etcd")
 
 _LOST = "where they are lost for good: docs/operations.md, *etcd has lost its majority*"
 

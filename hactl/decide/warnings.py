@@ -3,6 +3,7 @@ what in the store cannot be read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -88,12 +89,21 @@ def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warn
     unlisted = (document["local"] or {}).get("list_problem")
     if unlisted and not explained and any(one["reads"] for one in etcd.get("endpoints", ())):
         what = f"etcd answers, but this node cannot list what is below {prefix}: {unlisted}"
+        if _REFUSES.search(unlisted):
+            todo = (
+                f"see `etcd_user` in node.toml, and what that user may: `{etcd['etcdctl']} role list`; docs/install.md"
+            )
+            yield "error", f"etcd refuses what this node asks: {unlisted}", todo
+            return
         count = f"`{etcd['etcdctl']} get --prefix --count-only --write-out=fields {prefix}`"
         yield "error", what, f"{count} says how many keys there are; a cluster has hundreds: delete what is not hactl's"
     elif away and not explained:
         todo = f"`{etcd['etcdctl']} endpoint status -w table`, and etcd's log: `journalctl -u etcd`"
         yield "error", "etcd does not answer this node in time", todo
 
+
+# What etcd says to who has no, or another, password, or may not read what is asked for.
+_REFUSES = re.compile("permission denied|authentication failed|user name is empty|invalid user|invalid auth token")
 
 # Certificates that end within so many days are warned of, and are an error.
 _WARN_DAYS, _ERROR_DAYS = 14.0, 3.0

@@ -246,6 +246,10 @@ def test_that_what_is_in_etcd_cannot_be_listed_is_told(scene: Scene) -> None:
         "cannot list what is below /hactl/demo/: a:1: no answer within the deadline"
     )
     assert todo.startswith("`etcdctl --endpoints=http://a:1 get --prefix --count-only --write-out=fields /hactl/demo/`")
+    # What is refused is another matter than what is too much.
+    refused = replace(facts, list_problem="a:1: etcdserver: permission denied")
+    (level, what, todo), *_ = told(scene, local=refused, etcd=etcd)
+    assert what == "etcd refuses what this node asks: a:1: etcdserver: permission denied" and "`etcd_user`" in todo
     # Where etcd answers nobody there is nothing to be counted.
     endpoint["reads"] = False
     assert told(scene, local=facts, etcd=etcd)[0][1] == "etcd does not answer this node in time"
