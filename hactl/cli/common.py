@@ -5,6 +5,7 @@ Exit statuses: 0 done, 1 failed or refused, 2 bad input. Light: every command im
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import sys
@@ -44,9 +45,14 @@ def settings(given: Path | None) -> NodeConfig:
 
 
 def open_store(config: NodeConfig) -> EtcdStore:
-    """A connection to etcd. Slow to import: for where the daemon cannot be asked."""
+    """A connection to etcd. Slow to import: for where the daemon cannot be asked. What it logs, for the daemon, is no
+    part of an answer that programs read."""
+    import structlog  # noqa: PLC0415 - as the next
+
     from hactl.config.etcd_access import open_etcd  # noqa: PLC0415 - a fifth of a second
 
+    errors_only = structlog.make_filtering_bound_logger(logging.ERROR)
+    structlog.configure(wrapper_class=errors_only, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     return open_etcd(config)
 
 

@@ -45,7 +45,9 @@ def _title(found: dict[str, Any]) -> list[str]:
     else:
         parts.append("read from etcd" if found["stale_ms"] is None else "kept on this node's disk")
     lines = ["   ".join(parts)]
-    if found["stale_ms"] is not None:
+    if found["stale_ms"] is not None and not found["revision"]:
+        lines.append("nothing is known of the cluster: etcd has not answered this daemon yet, and nothing is kept here")
+    elif found["stale_ms"] is not None:
         lines.append(f"what follows is as of {duration(found['stale_ms'])} ago")
     if local and (watchdog := local.get("watchdog")) and watchdog["armed"]:
         fed = duration(1000 * watchdog["last_fed_s"])

@@ -44,6 +44,15 @@ def test_status_at_night_imports_nothing_that_takes_long(scene: Scene, config: N
     assert loaded & {"typer", "rich", "pydantic", "etcd3", "grpc", "asyncio", "http.client", "structlog"} == set()
 
 
+def test_what_the_way_to_etcd_logs_is_no_part_of_the_answer(hactl: Run, config: NodeConfig, tmp_path: Path) -> None:
+    (tmp_path / "last-known.json").write_text("garbage")
+    (tmp_path / "node.toml").write_text(
+        f'cluster = "demo"\nendpoints = ["http://127.0.0.1:1"]\nrun_dir = "{tmp_path}"\nstate_dir = "{tmp_path}"\n'
+    )
+    status, out, err = hactl("status", "--json", "--config", tmp_path / "node.toml")
+    assert (status, out) == (1, "") and "127.0.0.1:1 cannot be reached" in err and "last_known" not in err
+
+
 def test_status_watch_shows_changes_once(scene: Scene, config: NodeConfig) -> None:
     command = [sys.executable, "-m", "hactl.cli.main", "status", "--watch", "--json"]
     with serving(scene, config), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:

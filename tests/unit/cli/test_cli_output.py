@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from election.view import View
 from hactl.cli.common import say, tell
 from hactl.cli.fence import _in_story
 from hactl.cli.output import Style, duration, shorten, shown, table, wrap
@@ -104,6 +105,17 @@ def test_a_cluster_that_is_well() -> None:
     assert said.startswith("ok       nothing is wrong\n\ncluster demo")
     assert "read from etcd" in said and "LAST DEAD SESSION" not in said
     assert KEYS.prefix not in said
+
+
+def test_where_nothing_is_known_that_is_said_and_no_age_of_it() -> None:
+    away = Local("listing", 0, False, store_away=True)
+    assert "nothing is known of the cluster" in render(
+        status.status(View(KEYS), None, "n2", local=away, stale_ms=5000), Style()
+    )
+    scene = Scene()
+    scene.join("n1")
+    said = render(status.status(scene.view, scene.spec, "n2", local=away, stale_ms=5000), Style())
+    assert "what follows is as of 5.0 s ago" in said and "nothing is known" not in said
 
 
 def test_no_colour_but_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
