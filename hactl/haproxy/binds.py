@@ -17,16 +17,24 @@ from pathlib import Path
 
 from hactl.haproxy.settings import HaproxyError
 
+# What an address may have before it, and the protocol that it is of. Source: HAProxy's manual, `bind`, and
+# `parse.read_binds`. What has another kind before it (`namespace@`, `unix@`, `fd@`) is no address here.
+_KINDS = {"": "tcp", "ipv4": "tcp", "ipv6": "tcp", "tcp": "tcp", "tcp4": "tcp", "tcp6": "tcp", "v6only": "tcp"}
+_KINDS |= dict.fromkeys(("udp", "udp4", "udp6", "quic4", "quic6"), "udp")
+
 
 def check_free(binds: Iterable[str]) -> None:
     """Bind each of `binds` (ADDRESS:PORT or ADDRESS:FIRST-LAST) as HAProxy will, and let it go. What HAProxy
     itself holds is free to it. Raises HaproxyError."""
     for bind in binds:
         family, address = _address(bind)
-        if family is None:
+        kind = bind.rpartition("@")[0]
+        if family is None or _KINDS[kind] != "tcp":
             continue
         for port in _ports(bind):
             with socket.socket(family, socket.SOCK_STREAM) as probe:
+                if kind == "v6only" and family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 # Never listening: a listener would be given connections that are HAProxy's.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -71,9 +79,12 @@ def _versions(binds: Iterable[str]) -> set[int]:
 
 def _address(bind: str) -> tuple[socket.AddressFamily | None, str]:
     """Family and address; None and "" for what is no address: a host's name, a unix socket."""
-    text = bind.rpartition(":")[0].strip("[]")
+    kind, _, rest = bind.rpartition("@")
+    if kind not in _KINDS:
+        return None, ""
+    text = rest.rpartition(":")[0].strip("[]")
     if text in ("", "*"):
-        return socket.AF_INET, "0.0.0.0"
+        return (socket.AF_INET6, "::") if kind.endswith("6") else (socket.AF_INET, "0.0.0.0")
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

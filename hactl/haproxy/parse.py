@@ -9,6 +9,7 @@ line, and read here where it is not the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pyhaproxy import config
@@ -17,7 +18,7 @@ from pyhaproxy.parse import Parser
 from hactl.haproxy.words import SECTIONS, SPACES, line_words, text_lines
 
 _WITH_SERVERS = ("listen", "backend")
-_WITH_BINDS = ("listen", "frontend")
+_WITH_BINDS = ("listen", "frontend", "log-forward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +67,24 @@ def read_servers(text: str) -> dict[str, list[ServerLine]]:
 
 
 def read_binds(text: str) -> dict[str, list[str]]:
-    """The addresses, as they are written, to which every `listen` and `frontend` section is bound."""
-    return {
-        one.name: [
-            address
-            for line in one.lines
-            if line.startswith("bind ") and len(line_words(line)) > 1
-            for address in line_words(line)[1].split(",")
-        ]
-        for one in sections(text)
-        if one.kind in _WITH_BINDS
-    }
+    """The addresses, as they are written, to which every `listen`, `frontend` and `log-forward` section is bound. With
+    their kind before them where that is not said by themselves: `udp@`, `v6only@`, and `namespace@` for those of
+    another network namespace."""
+    found: dict[str, list[str]] = {}
+    for section in sections(text):
+        if section.kind in _WITH_BINDS:
+            # A `log-forward` may have the name of a proxy.
+            found.setdefault(section.name, []).extend(one for line in section.lines for one in _bound(line_words(line)))
+    return found
+
+
+def _bound(words: Sequence[str]) -> Iterator[str]:
+    if words[0] not in ("bind", "dgram-bind") or len(words) < 2:
+        return
+    kind = "udp@" if words[0] == "dgram-bind" else "v6only@" if "v6only" in words[2:] else ""
+    kind = "namespace@" if "namespace" in words[2:] else kind
+    for address in words[1].split(","):
+        yield address if "@" in address else f"{kind}{address}"
 
 
 def _servers(section: Section) -> list[ServerLine]:

@@ -89,6 +89,28 @@ frontend f
     assert [one.kind for one in sections(text)] == ["resolvers", "listen", "backend", "frontend"]
 
 
+def test_what_else_haproxy_is_bound_to() -> None:
+    """A file that only takes logs is one to run with, and VIPs are bound by other protocols, too."""
+    text = """\
+log-forward logs
+    dgram-bind 10.0.0.30:514
+    bind 10.0.0.30:514
+frontend logs
+    bind quic4@10.0.0.30:443 ssl crt /x
+    bind [::]:80 v6only
+    bind\t10.0.0.31:80 namespace blue
+"""
+    assert read_binds(text) == {
+        "logs": [
+            "udp@10.0.0.30:514",
+            "10.0.0.30:514",
+            "quic4@10.0.0.30:443",
+            "v6only@[::]:80",
+            "namespace@10.0.0.31:80",
+        ]
+    }
+
+
 def test_haproxys_own_words() -> None:
     output = """\
 [NOTICE]   (1) : haproxy version is 2.6.12
@@ -116,6 +138,14 @@ def test_nonlocal_bind_is_allowed_for_the_families_that_need_it(tmp_path: Path) 
     assert allow_nonlocal_bind(["10.0.0.30:80", "[fd00::30]:80"], True, root) == []
 
 
+@pytest.mark.parametrize("bind", ["udp@10.0.0.30:514", "quic4@10.0.0.30:443", "ipv4@10.0.0.30:80"])
+def test_nonlocal_bind_is_allowed_for_every_protocol(tmp_path: Path, bind: str) -> None:
+    root = kernel(tmp_path, ipv4="0\n")
+    others = ["namespace@10.0.0.30:80", "unix@/run/s:1", "udp@*:514", "ipv6@:80", "ipv6@*:80"]
+    assert allow_nonlocal_bind(others, True, root) == []
+    assert allow_nonlocal_bind([bind], True, root) == ["net.ipv4.ip_nonlocal_bind"]
+
+
 def test_nonlocal_bind_is_refused_with_the_mend(tmp_path: Path) -> None:
     root = kernel(tmp_path, ipv4="0\n")
     with pytest.raises(HaproxyError, match=r"sysctl -w net\.ipv4\.ip_nonlocal_bind=1"):
@@ -134,6 +164,18 @@ def test_an_address_that_another_holds_is_refused() -> None:
             with pytest.raises(HaproxyError, match="Address already in use"):
                 check_free([bind])
     check_free([f"127.0.0.1:{port}", "/run/x.sock", "name.example.org:80"])
+
+
+def test_an_address_that_another_holds_elsewhere_is_free() -> None:
+    """By another protocol, in another network namespace, or of IPv4 beside one for IPv6 alone."""
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        check_free([f"udp@127.0.0.1:{port}", f"namespace@127.0.0.1:{port}", f"v6only@[::]:{port}"])
+        for bind in (f"ipv4@127.0.0.1:{port}", f"ipv4@:{port}"):
+            with pytest.raises(HaproxyError, match="Address already in use"):
+                check_free([bind])
 
 
 def test_quick_ends_are_followed_by_longer_waits() -> None:
