@@ -71,11 +71,9 @@ class Balancer:
         return self._haproxy.manager
 
     async def begin(self) -> None:
-        """Adopt or start HAProxy with what it had, before anything is known of the cluster."""
-        try:
-            await self._haproxy.begin()
-        except (HaproxyError, OSError) as error:
-            log.warning("haproxy.not_resumed", problem=str(error))
+        """Adopt or start HAProxy with what it had, before anything is known of the cluster. What fails is tried again:
+        etcd may be away for long."""
+        self._failures = 1 if await self._resume() else 0
         self._tasks = [
             self._keep_task("balancer", self._run),
             self._keep_task("readiness of HAProxy", self._readiness.run),
@@ -115,6 +113,14 @@ class Balancer:
             raise HaproxyError(rendered.problem)
         await self._haproxy.start_in_group(rendered.text)
 
+    async def _resume(self) -> str:
+        """Why HAProxy does not run with what it had; "" where it does, or had nothing."""
+        try:
+            return await self._haproxy.begin()
+        except (HaproxyError, OSError) as error:
+            log.warning("haproxy.not_resumed", problem=str(error))
+            return str(error)
+
     async def _run(self) -> None:
         if self._wanted is not None:  # it failed while this was applied: again
             self._news.set()
@@ -142,7 +148,7 @@ class Balancer:
         """Have HAProxy run with what is wanted now; why that failed."""
         wanted = self._wanted
         if wanted is None:
-            return ""
+            return await self._resume() if self._failures else ""
         rendered = await self._render(wanted)
         if self._wanted is not None and self._wanted.situation.owners != wanted.situation.owners:
             return ""  # another writer meanwhile: nobody is to be brought into use who was it before

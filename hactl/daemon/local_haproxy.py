@@ -20,9 +20,10 @@ class LocalHaproxy:
         """The one to be driven, and asked."""
         return self._in_group if self.grouped or self._in_group.active else self._hot
 
-    async def begin(self) -> None:
-        """Before anything is known of the cluster: adopt the hot one, or start it as it ran last."""
-        await self._hot.resume()
+    async def begin(self) -> str:
+        """Before anything is known of the cluster: adopt the hot one, or start it as it ran last. Why it does not run;
+        "" where there is nothing to run with. Raises HaproxyError."""
+        return "" if await self._hot.resume() else self._hot.status().error
 
     async def apply(self, text: str, *, manage_sysctl: bool) -> ApplyResult:
         """Have what runs, or is to run on every node, run with this configuration."""

@@ -47,6 +47,7 @@ class Applied:
         self.refuses = ""
         self.raises: Exception | None = None
         self.kept: asyncio.Queue[str] = asyncio.Queue()
+        self.begun: asyncio.Queue[None] = asyncio.Queue()
 
     @property
     def manager(self) -> Applied:
@@ -64,8 +65,10 @@ class Applied:
     async def keep(self, text: str, **_: Any) -> None:
         self.kept.put_nowait(text)
 
-    async def begin(self) -> None:
-        """Nothing runs."""
+    async def begin(self) -> str:
+        """Nothing runs, or what ran before cannot."""
+        self.begun.put_nowait(None)
+        return self.refuses
 
     async def close(self) -> None:
         """Nothing runs."""
@@ -91,16 +94,33 @@ def look(state: NodeState, scene: Scene, balancing: Balancer) -> None:
     balancing.changed(state)
 
 
+def test_before_anything_is_known_what_ran_before_is_tried_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a reboot, a port is in use by another program for a while, and etcd is away."""
+    monkeypatch.setattr(balancer, "RETRY_S", 0.001)
+
+    async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            for _ in range(4):
+                await applied.begun.get()
+        applied.refuses = ""
+        look(state, scene, balancing)
+        await applied.next()
+
+    run(check, scene, refuses="the port is in use")
+
+
 def run(
     check: Callable[[Balancer, Applied, NodeState], Any],
     scene: Scene,
     note: Callable[[str, dict[str, Any]], None] = lambda *_: None,
     post: Callable[[Readiness], None] = lambda _: None,
+    refuses: str = "",
 ) -> None:
     async def main() -> None:
         context = NodeContext("n2", "/nowhere", None, tasks=Tasks(first_s=0.001))
         balancing = Balancer(HaproxySettings("/nowhere"), context, note, None, post=post)  # type: ignore[arg-type]
         applied = balancing._haproxy = Applied()  # type: ignore[assignment]
+        applied.refuses = refuses
         await balancing.begin()
         try:
             await check(balancing, applied, node_state(scene.spec))  # type: ignore[arg-type]
