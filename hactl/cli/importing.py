@@ -51,9 +51,19 @@ def haproxy(
         say(done.yaml.rstrip("\n"))
     else:
         try:
-            output.write_text(done.yaml, encoding="utf-8")
+            _write(output, done.yaml)
         except OSError as error:
             raise CliError(f"{output}: cannot be written: {error.strerror}", BAD_INPUT) from None
     for line in done.report:
         tell(line)
     leave(0 if done.whole else FAILED)
+
+
+def _write(output: Path, text: str) -> None:
+    """For its user alone, since userlists may be in it; a link of that name is not followed. Raises OSError."""
+    from hactl.linux.atomic_write import write_atomically  # noqa: PLC0415 - for those who want it
+
+    if output.exists() and not output.is_file():  # /dev/stdout
+        output.write_text(text, encoding="utf-8")
+    else:
+        write_atomically(output, text)

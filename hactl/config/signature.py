@@ -69,6 +69,18 @@ def refusal(stored: StoredConfig, text: str, cluster: str, key: bytes, last: Acc
     return ""
 
 
+def without_key(stored: StoredConfig, text: str, key_file: str, last: Accepted | None) -> str:
+    """Why a node that has no key (any more) may not use this configuration; empty: it may. One that has checked a
+    signature before does not begin to believe what nobody can check: its key was lost, or is looked for in the wrong
+    place."""
+    if last is None or not last.signed or last.digest == digest(text):
+        return ""
+    return (
+        f"configuration {stored.serial} cannot be checked: this node used signed ones, and there is no {key_file} now: "
+        "put the cluster's key there, the same as on the other nodes"
+    )
+
+
 def _signature(stored: StoredConfig, cluster: str, key: bytes) -> str:
     signed = [cluster, stored.serial, stored.format, stored.by, stored.at, stored.document]
     text = json.dumps(signed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -16,7 +16,7 @@ from hactl import __version__
 from hactl.config import compiled
 from hactl.config.cluster_key import read_key
 from hactl.config.errors import ConfigErrors
-from hactl.config.signature import Accepted, digest, refusal
+from hactl.config.signature import Accepted, digest, refusal, without_key
 from hactl.config.stored import StoredConfig
 from hactl.linux.atomic_write import write_atomically
 from hactl.linux.disk_thread import DiskThread
@@ -76,7 +76,8 @@ class ConfigReader:
 
     async def read(self, text: str, generation: int) -> ClusterSpec:
         """The cluster of this document. Raises UnreadableError."""
-        if problem := await self._reading.run(lambda: self._refusal(text, self._kept(), generation)):
+        before = await self._reading.run(self._kept)
+        if problem := await self._reading.run(self._refusal, text, before, generation):
             raise UnreadableError(problem)
         raw = await _compile(text)
         try:
@@ -84,7 +85,9 @@ class ConfigReader:
         except (KeyError, TypeError) as error:
             raise UnreadableError(f"cannot be read: {error!r}") from None
         stored = await asyncio.to_thread(StoredConfig.from_json, text, "config")
-        signed = bool(stored.signature) and await self._reading.run(read_key, self._key_file) is not None
+        last = self._used or _accepted(before)
+        checked = await self._reading.run(read_key, self._key_file) is not None or (last is not None and last.signed)
+        signed = bool(stored.signature) and checked
         kept = {"spec": raw, "text": text, "serial": stored.serial, "generation": generation, "signed": signed}
         kept["of"] = await asyncio.to_thread(_mark, text)
         self._used = _accepted(kept)
@@ -103,9 +106,10 @@ class ConfigReader:
             return f"the cluster's key cannot be used: {error}"
         except RecordError as error:
             return str(error)
+        last = self._used or _accepted(kept)
         if key is None:
-            return ""
-        return refusal(stored, text, self._cluster, key, self._used or _accepted(kept), generation)
+            return without_key(stored, text, str(self._key_file), last)
+        return refusal(stored, text, self._cluster, key, last, generation)
 
     def _kept(self) -> dict[str, Any]:
         return _read_kept(self._file)

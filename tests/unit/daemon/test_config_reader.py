@@ -128,6 +128,21 @@ def test_a_cluster_that_gets_a_key_goes_on_with_the_configuration_it_had(spec: C
     assert "is not signed" in refused(tmp_path, stored(spec))
 
 
+def test_a_node_whose_key_is_gone_goes_on_with_what_it_used_and_takes_nothing_unchecked(
+    spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(reader(tmp_path, KEY).read(signed(spec), 1))
+    (tmp_path / "cluster.key").unlink()
+    for text in (stored(spec), signed(spec, 2), signed(spec, 2, OTHER)):
+        assert asyncio.run(reader(tmp_path).known(text, 1)) is None
+        with pytest.raises(UnreadableError, match=rf"used signed ones, and there is no {tmp_path}/cluster\.key now"):
+            asyncio.run(reader(tmp_path).read(text, 1))
+    monkeypatch.setattr(config_reader, "__version__", "later")  # reads it anew, and keeps it so
+    assert document(asyncio.run(reader(tmp_path).read(signed(spec), 1))) == document(spec)
+    with pytest.raises(UnreadableError, match="used signed ones"):
+        asyncio.run(reader(tmp_path).read(stored(spec), 1))
+
+
 def test_a_new_node_with_the_key_takes_nothing_unsigned(spec: ClusterSpec, tmp_path: Path) -> None:
     assert "is not signed" in refused(tmp_path, stored(spec))
 
