@@ -75,6 +75,15 @@ def test_another_order_is_seen(ours: str, theirs: str) -> None:
     assert missing(before, after, {})
 
 
+def test_a_global_behind_other_sections_is_said_to_hold_before_them_too() -> None:
+    text = 'backend x\n server a "$HOST":80\nglobal\n setenv HOST a\n setenv OTHER b\n crt-base /c\nbackend y\n'
+    hints = [note.line for note in imported(text).notes if "before everything" in note.why]
+    assert hints == [4, 6]
+    assert not [
+        note for note in imported("global\n crt-base /c\n" + text[:31]).notes if "before everything" in note.why
+    ]
+
+
 def test_the_first_certificate_stays_the_first() -> None:
     for words in ("crt-list /list crt /b.pem", "crt /b.pem crt-list /list", "crt /b.pem crt /a.pem"):
         made = lines(f"listen x\n bind 127.0.0.1:443 ssl {words}\n", "listen x")

@@ -16,7 +16,7 @@ from hactl.config.importers.haproxy.checks import checks_handed_on
 from hactl.config.importers.haproxy.common import Settings
 from hactl.config.importers.haproxy.notes import Note
 from hactl.config.importers.haproxy.obsolete import renew
-from hactl.config.importers.haproxy.others import global_settings, section_text, userlist
+from hactl.config.importers.haproxy.others import global_settings, late_globals, section_text, userlist
 from hactl.config.importers.haproxy.pairs import pair, take_apart
 from hactl.config.importers.haproxy.proxies import DefaultsSet, Proxy, defaults_settings, proxy
 from hactl.config.importers.haproxy.source import PROXIES, Section, Source
@@ -103,7 +103,7 @@ def _globals(made: Draft) -> None:
     sections = [section for section in made.source.sections if section.kind == "global"]
     lines = [line for section in sections for line in section.lines]
     made.haproxy, notes = global_settings(lines)
-    made.notes += notes
+    made.notes += [*notes, *late_globals(made.source.sections)]
     for line in made.source.loose:
         if line.keyword.startswith("."):
             made.haproxy.setdefault("extra_global", []).append(line.text)

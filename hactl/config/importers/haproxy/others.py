@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hactl.config.importers.haproxy.binds import header_binds
@@ -29,6 +29,12 @@ _LOST = {
     "nbproc": "HAProxy has had threads in its place since 2.5",
 }
 _ENVIRONMENT = ("setenv", "presetenv", "resetenv", "unsetenv")
+# What holds for the lines behind it.
+_FROM_HERE_ON = (
+    *("crt-base", "ca-base", "default-path", "unix-bind", "resetenv", "unsetenv"),
+    *("ssl-default-bind-options", "ssl-default-bind-ciphers", "ssl-default-bind-ciphersuites"),
+    *("ssl-default-server-options", "ssl-default-server-ciphers", "ssl-default-server-ciphersuites"),
+)
 # As hactl writes them.
 _OWN_LINES = re.compile(r"stats socket \S+/stats\.sock mode 600 level admin expose-fd listeners|stats timeout 30s")
 _CRYPTED = re.compile(r"\$[0-9A-Za-z]+\$[!-~]+|[./0-9A-Za-z]{13}")
@@ -58,6 +64,20 @@ def global_settings(lines: Sequence[Line]) -> tuple[Settings, list[Note]]:
         found["extra_global"] = [line.text for line in taken.left]
     kept = [Note("raw", line.number, line.text, _why_raw(line)) for line in taken.left]
     return found, [*lost, *taken.notes, *kept]
+
+
+def late_globals(sections: Sequence[Section]) -> Iterator[Note]:
+    """What a `global` says that stands behind other sections, and held from there on."""
+    above = ""
+    for section in sections:
+        for line in section.lines if section.kind == "global" else ():
+            variable = line.values[0] if line.keyword in _ENVIRONMENT and line.args else ""
+            known = re.search(rf"\$\{{?{re.escape(variable)}\b", above) if variable else line.keyword in _FROM_HERE_ON
+            if known and above:
+                said = "holds for the sections above it, too: hactl writes one `global`, before everything"
+                yield Note("hint", line.number, line.text, said)
+        if section.kind != "global":
+            above += "".join(f"{line.text}\n" for line in (section.header, *section.lines))
 
 
 def _why_raw(line: Line) -> str:
