@@ -56,8 +56,9 @@ class Vip:
         self.context = context
         self.ip = parse(spec)
         self.host = str(self.ip.ip)
+        self._given: str | None = spec.options.get("interface")
         # None: found by the address's network, and then kept, so that the guard and the start agree.
-        self.interface: str | None = spec.options.get("interface")
+        self.interface = self._given
         self.announcements = Announcements(spec, self.ip.ip)
         self._handover = Handover(spec.name, self.ip.ip, float(spec.options.get("drain_ms", 3000)) / 1000)
         self._leaves: asyncio.TimerHandle | None = None
@@ -129,7 +130,7 @@ class Vip:
     async def ready(self) -> str:
         """Why it could not be started here: no interface for it, or no link."""
         with _explained("cannot list the interfaces"):
-            problem, link = self._find()
+            problem, link = self._find(self.interface if self.wanted else self._given)
         if link is not None and not link.running:
             return f"the link of {link.name} is down"
         return problem
@@ -152,6 +153,9 @@ class Vip:
     def guard_steps(self) -> tuple[dict[str, Any], ...]:
         """Remove it from its interface. Raises ResourceError when it is not known where it belongs: then it
         must not be started."""
+        if not self.wanted:
+            # Before a start: the node's own address may have moved to a bridge or a bond since it ran here last.
+            self.interface = self._given
         address, prefix = str(self.ip.ip), self.ip.network.prefixlen
         return ({"kind": "address", "interface": self.home(), "address": address, "prefix": prefix},)
 
@@ -232,16 +236,16 @@ class Vip:
 
     # --- inside ---------------------------------------------------------------------------------------------
 
-    def _find(self) -> tuple[str, Link | None]:
+    def _find(self, interface: str | None) -> tuple[str, Link | None]:
         events = netlink.Events.shared()
         moving = self.context.moving
         addresses = [one for one in events.known_addresses(self.ip.version) if one.host not in moving]
-        return find_interface(self.ip, self.interface, events.known_links(), addresses)
+        return find_interface(self.ip, interface, events.known_links(), addresses)
 
     def _place(self) -> Link:
         """The interface it belongs on; it must have an address in a network that the VIP lies in."""
         with _explained("cannot list the interfaces"):
-            problem, link = self._find()
+            problem, link = self._find(self.interface)
         if link is None:
             raise ResourceError(problem)
         self.interface = link.name

@@ -91,3 +91,29 @@ def test_one_with_a_peer_or_a_label_is_taken_off(wire: Wire) -> None:
             assert host not in wire.addresses()
 
     wire.run(scenario)
+
+
+def test_it_follows_the_nodes_own_address_to_another_interface(wire: Wire) -> None:
+    """As when a bridge is put above an interface: without `interface` it is found anew before a start."""
+    vip = wire.vip(V4)
+
+    async def scenario() -> None:
+        assert vip.guard_steps()[0]["interface"] == "node"
+        await vip.start({})
+        await vip.stop()
+        ip("-n", wire.here, "link", "add", "above", "type", "bridge")
+        ip("-n", wire.here, "addr", "flush", "dev", "node")
+        ip("-n", wire.here, "link", "set", "node", "master", "above")
+        ip("-n", wire.here, "addr", "add", OWN4, "dev", "above")
+        ip("-n", wire.here, "link", "set", "above", "up")
+        async with asyncio.timeout(5):
+            while why := await vip.ready():
+                assert "link of above" in why
+                await asyncio.sleep(0.05)
+        assert vip.guard_steps()[0]["interface"] == "above"
+        await vip.start({})
+        assert V4 in ip("-n", wire.here, "-o", "addr", "show", "dev", "above")
+        assert vip.guard_steps()[0]["interface"] == "above"
+        await vip.stop()
+
+    wire.run(scenario)
