@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import gc
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -122,10 +123,16 @@ def _join(cgroup: str) -> None:
 def _enter(options: argparse.Namespace) -> GuardSocket:
     """Be the only guard of this node. Raises OtherGuardError, OSError."""
     entrance = GuardSocket(options.socket)
-    if (other := find_other(options.socket, options.cgroup)) is not None:
-        entrance.remove()  # it will make its own again
-        raise OtherGuardError(f"{OTHER_GUARD}: process {other}, whose socket {options.socket} is missing")
-    return entrance
+    other = find_other(options.socket, options.state_dir, options.cgroup)
+    if other is None:
+        return entrance
+    entrance.remove()  # it will make its own again
+    pid, at = other
+    if at == options.socket:
+        raise OtherGuardError(f"{OTHER_GUARD}: process {pid}, whose socket {at} is missing")
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGTERM)  # it takes no notice while it holds anything
+    raise OtherGuardError(f"{OTHER_GUARD}: process {pid}, at {at}: it ends as soon as it holds nothing any more")
 
 
 def _tell(ready_fd: int | None, text: bytes) -> None:

@@ -93,32 +93,39 @@ class GuardSocket:
         self._file = _file(self.path)
 
 
-def find_other(path: str, cgroups: Sequence[str]) -> int | None:
-    """Another process that is a guard with this socket: of this mount namespace, or in one of these cgroups."""
+def find_other(path: str, state_dir: str | None, cgroups: Sequence[str]) -> tuple[int, str] | None:
+    """Another process that is a guard of this node, and its socket: one with this socket, or with this state_dir, since
+    the daemon's run_dir was another one before. Of this mount namespace, or in one of these cgroups."""
     mine = {os.getpid(), os.getppid()}  # its parent, when it detaches itself, ends in this moment
     members = {int(pid) for cgroup in cgroups for pid in _read(f"{cgroup}/cgroup.procs").split()}
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) in mine:
             continue
         pid = int(name)
-        if _is_guard(pid, path) and (pid in members or _mounts(pid) == _mounts(os.getpid())):
+        at = _guards_socket(pid, path, state_dir)
+        if at and (pid in members or _mounts(pid) == _mounts(os.getpid())):
             stat = read_stat(pid)
             if stat is not None and not stat.dead:
-                return pid
+                return pid, at
     return None
 
 
-def _is_guard(pid: int, path: str) -> bool:
-    """By its command line, and who runs it: others may call theirs what they like."""
+def _guards_socket(pid: int, path: str, state_dir: str | None) -> str:
+    """The socket of a guard of this node; "": it is none. By its command line, and who runs it: others may call theirs
+    what they like."""
     words = _read(f"/proc/{pid}/cmdline").split("\0")
-    if "--socket" not in words or not any("fencing.guard" in word or "hactl-guard" in word for word in words):
-        return False
+    if not any("fencing.guard" in word or "hactl-guard" in word for word in words):
+        return ""
     try:
         mine = os.stat(f"/proc/{pid}").st_uid in (0, os.geteuid())
     except OSError:
-        return False
-    at = words.index("--socket") + 1
-    return mine and words[at : at + 1] == [path]
+        return ""
+    at = _given(words, "--socket")
+    return at if mine and (at == path or (state_dir and _given(words, "--state-dir") == state_dir)) else ""
+
+
+def _given(words: Sequence[str], option: str) -> str:
+    return words[words.index(option) + 1] if option in words[:-1] else ""
 
 
 def _mounts(pid: int) -> str:

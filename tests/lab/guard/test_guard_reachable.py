@@ -91,9 +91,29 @@ def test_without_cgroups_a_guard_is_found_among_the_processes(apart: Lab) -> Non
         os.kill(pid, signal.SIGKILL)
 
 
-def test_a_guard_of_another_socket_is_in_nobodys_way(apart: Lab) -> None:
+def test_one_of_another_run_dir_ends_when_it_holds_nothing_and_only_then_another_begins(apart: Lab) -> None:
+    """The daemon's run_dir is another one since its restart: there is one guard a node all the same."""
     first = apart.spawn_guard()
+    resource, step = apart.resource("db")
+    daemon, _ = apart.daemon(register={"db": [step]})
     other = replace(apart.spec, socket=f"{apart.spec.socket}2")
+    with pytest.raises(OtherGuardError, match=f"process {first}, at {apart.spec.socket}: it ends as soon as"):
+        spawn(other)
+    wait_for(lambda: guards(apart) == [first])
+    assert (daemon.poll(), resource.poll()) == (None, None)
+    daemon.kill()
+    daemon.wait(5)
+    wait_for(lambda: resource.poll() is not None)  # the deadline that it holds
+    guard_client.connect_or_spawn(other, patience_s=30.0).close()
+    wait_for(lambda: len(guards(apart)) == 1)
+    assert guards(apart) != [first]
+
+
+def test_a_guard_of_another_node_is_in_nobodys_way(apart: Lab) -> None:
+    first = apart.spawn_guard()
+    elsewhere = apart.directory / "elsewhere"
+    elsewhere.mkdir()
+    other = replace(apart.spec, socket=f"{apart.spec.socket}2", state_dir=str(elsewhere))
     spawn(other)
     with GuardClient(other.socket, 5.0) as client:
         assert client.status().pid != first
