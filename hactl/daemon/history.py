@@ -199,10 +199,6 @@ class History:
         try:
             if not event_log.write(self._store, self._keys, batch):
                 return False
-            self._since_trim += len(batch)
-            if self._since_trim >= event_log.SLACK:
-                event_log.trim(self._store, self._keys)
-                self._since_trim = 0
         except (StoreFullError, StoreAuthError) as error:
             log.debug("history_not_written", waiting=len(batch), problem=str(error))
             return False
@@ -214,7 +210,18 @@ class History:
             return False
         self._most = event_log.BATCH
         self._written(batch)
+        self._since_trim += len(batch)
+        self._trim()
         return True
+
+    def _trim(self) -> None:
+        """What cannot be listed, as somebody has put very much there, is trimmed after a later write."""
+        if self._since_trim >= event_log.SLACK:
+            try:
+                event_log.trim(self._store, self._keys)
+                self._since_trim = 0
+            except StoreError as error:
+                log.debug("history_not_trimmed", problem=str(error))
 
     def _refused(self, batch: list[Entry], problem: str) -> None:
         """The store will not take it, however often it is asked: a smaller one is tried; who is alone is left out."""

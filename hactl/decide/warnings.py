@@ -95,8 +95,9 @@ def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warn
             )
             yield "error", f"etcd refuses what this node asks: {unlisted}", todo
             return
-        count = f"`{etcd['etcdctl']} get --prefix --count-only --write-out=fields {prefix}`"
-        yield "error", what, f"{count} says how many keys there are; a cluster has hundreds: delete what is not hactl's"
+        keys = f"`{etcd['etcdctl']} get --prefix --keys-only {prefix}`"
+        todo = f"{keys} shows what is there: delete what is not hactl's, which may be very much or very large"
+        yield "error", what, todo
     elif away and not explained:
         todo = f"`{etcd['etcdctl']} endpoint status -w table`, and etcd's log: `journalctl -u etcd`"
         yield "error", "etcd does not answer this node in time", todo

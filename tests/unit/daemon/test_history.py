@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from election.keys import Keys
 from election.memory_store import MemoryStore
-from election.store import KeyValue, Put, StoreRefusedError, StoreUnavailableError, Txn, TxnResult
+from election.store import (
+    KeyValue,
+    Put,
+    Snapshot,
+    StoreRefusedError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+    Txn,
+    TxnResult,
+)
 from hactl.daemon import event_log, history
 from hactl.daemon.history import History
 from hactl.decide.repeated_notes import BURST
@@ -226,6 +235,33 @@ def test_no_event_can_jam_the_history() -> None:
         entries, _ = event_log.read(store, KEYS, 1000)
         assert max(len(json.dumps(entry.as_dict())) for entry in entries) < event_log.LARGEST + 200
         json.dumps([entry.as_dict() for entry in entries], allow_nan=False, ensure_ascii=False).encode()
+
+    asyncio.run(main())
+
+
+class Overgrown(MemoryStore):
+    """More than can be listed in time is among the events."""
+
+    overgrown = False
+
+    def snapshot(self, prefix: str, *, timeout_s: float, another_endpoint: bool = False) -> Snapshot:
+        if self.overgrown and prefix == KEYS.event(""):
+            raise StoreTimeoutError("no answer within the deadline")
+        return super().snapshot(prefix, timeout_s=timeout_s, another_endpoint=another_endpoint)
+
+
+def test_what_cannot_be_trimmed_keeps_no_event_from_being_written() -> None:
+    async def main() -> None:
+        store = Overgrown()
+        scene = Scene(store)
+        store.overgrown = True
+        async with running(scene) as kept:
+            for number in range(2):
+                kept.note("asked_drain", {"n": str(number)}, at(number))
+                await asyncio.to_thread(until, lambda: not kept._waiting, "it is written, once")
+            assert kept.dropped == 0
+        store.overgrown = False
+        assert stored(scene) == ["0", "1"]
 
     asyncio.run(main())
 

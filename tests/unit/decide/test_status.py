@@ -245,7 +245,7 @@ def test_that_what_is_in_etcd_cannot_be_listed_is_told(scene: Scene) -> None:
     assert level == "error" and what.endswith(
         "cannot list what is below /hactl/demo/: a:1: no answer within the deadline"
     )
-    assert todo.startswith("`etcdctl --endpoints=http://a:1 get --prefix --count-only --write-out=fields /hactl/demo/`")
+    assert todo.startswith("`etcdctl --endpoints=http://a:1 get --prefix --keys-only /hactl/demo/` shows")
     # What is refused is another matter than what is too much.
     refused = replace(facts, list_problem="a:1: etcdserver: permission denied")
     (level, what, todo), *_ = told(scene, local=refused, etcd=etcd)
