@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from fencing.aside import NoAnswerError, aside
 from fencing.installed import find_agent, not_to_be_run
 from fencing.options import OptionValue, refused_name, refused_text
 from fencing.process import Ended, StartError, now, run_bounded, seconds_since
@@ -97,10 +98,13 @@ async def list_targets(call: AgentCall, *, cgroup: str | None = None) -> tuple[A
 
 async def _run(call: AgentCall, cgroup: str | None) -> AgentResult:
     start = now()
-    path = find_agent(call.agent)
+    try:
+        path, refused = await aside(_look_for, call.agent, timeout_s=call.timeout_s)
+    except NoAnswerError:
+        return _failed(f"fence agent {call.agent}: the file system that it is looked for on does not answer")
     if path is None:
         return _failed(f"there is no fence agent {call.agent} on this node: install it (`hactl fence agents`)")
-    if refused := not_to_be_run(path):
+    if refused:
         return _failed(f"{path} is not run: {refused}")
     try:
         options = await resolve_secrets(
@@ -115,6 +119,12 @@ async def _run(call: AgentCall, cgroup: str | None) -> AgentResult:
     except StartError as error:
         return _failed(f"{path}: {error}")
     return _result(call, options, ended)
+
+
+def _look_for(agent: str) -> tuple[str | None, str]:
+    """Its file, and why nobody is to run that."""
+    path = find_agent(agent)
+    return path, not_to_be_run(path) if path else ""
 
 
 def _result(call: AgentCall, options: Resolved, ended: Ended) -> AgentResult:

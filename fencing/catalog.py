@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fencing.agent import AgentCall, run_agent
+from fencing.aside import NoAnswerError, aside
 from fencing.installed import NOT_AGENTS, find_agent, find_all, not_to_be_run
 from fencing.metadata import Metadata, MetadataError, parse
 from fencing.options import OptionProblem, OptionValue, check_options
@@ -35,15 +36,17 @@ _said: dict[_Stamp, Installed] = {}
 
 async def describe(name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Installed:
     """What one agent says of itself; `name` may be an absolute path. Never raises for what an agent does."""
-    path = find_agent(name)
     short = Path(name).name
+    try:
+        path, refused, stamp = await aside(_look_for, name, timeout_s=timeout_s)
+    except NoAnswerError:
+        return Installed(short, "", None, "the file system that it is looked for on does not answer")
     if path is None:
         return Installed(short, "", None, "not installed")
     if short in NOT_AGENTS:
         return Installed(short, path, None, f"not an agent: {NOT_AGENTS[short]}")
-    if refused := not_to_be_run(path):
+    if refused:
         return Installed(short, path, None, refused)
-    stamp = _stamp(path)
     if stamp in _said:
         return _said[stamp]
     result = await run_agent(AgentCall(path, "metadata", timeout_s))
@@ -89,6 +92,12 @@ async def check_device(
     if result.outcome != "ok":
         problems.append(OptionProblem("", f"{agent} refuses these options", result.detail))
     return problems
+
+
+def _look_for(name: str) -> tuple[str | None, str, _Stamp]:
+    """Its file, why nobody is to run that, and by what it is known again."""
+    path = find_agent(name)
+    return path, not_to_be_run(path) if path else "", _stamp(path or "")
 
 
 def _stamp(path: str) -> _Stamp:

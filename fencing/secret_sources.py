@@ -12,6 +12,7 @@ import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from fencing.aside import NoAnswerError, aside
 from fencing.options import OptionValue, script_for
 from fencing.process import StartError, now, run_bounded, seconds_since
 from fencing.redact import is_secret
@@ -39,7 +40,7 @@ async def resolve_secrets(
     secret_names: Collection[str] = (),
     cgroup: str | None = None,
 ) -> Resolved:
-    """Fetch what is not in the options themselves; scripts may take `timeout_s` seconds in all. `secret_names` are
+    """Fetch what is not in the options themselves; all of it may take `timeout_s` seconds. `secret_names` are
     options that are secret beside those that look so. Raises SecretError."""
     start = now()
     found: dict[str, str] = {}
@@ -47,7 +48,7 @@ async def resolve_secrets(
     for name, value in options.items():
         asked_for = script_for(name)
         if isinstance(value, SecretFile):
-            found[name] = read_secret(value.path)
+            found[name] = await _from_file(value.path, timeout_s - seconds_since(start))
             hidden.add(found[name])
         elif asked_for:
             if asked_for in options:
@@ -59,6 +60,13 @@ async def resolve_secrets(
             if name in secret_names or is_secret(name):
                 hidden.add(value)
     return Resolved(found, frozenset(hidden))
+
+
+async def _from_file(path: str, timeout_s: float) -> str:
+    try:
+        return await aside(read_secret, path, timeout_s=timeout_s)
+    except NoAnswerError:
+        raise SecretError(f"secret file {path}: its file system does not answer") from None
 
 
 def read_secret(path: str) -> str:

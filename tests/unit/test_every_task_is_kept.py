@@ -14,6 +14,7 @@ WAITED_FOR = {
     "election/etcd_auth.py": 1,  # a login: its outcome is a Future
     "election/etcd_watch.py": 1,  # hands over WatchClosed whatever ends it
     "election/memory_store.py": 1,  # the simulation's and the tests' store
+    "fencing/aside.py": 1,  # its outcome is a Future, whatever is raised
     "fencing/process.py": 1,  # waits for the end of what was killed, and tells nobody
     "fencing/guard_jobs.py": 1,  # a hand of the guard: does it again whatever is raised
     "fencing/guard_log.py": 1,  # goes on whatever is raised
