@@ -9,9 +9,21 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from election.etcd_wire import content, fields, number
-from election.store import Change, Compare, Delete, Get, KeyValue, Operation, Put, Txn, TxnResult, WatchBatch
+from election.store import (
+    Change,
+    Condition,
+    Delete,
+    Get,
+    KeyValue,
+    Operation,
+    Put,
+    SameValue,
+    Txn,
+    TxnResult,
+    WatchBatch,
+)
 
-_MOD, _CREATE = 2, 1  # Compare.CompareTarget
+_VALUE, _MOD, _CREATE = 3, 2, 1  # Compare.CompareTarget
 _DELETE = 1  # mvccpb.Event.EventType
 
 
@@ -101,8 +113,10 @@ def txn_request(txn: Txn) -> bytes:
     return b"".join(parts)
 
 
-def _compare(compare: Compare) -> bytes:
+def _compare(compare: Condition) -> bytes:
     """`result` is left out: its 0 is EQUAL."""
+    if isinstance(compare, SameValue):
+        return number(2, _VALUE) + content(3, encode(compare.key)) + content(7, encode(compare.value))
     key, target, revision = compare
     if target == "mod":
         return number(2, _MOD) + content(3, encode(key)) + number(6, revision)

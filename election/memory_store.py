@@ -16,11 +16,13 @@ import structlog
 from election.store import (
     Change,
     CompactedError,
+    Condition,
     Delete,
     Get,
     KeyValue,
     Operation,
     Put,
+    SameValue,
     Snapshot,
     StoreError,
     StoreFullError,
@@ -92,13 +94,7 @@ class MemoryLedger:
         """Carry out a transaction. Raises StoreRefusedError, StoreFullError: nothing was changed."""
         self._check(txn)
         data = self._data
-        succeeded = True
-        for key, target, wanted in txn.compares:
-            kv = data.get(key)
-            actual = 0 if kv is None else kv.mod_revision if target == "mod" else kv.create_revision
-            if actual != wanted:
-                succeeded = False
-                break
+        succeeded = all(_holds(one, data.get(one.key)) for one in txn.compares)
         reads: dict[str, KeyValue | None] = {}
         revision = self.revision + 1
         written = False
@@ -161,6 +157,13 @@ class MemoryLedger:
         end = bisect_right(self._revisions, revision)
         del self._revisions[:end]
         del self._changes[:end]
+
+
+def _holds(condition: Condition, kv: KeyValue | None) -> bool:
+    if isinstance(condition, SameValue):
+        return kv is not None and kv.value == condition.value
+    actual = 0 if kv is None else kv.mod_revision if condition.target == "mod" else kv.create_revision
+    return actual == condition.revision
 
 
 def _check_branch(operations: tuple[Operation, ...]) -> None:

@@ -12,7 +12,7 @@ from election.keys import Keys
 from election.observer import Observer
 from election.records import FenceRecord, Holder, Ownership, Session, next_epoch
 from election.session import dead
-from election.store import Compare, Delete, Get, Operation, Put, Txn
+from election.store import Compare, Condition, Delete, Get, Operation, Put, Txn
 from election.view import Known, View
 
 
@@ -30,9 +30,9 @@ class Writer:
 
     keys: Keys
     me: Holder
-    identity: Compare
+    identity: Condition
 
-    def guarded(self, *more: Compare) -> tuple[Compare, ...]:
+    def guarded(self, *more: Condition) -> tuple[Condition, ...]:
         """`more`, with the compares that every transaction has."""
         return (*more, Compare(self.keys.node(self.me.node), "create", self.me.srev), self.identity)
 

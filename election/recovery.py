@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from election.keys import Keys
 from election.records import FenceRecord, Identity
-from election.store import Compare, Delete, Get, Operation, Put, Txn
+from election.store import Compare, Condition, Delete, Get, Operation, Put, Txn
 from election.view import View
 
 
@@ -38,7 +38,7 @@ def recover(
     unread = (*view.unread("nodes"), *view.unread("fence"), *view.unread("members"))
     names = sorted({*nodes, *view.sessions, *view.fences, *view.members, *unread})
     longest = max([lease_ms, *(item.record.lease_ms for item in view.sessions.values())])
-    compares = [Compare(keys.identity, "mod", view.mod_of(keys.identity))]
+    compares: list[Condition] = [view.same_history]
     writes: list[Operation] = [Put(keys.identity, Identity(uuid, generation).to_json())]
     for name in names:
         fence, session = view.fences.get(name), view.created(keys.node(name))

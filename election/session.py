@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from election.clock import Instant, earlier, owner_elapsed, remaining
 from election.keys import Keys
 from election.records import FenceRecord, RecordError, Session
-from election.store import Compare, Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
+from election.store import Compare, Condition, Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
 from election.view import Known, Unreadable
 
 # Attempt numbers of one daemon begin here above those of the one before it, so that none is used twice.
@@ -88,7 +88,7 @@ def document(session: SessionState, attempt: int) -> str:
     ).to_json()
 
 
-def renew(session: SessionState, identity: Compare, now: Instant, still_ms: float = math.inf) -> tuple[int, Txn]:
+def renew(session: SessionState, identity: Condition, now: Instant, still_ms: float = math.inf) -> tuple[int, Txn]:
     """The next attempt to renew: if `nodes/N` is what I last wrote, write it with a new attempt number. What cannot be
     read there, in a key that is still the one I created, is written over once it has not moved for `still_ms`: another
     process that held my session would have renewed it meanwhile.
@@ -189,7 +189,7 @@ def adopt(session: SessionState, found: Known[Session], valid_until: Instant, in
     session.attempt = incarnation * ATTEMPTS_OF_A_DAEMON
 
 
-def open_txn(session: SessionState, sid: str, fence_mod: int, identity: Compare, now: Instant) -> Txn:
+def open_txn(session: SessionState, sid: str, fence_mod: int, identity: Condition, now: Instant) -> Txn:
     """Open: if there is no `nodes/N` and `fence/N` is the safe one I read, put `nodes/N`."""
     node = session.owner.node
     attempt = session.next_attempt(now)
@@ -208,7 +208,7 @@ def close_txn(
     found: Known[Session] | None,
     fence_mod: int,
     record: FenceRecord,
-    identity: Compare,
+    identity: Condition,
 ) -> Txn:
     """Close: put `fence/N` `safe` with what this node attests, deleting `nodes/N` if it is there."""
     key, fence_key = keys.node(node), keys.fence(node)

@@ -28,6 +28,13 @@ class Compare(NamedTuple):
     revision: int
 
 
+class SameValue(NamedTuple):
+    """A condition of a transaction: the key is there and holds `value`."""
+
+    key: str
+    value: str
+
+
 class Put(NamedTuple):
     """Write `value` under `key`."""
 
@@ -48,12 +55,13 @@ class Get(NamedTuple):
 
 
 Operation = Put | Delete | Get
+Condition = Compare | SameValue
 
 
 class Txn(NamedTuple):
     """If all of `compares` hold, carry out `success`, else `failure`; atomically."""
 
-    compares: tuple[Compare, ...]
+    compares: tuple[Condition, ...]
     success: tuple[Operation, ...]
     failure: tuple[Operation, ...] = ()
 

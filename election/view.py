@@ -34,7 +34,7 @@ from election.records import (
     Session,
     printable,
 )
-from election.store import KeyValue, Snapshot, WatchBatch
+from election.store import Compare, Condition, KeyValue, SameValue, Snapshot, WatchBatch
 
 R = TypeVar("R")
 
@@ -60,9 +60,9 @@ class View:
     """The documents by kind.
 
     `revision`: everything up to it is known, by list or by watch. `listed`: that of the last list. `newest`:
-    for each key the revision at which it last changed, as far as known. `drains`: by `service/node`. `unreadable`:
-    by key, what does not fit its kind. It is none of the documents; what depends on it waits (docs/protocol.md,
-    *What cannot be read*).
+    for each key the revision at which it last changed, as far as known. `identity_text`: the identity as the store
+    holds it. `drains`: by `service/node`. `unreadable`: by key, what does not fit its kind. It is none of the
+    documents; what depends on it waits (docs/protocol.md, *What cannot be read*).
     """
 
     keys: Keys
@@ -70,6 +70,7 @@ class View:
     listed: int = 0
     newest: dict[str, int] = field(default_factory=dict)
     identity: Known[Identity] | None = None
+    identity_text: str = ""
     config: Known[str] | None = None
     sessions: dict[str, Known[Session]] = field(default_factory=dict)
     fences: dict[str, Known[FenceRecord]] = field(default_factory=dict)
@@ -105,6 +106,14 @@ class View:
         self.revision = max(self.revision, snapshot.revision)
         self.listed = max(self.listed, snapshot.revision)
         return changed
+
+    @property
+    def same_history(self) -> Condition:
+        """That the store's history is the one that is known here. By what the identity says: two stores that were
+        wiped, and begun anew, count their revisions alike."""
+        if self.identity is not None:
+            return SameValue(self.keys.identity, self.identity_text)
+        return Compare(self.keys.identity, "mod", self.mod_of(self.keys.identity))
 
     def copy(self) -> View:
         """What is known now, for a thread: the view itself changes under its hands."""
@@ -184,6 +193,8 @@ class View:
                 if not place.misnamed(name):
                     self._unread.setdefault(kind, {})[name] = None
         self._changes += was_bad or not self._is_renewal(kind, name, known)
+        if kind == "identity":
+            self.identity_text = kv.value if kv is not None else ""
         if not place.parts and not name:
             setattr(self, place.attribute, known)
         elif not place.misnamed(name):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from election.keys import Keys
 from election.records import Ownership, RecordError
-from election.store import Compare, Delete, Get, KeyValue, Operation, Put, Store, StoreError, Txn
+from election.store import Compare, Condition, Delete, Get, KeyValue, Operation, Put, SameValue, Store, StoreError, Txn
 from hactl.config.agent_checks import agent_findings, secret_findings, watchdog_findings
 from hactl.config.diff import Change, diff, guarded_groups, refusals
 from hactl.config.document import StoredSpec, as_settings, read_stored
@@ -196,13 +196,14 @@ def apply(
     changes = tuple(diff(stored.spec, spec)) if stored else ()
     if stored and readable and not changes and trust in ("signed", "unsigned") and serial >= used:
         return AppliedResult((), serial, revision)
-    compares = [Compare(keys.identity, "create", identity.create_revision), Compare(keys.config, "mod", revision)]
+    compares = [Compare(keys.config, "mod", revision)]
     if stored:
         held, refused = _guarded(store, keys, stored, spec)
         if refused:
             return AppliedResult(tuple(refused), serial, revision, changes)
         compares += held
-    done = _write(store, keys, tuple(compares), _envelope(spec, counted + 1, by, key), changes)
+    history = SameValue(keys.identity, identity.value)
+    done = _write(store, keys, (history, *compares), revision, _envelope(spec, counted + 1, by, key), changes)
     done = done if done.ok else replace(done, serial=serial)
     remarks = (f"configuration {serial} was not signed with this cluster's key",) if trust == "altered" else ()
     return replace(done, signed=done.ok and stored is not None and not changes, remarks=remarks)
@@ -285,12 +286,9 @@ def sign_in_use(store: Store, keys: Keys, cluster: str, used: str, *, by: str, k
             "look at `hactl config diff`, and apply your own file by `hactl config apply FILE`"
         )
         return AppliedResult((other,), stored.serial, current.mod_revision)
-    compares = (
-        Compare(keys.identity, "create", identity.create_revision),
-        Compare(keys.config, "mod", current.mod_revision),
-    )
+    compares = (SameValue(keys.identity, identity.value), Compare(keys.config, "mod", current.mod_revision))
     wanted = sign(replace(stored, serial=stored.serial + 1, by=by, at=_now()), cluster, key)
-    return replace(_write(store, keys, compares, wanted, ()), signed=True)
+    return replace(_write(store, keys, compares, current.mod_revision, wanted, ()), signed=True)
 
 
 def first_document(spec: ClusterSpec, *, by: str, key: bytes | None = None, used: int = 0) -> str:
@@ -344,7 +342,12 @@ def _state(kv: KeyValue) -> str:
 
 
 def _write(
-    store: Store, keys: Keys, compares: tuple[Compare, ...], wanted: StoredConfig, changes: tuple[Change, ...]
+    store: Store,
+    keys: Keys,
+    compares: tuple[Condition, ...],
+    revision: int,
+    wanted: StoredConfig,
+    changes: tuple[Change, ...],
 ) -> AppliedResult:
     value, serial = wanted.to_json(), wanted.serial
     writes: list[Operation] = [Put(keys.config, value), Put(keys.config_history(serial), value)]
@@ -359,5 +362,5 @@ def _write(
         return AppliedResult((), serial, found.mod_revision, changes)
     if not answer.succeeded:
         meanwhile = "the configuration or a group changed meanwhile: apply again"
-        return AppliedResult((meanwhile,), 0, compares[1].revision, changes)
+        return AppliedResult((meanwhile,), 0, revision, changes)
     return AppliedResult((), serial, answer.revision, changes)

@@ -272,7 +272,10 @@ class Group(Strict):
         default=False, description="a planned move starts it there before it stops it here; addresses only"
     )
     restarts: int = Field(default=2, ge=0, description="how often a failed resource is restarted before it moves")
-    failure_expiry: Duration = Field(default=60_000.0, description="how long a node where it failed is avoided")
+    failure_expiry: Duration = Field(
+        default=60_000.0,
+        description="how long a node where it failed is avoided; longer while another is left to be tried",
+    )
     on_stop_failure: Literal["block", "self-fence"] = Field(
         default="block",
         description="when a stop fails while the lease is fine: wait for an operator, or restart the node, once; the "

@@ -15,7 +15,7 @@ import msgspec
 
 from election.keys import Keys
 from election.records import printable
-from election.store import Compare, Delete, KeyValue, Put, Snapshot, Store, Txn
+from election.store import Delete, KeyValue, Put, SameValue, Snapshot, Store, Txn
 from hactl.model.takeover import is_takeover
 from hactl.model.text import DEEPEST, bounded
 
@@ -113,7 +113,7 @@ def write(store: Store, keys: Keys, entries: Sequence[Entry]) -> bool:
     if identity is None:
         return False
     puts = tuple(Put(keys.event(entry.stamp), _document(entry)) for entry in entries)
-    same = Compare(keys.identity, "mod", identity.mod_revision)
+    same = SameValue(keys.identity, identity.value)
     return store.txn(Txn((same,), puts), timeout_s=TIMEOUT_S).succeeded
 
 

@@ -18,7 +18,7 @@ from election.keys import Keys
 from election.ownership import session_of
 from election.records import Confirm, FenceRecord, FenceTest, Identity, Move, RecordError, Session
 from election.session import dead
-from election.store import Compare, Delete, Operation, Put, Store, StoreError, StoreRefusedError, Txn
+from election.store import Compare, Condition, Delete, Operation, Put, Store, StoreError, StoreRefusedError, Txn
 from election.view import Known, View
 from hactl.config.errors import suggest
 from hactl.decide.placement import place
@@ -346,13 +346,13 @@ def write(store: Store, txn: Txn, what: str) -> int:
     return answer.revision
 
 
-def same_history(view: View) -> Compare:
+def same_history(view: View) -> Condition:
     """What every transaction compares. Raises RefusedError where there is no cluster."""
     if view.identity is None and view.mod_of(view.keys.identity):
         raise RefusedError(f"{view.keys.identity} cannot be read: see `hactl status` for what to do first")
     if view.identity is None:
         raise RefusedError("the store holds no cluster: `hactl init`, or `hactl recover` for one that was lost")
-    return Compare(view.keys.identity, "mod", view.identity.mod)
+    return view.same_history
 
 
 def wanted_group(spec: ClusterSpec | None, name: str) -> GroupSpec:

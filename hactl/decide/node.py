@@ -19,6 +19,7 @@ from election.view import View
 from hactl.decide import (
     blocking,
     confirming,
+    failures,
     fencing,
     groups,
     lifecycle,
@@ -106,7 +107,7 @@ def _decide(state: NodeState, out: Out) -> None:
         confirming.drive(state, out)
         fencing.drive(state, out)
         unfencing.let_in(state, out)
-        resources.expire_failures(state, out)
+        failures.expire_failures(state, out)
         moves.void_moves(state, out)
         namesake.forget_refusal(state, out)
         lifecycle.identified(state, out)

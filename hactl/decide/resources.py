@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from election.clock import owner_elapsed
 from election.records import Failure
-from election.store import Delete, Put, Txn
+from election.store import Put, Txn
 from hactl.decide import blocking, outside
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Run
@@ -15,7 +15,6 @@ from hactl.model.events import Acted, Observed
 FIRST_RETRY_MS = 500.0
 LONGEST_RETRY_MS = 30_000.0
 STOP_RETRY_MS = 1_000.0
-_LONG_AGO_MS = 1e9
 
 
 def clear(run: Run, out: Out, *, kill: bool) -> bool:
@@ -225,43 +224,3 @@ def _tell_readiness(state: NodeState, run: Run, name: str) -> None:
         own.post(source, "unfit", f"its state here cannot be told: {run.stop_failed}")
     elif own is not None and run.health.get(name) != "unknown":
         own.post(source, "ready", "")
-
-
-def trouble_over(state: NodeState, out: Out) -> None:
-    """This node has got over something: what could not even be begun for its sake may be tried again at once."""
-    for key, found in state.view.failures.items():
-        group, _, node = key.partition("/")
-        if node == state.node and found.record.unregistered:
-            state.failures_since[group] = out.now.plus(-_LONG_AGO_MS)
-
-
-def expire_failures(state: NodeState, out: Out) -> None:
-    """Take back this node's failures whose time is over, or whose cause is gone: the end of a failure is a write, not a
-    clock's."""
-    mine = {key.partition("/")[0]: key for key in state.view.failures if key.partition("/")[2] == state.node}
-    for group in [group for group in state.failures_since if group not in mine]:
-        del state.failures_since[group]
-    state.failures_unfit.intersection_update(mine)
-    for group in mine:
-        since = state.failures_since.setdefault(group, out.now)
-        run = state.runs.get(group)
-        expiry = run.spec.failure_expiry_ms if run else 0.0
-        gone = _cause_is_gone(state, group, state.view.failures[mine[group]].record)
-        if (gone or owner_elapsed(since, out.now) >= expiry) and state.session.state == "live":
-            state.failures_since[group] = out.now
-            key = state.keys.failure(group, state.node)
-            out.send("failure-expired", Txn(state.writer.guarded(), (Delete(key),), state.writer.reads(key)))
-            if gone:
-                out.note("failure_cause_gone", group=group, resource=state.view.failures[mine[group]].record.resource)
-            if run:
-                run.restarts = 0
-
-
-def _cause_is_gone(state: NodeState, group: str, failure: Failure) -> bool:
-    """Whether the resource that failed could not be started here for a reason that was seen (no link, no interface, no
-    program), and for some time now it could."""
-    own = state.readiness.get(group)
-    if own is not None and f"resource/{failure.resource}" in own.sources:
-        state.failures_unfit.add(group)
-        return False
-    return group in state.failures_unfit and (own is None or own.told.level != "unfit")

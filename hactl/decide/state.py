@@ -11,7 +11,7 @@ from election.observer import Observer
 from election.ownership import Writer
 from election.records import Holder, TroubleReport
 from election.session import SessionState
-from election.store import Compare, Txn
+from election.store import Condition, Txn
 from election.view import View
 from fencing import machine
 from fencing.topology import Topology
@@ -204,9 +204,10 @@ class NodeState:
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
     `guards_told`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
-    let in by the devices that ask for that. `failures_unfit`: the groups that failed here by a resource that this node
-    was not ready for. `readiness`: this node's own, by group; `sightings`: how ready each node was seen to be, by group
-    and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
+    let in by the devices that ask for that. `failures_since`: since when each failure of this node is known;
+    `failures_quiet`: since when its group has run well elsewhere; `failures_unfit`: the groups that failed here by a
+    resource that this node was not ready for. `readiness`: this node's own, by group; `sightings`: how ready each node
+    was seen to be, by group and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
     `overwritten`: since when what cannot be read stands in my session's key. `errors`, `last_error`: how often
     this program itself went wrong.
     """
@@ -246,6 +247,7 @@ class NodeState:
     release_on_exit: bool = False
     refused: str = ""
     failures_since: dict[str, Instant] = field(default_factory=dict)
+    failures_quiet: dict[str, Instant] = field(default_factory=dict)
     failures_unfit: set[str] = field(default_factory=set)
     noted: dict[str, str] = field(default_factory=dict)
     dirty: bool = True
@@ -315,9 +317,9 @@ class NodeState:
         return Holder(self.node, self.session.sid, self.session.srev)
 
     @property
-    def identity_compare(self) -> Compare:
-        """The compare that keeps a transaction out of another store's history."""
-        return Compare(self.keys.identity, "mod", self.view.mod_of(self.keys.identity))
+    def identity_compare(self) -> Condition:
+        """What keeps a transaction out of another store's history."""
+        return self.view.same_history
 
     @property
     def writer(self) -> Writer:

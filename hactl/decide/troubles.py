@@ -8,8 +8,8 @@ from typing import Any
 
 from election.records import TroubleReport
 from election.view import View
+from hactl.decide.failures import trouble_over
 from hactl.decide.readiness import OwnReadiness
-from hactl.decide.resources import trouble_over
 from hactl.decide.state import NodeState, Out
 from hactl.model import events
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from election.etcd_store import EtcdStore
 from election.memory_store import MemoryLedger
-from election.store import Compare, Delete, Get, Operation, Put, StoreRefusedError, Txn, TxnResult
+from election.store import Compare, Delete, Get, Operation, Put, SameValue, StoreRefusedError, Txn, TxnResult
 from tests.contract.watching import Collector
 from tests.support.etcd import EtcdCluster
 
@@ -22,7 +22,8 @@ _numbers = itertools.count()
 
 
 class Condition(NamedTuple):
-    """A compare, whose revision is known only when it is sent: that of the key at that time, plus `off`."""
+    """A compare, whose revision is known only when it is sent: that of the key at that time, plus `off`; or whose value
+    is (`off` 0) or is not the one that the key has."""
 
     name: str
     target: str
@@ -47,7 +48,7 @@ conditions = st.lists(
     st.builds(
         Condition,
         names,
-        st.sampled_from(("create", "mod")),
+        st.sampled_from(("create", "mod", "value")),
         st.sampled_from((0, 0, 0, -1, 1)),
         st.sampled_from((False, False, False, True)),
     ),
@@ -67,9 +68,11 @@ def store(etcd: EtcdCluster) -> Iterator[EtcdStore]:
 def transaction(step: Step, prefix: str, ledger: MemoryLedger) -> Txn:
     """The transaction of a step, at this state."""
 
-    def compare(condition: Condition) -> Compare:
+    def compare(condition: Condition) -> Compare | SameValue:
         key = prefix + condition.name
         kv = ledger.get(key)
+        if condition.target == "value":
+            return SameValue(key, (kv.value if kv is not None else "") + "y" * abs(condition.off))
         known = 0 if kv is None else kv.create_revision if condition.target == "create" else kv.mod_revision
         revision = 0 if condition.absent else max(0, known + condition.off)
         return Compare(key, condition.target, revision)  # type: ignore[arg-type]

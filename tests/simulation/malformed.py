@@ -135,6 +135,9 @@ def _repair_when_store(world: World, key: str, revision: int) -> None:
     from tests.simulation.faults import when_store, write
 
     def repair() -> None:
+        if world.now < world.full_until:  # then it would be written later, perhaps over what somebody repairs meanwhile
+            when_store(world, world.full_until - world.now, repair)
+            return
         there, (mine, before) = world.ledger.get(key), world.malformed.get(key, (0, None))
         if mine != revision:
             return
@@ -149,7 +152,6 @@ def _repair_when_store(world: World, key: str, revision: int) -> None:
         restore = before is not None and kind in ("identity", "config", "fence", "groups")
         delete = kind == "groups" and random.Random(revision).random() < 0.5
         operation = Put(key, before.value) if restore and before and not delete else Delete(key)
-        # Into a full store it is tried again: by then somebody may have written there.
         write(world, operation, compares=(Compare(key, "mod", revision),))
         if kind == "nodes" and name in world.nodes:
             world.after(VOUCHED_MS, lambda: vouch(world, name, 5))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from election.records import Failure
-from hactl.decide import readiness, readiness_steps, resources
+from hactl.decide import failures, readiness, readiness_steps
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.effects import Note, SendTxn
@@ -39,7 +39,7 @@ class Failed:
         """The events of a step after this time; what it sends is carried out."""
         self.now = self.now.plus(ms)
         self.state.view, out = self.scene.view, Out(self.state, self.now)
-        resources.expire_failures(self.state, out)
+        failures.expire_failures(self.state, out)
         readiness_steps.own_standings(self.state, out)
         for effect in out.effects:
             if isinstance(effect, SendTxn):
@@ -90,5 +90,45 @@ def test_not_where_nothing_was_seen_that_was_wrong_or_it_was_another_resources(f
     for _ in range(5):
         failed.wait(settled(failed))
     assert failed.there
+
+
+def test_not_before_the_group_was_tried_on_every_other_node(failed: Failed) -> None:
+    """It fails for ever on n2, say, and on n3: it must come to n1, however long each of them takes for it."""
+    failed.scene.join("n3")
+    failed.wait(0)
+    failed.wait(2 * DAY_MS)
+    assert failed.there
+    failed.scene.put(KEYS.failure("vip", "n3"), Failure(3, "address", "no link"))
+    failed.wait(2 * DAY_MS)
+    assert failed.there
+    failed.scene.put(KEYS.failure("vip", "n1"), Failure(3, "address", "no link"))
+    failed.wait(0)
+    assert not failed.there
+
+
+def test_when_it_has_run_well_elsewhere_for_as_long(failed: Failed) -> None:
+    failed.wait(0)
+    failed.wait(2 * DAY_MS)
+    failed.scene.own("vip", "n1", phase="starting")
     failed.wait(DAY_MS)
+    assert failed.there
+    failed.scene.report("n1", {"vip": {"phase": "running"}})
+    failed.wait(0)
+    failed.wait(DAY_MS - 1)
+    failed.scene.report("n1", {"vip": {"phase": "failed"}})
+    failed.wait(DAY_MS)
+    failed.scene.report("n1", {"vip": {"phase": "running"}})
+    failed.wait(0)
+    failed.wait(DAY_MS - 1)
+    assert failed.there
+    failed.wait(1)
+    assert not failed.there
+
+
+def test_what_could_not_even_be_begun_for_the_sake_of_the_node_waits_for_nobody(failed: Failed) -> None:
+    failed.scene.put(KEYS.failure("vip", "n2"), Failure(1, "address", "No space left", unregistered=True))
+    failed.wait(0)
+    failed.wait(DAY_MS - 1)
+    assert failed.there
+    failed.wait(1)
     assert not failed.there

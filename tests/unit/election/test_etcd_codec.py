@@ -9,7 +9,7 @@ import pytest
 from election import etcd_codec as codec
 from election.etcd_store import etcd3
 from election.etcd_wire import WireError, content, fields, number, varint
-from election.store import Change, Compare, Delete, Get, KeyValue, Put, Txn, TxnResult, WatchBatch
+from election.store import Change, Compare, Delete, Get, KeyValue, Put, SameValue, Txn, TxnResult, WatchBatch
 
 rpc: Any = etcd3.etcdrpc
 
@@ -42,12 +42,15 @@ def test_requests_are_read_by_etcd_as_they_are_meant() -> None:
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("revision", NUMBERS)
 def test_transactions_are_read_by_etcd_as_they_are_meant(text: str, revision: int) -> None:
-    compares = (Compare(f"m{text}", "mod", revision), Compare(f"c{text}", "create", revision))
+    compares = (
+        Compare(f"m{text}", "mod", revision), Compare(f"c{text}", "create", revision), SameValue(f"v{text}", text)
+    )  # fmt: skip
     txn = Txn(compares, (Put(f"p{text}", text), Delete("d")), (Get(f"g{text}"), Get("h")))
     wanted = rpc.TxnRequest()
-    mod, create = wanted.compare.add(), wanted.compare.add()
+    mod, create, value = wanted.compare.add(), wanted.compare.add(), wanted.compare.add()
     mod.target, mod.key, mod.mod_revision = rpc.Compare.MOD, codec.encode(f"m{text}"), revision
     create.target, create.key, create.create_revision = rpc.Compare.CREATE, codec.encode(f"c{text}"), revision
+    value.target, value.key, value.value = rpc.Compare.VALUE, codec.encode(f"v{text}"), codec.encode(text)
     put = wanted.success.add().request_put
     put.key, put.value = codec.encode(f"p{text}"), codec.encode(text)
     wanted.success.add().request_delete_range.key = b"d"
@@ -55,7 +58,7 @@ def test_transactions_are_read_by_etcd_as_they_are_meant(text: str, revision: in
     wanted.failure.add().request_range.key = b"h"
     found = rpc.TxnRequest.FromString(codec.txn_request(txn))
     assert found == wanted
-    assert [one.WhichOneof("target_union") for one in found.compare] == ["mod_revision", "create_revision"]
+    assert [one.WhichOneof("target_union") for one in found.compare] == ["mod_revision", "create_revision", "value"]
 
 
 def test_a_list_is_read_as_etcd_wrote_it() -> None:
