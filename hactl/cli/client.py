@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
-from collections.abc import Iterator, Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, sudo_user
 
 CONNECT_S = 1.0
+# For so long it is asked again where too many ask, and so soon.
+BUSY_S, AGAIN_S = 3.0, 0.1
+
+T = TypeVar("T")
 
 
 class NoDaemonError(Exception):
@@ -33,10 +39,26 @@ class WaitError(CliError):
         self.wait_ms = wait_ms
 
 
+class BusyError(CliError):
+    """The daemon has not read the request: too many ask it. It may be asked again."""
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask again for a while where too many do: many who watch are not to keep out who has something to do."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return ask()
+        except BusyError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(AGAIN_S * (0.5 + os.urandom(1)[0] / 256))  # not all at the same moment
+
+
 def get(path: str, target: str, timeout_s: float) -> dict[str, Any]:
     """The answer to GET. Raises NoDaemonError, CliError."""
     try:
-        return _answer(_exchange(path, _head("GET", target), timeout_s))
+        return _patiently(lambda: _answer(_exchange(path, _head("GET", target), timeout_s)))
     except TimeoutError:
         raise NoDaemonError(f"the daemon does not answer within {timeout_s:g} s") from None
 
@@ -45,7 +67,8 @@ def post(path: str, target: str, body: Mapping[str, Any], timeout_s: float) -> d
     """The answer to POST. Raises NoDaemonError when nothing was asked, CliError."""
     content = json.dumps(body).encode()
     try:
-        return _answer(_exchange(path, _head("POST", target, len(content)) + content, timeout_s))
+        request = _head("POST", target, len(content)) + content
+        return _patiently(lambda: _answer(_exchange(path, request, timeout_s)))
     except TimeoutError:
         raise CliError(
             f"the daemon does not answer within {timeout_s:g} s; whether it was done is unknown: see `hactl status`"
@@ -54,18 +77,34 @@ def post(path: str, target: str, body: Mapping[str, Any], timeout_s: float) -> d
 
 def stream(path: str, target: str) -> Iterator[dict[str, Any]]:
     """The lines of an answer that has no end, until it ends. Raises NoDaemonError, CliError."""
+    with _patiently(lambda: _begun(path, target)) as file, contextlib.suppress(ConnectionError):
+        for line in file:
+            with contextlib.suppress(ValueError, RecursionError):  # of a daemon that ends just now: half a line
+                if isinstance(found := json.loads(line), dict):
+                    yield found
+
+
+def _begun(path: str, target: str) -> BinaryIO:
+    """An answer without its head."""
     with _connected(path, None) as connection:
-        connection.sendall(_head("GET", target))
-        with connection.makefile("rb") as file:
-            head = [file.readline()]
-            while (header := file.readline()) not in (b"\r\n", b""):
-                head.append(header)
-            if b" 200 " not in head[0]:
-                _answer(b"".join(head) + b"\r\n" + file.read())
-            for line in file:
-                with contextlib.suppress(ValueError, RecursionError):  # of a daemon that ends just now: half a line
-                    if isinstance(found := json.loads(line), dict):
-                        yield found
+        with contextlib.suppress(BrokenPipeError):
+            connection.sendall(_head("GET", target))
+        file = connection.makefile("rb")  # which keeps the connection
+    head, rest = bytearray(), bytearray()
+    try:
+        while (line := file.readline()) not in (b"\r\n", b""):
+            head += line
+        while b" 200 " not in head.partition(b"\r\n")[0] and (chunk := file.read1()):
+            rest += chunk
+    except ConnectionError as error:  # who is refused is told so before all of the request was read
+        if not head:
+            file.close()
+            raise NoDaemonError(f"{path}: {error.strerror}") from None
+    if b" 200 " in head.partition(b"\r\n")[0]:
+        return file
+    with file:
+        _answer(bytes(head + b"\r\n" + rest))
+    raise NoDaemonError(f"{path}: it ended before it answered")
 
 
 def _head(method: str, target: str, length: int = 0) -> bytes:
@@ -84,6 +123,9 @@ def _connected(path: str, timeout_s: float | None) -> socket.socket:
     except PermissionError:
         connection.close()
         raise NotAllowedError(path) from None
+    except BlockingIOError:  # as many wait as the kernel keeps
+        connection.close()
+        raise BusyError("too many ask the daemon at one time: try again in a moment", FAILED) from None
     except OSError as error:
         connection.close()
         raise NoDaemonError(f"{path}: {error.strerror or error}") from None
@@ -123,4 +165,6 @@ def _answer(raw: bytes) -> dict[str, Any]:
     kind, wait_ms = found.get("kind"), found.get("wait_ms")
     if kind == "wait" and isinstance(wait_ms, int | float):
         raise WaitError(problem, float(wait_ms))
+    if kind == "busy":
+        raise BusyError(problem, FAILED)
     raise CliError(problem, BAD_INPUT if kind == "bad" else FAILED)

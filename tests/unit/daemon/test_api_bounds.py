@@ -315,6 +315,32 @@ def test_waits_have_an_end_and_are_woken(daemon: StandIn, config: NodeConfig, sc
     assert len(marks) == 20 and mark not in marks
 
 
+def test_a_command_is_not_kept_out_by_many_who_watch(
+    scene: Scene, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All places are taken; one is free in a moment. And where none is, it says so."""
+    monkeypatch.setattr("hactl.daemon.api.LIMITS", Limits(connections=2, per_second=1e6, burst=1e6))
+    with serving(scene, config), contextlib.ExitStack() as stack:
+        watching = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2)]
+        for one in watching:
+            one.connect(config.api_socket)
+            one.sendall(b"GET /v1/events?follow=1 HTTP/1.0\r\n\r\n")
+            assert b"200" in one.recv(12)
+        monkeypatch.setattr(client, "BUSY_S", 0.0)
+        for call in (lambda: client.get(config.api_socket, "/v1/healthz", 10), lambda: post_online(config)):
+            with pytest.raises(CliError, match="too many connections at one time"):
+                call()
+        with pytest.raises(CliError, match="too many connections at one time"):
+            next(client.stream(config.api_socket, "/v1/events?follow=1"))
+        monkeypatch.setattr(client, "BUSY_S", 10.0)
+        monkeypatch.setattr(client.time, "sleep", lambda _: watching[0].close())
+        assert post_online(config) == {"changed": False}
+
+
+def post_online(config: NodeConfig) -> dict[str, Any]:
+    return client.post(config.api_socket, "/v1/node/online", {"node": "n1"}, 10)
+
+
 def test_who_may_look_may_not_change(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
     assert client.get(config.read_socket, "/v1/status", 10)["cluster"] == "demo"
     before = scene.view.revision
