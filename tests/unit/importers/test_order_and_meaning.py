@@ -75,6 +75,13 @@ def test_another_order_is_seen(ours: str, theirs: str) -> None:
     assert missing(before, after, {})
 
 
+def test_a_set_of_defaults_may_say_again_what_it_is_made_from() -> None:
+    own = 'log-format "%ci"\n option httplog\n'
+    text = f"defaults A\n mode http\n option httplog\ndefaults B from A\n {own}backend x from B\n"
+    made = [line for line in lines(text, "defaults B") if "log" in line]
+    assert made[-2:] == ['log-format "%ci"', "option httplog"]
+
+
 def test_a_global_behind_other_sections_is_said_to_hold_before_them_too() -> None:
     text = 'backend x\n server a "$HOST":80\nglobal\n setenv HOST a\n setenv OTHER b\n crt-base /c\nbackend y\n'
     hints = [note.line for note in imported(text).notes if "before everything" in note.why]

@@ -97,12 +97,10 @@ def _why(item: Item) -> str:
 
 def _disorder(items: Sequence[Item], others: Sequence[Item]) -> Iterator[tuple[Line, str]]:
     for kind, ours in _in_order(items).items():
-        known = {item.form for item in ours}
-        theirs = [item.form for item in _in_order(others).get(kind, ()) if item.form in known]
-        for item, form in zip(ours, theirs, strict=False):
-            if item.form != form:
-                yield item.line, f"{kind} are in another order"
-                break
+        # Others may stand between them: those of the set of defaults that this one is made from.
+        theirs = iter([item.form for item in _in_order(others).get(kind, ())])
+        if wrong := next((item for item in ours if item.form not in theirs), None):
+            yield wrong.line, f"{kind} are in another order"
 
 
 def _in_order(items: Sequence[Item]) -> dict[str, list[Item]]:
