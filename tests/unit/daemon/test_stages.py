@@ -41,7 +41,7 @@ OWN = {
         "member", "namesake", "place", "private_files", "registrar", "run_dir", "sdnotify", "second_stage",
         "self_check", "self_fence", "state_keeper", "store_link", "troubles", "watchdog",
     },
-    "hactl.resources": {"base", "cgroup", "factory", "inotify", "run", "waiting"},
+    "hactl.resources": {"aside", "base", "cgroup", "factory", "identity", "inotify", "run", "waiting"},
     "hactl.haproxy": set(),
 }  # fmt: skip
 OTHERS = {"etcd3", "google", "grpc", "msgspec", "six", "structlog", "tenacity", "typing_extensions"}
