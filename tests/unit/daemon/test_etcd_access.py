@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,14 @@ def test_certificates_that_end_soon(days: int, level: str | None, says: str) -> 
     assert all(says in one["what"] and "/c.pem" in one["what"] for one in warned)
 
 
-def test_a_daemon_that_cannot_use_a_file_yet_is_to_be_started_again(tmp_path: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """For what has sockets in it, whose paths are short."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+
+
+def test_a_daemon_that_cannot_use_a_file_yet_is_to_be_started_again(tmp_path: Path, short_path: Path) -> None:
     """At a boot, or in the middle of a renewal: exit status 2 would be for good."""
     settings = {
         "cluster": "demo",
@@ -79,7 +88,7 @@ def test_a_daemon_that_cannot_use_a_file_yet_is_to_be_started_again(tmp_path: Pa
         "etcd_ca": "/nowhere/ca.pem",
         "cgroup_root": f"{tmp_path}/cgroup",
         "state_dir": f"{tmp_path}/state",
-        "run_dir": f"{tmp_path}/run",
+        "run_dir": f"{short_path}/run",
         "machine_id_file": f"{tmp_path}/machine-id",
     }
     (tmp_path / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
