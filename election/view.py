@@ -193,7 +193,7 @@ class View:
                 if not place.misnamed(name):
                     self._unread.setdefault(kind, {})[name] = None
         self._changes += was_bad or not self._is_renewal(kind, name, known)
-        if kind == "identity":
+        if key == self.keys.identity:
             self.identity_text = kv.value if kv is not None else ""
         if not place.parts and not name:
             setattr(self, place.attribute, known)

@@ -48,6 +48,13 @@ def test_an_identity_that_nobody_can_read_is_the_one_at_its_revision(identity: s
     assert not holds(view, store)
 
 
+def test_a_key_that_only_begins_like_it_says_nothing() -> None:
+    store = begun("one")
+    for name in ("/backup", "/", "s"):
+        store.txn(Txn((), (Put(KEYS.identity + name, "{}"),)), timeout_s=1)
+    assert holds(known(store), store)
+
+
 def test_what_a_later_version_wrote_beside_it_counts_too() -> None:
     store, text = begun("one"), '{"later": [1, 2], "uuid": "one", "generation": 1, "more": {}}'
     store.txn(Txn((), (Put(KEYS.identity, text),)), timeout_s=1)
