@@ -24,7 +24,7 @@ from tests.simulation.mutations_fencing import FENCING_MUTATIONS
 from tests.simulation.mutations_namesake import NAMESAKE_MUTATIONS
 from tests.simulation.mutations_readiness import READINESS_MUTATIONS
 from tests.simulation.mutations_unreadable import UNREADABLE_MUTATIONS
-from tests.simulation.scripts import late_acquire, late_depose, two_cannot_be_stopped
+from tests.simulation.scripts import late_acquire, late_depose, moved_since_the_backup, two_cannot_be_stopped
 
 
 def _valid_from_answer() -> Any:
@@ -388,8 +388,7 @@ MUTATIONS = [
              ("S1", "S2", "S3", "G1", "L1", "J1")),
     Mutation("renewing while blind", _renew_blind, ("deaf-watch", "crash"), ("L1", "S1", "S2")),
     Mutation("first owner without asking", _no_probe, ("delete-key", "pause-daemon", "cut"), ("S1", "S2")),
-    Mutation("the past is known after recover", _past_is_known, ("store-wiped", "cut", "pause-daemon"),
-             ("S1", "S2", "S3")),
+    Mutation("the past is known after recover", _past_is_known, (), ("S1", "S2"), script=moved_since_the_backup),
     Mutation("epochs from one", _epochs_from_one, ("store-wiped", "delete-key", "move"), ("S3",)),
     Mutation("started and running without a limit", _start_late, ISOLATING, ("G6", "S1", "S2")),
     Mutation("leftovers wait for the store", _leftovers_wait, ("kill-guard", "cut"), ("S1", "S2")),

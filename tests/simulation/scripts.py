@@ -175,6 +175,16 @@ def _fenced(seed: int, faults: list[Fault], watchdog: bool = False, timeout_ms: 
     return replace(plan, cluster=cluster, trusted=False, devices=True, watchdogs=watchdog)
 
 
+def moved_since_the_backup(seed: int) -> Plan:
+    """The group has moved to n2 since the backup that is restored, which says that another node has it. n2 stands still
+    all the while, and nobody knows what runs there."""
+    moves = [Fault(at, "move", name, 100, 0.0) for at, name in ((6_000, "n2"), (8_500, "n1"), (11_000, "n2"))]
+    lost = [Fault(15_000, "freeze-node", "n2", 40_000), Fault(15_100, "store-restored", "", 100)]
+    plan = _plan(seed, [*moves, *lost], NAMES, "required")
+    group = replace(plan.cluster.groups[0], nodes=NAMES)
+    return replace(plan, cluster=replace(plan.cluster, groups=(group,)), trusted=False)
+
+
 def _plan(
     seed: int,
     faults: list[Fault],
