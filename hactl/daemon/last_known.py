@@ -30,7 +30,10 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-LOOK_S, SOON_S = 5.0, 1.0
+# How often it is looked whether anything but renewals has changed; and how often it is kept though nothing has, or
+# where there is so much that keeping it costs something.
+LOOK_S, KEEP_S = 1.0, 5.0
+MANY = 2_000
 # How long a disk is waited for.
 DISK_S = 10.0
 _FILE = "last-known.json"
@@ -54,7 +57,7 @@ class LastKnown:
         self.spec: ClusterSpec | None = None
         self._state_dir, self._keys, self._last_spec = state_dir, keys, last_spec
         self._disk = DiskThread("state_dir", DISK_S)
-        self._at_s = time.monotonic()
+        self._at_s = self._kept_s = time.monotonic()
         self._read = False
         self._mark, self._too_large = "", False
 
@@ -62,18 +65,25 @@ class LastKnown:
         """Until cancelled."""
         while True:
             await self.look(state())
-            await asyncio.sleep(SOON_S if self.view is None or state().store_away else LOOK_S)
+            await asyncio.sleep(LOOK_S)
 
     async def look(self, state: NodeState) -> None:
         """Take what is known now, and keep it; without etcd, what was kept by an earlier daemon."""
         if state.knows_store:
-            self.view, self.spec, self._at_s = state.view.copy(), state.cluster, time.monotonic()
-            await self._on_disk(self._keep, self.view)
+            if self._is_news(state.view):
+                self.view, self._kept_s = state.view.copy(), time.monotonic()
+                await self._on_disk(self._keep, self.view)
+            self.spec, self._at_s = state.cluster, time.monotonic()
         elif state.store_away and self.view is None and not self._read:
             self._read = True
             if (found := await self._on_disk(read, self._state_dir, self._keys)) is not None:
                 self.view, age_s = found
                 self.spec, self._at_s = await self._last_spec(), time.monotonic() - age_s
+
+    def _is_news(self, view: View) -> bool:
+        if self.view is None or time.monotonic() - self._kept_s >= KEEP_S:
+            return True
+        return len(view.newest) < MANY and view.mark() != self.view.mark()
 
     def stale_ms(self, state: NodeState) -> int | None:
         """How old what is known of the cluster is; None while etcd answers, and where nothing is known."""

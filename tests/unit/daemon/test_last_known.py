@@ -62,18 +62,25 @@ def test_the_next_daemon_has_it_while_etcd_is_away_with_its_age(scene: Scene, tm
     assert 60_000 <= (last.stale_ms(state) or 0) < 70_000
 
 
-def test_it_is_written_when_more_than_renewals_changed_and_else_touched(scene: Scene, tmp_path: Path) -> None:
+def test_it_is_written_when_more_than_renewals_changed_and_else_touched_now_and_then(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     last = made(tmp_path)
     asyncio.run(last.look(seeing(scene)))
     (file,) = tmp_path.iterdir()
     first = file.stat().st_ino
     os.utime(file, (0, 0))
     asyncio.run(last.look(seeing(scene)))
+    assert file.stat().st_mtime == 0
+    monkeypatch.setattr(last_known, "KEEP_S", 0.0)
+    asyncio.run(last.look(seeing(scene)))
     assert file.stat().st_ino == first and file.stat().st_mtime > 0
+    monkeypatch.undo()
     scene.kill("n1")
     asyncio.run(last.look(seeing(scene)))
     assert file.stat().st_ino != first
     file.unlink()
+    monkeypatch.setattr(last_known, "KEEP_S", 0.0)
     asyncio.run(last.look(seeing(scene)))
     assert file.exists()
 
