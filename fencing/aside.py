@@ -4,10 +4,11 @@ holds up neither the event loop nor the process's end."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import TypeVar
+
+from fencing.own_thread import NoThreadError, on_own_thread
 
 # So many looks may be under way that have not come back: what hangs is tried again, but not without end.
 MOST = 32
@@ -23,36 +24,10 @@ class NoAnswerError(Exception):
 
 async def aside(call: Callable[..., T], *args: object, timeout_s: float) -> T:
     """What `call` returns. Raises what it does, and NoAnswerError when it takes longer than `timeout_s`."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return  # nobody waits any more
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(result)  # type: ignore[arg-type]
-
-    def work() -> None:
-        result, problem = None, None
-        try:
-            result = call(*args)
-        except BaseException as error:
-            problem = error
-        _places.release()
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, result, problem)
-
     if not _places.acquire(blocking=False):
         raise NoAnswerError
     try:
-        threading.Thread(target=work, name="look at files", daemon=True).start()
-    except RuntimeError:
-        _places.release()
-        raise NoAnswerError from None
-    try:
         async with asyncio.timeout(max(timeout_s, 0)):
-            return await outcome
-    except TimeoutError:
+            return await on_own_thread(lambda: call(*args), name="look at files", ended=_places.release)
+    except (TimeoutError, NoThreadError):
         raise NoAnswerError from None

@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from election.clock import Instant, owner_elapsed
+from fencing.reap import reap_killed
 from fencing.umask import of_children
 
 _READ_SIZE = 65536
@@ -155,17 +155,11 @@ def _kill(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
 
 
 def _end(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
-    """After a cancellation: nothing is left behind. What hangs in the kernel is left to a thread."""
+    """After a cancellation: nothing is left behind."""
     if process.returncode is not None:
         return
     _kill(process, group)
-    until = time.monotonic() + _END_S
-    while process.poll() is None:
-        if time.monotonic() > until:
-            with contextlib.suppress(RuntimeError):  # without a thread it stays a zombie for a while
-                threading.Thread(target=process.wait, name="reap", daemon=True).start()
-            return
-        time.sleep(_POLL_S)
+    reap_killed(process)
 
 
 async def _closed(readers: Sequence[_Reader], timeout_s: float) -> None:

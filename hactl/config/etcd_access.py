@@ -71,8 +71,8 @@ def unusable(config: NodeConfig) -> Iterator[Weakness]:
 
 
 # As long as a connection lasts, nobody notices.
-_NOW = "mend it now: hactl reads it at its next connection to etcd, and does not start with it as it is"
-_KEY_NOW = "mend it now: until then this node takes no new configuration"
+_NOW = "fix it now: hactl reads it at its next connection to etcd, and does not start with it as it is"
+_KEY_NOW = "fix it now: until then this node takes no new configuration"
 
 
 def found_weak(config: NodeConfig, *, root: bool, node_toml: Path | None = None) -> list[Weakness]:

@@ -88,8 +88,7 @@ class HaproxyManager:
         async with self._lock:
             of_a_group = HaproxyProcess(self.settings, self._context, IN_GROUP).known()
             if not self._adopted() and not of_a_group:
-                kept = await self._files.kept.read()
-                await self._start_last_good(kept[0] if kept else "")
+                await self._start_last_good(None)
             if running := self._process.running():
                 await self._put_right()
                 await self._look_after()
@@ -297,10 +296,12 @@ class HaproxyManager:
             await self._start_last_good(text)
             raise
 
-    async def _start_last_good(self, wanted: str) -> None:
+    async def _start_last_good(self, wanted: str | None) -> None:
         """Start it with what it ran with last, or with what is kept on the disk, but with the writer of what is
-        `wanted`: of who was the writer then nothing follows. Nothing happens where that is not possible either."""
+        `wanted` (None: of what is kept, nobody): of who was the writer then nothing follows. Nothing happens where that
+        is not possible either."""
         good, kept = self._files.good(), await self._files.kept.read()
+        wanted = (kept[0] if kept else "") if wanted is None else wanted
         text = good or (kept[0] if kept else "")
         if not text:
             return

@@ -6,13 +6,12 @@ needs one of the few threads that all share.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
+from fencing.own_thread import NoThreadError, on_own_thread
 from hactl.resources.base import ResourceError
 
 # So many calls about one thing may be under way: what hangs is asked again, but not without end. More than there ever
@@ -31,34 +30,11 @@ async def aside(what: str, call: Callable[..., T], *args: object) -> T:
     itself."""
     if _under_way[what] >= MOST:
         raise ResourceError(f"{what}: its file system does not answer")
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return  # nobody waits any more
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(result)  # type: ignore[arg-type]
-
-    def work() -> None:
-        result, problem = None, None
-        try:
-            result = call(*args)
-        except BaseException as error:
-            problem = error
-        _count(what, -1)
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, result, problem)
-
     _count(what, 1)
     try:
-        threading.Thread(target=work, name=f"aside {what}"[:15], daemon=True).start()
-    except RuntimeError:  # no thread can be had
-        _count(what, -1)
+        return await on_own_thread(lambda: call(*args), name=f"aside {what}"[:15], ended=lambda: _count(what, -1))
+    except NoThreadError:
         raise ResourceError(f"{what}: no thread can be started") from None
-    return await outcome
 
 
 def _count(what: str, more: int) -> None:

@@ -17,12 +17,11 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from fencing.reap import reap_killed
 from fencing.umask import of_children
 from hactl.resources.aside import aside
 from hactl.resources.base import ResourceError
@@ -31,8 +30,6 @@ from hactl.resources.waiting import wait_readable
 _READ_SIZE = 262144
 # A killed process is gone at once, unless it hangs in the kernel (storage that does not answer).
 _REAP_TIMEOUT_S = 2.0
-# How long the event loop waits for what was killed.
-_GONE_S, _LOOK_S = 0.02, 0.001
 # $1: the directory, or "".
 _BEGIN = '[ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"'
 # What a shell ends with that cannot become the command.
@@ -195,17 +192,11 @@ async def reaped(process: subprocess.Popen[bytes], timeout_s: float = 1.0) -> No
 
 
 def _leave_nothing(process: subprocess.Popen[bytes]) -> None:
-    # After a cancellation or an error. What is killed is gone at once; what hangs in the kernel is left to a thread.
+    # After a cancellation or an error.
     if process.returncode is not None:
         return
     _kill_group(process)
-    until = time.monotonic() + _GONE_S
-    while process.poll() is None:
-        if time.monotonic() > until:
-            with contextlib.suppress(RuntimeError):  # without a thread it stays a zombie for a while
-                threading.Thread(target=process.wait, name="reap", daemon=True).start()
-            return
-        time.sleep(_LOOK_S)
+    reap_killed(process)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

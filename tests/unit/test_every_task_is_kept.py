@@ -14,8 +14,8 @@ WAITED_FOR = {
     "election/etcd_auth.py": 1,  # a login: its outcome is a Future
     "election/etcd_watch.py": 1,  # hands over WatchClosed whatever ends it
     "election/memory_store.py": 1,  # the simulation's and the tests' store
-    "fencing/aside.py": 1,  # its outcome is a Future, whatever is raised
-    "fencing/process.py": 1,  # waits for the end of what was killed, and tells nobody
+    "fencing/own_thread.py": 1,  # its outcome is a Future, whatever is raised
+    "fencing/reap.py": 1,  # waits for the end of what was killed, and tells nobody
     "fencing/guard_jobs.py": 1,  # a hand of the guard: does it again whatever is raised
     "fencing/guard_log.py": 1,  # goes on whatever is raised
     "hactl/daemon/actions.py": 4,  # each action ends in Acted; watching goes on whatever is raised
@@ -30,11 +30,9 @@ WAITED_FOR = {
     "hactl/daemon/waiting.py": 1,  # who asks waits for so long at most
     "hactl/haproxy/commands.py": 1,  # waited for where it is begun
     "hactl/linux/disk_thread.py": 1,  # whatever is raised is given to who asked
-    "hactl/resources/aside.py": 1,  # its outcome is a Future, whatever is raised
     "hactl/resources/conflict.py": 1,  # ends with who began it
     "hactl/resources/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
     "hactl/resources/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves
-    "hactl/resources/run.py": 1,  # waits for the end of what was killed, and tells nobody
     "hactl/resources/vip/announcing.py": 1,  # the rest of a burst: announcements go on without
     "hactl/serving/gate.py": 1,
     "hactl/serving/names.py": 1,  # a question to the name service: who waits for it has a limit
