@@ -3,7 +3,7 @@
 The end of a failure is a write of the node that it is about, not a clock's. A group that can run on no node of its
 first choices goes through all of them: so a failure whose time is over stands as long as a node is left on which the
 group was not tried, and the group does not run well anywhere. Else a group that takes long to fail on two nodes would
-pass between those two for ever, and never reach the third.
+pass between those two without end, and never reach the third.
 """
 
 from __future__ import annotations

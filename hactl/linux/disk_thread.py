@@ -20,7 +20,7 @@ _WAITING = 16
 
 
 class DiskThread:
-    """`what` is the disk of, for the error: `state_dir`. `within_s`: how long it may take; None: for ever."""
+    """`what` is the disk of, for the error: `state_dir`. `within_s`: how long it may take; None: no limit."""
 
     def __init__(self, what: str, within_s: float | None) -> None:
         self._what, self._within_s = what, within_s

@@ -93,7 +93,7 @@ def test_not_where_nothing_was_seen_that_was_wrong_or_it_was_another_resources(f
 
 
 def test_not_before_the_group_was_tried_on_every_other_node(failed: Failed) -> None:
-    """It fails for ever on n2, say, and on n3: it must come to n1, however long each of them takes for it."""
+    """It fails on n2 and on n3 again and again: it must come to n1, however long each of them takes for it."""
     failed.scene.join("n3")
     failed.wait(0)
     failed.wait(2 * DAY_MS)
