@@ -17,9 +17,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from election.etcd_store import EtcdStore
+from election.etcd.store import EtcdStore
 from election.keys import Keys
-from hactl.config.commands import apply
+from hactl.admin.config import apply
 from hactl.config.load import parse_cluster
 from hactl.config.node import load_node
 from hactl.lab import files

@@ -18,10 +18,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from hactl.config.load import parse_cluster
-from hactl.haproxy.apply import ConfigFiles
-from hactl.haproxy.manager import HaproxyManager
+from hactl.haproxy.control.files import ConfigFiles
+from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.options import Situation
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec
 from hactl.resources.base import NodeContext

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hactl import __version__
-from hactl.cli import begin, config, group, importing, key, lab, move, nodes, preset, service, state
+from hactl.cli import config, failover, group, importing, init, key, lab, node, preset, service, status
 from hactl.cli.common import CONFIG_ENV, say
 from hactl.config.node import DEFAULT_PATH
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for family in (state, move, nodes, group, service, config, importing, preset, begin, key, lab):
+for family in (status, failover, node, group, service, config, importing, preset, init, key, lab):
     family.add_to(app)
 
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from election.keys import Keys
 from election.view import View
+from hactl.admin import health_store
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store, settings, settings_path
 from hactl.config.diff import diff
 from hactl.config.document import read_stored
 from hactl.config.load import load_cluster
 from hactl.config.node import NodeConfig
-from hactl.daemon import health_store
-from hactl.decide.health import current
 from hactl.haproxy.options import Situation
-from hactl.haproxy.render import body, fingerprint, render
+from hactl.haproxy.render.document import body, fingerprint, render
+from hactl.haproxy.routing import situation_of
 from hactl.haproxy.settings import HaproxySettings
-from hactl.haproxy.situation import situation_of
 from hactl.model.cluster import ClusterSpec
+from hactl.status.health import current
 
 _TIMEOUT_S = 5.0
 _DEFAULT_DIR = "/run/hactl/haproxy"

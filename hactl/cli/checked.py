@@ -35,7 +35,7 @@ def haproxy_here(node: NodeConfig | None, *, skip: bool) -> HaproxySettings | No
 
 def usable(file: Path, node: NodeConfig, *, skip_haproxy: bool) -> Loaded:
     """The configuration in `file`, after its warnings were said; one with a mistake ends the command."""
-    from hactl.config.commands import check_file  # noqa: PLC0415 - heavy
+    from hactl.admin.config import check_file  # noqa: PLC0415 - heavy
     from hactl.config.majority import known_members  # noqa: PLC0415
 
     only_warnings()

@@ -18,7 +18,7 @@ from hactl.config.node import DEFAULT_PATH, NodeConfig, load_node
 from hactl.model.text import LONGEST_NAME, called, escaped, text_problem
 
 if TYPE_CHECKING:
-    from election.etcd_store import EtcdStore
+    from election.etcd.store import EtcdStore
 
 FAILED = 1
 BAD_INPUT = 2
@@ -111,7 +111,7 @@ def leave(status: int) -> NoReturn:
 
 def warn_of_machine_id(here: NodeConfig) -> None:
     """Say that this machine's id tells nothing: its daemon will not start."""
-    from hactl.daemon.machine import read_machine_id  # noqa: PLC0415 - for those who want it
+    from hactl.daemon.parts.machine import read_machine_id  # noqa: PLC0415 - for those who want it
 
     try:
         read_machine_id(here.machine_id_file)

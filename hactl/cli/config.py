@@ -46,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
 
 def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = None) -> None:
     """Say what is wrong with a configuration, or how long a failover takes with it. Changes nothing."""
-    from hactl.config.commands import check_file  # noqa: PLC0415 - heavy
+    from hactl.admin.config import check_file  # noqa: PLC0415 - heavy
     from hactl.config.majority import known_members  # noqa: PLC0415
     from hactl.resources import factory  # noqa: PLC0415
 
@@ -92,10 +92,10 @@ def apply(
     config: ConfigOption = None,
 ) -> None:
     """Put a configuration to use: all daemons follow it, without a restart."""
-    from hactl.config import commands  # noqa: PLC0415 - heavy
+    from hactl.admin import config as commands  # noqa: PLC0415 - heavy
+    from hactl.admin import event_log  # noqa: PLC0415
     from hactl.config.cluster_key import read_key  # noqa: PLC0415
-    from hactl.daemon import event_log  # noqa: PLC0415
-    from hactl.daemon.config_reader import serial_in_use  # noqa: PLC0415
+    from hactl.daemon.parts.config_reader import serial_in_use  # noqa: PLC0415
 
     node = settings(config)
     loaded = usable(file, node, skip_haproxy=skip_haproxy)
@@ -128,10 +128,10 @@ def sign(config: ConfigOption = None) -> None:
     From then on a node with the key uses no configuration that is not signed. Refused where the store holds another
     configuration than the one that this node uses.
     """
-    from hactl.config import commands  # noqa: PLC0415 - heavy
+    from hactl.admin import config as commands  # noqa: PLC0415 - heavy
+    from hactl.admin import event_log  # noqa: PLC0415
     from hactl.config.cluster_key import read_key  # noqa: PLC0415
-    from hactl.daemon import event_log  # noqa: PLC0415
-    from hactl.daemon.config_reader import digest_in_use  # noqa: PLC0415
+    from hactl.daemon.parts.config_reader import digest_in_use  # noqa: PLC0415
 
     only_warnings()
     node = settings(config)

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hactl.cli.backend import Source
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, leave, say, settings, tell, waiting
 from hactl.cli.options import ConfigOption
 from hactl.cli.output import Style, duration, table
-from hactl.cli.source import Source
-from hactl.cli.state import show_event
+from hactl.cli.status import show_event
 
 Node = Annotated[str, typer.Argument(help="The node's name.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]

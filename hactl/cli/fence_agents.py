@@ -14,8 +14,8 @@ from hactl.cli.common import CliError, leave, say, tell
 from hactl.cli.output import Style, table, wrap
 
 if TYPE_CHECKING:
-    from fencing.catalog import Installed
-    from fencing.metadata import ActionInfo, Metadata, Parameter
+    from fencing.agents.catalog import Installed
+    from fencing.agents.metadata import ActionInfo, Metadata, Parameter
 
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Its name, such as fence_ipmilan, or its absolute path.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -31,7 +31,7 @@ def add_to(fences: typer.Typer) -> None:
 
 def agents(as_json: Json = False) -> None:
     """List the fence agents that are installed here, and those that do not work, with the reason."""
-    from fencing.catalog import installed_agents  # noqa: PLC0415 - for those who want it
+    from fencing.agents.catalog import installed_agents  # noqa: PLC0415 - for those who want it
 
     only_warnings()
     found = asyncio.run(installed_agents())
@@ -51,7 +51,7 @@ def describe(agent: Agent, as_json: Json = False) -> None:
 
     Exit status: 0 shown, 1 it is not installed, or does not work.
     """
-    from fencing import catalog  # noqa: PLC0415 - for those who want it
+    from fencing.agents import catalog  # noqa: PLC0415 - for those who want it
 
     only_warnings()
     found = asyncio.run(catalog.describe(agent))
@@ -112,7 +112,7 @@ def _page(metadata: Metadata, style: Style) -> list[str]:
 
 def _ours(one: Parameter) -> bool:
     """Options that hactl gives itself, or that nobody may give."""
-    from fencing.options import refused_name  # noqa: PLC0415 - as above
+    from fencing.agents.options import refused_name  # noqa: PLC0415 - as above
 
     return bool(refused_name(one.name))
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from hactl.cli.backend import Source
 from hactl.cli.common import say, settings
 from hactl.cli.options import ConfigOption
-from hactl.cli.source import Source
 
 
 def add_to(app: typer.Typer) -> None:

@@ -44,7 +44,7 @@ def haproxy(
     Says, on standard error, what was kept word for word, left out, or could not be carried over, each with its line.
     Exit status: 0 all of it is there, 1 something could not be carried over, 2 the file is refused.
     """
-    from hactl.config.importers.haproxy.commands import import_haproxy  # noqa: PLC0415 - heavy
+    from hactl.importers.haproxy.commands import import_haproxy  # noqa: PLC0415 - heavy
 
     done = import_haproxy(files, cluster)
     if output is None:

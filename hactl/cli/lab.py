@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fencing.umask import of_children
+from fencing.linux.umask import of_children
 
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from election.store import StoreError
-from fencing.umask import keep_private
+from fencing.linux.umask import keep_private
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, tell
 from hactl.config.errors import ConfigErrors
 
@@ -38,7 +38,7 @@ def _command() -> None:
         if any("\ud800" <= char <= "\udfff" for char in argument):
             raise CliError(f"the argument {argument} is not UTF-8: write it in UTF-8", BAD_INPUT)
     if sys.argv[1:] in (["status"], ["status", "--json"]):
-        from hactl.cli.glance import show_status  # noqa: PLC0415
+        from hactl.cli.fast_status import show_status  # noqa: PLC0415
 
         show_status(as_json=sys.argv[2:] == ["--json"])
         return

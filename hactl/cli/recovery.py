@@ -9,17 +9,17 @@ from pathlib import Path
 from election.keys import Keys
 from election.records import RecordError
 from election.view import View
+from hactl.admin import event_log, operations
+from hactl.admin.config import first_document
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store
 from hactl.config.cluster_key import read_key
-from hactl.config.commands import first_document
 from hactl.config.document import read_stored
 from hactl.config.errors import ConfigErrors
 from hactl.config.load import read_cluster
 from hactl.config.node import NodeConfig
 from hactl.config.stored import FORMAT, StoredConfig
-from hactl.daemon import event_log, operations
-from hactl.daemon.config_reader import serial_in_use
-from hactl.daemon.disk import KnownStore, read_typed
+from hactl.daemon.parts.config_reader import serial_in_use
+from hactl.daemon.parts.state_files import KnownStore, read_typed
 from hactl.model.cluster import ClusterSpec
 
 TIMEOUT_S = 5.0

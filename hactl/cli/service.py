@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from hactl.cli.backend import Source
 from hactl.cli.common import CliError, leave, say, settings, tell
 from hactl.cli.options import ConfigOption, seconds
-from hactl.cli.source import Source
 
 # The exit status when it is drained and has sessions left.
 LEFT = 3

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from fencing.guard_ask import MIN_KEY
+from fencing.guard.liveness import MIN_KEY
 from hactl.config.errors import ConfigErrors, Problem
 from hactl.linux.atomic_write import create_atomically
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from election.etcd_tls import TlsFiles
+from election.etcd.tls import TlsFiles
 from hactl.config.cluster_key import read_key
 from hactl.config.errors import ConfigErrors, Problem, UnusableFileError
 from hactl.config.node import NodeConfig
 
 if TYPE_CHECKING:
-    from election.etcd_store import EtcdStore
+    from election.etcd.store import EtcdStore
 
 _HOST = re.compile(r"https?://(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:/]+))")
 
@@ -34,8 +34,8 @@ class Weakness(NamedTuple):
 def open_etcd(config: NodeConfig) -> EtcdStore:
     """A connection to etcd. Slow to import. Raises UnusableFileError for a file that cannot be used, or that others may
     read though it is secret. The password's file is read anew at each login."""
-    from election.etcd_store import EtcdStore  # noqa: PLC0415 - a fifth of a second
-    from fencing.secret_sources import read_secret  # noqa: PLC0415
+    from election.etcd.store import EtcdStore  # noqa: PLC0415 - a fifth of a second
+    from fencing.agents.secret_sources import read_secret  # noqa: PLC0415
 
     problem = next((one.problem for one in unusable(config)), "")
     try:
@@ -58,7 +58,7 @@ def open_etcd(config: NodeConfig) -> EtcdStore:
 def unusable(config: NodeConfig) -> Iterator[Weakness]:
     """What is wrong with the files with which etcd is reached: they are used at the next connection, or login, and at
     the next start of the daemon."""
-    from fencing.secret_sources import SecretError, check_private, read_secret  # noqa: PLC0415
+    from fencing.agents.secret_sources import SecretError, check_private, read_secret  # noqa: PLC0415
 
     for path, check in ((config.etcd_key, check_private), (config.etcd_password_file, read_secret)):
         try:
@@ -77,7 +77,7 @@ _KEY_NOW = "fix it now: until then this node takes no new configuration"
 
 def found_weak(config: NodeConfig, *, root: bool, node_toml: Path | None = None) -> list[Weakness]:
     """All that is weak here: files that cannot be used, which only `root` can see, and what lets others in."""
-    from hactl.config.open_to_others import open_to_others  # noqa: PLC0415 - nothing hurries
+    from hactl.config.rules.open_to_others import open_to_others  # noqa: PLC0415 - nothing hurries
 
     found = [*unusable(config), *(Weakness(*one) for one in open_to_others(config, node_toml))] if root else []
     try:

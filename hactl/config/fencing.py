@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandle
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from fencing.options import as_text, is_reference, refused_text
+from fencing.agents.options import as_text, is_reference, refused_text
 from fencing.topology import Device, NodeFencing, SecretFile, Target
 from fencing.topology import Level as LevelSpec
 from hactl.config.fields import Duration, Line, Name, Strict, WholeDurationOrZero, wrong

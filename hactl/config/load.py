@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hactl.config.crosscheck import cross_check
 from hactl.config.errors import ConfigErrors, KeyPath, Problem, closest, show_path
 from hactl.config.parts import sound_parts
 from hactl.config.presets.expand import expand_presets
+from hactl.config.rules.crosscheck import cross_check
 from hactl.config.schema import Cluster
 from hactl.config.translate import explain, known_keys
 from hactl.config.yaml_tree import Tree, read_yaml

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from hactl.config.findings import Finding
+from hactl.config.rules.findings import Finding
 from hactl.model.cluster import ClusterSpec
 
 _THREE = "run etcd on three machines (one that runs etcd alone will do), and name all in `endpoints` of node.toml"

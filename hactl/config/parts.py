@@ -15,8 +15,8 @@ from hactl.config.errors import KeyPath
 from hactl.config.fencing import FenceDevice
 from hactl.config.fields import Strict
 from hactl.config.schema import Group, NodeSettings, Resource, TimingSettings
-from hactl.config.services import Service
-from hactl.config.services_haproxy import Haproxy
+from hactl.config.services.haproxy import Haproxy
+from hactl.config.services.service import Service
 from hactl.model.cluster import Timing
 
 Model = TypeVar("Model", bound=Strict)

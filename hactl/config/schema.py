@@ -28,8 +28,8 @@ from hactl.config.fields import (
     needs_less_with_a_preset,
     wrong,
 )
-from hactl.config.services import Service
-from hactl.config.services_haproxy import Haproxy
+from hactl.config.services.haproxy import Haproxy
+from hactl.config.services.service import Service
 from hactl.decide.timing import PROFILES, Profile
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, Timing
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from hactl.linux.errors import OperationError
 from hactl.model import events
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act, Announce, StopAnnouncing
-from hactl.resources.base import Announcing, Commands, NodeContext, Observation, Resource, ResourceError
+from hactl.resources.base import Announcing, Commands, NodeContext, Observation, Resource
 from hactl.resources.factory import make
 from hactl.supervise import describe, lacks
 
@@ -84,7 +85,7 @@ class Actions:
     async def look_again(self) -> None:
         """Look at what is watched over: what is kept on disk of it, for the next daemon, is put there again."""
         for name in list(self._watching):
-            with contextlib.suppress(ResourceError, OSError, TimeoutError):
+            with contextlib.suppress(OperationError, OSError, TimeoutError):
                 async with asyncio.timeout(LOOK_TIMEOUT_S):
                     await self._resources[name].probe()
 
@@ -105,7 +106,7 @@ class Actions:
             ok, health, detail = await self._try(act, beside)
         except TimeoutError:
             detail = f"{self._hung(act)}not done within {act.timeout_ms / 1000:g} s"
-        except ResourceError as error:
+        except OperationError as error:
             detail = str(error)
         except OSError as error:
             detail = describe(error)
@@ -181,7 +182,7 @@ class Actions:
         while True:
             try:
                 await resource.watch(report)
-            except (ResourceError, OSError) as error:
+            except (OperationError, OSError) as error:
                 log.warning("resource_watch_broken", resource=resource.spec.name, problem=describe(error))
             except Exception as error:
                 log.exception("resource_watch_broken", resource=resource.spec.name, problem=describe(error))
@@ -200,7 +201,7 @@ class Actions:
             except TimeoutError:
                 report(Observation("failed", f"monitor: no answer within {spec.monitor_timeout_ms / 1000:g} s"))
             except Exception as error:
-                if not isinstance(error, ResourceError | OSError) or lacks(error):
+                if not isinstance(error, OperationError | OSError) or lacks(error):
                     tasks.failed(name, error)
                     continue
                 report(Observation("failed", f"monitor: {error}"))

@@ -9,18 +9,18 @@ from election.clock import Instant
 from election.keys import Keys
 from election.store import Store
 from hactl.config.node import NodeConfig
-from hactl.daemon.etcd_access import EtcdAccess
-from hactl.daemon.etcd_observer import EtcdObserver
-from hactl.daemon.history import History
-from hactl.daemon.last_known import LastKnown
-from hactl.daemon.watchdog import WatchdogFollower
-from hactl.decide.health import NodeHealth
+from hactl.daemon.observe.etcd import EtcdObserver
+from hactl.daemon.observe.etcd_access import EtcdAccess
+from hactl.daemon.observe.watchdog import WatchdogFollower
+from hactl.daemon.parts.history import History
+from hactl.daemon.parts.last_known import LastKnown
 from hactl.decide.state import NodeState
+from hactl.status.health import NodeHealth
 from hactl.supervise import Tasks
 
 if TYPE_CHECKING:
     from hactl.daemon.metrics import Metrics
-    from hactl.haproxy.manager import HaproxyManager
+    from hactl.haproxy.control.manager import HaproxyManager
 
 
 class DaemonView(Protocol):

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from election.clock import Instant
-from fencing import guard_client, guard_wire
-from fencing.guard_answer import Listen
-from fencing.guard_client import Answer, GuardError, GuardSpec
-from fencing.guard_state import StopStep
+from fencing.guard import client, wire
+from fencing.guard.client import Answer, GuardError, GuardSpec
+from fencing.guard.responder import Listen
+from fencing.guard.state import StopStep
 
 
 class GuardLink:
@@ -34,16 +34,16 @@ class GuardLink:
 
     async def adopt(self) -> Answer:
         """Be the daemon that the guard serves; `status` holds the session, deadline and names it has."""
-        return await self._ask("adopt", **guard_client.adopt_fields(self._cgroup))
+        return await self._ask("adopt", **client.adopt_fields(self._cgroup))
 
     async def begin(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> Answer:
         """Have the guard hold a new session."""
-        fields = guard_client.deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until)
+        fields = client.deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until)
         return await self._ask("begin", **fields)
 
     async def extend(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> Answer:
         """The session was renewed."""
-        fields = guard_client.deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until)
+        fields = client.deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until)
         return await self._ask("extend", **fields)
 
     async def register(self, name: str, steps: Sequence[StopStep]) -> Answer:
@@ -56,11 +56,11 @@ class GuardLink:
 
     async def listen(self, setup: Listen) -> Answer:
         """Have the guard answer its peers there; not `ok` where it cannot, or is of a version that does not."""
-        return await self._ask("listen", **guard_client.listen_fields(setup))
+        return await self._ask("listen", **client.listen_fields(setup))
 
     async def fence(self, reason: str) -> Answer:
         """Have the guard take this node down by the way it was started with."""
-        return await self._ask("fence", reason=reason[: guard_wire.MAX_NAME])
+        return await self._ask("fence", reason=reason[: wire.MAX_NAME])
 
     async def status(self) -> Answer:
         """What the guard holds."""
@@ -76,8 +76,8 @@ class GuardLink:
             raise GuardError(self.lost.result())
         number = next(self._numbers)
         try:
-            packet = guard_client.request_packet(number, op, **fields)
-        except guard_wire.WireError as error:
+            packet = client.request_packet(number, op, **fields)
+        except wire.WireError as error:
             return Answer(number, False, str(error), None)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
@@ -95,11 +95,11 @@ class GuardLink:
     def _read(self) -> None:
         """There is a packet, or the guard is gone."""
         try:
-            packet = self._socket.recv(guard_wire.MAX_MESSAGE)
+            packet = self._socket.recv(wire.MAX_MESSAGE)
             if not packet:
                 self._end("the guard has died")
                 return
-            answer = guard_client.parse_answer(packet)
+            answer = client.parse_answer(packet)
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, GuardError) as error:
@@ -120,5 +120,5 @@ class GuardLink:
 
 async def open_link(spec: GuardSpec, timeout_s: float = 1.0) -> GuardLink:
     """Connect to the guard of `spec`, starting it when none answers. Raises GuardError."""
-    link = await asyncio.to_thread(guard_client.connect_or_spawn, spec, timeout_s)
+    link = await asyncio.to_thread(client.connect_or_spawn, spec, timeout_s)
     return GuardLink(link, timeout_s, spec.daemon_cgroup)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hactl.daemon.lean  # noqa: F401 - before anything that imports structlog
+import hactl.daemon.startup  # noqa: F401 - before anything that imports structlog
 
 # isort: split
 import asyncio
@@ -19,50 +19,50 @@ import structlog
 from election.clock import Instant
 from election.keys import Keys
 from election.store import Compare, Put, Store, StoreError, Txn
-from fencing.guard_client import GuardError, forget_stop_record, read_stop_record
-from fencing.guard_sys import now as read_clocks
-from fencing.umask import keep_private
+from fencing.guard.client import GuardError, forget_stop_record, read_stop_record
+from fencing.guard.sys import now as read_clocks
+from fencing.linux.umask import keep_private
 from hactl import __version__
 from hactl.config.errors import ConfigErrors, UnusableFileError
 from hactl.config.etcd_access import open_etcd
 from hactl.config.node import NodeConfig, load_node
-from hactl.daemon import logs
 from hactl.daemon.actions import Actions
-from hactl.daemon.config_reader import ConfigReader, UnreadableError
-from hactl.daemon.disk import AlreadyRunningError, Disk
-from hactl.daemon.etcd_access import EtcdAccess
-from hactl.daemon.etcd_observer import EtcdObserver
-from hactl.daemon.fencer import Fencer
+from hactl.daemon.deferred import SecondStage
 from hactl.daemon.guard_link import GuardLink, open_link
-from hactl.daemon.history import History
-from hactl.daemon.last_known import LastKnown
-from hactl.daemon.log_writer import LogWriter
+from hactl.daemon.log import setup
+from hactl.daemon.log.writer import LogWriter
 from hactl.daemon.loop import Loop
-from hactl.daemon.loop_times import run_measured
-from hactl.daemon.member import member_of
-from hactl.daemon.namesake import Namesake
-from hactl.daemon.place import Place, find_place, guard_spec, node_context
-from hactl.daemon.private_files import make_private
+from hactl.daemon.observe.etcd import EtcdObserver
+from hactl.daemon.observe.etcd_access import EtcdAccess
+from hactl.daemon.observe.loop_times import run_measured
+from hactl.daemon.observe.namesake import Namesake
+from hactl.daemon.observe.run_dir import RunDir
+from hactl.daemon.observe.self_check import SelfCheck
+from hactl.daemon.observe.watchdog import WatchdogFollower
+from hactl.daemon.parts.config_reader import ConfigReader, UnreadableError
+from hactl.daemon.parts.environment import Place, find_place, guard_spec, node_context
+from hactl.daemon.parts.fencer import Fencer
+from hactl.daemon.parts.history import History
+from hactl.daemon.parts.last_known import LastKnown
+from hactl.daemon.parts.member import member_of
+from hactl.daemon.parts.private_files import make_private
+from hactl.daemon.parts.sdnotify import Notifier, machine_goes_down
+from hactl.daemon.parts.self_fence import self_fence
+from hactl.daemon.parts.state_files import AlreadyRunningError, Disk
+from hactl.daemon.parts.state_keeper import StateKeeper
+from hactl.daemon.parts.troubles import Troubles
 from hactl.daemon.registrar import Registrar
-from hactl.daemon.run_dir import RunDir
-from hactl.daemon.sdnotify import Notifier, machine_goes_down
-from hactl.daemon.second_stage import SecondStage
-from hactl.daemon.self_check import SelfCheck
-from hactl.daemon.self_fence import self_fence
-from hactl.daemon.state_keeper import StateKeeper
 from hactl.daemon.store_link import StoreLink
-from hactl.daemon.troubles import Troubles
-from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide import node as decide
 from hactl.decide.state import NodeState
 from hactl.model import effects, events
 from hactl.supervise import Tasks, describe
 
 if TYPE_CHECKING:
-    from hactl.daemon.ledger import Timeline
     from hactl.daemon.metrics import Metrics
-    from hactl.decide.health import NodeHealth
-    from hactl.haproxy.manager import HaproxyManager
+    from hactl.daemon.parts.ledger import Timeline
+    from hactl.haproxy.control.manager import HaproxyManager
+    from hactl.status.health import NodeHealth
 
 log = structlog.get_logger()
 
@@ -400,24 +400,24 @@ def run(path: Path) -> int:
     writer: LogWriter | None = None
     try:
         config = load_node(path)
-        writer = logs.configure(config.log_format, config.log_level, config.node)
+        writer = setup.configure(config.log_format, config.log_level, config.node)
         keep_private()
         make_private(config)
         log.info("daemon_starts", version=__version__, cluster=config.cluster)
         return run_measured(_main(config, writer))
     except UnusableFileError as error:  # it may be written in a moment, at a renewal or a boot: systemd is to try again
-        logs.say(f"hactl daemon: {error}\n")
+        setup.say(f"hactl daemon: {error}\n")
         time.sleep(LOOK_AGAIN_S)
         return 1
     except (ConfigErrors, AlreadyRunningError) as error:
-        logs.say(f"hactl daemon: {error}\n")
+        setup.say(f"hactl daemon: {error}\n")
         return 2
     except (GuardError, OSError) as error:  # a full disk, say: systemd is to try again
-        logs.say(f"hactl daemon: {error}\n")
+        setup.say(f"hactl daemon: {error}\n")
         return 1
     except Exception:
         log.exception("daemon_crashed")
         return 1
     finally:
         if writer is not None:
-            writer.finish(logs.FINISH_S)
+            writer.finish(setup.FINISH_S)

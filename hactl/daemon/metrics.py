@@ -1,5 +1,5 @@
 """What Prometheus is told. Every metric is in TABLE, from which docs/metrics.md is made
-(`python -m hactl.daemon.metrics_doc`). Names by Prometheus' conventions (*Metric and label naming*)."""
+(`python -m tools.docs.metrics`). Names by Prometheus' conventions (*Metric and label naming*)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 from election.clock import Instant
-from election.etcd_tls import CertificateEnd
+from election.etcd.tls import CertificateEnd
 from hactl import __version__
-from hactl.daemon.ledger import PHASE_NAMES, REASONS, Timeline
-from hactl.daemon.loop_times import CAUSES, LoopTimes
+from hactl.daemon.observe.loop_times import CAUSES, LoopTimes
+from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide import outside
-from hactl.decide.etcd_state import PROBLEMS, EtcdState
-from hactl.decide.fence_status import matters
-from hactl.decide.health import NodeHealth, ServerHealth, plain_status
-from hactl.decide.service_status import word
 from hactl.decide.state import NodeState
-from hactl.decide.status import NODE_STATES, node_names, node_state
-from hactl.haproxy.runtime import ServerState
+from hactl.haproxy.control.runtime import ServerState
 from hactl.model.cluster import GroupSpec
 from hactl.model.events import READINESS
 from hactl.model.serving_metrics import Metric
+from hactl.status.document import NODE_STATES, node_names, node_state
+from hactl.status.etcd import PROBLEMS, EtcdState
+from hactl.status.fences import matters
+from hactl.status.health import NodeHealth, ServerHealth, plain_status
+from hactl.status.services import word
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _PROBE = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0)

@@ -12,15 +12,15 @@ import structlog
 from election.clock import Instant
 from hactl import __version__
 from hactl.daemon.daemon_view import DaemonView
-from hactl.daemon.loop_times import times_of_running_loop
-from hactl.decide.service_status import with_roles
+from hactl.daemon.observe.loop_times import times_of_running_loop
 from hactl.decide.state import NodeState
-from hactl.haproxy.runtime import ServerState
+from hactl.haproxy.control.runtime import ServerState
 from hactl.haproxy.settings import HaproxyError
 from hactl.model.snapshot import Snapshot, encode
 from hactl.serving.gate import Gate, Served
 from hactl.serving.limits import Limits
 from hactl.serving.sockets import serve_at
+from hactl.status.services import with_roles
 
 log = structlog.get_logger()
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import structlog
 
-from hactl.daemon.disk import Disk
 from hactl.daemon.guard_link import GuardLink
+from hactl.daemon.parts.state_files import Disk
 from hactl.linux.disk_thread import DiskThread
+from hactl.linux.errors import OperationError
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import GuardRegister, GuardUnregister
-from hactl.resources.base import Resource, ResourceError
+from hactl.resources.base import Resource
 from hactl.supervise import describe
 
 log = structlog.get_logger()
@@ -51,7 +52,7 @@ class Registrar:
             try:
                 await self._writer.run(self._disk.keep_started, effect.group)
                 steps = self._resource(effect.group.name, effect.resource).guard_steps()
-            except (OSError, ResourceError) as error:
+            except (OSError, OperationError) as error:
                 problem = describe(error) if isinstance(error, OSError) else str(error)
                 self._refused(name, problem)
                 log.error("register_failed", resource=name, problem=problem)

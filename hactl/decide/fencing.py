@@ -15,7 +15,7 @@ from election.observer import limit_ms
 from election.records import FenceRecord, Holder
 from election.store import Compare, Delete, Put, Txn
 from election.view import Known, View
-from fencing import machine
+from fencing import job
 from fencing.topology import NodeFencing
 from hactl.decide.state import NodeState, Out, Work
 from hactl.decide.suspicion import owns_required
@@ -172,7 +172,7 @@ def _switch_off(state: NodeState, node: str, found: Known[FenceRecord], out: Out
     if work is None or not same or work.given_up is not None:
         wait = fencing.delay_ms + fencing.random_delay_ms * _chance(record.sid)
         at_once = bool(record.attempts or record.wanted)  # the operator has waited long enough
-        work = Work(record.sid, machine.begin(fencing, 0.0 if at_once else wait, out.now))
+        work = Work(record.sid, job.begin(fencing, 0.0 if at_once else wait, out.now))
         state.fencing[node] = work
     _advance(state, node, found, work, out)
 
@@ -190,17 +190,17 @@ def _let_go(state: NodeState, node: str, found: Known[FenceRecord], out: Out) ->
 
 def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work, out: Out) -> None:
     record = found.record
-    match machine.next_step(work.job, out.now):
-        case machine.Switch(_, "status") if record.executor != _myself(state):
-            machine.abandoned(work.job, "another node took the job meanwhile", out.now)
-        case machine.Switch(_, "status") as switch:
+    match job.next_step(work.job, out.now):
+        case job.Switch(_, "status") if record.executor != _myself(state):
+            job.abandoned(work.job, "another node took the job meanwhile", out.now)
+        case job.Switch(_, "status") as switch:
             act(state, node, work, switch, None, out)
-        case machine.Switch() as switch if switch.target.device not in state.topology.devices:
+        case job.Switch() as switch if switch.target.device not in state.topology.devices:
             # Nobody has checked what is in the store: a hand, or a later version, has written it.
             problem = f"device '{switch.target.device}' is not configured"
-            machine.switched(work.job, "status", False, "unknown", problem, out.now)
+            job.switched(work.job, "status", False, "unknown", problem, out.now)
             out.note_once(f"no-device/{node}", "fence_failed", node=node, reason=problem)
-        case machine.Switch() as switch:
+        case job.Switch() as switch:
             work.switch = switch
             limit = state.topology.devices[switch.target.device].limit_ms("off")
             action_ms = limit + SLACK_HEARTBEATS * state.timing.heartbeat_ms
@@ -215,7 +215,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
             )
             if write(state, node, found, acting, "fence-attempt", out):
                 work.until = out.now.plus(int(action_ms))
-        case machine.Finished():
+        case job.Finished():
             safe = replace(
                 record,
                 state="safe",
@@ -226,7 +226,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
                 last="",
             )
             write(state, node, found, safe, "fence-safe", out)
-        case machine.Wait() if record.state == "acting" and record.executor == _myself(state):
+        case job.Wait() if record.state == "acting" and record.executor == _myself(state):
             # Nothing is under way: who waits for this outcome may go on.
             gives_up = work.job.given_up and len(state.view.sessions) > 1
             pending = replace(
@@ -258,20 +258,20 @@ def _switch_on(state: NodeState, node: str, found: Known[FenceRecord], out: Out)
         return
     same = work is not None and work.sid == record.sid and work.job.goal == "on" and work.job.fencing == fencing
     if work is None or not same:
-        work = state.fencing[node] = Work(record.sid, machine.switch_on(fencing, record.level, out.now))
-    match machine.next_step(work.job, out.now):
-        case machine.Switch() as switch:
+        work = state.fencing[node] = Work(record.sid, job.switch_on(fencing, record.level, out.now))
+    match job.next_step(work.job, out.now):
+        case job.Switch() as switch:
             act(state, node, work, switch, None, out)
-        case machine.Finished():
+        case job.Finished():
             write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
             out.note("fence_on", node=node)
 
 
-def act(state: NodeState, node: str, work: Work, switch: machine.Switch, until: Instant | None, out: Out) -> None:
+def act(state: NodeState, node: str, work: Work, switch: job.Switch, until: Instant | None, out: Out) -> None:
     """Have a device carry out `switch`; see FenceAct for `until`."""
     device = state.topology.devices.get(switch.target.device)
     if device is None:  # the configuration has changed since the attempt was written
-        machine.abandoned(work.job, f"device '{switch.target.device}' is not configured any more", out.now)
+        job.abandoned(work.job, f"device '{switch.target.device}' is not configured any more", out.now)
         return
     state.counter += 1
     work.action, work.switch = state.counter, switch
@@ -309,7 +309,7 @@ def acted(state: NodeState, event: FenceActed, out: Out) -> None:
                 power=event.power,
                 detail=event.detail,
             )
-            machine.switched(work.job, switch.action, event.ok, event.power, event.detail, out.now)
+            job.switched(work.job, switch.action, event.ok, event.power, event.detail, out.now)
             return
 
 

@@ -13,7 +13,7 @@ from election.clock import owner_elapsed
 from election.records import Holder, Ownership, next_epoch
 from election.store import Compare
 from election.view import Known
-from hactl.decide import announcing, blocking, outside, overlap, readiness_steps
+from hactl.decide import announcing, blocking, outside, overlap, readiness_in_step
 from hactl.decide.placement import place, reported_running
 from hactl.decide.resources import bar, calm, clean_up, clear, forget_unstarted, note_failure, probe_unknown
 from hactl.decide.state import NodeState, Out, Run
@@ -174,7 +174,7 @@ def leaving(state: NodeState, run: Run, own: Ownership, out: Out) -> Departure |
             return Departure(_session(state, best), reason)
         if state.node in state.view.standby or reason == "not in the group's nodes":
             return Departure(None, reason)
-    if better := readiness_steps.better_node(state, spec.name, choice, out):
+    if better := readiness_in_step.better_node(state, spec.name, choice, out):
         return Departure(_session(state, better), f"{state.node}: {state.readiness[spec.name].poor_because}")
     return None
 

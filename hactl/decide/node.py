@@ -22,17 +22,17 @@ from hactl.decide import (
     failures,
     fencing,
     groups,
-    lifecycle,
     moves,
     namesake,
     peers,
-    readiness_steps,
+    phases,
+    readiness_in_step,
     resources,
     suspicion,
     troubles,
     unfencing,
 )
-from hactl.decide.learning import learned, own_writes, own_writes_seen
+from hactl.decide.apply_changes import learned, own_writes, own_writes_seen
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import Namesake, NodeState, Out, Pending, Run
 from hactl.decide.waking import next_wake
@@ -64,7 +64,7 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
         known_revision=boot.known_revision,
     )
     for spec in boot.leftovers:
-        run = state.runs[spec.name] = Run(spec, registered=lifecycle.held_by_guard(boot, spec))
+        run = state.runs[spec.name] = Run(spec, registered=phases.held_by_guard(boot, spec))
         run.leftover = boot.same_boot and not boot.guard.sid
     return state
 
@@ -94,14 +94,14 @@ def _decide(state: NodeState, out: Out) -> None:
     if state.guard_lost:
         _end_without_guard(state, out)
         return
-    lifecycle.check_identity(state, out)
-    if state.phase == "listing" and not lifecycle.resumable(state):
+    phases.check_identity(state, out)
+    if state.phase == "listing" and not phases.resumable(state):
         groups.clear_leftovers(state, out)
     _advance(state, out)
     if state.namesake.leaving:
         return  # nothing but the end is waited for
     if state.phase in ("live", "ending"):
-        lifecycle.keep_session(state, out)
+        phases.keep_session(state, out)
     if state.phase in ("live", "ending") and not state.held:
         peers.watch(state, out)
         confirming.drive(state, out)
@@ -110,15 +110,15 @@ def _decide(state: NodeState, out: Out) -> None:
         failures.expire_failures(state, out)
         moves.void_moves(state, out)
         namesake.forget_refusal(state, out)
-        lifecycle.identified(state, out)
-    readiness_steps.see_everybody(state, out)
+        phases.identified(state, out)
+    readiness_in_step.see_everybody(state, out)
     for run in list(state.runs.values()):
         groups.drive(state, run, out)
     if state.phase in ("live", "ending") and not state.held:
         peers.answer_probes(state)
         peers.report(state, out)
     _end(state, out)
-    lifecycle.list_again(state, out)
+    phases.list_again(state, out)
 
 
 def _end_without_guard(state: NodeState, out: Out) -> None:
@@ -126,10 +126,10 @@ def _end_without_guard(state: NodeState, out: Out) -> None:
     for run in state.runs.values():
         if not run.untouched:
             resources.clear(run, out, kill=True)
-    if lifecycle.cleared(state):
+    if phases.cleared(state):
         state.phase = "gone"
         out.effects.append(Exit(1, "the guard has died"))
-    elif lifecycle.lease_ends(state, out.now):
+    elif phases.lease_ends(state, out.now):
         out.effects.append(SelfFence("the guard has died, and not everything here is known to be stopped"))
 
 
@@ -137,13 +137,13 @@ def _advance(state: NodeState, out: Out) -> None:
     """Bring the lifecycle on as far as what is known allows."""
     ready = state.view.listed > 0 and state.cluster is not None and _config_current(state)
     if state.phase == "listing" and ready and state.identity is not None:
-        lifecycle.listed(state, out)
+        phases.listed(state, out)
     if state.phase in ("live", "ending", "stopping", "closing") and ready:
-        lifecycle.adjust_runs(state)
-    if state.phase == "stopping" and ready and lifecycle.cleared(state):
+        phases.adjust_runs(state)
+    if state.phase == "stopping" and ready and phases.cleared(state):
         state.phase = "closing"
     if state.phase == "closing" and ready:
-        lifecycle.close(state, out)
+        phases.close(state, out)
     if state.phase == "refused":
         state.need_list = True
 
@@ -157,15 +157,15 @@ def _end(state: NodeState, out: Out) -> None:
     first, once everything is stopped."""
     if state.phase != "ending" or state.session.state != "live":
         return
-    if state.emergency and lifecycle.cleared(state):
-        lifecycle.end(state, "everything is stopped; the store could not be told", out)
+    if state.emergency and phases.cleared(state):
+        phases.end(state, "everything is stopped; the store could not be told", out)
         return
-    if state.held and lifecycle.cleared(state):
-        lifecycle.end(state, f"everything is stopped; {state.held}", out)
+    if state.held and phases.cleared(state):
+        phases.end(state, f"everything is stopped; {state.held}", out)
         return
     mine = any(item.record.node == state.node and item.record.state == "owned" for item in state.view.groups.values())
     holds = any(state.me in item.record.holders for item in state.view.groups.values())
-    if mine or holds or not lifecycle.cleared(state) or any(run.txn for run in state.runs.values()):
+    if mine or holds or not phases.cleared(state) or any(run.txn for run in state.runs.values()):
         return
     found = state.view.sessions.get(state.node)
     if found is None or any(item.purpose == "close" for item in state.pending.values()):
@@ -185,7 +185,7 @@ def _on_listed(state: NodeState, event: events.Listed, out: Out) -> None:
     state.list_problem = ""
     if state.phase == "refused":
         state.forget_store()  # looked at anew each time, until its identity is one to go on with
-    elif lifecycle.went_back(state, event.snapshot.revision, state.listing_known, out):
+    elif phases.went_back(state, event.snapshot.revision, state.listing_known, out):
         return
     state.need_list = False
     learned(state, state.view.load(event.snapshot), out)
@@ -250,7 +250,7 @@ def _on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
     out.note_once("store", "store_reachable")
     if pending.generation != state.generation:
         return  # an answer from another history
-    if lifecycle.went_back(state, result.revision, pending.known_revision, out):
+    if phases.went_back(state, result.revision, pending.known_revision, out):
         return
     learned(state, state.view.take(result.reads, result.revision), out)
     if result.succeeded:
@@ -273,7 +273,7 @@ def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: 
     if pending.purpose in fencing.WRITES:
         fencing.wrote(state, pending.name, pending.purpose, False, out)
     if pending.purpose == "close" and state.release_on_exit and state.phase != "ending":
-        lifecycle.end(state, "everything is stopped; the store could not be told", out)
+        phases.end(state, "everything is stopped; the store could not be told", out)
     if event.refused:
         state.dirty = False  # refused at once, as by a full store: tried again with the next look, not in a circle
     out.note_once("store", "store_unreachable", problem=event.problem)
@@ -287,7 +287,7 @@ def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
         state.observer.renewed_myself(out.now)
         if state.unseen_since is None and state.view.revision < state.session.mod_rev:
             state.unseen_since = out.now
-        (lifecycle.extend_guard if state.guard_ready else lifecycle.begin_guard)(state, out)
+        (phases.extend_guard if state.guard_ready else phases.begin_guard)(state, out)
 
 
 def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
@@ -297,13 +297,13 @@ def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
     out.note("session_closed")
     state.close_sent = None
     if state.release_on_exit:
-        lifecycle.end(state, "released everything", out)
+        phases.end(state, "released everything", out)
 
 
 def _open_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
     assert event.result is not None
     if event.result.succeeded:
-        lifecycle.see_opened(state, pending.attempt, event.result.revision, out)
+        phases.see_opened(state, pending.attempt, event.result.revision, out)
 
 
 def _depose_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
@@ -331,13 +331,13 @@ def _on_guard(state: NodeState, event: events.GuardAnswered, out: Out) -> None:
         if not event.ok and state.session.state == "live":
             # It holds on to an earlier session, or this one ran out on the way: a new one, from the beginning.
             out.note_once("guard", "guard_refused", problem=event.problem)
-            lifecycle.begin_again(state, out)
+            phases.begin_again(state, out)
             state.emergency = True
     elif event.name == "extend":
         state.dirty = not event.ok
         if not event.ok and state.session.state == "live":
             out.note("guard_refused", problem=event.problem)
-            lifecycle.begin_again(state, out)
+            phases.begin_again(state, out)
             state.emergency = True
     else:
         group, _, resource = event.name.partition("/")

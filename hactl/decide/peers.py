@@ -5,7 +5,7 @@ from __future__ import annotations
 from election import ownership
 from election.records import GroupReport, Report
 from election.store import Put, Txn
-from hactl.decide import outside, readiness_steps, suspicion, troubles
+from hactl.decide import outside, readiness_in_step, suspicion, troubles
 from hactl.decide.state import NodeState, Out
 
 
@@ -67,7 +67,7 @@ def report(state: NodeState, out: Out) -> None:
         content[name] = entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
-    standings = readiness_steps.own_standings(state, out)
+    standings = readiness_in_step.own_standings(state, out)
     failing = {source: one.copy() for source, one in state.troubles.items()}
     warnings = outside.warnings(state)
     report = Report(state.session.sid, state.config_rev, content, probes, standings, failing, warnings)

@@ -13,7 +13,7 @@ from election.records import Holder, TroubleReport
 from election.session import SessionState
 from election.store import Condition, Txn
 from election.view import View
-from fencing import machine
+from fencing import job as machine
 from fencing.topology import Topology
 from hactl.decide.readiness import OwnReadiness, Sighting
 from hactl.model.cluster import ClusterSpec, GroupSpec, Timing

@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 
 from election.observer import CLOCK_RATE_MARGIN, limit_ms
 from election.records import LONGEST_LEASE_MS
+from fencing.guard.watchdog_state import SECOND_MS
 from fencing.topology import Topology
-from fencing.watchdog_state import SECOND_MS
 from hactl.model.cluster import GroupSpec, Timing
 
 # An attempt's deadline is half a heartbeat: below this a healthy etcd could not keep it.

@@ -3,7 +3,7 @@ anything. And what else holds a node back. Pure."""
 
 from __future__ import annotations
 
-from fencing import machine
+from fencing import job
 from fencing.topology import Level, NodeFencing, Target
 from hactl.decide.fencing import act
 from hactl.decide.state import NodeState, Out, Work
@@ -34,14 +34,14 @@ def let_in(state: NodeState, out: Out) -> None:
     doors = _doors(state)
     work = state.fencing.get(state.node)
     if work is None or work.sid != state.session.sid:
-        work = Work(state.session.sid, machine.switch_on(NodeFencing((Level(doors),)), 0, out.now))
+        work = Work(state.session.sid, job.switch_on(NodeFencing((Level(doors),)), 0, out.now))
         state.fencing[state.node] = work
     if work.action:
         return
-    match machine.next_step(work.job, out.now):
-        case machine.Switch() as switch:
+    match job.next_step(work.job, out.now):
+        case job.Switch() as switch:
             act(state, state.node, work, switch, None, out)
-        case machine.Finished():
+        case job.Finished():
             state.unfenced_sid = state.session.sid
             del state.fencing[state.node]
             out.note("unfenced", node=state.node)

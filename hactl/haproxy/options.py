@@ -1,7 +1,7 @@
 """The settings of HAProxy, of a set of defaults and of a service: their meaning. Pure.
 
 `cluster.yaml` has them under the same names (a duration without `_ms`, and with a unit), checked by
-`hactl/config/services.py`; `render.py` writes them out. Durations are in milliseconds.
+`hactl/config/services/service.py`; `render.py` writes them out. Durations are in milliseconds.
 
 What is None is not written: then the set of defaults that the service names has it, and behind that HAProxy
 itself. `BUILT_IN` is the set of those that name none. A service from another program's file names a set that

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 from typing import NamedTuple
 
+from hactl.haproxy.diff.parse import read_binds
 from hactl.haproxy.options import Situation
-from hactl.haproxy.parse import read_binds
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec
 

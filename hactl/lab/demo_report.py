@@ -21,7 +21,7 @@ BACK_S = 30.0
 PROGRAM_MS = 1000.0
 
 WIDTH = 60
-# The milestones of a takeover (hactl.daemon.ledger), in words.
+# The milestones of a takeover (hactl.daemon.parts.ledger), in words.
 MARKS = {
     "silent": "the last that was seen of the lost node",
     "over": "its lease is over for certain: it has stopped everything by now",

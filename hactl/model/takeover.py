@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-# The fields that are shown; there are more (hactl.daemon.ledger).
+# The fields that are shown; there are more (hactl.daemon.parts.ledger).
 Takeover = TypedDict(
     "Takeover",
     {"group": str, "reason": str, "from": str, "to": str, "marks": dict[str, float], "phases": dict[str, float]},

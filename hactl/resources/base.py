@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakSet
 
+from hactl.linux.errors import OperationError
 from hactl.model.cluster import ResourceSpec
 from hactl.model.events import Warned
 from hactl.supervise import Tasks
@@ -18,8 +19,8 @@ from hactl.supervise import Tasks
 Health = Literal["running", "stopped", "failed"]
 
 
-class ResourceError(Exception):
-    """An action failed. The message tells the operator what failed and what to look at."""
+class ResourceError(OperationError):
+    """An action on a resource failed, or its options are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Resource(Protocol):
         started, nothing is changed. Raises ResourceError when it cannot be found out."""
 
     def guard_steps(self) -> tuple[dict[str, Any], ...]:
-        """How the guard stops it without the daemon's help: steps that fencing/guard.py knows."""
+        """How the guard stops it without the daemon's help: steps that fencing/guard/main.py knows."""
 
 
 @runtime_checkable

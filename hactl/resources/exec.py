@@ -22,13 +22,14 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hactl.linux.aside import aside
+from hactl.linux.cgroup import Cgroup
+from hactl.linux.errors import OperationError
+from hactl.linux.run import CommandError, Completed, find_command, run, service_environment
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import options
-from hactl.resources.aside import aside
 from hactl.resources.base import NodeContext, Observation, ResourceError
-from hactl.resources.cgroup import Cgroup
 from hactl.resources.process import KILL_TIMEOUT_S, Supervised
-from hactl.resources.run import CommandError, Completed, find_command, run, service_environment
 
 _NOT_RUNNING = (3, 7)
 _READY_POLL_S = 0.1
@@ -262,7 +263,7 @@ def check_options(spec: ResourceSpec) -> list[str]:
     try:
         make(spec, NodeContext("check", "/nonexistent", None))
         given = {name: options.argv(spec, name) for name in _ACTIONS}
-    except ResourceError as error:
+    except OperationError as error:
         return [str(error)]
     for name, argv in given.items():
         problem = find_command(argv[0], None, spec.options.get("cwd")) if argv else None

@@ -39,9 +39,9 @@ def check_options(spec: ResourceSpec) -> list[str]:
     words; for `hactl config check` and for the daemon before it takes a configuration over."""
     match spec.kind:
         case "vip":
-            from hactl.resources import vip_place  # noqa: PLC0415
+            from hactl.resources.vip import interface  # noqa: PLC0415
 
-            return vip_place.check_options(spec)
+            return interface.check_options(spec)
         case "exec":
             from hactl.resources import exec as exec_kind  # noqa: PLC0415
 
@@ -57,7 +57,7 @@ def check_options(spec: ResourceSpec) -> list[str]:
 def doubtful_options(spec: ResourceSpec) -> list[str]:
     """What of a resource's options can work on this very node, and is seldom meant."""
     if spec.kind == "vip":
-        from hactl.resources import vip_place  # noqa: PLC0415
+        from hactl.resources.vip import interface  # noqa: PLC0415
 
-        return vip_place.doubtful_options(spec)
+        return interface.doubtful_options(spec)
     return []

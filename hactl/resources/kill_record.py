@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from hactl.resources.identity import group_members, read_record
+from hactl.linux.process_identity import group_members, read_record
 
 _WAIT_S = 1.0
 

@@ -27,14 +27,16 @@ from typing import Any, TypeVar
 
 import structlog
 
-from fencing.trusted import untrusted_directory
+from fencing.linux.trusted import untrusted_directory
+from hactl.linux import inotify
+from hactl.linux.aside import aside
 from hactl.linux.atomic_write import remove_staged, staged
+from hactl.linux.errors import OperationError
+from hactl.linux.inotify import Inotify
 from hactl.linux.regular_file import read_regular
 from hactl.model.cluster import ResourceSpec
-from hactl.resources import inotify, options
-from hactl.resources.aside import aside
+from hactl.resources import options
 from hactl.resources.base import NodeContext, Observation, ResourceError
-from hactl.resources.inotify import Inotify
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +101,7 @@ class Manifest:
             return Observation("stopped")
         try:
             same = found == (self._content if self._content is not None else self._read_source())
-        except ResourceError as error:
+        except OperationError as error:
             return Observation("failed", str(error))
         return Observation("running") if same else Observation("failed", f"{self.path} has another content")
 
@@ -157,7 +159,7 @@ class Manifest:
                 self._problem = ""
                 return
             await self._aside(self._place, self._content)
-        except ResourceError as error:
+        except OperationError as error:
             if str(error) != self._problem:
                 self._problem = str(error)
                 report(Observation("failed", self._problem))
@@ -208,7 +210,7 @@ class Manifest:
     def _unusable(self) -> str:
         try:
             self._read_source()
-        except ResourceError as error:
+        except OperationError as error:
             return str(error)
         if not self.directory.is_dir():
             return f"{self.spec.name}: there is no directory {self.directory}"
@@ -222,7 +224,7 @@ class Manifest:
         try:
             found = self._found()
             return found is None or found in (self._content, self._read_source())
-        except ResourceError:
+        except OperationError:
             return True
 
     def _remove(self) -> None:
@@ -248,7 +250,7 @@ def check_options(spec: ResourceSpec) -> list[str]:
     """What is wrong with the options on this node."""
     try:
         problem = Manifest(spec, NodeContext("check", "/nonexistent", None))._unusable()
-    except ResourceError as error:
+    except OperationError as error:
         return [str(error)]
     return [problem] if problem else []
 

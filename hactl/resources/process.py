@@ -19,15 +19,15 @@ from typing import Any
 
 import structlog
 
-from fencing.umask import of_children
-from hactl.resources.aside import aside
+from fencing.linux.umask import of_children
+from hactl.linux.aside import aside
+from hactl.linux.cgroup import Cgroup
+from hactl.linux.output import last_line, open_output
+from hactl.linux.process_identity import Identity, ended, group_members, open_process, read_record, write_record
+from hactl.linux.run import CommandError, find_command, reaped, service_environment, signal_name
+from hactl.linux.wait_readable import wait_readable
 from hactl.resources.base import NodeContext, Observation, ResourceError
-from hactl.resources.cgroup import Cgroup
-from hactl.resources.identity import Identity, ended, group_members, open_process, read_record, write_record
 from hactl.resources.kill_record import kill_record
-from hactl.resources.output import last_line, open_output
-from hactl.resources.run import CommandError, find_command, reaped, service_environment, signal_name
-from hactl.resources.waiting import wait_readable
 
 log = structlog.get_logger(__name__)
 

@@ -22,10 +22,10 @@ import structlog
 from jeepney import DBusAddress, HeaderFields, Message, new_method_call
 
 from hactl.linux.atomic_write import write_atomically
+from hactl.linux.dbus import Bus, BusError, CallError
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import options
 from hactl.resources.base import NodeContext, Observation, ResourceError
-from hactl.resources.dbus import Bus, BusError, CallError
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from election.etcd_store import EtcdStore
+from election.etcd.store import EtcdStore
 from election.memory_store import MemoryStore
 from election.store import Store
 from tests.support.etcd import EtcdCluster

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from election.etcd_store import EtcdStore
+from election.etcd.store import EtcdStore
 from election.store import (
     CompactedError,
     Compare,
@@ -186,7 +186,7 @@ def test_a_write_that_may_have_been_sent_is_not_sent_again(three: EtcdCluster, s
 def test_a_write_goes_past_a_frozen_endpoint_that_was_not_heard_of_lately(
     three: EtcdCluster, stores: list[EtcdStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("election.etcd_endpoints.TRUSTED_S", 0.0)
+    monkeypatch.setattr("election.etcd.endpoints.TRUSTED_S", 0.0)
     victim, endpoints = victim_first(three)
     store = EtcdStore(endpoints)
     stores.append(store)

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from election.etcd_facts import EndpointFacts
-from election.etcd_store import EtcdStore
+from election.etcd.facts import EndpointFacts
+from election.etcd.store import EtcdStore
 from election.store import Put, Txn
-from hactl.decide.etcd_state import EtcdState, Writes, judge
+from hactl.status.etcd import EtcdState, Writes, judge
 from tests.contract.watching import DEADLINE_S
 from tests.support.etcd import EtcdCluster, frozen
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from election.etcd_store import EtcdStore
+from election.etcd.store import EtcdStore
 from election.store import Put, StoreAuthError, StoreUnavailableError, Txn
 from tests.contract.watching import Collector
 from tests.support.etcd import EtcdCluster, make_certificates, sign_client_certificate

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from fencing.agent import AgentCall, AgentResult, run_agent
-from fencing.catalog import check_device, describe
+from fencing.agents.agent import AgentCall, AgentResult, run_agent
+from fencing.agents.catalog import check_device, describe
+from fencing.agents.verdict import Action
 from fencing.topology import SecretFile
-from fencing.verdict import Action
 
 from ..support import ipmi, redfish
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from election.etcd_store import EtcdStore
+from election.etcd.store import EtcdStore
 from election.memory_store import MemoryLedger
 from election.store import Compare, Delete, Get, Operation, Put, SameValue, StoreRefusedError, Txn, TxnResult
 from tests.contract.watching import Collector

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.simulation.plan import Fault
     from tests.simulation.world import World
 
-ASKED_MS = 450.0  # as hactl.resources.original
+ASKED_MS = 450.0  # as hactl.resources.vip.own_address
 CONFIRM_AGAIN_MS = 3000.0
 
 

@@ -1,5 +1,5 @@
 """Faults: documents that nobody can read, of every kind of key, by hand; and what a later version may write. The
-operator deletes them again, or puts back what was there, as the status says (hactl/decide/unreadable.py)."""
+operator deletes them again, or puts back what was there, as the status says (hactl/status/unreadable.py)."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from election import observer, ownership, session
 from election.clock import Instant, observer_elapsed
 from election.records import Ownership
 from election.store import Delete, Txn
-from fencing import guard_state
-from hactl.decide import blocking, groups, lifecycle, node, overlap, resources
+from fencing.guard import state as guard_state
+from hactl.decide import blocking, groups, node, overlap, phases, resources
 from hactl.decide.state import NodeState, Run
 from hactl.model import effects, events
 from tests.simulation.mutation import Mutation, all_of, patch
@@ -65,7 +65,7 @@ def _no_guard_deadline() -> Any:
 
     real_step = node.step
     _now = [Instant(0, 0)]
-    return all_of(patch(lifecycle, "adopt", adopt), patch(node, "step", step))
+    return all_of(patch(phases, "adopt", adopt), patch(node, "step", step))
 
 
 def _guard_asleep() -> Any:
@@ -196,7 +196,7 @@ def _end_at_once() -> Any:
 
 
 def _attest_running() -> Any:
-    return all_of(patch(lifecycle, "cleared", lambda state: True), _end_at_once())
+    return all_of(patch(phases, "cleared", lambda state: True), _end_at_once())
 
 
 def _one_holder_is_enough() -> Any:
@@ -217,8 +217,8 @@ def _one_holder_is_enough() -> Any:
 def _no_identity() -> Any:
     """Neither the identity nor revisions that went back are looked at."""
     return all_of(
-        patch(lifecycle, "check_identity", _accept_any_identity),
-        patch(lifecycle, "went_back", lambda *args: False),
+        patch(phases, "check_identity", _accept_any_identity),
+        patch(phases, "went_back", lambda *args: False),
     )
 
 
@@ -270,7 +270,7 @@ def _lease_for_required() -> Any:
 
 def _foreign_owner_kept() -> Any:
     """What runs here goes on although another owns it."""
-    return all_of(patch(groups, "as_other", lambda *args: None), patch(lifecycle, "begin_again", _go_on))
+    return all_of(patch(groups, "as_other", lambda *args: None), patch(phases, "begin_again", _go_on))
 
 
 def _go_on(state: NodeState, out: Any) -> None:
@@ -355,7 +355,7 @@ def _unknown_counts_as_stopped() -> Any:
 
 def _nobody_fences_without_a_guard() -> Any:
     """A daemon whose guard has died, and that cannot stop everything, lets its lease end."""
-    return patch(lifecycle, "lease_ends", lambda *args: False)
+    return patch(phases, "lease_ends", lambda *args: False)
 
 
 ISOLATING = ("cut", "cut-answers", "cut-requests", "pause-daemon")

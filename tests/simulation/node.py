@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from election.clock import Instant
 from election.machine import identity
-from fencing import guard_state as guard
+from fencing.guard import state as guard
 from hactl.decide import node as decide
 from hactl.model import effects, events
 from tests.simulation import clones

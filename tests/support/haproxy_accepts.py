@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from hactl.haproxy.apply import NOTHING_KNOWN, find_haproxy
+from hactl.haproxy.control.files import NOTHING_KNOWN, find_haproxy
 from hactl.haproxy.settings import HaproxySettings
 
 SETTINGS = HaproxySettings("/run/hactl/haproxy")

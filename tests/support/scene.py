@@ -13,12 +13,12 @@ from election.memory_store import MemoryStore
 from election.records import FenceRecord, Holder, Member, Move, Ownership, Record, Report, Session
 from election.store import Delete, Put, Store, Txn, TxnResult
 from election.view import View
-from hactl.config.commands import first_document
+from hactl.admin import health_store, operations
+from hactl.admin.config import first_document
 from hactl.config.load import check_text
-from hactl.daemon import health_store, operations
-from hactl.decide.health import NodeHealth, ServerHealth, encode
-from hactl.decide.service_status import servers_of
 from hactl.model.cluster import ClusterSpec
+from hactl.status.health import NodeHealth, ServerHealth, encode
+from hactl.status.services import servers_of
 
 KEYS = Keys.of("demo")
 LEASE_MS = 3750

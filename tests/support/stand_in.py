@@ -16,20 +16,20 @@ from election.clock import Instant
 from election.keys import Keys
 from election.store import Store, WatchBatch
 from hactl.config.node import NodeConfig
-from hactl.daemon.api import serve
-from hactl.daemon.etcd_access import EtcdAccess
-from hactl.daemon.etcd_observer import EtcdObserver
-from hactl.daemon.history import History
-from hactl.daemon.last_known import LastKnown
+from hactl.daemon.api.routes import serve
 from hactl.daemon.metrics import Metrics
+from hactl.daemon.observe.etcd import EtcdObserver
+from hactl.daemon.observe.etcd_access import EtcdAccess
+from hactl.daemon.observe.watchdog import WatchdogFollower
+from hactl.daemon.parts.history import History
+from hactl.daemon.parts.last_known import LastKnown
 from hactl.daemon.publish import publish
-from hactl.daemon.watchdog import WatchdogFollower
 from hactl.decide import node as decide
-from hactl.decide.health import NodeHealth
 from hactl.decide.state import NodeState
-from hactl.haproxy.manager import HaproxyManager
+from hactl.haproxy.control.manager import HaproxyManager
 from hactl.model.cluster import ClusterSpec
 from hactl.model.events import Boot, GuardFacts
+from hactl.status.health import NodeHealth
 from hactl.supervise import Tasks
 from tests.support.scene import KEYS, Scene
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from nspawn import Machine
 from test_systemd import STUBBORN
 
-from fencing.guard_stop import attempt
+from fencing.guard.stop import attempt
 
 REFUSING = """[Unit]
 StartLimitIntervalSec=0

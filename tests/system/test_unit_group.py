@@ -155,7 +155,7 @@ def test_a_daemon_whose_guard_was_killed_stops_the_unit_and_comes_back_with_anot
 def test_the_guard_finds_the_units_control_group(owner: Owner) -> None:
     """By systemd's private socket: there is no bus daemon to ask."""
     look = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fencing import guard_systemd as g; m = g._connect(None); "
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fencing.guard import systemd as g; m = g._connect(None); "
         "manager = g._Manager(m); print(manager.cgroup('database.service', manager.state('database.service').path))"
     )
     owner.machine.run("systemctl", "stop", "dbus.socket", "dbus.service")

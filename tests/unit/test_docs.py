@@ -17,11 +17,11 @@ from ruamel.yaml import YAML
 from hactl.cli.app import app
 from hactl.config.load import read_cluster
 from hactl.config.node import load_node
-from hactl.daemon import metrics_doc
 from hactl.daemon.metrics import TABLE
 from hactl.decide.timing import PROFILES
 from hactl.lab import __main__ as lab
 from hactl.model.serving_metrics import SERVING
+from tools.docs import metrics
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -96,8 +96,8 @@ def test_make_targets_exist(name: str) -> None:
 
 
 def test_metrics_page_is_up_to_date() -> None:
-    page = (ROOT / metrics_doc.PAGE).read_text(encoding="utf-8")
-    assert page == metrics_doc.page(), "run `python -m hactl.daemon.metrics_doc`"
+    page = (ROOT / metrics.PAGE).read_text(encoding="utf-8")
+    assert page == metrics.page(), "run `python -m tools.docs.metrics`"
 
 
 def test_examples_of_configuration() -> None:

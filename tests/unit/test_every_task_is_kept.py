@@ -11,28 +11,28 @@ BEGINNERS = {"create_task", "ensure_future", "TaskGroup", "Thread"}
 
 # How many are begun there, and who is told of their end.
 WAITED_FOR = {
-    "election/etcd_auth.py": 1,  # a login: its outcome is a Future
-    "election/etcd_watch.py": 1,  # hands over WatchClosed whatever ends it
+    "election/etcd/auth.py": 1,  # a login: its outcome is a Future
+    "election/etcd/watch.py": 1,  # hands over WatchClosed whatever ends it
     "election/memory_store.py": 1,  # the simulation's and the tests' store
-    "fencing/own_thread.py": 1,  # its outcome is a Future, whatever is raised
-    "fencing/reap.py": 1,  # waits for the end of what was killed, and tells nobody
-    "fencing/guard_jobs.py": 1,  # a hand of the guard: does it again whatever is raised
-    "fencing/guard_log.py": 1,  # goes on whatever is raised
+    "fencing/linux/own_thread.py": 1,  # its outcome is a Future, whatever is raised
+    "fencing/linux/reap.py": 1,  # waits for the end of what was killed, and tells nobody
+    "fencing/guard/jobs.py": 1,  # a hand of the guard: does it again whatever is raised
+    "fencing/guard/log.py": 1,  # goes on whatever is raised
     "hactl/daemon/actions.py": 4,  # each action ends in Acted; watching goes on whatever is raised
-    "hactl/daemon/api.py": 1,  # its servers, kept as the API
-    "hactl/daemon/balancer_resource.py": 1,  # of `watch`, which Actions begins again
-    "hactl/daemon/device_monitor.py": 1,  # waited for where it is begun
-    "hactl/daemon/event_feed.py": 1,  # begun again by who follows next
-    "hactl/daemon/log_writer.py": 1,  # goes on whatever is raised
-    "hactl/daemon/shared.py": 1,  # waited for by who asks
+    "hactl/daemon/api/routes.py": 1,  # its servers, kept as the API
+    "hactl/daemon/parts/balancer_resource.py": 1,  # of `watch`, which Actions begins again
+    "hactl/daemon/observe/device_monitor.py": 1,  # waited for where it is begun
+    "hactl/daemon/parts/event_feed.py": 1,  # begun again by who follows next
+    "hactl/daemon/log/writer.py": 1,  # goes on whatever is raised
+    "hactl/daemon/api/shared.py": 1,  # waited for by who asks
     "hactl/daemon/publish.py": 2,  # its server; a snapshot, for who asks; an answer, which closes whatever is raised
-    "hactl/daemon/state_keeper.py": 1,  # one write, waited for
-    "hactl/daemon/waiting.py": 1,  # who asks waits for so long at most
-    "hactl/haproxy/commands.py": 1,  # waited for where it is begun
+    "hactl/daemon/parts/state_keeper.py": 1,  # one write, waited for
+    "hactl/daemon/api/waiting.py": 1,  # who asks waits for so long at most
+    "hactl/haproxy/control/commands.py": 1,  # waited for where it is begun
     "hactl/linux/disk_thread.py": 1,  # whatever is raised is given to who asked
-    "hactl/resources/conflict.py": 1,  # ends with who began it
-    "hactl/resources/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
-    "hactl/resources/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves
+    "hactl/resources/vip/duplicate_address.py": 1,  # ends with who began it
+    "hactl/linux/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
+    "hactl/resources/vip/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves
     "hactl/resources/vip/announcing.py": 1,  # the rest of a burst: announcements go on without
     "hactl/serving/gate.py": 1,
     "hactl/serving/names.py": 1,  # a question to the name service: who waits for it has a limit

@@ -44,7 +44,7 @@ def python(installed: Path, *argv: str) -> str:
 
 
 def test_templates_are_found(installed: Path) -> None:
-    code = "from hactl.haproxy import render; print(render.TEMPLATES, bool(render._template()))"
+    code = "from hactl.haproxy import templates; print(templates.TEMPLATES, bool(templates.template()))"
     assert python(installed, "-c", code).split() == [str(installed / "hactl/templates"), "True"]
     assert not (installed / "hactl/templates").is_symlink()
 

@@ -22,9 +22,9 @@ from typing import Any
 
 sys.path.insert(0, "/opt/hactl")
 
-from fencing.guard_client import GuardClient, GuardError, GuardSpec, spawn
-from fencing.guard_proc import read_stat
-from fencing.guard_sys import now, read_file
+from fencing.guard.client import GuardClient, GuardError, GuardSpec, spawn
+from fencing.guard.proc import read_stat
+from fencing.guard.sys import now, read_file
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 FINIT_MODULE = 313

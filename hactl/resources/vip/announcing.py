@@ -14,9 +14,9 @@ import asyncio
 import contextlib
 from ipaddress import IPv4Address, IPv6Address
 
+from hactl.linux.netlink import Link
 from hactl.model.cluster import ResourceSpec
-from hactl.resources.netlink import Link
-from hactl.resources.station import Announcer
+from hactl.resources.vip.arp import Announcer
 
 DEFEND_EVERY_S = 1.0
 

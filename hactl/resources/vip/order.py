@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from hactl.resources.netlink import Address, IPInterface
+from hactl.linux.netlink import Address, IPInterface
 
 # well: as it should be. missing: to be put on. misplaced: to be taken off and put on again. preferred: to be made
 # deprecated. refused: as misplaced, for the kernel does not use it: another station had it. alone: to be taken off, and

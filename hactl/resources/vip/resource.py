@@ -24,15 +24,15 @@ from typing import Any
 
 import structlog
 
+from hactl.linux import netlink
+from hactl.linux.netlink import Address, Link
 from hactl.model.cluster import ResourceSpec
-from hactl.resources import netlink
 from hactl.resources.base import NodeContext, Observation, ResourceError
-from hactl.resources.handover import REPORT_S, Handover
-from hactl.resources.netlink import Address, Link
 from hactl.resources.vip.announcing import Announcements
+from hactl.resources.vip.handover import REPORT_S, Handover
+from hactl.resources.vip.interface import find_interface, no_own_address, parse
 from hactl.resources.vip.order import Standing, standing
 from hactl.resources.vip.watcher import Watcher
-from hactl.resources.vip_place import find_interface, no_own_address, parse
 
 log = structlog.get_logger(__name__)
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hactl.resources import netlink
-from hactl.resources.base import Observation, ResourceError
-from hactl.resources.conflict import Claims, watch_conflicts
-from hactl.resources.netlink import Link
-from hactl.resources.vip_place import no_own_address
+from hactl.linux import netlink
+from hactl.linux.errors import OperationError
+from hactl.linux.netlink import Link
+from hactl.resources.base import Observation
+from hactl.resources.vip.duplicate_address import Claims, watch_conflicts
+from hactl.resources.vip.interface import no_own_address
 from hactl.supervise import lacks
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Watcher:
                 self._fail(f"interface {home} is gone" if link is None else f"the link of {link.name} is down")
             elif self._vip.wanted:
                 self._settle(link)
-        except (OSError, ResourceError) as error:
+        except (OSError, OperationError) as error:
             if lacks(error):  # nothing was found out
                 self._again(LOOK_AGAIN_S)
             else:

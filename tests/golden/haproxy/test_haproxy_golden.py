@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hactl.haproxy.diff.parse import read_binds, read_servers
 from hactl.haproxy.options import Situation
-from hactl.haproxy.parse import read_binds, read_servers
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec, NodeSpec, ServiceSpec
 from tests.support.haproxy_accepts import objections

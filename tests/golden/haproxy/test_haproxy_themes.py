@@ -16,7 +16,7 @@ from hactl.config.compiled import dump, load
 from hactl.config.document import document, parse_document
 from hactl.config.load import parse_cluster
 from hactl.haproxy.options import Situation
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from hactl.model.cluster import ClusterSpec
 from tests.support.haproxy_accepts import SETTINGS, make_tls_files, objections
 

@@ -10,7 +10,7 @@ import pytest
 
 from hactl.config.load import check_text
 from hactl.haproxy.options import Situation
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from tests.golden.haproxy.test_haproxy_themes import CLUSTER, TLS_FILES
 from tests.support.haproxy_accepts import SETTINGS, make_tls_files, objections
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from hactl.config.importers.haproxy.commands import import_haproxy
-from hactl.config.importers.haproxy.imported import import_text, render_for_check
 from hactl.config.load import check_text
-from hactl.haproxy.apply import NOTHING_KNOWN, find_haproxy
+from hactl.haproxy.control.files import NOTHING_KNOWN, find_haproxy
+from hactl.importers.haproxy.commands import import_haproxy
+from hactl.importers.haproxy.imported import import_text, render_for_check
 
 CLUSTER = """\
 cluster: demo

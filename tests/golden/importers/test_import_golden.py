@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from hactl.config.importers.haproxy.imported import Imported, import_text
-from hactl.config.importers.haproxy.written import as_yaml, report
 from hactl.config.load import parse_cluster
 from hactl.config.yaml_tree import read_yaml
-from hactl.haproxy.apply import NOTHING_KNOWN
+from hactl.haproxy.control.files import NOTHING_KNOWN
+from hactl.importers.haproxy.imported import Imported, import_text
+from hactl.importers.haproxy.written import as_yaml, report
 
 HERE = Path(__file__).parent
 NAMES = sorted(file.stem for file in HERE.glob("*.cfg"))

@@ -12,9 +12,9 @@ import pytest
 
 from hactl.config.load import check_text, parse_cluster
 from hactl.config.presets import presets
-from hactl.haproxy.apply import find_haproxy
+from hactl.haproxy.control.files import find_haproxy
 from hactl.haproxy.options import Situation
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec
 from tests.support.control_plane import CERTIFICATE, EXAMPLES, write_certificate

@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from hactl.config.node import load_node
-from hactl.daemon.guard_asker import GuardAsker
+from hactl.daemon.parts.guard_asker import GuardAsker
 from hactl.lab import files, netns
 from hactl.model.events import GuardTold
 

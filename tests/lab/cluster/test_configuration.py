@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fencing.guard_client import GuardClient
+from fencing.guard.client import GuardClient
 from hactl.lab.spec import SERVICE_VIP
 from hactl.lab.system import LabError
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fencing.agent import AgentCall, AgentResult, list_targets, run_agent
-from fencing.catalog import check_device, describe
+from fencing.agents.agent import AgentCall, AgentResult, list_targets, run_agent
+from fencing.agents.catalog import check_device, describe
+from fencing.agents.verdict import Action
 from fencing.topology import SecretFile
-from fencing.verdict import Action
 from hactl.lab import files, netns
 from hactl.lab.cgroup import runs
 from hactl.lab.cluster import Lab

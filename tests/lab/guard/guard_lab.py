@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fencing import guard_client
-from fencing.guard_client import GuardClient, GuardSpec
-from fencing.guard_sys import now
+from fencing.guard import client as guard_client
+from fencing.guard.client import GuardClient, GuardSpec
+from fencing.guard.sys import now
 
-ROOT = Path(guard_client.__file__).resolve().parent.parent
+ROOT = Path(guard_client.__file__).resolve().parents[2]
 _NUMBERS = itertools.count(1)
 
 

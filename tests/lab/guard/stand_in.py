@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fencing import guard_client
-from fencing.guard_answer import Listen
-from fencing.guard_sys import now
+from fencing.guard import client
+from fencing.guard.responder import Listen
+from fencing.guard.sys import now
 
 
 def main(plan: dict[str, Any]) -> int:
-    spec = guard_client.GuardSpec(**plan["spec"])
-    guard = guard_client.ensure(spec) if plan.get("spawn") else guard_client.GuardClient(spec.socket)
+    spec = client.GuardSpec(**plan["spec"])
+    guard = client.ensure(spec) if plan.get("spawn") else client.GuardClient(spec.socket)
     status = guard.adopt(spec.daemon_cgroup)
     sid = status.sid
     if not sid:
@@ -46,9 +46,9 @@ def main(plan: dict[str, Any]) -> int:
                 return 7
             if plan.get("renew", True):
                 guard.extend(sid, plan["stop_budget_ms"], plan["self_fence_lead_ms"], now().plus(plan["lease_ms"]))
-    except guard_client.GuardError:
+    except client.GuardError:
         return 7
-    except guard_client.GuardRefusedError:
+    except client.GuardRefusedError:
         return 8
     finally:
         del agents

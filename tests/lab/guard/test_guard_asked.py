@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from guard_lab import Lab, wait_for
 
-from fencing import guard_ask
-from fencing.guard_answer import Listen
-from fencing.guard_ask import Question, Told
-from fencing.guard_client import GuardClient, GuardRefusedError
+from fencing.guard import liveness
+from fencing.guard.client import GuardClient, GuardRefusedError
+from fencing.guard.liveness import Question, Told
+from fencing.guard.responder import Listen
 from hactl.config.cluster_key import create_key, read_key
 from hactl.config.node import NodeConfig
-from hactl.daemon.guard_asker import GuardAsker
 from hactl.daemon.guard_link import open_link
+from hactl.daemon.parts.guard_asker import GuardAsker
 from hactl.model.events import GuardTold
 
 pytestmark = pytest.mark.root
@@ -64,13 +64,13 @@ class Peer:
         """The next answer; None when there is none in this time."""
         self.socket.settimeout(within_s)
         try:
-            return guard_ask.decode_told(KEY, self.socket.recv(2048))
+            return liveness.decode_told(KEY, self.socket.recv(2048))
         except TimeoutError:
             return None
 
     def ask(self, **changes: str) -> Told:
         asked = self.question(**changes)
-        self.send(guard_ask.encode_question(KEY, asked))
+        self.send(liveness.encode_question(KEY, asked))
         told = self.received(10.0)
         assert told is not None and told[:4] == asked
         return told
@@ -122,7 +122,7 @@ def test_a_frozen_guard_says_nothing_and_answers_when_it_goes_on(lab: Lab) -> No
         peer.ask()
         freeze.write_text("1")
         wait_for(lambda: "frozen 1" in events.read_text())
-        peer.send(guard_ask.encode_question(KEY, peer.question()))
+        peer.send(liveness.encode_question(KEY, peer.question()))
         assert peer.received(0.3) is None
         freeze.write_text("0")
         assert peer.received(10.0) is not None
@@ -131,16 +131,16 @@ def test_a_frozen_guard_says_nothing_and_answers_when_it_goes_on(lab: Lab) -> No
 def test_what_is_not_for_it_is_dropped_and_counted(lab: Lab) -> None:
     _, setup = listening(lab, **LONG)
     with Peer(setup) as peer:
-        repeated = guard_ask.encode_question(KEY, peer.question())
+        repeated = liveness.encode_question(KEY, peer.question())
         peer.send(repeated)
         assert peer.received(10.0) is not None
         for packet in (
             repeated,
-            guard_ask.encode_question(KEY, peer.question(cluster="other")),
-            guard_ask.encode_question(KEY, peer.question(node="n2")),
-            guard_ask.encode_question(b"?" * 32, peer.question()),
-            guard_ask.encode_told(KEY, Told(*peer.question(), "s1", True, True, 5)),
-            b"x" * (guard_ask.MAX_DATAGRAM + 1),
+            liveness.encode_question(KEY, peer.question(cluster="other")),
+            liveness.encode_question(KEY, peer.question(node="n2")),
+            liveness.encode_question(b"?" * 32, peer.question()),
+            liveness.encode_told(KEY, Told(*peer.question(), "s1", True, True, 5)),
+            b"x" * (liveness.MAX_DATAGRAM + 1),
             b"",
         ):
             peer.send(packet)
@@ -159,7 +159,7 @@ def test_a_flood_of_questions_delays_no_deadline(lab: Lab) -> None:
     daemon, setup = listening(lab, register={"r": [step]})
     stop = threading.Event()
     with Peer(setup) as peer:
-        good = guard_ask.encode_question(KEY, peer.question())
+        good = liveness.encode_question(KEY, peer.question())
 
         def flood() -> None:
             while not stop.is_set():
@@ -258,7 +258,7 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
             asker = GuardAsker(config_of(lab, fake.getsockname()[1]), told.put_nowait)
             asker.ask("n1", "127.0.0.1", "s1")
             packet, peer = await asyncio.get_running_loop().sock_recvfrom(fake, 2048)
-            asked = guard_ask.decode_question(key, packet)
+            asked = liveness.decode_question(key, packet)
             for one in (
                 asked._replace(sid="s2"),
                 asked._replace(node="n2"),
@@ -266,13 +266,13 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
                 asked,
                 asked,
             ):
-                fake.sendto(guard_ask.encode_told(key, Told(*one, "s1", True, False, 5)), peer)
-            fake.sendto(guard_ask.encode_told(b"?" * 32, Told(*asked, "s1", True, False, 5)), peer)
+                fake.sendto(liveness.encode_told(key, Told(*one, "s1", True, False, 5)), peer)
+            fake.sendto(liveness.encode_told(b"?" * 32, Told(*asked, "s1", True, False, 5)), peer)
             assert await told.get() == GuardTold("n1", "s1", True)
             asker.ask("n1", "127.0.0.1", "s9")
             packet, peer = await asyncio.get_running_loop().sock_recvfrom(fake, 2048)
-            asked = guard_ask.decode_question(key, packet)
-            fake.sendto(guard_ask.encode_told(key, Told(*asked, "s9", True, False, 5)), peer)
+            asked = liveness.decode_question(key, packet)
+            fake.sendto(liveness.encode_told(key, Told(*asked, "s9", True, False, 5)), peer)
             assert await told.get() == GuardTold("n1", "s9", True)
             assert told.empty()
             asker.close()

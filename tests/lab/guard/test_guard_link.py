@@ -9,8 +9,8 @@ import signal
 import pytest
 from guard_lab import Lab
 
-from fencing.guard_client import GuardError
-from fencing.guard_sys import now
+from fencing.guard.client import GuardError
+from fencing.guard.sys import now
 from hactl.daemon.guard_link import GuardLink, open_link
 
 pytestmark = pytest.mark.root

@@ -11,15 +11,8 @@ from typing import Any
 import pytest
 from guard_lab import Lab, boot_ms, wait_for
 
-from fencing.guard_client import (
-    GuardClient,
-    GuardError,
-    GuardRefusedError,
-    forget_stop_record,
-    read_stop_record,
-    spawn,
-)
-from fencing.guard_proc import read_stat
+from fencing.guard.client import GuardClient, GuardError, GuardRefusedError, forget_stop_record, read_stop_record, spawn
+from fencing.guard.proc import read_stat
 
 pytestmark = pytest.mark.root
 

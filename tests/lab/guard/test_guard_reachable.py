@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from guard_lab import Lab, wait_for
 
-from fencing import guard_client
-from fencing.guard_client import GuardClient, GuardError, OtherGuardError, spawn
-from fencing.guard_proc import read_stat
+from fencing.guard import client as guard_client
+from fencing.guard.client import GuardClient, GuardError, OtherGuardError, spawn
+from fencing.guard.proc import read_stat
 
 pytestmark = pytest.mark.root
 

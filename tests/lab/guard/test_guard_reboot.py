@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from guard_lab import ROOT, Lab, wait_for
 
-from fencing import guard_jobs
-from fencing.guard_jobs import Fencer
+from fencing.guard import jobs
+from fencing.guard.jobs import Fencer
 
 pytestmark = pytest.mark.root
 
@@ -83,8 +83,8 @@ def test_self_fence_by_the_watchdog_and_by_reboot_where_that_does_not_help(
         did.append("bite")
         return ""
 
-    monkeypatch.setattr(guard_jobs, "reboot", reboot)
-    monkeypatch.setattr(guard_jobs, "_BITE_S", 0.2)
+    monkeypatch.setattr(jobs, "reboot", reboot)
+    monkeypatch.setattr(jobs, "_BITE_S", 0.2)
     fencer = Fencer(["watchdog"], lambda call: call(), did.append)
     if armed:
         fencer.bite = bite

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from guard_lab import ROOT, Lab, boot_ms, wait_for
 
-from fencing.guard_proc import read_stat
+from fencing.guard.proc import read_stat
 
 pytestmark = pytest.mark.root
 

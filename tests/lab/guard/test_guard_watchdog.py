@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from guard_lab import ROOT, Lab, wait_for
 
-from fencing import guard_client
-from fencing.guard_client import GuardClient, GuardRefusedError
-from fencing.guard_sys import now
+from fencing.guard import client as guard_client
+from fencing.guard.client import GuardClient, GuardRefusedError
+from fencing.guard.sys import now
 from hactl.daemon.guard_link import open_link
-from hactl.daemon.watchdog import WatchdogFollower
+from hactl.daemon.observe.watchdog import WatchdogFollower
 from hactl.model.events import Watchdog
 from tests.support.promises import promised
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.root
 STEP = {"kind": "command", "argv": ["true"], "timeout_ms": 1000}
 TIMES = {"lease_ms": 4500, "stop_budget_ms": 2000, "self_fence_lead_ms": 300}
 _START = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from fencing.guard import main; "
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from fencing.guard.program import main; "
     "from tests.support.watchdog import WatchdogInFile; sys.exit(main(open_device=WatchdogInFile))"
 )
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from haproxy_lab import BINARY, Lab, nothing_left
 
+from hactl.linux.cgroup import prepare_root
 from hactl.resources.base import NodeContext
-from hactl.resources.cgroup import prepare_root
 
 
 @pytest.fixture(params=["cgroup", "group"])

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.events import HaproxyEvent
-from hactl.haproxy.manager import HaproxyManager
 from hactl.haproxy.options import Situation
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec, NodeSpec, ServiceSpec
 from hactl.resources.base import NodeContext

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from haproxy_lab import Lab, free_port, until
 
-from hactl.haproxy.manager import HaproxyManager
+from hactl.haproxy.control.manager import HaproxyManager
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -239,7 +239,7 @@ def test_a_program_that_is_not_installed_is_named(lab: Lab) -> None:
 FOREIGN = """
 import asyncio, sys
 from pathlib import Path
-from hactl.haproxy.manager import HaproxyManager
+from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.settings import HaproxySettings
 from hactl.resources.base import NodeContext
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from haproxy_lab import DEADLINE_S, Lab, until
 
-from hactl.haproxy.certificate_files import Named, digests, directories, named_files
+from hactl.haproxy.control.certificate_files import Named, digests, directories, named_files
 
 pytestmark = [
     pytest.mark.root,

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from haproxy_lab import DEADLINE_S, NODES, Lab, free_port, until
 
-from hactl.haproxy import manager as manager_module
-from hactl.haproxy.apply import ConfigFiles
-from hactl.haproxy.commands import CommandError, ask_all, carry_out
-from hactl.haproxy.manager import HaproxyManager
-from hactl.haproxy.step import Command
+from hactl.haproxy.control import manager as manager_module
+from hactl.haproxy.control.commands import CommandError, ask_all, carry_out
+from hactl.haproxy.control.files import ConfigFiles
+from hactl.haproxy.control.manager import HaproxyManager
+from hactl.haproxy.diff.step import Command
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

@@ -9,8 +9,8 @@ import signal
 import pytest
 from haproxy_lab import Lab, pids_of, until
 
-from hactl.daemon.local_haproxy import LocalHaproxy
-from hactl.haproxy.in_group import InGroupManager
+from hactl.daemon.parts.haproxy_switch import LocalHaproxy
+from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.settings import HaproxyError
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]

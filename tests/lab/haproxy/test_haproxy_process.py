@@ -11,7 +11,7 @@ import sys
 import pytest
 from haproxy_lab import DEADLINE_S, Lab, pids_of, until
 
-from hactl.haproxy.apply import ConfigFiles
+from hactl.haproxy.control.files import ConfigFiles
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -111,7 +111,7 @@ def test_it_goes_on_when_it_is_no_longer_watched_and_ends_when_it_is_stopped(lab
 # A daemon's stand-in: starts HAProxy, says so, and waits to be killed.
 DAEMON = """
 import asyncio, sys
-from hactl.haproxy.manager import HaproxyManager
+from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.settings import HaproxySettings
 from hactl.resources.base import NodeContext
 

@@ -18,11 +18,11 @@ from haproxy_lab import BINARY, DEADLINE_S
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hactl.haproxy.commands import ask_all, carry_out
-from hactl.haproxy.live import read_version
-from hactl.haproxy.reconcile import differences, parse_live
+from hactl.haproxy.control.commands import ask_all, carry_out
+from hactl.haproxy.control.live import read_version
+from hactl.haproxy.diff.reconcile import differences, parse_live
+from hactl.haproxy.diff.step import decide_step
 from hactl.haproxy.settings import HaproxyError
-from hactl.haproxy.step import decide_step
 
 pytestmark = pytest.mark.skipif(
     not shutil.which(BINARY, path=f"{os.environ['PATH']}:/usr/sbin"), reason="needs haproxy"

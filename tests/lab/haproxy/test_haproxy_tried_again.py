@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from haproxy_lab import DEADLINE_S, NODES, Lab, until
 
-from hactl.daemon.balancer import Balancer
-from hactl.haproxy import manager as manager_module
-from hactl.haproxy.in_group import InGroupManager
+from hactl.daemon.parts.balancer import Balancer
+from hactl.haproxy.control import manager as manager_module
+from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.options import Situation
 from hactl.haproxy.wanted import Wanted
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, ServiceSpec

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import structlog
 
+from hactl.linux import connections
+from hactl.linux.netlink import link as find_link
 from hactl.model.cluster import ResourceSpec
-from hactl.resources import connections
 from hactl.resources.base import NodeContext
-from hactl.resources.handover_rules import Rules
-from hactl.resources.netlink import link as find_link
 from hactl.resources.vip import Vip
+from hactl.resources.vip.nft import Rules
 from tests.support.namespaces import DEADLINE_S, inside, ip, multicast_works, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]

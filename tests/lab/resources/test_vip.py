@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
+from hactl.linux import netlink, packets
 from hactl.model.cluster import ResourceSpec
-from hactl.resources import netlink, packets
 from hactl.resources.base import NodeContext, Observation, ResourceError
-from hactl.resources.station import Listener
 from hactl.resources.vip import Vip
-from hactl.resources.vip_place import check_options, doubtful_options
+from hactl.resources.vip.arp import Listener
+from hactl.resources.vip.interface import check_options, doubtful_options
 from tests.support.namespaces import DEADLINE_S, inside, ip, multicast_works, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hactl.haproxy.runtime import ask
+from hactl.haproxy.control.runtime import ask
 from hactl.lab import netns, spawn
 from hactl.lab.client import Probe
 from hactl.lab.spec import CLIENT, PYTHON, VIP, VIP_PORTS

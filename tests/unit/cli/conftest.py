@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from election.etcd_store import EtcdStore
+from election.etcd.store import EtcdStore
 from election.store import Store
 from hactl.cli import main
 from hactl.config.node import NodeConfig, load_node

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from election.records import GENERATION_BITS
-from hactl.cli import move
+from hactl.admin import event_log
+from hactl.cli import failover
 from hactl.config.node import NodeConfig
-from hactl.daemon import event_log
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import serving, until
 from tests.unit.cli.conftest import Run
@@ -204,7 +204,7 @@ def test_failover_interrupted_is_taken_back(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(move.Watched, "_phase", interrupt)
+    monkeypatch.setattr(failover.Watched, "_phase", interrupt)
     with serving(scene, config):
         assert hactl("failover", "vip")[0] == 130
     assert scene.move("vip") is None
@@ -282,7 +282,7 @@ def test_version_and_help(hactl: Run) -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    from hactl.cli import reference
+    from tools.docs import cli
 
-    page = Path(__file__).parents[3] / reference.PAGE
-    assert page.read_text(encoding="utf-8") == reference.page(), "run `python -m hactl.cli.reference`"
+    page = Path(__file__).parents[3] / cli.PAGE
+    assert page.read_text(encoding="utf-8") == cli.page(), "run `python -m tools.docs.cli`"

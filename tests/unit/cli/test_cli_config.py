@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from election.store import Store
+from hactl.admin import event_log, operations
 from hactl.config.document import read_stored
 from hactl.config.node import NodeConfig
-from hactl.daemon import event_log, operations
 from tests.support.etcd import EtcdCluster
 from tests.support.scene import CLUSTER, KEYS, Scene
 from tests.unit.cli.conftest import Run

@@ -13,9 +13,9 @@ import pytest
 
 from election.records import DeviceReport, FenceRecord
 from election.store import Store
+from hactl.admin import event_log
 from hactl.cli import fence as cli_fence
 from hactl.config.node import NodeConfig
-from hactl.daemon import event_log
 from tests.support.scene import KEYS, Scene, fenced
 from tests.support.stand_in import until
 from tests.unit.cli.conftest import Run

@@ -47,7 +47,7 @@ def two_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, body in (("fence_rack", f"cat <<'END'\n{XML}\nEND"), ("fence_old", "echo 'No license' >&2; exit 1")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
-    monkeypatch.setattr("fencing.installed._ALWAYS", ())
+    monkeypatch.setattr("fencing.agents.installed._ALWAYS", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HACTL_CONFIG", "/nowhere/node.toml")
     return tmp_path

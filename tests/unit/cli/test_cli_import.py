@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from election.store import Store
+from hactl.admin import drains, health_store
 from hactl.config.node import NodeConfig
-from hactl.daemon import drains, health_store
-from hactl.decide.health import NodeHealth
-from hactl.haproxy.render import fingerprint
+from hactl.haproxy.render.document import fingerprint
+from hactl.status.health import NodeHealth
 from tests.support.scene import CLUSTER, KEYS, Scene, spec
 from tests.unit.cli.conftest import Run
 

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from election.view import View
+from hactl.admin.event_log import Entry, timelines
 from hactl.cli.common import say, tell
 from hactl.cli.fence import _in_story
 from hactl.cli.output import Style, duration, shorten, shown, table, wrap
-from hactl.cli.screen import render
-from hactl.cli.state import show_event
-from hactl.daemon.event_log import Entry, timelines
-from hactl.decide import status
-from hactl.decide.health import ServerHealth
-from hactl.decide.status import Local
+from hactl.cli.status import show_event
+from hactl.cli.status_view import render
+from hactl.status import document
+from hactl.status.document import Local
+from hactl.status.health import ServerHealth
 from tests.support.scene import KEYS, Scene
 
 SCREEN = """\
@@ -74,7 +74,7 @@ def screen(scene: Scene, style: Style) -> str:
         haproxy={"error": ""},
         watchdog={"use": "use", "armed": True, "problem": "", "timeout_s": 3, "last_fed_s": 0.2},
     )
-    return render(status.status(scene.view, scene.spec, "n2", local=local, health=scene.health), style)
+    return render(document.status(scene.view, scene.spec, "n2", local=local, health=scene.health), style)
 
 
 def test_the_screen(lost: Scene) -> None:
@@ -101,7 +101,7 @@ def test_a_cluster_that_is_well() -> None:
     scene.join("n1", "n2", "n3")
     scene.own("vip", "n2")
     scene.own("database", "n1")
-    said = render(status.status(scene.view, scene.spec, "", health=scene.health), Style())
+    said = render(document.status(scene.view, scene.spec, "", health=scene.health), Style())
     assert said.startswith("ok       nothing is wrong\n\ncluster demo")
     assert "read from etcd" in said and "LAST DEAD SESSION" not in said
     assert KEYS.prefix not in said
@@ -110,11 +110,11 @@ def test_a_cluster_that_is_well() -> None:
 def test_where_nothing_is_known_that_is_said_and_no_age_of_it() -> None:
     away = Local("listing", 0, False, store_away=True)
     assert "nothing is known of the cluster" in render(
-        status.status(View(KEYS), None, "n2", local=away, stale_ms=5000), Style()
+        document.status(View(KEYS), None, "n2", local=away, stale_ms=5000), Style()
     )
     scene = Scene()
     scene.join("n1")
-    said = render(status.status(scene.view, scene.spec, "n2", local=away, stale_ms=5000), Style())
+    said = render(document.status(scene.view, scene.spec, "n2", local=away, stale_ms=5000), Style())
     assert "what follows is as of 5.0 s ago" in said and "nothing is known" not in said
 
 
@@ -176,7 +176,7 @@ def test_the_story_of_a_node_has_what_names_it_in_any_way() -> None:
 
 
 def test_the_whole_screen_with_hostile_words(lost: Scene) -> None:
-    found = status.status(lost.view, lost.spec, "n2", health=lost.health)
+    found = document.status(lost.view, lost.spec, "n2", health=lost.health)
 
     def poisoned(value: Any) -> Any:
         if isinstance(value, dict):

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from election.records import Drain
+from hactl.admin import event_log, health_store
 from hactl.cli import service
 from hactl.config.node import NodeConfig
-from hactl.daemon import event_log, health_store
-from hactl.decide.health import NodeHealth, ServerHealth
+from hactl.status.health import NodeHealth, ServerHealth
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import serving, until
 from tests.unit.cli.conftest import Run

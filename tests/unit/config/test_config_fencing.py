@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fencing.topology import Device, Level, NodeFencing, SecretFile, Target
+from hactl.admin.config import check_file
 from hactl.config import compiled
-from hactl.config.commands import check_file
 from hactl.config.diff import diff
 from hactl.config.document import document, parse_document
 from hactl.config.load import check_text, parse_cluster

@@ -6,26 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from hactl.config import reference
 from hactl.config.schema import Cluster
+from tools.docs import configuration
 
-PAGE = Path(__file__).parents[3] / reference.PAGE
+PAGE = Path(__file__).parents[3] / configuration.PAGE
 
 
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == reference.with_reference(page), "run `python -m hactl.config.reference`"
+    assert page == configuration.with_reference(page), "run `python -m tools.docs.configuration`"
 
 
 def test_every_setting_is_in_it() -> None:
-    text = reference.reference()
+    text = configuration.reference()
     for name in ("cluster", "etcd_election", "hard_stop_after", "tunnel", "cwd", "etcd_password_file"):
         assert f"| `{name}` |" in text
 
 
 def test_marks_are_needed() -> None:
     with pytest.raises(ValueError, match="lacks its marks"):
-        reference.with_reference("# Configuration\n")
+        configuration.with_reference("# Configuration\n")
 
 
 def test_json_schema_demands_less_with_a_preset() -> None:

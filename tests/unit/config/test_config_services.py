@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 
 from hactl.config.load import check_text, parse_cluster
 from hactl.config.schema import Cluster
-from hactl.config.services import Service
-from hactl.config.services_fields import Part
-from hactl.config.services_haproxy import Haproxy
+from hactl.config.services.fields import Part
+from hactl.config.services.haproxy import Haproxy
+from hactl.config.services.service import Service
 from hactl.config.translate import known_models
 from hactl.haproxy.mapping import global_options, service_options
 from hactl.haproxy.options import GlobalOptions, ServiceOptions

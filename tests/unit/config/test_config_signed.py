@@ -11,8 +11,8 @@ from election.keys import Keys
 from election.memory_store import MemoryStore
 from election.records import Identity
 from election.store import Delete, Put, Txn
-from hactl.config import commands
-from hactl.config.commands import AppliedResult
+from hactl.admin import config
+from hactl.admin.config import AppliedResult
 from hactl.config.load import load_cluster
 from hactl.config.signature import digest, signed_by
 from hactl.config.stored import StoredConfig
@@ -36,11 +36,11 @@ def store(spec: ClusterSpec) -> MemoryStore:
 
 
 def apply(store: MemoryStore, spec: ClusterSpec, key: bytes | None, used: int = 0) -> AppliedResult:
-    return commands.apply(store, Keys.of(spec.name), spec, by="root", key=key, used=used)
+    return config.apply(store, Keys.of(spec.name), spec, by="root", key=key, used=used)
 
 
 def sign(store: MemoryStore, spec: ClusterSpec, used: str) -> AppliedResult:
-    return commands.sign_in_use(store, Keys.of(spec.name), spec.name, used, by="root", key=KEY)
+    return config.sign_in_use(store, Keys.of(spec.name), spec.name, used, by="root", key=KEY)
 
 
 def text(store: MemoryStore, spec: ClusterSpec) -> str:
@@ -144,5 +144,5 @@ def test_a_forged_serial_does_not_use_all_of_them_up(store: MemoryStore, spec: C
 
 def test_what_is_begun_anew_is_newer_than_what_this_node_used(spec: ClusterSpec) -> None:
     """Else whatever was signed before could be put back: it has a higher serial."""
-    document = StoredConfig.from_json(commands.first_document(spec, by="root", key=KEY, used=7))
+    document = StoredConfig.from_json(config.first_document(spec, by="root", key=KEY, used=7))
     assert document.serial == 8 and signed_by(document, spec.name, KEY)

@@ -13,8 +13,8 @@ from election.keys import Keys
 from election.memory_store import MemoryStore
 from election.records import Identity, Ownership
 from election.store import Delete, Put, StoreTimeoutError, Txn, TxnResult
-from hactl.config import commands
-from hactl.config.commands import AppliedResult, check_file
+from hactl.admin import config
+from hactl.admin.config import AppliedResult, check_file
 from hactl.config.diff import diff, refusals
 from hactl.config.document import document, parse_document, read_stored
 from hactl.config.errors import ConfigErrors
@@ -152,7 +152,7 @@ def test_required_becomes_lease_only_when_released(spec: ClusterSpec) -> None:
 
 
 def apply(store: MemoryStore, spec: ClusterSpec, **options: int) -> AppliedResult:
-    return commands.apply(store, KEYS, spec, by="root", **options)
+    return config.apply(store, KEYS, spec, by="root", **options)
 
 
 def stored_serial(store: MemoryStore) -> int:
@@ -178,7 +178,7 @@ def test_apply(store: MemoryStore, spec: ClusterSpec) -> None:
 
 
 def test_apply_keeps_a_bounded_history(store: MemoryStore, spec: ClusterSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "HISTORY", 2)
+    monkeypatch.setattr(config, "HISTORY", 2)
     for restarts in range(4):
         assert apply(store, with_group(spec, "vip", restarts=restarts)).ok
     history = [item.key for item in store.snapshot(KEYS.history + "config/", timeout_s=5).items]
@@ -190,21 +190,21 @@ def test_apply_keeps_a_bounded_history(store: MemoryStore, spec: ClusterSpec, mo
 )
 def test_apply_over_what_nobody_can_read(store: MemoryStore, spec: ClusterSpec, text: str) -> None:
     """The serial goes on from the history's newest; what must be released before it goes still must be."""
-    assert commands.apply(store, KEYS, spec, by="test").serial == 1
+    assert config.apply(store, KEYS, spec, by="test").serial == 1
     own(store, "database", "owned")
     put(store, KEYS.config, text)
-    refused = commands.apply(store, KEYS, without(spec, "database"), by="test")
+    refused = config.apply(store, KEYS, without(spec, "database"), by="test")
     assert not refused.ok and "database" in refused.refused[0]
-    done = commands.apply(store, KEYS, spec, by="test")
+    done = config.apply(store, KEYS, spec, by="test")
     assert (done.ok, done.serial) == (True, 2)
     found, _ = store.get(KEYS.config, timeout_s=5)
     assert found is not None and read_stored(found.value).spec == spec
 
 
 def test_apply_leaves_a_later_format_alone(store: MemoryStore, spec: ClusterSpec) -> None:
-    commands.apply(store, KEYS, spec, by="test")
+    config.apply(store, KEYS, spec, by="test")
     put(store, KEYS.config, json.dumps({"format": 99, "serial": 5, "document": {}}))
-    assert "upgrade hactl" in commands.apply(store, KEYS, spec, by="test").refused[0]
+    assert "upgrade hactl" in config.apply(store, KEYS, spec, by="test").refused[0]
 
 
 def test_apply_refuses(store: MemoryStore, spec: ClusterSpec) -> None:

@@ -11,7 +11,7 @@ from hactl.config.cluster_key import create_key
 from hactl.config.errors import ConfigErrors, UnusableFileError
 from hactl.config.etcd_access import found_weak, open_etcd, weaknesses
 from hactl.config.node import NodeConfig
-from hactl.config.open_to_others import open_to_others
+from hactl.config.rules.open_to_others import open_to_others
 from tests.unit.election.test_x509 import make
 
 TLS = {"etcd_ca": "/ca.pem", "endpoints": ("https://10.0.0.1:2379",)}
@@ -86,7 +86,7 @@ def test_a_password_is_read(tmp_path: Path) -> None:
 
 def test_the_password_is_read_at_each_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr("election.etcd_store.EtcdStore", lambda *_, **more: given.update(more))
+    monkeypatch.setattr("election.etcd.store.EtcdStore", lambda *_, **more: given.update(more))
     secret = tmp_path / "secret"
     secret.write_text("old\n")
     secret.chmod(0o600)

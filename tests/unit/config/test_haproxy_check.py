@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hactl.config.commands import Report, check_file
-from hactl.haproxy.refusals import refusals
+from hactl.admin.config import Report, check_file
+from hactl.haproxy.diff.refusals import refusals
 from hactl.haproxy.settings import HaproxySettings
 from tests.support.scene import CLUSTER
 

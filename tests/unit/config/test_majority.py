@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.config.commands import check_file
+from hactl.admin.config import check_file
 from hactl.config.majority import known_members
 
 GROUP = "groups: [{name: vip, fencing: lease, resources: [{name: a, vip: {address: 10.0.0.30/24, interface: lo}}]}]\n"

@@ -16,6 +16,7 @@ from hactl.config.presets import KINDS, Preset, all_names, find, presets, show
 from hactl.config.presets.expand import merged, resolved
 from hactl.model.cluster import ClusterSpec, ServiceSpec
 from tests.support.cluster_text import problems
+from tools.docs import presets as presets_page
 
 NODES = "cluster: demo\nnodes: [{name: n1, address: 10.0.0.11}, {name: n2, address: 10.0.0.12}]\n"
 VIP = "{resources: [{name: address, vip: {address: 10.0.0.30/24}}], "
@@ -271,8 +272,8 @@ def test_advice_is_shown(name: str) -> None:
 
 
 def test_page_is_up_to_date() -> None:
-    page = (Path(__file__).parents[3] / show.PAGE).read_text(encoding="utf-8")
-    assert page == show.page(), "run `python -m hactl.config.presets.show`"
+    page = (Path(__file__).parents[3] / presets_page.PAGE).read_text(encoding="utf-8")
+    assert page == presets_page.page(), "run `python -m tools.docs.presets`"
     assert len(page) < WIDEST * 10
 
 

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from election.records import Failure
+from hactl.admin import event_log
 from hactl.cli import client
 from hactl.cli.client import NoDaemonError, WaitError
 from hactl.cli.common import CliError
 from hactl.config.node import NodeConfig
-from hactl.daemon import event_log
-from hactl.decide.health import NodeHealth, ServerHealth
 from hactl.serving.sockets import unix_listener
+from hactl.status.health import NodeHealth, ServerHealth
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import StandIn, until
 from tests.support.stand_in import serving as serving_api

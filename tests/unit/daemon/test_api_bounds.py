@@ -24,17 +24,19 @@ from hypothesis import strategies as st
 from election.memory_store import MemoryStore
 from election.records import Identity
 from election.store import Put, Txn
+from hactl.admin import event_log, operations
 from hactl.cli import client
+from hactl.cli.backend import Source
 from hactl.cli.client import NotAllowedError
 from hactl.cli.common import CliError
-from hactl.cli.source import Source
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig, parse_node
-from hactl.daemon import api, event_feed, event_log, operations, shared
-from hactl.daemon.requests import LARGEST_BODY
-from hactl.decide import status
+from hactl.daemon.api import routes, shared
+from hactl.daemon.api.requests import LARGEST_BODY
+from hactl.daemon.parts import event_feed
 from hactl.serving.http import CHUNK
 from hactl.serving.limits import Limits
+from hactl.status import document
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import StandIn, serving, until
 
@@ -51,7 +53,7 @@ def config(tmp_path: Path) -> NodeConfig:
 
 @pytest.fixture
 def daemon(scene: Scene, config: NodeConfig, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    monkeypatch.setattr("hactl.daemon.api.LIMITS", Limits(per_second=1e6, burst=1e6))
+    monkeypatch.setattr("hactl.daemon.api.routes.LIMITS", Limits(per_second=1e6, burst=1e6))
     with serving(scene, config) as daemon:
         yield daemon
 
@@ -145,7 +147,7 @@ def test_a_fault_of_ours_is_an_answer(daemon: StandIn, config: NodeConfig, monke
     monkeypatch.setattr(operations, "online", lambda *_: {}["x"])
     with pytest.raises(CliError, match=r"a fault of hactl's \(KeyError\): its log has more"):
         client.post(config.api_socket, "/v1/node/online", {"node": "n1"}, 10)
-    monkeypatch.setattr(status, "status", lambda *_, **__: {}["x"])
+    monkeypatch.setattr(document, "status", lambda *_, **__: {}["x"])
     with pytest.raises(CliError, match="a fault of hactl's"):
         client.get(config.api_socket, "/v1/status", 10)
 
@@ -274,7 +276,7 @@ def test_a_large_answer_goes_out_in_parts() -> None:
 
         for body in (b"{}", b"x" * CHUNK, b"x" * (3 * CHUNK + 1), b""):
             sent.clear()
-            await api.Answer(body)({"type": "http"}, None, send)
+            await routes.Answer(body)({"type": "http"}, None, send)
             head, *parts = sent
             assert dict(head["headers"])[b"content-length"] == str(len(body)).encode()
             assert b"".join(part["body"] for part in parts) == body
@@ -319,7 +321,7 @@ def test_a_command_is_not_kept_out_by_many_who_watch(
     scene: Scene, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All places are taken; one is free in a moment. And where none is, it says so."""
-    monkeypatch.setattr("hactl.daemon.api.LIMITS", Limits(connections=2, per_second=1e6, burst=1e6))
+    monkeypatch.setattr("hactl.daemon.api.routes.LIMITS", Limits(connections=2, per_second=1e6, burst=1e6))
     with serving(scene, config), contextlib.ExitStack() as stack:
         watching = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2)]
         for one in watching:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from election.records import Drain, Ownership
-from hactl.daemon import balancer, haproxy_readiness
-from hactl.daemon.balancer import Balancer
+from hactl.daemon.observe import haproxy_readiness
+from hactl.daemon.parts import balancer
+from hactl.daemon.parts.balancer import Balancer
 from hactl.decide.state import NodeState
-from hactl.haproxy.apply import ApplyResult
+from hactl.haproxy.control.files import ApplyResult
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.events import Readiness
 from hactl.resources.base import NodeContext

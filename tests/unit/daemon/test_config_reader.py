@@ -18,8 +18,8 @@ from hactl.config.document import document
 from hactl.config.load import load_cluster
 from hactl.config.signature import sign
 from hactl.config.stored import FORMAT, StoredConfig
-from hactl.daemon import config_reader
-from hactl.daemon.config_reader import ConfigReader, UnreadableError, serial_in_use
+from hactl.daemon.parts import config_reader
+from hactl.daemon.parts.config_reader import ConfigReader, UnreadableError, serial_in_use
 from hactl.decide.timing import PROFILES
 from hactl.model.cluster import ClusterSpec
 

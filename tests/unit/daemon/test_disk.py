@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.daemon.disk import AlreadyRunningError, Disk, KnownStore
+from hactl.daemon.parts.state_files import AlreadyRunningError, Disk, KnownStore
 from hactl.model.cluster import GroupSpec, ResourceSpec
 from hactl.supervise import describe
 
@@ -88,7 +88,8 @@ def test_what_was_removed_is_written_again(tmp_path: Path) -> None:
 
 
 LOCK = (
-    "import sys; from hactl.daemon.disk import Disk; Disk(sys.argv[1], 'boot').lock(); print(1, flush=True); "
+    "import sys; from hactl.daemon.parts.state_files import Disk; "
+    "Disk(sys.argv[1], 'boot').lock(); print(1, flush=True); "
     "sys.stdin.read()"
 )
 

@@ -8,9 +8,9 @@ import pytest
 
 from election.records import Drain
 from election.store import Delete, Put
-from hactl.daemon import drains, health_store, operations
-from hactl.daemon.operations import NoSuchError, RefusedError
-from hactl.decide.health import NodeHealth, ServerHealth
+from hactl.admin import drains, health_store, operations
+from hactl.admin.operations import NoSuchError, RefusedError
+from hactl.status.health import NodeHealth, ServerHealth
 from tests.support.scene import CLUSTER, KEYS, Scene
 
 SERVICES = """\

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from election.etcd_tls import CertificateEnd
+from election.etcd.tls import CertificateEnd
 from election.keys import Keys
 from election.view import View
 from hactl.config.node import NodeConfig
-from hactl.daemon.etcd_access import EtcdAccess
 from hactl.daemon.metrics import Metrics
-from hactl.decide import status
-from hactl.decide.status import Local
+from hactl.daemon.observe.etcd_access import EtcdAccess
+from hactl.status import document as status
+from hactl.status.document import Local
 from tests.unit.election.test_x509 import make
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from election.etcd_facts import EndpointFacts
+from election.etcd.facts import EndpointFacts
 from election.memory_store import MemoryStore
 from hactl.config.node import NodeConfig
-from hactl.daemon.etcd_observer import EtcdObserver
+from hactl.daemon.observe.etcd import EtcdObserver
 
 WELL = EndpointFacts("10.0.0.1:2379", "", 1, 2, 2, "3.5.9", 100, read_ms=1.0)
 FULL = WELL._replace(alarms=("NOSPACE",))

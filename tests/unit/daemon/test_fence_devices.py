@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from election.records import FenceTest
-from fencing import machine
-from fencing.process import now
+from fencing import job
+from fencing.agents.process import now
 from fencing.topology import Target
 from hactl.config.node import NodeConfig
-from hactl.daemon import device_monitor, fence_devices
-from hactl.daemon.device_monitor import DeviceMonitor
-from hactl.daemon.fence_devices import act, preload
 from hactl.daemon.metrics import Metrics
+from hactl.daemon.observe import device_monitor
+from hactl.daemon.observe.device_monitor import DeviceMonitor
+from hactl.daemon.parts import fence_devices
+from hactl.daemon.parts.fence_devices import act, preload
 from hactl.decide.state import Work
 from hactl.model.effects import FenceAct
 from hactl.model.events import FenceActed
@@ -319,7 +320,7 @@ def test_a_fence_job_ends_a_test_and_none_begins_while_it_lasts(bench: Bench, to
     async def scene() -> None:
         bench.ask("t1")
         await bench.until(toy.asked, "a test has begun")
-        state.fencing["n1"] = Work("s-n1", machine.begin(spec(fenced(toy.device())).fencing.of("n1"), 0.0, now()))
+        state.fencing["n1"] = Work("s-n1", job.begin(spec(fenced(toy.device())).fencing.of("n1"), 0.0, now()))
         await bench.until(lambda: bench.monitor._testing and bench.monitor._testing.done(), "it has ended")
         (toy.place / "slow").unlink()
         asked = len(toy.asked())

@@ -9,8 +9,8 @@ import pytest
 
 from election.records import FenceRecord
 from election.store import Delete
-from hactl.daemon import operations
-from hactl.daemon.operations import NoSuchError, RefusedError
+from hactl.admin import operations
+from hactl.admin.operations import NoSuchError, RefusedError
 from tests.support.scene import KEYS, LEASE_MS, Scene, fenced
 
 TOWER = "{name: switch, agent: /opt/fence_tower, options: {ip: 10.0.1.1}, status_timeout: 4s}"

@@ -15,11 +15,12 @@ import pytest
 
 from election.memory_store import MemoryStore
 from election.store import StoreAuthError
+from hactl.admin import health_store
 from hactl.config.node import NodeConfig
-from hactl.daemon import health, health_store
-from hactl.daemon.health import HealthFollower, servers
-from hactl.decide.health import NodeHealth, ProbeHealth, ServerHealth
-from hactl.haproxy.runtime import ServerState
+from hactl.daemon.observe import health
+from hactl.daemon.observe.health import HealthFollower, servers
+from hactl.haproxy.control.runtime import ServerState
+from hactl.status.health import NodeHealth, ProbeHealth, ServerHealth
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import StandIn
 
@@ -254,8 +255,8 @@ def test_a_store_that_refuses_is_told_in_the_log_and_tried_again(node: Node, mon
 
 
 def test_what_was_noted_before_a_restart_is_not_noted_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hactl.decide.health_events.SETTLE_S", 0.0)
-    monkeypatch.setattr("hactl.decide.health_events.RECOVER_S", 0.0)
+    monkeypatch.setattr("hactl.status.health_events.SETTLE_S", 0.0)
+    monkeypatch.setattr("hactl.status.health_events.RECOVER_S", 0.0)
     down = ServerHealth("DOWN", check="L4CON", since=123)
     node.scene.balance("n2", {"n3": down}, probes={"api": ProbeHealth("failed", 1.0)})
 

@@ -24,8 +24,9 @@ from election.store import (
     Txn,
     TxnResult,
 )
-from hactl.daemon import event_log, history
-from hactl.daemon.history import History
+from hactl.admin import event_log
+from hactl.daemon.parts import history
+from hactl.daemon.parts.history import History
 from hactl.decide.repeated_notes import BURST
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import until

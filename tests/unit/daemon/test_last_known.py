@@ -11,8 +11,8 @@ import pytest
 
 from election.keys import Keys
 from election.view import View
-from hactl.daemon import last_known
-from hactl.daemon.last_known import LastKnown, read
+from hactl.daemon.parts import last_known
+from hactl.daemon.parts.last_known import LastKnown, read
 from hactl.decide.state import NodeState
 from hactl.model.cluster import ClusterSpec
 from tests.support.scene import KEYS, Scene

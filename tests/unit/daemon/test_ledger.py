@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from election.records import Failure, Move
-from hactl.daemon.ledger import Ledger, Timeline
+from hactl.daemon.parts.ledger import Ledger, Timeline
 from hactl.decide.state import NodeState
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state

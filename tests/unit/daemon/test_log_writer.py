@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hactl.daemon import log_writer
-from hactl.daemon.log_writer import LINES, LogWriter
+from hactl.daemon.log import writer as log_writer
+from hactl.daemon.log.writer import LINES, LogWriter
 from tests.support.stand_in import until
 
 DEADLINE_S = 10.0
@@ -113,8 +113,8 @@ def test_space_comes_back(tmp_path: Path) -> None:
 
 SAY_ALL = """
 import sys, logging, warnings, threading
-from hactl.daemon import logs
-writer = logs.configure("json", "info", "n1")
+from hactl.daemon.log import setup
+writer = setup.configure("json", "info", "n1")
 import structlog
 log = structlog.get_logger()
 log.error("one", value=object(), half="\\udc80")
@@ -155,8 +155,8 @@ def test_all_that_is_said_is_in_the_log(tmp_path: Path) -> None:
 
 SAY_HOSTILE = """
 import logging, sys
-from hactl.daemon import logs
-writer = logs.configure(sys.argv[1], "info", "n1")
+from hactl.daemon.log import setup
+writer = setup.configure(sys.argv[1], "info", "n1")
 import structlog
 hostile = "x\\x1b]0;y\\x07\\n2026-01-01 [info] forged\\u202e\\x9b2J"
 log = structlog.get_logger()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hactl.daemon import lookout
-from hactl.daemon.lookout import Lookout
+from hactl.daemon.observe import resources
+from hactl.daemon.observe.resources import Lookout
 from hactl.decide.state import Run
 from hactl.model.cluster import ResourceSpec
 from hactl.model.events import Event, Observed, Readiness, Warned
@@ -101,7 +101,7 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
-    monkeypatch.setattr(lookout, "EVERY_S", 0.02)
+    monkeypatch.setattr(resources, "EVERY_S", 0.02)
     return Node(tmp_path)
 
 
@@ -183,7 +183,7 @@ def test_a_monitor_that_is_a_command_is_run_seldom(node: Node) -> None:
 
 
 def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookout, "LOOK_S", 0.01)
+    monkeypatch.setattr(resources, "LOOK_S", 0.01)
     node.file.parent.mkdir()
     pod, agent = (node.resource("scheduler", one) for one in node.run.spec.resources)
 
@@ -208,14 +208,14 @@ def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest
 def test_what_is_here_though_it_is_not_well(kind: str) -> None:
     """A unit that something else starts may take minutes to come up; what an agent cannot tell says nothing."""
     spec = ResourceSpec("thing", kind)  # type: ignore[arg-type]
-    assert lookout._is_here(spec, Observation("running")) and not lookout._is_here(spec, Observation("stopped"))
-    assert lookout._is_here(spec, Observation("failed", "systemd says activating (start)")) == (kind != "exec")
+    assert resources._is_here(spec, Observation("running")) and not resources._is_here(spec, Observation("stopped"))
+    assert resources._is_here(spec, Observation("failed", "systemd says activating (start)")) == (kind != "exec")
 
 
 def test_a_process_that_runs_the_command_where_the_group_is_not_is_told_of(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "COMMANDS_EVERY_S", 0.0)
+    monkeypatch.setattr(resources, "COMMANDS_EVERY_S", 0.0)
     argv = ["/bin/sleep", f"600.{os.getpid()}"]
     group = replace(node.run.spec, resources=(ResourceSpec("daemon", "exec", {"command": argv}),))
     node.state.runs["scheduler"] = Run(group, health={"daemon": "stopped"})

@@ -88,8 +88,8 @@ def test_a_step_that_fails_loses_neither_the_timer_nor_what_was_decided(monkeypa
                 raise BrokenError("here")
 
         monkeypatch.setattr("hactl.daemon.loop.FAILING_MS", 1e9)  # a machine that is busy is not what is tried
-        monkeypatch.setattr(decide.lifecycle, "check_identity", lambda state, out: out.note("decided_first"))
-        monkeypatch.setattr(decide.lifecycle, "list_again", breaking)
+        monkeypatch.setattr(decide.phases, "check_identity", lambda state, out: out.note("decided_first"))
+        monkeypatch.setattr(decide.phases, "list_again", breaking)
         for _ in range(3):
             loop.post(events.Tick())
         assert [effect.event for effect in carried] == ["decided_first"] * 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from hactl.daemon.loop_times import LIMIT_S, TOLD_S, LoopTimes, facts, measured_loop, times_of_running_loop
+from hactl.daemon.observe.loop_times import LIMIT_S, TOLD_S, LoopTimes, facts, measured_loop, times_of_running_loop
 
 
 def _run(main: object) -> None:

@@ -10,10 +10,10 @@ import pytest
 from election.machine import PARTS, UNKNOWN, differences
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
-from hactl.daemon import machine
-from hactl.daemon.disk import Disk
-from hactl.daemon.machine import identify, read_boot_id, read_machine_id
-from hactl.resources.identity import Stat
+from hactl.daemon.parts import machine
+from hactl.daemon.parts.machine import identify, read_boot_id, read_machine_id
+from hactl.daemon.parts.state_files import Disk
+from hactl.linux.process_identity import Stat
 
 
 @pytest.fixture

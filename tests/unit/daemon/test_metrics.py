@@ -8,11 +8,11 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hactl.daemon.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.daemon.metrics import HEALTH, OUTCOMES, PURPOSES, TABLE, Metrics
-from hactl.decide.health import NodeHealth, ProbeHealth
+from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide.state import Run
-from hactl.haproxy.runtime import ServerState
+from hactl.haproxy.control.runtime import ServerState
+from hactl.status.health import NodeHealth, ProbeHealth
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state
 

@@ -9,9 +9,9 @@ import pytest
 from election.memory_store import MemoryStore
 from election.records import Block, Confirm, Failure, Move, ReadinessReport, Report
 from election.store import StoreTimeoutError, Txn, TxnResult
-from hactl.config.commands import first_document
-from hactl.daemon import cleanups, operations
-from hactl.daemon.operations import NoSuchError, RefusedError, WaitError
+from hactl.admin import cleanups, operations
+from hactl.admin.config import first_document
+from hactl.admin.operations import NoSuchError, RefusedError, WaitError
 from tests.support.scene import KEYS, LEASE_MS, Scene, fenced
 
 

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
-from hactl.daemon.disk import Disk, KnownStore
-from hactl.daemon.private_files import make_private
+from hactl.daemon.parts.private_files import make_private
+from hactl.daemon.parts.state_files import Disk, KnownStore
 
 
 def mode(path: Path) -> int:
@@ -73,11 +73,11 @@ def test_state_is_private_by_itself(tmp_path: Path) -> None:
 _CHILDREN = """
 import asyncio, os, sys
 os.umask(0o027)
-from fencing.umask import keep_private, of_children
+from fencing.linux.umask import keep_private, of_children
 keep_private(); keep_private()
-from fencing.guard_proc import run_bounded as by_guard
-from fencing.process import run_bounded as by_agents
-from hactl.resources.run import run
+from fencing.guard.proc import run_bounded as by_guard
+from fencing.agents.process import run_bounded as by_agents
+from hactl.linux.run import run
 script = ["/bin/sh", "-c", "umask"]
 async def main():
     print((await run(script, timeout_s=30)).stdout.strip())
@@ -94,7 +94,7 @@ def test_children_have_the_umask_that_was_given() -> None:
 
 
 def test_modules_come_from_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hactl.daemon.config_reader import ConfigReader, UnreadableError
+    from hactl.daemon.parts.config_reader import ConfigReader, UnreadableError
 
     (tmp_path / "decimal.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     monkeypatch.chdir(tmp_path)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from election.clock import Instant
-from hactl.daemon.disk import Disk
 from hactl.daemon.guard_link import GuardLink
+from hactl.daemon.parts.state_files import Disk
 from hactl.daemon.registrar import Registrar
 from hactl.model.cluster import GroupSpec, ResourceSpec
 from hactl.model.effects import GuardRegister, GuardUnregister

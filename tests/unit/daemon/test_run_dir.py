@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hactl.daemon import run_dir
-from hactl.daemon.log_writer import LogWriter
-from hactl.daemon.run_dir import RunDir
-from hactl.daemon.self_check import SelfCheck
+from hactl.daemon.log.writer import LogWriter
+from hactl.daemon.observe import run_dir
+from hactl.daemon.observe.run_dir import RunDir
+from hactl.daemon.observe.self_check import SelfCheck
 from hactl.serving import sockets
 from hactl.serving.sockets import unix_listener, until_removed
 

@@ -14,9 +14,9 @@ import pytest
 
 from election.memory_store import MemoryStore
 from hactl.config.node import NodeConfig
-from hactl.daemon.service_probes import ServiceProbes, ask, is_local
-from hactl.decide.health import ProbeHealth
+from hactl.daemon.observe.service_probes import ServiceProbes, ask, is_local
 from hactl.haproxy.options import Probe
+from hactl.status.health import ProbeHealth
 from tests.support.scene import CLUSTER, KEYS, Scene, spec
 from tests.support.stand_in import StandIn
 
@@ -161,7 +161,7 @@ class Told:
 
 
 def test_a_service_that_stops_answering_and_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hactl.daemon.service_probes.is_local", lambda address: False)
+    monkeypatch.setattr("hactl.daemon.observe.service_probes.is_local", lambda address: False)
     answer = [b"HTTP/1.1 200 OK\r\n\r\n"]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,7 +190,7 @@ def test_a_service_that_stops_answering_and_answers_again(monkeypatch: pytest.Mo
 
 def test_who_has_the_address_does_not_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     local = [False]
-    monkeypatch.setattr("hactl.daemon.service_probes.is_local", lambda address: local[0])
+    monkeypatch.setattr("hactl.daemon.observe.service_probes.is_local", lambda address: local[0])
 
     async def main() -> None:
         async with served(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as target:
@@ -211,7 +211,7 @@ def test_who_has_the_address_does_not_probe(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_service_that_has_no_probe_any_more_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hactl.daemon.service_probes.is_local", lambda address: False)
+    monkeypatch.setattr("hactl.daemon.observe.service_probes.is_local", lambda address: False)
 
     async def main() -> None:
         async with served(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as target:

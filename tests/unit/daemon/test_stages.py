@@ -14,10 +14,10 @@ import pytest
 from election.memory_store import MemoryStore
 from hactl.config.cluster_key import create_key
 from hactl.config.node import NodeConfig
-from hactl.daemon import second_stage
+from hactl.daemon import deferred
 from hactl.daemon.actions import Actions
+from hactl.daemon.deferred import SecondStage
 from hactl.daemon.guard_link import GuardLink
-from hactl.daemon.second_stage import SecondStage
 from hactl.decide.state import NodeState
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act
@@ -33,16 +33,31 @@ DEADLINE_S = 10.0
 # here should be one without which no session can be adopted, and be small.
 OWN = {
     "hactl.config": {
-        "cluster_key", "compiled", "errors", "etcd_access", "node", "node_checks", "signature", "stored", "toml_lines",
+        "cluster_key", "compiled", "errors", "etcd_access", "node", "node_checks", "signature", "stored",
+        "toml_lines",
     },
     "hactl.daemon": {
-        "actions", "config_reader", "disk", "etcd_access", "etcd_observer", "event_log", "fencer", "guard_link",
-        "history", "last_known", "lean", "ledger", "log_writer", "logs", "loop", "loop_times", "machine", "main",
-        "member", "namesake", "place", "private_files", "registrar", "run_dir", "sdnotify", "second_stage",
-        "self_check", "self_fence", "state_keeper", "store_link", "troubles", "watchdog",
+        "actions", "deferred", "guard_link", "log", "log.setup", "log.writer", "loop", "main", "observe",
+        "observe.etcd", "observe.etcd_access", "observe.loop_times", "observe.namesake", "observe.run_dir",
+        "observe.self_check", "observe.watchdog", "parts", "parts.config_reader", "parts.environment",
+        "parts.fencer", "parts.history", "parts.last_known", "parts.ledger", "parts.machine", "parts.member",
+        "parts.private_files", "parts.sdnotify", "parts.self_fence", "parts.state_files",
+        "parts.state_keeper", "parts.troubles", "registrar", "startup", "store_link",
     },
-    "hactl.resources": {"aside", "base", "cgroup", "factory", "identity", "inotify", "run", "waiting"},
+    "hactl.resources": {
+        "base", "factory",
+    },
     "hactl.haproxy": set(),
+    "hactl.linux": {
+        "aside", "atomic_write", "cgroup", "disk_thread", "errors", "inotify", "process_identity", "run",
+        "wait_readable",
+    },
+    "hactl.status": {
+        "etcd",
+    },
+    "hactl.admin": {
+        "event_log",
+    },
 }  # fmt: skip
 OTHERS = {"etcd3", "google", "grpc", "msgspec", "six", "structlog", "tenacity", "typing_extensions"}
 SLOW = {"csv", "email", "http", "multiprocessing", "sqlite3", "tempfile", "unittest", "urllib.request", "xml"}
@@ -146,7 +161,7 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
         stage = SecondStage(config, NodeContext("n2", str(tmp_path), None), lambda event, data: None)
         daemon = StandIn(Scene(MemoryStore()), config)
         stage.count(lambda metrics: metrics.observe_txn("renew", 0.001, "ok"))
-        monkeypatch.setattr(second_stage, "WAIT_S", DEADLINE_S)
+        monkeypatch.setattr(deferred, "WAIT_S", DEADLINE_S)
         running = asyncio.create_task(stage.run(daemon, link, lambda told: None, _no_resource))
         await asyncio.wait({running}, timeout=0.2)
         assert stage.balancer is None and stage.asker is None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from election.etcd_facts import EndpointFacts, EtcdMember
-from hactl.decide.etcd_state import DEFAULT_QUOTA, PROBLEMS, Writes, etcdctl_command, judge
+from election.etcd.facts import EndpointFacts, EtcdMember
+from hactl.status.etcd import DEFAULT_QUOTA, PROBLEMS, Writes, etcdctl_command, judge
 
 ENDPOINTS = ("10.0.0.1:2379", "10.0.0.2:2379", "10.0.0.3:2379")
 ETCDCTL = etcdctl_command(ENDPOINTS, ca="", cert="", key="", user="")

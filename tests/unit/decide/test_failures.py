@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from election.records import Failure
-from hactl.decide import failures, readiness, readiness_steps
+from hactl.decide import failures, readiness, readiness_in_step
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.effects import Note, SendTxn
@@ -40,7 +40,7 @@ class Failed:
         self.now = self.now.plus(ms)
         self.state.view, out = self.scene.view, Out(self.state, self.now)
         failures.expire_failures(self.state, out)
-        readiness_steps.own_standings(self.state, out)
+        readiness_in_step.own_standings(self.state, out)
         for effect in out.effects:
             if isinstance(effect, SendTxn):
                 assert self.scene.store.txn(effect.txn, timeout_s=5).succeeded

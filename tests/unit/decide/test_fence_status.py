@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from election.records import DeviceReport
-from hactl.decide import status
+from hactl.status import document as status
 from tests.support.scene import KEYS, Scene, fenced
 
 TOWER = "{name: switch, agent: /opt/fence_tower, options: {ip: 10.0.1.1}}"

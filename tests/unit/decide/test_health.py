@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hactl.decide.health import NodeHealth, ProbeHealth, ServerHealth, current, decode, encode, plain_status
+from hactl.status.health import NodeHealth, ProbeHealth, ServerHealth, current, decode, encode, plain_status
 from tests.support.scene import Scene
 
 WELL = NodeHealth("n1", "sid-1", "2026-01-01T00:00:00Z", "2.6.12", True, "", {"api": {"n1": ServerHealth()}})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hactl.decide.health import ProbeHealth, ServerHealth
-from hactl.decide.health_events import AGAIN_S, BURST, RECOVER_S, SETTLE_S, Event, HealthEvents
+from hactl.status.health import ProbeHealth, ServerHealth
+from hactl.status.health_events import AGAIN_S, BURST, RECOVER_S, SETTLE_S, Event, HealthEvents
 
 UP, DOWN = ServerHealth(), ServerHealth("DOWN", check="L4CON", detail="Connection refused")
 DRAINED, MAINT = ServerHealth("DRAIN", weight=0), ServerHealth("MAINT")

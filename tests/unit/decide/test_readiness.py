@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from election.records import Report
 from hactl.decide.placement import place
 from hactl.decide.readiness import LONGEST_SETTLE_MS, NOTED_CHANGES, OwnReadiness, Sighting
-from hactl.decide.status import status
 from hactl.model.events import READINESS, ReadinessLevel
+from hactl.status.document import status
 from tests.support.scene import KEYS, Scene, at
 
 SETTLE = 3750.0

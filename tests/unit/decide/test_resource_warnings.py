@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from election.records import Member, ResourceWarning
-from hactl.decide import status
+from hactl.status import document as status
 from tests.support.scene import KEYS, Scene
 
 MAC = "02:aa:aa:aa:aa:01"

@@ -9,10 +9,10 @@ import pytest
 
 from election.records import Drain
 from hactl.cli.output import Style
-from hactl.cli.screen import render
-from hactl.decide import status
-from hactl.decide.health import ProbeHealth, ServerHealth
-from hactl.decide.service_status import servers_of, word
+from hactl.cli.status_view import render
+from hactl.status import document as status
+from hactl.status.health import ProbeHealth, ServerHealth
+from hactl.status.services import servers_of, word
 from tests.support.scene import CLUSTER, KEYS, Scene
 
 MORE = """\

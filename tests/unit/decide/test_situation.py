@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from election.records import Drain
-from hactl.decide.situation import drained, owners
+from hactl.decide.routing import drained, owners
 from hactl.model.cluster import ServiceSpec
 from tests.support.scene import KEYS, Scene
 

@@ -12,10 +12,11 @@ from election.observer import Observer
 from election.records import GENERATION_BITS, Failure, Move
 from election.store import Snapshot
 from fencing.topology import Level, NodeFencing, Target, Topology
-from hactl.decide import node, status
-from hactl.decide.lifecycle import LONGEST_LIST_MS
-from hactl.decide.status import Local
+from hactl.decide import node
+from hactl.decide.phases import LONGEST_LIST_MS
 from hactl.model import effects, events
+from hactl.status import document as status
+from hactl.status.document import Local
 from tests.support.scene import KEYS, LEASE_MS, Scene, at
 from tests.support.stand_in import node_state
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from election.records import Report
-from hactl.decide import node, peers, readiness_steps, status, troubles
+from hactl.decide import node, peers, readiness_in_step, troubles
 from hactl.decide.placement import place
 from hactl.decide.state import Out, Run
 from hactl.model.effects import Note, SendTxn
 from hactl.model.events import Trouble
+from hactl.status import document
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state
 
@@ -56,7 +57,7 @@ def test_every_node_shows_what_another_told_while_that_takes_part() -> None:
 
     def shown() -> list[tuple[str, str]]:
         view = scene.view
-        found = status.status(view, scene.spec, "n2")["warnings"]
+        found = document.status(view, scene.spec, "n2")["warnings"]
         return [(one["what"], one["do"]) for one in found if "disk" in one["what"]]
 
     assert shown() == [("node n1: its disk is full (since 12:00)", "make room")]
@@ -69,8 +70,8 @@ def test_a_daemon_shows_its_own_before_it_has_told_them() -> None:
     scene.join("n1", "n2", "n3")
     state = node_state(scene.spec, "n2")
     node.step(state, FULL, at(0))
-    local = status.local_facts(state, at(0))
-    found = status.status(scene.view, scene.spec, "n2", local=local)["warnings"]
+    local = document.local_facts(state, at(0))
+    found = document.status(scene.view, scene.spec, "n2", local=local)["warnings"]
     assert [one["what"] for one in found if "state_dir" in one["what"]] == [f"node n2: {FULL.what} (since 12:00)"]
 
 
@@ -83,7 +84,7 @@ def test_where_the_state_cannot_be_kept_nothing_is_to_be_started() -> None:
     node.step(state, FULL, at(0))
     out = Out(state, at(0))
     troubles.bar(state)
-    told = readiness_steps.own_standings(state, out)
+    told = readiness_in_step.own_standings(state, out)
     assert set(told) == set(state.runs)
     assert {(one["level"], one["why"]) for one in told.values()} == {("unfit", FULL.what)}
     assert {own.owner_level for own in state.readiness.values()} == {"unfit"}

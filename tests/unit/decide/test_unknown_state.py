@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from election.records import Failure, Report
-from hactl.decide import lifecycle
 from hactl.decide import node as decide
+from hactl.decide import phases
 from hactl.decide.resources import acted
 from hactl.decide.state import Out
 from hactl.model import events
@@ -45,7 +45,7 @@ def until_barred(node: Node) -> None:
 def test_it_bars_the_group_from_the_node_and_not_the_node_from_the_cluster(node: Node, phase: decide.Phase) -> None:
     node.state.phase = phase
     until_barred(node)
-    assert (node.run.phase, lifecycle.cleared(node.state)) == ("barred", True)
+    assert (node.run.phase, phases.cleared(node.state)) == ("barred", True)
     worst = node.state.readiness["vip"].worst
     assert (worst.level, worst.why) == (
         "unfit",
@@ -86,7 +86,7 @@ def test_what_was_started_here_keeps_the_node_out_until_it_is_known(node: Node) 
     answer(node, "failed")
     assert node.look() == ["kill"]
     answer(node, "failed")
-    assert (node.run.phase, lifecycle.cleared(node.state)) == ("blocked", False)
+    assert (node.run.phase, phases.cleared(node.state)) == ("blocked", False)
     assert "vip" not in node.state.readiness
 
 
@@ -133,7 +133,7 @@ def test_the_store_tells_what_ran_here_where_the_disk_does_not(boot_id: str, sta
     state = node_state(scene.spec)
     state.boot = state.boot._replace(boot_id=boot_id)
     state.view = scene.view
-    lifecycle.adjust_runs(state)
+    phases.adjust_runs(state)
     assert state.runs["vip"].started == started
     assert not state.runs["database"].started
 

@@ -10,7 +10,7 @@ import pytest
 from election.keys import Keys
 from election.store import KeyValue
 from election.view import View
-from hactl.decide import unreadable
+from hactl.status import unreadable
 
 KEYS = Keys.of("c")
 ETCDCTL = "etcdctl --endpoints=https://10.0.0.1:2379 --cacert=/ca"

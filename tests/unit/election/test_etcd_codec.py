@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from election import etcd_codec as codec
-from election.etcd_store import etcd3
-from election.etcd_wire import WireError, content, fields, number, varint
+from election.etcd import codec
+from election.etcd.store import etcd3
+from election.etcd.wire import WireError, content, fields, number, varint
 from election.store import Change, Compare, Delete, Get, KeyValue, Put, SameValue, Txn, TxnResult, WatchBatch
 
 rpc: Any = etcd3.etcdrpc

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from election.etcd_errors import NotSentError, translate
+from election.etcd.errors import NotSentError, translate
 
 
 class Said(grpc.RpcError):

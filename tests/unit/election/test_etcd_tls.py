@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 import pytest
 
-from election.etcd_auth import Token
-from election.etcd_endpoints import Endpoint
-from election.etcd_tls import TlsFiles
+from election.etcd.auth import Token
+from election.etcd.endpoints import Endpoint
+from election.etcd.tls import TlsFiles
 from tests.unit.election.test_x509 import make
 
 

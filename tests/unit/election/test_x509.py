@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from election.etcd_tls import TlsFiles
-from election.x509 import CertificateError, ends
+from election.etcd.tls import TlsFiles
+from election.etcd.x509 import CertificateError, ends
 
 
 def make(directory: Path, name: str, days: int) -> Path:

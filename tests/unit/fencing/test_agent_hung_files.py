@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fencing.agent import AgentCall, AgentResult, run_agent
-from fencing.catalog import describe
+from fencing.agents.agent import AgentCall, AgentResult, run_agent
+from fencing.agents.catalog import describe
 from fencing.topology import SecretFile
 from tests.support.hung_files import hung_files
 

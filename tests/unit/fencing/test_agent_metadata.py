@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fencing.metadata import ActionInfo, Metadata, MetadataError, Parameter, parse
+from fencing.agents.metadata import ActionInfo, Metadata, MetadataError, Parameter, parse
 
 XML = """<?xml version="1.0" ?>
 <resource-agent name="fence_rack" shortdesc="For racks" >

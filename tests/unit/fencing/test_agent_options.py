@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fencing.metadata import ActionInfo, Metadata, Parameter
-from fencing.options import OptionValue, as_text, check_options, is_reference, refused_name, refused_text
+from fencing.agents.metadata import ActionInfo, Metadata, Parameter
+from fencing.agents.options import OptionValue, as_text, check_options, is_reference, refused_name, refused_text
 from fencing.topology import SecretFile
 
 RACK = Metadata(

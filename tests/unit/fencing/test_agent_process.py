@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from fencing.process import StartError, run_bounded
+from fencing.agents.process import StartError, run_bounded
 
 LONG = 30.0
 Write = Callable[..., str]
 
 STARTER = """
 import asyncio, sys
-from fencing.process import run_bounded
+from fencing.agents.process import run_bounded
 asyncio.run(run_bounded([sys.argv[1]], stdin=b"", timeout_s=1.0, max_output=100))
 """
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fencing import catalog
-from fencing.agent import AgentCall, AgentResult, run_agent
-from fencing.catalog import Installed, check_device, describe, installed_agents
-from fencing.metadata import Parameter
-from fencing.verdict import Action
+from fencing.agents import catalog
+from fencing.agents.agent import AgentCall, AgentResult, run_agent
+from fencing.agents.catalog import Installed, check_device, describe, installed_agents
+from fencing.agents.metadata import Parameter
+from fencing.agents.verdict import Action
 
 LONG = 30.0
 Write = Callable[..., str]
@@ -71,7 +71,7 @@ def test_a_broken_one(
     agent(body, name="fence_broken", interpreter=interpreter)
     agent("touch $0.ran", name="fence_virtd")
     (tmp_path / "fence_readme").write_text("not executable")
-    monkeypatch.setattr("fencing.installed._ALWAYS", ())
+    monkeypatch.setattr("fencing.agents.installed._ALWAYS", ())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f".:{tmp_path}")
     limit = 0.5 if "0.5" in reason else LONG

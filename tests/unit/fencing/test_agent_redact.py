@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fencing.redact import WITHHELD, Redactor, is_secret
+from fencing.agents.redact import WITHHELD, Redactor, is_secret
 
 SECRET = "p'ss \"w0rd&<ü>/%"
 

@@ -12,7 +12,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from fencing.agent import AgentCall, AgentResult, Outlet, list_targets, run_agent
+from fencing.agents.agent import AgentCall, AgentResult, Outlet, list_targets, run_agent
 from fencing.topology import SecretFile
 
 # Nothing takes this long: it says that a test hangs.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fencing.options import OptionValue
-from fencing.secret_sources import Resolved, SecretError, read_secret, resolve_secrets
+from fencing.agents.options import OptionValue
+from fencing.agents.secret_sources import Resolved, SecretError, read_secret, resolve_secrets
 from fencing.topology import SecretFile
 
 

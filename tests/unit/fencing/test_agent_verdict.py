@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fencing.verdict import Action, judge, last_words
+from fencing.agents.verdict import Action, judge, last_words
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from election.clock import Instant
-from fencing.guard_ask import (
+from fencing.guard.liveness import (
     MAX_DATAGRAM,
     AskError,
     Question,
@@ -20,7 +20,7 @@ from fencing.guard_ask import (
     encode_question,
     encode_told,
 )
-from fencing.guard_state import Adopt, Begin, DaemonGone, GuardState, Register, Tick, step
+from fencing.guard.state import Adopt, Begin, DaemonGone, GuardState, Register, Tick, step
 
 KEY, OTHER_KEY = b"k" * 32, b"K" * 32
 QUESTION = Question("demo", "n1", "s1", "00ff")

@@ -14,7 +14,7 @@ import pytest
 from jeepney import DBusAddress, Message, new_error, new_method_return, new_signal
 from jeepney.low_level import Endianness, HeaderFields, Parser
 
-from fencing.guard_dbus import CallError, Connection
+from fencing.guard.dbus import CallError, Connection
 
 UNIT = ("a.service", "A thing", "loaded", "active", "running", "", "/org/a", 7, "stop", "/org/job/7")
 SIGNAL = new_signal(

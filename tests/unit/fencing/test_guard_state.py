@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from election.clock import Instant
-from fencing.guard_state import (
+from fencing.guard.state import (
     Adopt,
     Begin,
     DaemonGone,

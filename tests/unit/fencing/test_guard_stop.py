@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from fencing.guard_jobs import DaemonKiller, StopJob
-from fencing.guard_proc import Process, kill_group, read_stat, run_bounded
-from fencing.guard_stop import attempt, check
-from fencing.guard_sys import Timer, now
+from fencing.guard.jobs import DaemonKiller, StopJob
+from fencing.guard.proc import Process, kill_group, read_stat, run_bounded
+from fencing.guard.stop import attempt, check
+from fencing.guard.sys import Timer, now
 
 SLEEP = shutil.which("sleep") or "/bin/sleep"
 
@@ -237,7 +237,7 @@ def test_one_slow_step_delays_no_other_and_what_came_back_is_removed_again(tmp_p
 
 def test_the_guard_needs_the_standard_library_only_and_no_event_loop() -> None:
     script = (
-        "import sys; before = set(sys.modules); import fencing.guard; "
+        "import sys; before = set(sys.modules); import fencing.guard.program; "
         "print(*sorted(set(sys.modules) - before)); "
         "print(*sorted({m.__file__ or '' for n, m in sys.modules.items() if getattr(m, '__file__', None)}))"
     )
@@ -254,7 +254,7 @@ def test_the_guard_needs_the_standard_library_only_and_no_event_loop() -> None:
     assert tops <= set(sys.stdlib_module_names) | {"fencing", "election"}
     assert {name for name in names.split() if name.startswith("election.")} == {"election.clock"}
     assert not tops & {"asyncio", "pathlib", "urllib", "ssl", "logging", "concurrent", "email", "http"}
-    assert "fencing/guard_loop.py" in files
+    assert "fencing/guard/loop.py" in files
 
 
 def wait_until(true: Any, within_s: float = 10.0) -> None:

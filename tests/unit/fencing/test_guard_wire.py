@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from election.clock import Instant
-from fencing.guard_client import GuardError, adopt_fields, deadline_fields, parse_answer, request_packet
-from fencing.guard_state import Adopt, Begin, Extend, GuardState, Register, Unregister
-from fencing.guard_wire import WireError, daemon_cgroup, decode, encode, request, state_document
+from fencing.guard.client import GuardError, adopt_fields, deadline_fields, parse_answer, request_packet
+from fencing.guard.state import Adopt, Begin, Extend, GuardState, Register, Unregister
+from fencing.guard.wire import WireError, daemon_cgroup, decode, encode, request, state_document
 
 UNLINK = {"kind": "unlink", "path": "/x"}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from election.clock import Instant
-from fencing import machine
-from fencing.machine import Finished, Stuck, Switch, Wait
+from fencing import job as machine
+from fencing.job import Finished, Stuck, Switch, Wait
 from fencing.topology import Level, NodeFencing, Target
 
 BMC, LEFT, RIGHT = Target("bmc"), Target("pdu-a", "1"), Target("pdu-b", "1")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fencing.trusted import untrusted, untrusted_directory
+from fencing.linux.trusted import untrusted, untrusted_directory
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from election.clock import Instant, remaining
-from fencing import watchdog_state
-from fencing.guard_state import (
+from fencing.guard import watchdog_state
+from fencing.guard.state import (
     Adopt,
     Begin,
     Extend,
@@ -24,8 +24,8 @@ from fencing.guard_state import (
     next_deadline,
     step,
 )
-from fencing.watchdog import Device, feed
-from fencing.watchdog_state import FREE_S, WatchdogState, due, next_look
+from fencing.guard.watchdog_device import Device, feed
+from fencing.guard.watchdog_state import FREE_S, WatchdogState, due, next_look
 from tests.support.watchdog import FakeWatchdog
 
 STEPS = ({"kind": "unlink", "path": "/x"},)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from election.memory_store import MemoryStore
 from hactl.config.node import NodeConfig
-from hactl.daemon.api import Api
+from hactl.daemon.api.routes import Api
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import StandIn
 from tests.unit.fuzz.fuzzing import as_json, fuzzed, raw

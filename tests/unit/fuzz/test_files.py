@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hactl.config.document import document, parse_document
 from hactl.config.errors import ConfigErrors
-from hactl.config.importers.haproxy.imported import import_text
 from hactl.config.load import check_text
 from hactl.config.node import parse_node
+from hactl.importers.haproxy.imported import import_text
 from tests.unit.fuzz.fuzzing import fuzzed, mutated
 
 ROOT = Path(__file__).parents[3]

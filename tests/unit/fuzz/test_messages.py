@@ -11,14 +11,15 @@ import random
 from election.clock import Instant
 from election.keys import Keys
 from election.store import KeyValue
-from fencing import guard_ask, guard_client, guard_wire
-from fencing.guard_state import GuardState, Tick, step
+from fencing.guard import client as guard_client
+from fencing.guard import liveness, wire
+from fencing.guard.state import GuardState, Tick, step
+from hactl.admin import event_log
 from hactl.cli import client
 from hactl.cli.common import CliError
-from hactl.daemon import event_log
-from hactl.decide import health
-from hactl.haproxy.runtime import parse_processes, parse_server_states
+from hactl.haproxy.control.runtime import parse_processes, parse_server_states
 from hactl.haproxy.settings import HaproxyError
+from hactl.status import health
 from tests.unit.fuzz.fuzzing import as_json, changed, fuzzed, mutated, raw
 
 KEYS = Keys.of("demo")
@@ -56,15 +57,15 @@ PROC = """#<PID>          <type>          <reloads>       <uptime>        <versi
 @fuzzed(400)
 def test_requests_to_the_guard(rng: random.Random) -> None:
     packet = as_json(rng, rng.choice(REQUESTS)).encode("utf-8", "surrogatepass")
-    with contextlib.suppress(guard_wire.WireError):
-        message = guard_wire.decode(packet if rng.random() < 0.7 else raw(rng, packet))
-        event = guard_wire.request(message, 7)
-        guard_wire.daemon_cgroup(message)
+    with contextlib.suppress(wire.WireError):
+        message = wire.decode(packet if rng.random() < 0.7 else raw(rng, packet))
+        event = wire.request(message, 7)
+        wire.daemon_cgroup(message)
         state = GuardState()
-        if event is not None and not isinstance(event, guard_wire.Listen):
+        if event is not None and not isinstance(event, wire.Listen):
             step(state, event, Instant(1.0, 1.0))
             step(state, Tick(), Instant(2.0, 2.0))
-            guard_wire.encode(guard_wire.state_document(state, Instant(2.0, 2.0)))
+            wire.encode(wire.state_document(state, Instant(2.0, 2.0)))
 
 
 @fuzzed(400)
@@ -81,16 +82,16 @@ def test_the_guards_answers(rng: random.Random) -> None:
 @fuzzed(400)
 def test_datagrams_of_peers_who_have_the_key(rng: random.Random) -> None:
     """Who has none is stopped before anything is read."""
-    told = guard_ask.Told("c", "n", "s", "x" * 8, "s", True, True, 500)
-    kind, fields = rng.choice([("ask", guard_ask.Question("c", "n", "s", "x" * 8)._asdict()), ("told", told._asdict())])
-    text = as_json(rng, {"version": guard_ask.VERSION, "kind": kind, **fields}).encode("utf-8", "surrogatepass")
-    packet = guard_ask._mac(KEY, text) + text
-    with contextlib.suppress(guard_ask.AskError):
-        guard_ask.decode_question(KEY, packet)
-    with contextlib.suppress(guard_ask.AskError):
-        guard_ask.decode_told(KEY, packet)
-    with contextlib.suppress(guard_ask.AskError):
-        guard_ask.decode_question(KEY, raw(rng, packet))
+    told = liveness.Told("c", "n", "s", "x" * 8, "s", True, True, 500)
+    kind, fields = rng.choice([("ask", liveness.Question("c", "n", "s", "x" * 8)._asdict()), ("told", told._asdict())])
+    text = as_json(rng, {"version": liveness.VERSION, "kind": kind, **fields}).encode("utf-8", "surrogatepass")
+    packet = liveness._mac(KEY, text) + text
+    with contextlib.suppress(liveness.AskError):
+        liveness.decode_question(KEY, packet)
+    with contextlib.suppress(liveness.AskError):
+        liveness.decode_told(KEY, packet)
+    with contextlib.suppress(liveness.AskError):
+        liveness.decode_question(KEY, raw(rng, packet))
 
 
 @fuzzed(300)

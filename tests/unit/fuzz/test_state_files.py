@@ -8,16 +8,17 @@ import random
 from dataclasses import asdict
 from pathlib import Path
 
-from fencing.guard_client import read_stop_record
-from fencing.guard_log import RECORD_NAME
-from hactl.config.document import document
-from hactl.daemon import last_known
-from hactl.daemon.config_reader import ConfigReader, digest_in_use
-from hactl.daemon.disk import Disk, KnownStore
+from fencing.guard.client import read_stop_record
+from fencing.guard.log import RECORD_NAME
+from hactl.config.document import document as stored_document
 from hactl.daemon.main import log
-from hactl.decide import node, status
+from hactl.daemon.parts import last_known
+from hactl.daemon.parts.config_reader import ConfigReader, digest_in_use
+from hactl.daemon.parts.state_files import Disk, KnownStore
+from hactl.decide import node
+from hactl.linux.process_identity import read_record
 from hactl.model.events import Boot, GuardFacts
-from hactl.resources.identity import read_record
+from hactl.status import document
 from tests.support.scene import KEYS, spec
 from tests.unit.fuzz.fuzzing import as_json, fuzzed, mutated, raw
 
@@ -50,7 +51,7 @@ def test_what_the_daemon_kept(rng: random.Random, tmp_path_factory: object) -> N
 @fuzzed(100)
 def test_the_configuration_that_was_used_last(rng: random.Random, tmp_path_factory: object) -> None:
     place = _place(tmp_path_factory)
-    text = json.dumps({"serial": 1, "document": json.loads(document(spec()))})
+    text = json.dumps({"serial": 1, "document": json.loads(stored_document(spec()))})
     kept = {"of": "0.1.0 abc", "spec": {"name": "demo"}, "text": 5, "serial": 1, "generation": 1, "signed": False}
     (place / "config.json").write_bytes(_text(rng, kept))
     reader = ConfigReader(str(place), "demo", str(place / "none"))
@@ -83,7 +84,7 @@ def test_what_was_known_of_the_cluster_last(rng: random.Random, tmp_path_factory
     kept = {"prefix": KEYS.prefix, "revision": 7, "items": items}
     (place / "last-known.json").write_bytes(_text(rng, kept))
     if (found := last_known.read(str(place), KEYS)) is not None:
-        as_json(rng, status.status(found[0], None, stale_ms=round(found[1] * 1000)))
+        as_json(rng, document.status(found[0], None, stale_ms=round(found[1] * 1000)))
 
 
 def _place(factory: object) -> Path:

@@ -13,14 +13,15 @@ from election.clock import Instant
 from election.records import Drain, Failure, FenceRecord, FenceTest, Holder, Identity, Move, Ownership
 from election.store import Change, KeyValue, Snapshot, WatchBatch
 from election.view import View
-from hactl.cli import screen
+from hactl.cli import status_view
 from hactl.cli.output import Style
-from hactl.daemon.ledger import Ledger
 from hactl.daemon.metrics import Metrics
-from hactl.decide import node, status
-from hactl.decide.situation import drained, owners
+from hactl.daemon.parts.ledger import Ledger
+from hactl.decide import node
+from hactl.decide.routing import drained, owners
 from hactl.decide.state import NodeState
 from hactl.model import effects, events
+from hactl.status import document as status
 from tests.support import malformed
 from tests.support.scene import KEYS, Scene, fenced
 from tests.support.stand_in import node_state
@@ -91,7 +92,7 @@ class _Daemon:
         local = status.local_facts(state, now)
         document = status.status(view, spec, "n2", local=local, observer=state.observer, now=now)
         json.dumps(document, allow_nan=False).encode()
-        screen.render(document, Style(False, 100)).encode()
+        status_view.render(document, Style(False, 100)).encode()
         json.dumps(status.status(view, spec), allow_nan=False).encode()
         view.mark()
         again = View(KEYS)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hactl.haproxy.apply import alerts
-from hactl.haproxy.binds import allow_nonlocal_bind, check_free
-from hactl.haproxy.keeper import restart_delay_s
-from hactl.haproxy.parse import ServerLine, read_binds, read_servers, sections
-from hactl.haproxy.runtime import Processes, parse_processes, parse_server_states
+from hactl.haproxy.control.binds import allow_nonlocal_bind, check_free
+from hactl.haproxy.control.files import alerts
+from hactl.haproxy.control.keeper import restart_delay_s
+from hactl.haproxy.control.runtime import Processes, parse_processes, parse_server_states
+from hactl.haproxy.diff.parse import ServerLine, read_binds, read_servers, sections
 from hactl.haproxy.settings import HaproxyError
 
 SHOW_PROC = """\

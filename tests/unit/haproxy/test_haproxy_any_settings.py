@@ -22,12 +22,12 @@ from pydantic.fields import FieldInfo
 from hactl.config.document import document, parse_document
 from hactl.config.errors import ConfigErrors
 from hactl.config.load import parse_cluster
-from hactl.config.services import Service
-from hactl.config.services_haproxy import Defaults, Haproxy
-from hactl.config.services_parts import Bind
+from hactl.config.services.haproxy import Defaults, Haproxy
+from hactl.config.services.parts import Bind
+from hactl.config.services.service import Service
 from hactl.config.translate import known_models
 from hactl.haproxy.options import Situation
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from hactl.model.cluster import ClusterSpec
 from tests.support.haproxy_accepts import SETTINGS, make_tls_files, objections
 

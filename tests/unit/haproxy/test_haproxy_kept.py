@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hactl.config.load import parse_cluster
-from hactl.haproxy import kept_file
+from hactl.haproxy.control import kept_file
 from hactl.haproxy.options import Situation
 from hactl.haproxy.settings import HaproxyError
 from hactl.haproxy.wanted import Wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hactl.haproxy.pulse import BUSY_S, HUNG_S, TIMEOUT_S, Pulse, Silence
+from hactl.haproxy.control.pulse import BUSY_S, HUNG_S, TIMEOUT_S, Pulse, Silence
 
 SILENT = "HAProxy did not answer"
 

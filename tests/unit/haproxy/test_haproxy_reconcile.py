@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.haproxy.reconcile import Mend, carried_health, differences, parse_live
+from hactl.haproxy.diff.reconcile import Mend, carried_health, differences, parse_live
 from hactl.haproxy.settings import HaproxyError
 
 TEXT = """\

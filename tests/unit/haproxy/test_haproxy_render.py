@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from hactl.haproxy.diff.parse import read_servers
 from hactl.haproxy.options import OptionError, Situation, Timeouts
-from hactl.haproxy.parse import read_servers
-from hactl.haproxy.render import TEMPLATES, body, render
-from hactl.haproxy.render_common import TIMEOUTS
+from hactl.haproxy.render.common import TIMEOUTS
+from hactl.haproxy.render.document import body, render
 from hactl.haproxy.settings import HaproxySettings
+from hactl.haproxy.templates import TEMPLATES
 from hactl.model.cluster import ClusterSpec, NodeSpec, ServiceSpec
 
 SETTINGS = HaproxySettings("/run/hactl/haproxy")

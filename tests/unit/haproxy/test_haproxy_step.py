@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hactl.haproxy.step import Step, decide_step, switch_first
+from hactl.haproxy.diff.step import Step, decide_step, switch_first
 
 HEAD = """\
 # Generated, revision 1

@@ -12,14 +12,14 @@ import re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hactl.config.importers.haproxy.compare import missing
-from hactl.config.importers.haproxy.imported import import_text
-from hactl.config.importers.haproxy.source import read_source
-from hactl.config.importers.haproxy.words import split_line
-from hactl.config.importers.haproxy.written import as_yaml
 from hactl.config.load import parse_cluster
 from hactl.config.yaml_tree import read_yaml
+from hactl.haproxy.split_words import split_line
 from hactl.haproxy.words import SECTIONS
+from hactl.importers.haproxy.compare import missing
+from hactl.importers.haproxy.imported import import_text
+from hactl.importers.haproxy.source import read_source
+from hactl.importers.haproxy.written import as_yaml
 
 COMMON = r"""
 mode http

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hactl.config.errors import ConfigErrors
-from hactl.config.importers.haproxy.commands import ImportResult, import_haproxy
 from hactl.config.yaml_tree import read_yaml
+from hactl.importers.haproxy.commands import ImportResult, import_haproxy
 
 DEFAULTS = "global\n maxconn 5\ndefaults\n mode http\n timeout client 9s\n"
 LISTEN = "listen {0}\n bind 127.0.0.1:{1}\n server s 192.0.2.1:80\n weird\n"

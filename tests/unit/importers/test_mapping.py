@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from hactl.config.errors import ConfigErrors
-from hactl.config.importers.haproxy.compare import missing
-from hactl.config.importers.haproxy.imported import Imported, import_text
-from hactl.config.importers.haproxy.source import read_source
 from hactl.haproxy.words import SECTIONS
+from hactl.importers.haproxy.compare import missing
+from hactl.importers.haproxy.imported import Imported, import_text
+from hactl.importers.haproxy.source import read_source
 
 SERVERS = " server a 192.0.2.1:80\n server b 192.0.2.2:80\n"
 

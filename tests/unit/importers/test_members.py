@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from hactl.config.errors import ConfigErrors
-from hactl.config.importers.haproxy.commands import import_haproxy
-from hactl.config.importers.haproxy.compare import missing
-from hactl.config.importers.haproxy.source import read_source
 from hactl.config.load import check_text
 from hactl.haproxy.options import Situation
-from hactl.haproxy.render import render
+from hactl.haproxy.render.document import render
 from hactl.haproxy.settings import HaproxySettings
 from hactl.haproxy.words import SECTIONS
+from hactl.importers.haproxy.commands import import_haproxy
+from hactl.importers.haproxy.compare import missing
+from hactl.importers.haproxy.source import read_source
 
 LAB = Path(__file__).parents[2] / "golden/importers/lab.cfg"
 # The address with HAProxy on every node, and in one group with it.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.config.importers.haproxy.compare import missing
-from hactl.config.importers.haproxy.imported import Imported, import_text
-from hactl.config.importers.haproxy.members import adopt
-from hactl.config.importers.haproxy.source import read_source
 from hactl.haproxy.words import SECTIONS
+from hactl.importers.haproxy.compare import missing
+from hactl.importers.haproxy.imported import Imported, import_text
+from hactl.importers.haproxy.members import adopt
+from hactl.importers.haproxy.source import read_source
 
 BACKEND = "defaults\n mode http\nbackend x\n"
 FRONTEND = "defaults\n mode http\nlisten x\n bind 127.0.0.1:80\n"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from hactl.config.errors import ConfigErrors
-from hactl.config.importers.haproxy.durations import canonical, to_ms, to_setting
-from hactl.config.importers.haproxy.server_words import overlaid, params
-from hactl.config.importers.haproxy.source import read_source
-from hactl.config.importers.haproxy.words import WordError, split_line
-from hactl.haproxy.parse import read_servers
-from hactl.haproxy.statements import read_statement
+from hactl.haproxy.diff.parse import read_servers
+from hactl.haproxy.diff.statements import read_statement
+from hactl.haproxy.split_words import WordError, split_line
 from hactl.haproxy.words import SECTIONS
+from hactl.importers.haproxy.durations import canonical, to_ms, to_setting
+from hactl.importers.haproxy.server_words import overlaid, params
+from hactl.importers.haproxy.source import read_source
 
 
 @pytest.mark.parametrize(

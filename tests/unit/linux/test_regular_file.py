@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.haproxy.certificate_files import Named, digests, read
+from hactl.haproxy.control.certificate_files import Named, digests, read
 from hactl.linux.regular_file import read_regular
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from hactl.linux.cgroup import Cgroup, prepare_root
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import factory
 from hactl.resources.base import NodeContext, Observation, Resource, ResourceError
-from hactl.resources.cgroup import Cgroup, prepare_root
 from hactl.resources.exec import Process
 from tests.unit.resources.test_run_command import wait_gone
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from fencing import guard_stop
+from fencing.guard import stop
+from hactl.linux.cgroup import Cgroup, find_mount, prepare_root
 from hactl.model.cluster import ResourceSpec
 from hactl.resources import factory
 from hactl.resources.base import NodeContext
-from hactl.resources.cgroup import Cgroup, find_mount, prepare_root
 
 AGENT = {"start": ["true"], "stop": ["true"], "monitor": ["false"]}
 
@@ -40,7 +40,7 @@ def cgroup_root() -> Iterator[str]:
 def test_steps(kind: Any, options: dict[str, Any], with_cgroups: bool, cgroup_root: str, tmp_path: Path) -> None:
     context = NodeContext("n1", str(tmp_path), cgroup_root if with_cgroups else None)
     steps = factory.make(ResourceSpec("thing.x", kind, options), context, "group").guard_steps()
-    assert steps and [guard_stop.check(step) for step in steps] == [""] * len(steps)
+    assert steps and [stop.check(step) for step in steps] == [""] * len(steps)
 
 
 def test_the_place_of_cgroup_v2_is_found(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from hactl.linux import aside
+from hactl.linux import run as run_module
+from hactl.linux.errors import OperationError
+from hactl.linux.run import run
 from hactl.model.cluster import ResourceSpec
-from hactl.resources import aside, exec, manifest
-from hactl.resources import run as run_module
-from hactl.resources.base import NodeContext, Resource, ResourceError
+from hactl.resources import exec, manifest
+from hactl.resources.base import NodeContext, Resource
 from hactl.resources.factory import make
-from hactl.resources.run import run
 from tests.support.hung_files import HungFiles, hung_files
 
 pytestmark = pytest.mark.root
@@ -105,7 +107,7 @@ def test_it_takes_a_few_threads_and_not_all(tmp_path: Path, hung: HungFiles) -> 
         for _ in range(aside.MOST):
             await thing.ready()
         for _ in range(20):
-            with pytest.raises(ResourceError, match="group/thing: its file system does not answer"):
+            with pytest.raises(OperationError, match="group/thing: its file system does not answer"):
                 await thing.ready()
         return await asyncio.to_thread(os.getpid)  # as the rest of the daemon does
 
@@ -129,6 +131,6 @@ def test_what_hangs_in_the_kernel_though_it_was_killed_does_not_hold_up_the_loop
     monkeypatch.setattr(subprocess.Popen, "wait", looked_at)
     monkeypatch.setattr(run_module, "_REAP_TIMEOUT_S", 0.1)
     with hung_files(tmp_path / "hung", taking=True) as hung:
-        with pytest.raises(ResourceError, match="does not end after SIGKILL"):
+        with pytest.raises(OperationError, match="does not end after SIGKILL"):
             in_time(hung, run([str(hung.path / "program")], timeout_s=0.1))
         assert in_time(hung, run([str(hung.path / "program")], timeout_s=60)) == "cancelled"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hactl.resources import output
-from hactl.resources.output import MAX_BYTES, open_output
-from hactl.resources.output_keeper import KEEP_BYTES, OutputKeeper
+from hactl.linux import output
+from hactl.linux.output import MAX_BYTES, open_output
+from hactl.linux.output_keeper import KEEP_BYTES, OutputKeeper
 
 DEADLINE_S = 30.0
 FLOOD = "head -c 400000000 /dev/zero | tr '\\0' x; echo; echo >&2; read -r word; echo $word"

@@ -9,7 +9,7 @@ import sys
 def test_the_rest_of_pyroute2_stays_out_until_asked_for() -> None:
     script = """
 import sys
-import hactl.resources.netlink
+import hactl.linux.netlink
 assert "pyroute2.netlink.rtnl.ifaddrmsg" in sys.modules
 assert not [name for name in sys.modules if name.startswith("pyroute2.ndb")]
 import pyroute2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.resources.run import CommandError, Completed, run
+from hactl.linux.run import CommandError, Completed, run
 
 
 def sh(script: str, timeout_s: float = 10, **kwargs: object) -> Completed:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from hactl.linux.cgroup import Cgroup, prepare_root
+from hactl.linux.process_identity import boot_id, read_record, read_stat
+from hactl.linux.run import CommandError
 from hactl.resources.base import NodeContext, ResourceError
-from hactl.resources.cgroup import Cgroup, prepare_root
-from hactl.resources.identity import boot_id, read_record, read_stat
 from hactl.resources.process import Supervised
-from hactl.resources.run import CommandError
 
 # Ignores SIGTERM and leaves a child in a session of its own: the worst a service does.
 STUBBORN = """

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hactl.resources.netlink import Address
+from hactl.linux.netlink import Address
 from hactl.resources.vip.order import standing
 
 OWN = ("10.77.0.11/24", "10.77.0.12/24", "10.77.0.13/25", "192.168.7.5/24")

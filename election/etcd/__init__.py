@@ -1,0 +1,1 @@
+"""The store on etcd v3: connections, endpoints, errors, watches."""

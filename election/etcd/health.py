@@ -1,0 +1,123 @@
+"""A look at every endpoint of etcd at the same time: what it says of itself and of the members, and whether a read
+that needs a majority is answered there. Beside the calls of the store: nothing here changes which endpoint those use.
+
+Source of the messages: etcd 3.6, api/etcdserverpb/rpc.proto (StatusResponse, MemberListResponse); older versions leave
+out what they do not know. Alarms are in the status since 3.4; asking for them by their own call would go through raft.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import grpc
+
+from election.etcd.codec import decode
+from election.etcd.endpoints import REQUIRE_LEADER, Endpoint
+from election.etcd.errors import translate
+from election.etcd.facts import EndpointFacts, EtcdMember
+from election.etcd.wire import fields
+from election.store import StoreRefusedError, StoreUnavailableError
+
+_ALARM = re.compile(r"alarm:(\w+)")
+# How long answers are waited for beyond the deadline that gRPC keeps.
+_GRACE_S = 0.1
+
+
+class _Asked(NamedTuple):
+    """What is under way to one endpoint. `read_s`: when its read ended."""
+
+    endpoint: Endpoint
+    status: Any
+    members: Any
+    read: Any
+    read_s: list[float]
+
+
+def look(endpoints: Iterable[Endpoint], probe: bytes, timeout_s: float) -> tuple[EndpointFacts, ...]:
+    """What each says, in their order. `probe`: a linearizable read. One that does not answer is no error of the call.
+    Raises StoreUnavailableError when the store is closed."""
+    began = time.monotonic()
+    asked = [_ask(one, probe, timeout_s) for one in endpoints]
+    return tuple(_facts(one, began, began + timeout_s + _GRACE_S) for one in asked)
+
+
+def _ask(endpoint: Endpoint, probe: bytes, timeout_s: float) -> _Asked:
+    channel, token = endpoint.client.channel, endpoint.token_metadata()
+    try:
+        status = channel.unary_unary("/etcdserverpb.Maintenance/Status", response_deserializer=read_status)
+        members = channel.unary_unary("/etcdserverpb.Cluster/MemberList", response_deserializer=read_members)
+        read_s: list[float] = []
+        read = endpoint.services.range.future(probe, timeout_s, metadata=(REQUIRE_LEADER, *token))
+        read.add_done_callback(lambda _: read_s.append(time.monotonic()))
+        return _Asked(
+            endpoint,
+            status.future(b"", timeout_s, metadata=token),
+            members.future(b"", timeout_s, metadata=token),
+            read,
+            read_s,
+        )
+    except ValueError as error:  # gRPC's word for a closed channel
+        raise StoreUnavailableError(f"{endpoint.name}: {error}") from None
+
+
+def _facts(asked: _Asked, began: float, deadline: float) -> EndpointFacts:
+    name = asked.endpoint.name
+    said, problem = _result(asked.status, name, deadline)
+    members, _ = _result(asked.members, name, deadline)
+    _, unread = _result(asked.read, name, deadline)
+    if said is None:
+        return EndpointFacts(name, str(problem))
+    # Refused for want of a permission: it answered.
+    answered = unread is None or isinstance(unread, StoreRefusedError)
+    ended = asked.read_s[0] if asked.read_s else time.monotonic()
+    read_ms = (ended - began) * 1000 if answered else None
+    found: EndpointFacts = said._replace(endpoint=name, members=members or (), read_ms=read_ms)
+    return found
+
+
+def _result(future: Any, name: str, deadline: float) -> tuple[Any, Exception | None]:
+    try:
+        return future.result(max(0.0, deadline - time.monotonic())), None
+    except grpc.RpcError as error:
+        return None, translate(error, name)
+    except (grpc.FutureTimeoutError, grpc.FutureCancelledError):
+        future.cancel()
+        return None, StoreUnavailableError(f"{name}: no answer within the deadline")
+
+
+def read_status(raw: bytes) -> EndpointFacts:
+    """A StatusResponse. Raises WireError."""
+    found: dict[str, Any] = {"alarms": ()}
+    numbers = {3: "db_bytes", 4: "leader_id", 12: "quota_bytes"}
+    for field, value, text in fields(raw):
+        if field == 1:
+            header = {number: value for number, value, _ in fields(text)}
+            found.update(cluster_id=header.get(1, 0), member_id=header.get(2, 0))
+        elif field == 2:
+            found["version"] = decode(text)
+        elif field == 8:
+            found["alarms"] += tuple(_ALARM.findall(decode(text)))
+        elif field == 10:
+            found["learner"] = bool(value)
+        elif field in numbers:
+            found[numbers[field]] = value
+    return EndpointFacts("", **{**found, "alarms": tuple(sorted(set(found["alarms"])))})
+
+
+def read_members(raw: bytes) -> tuple[EtcdMember, ...]:
+    """A MemberListResponse. Raises WireError."""
+    return tuple(_member(text) for field, _, text in fields(raw) if field == 2)
+
+
+def _member(raw: bytes) -> EtcdMember:
+    texts: dict[int, list[str]] = {2: [], 4: []}
+    numbers: dict[int, int] = {}
+    for field, value, text in fields(raw):
+        if field in texts:
+            texts[field].append(decode(text))
+        else:
+            numbers[field] = value
+    return EtcdMember(numbers.get(1, 0), "".join(texts[2]), tuple(texts[4]), bool(numbers.get(5, 0)))

@@ -1,0 +1,1 @@
+"""Fence agents: which there are, what they say of themselves, running one, what its answer means."""

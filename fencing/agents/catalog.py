@@ -1,0 +1,108 @@
+"""Which fence agents this machine has, and what they say of themselves. What a broken one says is a value."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fencing.agents.agent import AgentCall, run_agent
+from fencing.agents.installed import NOT_AGENTS, find_agent, find_all, not_to_be_run
+from fencing.agents.metadata import Metadata, MetadataError, parse
+from fencing.agents.options import OptionProblem, OptionValue, check_options
+from fencing.agents.verdict import last_words
+from fencing.linux.aside import NoAnswerError, aside
+
+# An agent takes 50 ms to say what it is, on a busy machine ten times that.
+ASK_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An agent on this machine: what it says of itself, or why that is not known (`broken`)."""
+
+    name: str
+    path: str
+    metadata: Metadata | None
+    broken: str = ""
+
+
+_Stamp = tuple[str, int, int, int]
+# What an agent said, as long as its file is the same. Failures are not kept: a missing module may be there next time.
+_said: dict[_Stamp, Installed] = {}
+
+
+async def describe(name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Installed:
+    """What one agent says of itself; `name` may be an absolute path. Never raises for what an agent does."""
+    short = Path(name).name
+    try:
+        path, refused, stamp = await aside(_look_for, name, timeout_s=timeout_s)
+    except NoAnswerError:
+        return Installed(short, "", None, "the file system that it is looked for on does not answer")
+    if path is None:
+        return Installed(short, "", None, "not installed")
+    if short in NOT_AGENTS:
+        return Installed(short, path, None, f"not an agent: {NOT_AGENTS[short]}")
+    if refused:
+        return Installed(short, path, None, refused)
+    if stamp in _said:
+        return _said[stamp]
+    result = await run_agent(AgentCall(path, "metadata", timeout_s))
+    if result.outcome != "ok":
+        return Installed(short, path, None, result.detail)
+    try:
+        found = Installed(short, path, parse(result.output))
+    except MetadataError as error:
+        said = last_words(result.output, "")
+        return Installed(short, path, None, f"{error}; its last line: {said}" if said else str(error))
+    _said[stamp] = found
+    return found
+
+
+async def installed_agents(*, timeout_s: float = ASK_TIMEOUT_S, at_once: int | None = None) -> list[Installed]:
+    """All agents of this machine, by name, `at_once` (default: the number of processors) asked at a time."""
+    turns = asyncio.Semaphore(at_once or os.cpu_count() or 1)
+
+    async def ask(path: str) -> Installed:
+        async with turns:
+            return await describe(path, timeout_s=timeout_s)
+
+    return list(await asyncio.gather(*(ask(path) for path in find_all().values())))
+
+
+async def check_device(
+    agent: str, options: Mapping[str, OptionValue], *, plug: str | None = None, timeout_s: float = ASK_TIMEOUT_S
+) -> list[OptionProblem]:
+    """What is wrong with a device's options, by the agent's metadata and by its own check of them (`validate-all`,
+    which does not speak to the device). `plug` is one of the device's plugs, where it has several."""
+    found = await describe(agent, timeout_s=timeout_s)
+    if found.metadata is None:
+        return [OptionProblem("", f"{agent}: {found.broken}", "`hactl fence agents` shows what there is")]
+    metadata = found.metadata
+    problems = check_options(metadata, options, plug=plug is not None)
+    if any(one.level == "error" for one in problems) or not metadata.can("validate-all"):
+        return problems
+    call = AgentCall(
+        found.path, "validate-all", timeout_s, options, plug,
+        plug_option=metadata.plug_option or "port", secret_names=metadata.secret_names,
+    )  # fmt: skip
+    result = await run_agent(call)
+    if result.outcome != "ok":
+        problems.append(OptionProblem("", f"{agent} refuses these options", result.detail))
+    return problems
+
+
+def _look_for(name: str) -> tuple[str | None, str, _Stamp]:
+    """Its file, why nobody is to run that, and by what it is known again."""
+    path = find_agent(name)
+    return path, not_to_be_run(path) if path else "", _stamp(path or "")
+
+
+def _stamp(path: str) -> _Stamp:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return (path, 0, 0, 0)
+    return (path, found.st_mtime_ns, found.st_size, found.st_ino)

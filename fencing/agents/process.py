@@ -1,0 +1,251 @@
+"""Runs a program that must not outlast its deadline, whatever becomes of the one who started it.
+
+`hactl/linux/run.py` is for commands whose caller lives; here a late action may switch off a node that is back
+(PROTOCOL.md, S5). So the program has two deadlines of the same length: this process kills it, and so does coreutils'
+`timeout`, which is its parent, when this process is frozen or dead. And nothing that it started is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from election.clock import Instant, owner_elapsed
+from fencing.linux.reap import reap_killed
+from fencing.linux.umask import of_children
+
+_READ_SIZE = 65536
+# What has been killed is gone at once, unless it hangs in the kernel.
+_GONE_S = 2.0
+# Who has ended by itself may have left somebody with its output open.
+_LEFT_S = 0.2
+_POLL_S = 0.005
+# How long the event loop waits for what was killed by a cancellation.
+_END_S = 0.02
+# $1: cgroup.procs. The shell moves itself before it becomes the program: no child is ever elsewhere.
+_ENTER = 'echo 0 >"$1" || exit 126; shift; exec "$@"'
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What the service manager gave to this process alone, and what would give a program our Python's modules.
+_NOT_INHERITED = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", "PYTHON", "VIRTUAL_")
+_numbers = itertools.count(1)
+
+
+class StartError(Exception):
+    """The program could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it ended. `timed_out`: it was not seen to end before the deadline, even if its exit status is 0;
+    `returncode` is negative for a signal, None when it hangs in the kernel and could not be killed.
+    `cut`: there was more output than was kept."""
+
+    returncode: int | None
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
+    cut: bool
+    timed_out: bool
+    seconds: float
+
+
+def now() -> Instant:
+    """The time by both clocks of PROTOCOL.md (*Time*)."""
+    return Instant(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000, time.clock_gettime(time.CLOCK_MONOTONIC_RAW) * 1000)
+
+
+def seconds_since(start: Instant) -> float:
+    """How long ago that was, at the most."""
+    return owner_elapsed(start, now()) / 1000
+
+
+async def run_bounded(
+    argv: Sequence[str], *, stdin: bytes, timeout_s: float, max_output: int, cgroup: str | None = None
+) -> Ended:
+    """Run `argv` for at most `timeout_s` seconds; of each output at most `max_output` bytes are kept.
+
+    When it ends, by itself or not, its process group is killed, and the cgroup it is in, if `cgroup` names an
+    existing cgroup v2 directory below which it may have one. Raises StartError.
+    """
+    start = now()
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(_Cgroup(cgroup)) if cgroup else None
+        process = _spawn([*(group.enter if group else ()), *_kept(argv, timeout_s)], stdin)
+        stack.callback(_end, process, group)
+        assert process.stdout is not None and process.stderr is not None
+        out = stack.enter_context(contextlib.closing(_Reader(process.stdout, max_output)))
+        err = stack.enter_context(contextlib.closing(_Reader(process.stderr, max_output)))
+        try:
+            ended = await _wait_end(process.pid, timeout_s - seconds_since(start))
+        except asyncio.CancelledError:
+            # Who takes it back is told that it is over: it is to be seen dead.
+            _kill(process, group)
+            await _wait_end(process.pid, _GONE_S)
+            if group:
+                await group.emptied(_GONE_S)
+            raise
+        seconds = seconds_since(start)
+        timed_out = not ended or seconds >= timeout_s
+        _kill(process, group)
+        if not ended:
+            ended = await _wait_end(process.pid, _GONE_S)
+        await _closed((out, err), _GONE_S if timed_out else _LEFT_S)
+        if group:
+            await group.emptied(_GONE_S)
+        status = process.wait() if ended else None
+        return Ended(status, out.text(), err.text(), out.cut or err.cut, timed_out, seconds)
+
+
+def _kept(argv: Sequence[str], timeout_s: float) -> list[str]:
+    keeper = shutil.which("timeout", path=_PATH)
+    if keeper is None:
+        raise StartError("coreutils' `timeout` is not installed")
+    return [keeper, "--signal=KILL", f"{max(timeout_s, 0.001):.3f}", *argv]
+
+
+def _spawn(argv: Sequence[str], text: bytes) -> subprocess.Popen[bytes]:
+    """Start it as the leader of a session of its own. What it reads is in memory, never on a disk."""
+    try:
+        with os.fdopen(os.memfd_create("options"), "w+b") as stdin:
+            stdin.write(text)
+            stdin.seek(0)
+            return subprocess.Popen(
+                list(argv), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(),
+                cwd="/", umask=of_children(), start_new_session=True,
+            )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise StartError(getattr(error, "strerror", None) or "not a command") from None
+
+
+def _environment() -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    # Words are read: they must be English. Warnings meant for the agents' authors are not.
+    return {**own, "PATH": _PATH, "LC_ALL": "C", "LANG": "C", "PYTHONWARNINGS": "ignore"}
+
+
+async def _wait_end(pid: int, timeout_s: float) -> bool:
+    """Wait until the child `pid` has ended, which is not yet reaped; whether it has."""
+    pidfd = os.pidfd_open(pid)
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(pidfd, lambda: None if ended.done() else ended.set_result(None))
+    try:
+        await asyncio.wait((ended,), timeout=max(timeout_s, 0))
+        return ended.done()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
+def _kill(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
+    # The leader is not yet reaped, so the group's number is nobody else's.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if group:
+        group.kill()
+
+
+def _end(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
+    """After a cancellation: nothing is left behind."""
+    if process.returncode is not None:
+        return
+    _kill(process, group)
+    reap_killed(process)
+
+
+async def _closed(readers: Sequence[_Reader], timeout_s: float) -> None:
+    await asyncio.wait([one.closed for one in readers], timeout=timeout_s)
+
+
+class _Reader:
+    """Reads a pipe as it fills, to its end, and keeps the beginning."""
+
+    def __init__(self, pipe: IO[bytes], limit: int) -> None:
+        self._pipe = pipe
+        self._limit = limit
+        self._kept = bytearray()
+        self.cut = False
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        os.set_blocking(pipe.fileno(), False)
+        self._loop.add_reader(pipe.fileno(), self._read)
+
+    def text(self) -> str:
+        return self._kept.decode(errors="replace")
+
+    def close(self) -> None:
+        """Idempotent."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+            self._loop.remove_reader(self._pipe.fileno())
+            self._pipe.close()
+
+    def _read(self) -> None:
+        try:
+            chunk = os.read(self._pipe.fileno(), _READ_SIZE)
+        except BlockingIOError:
+            return
+        room = self._limit - len(self._kept)
+        self._kept += chunk[:room]
+        self.cut = self.cut or len(chunk) > room
+        if not chunk:
+            self.close()
+
+
+class _Cgroup:
+    """A cgroup v2 of its own for one run, below a directory that is there; removed afterwards."""
+
+    def __init__(self, root: str) -> None:
+        self._path = Path(root, f"fence-{os.getpid()}-{next(_numbers)}")
+        self._procs = self._path / "cgroup.procs"
+
+    def __enter__(self) -> _Cgroup:
+        try:
+            self._path.mkdir()
+        except OSError as error:
+            raise StartError(f"cannot make the cgroup {self._path}: {error.strerror}") from None
+        if not self._procs.exists():
+            self._path.rmdir()
+            raise StartError(f"{self._path.parent} is not in a cgroup v2 hierarchy")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # After a cancellation nobody has waited for the killed.
+        until = time.monotonic() + _END_S
+        while not self._removed() and time.monotonic() < until:
+            time.sleep(_POLL_S)
+
+    def _removed(self) -> bool:
+        with contextlib.suppress(OSError):
+            self._path.rmdir()
+        return not self._path.exists()
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What a command begins with that is to be in it."""
+        return ("/bin/sh", "-c", _ENTER, "enter-cgroup", str(self._procs))
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            (self._path / "cgroup.kill").write_text("1")
+
+    async def emptied(self, timeout_s: float) -> None:
+        """Wait until nobody is in it. The killed are gone within a moment: to look is simpler than to be told."""
+        start = now()
+        while self._populated() and seconds_since(start) < timeout_s:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_S)
+
+    def _populated(self) -> bool:
+        try:
+            return "populated 1" in (self._path / "cgroup.events").read_text()
+        except OSError:
+            return False

@@ -1,0 +1,364 @@
+"""The daemon's side of the guard: start one that outlives the daemon, and talk to it.
+
+Calls block, for at most their timeout: make them in a thread, or use `request_packet` and `parse_answer` on a
+socket of an event loop's own. When the guard dies the socket reads end-of-file at once (`fileno`): a daemon
+without a guard has to end (PROTOCOL.md, *The session* 5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from election.clock import Instant
+from fencing.guard import wire
+from fencing.guard.log import RECORD_NAME
+from fencing.guard.responder import Listen
+from fencing.guard.state import Phase, StopStep
+from fencing.guard.watchdog_state import Use
+from fencing.guard.wire import OTHER_GUARD, READY
+from fencing.linux.umask import of_children
+
+# How long a guard is waited for that lives, but whose socket is missing; and how often it is looked for.
+PATIENCE_S, AGAIN_S = 5.0, 0.1
+
+# Of the record of a deadline: its fields, and how long it may be.
+RECORD_FIELDS = ("sid", "reason", "at", "at_boot_ms", "daemon_connected", "names", "outcome", "problems", "took_ms")
+MAX_RECORD = 1 << 20
+
+# Started without site-packages: the guard needs none of it and would only have more to load and to lock.
+_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fencing.guard.program import main; sys.exit(main())"
+
+
+class GuardError(Exception):
+    """The guard cannot be had: it is gone, does not answer or did not start."""
+
+
+class OtherGuardError(GuardError):
+    """A guard did not start because there is one already, which cannot be reached."""
+
+
+class GuardRefusedError(Exception):
+    """The guard answered no. The text is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSpec:
+    """How to start a guard. `cgroups`: where it moves (on a machine that mounts v1 and v2 one of each);
+    `daemon_cgroup`: cgroup v2 of the daemon and its agents, told at the adoption; `self_fence`: ("reboot",),
+    ("command", path, …) or ("log",); `log`: a file, None for the daemon's stderr; `watchdog`: as in node.toml."""
+
+    socket: str
+    state_dir: str
+    cgroups: tuple[str, ...] = ()
+    daemon_cgroup: str | None = None
+    self_fence: tuple[str, ...] = ("reboot",)
+    log: str | None = None
+    watchdog: Use = "off"
+    watchdog_device: str = "/dev/watchdog"
+
+    def arguments(self) -> list[str]:
+        """The command line of hactl-guard."""
+        found = ["--socket", self.socket, "--state-dir", self.state_dir]
+        for cgroup in self.cgroups:
+            found += ["--cgroup", cgroup]
+        if self.log:
+            found += ["--log", self.log]
+        found += ["--watchdog", self.watchdog, "--watchdog-device", self.watchdog_device]
+        return [*found, "--self-fence", *self.self_fence]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardStatus:
+    """What a guard says of itself. `stop` is the record of the deadline that it last let fall; `dropped` are the
+    datagrams of others that it did not answer, by reason; `watchdog`: `device`, `use`, `identity` and what
+    watchdog_state.document says, None: it has none."""
+
+    sid: str
+    valid_until: Instant | None
+    phase: Phase
+    exclusive: tuple[str, ...]
+    incarnation: int
+    stop_budget_ms: float
+    self_fence_lead_ms: float
+    pid: int
+    daemon_pid: int | None
+    degraded: tuple[str, ...]
+    stop: Mapping[str, Any] | None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    watchdog: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A guard's answer: `ok`, or the `problem`. `status` comes with adopt, begin and status."""
+
+    number: int | None
+    ok: bool
+    problem: str
+    status: GuardStatus | None
+
+
+def request_packet(number: int, op: str, **fields: Any) -> bytes:
+    """A request as a packet; its answer bears the same number."""
+    return wire.encode({"id": number, "op": op, **fields})
+
+
+def adopt_fields(cgroup: str | None) -> dict[str, Any]:
+    """What `adopt` carries."""
+    return {"cgroup": cgroup} if cgroup is not None else {}
+
+
+def deadline_fields(sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> dict[str, Any]:
+    """What `begin` and `extend` carry."""
+    return {
+        "sid": sid,
+        "stop_budget_ms": stop_budget_ms,
+        "self_fence_lead_ms": self_fence_lead_ms,
+        "valid_until": list(valid_until),
+    }
+
+
+def listen_fields(setup: Listen) -> dict[str, Any]:
+    """What `listen` carries."""
+    return setup._asdict() | {"key": setup.key.hex()}
+
+
+def parse_answer(packet: bytes) -> Answer:
+    """An answer from a packet. Raises GuardError for what is none."""
+    try:
+        message = wire.decode(packet)
+        state = message.get("state")
+        status = _status(state) if state is not None else None
+        number, ok, problem = message.get("id"), message["ok"], message["problem"]
+        if not (isinstance(number, int | None) and isinstance(ok, bool) and isinstance(problem, str)):
+            raise TypeError("a field is of another type")
+        return Answer(number, ok, problem, status)
+    except (wire.WireError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise GuardError(f"the guard's answer cannot be read: {error!r}") from None
+
+
+class GuardClient:
+    """A connection to a guard. Every call raises GuardError when the guard is gone or does not answer within
+    `timeout_s` (close then: what was asked may or may not have been done) and GuardRefusedError when it says no."""
+
+    def __init__(self, path: str, timeout_s: float = 1.0) -> None:
+        self._timeout_s = timeout_s
+        self._numbers = itertools.count(1)
+        self._socket = connect(path, timeout_s)
+
+    def fileno(self) -> int:
+        """The socket: readable without a call under way means that the guard has died."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Leave the guard; it goes on guarding."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def adopt(self, cgroup: str | None = None) -> GuardStatus:
+        """Be the daemon that the guard serves, in the cgroup v2 that it has to kill, and take from it what it holds.
+        Refused while it serves another."""
+        return _with_status(self._call("adopt", **adopt_fields(cgroup)))
+
+    def begin(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> GuardStatus:
+        """Have the guard hold a new session; refused while anything exclusive is registered."""
+        return _with_status(
+            self._call("begin", **deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until))
+        )
+
+    def extend(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> None:
+        """The session was renewed; refused once the deadline has come."""
+        self._call("extend", **deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until))
+
+    def register(self, name: str, steps: Sequence[StopStep]) -> None:
+        """Name what is about to be started and how to stop it; it may be started once this returns."""
+        self._call("register", name=name, steps=list(steps))
+
+    def unregister(self, name: str) -> None:
+        """It was seen stopped."""
+        self._call("unregister", name=name)
+
+    def listen(self, setup: Listen) -> None:
+        """Have the guard answer its peers there (PROTOCOL.md, *Ask the guard*); refused where it cannot."""
+        self._call("listen", **listen_fields(setup))
+
+    def fence(self, reason: str) -> None:
+        """Have the guard take this node down by the way it was started with."""
+        self._call("fence", reason=reason[: wire.MAX_NAME])
+
+    def status(self) -> GuardStatus:
+        """What the guard holds; without adopting it."""
+        return _with_status(self._call("status"))
+
+    def _call(self, op: str, **fields: Any) -> Answer:
+        number = next(self._numbers)
+        try:
+            packet = request_packet(number, op, **fields)
+        except wire.WireError as error:
+            raise GuardRefusedError(str(error)) from None
+        until = time.monotonic() + self._timeout_s
+        try:
+            self._socket.settimeout(self._timeout_s)
+            self._socket.send(packet)
+            while True:
+                self._socket.settimeout(max(0.001, until - time.monotonic()))
+                received = self._socket.recv(wire.MAX_MESSAGE)
+                if not received:
+                    raise GuardError("the guard has died")
+                answer = parse_answer(received)
+                if answer.number == number:
+                    break
+        except TimeoutError:
+            raise GuardError(f"the guard did not answer {op} within {self._timeout_s:g} s") from None
+        except OSError as error:
+            raise GuardError(f"the guard is gone: {error.strerror}") from None
+        if not answer.ok:
+            raise GuardRefusedError(answer.problem)
+        return answer
+
+
+def connect(path: str, timeout_s: float = 1.0) -> socket.socket:
+    """A connected socket to the guard at `path`. Raises GuardError when none listens there."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    link.settimeout(timeout_s)
+    try:
+        link.connect(path)
+    except OSError as error:
+        link.close()
+        raise GuardError(f"no guard at {path}: {error.strerror or error}") from None
+    return link
+
+
+def spawn(spec: GuardSpec, timeout_s: float = 10.0) -> None:
+    """Start a guard that is nobody's child, in a session and cgroup of its own, and return when it listens.
+    Raises GuardError with what it said when it could not start."""
+    ready, tell = os.pipe()
+    try:
+        root = str(Path(__file__).resolve().parents[2])
+        argv = [sys.executable, "-I", "-S", "-c", _START, root, "--detach", "--ready-fd", str(tell)]
+        with subprocess.Popen(
+            [*argv, *spec.arguments()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # It outlives whoever reads this process's words: what it has to say goes to its own log.
+            stderr=subprocess.DEVNULL if spec.log else None,
+            pass_fds=(tell,),
+            cwd="/",
+            umask=of_children(),
+            start_new_session=True,
+        ) as child:
+            os.close(tell)
+            tell = -1
+            said = _read_line(ready, timeout_s)
+            child.kill()  # it has gone on in its own child; this one only if it hangs
+    finally:
+        os.close(ready)
+        if tell >= 0:
+            os.close(tell)
+    if said == READY:
+        return
+    words = said.decode(errors="replace").strip()
+    kind = OtherGuardError if words.startswith(OTHER_GUARD) else GuardError
+    raise kind(f"the guard did not start: {words or 'no word from it'}")
+
+
+def connect_or_spawn(spec: GuardSpec, timeout_s: float = 1.0, patience_s: float = PATIENCE_S) -> socket.socket:
+    """A connected socket to the guard of `spec`, which is started when there is none. One whose socket was removed
+    makes it again: that is waited for. Raises GuardError."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return connect(spec.socket, timeout_s)
+        except GuardError:
+            pass
+        try:
+            spawn(spec)
+        except OtherGuardError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(AGAIN_S)
+
+
+def ensure(spec: GuardSpec, timeout_s: float = 1.0) -> GuardClient:
+    """A connection to the guard of `spec`, which is started when there is none. Raises GuardError."""
+    connect_or_spawn(spec, timeout_s).close()
+    return GuardClient(spec.socket, timeout_s)
+
+
+def read_stop_record(state_dir: str) -> dict[str, Any] | None:
+    """The record of the last deadline that a guard let fall, as guard_loop writes it: `sid`, `reason`, `at`
+    (Unix time), `names`, `outcome` (stopping, stopped, self-fence), `problems`. For the next daemon to report;
+    remove the file then (`forget_stop_record`)."""
+    try:
+        record = json.loads((Path(state_dir) / RECORD_NAME).read_bytes()[:MAX_RECORD])
+    except (OSError, ValueError, RecursionError):
+        return None
+    return {name: record[name] for name in RECORD_FIELDS if name in record} if isinstance(record, dict) else None
+
+
+def forget_stop_record(state_dir: str) -> None:
+    """Remove the record: it has been reported."""
+    with contextlib.suppress(OSError):  # on a disk that cannot be written it is reported again
+        (Path(state_dir) / RECORD_NAME).unlink()
+
+
+def _with_status(answer: Answer) -> GuardStatus:
+    if answer.status is None:
+        raise GuardError("the guard's answer lacks its state")
+    return answer.status
+
+
+def _status(state: Mapping[str, Any]) -> GuardStatus:
+    until = state["valid_until"]
+    names = (state["sid"], state["phase"], *state["exclusive"], *state["degraded"])
+    if not all(isinstance(name, str) for name in names) or not isinstance(state.get("dropped", {}), dict):
+        raise TypeError("a field is of another type")
+    valid_until = Instant(float(until[0]), float(until[1])) if until else None
+    if valid_until is not None and not all(map(math.isfinite, valid_until)):
+        raise ValueError("a deadline that never comes")
+    return GuardStatus(
+        sid=state["sid"],
+        valid_until=valid_until,
+        phase=state["phase"],
+        exclusive=tuple(state["exclusive"]),
+        incarnation=int(state["incarnation"]),
+        stop_budget_ms=float(state["stop_budget_ms"]),
+        self_fence_lead_ms=float(state["self_fence_lead_ms"]),
+        pid=int(state["pid"]),
+        daemon_pid=state["daemon_pid"],
+        degraded=tuple(state["degraded"]),
+        stop=state["stop"],
+        watchdog=state.get("watchdog"),
+        dropped=state.get("dropped", {}),  # a guard of an earlier version has none
+    )
+
+
+def _read_line(fd: int, timeout_s: float) -> bytes:
+    until = time.monotonic() + timeout_s
+    said = b""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    while not said.endswith(b"\n") and poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        part = os.read(fd, 4096)
+        if not part:
+            break
+        said += part
+    return said

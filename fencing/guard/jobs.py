@@ -1,0 +1,258 @@
+"""The guard's hands: threads that wait, started and locked in memory beforehand, to stop, kill and fence.
+
+A thread for every step, so that a slow stop delays no other and the main loop never blocks; started when the
+step is registered, so that at the deadline nothing has to be had from a starved machine, and so that what
+could not be stopped for want of a thread is refused. They report to the main loop and decide nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from fencing.guard import stop
+from fencing.guard.proc import Process, kill_cgroup, populated, run_bounded
+from fencing.guard.state import StopStep
+from fencing.guard.sys import reboot
+
+# Before a failed attempt is repeated; and how long the stops let the kill of the daemon go first.
+RETRY_S = 0.025
+_KILL_FIRST_S = 0.05
+_KILL_WATCH_S = 0.25
+_FENCE_RETRY_S = 0.5
+_FENCE_COMMAND_S = 10.0
+# What a watchdog is given before it is done another way: it counts whole seconds, and takes its time to reset.
+_BITE_S = 4.0
+
+# Locked memory: the stack of every thread counts in full.
+STACK_BYTES = 192 * 1024
+
+Post = Callable[[Callable[[], None]], None]
+
+
+class Hand:
+    """A thread that sleeps until it is told to act. Told again while it acts, it acts once more."""
+
+    def __init__(self, name: str, act: Callable[[], None]) -> None:
+        """Raises RuntimeError when no thread can be had."""
+        self._act = act
+        self._told = threading.Semaphore(0)
+        self._ended = False
+        threading.Thread(target=self._run, name=name[:15], daemon=True).start()
+
+    def tell(self) -> None:
+        """Act now."""
+        self._told.release()
+
+    def end(self) -> None:
+        """Let the thread go; what it does now it finishes."""
+        self._ended = True
+        self._told.release()
+
+    def _run(self) -> None:
+        while True:
+            self._told.acquire()
+            if self._ended:
+                return
+            self._do()
+
+    def _do(self) -> None:
+        """Until it is done: what failed for want of memory or a descriptor is done once there is some."""
+        while True:
+            try:
+                self._act()
+                return
+            except Exception:
+                time.sleep(RETRY_S)
+
+
+class DaemonKiller:
+    """Kills the daemon and its agents: its cgroup where it told of one, and the process that adopted the guard
+    with its descendants. `dead` is set while that is known to have been done."""
+
+    def __init__(self, post: Post, report: Callable[[str], None]) -> None:
+        self._post, self._report = post, report
+        self._cgroups: list[str] = []
+        self._processes: list[Process] = []
+        self.dead = threading.Event()
+        self._hand = Hand("kill-daemon", self._act)
+
+    def serve(self, pid: int, cgroup: str | None) -> None:
+        """Process `pid` is the daemon now, in `cgroup` (None: a daemon that does not say; the one before it may have).
+        Those before it are remembered for as long as something of them lives. Raises OSError when there is no such
+        process."""
+        self._processes = [process for process in self._processes if process.alive()] + [Process(pid)]
+        if cgroup is not None:
+            self._cgroups = [one for one in self._cgroups if one != cgroup and populated(one)] + [cgroup]
+
+    def kill(self) -> None:
+        """Kill, and go on until everything is dead."""
+        self.dead.clear()
+        self._hand.tell()
+
+    def _act(self) -> None:
+        reported = None
+        while True:
+            problem = self._attempt()
+            if not problem:
+                self.dead.set()
+            if problem != reported:
+                reported = problem
+                self._post(lambda text=problem: self._report(text))  # type: ignore[misc]
+            if not problem:
+                return
+            time.sleep(RETRY_S)
+
+    def _attempt(self) -> str:
+        try:
+            problem = ""
+            for cgroup in self._cgroups:
+                problem = kill_cgroup(cgroup, _KILL_WATCH_S) or problem
+            for process in self._processes:
+                problem = process.kill_tree(_KILL_WATCH_S) or problem
+            return problem
+        except Exception as error:  # not known to be dead
+            return f"{type(error).__name__}: {error}"
+
+
+class _StepHand:
+    """One step's thread and what it found out last (None: nothing since it was told)."""
+
+    def __init__(self, job: StopJob, step: StopStep) -> None:
+        self.step = step
+        self.problem: str | None = "not tried yet"
+        self.busy = False
+        self.hand = Hand(f"stop-{job.name}", lambda: job.attempt(self))
+        self.failures = 0
+
+
+class StopJob:
+    """The stop of one registered name: all its steps at the same time.
+
+    `report(name, stopped, problem)` is called in the main loop: with False for each attempt of a step that
+    failed, with True once when all are verified. What was seen before the daemon was dead does not count: it
+    might have been put back since. Nor what a process of the same name might have put back: addresses and
+    files are looked at once more after the rest.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        steps: Sequence[StopStep],
+        killer: DaemonKiller,
+        post: Post,
+        report: Callable[[str, bool, str], None],
+    ) -> None:
+        """Raises RuntimeError when no threads can be had."""
+        self.name, self._killer, self._post, self._report = name, killer, post, report
+        self._confirmed = False
+        self._hands: list[_StepHand] = []
+        try:
+            for step in steps:
+                self._hands.append(_StepHand(self, step))
+        except RuntimeError:
+            self.retire()
+            raise
+
+    def start(self) -> None:
+        """Try every step that is not verified and not being tried."""
+        for hand in self._hands:
+            if hand.problem != "" and not hand.busy:
+                hand.busy = True
+                hand.hand.tell()
+
+    def retire(self) -> None:
+        """Let the threads go."""
+        for hand in self._hands:
+            hand.hand.end()
+
+    def problems(self) -> dict[str, str]:
+        """The steps not verified, and why."""
+        return {stop.label(hand.step): hand.problem or "" for hand in self._hands if hand.problem}
+
+    def attempt(self, hand: _StepHand) -> None:
+        """In the step's thread: try once, and have the outcome handled in the main loop."""
+        if hand.failures:
+            time.sleep(RETRY_S)
+        else:
+            self._killer.dead.wait(_KILL_FIRST_S)
+        daemon_dead = self._killer.dead.is_set()
+        problem = stop.attempt(hand.step)
+        if not problem and not daemon_dead:
+            problem = "the daemon was not known to be dead yet"
+        self._post(lambda: self._came_back(hand, problem))
+
+    def _came_back(self, hand: _StepHand, problem: str) -> None:
+        hand.busy, hand.problem = False, problem
+        if problem:
+            hand.failures += 1
+            self._report(self.name, False, f"{stop.label(hand.step)}: {problem}")
+            return
+        if any(other.problem != "" or other.busy for other in self._hands):
+            return
+        if not self._confirmed and self._look_again():
+            return
+        self._report(self.name, True, "")
+
+    def _look_again(self) -> bool:
+        """Once everything is verified, verify again what the rest of it could have put back meanwhile."""
+        self._confirmed = True
+        again = [hand for hand in self._hands if hand.step["kind"] in stop.REVOCABLE]
+        if len(again) == len(self._hands):
+            return False
+        for hand in again:
+            hand.problem = "to be looked at once more"
+        self.start()
+        return bool(again)
+
+
+class Fencer:
+    """Takes this node down: by `reboot`, by the `watchdog`, by a command (the lab's power switch), or (`log`) not at
+    all.
+
+    `bite`, set by who has armed a watchdog, has it reset this machine as soon as it can, and returns what is wrong, or
+    "". That is done whatever the way is, and beside it: what hangs here does not hang in the watchdog.
+    """
+
+    def __init__(self, how: Sequence[str], post: Post, report: Callable[[str], None]) -> None:
+        self.bite: Callable[[], str] | None = None
+        self._how, self._post, self._report = list(how), post, report
+        self._hand = Hand("self-fence", self._act)
+        self._watchdog_hand = Hand("bite", self._bite)
+
+    def fence(self) -> None:
+        """Do it now, and again until it has worked."""
+        if self._how[0] != "log":
+            self._watchdog_hand.tell()
+        self._hand.tell()
+
+    def _act(self) -> None:
+        if self._how[0] == "watchdog" and self.bite is not None:
+            time.sleep(_BITE_S)
+        while problem := self._attempt():
+            self._tell(problem)
+            time.sleep(_FENCE_RETRY_S)
+
+    def _attempt(self) -> str:
+        try:
+            match self._how[0]:
+                case "log":
+                    return ""
+                case "command":
+                    return run_bounded(self._how[1:], _FENCE_COMMAND_S).problem
+                case _:
+                    return reboot()
+        except Exception as error:  # tried again
+            return f"{type(error).__name__}: {error}"
+
+    def _bite(self) -> None:
+        try:
+            problem = self.bite() if self.bite is not None else ""
+        except Exception as error:  # the other way goes on
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            self._tell(f"watchdog: {problem}")
+
+    def _tell(self, problem: str) -> None:
+        self._post(lambda: self._report(problem))

@@ -1,0 +1,132 @@
+"""What a peer asks a guard directly, and the answer: one datagram each (PROTOCOL.md, *Ask the guard*). Pure.
+
+A datagram is an HMAC-SHA256 by the cluster's key over all that follows it, then a JSON object of ASCII. It says of
+itself whether it is a question or an answer, so that neither can be sent back as the other. An answer repeats the
+question's nonce, which is used once: an old answer answers nothing. It only puts a suspicion off, and is never
+evidence (S2 does not rest on it).
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from typing import Any, NamedTuple
+
+from election.clock import Instant, remaining
+from fencing.guard.state import GuardState
+
+VERSION = 1
+# A name has 63 characters at most, a session's identifier far fewer: more is nobody's question.
+MAX_DATAGRAM = 1024
+MIN_KEY = 32
+NONCE_BYTES = 16
+
+_MAC_BYTES = 32
+# Whatever else the key may be used for one day: a MAC of this is good for this only.
+_PURPOSE = b"hactl ask-the-guard\0"
+
+
+class AskError(Exception):
+    """A datagram that is not to be served. `why`, in one word, is what is counted: `size`, `mac` (another key or no
+    peer at all), `form`, `version`, `cluster`, `node`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Question(NamedTuple):
+    """Does the guard of `node` hold the deadline of session `sid`? `nonce`: hexadecimal, never used before."""
+
+    cluster: str
+    node: str
+    sid: str
+    nonce: str
+
+
+class Told(NamedTuple):
+    """A guard's answer. `sid` and `nonce` are the question's, `held_sid` is the session that the guard has.
+
+    `holds`: it will let the deadline of `sid` fall, or is just stopping everything. `daemon`: one is connected, which
+    may hang all the same. `left_ms`: until that session ends, 0 where it is over or is not this one.
+    """
+
+    cluster: str
+    node: str
+    sid: str
+    nonce: str
+    held_sid: str
+    holds: bool
+    daemon: bool
+    left_ms: int
+
+
+def encode_question(key: bytes, question: Question) -> bytes:
+    """The question as a datagram."""
+    return _seal(key, "ask", question._asdict())
+
+
+def encode_told(key: bytes, told: Told) -> bytes:
+    """The answer as a datagram."""
+    return _seal(key, "told", told._asdict())
+
+
+def decode_question(key: bytes, packet: bytes) -> Question:
+    """A question from a datagram. Raises AskError."""
+    fields = _open(key, "ask", packet)
+    return Question(*(_text(fields, name) for name in Question._fields))
+
+
+def decode_told(key: bytes, packet: bytes) -> Told:
+    """An answer from a datagram. Raises AskError."""
+    fields = _open(key, "told", packet)
+    if type(fields.get("left_ms")) is not int or not all(type(fields.get(one)) is bool for one in ("holds", "daemon")):
+        raise AskError("form")
+    cluster, node, sid, nonce = (_text(fields, name) for name in Question._fields)
+    held = fields.get("held_sid")
+    if not isinstance(held, str):
+        raise AskError("form")
+    return Told(cluster, node, sid, nonce, held, fields["holds"], fields["daemon"], fields["left_ms"])
+
+
+def answer(state: GuardState, question: Question, now: Instant) -> Told:
+    """What a guard in this state says to the question."""
+    same = state.sid == question.sid and state.valid_until is not None
+    left = max(0, round(remaining(state.valid_until, now))) if same and state.valid_until is not None else 0
+    holds = same and state.phase in ("holding", "stopping")
+    return Told(*question, state.sid, holds, state.daemon_connected, left)
+
+
+def _seal(key: bytes, kind: str, fields: dict[str, Any]) -> bytes:
+    text = json.dumps({"version": VERSION, "kind": kind, **fields}, separators=(",", ":"), sort_keys=True).encode()
+    if len(text) + _MAC_BYTES > MAX_DATAGRAM:
+        raise AskError("size")
+    return _mac(key, text) + text
+
+
+def _open(key: bytes, kind: str, packet: bytes) -> dict[str, Any]:
+    if not _MAC_BYTES < len(packet) <= MAX_DATAGRAM:
+        raise AskError("size")
+    # First of all: nothing of a stranger's is read.
+    if not hmac.compare_digest(packet[:_MAC_BYTES], _mac(key, packet[_MAC_BYTES:])):
+        raise AskError("mac")
+    try:
+        fields = json.loads(packet[_MAC_BYTES:])
+    except (ValueError, RecursionError):
+        raise AskError("form") from None
+    if not isinstance(fields, dict) or fields.get("kind") != kind:
+        raise AskError("form")
+    if fields.get("version") != VERSION:
+        raise AskError("version")
+    return fields
+
+
+def _mac(key: bytes, text: bytes) -> bytes:
+    return hmac.digest(key, _PURPOSE + text, "sha256")
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise AskError("form")
+    return value

@@ -1,0 +1,128 @@
+"""Stopping a systemd unit for certain: by systemd's own socket and the unit's control group, without a program.
+
+At the deadline the disk may be what has failed: `systemctl` might not even start. So the guard talks to systemd
+itself: over systemd's private socket, as systemctl does for root, which needs no bus daemon, else over the system bus.
+Source: org.freedesktop.systemd1(5).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from fencing.guard.dbus import CallError, Connection
+from fencing.guard.proc import kill_cgroup
+from fencing.guard.sys import read_file
+
+_PRIVATE = "/run/systemd/private"
+_SYSTEM_BUS = "/run/dbus/system_bus_socket"
+_NAME, _PATH = "org.freedesktop.systemd1", "/org/freedesktop/systemd1"
+_MANAGER = "org.freedesktop.systemd1.Manager"
+
+# How long one call may take, how long one attempt goes on, and how often it looks and kills again.
+_CALL_S = 1.0
+_ATTEMPT_S = 0.25
+_LOOK_S = 0.01
+
+_ENDED = ("inactive", "failed")
+_STARTING_JOBS = ("start", "restart", "reload-or-start", "verify-active")
+# The types of units that have a control group. Source: systemd.resource-control(5).
+_WITH_CGROUP = ("service", "scope", "slice", "socket", "mount", "swap")
+
+
+class UnitState(NamedTuple):
+    """A unit as systemd sees it. `job`: the kind of job that is queued for it, "" for none."""
+
+    active: str
+    job: str
+    path: str
+
+    @property
+    def stopped(self) -> bool:
+        """Inactive and not about to be started again."""
+        return self.active in _ENDED and self.job not in _STARTING_JOBS
+
+
+def stop_unit(unit: str, bus: str | None = None) -> str:
+    """Stop the unit and see whether it is: "" or what is wrong. May block, for `_ATTEMPT_S` and a call.
+
+    A stop is queued first: it keeps systemd from restarting what is killed then (Restart=), and from waiting for it.
+    What ExecStop= and ExecStopPost= start after that is killed in turn. `bus`: the path of the system bus of a systemd
+    that is not this machine's own.
+    """
+    until = time.monotonic() + _ATTEMPT_S
+    refused = ""
+    with _connect(bus) as connection:
+        manager = _Manager(connection)
+        while not (state := manager.state(unit)).stopped:
+            if time.monotonic() > until:
+                job = f", {state.job} queued" if state.job else ""
+                return f"{unit} is {state.active}{job}" + (f"; stop: {refused}" if refused else "")
+            if state.job != "stop":
+                refused = manager.try_call("StopUnit", "ss", unit, "replace")
+            manager.try_call("KillUnit", "ssi", unit, "all", 9)
+            # All at once, too, whoever forks; and they get the processor that it takes to die.
+            if bus is None and (cgroup := manager.cgroup(unit, state.path)):
+                kill_cgroup(cgroup, 0.0)
+            time.sleep(_LOOK_S)
+    return ""
+
+
+class _Manager:
+    """systemd's manager. Everything raises OSError when the connection is lost."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def state(self, unit: str) -> UnitState:
+        """What systemd says of the unit; also of one that it has not loaded."""
+        ((found, *_),) = self._call("ListUnitsByNames", "as", [unit])
+        return UnitState(found[3], found[8], found[6])
+
+    def cgroup(self, unit: str, path: str) -> str:
+        """The unit's control group in the v2 hierarchy; "" where it has none now."""
+        kind = unit.rpartition(".")[2]
+        mount = _cgroup2_mount()
+        if kind not in _WITH_CGROUP or not mount:
+            return ""
+        interface, properties = f"{_NAME}.{kind.capitalize()}", "org.freedesktop.DBus.Properties"
+        try:
+            (group,) = self._connection.call(_NAME, path, properties, "Get", "ss", interface, "ControlGroup")
+        except CallError:
+            return ""
+        return f"{mount}{group}" if group not in ("", "/") else ""
+
+    def try_call(self, method: str, signature: str, *arguments: Any) -> str:
+        """Call a method; why it was refused, or ""."""
+        try:
+            self._call(method, signature, *arguments)
+            return ""
+        except CallError as error:
+            return str(error)
+
+    def _call(self, method: str, signature: str, *arguments: Any) -> list[Any]:
+        return self._connection.call(_NAME, _PATH, _MANAGER, method, signature, *arguments)
+
+
+def _connect(bus: str | None) -> Connection:
+    if bus is None:
+        try:
+            return Connection(_PRIVATE, _CALL_S)
+        except (FileNotFoundError, ConnectionRefusedError):
+            pass
+    connection = Connection(bus or _SYSTEM_BUS, _CALL_S)
+    try:
+        connection.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _cgroup2_mount() -> str:
+    """Where cgroup v2 is mounted; "" where it is not."""
+    for line in read_file("/proc/self/mounts").splitlines():
+        fields = line.split(" ")
+        if fields[2] == "cgroup2":
+            return fields[1]
+    return ""

@@ -1,0 +1,168 @@
+"""The guard's watchdog: opened when a session begins, fed from a thread of its own, closed when the guard ends.
+
+What it is fed with is decided in watchdog_state, done in watchdog. A device that is slow to answer (IPMI's asks the
+board's controller) does not hold up the guard; one that does not answer is not fed, and resets the machine.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from election.clock import Instant, remaining
+from fencing.guard import watchdog_state
+from fencing.guard.jobs import Hand, Post
+from fencing.guard.state import GuardState
+from fencing.guard.sys import now
+from fencing.guard.watchdog_device import Device, Driver, RefusedError, feed, feed_free, problem_of
+from fencing.guard.watchdog_state import Use, WatchdogState
+
+# How long a register waits for the device, and the guard with it: nothing is registered then that has a deadline.
+_ADMIT_S = 0.5
+_CLOSE_S = 1.0
+
+Log = Callable[..., None]
+OpenDevice = Callable[[str], Driver]
+
+
+class Watchdog(Protocol):
+    """What the guard's main loop asks for."""
+
+    def look(self, guard: GuardState, at: Instant) -> Instant | None:
+        """Have it fed if it is time to. Returns when to look again (None: no need)."""
+
+    def admit(self, guard: GuardState, at: Instant) -> str:
+        """Before something is registered. Returns why it may not be, or ""."""
+
+    def status(self, at: Instant) -> dict[str, Any] | None:
+        """What is known of it; None: there is none."""
+
+    def bite(self) -> str:
+        """Have it reset this machine as soon as it can. Returns what is wrong, or ""."""
+
+    def close(self) -> None:
+        """The guard ends, and nothing exclusive is here."""
+
+
+MakeWatchdog = Callable[[Post, Log], Watchdog]
+
+
+class NoWatchdog:
+    """`off`."""
+
+    def look(self, guard: GuardState, at: Instant) -> Instant | None:
+        """As in Watchdog."""
+
+    def admit(self, guard: GuardState, at: Instant) -> str:
+        """As in Watchdog."""
+        return ""
+
+    def status(self, at: Instant) -> dict[str, Any] | None:
+        """As in Watchdog."""
+
+    def bite(self) -> str:
+        """As in Watchdog."""
+        return ""
+
+    def close(self) -> None:
+        """As in Watchdog."""
+
+
+class FedWatchdog:
+    """`use` and `required`. The state is changed by the thread, under the lock, which it holds while it talks to the
+    device."""
+
+    def __init__(self, use: Use, path: str, post: Post, log: Log, open_device: OpenDevice = Device) -> None:
+        self._use, self._path, self._post, self._log, self._open = use, path, post, log, open_device
+        self._driver: Driver | None = None
+        self._state = WatchdogState()
+        # What the thread is to feed by.
+        self._bound = False
+        self._valid_until: Instant | None = None
+        self._asked = 0
+        self._done = threading.Condition()
+        self._lock = threading.Lock()
+        self._biting = False
+        self._hand = Hand("watchdog", self._act)
+
+    # -- in the main loop
+
+    def look(self, guard: GuardState, at: Instant) -> Instant | None:
+        """As in Watchdog."""
+        if self._asked or self._biting:
+            return None  # the thread wakes the loop when it is done
+        at_next = watchdog_state.next_look(guard, self._state, at)
+        if at_next is None or remaining(at_next, at) > 0:
+            return at_next
+        self._ask(guard, bound=bool(guard.exclusive))
+        return None
+
+    def admit(self, guard: GuardState, at: Instant) -> str:
+        """As in Watchdog."""
+        state = self._state
+        if not guard.exclusive and (state.armed or self._use == "required" or self._asked):
+            self._ask(guard, bound=True)
+            with self._done:
+                if not self._done.wait_for(lambda: not self._asked, _ADMIT_S):
+                    return f"the watchdog did not answer within {_ADMIT_S:g} s"
+        if state.armed and guard.valid_until and not watchdog_state.keeps(state, guard.valid_until):
+            return "the watchdog does not end before the lease"
+        return watchdog_state.refusal(self._use, state, at)
+
+    def status(self, at: Instant) -> dict[str, Any] | None:
+        """As in Watchdog."""
+        identity = self._driver.identity if self._driver else ""
+        told = {"device": self._path, "use": self._use, "identity": identity}
+        return told | watchdog_state.document(self._state, at)
+
+    def _ask(self, guard: GuardState, *, bound: bool) -> None:
+        with self._done:
+            self._bound, self._valid_until = bound, guard.valid_until
+            self._asked += 1
+        self._hand.tell()
+
+    def close(self) -> None:
+        """As in Watchdog."""
+        if self._driver is None or not self._lock.acquire(timeout=_CLOSE_S):
+            return
+        try:
+            problem = self._driver.close()
+            self._log("watchdog_closed", device=self._path, problem=problem)
+        except OSError as error:
+            self._log("watchdog_closed", device=self._path, problem=str(error))
+
+    # -- in threads
+
+    def bite(self) -> str:
+        """As in Watchdog."""
+        with self._lock:
+            self._biting = True
+            if self._driver is None:
+                return "it is not open"
+            bites = self._state.ends
+            if bites is None or remaining(bites, watchdog_state.ends(1, now())) > 0:
+                watchdog_state.took(self._state, *feed_free(self._driver, 1, now))
+        return ""
+
+    def _act(self) -> None:
+        was = self._state.armed, self._state.problem
+        with self._lock:
+            if not self._biting:
+                self._feed()
+        if was != (self._state.armed, self._state.problem):
+            self._log("watchdog", **(self.status(now()) or {}))
+        with self._done:
+            self._asked -= 1
+            self._done.notify_all()
+        self._post(lambda: None)
+
+    def _feed(self) -> None:
+        try:
+            if self._driver is None:
+                self._driver = self._open(self._path)
+        except (OSError, RefusedError) as error:
+            self._state.tried = now()
+            watchdog_state.disarm(self._state, self._valid_until, problem_of(error))
+            return
+        feed(self._driver, self._state, self._valid_until, self._bound, now)

@@ -1,0 +1,205 @@
+"""A watchdog device of Linux': set, read back, fed, closed.
+
+Source: the kernel's documentation, *The Linux Watchdog driver API*, and <linux/watchdog.h>.
+"""
+
+# pathlib, and what it imports, would stay locked in memory for a few calls.
+# ruff: noqa: PTH119
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from election.clock import Instant, remaining
+from fencing.guard.sys import read_file
+from fencing.guard.watchdog_state import (
+    FREE_S,
+    SECOND_MS,
+    WatchdogState,
+    arm,
+    bound_timeout_s,
+    disarm,
+    ends,
+    keeps,
+    took,
+)
+
+_GETSUPPORT = 0x80285700
+_KEEPALIVE = 0x80045705
+_SETTIMEOUT = 0xC0045706
+_GETTIMEOUT = 0x80045707
+_INFO = struct.Struct("=II32s")
+_INT = struct.Struct("=i")
+_CAN_SET_TIMEOUT, _CAN_MAGIC_CLOSE = 0x0080, 0x0100
+# A device that is slow to take a timeout has outlived it: once more, with what is then left.
+_TRIES = 3
+
+
+class RefusedError(Exception):
+    """The device cannot do what the rule asks for, now or later. The text says what."""
+
+
+class Driver(Protocol):
+    """What is asked of a watchdog. All but `identity` raise OSError."""
+
+    @property
+    def identity(self) -> str:
+        """What the driver calls it."""
+
+    def set_timeout(self, timeout_s: int) -> int:
+        """Set the timeout, and read it back: what the device made of it. Most drivers feed it by that, too."""
+
+    def keep_alive(self) -> None:
+        """Feed it: the timeout begins anew."""
+
+    def close(self) -> str:
+        """Switch it off, and leave it. Returns what stands against that, or ""."""
+
+
+class Device:
+    """A device opened, which feeds it and starts it where it does not run. Raises OSError, RefusedError."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            options, _, name = _INFO.unpack(fcntl.ioctl(self._fd, _GETSUPPORT, bytes(_INFO.size)))
+        except OSError:  # no watchdog: nothing must be written to it
+            os.close(self._fd)
+            raise
+        self.identity = name.partition(b"\0")[0].decode("ascii", "replace")
+        self._magic_close = bool(options & _CAN_MAGIC_CLOSE)
+        if not options & _CAN_SET_TIMEOUT:
+            self.close()
+            raise RefusedError(f"{self.identity}: its timeout cannot be set")
+
+    def set_timeout(self, timeout_s: int) -> int:
+        """As in Driver."""
+        fcntl.ioctl(self._fd, _SETTIMEOUT, _INT.pack(timeout_s))
+        (found,) = _INT.unpack(fcntl.ioctl(self._fd, _GETTIMEOUT, bytes(_INT.size)))
+        return int(found)
+
+    def keep_alive(self) -> None:
+        """As in Driver."""
+        fcntl.ioctl(self._fd, _KEEPALIVE, _INT.pack(0))
+
+    def close(self) -> str:
+        """As in Driver."""
+        problem = "" if self._magic_close else "the driver has no magic close: it may go on running"
+        if self.nowayout():
+            problem = "the driver was loaded with nowayout: it goes on running"
+        try:
+            os.write(self._fd, b"V")
+        finally:
+            os.close(self._fd)
+        return problem
+
+    def nowayout(self) -> bool:
+        """Whether the driver refuses to be switched off; false where it cannot be told."""
+        name = os.path.basename(os.path.realpath(self._path))
+        try:
+            return (
+                read_file(f"/sys/class/watchdog/{'watchdog0' if name == 'watchdog' else name}/nowayout").strip() == "1"
+            )
+        except OSError:
+            return False
+
+
+class Fed(NamedTuple):
+    """It was fed: with which timeout, so much less than was asked for, what the calls took, when, and by when it resets
+    the machine at the latest."""
+
+    timeout_s: int
+    short_s: int
+    took_ms: float
+    at: Instant
+    ends: Instant
+
+
+def feed_free(driver: Driver, timeout_s: int, clock: Callable[[], Instant]) -> Fed:
+    """Feed it with `timeout_s`, or with what the device makes of that. Raises OSError."""
+    began = clock()
+    found = _set(driver, timeout_s)
+    driver.keep_alive()
+    at = clock()
+    return Fed(found, 0, remaining(at, began), at, ends(found, at))
+
+
+def feed_bound(driver: Driver, valid_until: Instant, took_ms: float, clock: Callable[[], Instant]) -> Fed | None:
+    """Feed it so that it resets the machine before `valid_until`, where the calls take `took_ms` as they did last time;
+    None: less than a second is left, and it was left alone. Raises RefusedError when the device has no such timeout,
+    OSError."""
+    shorter = 0
+    for _ in range(_TRIES):
+        began = clock()
+        wanted = bound_timeout_s(valid_until, began.plus(took_ms)) - shorter
+        if wanted < 1:
+            return None
+        found = _set(driver, wanted)
+        if found < 1 or remaining(valid_until, clock()) < found * SECOND_MS:
+            if shorter or found < 1:
+                raise RefusedError(f"{driver.identity} makes {found} s of a timeout of {wanted} s")
+            shorter = int(found > wanted)
+            took_ms = max(took_ms, 2 * remaining(clock(), began))
+            continue
+        driver.keep_alive()
+        at = clock()
+        took_ms = max(took_ms, remaining(at, began))
+        if remaining(valid_until, ends(found, at)) >= 0:
+            return Fed(found, max(0, wanted - found), remaining(at, began), at, ends(found, at))
+    raise OSError(errno.ETIMEDOUT, f"{driver.identity} is too slow to be fed")
+
+
+def feed(
+    driver: Driver, state: WatchdogState, valid_until: Instant | None, bound: bool, clock: Callable[[], Instant]
+) -> None:
+    """Feed it by the rule while something is registered (`bound`), else freely, having seen once that it could be
+    by the rule; what came of it is in `state`."""
+    state.tried = clock()
+    try:
+        refused = (bound or not state.armed) and not _by_the_rule(driver, state, valid_until, clock)
+        # Where something is registered and the device fails, it is left to reset the machine. Where it has no such
+        # timeout it is not: it never could, and a new lease must not reset every node that has such a one.
+        if refused or not bound:
+            took(state, *feed_free(driver, FREE_S, clock))
+    except (OSError, RefusedError) as error:
+        disarm(state, valid_until, problem_of(error))
+
+
+def _by_the_rule(
+    driver: Driver, state: WatchdogState, valid_until: Instant | None, clock: Callable[[], Instant]
+) -> bool:
+    """False: the device has no such timeout, and so cannot keep the rule. Where it has kept it so far, with a longer
+    one, it goes on keeping it."""
+    if valid_until is None:
+        return True
+    try:
+        fed = feed_bound(driver, valid_until, state.took_ms, clock)
+    except RefusedError as error:
+        if keeps(state, valid_until):
+            return True
+        disarm(state, valid_until, problem_of(error))
+        return False
+    if fed is not None:
+        took(state, *fed)
+        arm(state)
+    return True
+
+
+def problem_of(error: OSError | RefusedError) -> str:
+    """What went wrong, in words."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _set(driver: Driver, timeout_s: int) -> int:
+    try:
+        return driver.set_timeout(timeout_s)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise RefusedError(f"{driver.identity} has no timeout of {timeout_s} s") from None
+        raise

@@ -1,0 +1,1 @@
+"""What fencing needs of Linux beside the standard library."""

@@ -1,0 +1,176 @@
+"""Servers that get no new connections: the operator's wish, and what is left of the old ones. As
+`hactl.admin.operations`: calls block, and raise RefusedError with nothing written, or StoreError.
+
+A service whose writer is elected has one server in use, which changes with its group: it is not drained. Nor, when all
+services of a node are, is one that has one server in use for its role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from election.records import Drain, RecordError
+from election.store import Compare, Delete, KeyValue, Put, Store, Txn
+from election.view import View
+from hactl.admin import health_store
+from hactl.admin.operations import TIMEOUT_S, NoSuchError, RefusedError, same_history, write
+from hactl.config.errors import suggest
+from hactl.decide.routing import ALL, drainable, drained
+from hactl.model.cluster import ClusterSpec
+from hactl.model.text import text_problem
+from hactl.status.health import NodeHealth, ServerHealth, current
+from hactl.status.services import servers_of
+
+# How many other servers' drains a write depends on: etcd allows 128 compares.
+_COMPARED = 100
+
+
+class Server(NamedTuple):
+    """A server that can be drained. `place`: its node; of one that is on no node, its name."""
+
+    service: str
+    name: str
+    place: str
+
+
+def servers(spec: ClusterSpec, service: str = ALL) -> Iterator[Server]:
+    """Those of a service, or of all that are drained together."""
+    for one in spec.services:
+        if one.name == service or (service == ALL and drainable(one)):
+            yield from (Server(one.name, it.name, it.node or it.name) for it in servers_of(one, spec))
+
+
+def drain(
+    store: Store,
+    view: View,
+    spec: ClusterSpec | None,
+    service: str,
+    node: str,
+    by: str,
+    *,
+    reason: str = "",
+    force: bool = False,
+) -> tuple[Drain, bool]:
+    """Have the servers of `service` (`*`: of all) on `node` get no new connections; the wish that is there now, and
+    whether it is new. Refused, unless `force`, when a service would be left without a server in use."""
+    if spec is None:
+        raise NoSuchError(f"no service `{service}`: no configuration is known")
+    _check(spec, service, node)
+    if problem := text_problem(reason):
+        raise NoSuchError(f"the reason {problem}")
+    key = view.keys.drain(service, node)
+    there, _ = store.get(key, timeout_s=TIMEOUT_S)
+    if there is not None:
+        return _wish(there), False
+    if not force and (left := _without(spec, view, _fresh(store, view), service, node)):
+        raise RefusedError(
+            f"no other server of {', '.join(left)} is in use: draining {node} would end the service; "
+            "`--force` does it all the same"
+        )
+    wish = Drain(by, datetime.now(UTC).isoformat(timespec="seconds"), reason)
+    compares = (same_history(view), Compare(key, "mod", 0), *_as_seen(spec, view, service, node))
+    write(store, Txn(compares, (Put(key, wish.to_json()),)), f"what is drained of service {service}")
+    return wish, True
+
+
+def undrain(store: Store, view: View, spec: ClusterSpec | None, service: str, node: str) -> bool:
+    """Take the wish back; False: there was none."""
+    key = view.keys.drain(service, node)
+    found, _ = store.get(key, timeout_s=TIMEOUT_S)
+    if found is None:
+        if service != ALL and f"{ALL}/{node}" in view.drains:
+            raise RefusedError(f"every service is drained on {node}: `hactl node online {node}`")
+        if spec is not None:
+            _check(spec, service, node)
+        return False
+    compares = (same_history(view), Compare(key, "mod", found.mod_revision))
+    write(store, Txn(compares, (Delete(key),)), f"what is drained of service {service}")
+    return True
+
+
+def progress(store: Store, view: View, spec: ClusterSpec | None, service: str, node: str) -> dict[str, Any]:
+    """What is left: `drain` the wish (None: there is none), `sessions` of each balancer that has taken notice,
+    `waiting` the live nodes whose balancer has not yet."""
+    wish, _ = store.get(view.keys.drain(service, node), timeout_s=TIMEOUT_S)
+    here = [one for one in servers(spec, service) if one.place == node] if spec else []
+    documents = _fresh(store, view)
+    sessions: dict[str, int] = {}
+    waiting = []
+    for name in sorted(view.sessions) if here else ():
+        health = documents.get(name)
+        told = [found for one in here if health and (found := health.server(one.service, one.name))]
+        if health is None or not all(_is_drained(one) for one in told):
+            waiting.append(name)
+        elif health.running:
+            sessions[name] = sum(one.sessions for one in told)
+    record = _wish(wish) if wish else None
+    return {
+        "drain": {"by": record.by, "at": record.at, "reason": record.reason} if record else None,
+        "sessions": sessions,
+        "waiting": waiting,
+    }
+
+
+def _wish(found: KeyValue) -> Drain:
+    """One that cannot be read is a drain all the same: the key says of what."""
+    try:
+        return Drain.from_json(found.value, found.key)
+    except RecordError:
+        return Drain()
+
+
+def _check(spec: ClusterSpec, service: str, node: str) -> None:
+    """Raises NoSuchError, RefusedError."""
+    names = [one.name for one in spec.services]
+    if service != ALL and service not in names:
+        raise NoSuchError(f"no service `{service}`; {suggest(service, names) or 'there are none'}")
+    if bound := [one for one in spec.services if one.name == service and one.options.get("writer")]:
+        raise RefusedError(
+            f"service {service} has one server in use, its group's owner: to take it out of use "
+            f"`hactl failover {bound[0].options.get('group')}`"
+        )
+    nodes = [one.name for one in spec.nodes]
+    places = [one.place for one in servers(spec, service)]
+    if node in places or (service == ALL and node in nodes):
+        return
+    if node in nodes:
+        raise NoSuchError(f"service {service} has no server on {node}: its servers are on {', '.join(places)}")
+    raise NoSuchError(f"no node `{node}`; {suggest(node, [*nodes, *places]) or 'there are none'}")
+
+
+def _without(spec: ClusterSpec, view: View, documents: Mapping[str, NodeHealth], service: str, node: str) -> list[str]:
+    """Which services have no server in use but those on `node`."""
+    in_use: dict[str, set[str]] = {}
+    out, nodes = drained(view, spec.services), [known.name for known in spec.nodes]
+    for one in servers(spec, service):
+        if (one.service, one.place) not in out and _in_use(one, view, documents, nodes):
+            in_use.setdefault(one.service, set()).add(one.place)
+    return [name for name, places in in_use.items() if places == {node}]
+
+
+def _in_use(one: Server, view: View, documents: Mapping[str, NodeHealth], nodes: Collection[str]) -> bool:
+    """Whether it gets connections: what the balancers say; before they have, whether its node is live."""
+    told = [found for health in documents.values() if (found := health.server(one.service, one.name))]
+    if told:
+        return any(found.up for found in told)
+    return one.place in view.sessions or one.place not in nodes
+
+
+def _fresh(store: Store, view: View) -> dict[str, NodeHealth]:
+    """What the live nodes' balancers say of the servers."""
+    return current(health_store.read(store, view.keys, timeout_s=TIMEOUT_S), view)
+
+
+def _is_drained(told: ServerHealth) -> bool:
+    return told.weight == 0 or told.status.startswith("MAINT")
+
+
+def _as_seen(spec: ClusterSpec, view: View, service: str, node: str) -> list[Compare]:
+    """That no other server of the service was drained meanwhile."""
+    others = sorted({one.place for one in servers(spec, service)} - {node})
+    pairs = dict.fromkeys(pair for other in others for pair in ((service, other), (ALL, other)))
+    found = {pair: view.drains.get("/".join(pair)) for pair in pairs}
+    compares = [Compare(view.keys.drain(*pair), "mod", known.mod if known else 0) for pair, known in found.items()]
+    return compares[:_COMPARED]

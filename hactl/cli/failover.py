@@ -1,0 +1,127 @@
+"""`hactl failover`: a planned move, watched until it is done."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from hactl.cli.backend import Source
+from hactl.cli.common import FAILED, CliError, leave, say, settings, tell
+from hactl.cli.options import ConfigOption
+
+# How long an answer waits for news. Short: the deadline is looked at in between.
+NEWS_S = 0.5
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make this command known."""
+    app.command()(failover)
+
+
+def failover(
+    group: Annotated[str, typer.Argument(help="The group to move.")],
+    to: Annotated[str, typer.Option("--to", metavar="NODE", help="Where to; without it: the best other node.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it until it runs there.")] = True,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Then the wish is taken back.")
+    ] = 60.0,
+    config: ConfigOption = None,
+) -> None:
+    """Move a group to another node, once: nothing keeps it there, or from where it was, afterwards.
+
+    Exit status: 0 moved, 1 refused, failed or not in time, 2 bad input.
+    """
+    source = Source(settings(config))
+    try:
+        began = time.monotonic()
+        wish = source.do("failover", group=group, to=to)
+        say(f"{group}: from {wish['from']} to {wish['to'] or 'the best other node'}")
+        move = Watched(source, group, wish, began)
+        move.tell("wish written")
+        if wait:
+            leave(move.until(began + timeout))
+    finally:
+        source.close()
+
+
+class Watched:
+    """A move under way. `tell` shows a phase once, with the milliseconds since it was asked for."""
+
+    def __init__(self, source: Source, group: str, wish: dict[str, Any], began: float) -> None:
+        self._source, self._group, self._wish, self._began = source, group, wish, began
+        self._told: list[str] = []
+
+    def tell(self, phase: str) -> None:
+        """Show a phase, when it is another."""
+        if phase and phase not in self._told:
+            self._told.append(phase)
+            say(f"{(time.monotonic() - self._began) * 1000:8.0f} ms  {phase}")
+
+    def until(self, deadline: float) -> int:
+        """Watch until it is over; the exit status."""
+        mark, found = "", {}
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                found = self._source.group(self._group, mark, min(NEWS_S, left))
+                mark = found["mark"]
+                phase, over = self._phase(found)
+                self.tell(phase)
+                if over is not None:
+                    return over
+        except (KeyboardInterrupt, CliError):
+            self._withdraw()
+            raise
+        return self._too_late(found)
+
+    def _phase(self, found: dict[str, Any]) -> tuple[str, int | None]:
+        """The phase, and the exit status once it is over."""
+        group, old = found["group"], self._wish["from"]
+        owner, state = group["owner"], group["state"]
+        if group["ownership"] == "handoff":
+            return f"handed over to {owner}", None
+        if owner and owner != old:
+            if state == "running" and not group["holders"]:
+                return f"running on {owner}", 0
+            if state == "running":
+                return f"running on {owner}; {', '.join(group['holders'])} lets go", None
+            return (f"starting on {owner}" if state == "starting" else f"{state} on {owner}"), None
+        mine = found["move"] and found["move"]["id"] == self._wish["id"]
+        if mine or found["revision"] < self._wish["revision"]:
+            return (f"stopping on {old}" if state == "stopping" else f"{state} on {old}" * (state == "blocked")), None
+        if owner == old:
+            tell(f"error: {self._why_not_moved(group)}")
+            return "", FAILED
+        return ("given back" if self._elsewhere else f"released by {old}"), None
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether another node had it meanwhile."""
+        return any(phase.startswith(("handed over", "starting", "given back", "running")) for phase in self._told)
+
+    def _why_not_moved(self, group: dict[str, Any]) -> str:
+        """It is where it was, and the wish is gone."""
+        name, old, reason = group["name"], self._wish["from"], group["reason"]
+        if self._elsewhere and reason:
+            return f"the move failed: {name} is on {old} again: {reason}"
+        if self._elsewhere:
+            return f"the move failed: {name} is on {old} again; `hactl events` says why"
+        target = self._wish["to"]
+        why = group["excluded"].get(target) or "; ".join(f"{node}: {text}" for node, text in group["excluded"].items())
+        return f"the move was refused: {name} stays on {old}: {why or '`hactl events` says why'}"
+
+    def _too_late(self, found: dict[str, Any]) -> int:
+        withdrawn = self._withdraw()
+        group = found.get("group", {})
+        where = f"{group['state']} on {group['owner']}" if group.get("owner") else group.get("state", "unknown")
+        what = "the wish was taken back" if withdrawn else "it had begun and may yet come to its end"
+        tell(f"error: not in time: {self._group} is {where}; {what}: see `hactl status`")
+        return FAILED
+
+    def _withdraw(self) -> bool:
+        try:
+            return bool(self._source.do("failover/withdraw", group=self._group, id=self._wish["id"])["withdrawn"])
+        except CliError as error:
+            tell(f"error: the wish could not be taken back: {error}")
+            return False

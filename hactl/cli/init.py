@@ -1,0 +1,94 @@
+"""`hactl daemon`, `hactl init`, `hactl recover`: how a node, and a cluster, begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hactl.cli.checked import SkipHaproxy, usable
+from hactl.cli.common import (
+    BAD_INPUT,
+    FAILED,
+    CliError,
+    asked_by,
+    confirmed,
+    leave,
+    open_store,
+    say,
+    settings,
+    settings_path,
+    tell,
+    warn_of_machine_id,
+)
+from hactl.cli.options import ConfigOption
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands known."""
+    app.command()(daemon)
+    app.command()(init)
+    app.command()(recover)
+
+
+def daemon(config: ConfigOption = None) -> None:
+    """Run this node's daemon, in the foreground (systemd does)."""
+    import hactl.daemon.main  # noqa: PLC0415 - heavy
+
+    leave(hactl.daemon.main.run(settings_path(config)))
+
+
+def init(
+    cluster_yaml: Annotated[Path, typer.Argument(help="The cluster's configuration.")],
+    skip_haproxy: SkipHaproxy = False,
+    config: ConfigOption = None,
+) -> None:
+    """Begin a new cluster in etcd with this configuration. Refused where there is one already."""
+    from hactl.admin import operations  # noqa: PLC0415
+    from hactl.admin.config import first_document  # noqa: PLC0415
+    from hactl.config.cluster_key import read_key  # noqa: PLC0415 - heavy
+
+    node = settings(config)
+    spec = usable(cluster_yaml, node, skip_haproxy=skip_haproxy).spec
+    if spec.name != node.cluster:
+        problem = f'{cluster_yaml}: it is of cluster `{spec.name}`, and node.toml says `cluster = "{node.cluster}"`'
+        raise CliError(f"{problem}; make them the same", BAD_INPUT)
+    warn_of_machine_id(node)
+    if node.node not in [one.name for one in spec.nodes]:
+        tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")
+    store = open_store(node)
+    try:
+        operations.init(store, spec.name, first_document(spec, by=asked_by(node), key=read_key(Path(node.cluster_key))))
+    except operations.RefusedError as error:
+        raise CliError(str(error), FAILED) from None
+    finally:
+        store.close()
+    say(f"cluster {spec.name} begun: start `hactl daemon` on every node, then see `hactl status`")
+
+
+def recover(
+    cluster_yaml: Annotated[
+        Path | None, typer.Argument(help="The configuration, for a store that has lost its own.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Begin anew after etcd was restored from a backup, wiped, or lost.
+
+    The store's generation is raised; whatever any node ran before is unknown until the node itself says that it
+    stopped everything, or you do (`hactl fence confirm`), or, for groups with `fencing: lease`, a lease has passed.
+    """
+    from hactl.cli.recovery import Recovery  # noqa: PLC0415 - heavy
+
+    node = settings(config)
+    recovery = Recovery(node, cluster_yaml)
+    try:
+        for line in recovery.explanation():
+            tell(line)
+        if not yes and not confirmed("Begin anew?"):
+            raise CliError("not confirmed: nothing was done")
+        generation = recovery.carry_out(asked_by(node))
+    finally:
+        recovery.close()
+    say(f"cluster {node.cluster} begun anew, generation {generation}: see `hactl status`")

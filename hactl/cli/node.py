@@ -1,0 +1,119 @@
+"""`hactl node …` and `hactl fence …`: what is asked of a node, and what is said of one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from hactl.cli import fence, fence_agents
+from hactl.cli.backend import Source
+from hactl.cli.client import WaitError
+from hactl.cli.common import CliError, confirmed, say, settings, waiting
+from hactl.cli.options import ConfigOption, seconds
+from hactl.cli.service import ALL, await_empty
+
+Node = Annotated[str, typer.Argument(help="The node's name.")]
+
+# What is added to a wait, so that one asks rather once too late than twice.
+LATE_S = 0.05
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands known."""
+    nodes = typer.Typer(no_args_is_help=True, help="Take a node out of use, and back.")
+    nodes.command()(standby)
+    nodes.command()(online)
+    app.add_typer(nodes, name="node")
+    fences = typer.Typer(cls=fence.FenceGroup, no_args_is_help=True)
+    fence.add_to(fences)
+    fences.command()(confirm)
+    fence_agents.add_to(fences)
+    fences.callback()(_fences)
+    app.add_typer(fences, name="fence")
+
+
+def _fences() -> None:
+    """Make a node certainly off: `hactl fence NODE`; and see what is known of dead sessions and of the devices."""
+
+
+def standby(
+    node: Node,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if a group could then run nowhere, or a service had no server.")
+    ] = False,
+    drain_timeout: Annotated[
+        str,
+        typer.Option("--drain-timeout", metavar="DURATION", help="How long its servers' sessions may end; 0s: not."),
+    ] = "30s",
+    config: ConfigOption = None,
+) -> None:
+    """Have a node's servers get no new connections, then every group leave it, and none come to it, until `online`.
+
+    What ends before that, interrupted or refused, may leave it drained: repeat the command, or `online`.
+    """
+    limit_s = seconds(drain_timeout)
+    source = Source(settings(config))
+    try:
+        source.do("node/standby", node=node, force=force, check=True)
+        if limit_s:
+            _drain(source, node, limit_s, force=force)
+        groups = source.do("node/standby", node=node, force=force, check=False)["groups"]
+    finally:
+        source.close()
+    say(f"{node} is in standby; " + (f"leaving it now: {', '.join(groups)}" if groups else "no group was on it"))
+
+
+def _drain(source: Source, node: str, limit_s: float, *, force: bool) -> None:
+    source.do("service/drain", service=ALL, node=node, reason="standby", force=force)
+    say(f"{node}: its servers get no new connections")
+    if not await_empty(source, ALL, node, limit_s, f"hactl node online {node}"):
+        say("going on all the same")
+
+
+def online(node: Node, config: ConfigOption = None) -> None:
+    """End a node's standby; its servers get new connections, and what failed there is forgotten.
+
+    Groups do not come back by themselves.
+    """
+    source = Source(settings(config))
+    try:
+        changed = source.do("node/online", node=node)["changed"]
+    finally:
+        source.close()
+    if changed:
+        say(f"{node} is in use again; to move a group there: `hactl failover GROUP --to {node}`")
+    else:
+        say(f"{node} was in use: it was neither in standby nor drained, and nothing had failed there")
+
+
+def confirm(
+    node: Node,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Say that a lost node runs nothing any more: it is off, or you have stopped everything on it.
+
+    Its groups are then started elsewhere. If they still ran there, they would run twice.
+    """
+    source = Source(settings(config))
+    try:
+        if not yes and not confirmed(f"Is it certain that nothing of the cluster runs on {node} any more?"):
+            raise CliError("not confirmed: nothing was done")
+        sid = _confirm(source, node)
+    finally:
+        source.close()
+    say(f"{node}: session {sid or '(all before the recovery)'} is taken to be stopped")
+
+
+def _confirm(source: Source, node: str) -> str:
+    """Ask until its lease is over; that may take as long as a lease, when nobody has watched it yet."""
+    while True:
+        try:
+            return str(source.do("fence/confirm", node=node)["sid"])
+        except WaitError as error:
+            if sys.stderr.isatty():
+                waiting(f"{error}; waiting")
+            time.sleep(min(error.wait_ms / 1000, 1.0) + LATE_S)

@@ -1,0 +1,1 @@
+"""What concerns several parts of cluster.yaml, and what of it this machine can tell."""

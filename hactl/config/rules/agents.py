@@ -1,0 +1,105 @@
+"""What of fencing cannot work on this machine: devices held against what their agents say of themselves, where these
+are installed here; secrets and a watchdog that this node lacks.
+
+For `hactl config check` and `apply` alone: the daemon, which reads the same configuration, runs no agent for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+from fencing.agents.catalog import Installed, describe
+from fencing.agents.installed import find_agent, not_to_be_run
+from fencing.agents.options import OptionProblem, check_options
+from fencing.agents.secret_sources import SecretError, read_secret
+from fencing.topology import Device, SecretFile, Topology
+from hactl.config.load import Loaded
+from hactl.config.parts import names
+from hactl.config.rules.findings import Finding
+
+
+def agent_findings(loaded: Loaded) -> list[Finding]:
+    """What the agents that are here say of the devices' options; and, as remarks, which ones are not here."""
+    topology = loaded.spec.fencing
+    places = {named.name: named.path for named in names(loaded.tree.data, ("fencing", "devices"))}
+    said = asyncio.run(_ask({device.agent for device in topology.devices.values()}))
+    found = []
+    for device in topology.devices.values():
+        for option, problem, mend, refused in _device(device, topology, said[device.agent]):
+            path = (*places[device.name], *option)
+            found.append(Finding(path, problem, mend, refused))
+    return found
+
+
+def secret_findings(loaded: Loaded, node: str) -> list[Finding]:
+    """Which secrets are not to be had on this machine, which is `node`. For root: others may not read them."""
+    found = []
+    for named in names(loaded.tree.data, ("fencing", "devices")):
+        for option, value in loaded.spec.fencing.devices[named.name].options.items():
+            if isinstance(value, SecretFile):
+                try:
+                    read_secret(value.path)
+                except SecretError as error:
+                    mend = "without it this node cannot use the device"
+                    found.append(
+                        Finding((*named.path, "options", option), f"on this node, {node}: {error}", mend, False)
+                    )
+    return found
+
+
+def watchdog_findings(loaded: Loaded, node: str) -> Iterator[Finding]:
+    """That this machine, which is `node`, has no watchdog in use and a level counts on one."""
+    for index, one in enumerate(loaded.spec.nodes):
+        for number, level in enumerate(loaded.spec.fencing.of(one.name).levels if one.name == node else ()):
+            if level.watchdog:
+                problem = f"on this node, {node}: node.toml has `watchdog` off, so that this level never counts"
+                path = ("nodes", index, "fencing", "levels", number, "watchdog")
+                yield Finding(path, problem, 'write `watchdog = "use"` or `"required"` in its node.toml', False)
+
+
+async def _ask(agents: Iterable[str]) -> dict[str, Installed]:
+    """One after another: this is no time to load the machine with dozens of interpreters at once."""
+    return {agent: await describe(agent) for agent in sorted(agents)}
+
+
+# Where in the device, what is wrong, what would be right, and whether it is refused.
+_Said = tuple[tuple[str, ...], str, str, bool]
+
+
+def _device(device: Device, topology: Topology, said: Installed) -> Iterator[_Said]:
+    path = find_agent(device.agent)
+    if path is None:
+        what = f"{device.agent} is not installed here, so that its options are not checked"
+        yield ("agent",), what, "install it on every node that is to fence: `hactl fence agents`", False
+        return
+    if refused := not_to_be_run(path):
+        reason, _, fix = refused.partition(": `")
+        yield ("agent",), f"{path} is not run: {reason}", f"`{fix}" if fix else "name an agent of the system's", True
+        return
+    if said.metadata is None:
+        yield ("agent",), f"{device.agent} does not work here: {said.broken}", "see `hactl fence agents`", False
+        return
+    if not said.metadata.verifiable:
+        what = f"{device.agent} cannot say whether a machine is off (it has no `off` with `status`)"
+        yield ("agent",), what, "choose another: what is not seen to be off is not taken to be off", True
+        return
+    if said.metadata.unfencing and not device.unfence:
+        what = f"{device.agent} says that a node has to be switched on by it before it takes part"
+        yield ("agent",), what, "give the device `unfence: true`", False
+    if device.unfence and not said.metadata.can("on"):
+        yield ("unfence",), f"{device.agent} has no `on`", "leave `unfence` out", True
+    plugs = {one.plug for node in topology.nodes.values() for level in node.levels for one in level.targets
+             if one.device == device.name}  # fmt: skip
+    for problem in check_options(said.metadata, device.options, plug=any(plugs)):
+        secret = problem.option in said.metadata.secret_names
+        yield _place(device, problem), problem.message, problem.hint, problem.level == "error" or secret
+    if any(plugs) and said.metadata.plug_option is None:
+        what = f"{device.agent} knows no plugs: it switches one machine"
+        yield ("agent",), what, "leave out `plug` in the levels, and give each node a device of its own", True
+
+
+def _place(device: Device, problem: OptionProblem) -> tuple[str, ...]:
+    if problem.option in device.options:
+        return ("options", problem.option)
+    return ("options",) if device.options else ()

@@ -1,0 +1,108 @@
+"""What concerns several parts of cluster.yaml: names, addresses, timings, what collides.
+
+Each check yields findings with the path of the setting to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from ipaddress import ip_address, ip_interface
+
+from hactl.config.errors import KeyPath, suggest
+from hactl.config.parts import Parts, items, names
+from hactl.config.rules.fencing import fencing_findings
+from hactl.config.rules.findings import Finding, twice
+from hactl.config.rules.groups import group_findings
+from hactl.config.rules.haproxy_group import balancer_findings
+from hactl.config.rules.services import service_findings
+from hactl.config.rules.vips import vip_findings
+from hactl.config.schema import Resource
+from hactl.decide import timing
+
+
+def cross_check(parts: Parts) -> list[Finding]:
+    """All findings."""
+    checks: tuple[Callable[[Parts], Iterator[Finding]], ...] = (
+        _names,
+        _node_references,
+        _addresses,
+        _held_twice,
+        _timing,
+        vip_findings,
+        group_findings,
+        fencing_findings,
+        service_findings,
+        balancer_findings,
+    )
+    return [finding for check in checks for finding in check(parts)]
+
+
+def _names(parts: Parts) -> Iterator[Finding]:
+    lists: list[tuple[KeyPath, str]] = [(("nodes",), "node"), (("groups",), "group"), (("services",), "service")]
+    lists += [(("fencing", "devices"), "device")]
+    lists += [((*path, "resources"), "resource") for path, _ in items(parts.data, ("groups",))]
+    for path, kind in lists:
+        named = (((*one.path, "name"), one.name, f"a {kind} named `{one.name}`") for one in names(parts.data, path))
+        yield from twice(named, f"give every {kind} a name of its own")
+
+
+def _node_references(parts: Parts) -> Iterator[Finding]:
+    """`nodes` of groups and services name nodes of the cluster, none twice."""
+    known = parts.node_names
+    for kind in ("groups", "services"):
+        for path, item in items(parts.data, (kind,)):
+            listed = item.get("nodes")
+            given = [
+                ((*path, "nodes", index), name)
+                for index, name in enumerate(listed if isinstance(listed, list) else ())
+                if isinstance(name, str)
+            ]
+            for here, name in given:
+                if name not in known:
+                    yield Finding(here, f"`{name}` is no node of this cluster", suggest(name, known))
+            yield from twice(((here, name, f"node `{name}`") for here, name in given), "name it once")
+
+
+def _addresses(parts: Parts) -> Iterator[Finding]:
+    """Nobody else has an address: no other node, no other VIP."""
+    found: list[tuple[KeyPath, Hashable, str]] = [
+        ((*path, "address"), ip_address(node.address), f"address {node.address}") for path, node in parts.nodes
+    ]
+    for _, path, resource in parts.resources():
+        if resource.vip is None:
+            continue
+        here, address = (*path, "vip", "address"), ip_interface(resource.vip.address).ip
+        found.append((here, address, f"address {address}"))
+        if address.is_link_local and address.version == 6 and resource.vip.interface is None:
+            yield Finding(here, f"{address} is link-local, so it may be on any interface", "give `interface`, too")
+    yield from twice(found, "give each an address of its own")
+
+
+def _held_twice(parts: Parts) -> Iterator[Finding]:
+    """A unit or a file belongs to one resource: two would start and stop it against each other."""
+    found: list[tuple[KeyPath, Hashable, str]] = []
+    for _, path, resource in parts.resources():
+        if resource.systemd is not None:
+            unit = resource.systemd.unit
+            found.append(((*path, "systemd", "unit"), ("unit", unit), f"unit {unit}"))
+        if resource.manifest is not None:
+            file = manifest_file(resource)
+            found.append(((*path, "manifest"), ("file", file), f"file {file}"))
+    yield from twice(found, "let one resource have it")
+
+
+def manifest_file(resource: Resource) -> str:
+    """The file that a `manifest` resource puts into its directory."""
+    manifest = resource.manifest
+    if manifest is None:
+        raise ValueError(resource.name)
+    from_source = manifest.source.rpartition("/")[2] if manifest.source else ""
+    return f"{manifest.directory.rstrip('/')}/{manifest.name or from_source or resource.name + '.yaml'}"
+
+
+def _timing(parts: Parts) -> Iterator[Finding]:
+    if parts.timing is not None:
+        levels = [level for _, node in parts.nodes if node.fencing is not None for level in node.fencing.levels]
+        watchdogs = timing.check_watchdog(parts.timing) if any(level.watchdog for level in levels) else []
+        for problem in timing.check(parts.timing) + watchdogs:
+            yield Finding(("timing", problem.setting), problem.problem, problem.mend)

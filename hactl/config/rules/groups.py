@@ -1,0 +1,123 @@
+"""What a group may be: it must be able to stop in time, and only addresses may overlap (PROTOCOL.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hactl.config.errors import KeyPath
+from hactl.config.parts import GroupPart, Parts
+from hactl.config.rules.findings import Finding
+from hactl.config.schema import Exec, Resource
+from hactl.decide.timing import format_ms, kill_time_ms
+from hactl.model.cluster import Timing
+
+
+def group_findings(parts: Parts) -> Iterator[Finding]:
+    """What is wrong with each group, and what is worth saying."""
+    for group in parts.groups:
+        if group.settings is None:
+            continue
+        if group.settings.fencing == "lease" and "fencing" not in group.unsound:
+            yield from _must_stop_in_time(group, parts.timing)
+        if group.settings.overlap:
+            yield from _may_overlap(group)
+        yield from _remarks(group, parts)
+
+
+def _must_stop_in_time(group: GroupPart, timing: Timing | None) -> Iterator[Finding]:
+    """PROTOCOL.md, *The session* 4: a group that cannot stop within the stop budget must not have `lease`.
+
+    An address is removed and processes are killed at once. What commands or other units hold is not a matter
+    of processes: SIGKILL unmounts no volume.
+    """
+    for path, resource in group.resources:
+        if resource.systemd is not None and not resource.systemd.unit.endswith(".service"):
+            yield Finding(
+                (*path, "systemd", "unit"),
+                f"group `{group.name}` has `fencing: lease`, but killing processes does not stop "
+                f"`{resource.systemd.unit}`: it may be held here when another node starts it",
+                "give the group `fencing: required`, or use `exec` with a `kill` command",
+            )
+        if resource.exec is not None and timing is not None:
+            yield from _exec_stops_in_time(group, (*path, "exec"), resource.exec, resource, timing)
+        if resource.manifest is not None:
+            yield Finding(
+                (*path, "manifest"),
+                f"group `{group.name}` has `fencing: lease`, but the kubelet ends the pod some time after its "
+                "file is gone: for so long it may run on two nodes",
+                "keep this to programs with an election of their own, such as kube-scheduler",
+                refused=False,
+            )
+
+
+def _exec_stops_in_time(
+    group: GroupPart, path: KeyPath, commands: Exec, resource: Resource, timing: Timing
+) -> Iterator[Finding]:
+    if commands.command is not None or commands.kill is not None:
+        return
+    stop_ms, kill_ms = resource.spec().stop_timeout_ms, kill_time_ms(timing)
+    if stop_ms > kill_ms:
+        yield Finding(
+            path,
+            f"group `{group.name}` has `fencing: lease`, but `stop` may take stop_timeout {format_ms(stop_ms)}, "
+            f"and stop_budget {format_ms(timing.stop_budget_ms)} - self_fence_lead "
+            f"{format_ms(timing.self_fence_lead_ms)} = {format_ms(kill_ms)}",
+            f"give a `kill` command that ends within {format_ms(kill_ms)}, or the group `fencing: required`",
+        )
+
+
+def _may_overlap(group: GroupPart) -> Iterator[Finding]:
+    if group.settings is not None and group.settings.fencing == "required":
+        yield Finding(
+            (*group.path, "overlap"),
+            "`overlap: true` runs the group on two nodes for a moment, `fencing: required` never does",
+            "leave out one of them",
+        )
+    for path, resource in group.resources:
+        if resource.vip is None:
+            yield Finding(
+                path,
+                f"group `{group.name}` has `overlap: true`, but `{resource.name}` is of kind {resource.kind}: "
+                "only addresses may be on two nodes for a moment",
+                "move it to a group of its own, or leave out `overlap`",
+            )
+
+
+def _remarks(group: GroupPart, parts: Parts) -> Iterator[Finding]:
+    settings = group.settings
+    if settings is None:
+        return
+    if settings.on_stop_failure == "self-fence":
+        yield Finding(
+            (*group.path, "on_stop_failure"),
+            f"a resource of group `{group.name}` that cannot be stopped takes its node down, with all that runs there; "
+            "the group is then blocked: it starts nowhere until an operator has run "
+            f"`hactl group cleanup {group.name}`",
+            "use `block` (the default) unless only a restart of the node frees what the group holds",
+            refused=False,
+        )
+    places = settings.nodes or parts.node_names
+    if len(set(places)) == 1:
+        yield Finding(
+            (*group.path, "nodes"),
+            f"group `{group.name}` can run on {places[0]} only: it fails over nowhere",
+            "name more nodes",
+            refused=False,
+        )
+    if settings.fencing == "required" and "fencing" not in group.unsound:
+        yield from _unfenced(group, parts, places)
+
+
+def _unfenced(group: GroupPart, parts: Parts, places: Sequence[str]) -> Iterator[Finding]:
+    """Nodes of a group that must be known to be stopped, and that nothing can stop."""
+    fenced = {node.name for _, node in parts.nodes if node.fencing is not None}
+    without = [name for name in places if name not in fenced]
+    if without:
+        yield Finding(
+            (*group.path, "fencing"),
+            f"group `{group.name}` has `fencing: required` and nothing can switch off {', '.join(without)}: when such "
+            "a node dies it waits until that has rebooted",
+            "give the node `fencing` with a device, or confirm by `hactl fence confirm NODE` when you know that it "
+            "is off",
+            refused=False,
+        )

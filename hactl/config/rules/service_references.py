@@ -1,0 +1,139 @@
+"""What services name must be there: sets of defaults, other services, groups, nodes, userlists, their own binds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hactl.config.errors import KeyPath, suggest
+from hactl.config.parts import Parts
+from hactl.config.presets import find
+from hactl.config.rules.findings import Finding, twice
+from hactl.config.services.service import Service
+from hactl.haproxy.diff.parse import sections
+from hactl.haproxy.render.global_sections import EXPORTER
+from hactl.haproxy.render.service import FRONT, OWN
+
+# The sections that have servers, by which other sections can be led to them.
+_WITH_SERVERS = frozenset({"listen", "backend"})
+
+
+def reference_findings(parts: Parts) -> Iterator[Finding]:
+    """What is named and not there, and what is there twice."""
+    yield from _reserved(parts)
+    for path, service in parts.services:
+        yield from _defaults(parts, path, service)
+        yield from _servers(parts, path, service)
+        yield from _group(parts, path, service)
+        yield from _backends(parts, path, service)
+        yield from _userlist(parts, path, service)
+        if service.probe and service.probe.bind and service.probe.bind not in [one.address for one in service.binds]:
+            known = [one.address for one in service.binds]
+            yield Finding((*path, "probe", "bind"), f"`{service.probe.bind}` is none of `binds`", suggest("", known))
+
+
+def _reserved(parts: Parts) -> Iterator[Finding]:
+    for path, service in parts.services:
+        if service.name == EXPORTER:
+            yield Finding(
+                (*path, "name"), f"`{EXPORTER}` is what HAProxy's own metrics are called", "call it otherwise"
+            )
+    fronts = {one.name + FRONT for _, one in parts.services if one.kind == "split"}
+    for path, service in parts.services:
+        if service.name in fronts:
+            problem = f"`{service.name}` is the frontend of service `{service.name.removesuffix(FRONT)}`"
+            yield Finding((*path, "name"), problem, "call one of them otherwise")
+    if OWN in parts.haproxy.defaults:
+        mend = "call it otherwise, or put lines into `haproxy.extra_defaults`"
+        yield Finding(("haproxy", "defaults", OWN), f"`{OWN}` is the built-in set's name", mend)
+
+
+def _defaults(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
+    known = list(parts.haproxy.defaults)
+    if service.defaults and service.defaults not in known:
+        mend = suggest(service.defaults, known) if known else "add it to `haproxy.defaults`"
+        yield Finding((*path, "defaults"), f"there is no set of defaults named `{service.defaults}`", mend)
+
+
+def _servers(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
+    """Every server has a name of its own, and is on a node that is there."""
+    if service.nodes and not service.members:
+        yield Finding((*path, "nodes"), "has `nodes` and `members: false`", "leave out one of them")
+    members = (service.nodes or parts.node_names) if service.members and service.kind != "frontend" else []
+    listed = [((*path, "servers", index), one) for index, one in enumerate(service.servers)]
+    for here, one in listed:
+        if one.name in members:
+            yield Finding((*here, "name"), f"node `{one.name}` is a server of that name", "call this one otherwise")
+        if one.node and one.node not in parts.node_names:
+            mend = suggest(one.node, parts.node_names)
+            yield Finding((*here, "node"), f"`{one.node}` is no node of this cluster", mend)
+    yield from twice(
+        (((*here, "name"), one.name, f"a server named `{one.name}`") for here, one in listed),
+        "give every server a name of its own",
+    )
+
+
+def _group(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
+    """The owner of the group can be any of its nodes, and each needs a server."""
+    if service.writer != "elected":
+        return
+    known = [group.name for group in parts.groups]
+    found = next((group for group in parts.groups if group.name == service.group), None)
+    if found is None:
+        mend = suggest(service.group, known) if known else "add a group whose owner is the writer"
+        if (preset := find(service.group)) and preset.kind == "group":
+            mend = f"add `- {{preset: {service.group}}}` to `groups`"
+        yield Finding((*path, "group"), f"there is no group `{service.group}`", mend)
+        return
+    places = (found.settings.nodes if found.settings else []) or parts.node_names
+    served = {one.node for one in service.servers}
+    if service.members:
+        served |= set(service.nodes or parts.node_names)
+    if missing := [name for name in places if name not in served]:
+        yield Finding(
+            (*path, "group"),
+            f"group `{found.name}` can be owned by {', '.join(missing)}, which has no server here: nothing would serve",
+            "name these in `nodes` here, or leave them out of the group's `nodes`",
+        )
+
+
+def _backends(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
+    """HAProxy takes a condition of http for what is led by tcp, but no tcp servers for a frontend of http."""
+    named = [((*path, "use_backend", index), one.split()[0]) for index, one in enumerate(service.use_backend) if one]
+    if service.default_backend:
+        named.append(((*path, "default_backend"), service.default_backend))
+    raw = raw_proxies(parts)
+    services = {one.name: one for _, one in parts.services}
+    known = [name for name, one in services.items() if one.kind != "frontend" and name != service.name]
+    for here, name in named:
+        if name.startswith("%[") or name in raw:
+            continue
+        target = services.get(name)
+        if target is None:
+            mend = suggest(name, [*known, *raw]) if known or raw else f"add a service `{name}` of kind backend"
+            yield Finding(here, f"there is no service `{name}`", mend)
+        elif target.kind == "frontend":
+            yield Finding(here, f"service `{name}` is of kind frontend: it has no servers", "name one of kind backend")
+        elif not target.enabled and service.enabled:
+            yield Finding(here, f"service `{name}` has `enabled: false`", "enable it, or name another")
+        elif mode_of(parts, service) == "http" and mode_of(parts, target) == "tcp":
+            mend = "give both the same `mode`"
+            yield Finding(here, f"service `{service.name}` has mode http, but `{name}` has mode tcp", mend)
+
+
+def _userlist(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
+    known = list(parts.haproxy.userlists)
+    if service.stats and service.stats.userlist and service.stats.userlist not in known:
+        mend = suggest(service.stats.userlist, known) if known else "add it to `haproxy.userlists`"
+        yield Finding((*path, "stats", "userlist"), f"there is no userlist `{service.stats.userlist}`", mend)
+
+
+def raw_proxies(parts: Parts) -> list[str]:
+    """The names of the proxies with servers in `haproxy.sections`."""
+    found = [one for text in parts.haproxy.sections for one in sections(text)]
+    return [one.name for one in found if one.kind in _WITH_SERVERS]
+
+
+def mode_of(parts: Parts, service: Service) -> str:
+    """The mode in force."""
+    behind = parts.haproxy.defaults.get(service.defaults)
+    return service.mode or (behind.mode if behind else None) or "tcp"

@@ -1,0 +1,1 @@
+"""The shape of `services` and `haproxy` in cluster.yaml."""

@@ -1,0 +1,86 @@
+"""The shape of `haproxy` in cluster.yaml: HAProxy itself, the same on every node."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from hactl.config.fields import HttpPath, Line, Port, WholeDuration
+from hactl.config.services.common import CommonSettings
+from hactl.config.services.fields import Crypted, HaproxyName, Part, Raw, SectionText
+from hactl.haproxy import options as of
+from hactl.haproxy.mapping import mapping_of
+
+
+class Defaults(CommonSettings):
+    """A set of defaults. What it does not say is HAProxy's own: nothing comes from the built-in set."""
+
+    OF: ClassVar[Any] = of.Common
+    BUILT_IN: ClassVar[object] = None
+
+
+class User(Part):
+    """One who may see what a userlist guards."""
+
+    OF: ClassVar[Any] = of.User
+    name: HaproxyName = Field(description="as it is typed", examples=["admin"])
+    password: Crypted = Field(description="as `openssl passwd -6` makes it, never in the clear", examples=["$6$…"])
+    groups: list[HaproxyName] = Field(default=[], description="of the list")
+
+
+class Exporter(Part):
+    """HAProxy's own metrics for Prometheus, on each node's address."""
+
+    OF: ClassVar[Any] = of.Exporter
+    port: Port = Field(default=8405, description="of the node's address")
+    path: HttpPath = Field(default="/metrics", description="where they are")
+
+
+class Haproxy(Part):
+    """HAProxy itself, the same on every node."""
+
+    OF: ClassVar[Any] = of.GlobalOptions
+    maxconn: int | None = Field(default=8_000, ge=1, description="connections at one time; null: HAProxy's own")
+    nbthread: int = Field(default=0, ge=0, le=64, description="threads; 0: one a core")
+    hard_stop_after: WholeDuration | None = Field(
+        default=1_800_000,
+        description="how long a process that a reload replaced may stay for its open connections; null: for ever",
+    )
+    user: Line = Field(default="haproxy", description="what its workers become; empty: they stay root")
+    group: Line = Field(default="haproxy", description="and their group")
+    log: list[Line] = Field(
+        default=["/dev/log local0 info"],
+        description="arguments of its `log` lines; empty: no log",
+        json_schema_extra={"type": ["string", "array"]},
+    )
+    manage_sysctl: bool = Field(
+        default=True,
+        description="hactl sets net.ipv4.ip_nonlocal_bind, so that it can bind an address that is elsewhere",
+    )
+    peers_port: Port = Field(default=1024, description="of each node's address, for tables that are shared")
+    exporter: Exporter | None = Field(default=None, description="HAProxy's own metrics", examples=[{"port": 8405}])
+    defaults: dict[HaproxyName, Defaults] = Field(
+        default={}, description="sets of defaults by name, for the services that name one"
+    )
+    userlists: dict[HaproxyName, list[User]] = Field(default={}, description="who may see a page, by name")
+    extra_global: list[Raw] = Field(default=[], description="lines put at the end of its `global` section")
+    extra_defaults: list[Raw] = Field(default=[], description="lines put at the end of the built-in `defaults`")
+    sections: list[SectionText] = Field(
+        default=[], description="whole sections, word for word: proxies at the end, others before the services"
+    )
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _log_as_text(cls, given: Any) -> Any:
+        """One text in place of a list; empty: no log."""
+        return ([given] if given else []) if isinstance(given, str) else given
+
+    def values(self) -> dict[str, Any]:
+        """As the dataclass has them."""
+        found = super().values()
+        return {**found, "defaults": found["defaults"] or None, "userlists": found["userlists"] or None}
+
+    def options(self) -> dict[str, Any]:
+        """As the model has them."""
+        return mapping_of(self.made())

@@ -1,0 +1,112 @@
+"""The shape of `services` in cluster.yaml.
+
+The settings, their meaning and their defaults are those of `hactl/haproxy/options.py`; a test holds the two
+together. Here a duration has no `_ms` in its name and a unit in its value.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from hactl.config.fields import Line, Name, needs_less_with_a_preset, wrong
+from hactl.config.services.common import CommonSettings
+from hactl.config.services.fields import HaproxyNameOrEmpty, NameOrEmpty, Raw
+from hactl.config.services.haproxy import Haproxy
+from hactl.config.services.parts import Bind, Cookie, ListedServer, Probe, StatsPage, Stick
+from hactl.haproxy import options as of
+from hactl.haproxy.mapping import mapping_of
+from hactl.model.cluster import ServiceSpec
+
+
+class Service(CommonSettings):
+    """An active/active service behind HAProxy on every node."""
+
+    model_config = ConfigDict(json_schema_extra=needs_less_with_a_preset)
+    OF: ClassVar[Any] = of.ServiceOptions
+    name: Name = Field(description="unique; without: that of its preset", examples=["keystone"])
+    kind: of.Kind = Field(
+        default="listen",
+        description="`listen`: it accepts and has servers; `split`: likewise, as a frontend `NAME-front` and a "
+        "backend; `frontend`: it only accepts; `backend`: it only has servers",
+    )
+    preset: Line = Field(
+        default="",
+        description="settings to begin with, see [presets](presets.md); all others here are over them",
+        examples=["keystone"],
+    )
+    defaults: HaproxyNameOrEmpty = Field(
+        default="", description="the set of `haproxy.defaults` for what is not given here; empty: the built-in one"
+    )
+    binds: list[Bind] = Field(
+        default=[], description="where HAProxy accepts, on every node", examples=[["10.0.0.30:5000"]]
+    )
+    port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="where the service itself listens, on each node's address; 0: the port of the `bind`",
+        examples=[5000],
+    )
+    members: bool = Field(default=True, description="the nodes are its servers")
+    nodes: list[Name] = Field(default=[], description="the nodes that run the service; empty: all")
+    servers: list[ListedServer] = Field(default=[], description="further servers, outside the cluster")
+    writer: Literal["", "elected"] = Field(
+        default="", description="`elected`: the owner of `group` is the only server in use"
+    )
+    group: NameOrEmpty = Field(default="", description="the exclusive group of `writer: elected`")
+    default_backend: HaproxyNameOrEmpty = Field(default="", description="the service whose servers are used")
+    acls: list[Raw] = Field(default=[], description="`NAME CRITERION`", examples=[["api path_beg /v3"]])
+    tcp_request: list[Raw] = Field(default=[], description="what follows `tcp-request`, in order")
+    http_request: list[Raw] = Field(
+        default=[], description="what follows `http-request`, in order", examples=[["deny if !api"]]
+    )
+    http_response: list[Raw] = Field(default=[], description="what follows `http-response`, in order")
+    use_backend: list[Raw] = Field(default=[], description="`SERVICE if CONDITION`, the first that fits")
+    cookie: Cookie | None = Field(default=None, description="a client stays with its server by a cookie")
+    stick: Stick | None = Field(default=None, description="a client stays with its server by a table")
+    stats: StatsPage | None = Field(default=None, description="HAProxy's own page is here")
+    probe: Probe | None = Field(default=None, description="a request that is made through its VIP")
+    enabled: bool = Field(default=True, description="`false`: HAProxy knows nothing of it")
+    extra_frontend: list[Raw] = Field(
+        default=[], description="lines put at the end of the section that accepts, before `extra` where it is one"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.kind == "backend":
+            self._not_in_backend()
+        if self.kind == "frontend":
+            self._not_in_frontend()
+        if (self.writer == "elected") != bool(self.group):
+            mend = "give both, `writer: elected` and `group: NAME`, or none"
+            raise wrong("has one of `writer` and `group`", mend)
+        return self
+
+    def _not_in_backend(self) -> None:
+        for name in ("binds", "use_backend", "default_backend", "extra_frontend", "stats", "probe"):
+            if getattr(self, name):
+                raise wrong(f"is of kind backend and has `{name}`", "give that to the service of kind frontend")
+
+    def _not_in_frontend(self) -> None:
+        for name in ("servers", "nodes", "cookie", "stick", "writer"):
+            if getattr(self, name):
+                raise wrong(f"is of kind frontend and has `{name}`", "give that to the service of kind backend")
+        if not (self.default_backend or self.use_backend or self.stats or self.extra or self.http_request):
+            raise wrong("is of kind frontend and leads nowhere", "give it a `default_backend`")
+
+    def values(self) -> dict[str, Any]:
+        """As the dataclass has them, which has no name."""
+        return {name: value for name, value in super().values().items() if name != "name_ms"}
+
+    def spec(self, haproxy: Haproxy | None = None) -> ServiceSpec:
+        """The service of the model. `haproxy`: has the set of defaults that it names."""
+        options = mapping_of(self.made())
+        binds = options.pop("binds", [])
+        if any(set(bind) != {"address"} for bind in binds):
+            options["binds"] = binds
+        port = options.pop("port", 0)
+        behind = haproxy.defaults.get(self.defaults) if haproxy else None
+        mode = self.mode or (behind.mode if behind else None) or "tcp"
+        return ServiceSpec(self.name, tuple(bind["address"] for bind in binds), port, mode, options)

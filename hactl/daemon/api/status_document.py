@@ -1,0 +1,110 @@
+"""The status document of this moment, made away from the loop: with hundreds of services it takes longer than the loop
+may wait. Whoever asks while one is being made waits for the next one, which is made for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from election.store import StoreError
+from hactl.admin import health_store
+from hactl.daemon.api.shared import Shared
+from hactl.daemon.daemon_view import DaemonView
+from hactl.daemon.observe import loop_times
+from hactl.status import document as status
+from hactl.status.health import NodeHealth
+
+log = structlog.get_logger()
+
+HEALTH_TIMEOUT_S = 0.5
+
+
+class StatusDocument:
+    """Makes it."""
+
+    def __init__(self, daemon: DaemonView) -> None:
+        self._daemon = daemon
+        self._made = Shared(self._make)
+
+    async def encoded(self) -> bytes:
+        """The document as JSON, made of what is known now or later."""
+        return await self._made.get()
+
+    async def _make(self) -> bytes:
+        health = await self._health()
+        daemon, now = self._daemon, self._daemon.now()
+        state = daemon.state
+        local = status.local_facts(
+            state,
+            now,
+            haproxy=self._haproxy(),
+            events_dropped=daemon.history.dropped,
+            started=datetime.fromtimestamp(daemon.started_wall, UTC).isoformat(timespec="seconds"),
+            watchdog=daemon.watchdog.status,
+            asking_problem=daemon.asking_problem,
+            access=daemon.etcd_access.facts(),
+            loop=loop_times.facts(),
+        )
+        last = daemon.last_known
+        known = state.view if state.view.listed else last.view or state.view
+        make = functools.partial(
+            status.status, known.copy(), state.cluster or last.spec, state.node, local=local,
+            observer=copy.deepcopy(state.observer), now=now, health=health,
+            etcd=daemon.etcd_observer.document(), stale_ms=last.stale_ms(state),
+        )  # fmt: skip
+        mark = state.view.mark()
+        return await asyncio.to_thread(lambda: encode({"mark": mark, **make()}))
+
+    def _haproxy(self) -> dict[str, Any] | None:
+        manager = self._daemon.haproxy
+        if manager is None:
+            return None
+        how = manager.status()
+        return {
+            "running": how.running,
+            "pid": how.pid,
+            "restarts": how.restarts,
+            "reloads": dict(how.reloads),
+            "error": how.error,
+            "old_workers": how.old_workers,
+        }
+
+    async def _health(self) -> dict[str, NodeHealth]:
+        """What every node says of its servers; without etcd, which is not waited for, this one."""
+        daemon, found = self._daemon, {}
+        own = daemon.health
+        if not daemon.state.store_away:
+            read = functools.partial(health_store.read, timeout_s=HEALTH_TIMEOUT_S)
+            try:
+                found = await daemon.asked(read, daemon.store, daemon.keys)
+            except StoreError as error:
+                log.debug("health_not_read", problem=str(error))
+        return {**found, daemon.config.node: own} if own is not None else found
+
+
+def encode(document: Any) -> bytes:
+    """As JSON, whatever is in it."""
+    try:
+        return msgspec.json.encode(document)
+    except (UnicodeEncodeError, TypeError):
+        return msgspec.json.encode(_clean(document))
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case dict():
+            return {_clean(str(name)): _clean(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_clean(one) for one in value]
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case bool() | int() | float() | None:
+            return value
+        case _:
+            return _clean(str(value))

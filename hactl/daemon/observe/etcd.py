@@ -1,0 +1,97 @@
+"""Looks at etcd's own state every few seconds, beside the deciding loop, which goes by its own reads and writes alone.
+
+What it finds is for status, metrics and the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from election.etcd.facts import EndpointFacts
+from election.store import Store, StoreError
+from hactl.config.node import NodeConfig
+from hactl.decide.state import NodeState
+from hactl.status.etcd import EtcdState, Writes, etcdctl_command, judge
+
+log = structlog.get_logger()
+
+LOOK_S, SOON_S = 5.0, 1.0
+TIMEOUT_S = 2.0
+# Writes are counted for so long.
+WRITES_S = 10.0
+
+Look = Callable[[float], tuple[EndpointFacts, ...]]
+Note = Callable[[str, dict[str, Any]], None]
+
+
+def etcdctl_of(config: NodeConfig) -> str:
+    """`etcdctl` as this node's operator has to type it."""
+    return etcdctl_command(
+        config.endpoints, ca=config.etcd_ca, cert=config.etcd_cert, key=config.etcd_key, user=config.etcd_user
+    )
+
+
+def shown(found: EtcdState, etcdctl: str) -> dict[str, Any]:
+    """For the status document."""
+    return {**found.document(), "etcdctl": etcdctl}
+
+
+class EtcdObserver:
+    """`found`: what it came to last."""
+
+    def __init__(self, config: NodeConfig, store: Store, note: Note) -> None:
+        # A store that is no etcd has none.
+        self._look: Look | None = getattr(store, "look", None)
+        self._note = note
+        self.etcdctl = etcdctl_of(config)
+        self.found = EtcdState()
+        self._writes: deque[tuple[float, bool]] = deque(maxlen=200)
+        self._seen: set[str] = set()
+        self._told: set[str] = set()
+
+    async def run(self, state: Callable[[], NodeState]) -> None:
+        """Until cancelled."""
+        while True:
+            await self.look()
+            soon = not state().knows_store or any(one.level == "error" for one in self.found.problems)
+            await asyncio.sleep(SOON_S if soon else LOOK_S)
+
+    async def look(self) -> None:
+        """Once."""
+        if self._look is None:
+            return
+        with contextlib.suppress(StoreError):  # it is closed, for the daemon ends
+            facts = await asyncio.to_thread(self._look, TIMEOUT_S)
+            self.found = judge(facts, self._recent_writes(), self.etcdctl)
+            self._tell()
+
+    def observe_txn(self, outcome: str) -> None:
+        """A transaction has ended."""
+        self._writes.append((time.monotonic(), outcome == "unknown"))
+
+    def document(self) -> dict[str, Any]:
+        """For the status document."""
+        return shown(self.found, self.etcdctl)
+
+    def _recent_writes(self) -> Writes:
+        since = time.monotonic() - WRITES_S
+        recent = [unanswered for at, unanswered in self._writes if at >= since]
+        return Writes(len(recent), sum(recent))
+
+    def _tell(self) -> None:
+        """What is seen twice in a row, and what is over."""
+        now = {one.code: one for one in self.found.problems if one.level != "notice"}
+        for code in self._told - now.keys():
+            self._note("etcd_recovered", {"problem": code})
+        for code in (now.keys() & self._seen) - self._told:
+            event = "etcd_unusable" if now[code].level == "error" else "etcd_weakened"
+            self._note(event, {"problem": code, "detail": now[code].what})
+        self._told = now.keys() & (self._seen | self._told)
+        self._seen = set(now)

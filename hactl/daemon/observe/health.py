@@ -1,0 +1,227 @@
+"""Asks this node's HAProxy what it thinks of its servers; tells the other nodes when that changes, and the history.
+
+HAProxy is asked for little every ASK_S: `show servers state` is a tenth of `show stat`, and read in a tenth of the
+time. Only when that shows something new, or while sessions are counted, it is asked for all, at most every FAST_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from election.store import StoreError, StoreRefusedError
+from hactl.admin import health_store
+from hactl.daemon.daemon_view import DaemonView
+from hactl.haproxy.control.runtime import ServerState, ask, old_sessions, parse_server_states
+from hactl.haproxy.settings import HaproxyError
+from hactl.status.health import NodeHealth, ProbeHealth, ServerHealth, plain_status
+from hactl.status.health_events import HealthEvents
+from hactl.status.services import with_roles
+
+log = structlog.get_logger()
+
+ASK_S, FAST_S = 2.0, 1.0
+TIMEOUT_S = 1.0
+
+# So many questions without an answer, one after the other, are told: one alone may be a machine that is busy.
+UNANSWERED = 3
+
+# Between two writes; and where nothing but details is new.
+WRITE_S, DETAILS_S = 1.0, 30.0
+RETRY_S = 5.0
+
+_VERSION = re.compile(r"^Version: (\d[\d.]*)", re.MULTILINE)
+
+Servers = Mapping[str, Mapping[str, ServerHealth]]
+Note = Callable[[str, dict[str, Any]], None]
+
+
+class HealthFollower:
+    """`health`: what this node says, as it was found last; None until HAProxy was looked at."""
+
+    def __init__(self, daemon: DaemonView, note: Note) -> None:
+        self._daemon, self._note = daemon, note
+        self.health: NodeHealth | None = None
+        self._probes: dict[str, ProbeHealth] = {}
+        self._events = HealthEvents()
+        self._news = asyncio.Event()
+        self._glance: list[tuple[str, ...]] | None = None  # what `show servers state` said last
+        self._version: tuple[int | None, str] = (None, "")  # of the HAProxy with this pid
+        self._written: NodeHealth | None = None
+        self._write_next = 0.0
+        self._refused = False
+        self._unanswered = 0
+
+    def poke(self) -> None:
+        """Something was done to HAProxy: look at once."""
+        self._glance = None
+        self._news.set()
+
+    def probed(self, service: str, found: ProbeHealth | None) -> None:
+        """What a probe came to; None: this node does not probe the service (any more)."""
+        before = self._probes.pop(service, None)
+        if found is not None:
+            self._probes[service] = found
+        if (before and before.outcome) != (found and found.outcome):
+            self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._go_on()
+        while True:
+            self._news.clear()
+            await self._look()
+            self._note_changes()
+            await self._tell()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait_s()):  # wait_for of Python 3.11 may lose a cancellation
+                    await self._news.wait()
+
+    def _wait_s(self) -> float:
+        left = self._write_next - time.monotonic()
+        if self._differs() and left > 0:
+            return min(left, ASK_S)
+        return FAST_S if self._counting() or self._events.pending() else ASK_S
+
+    async def _go_on(self) -> None:
+        """From where the daemon was that was here before: what it has told is not told again."""
+        daemon = self._daemon
+        try:
+            told = await daemon.blocking(health_store.read_own, daemon.store, daemon.keys, daemon.config.node)
+        except StoreError as error:
+            log.debug("health_not_read", problem=str(error))
+            return
+        if told is not None:
+            self._events.begin(told.services, told.probes, time.monotonic(), with_roles(daemon.state.cluster))
+            self.health = replace(told, probes={})
+
+    def _note_changes(self) -> None:
+        if self.health is None or not self.health.running:
+            return
+        services, probes = self.health.services, self.health.probes
+        roles = with_roles(self._daemon.state.cluster)
+        for event, data in self._events.look(services, probes, time.monotonic(), roles):
+            self._note(event, data)
+
+    # --- asking ----------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        daemon = self._daemon
+        manager, sid = daemon.haproxy, daemon.state.session.sid
+        if manager is None:
+            return
+        how = manager.status()
+        before = self.health or NodeHealth(daemon.config.node, sid)
+        services: Servers = before.services
+        error = how.error
+        if not how.running:
+            services, self._glance = {}, None
+        else:
+            socket = manager.settings.stats_socket
+            try:
+                glance = _glance(await ask(socket, "show servers state", TIMEOUT_S))
+                if glance != self._glance or self._counting():
+                    states = parse_server_states(await ask(socket, "show stat -1 4 -1", TIMEOUT_S))
+                    if not all(one.up and one.weight for one in states):
+                        old = await old_sessions(manager.settings.master_socket, TIMEOUT_S)
+                        states = [replace(one, sessions=one.sessions + old[one.proxy, one.server]) for one in states]
+                    services, self._glance = servers(states, before.services, time.time()), glance
+                if self._version[0] != how.pid:
+                    self._version = (how.pid, _version(await ask(socket, "show info", TIMEOUT_S)))
+                self._unanswered = 0
+            except HaproxyError as problem:
+                self._unanswered += 1
+                error = error or (str(problem) if self._unanswered >= UNANSWERED else "")
+        version = self._version[1] if how.running else ""
+        self.health = NodeHealth(
+            daemon.config.node, sid, before.at, version, how.running, error, services, dict(self._probes), how.file
+        )  # fmt: skip
+
+    def _counting(self) -> bool:
+        """Whether there are sessions that are to end."""
+        found = self.health.services.values() if self.health else ()
+        return any(one.counted and one.sessions for servers in found for one in servers.values())
+
+    # --- telling ---------------------------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        daemon, health = self._daemon, self.health
+        state = daemon.state
+        if health is None or state.phase != "live" or not self._differs() or time.monotonic() < self._write_next:
+            return
+        told = replace(health, sid=state.session.sid, at=_now())
+        try:
+            done = await daemon.blocking(health_store.write, daemon.store, daemon.keys, told, state.session.srev)
+        except StoreError as error:
+            self._not_told(error)
+            done = False
+        self._write_next = time.monotonic() + (WRITE_S if done else RETRY_S)
+        if done:
+            self._written, self._refused = told, False
+
+    def _not_told(self, error: StoreError) -> None:
+        if isinstance(error, StoreRefusedError) and not self._refused:
+            self._refused = True
+            log.warning("health_refused", problem=str(error), mend="etcd: allow /hactl-health/, see docs/install.md")
+        else:
+            log.debug("health_not_told", problem=str(error))
+
+    def _differs(self) -> bool:
+        """Whether what was found is to be told."""
+        if self.health is None or self._written is None:
+            return self.health is not None
+        found = replace(self.health, at=self._written.at)
+        if found == self._written:
+            return False
+        waited = time.monotonic() - self._write_next + WRITE_S
+        return waited >= DETAILS_S or _without_details(found) != _without_details(self._written)
+
+
+def servers(states: Iterable[ServerState], before: Servers, wall_s: float) -> dict[str, dict[str, ServerHealth]]:
+    """What HAProxy says, by service and server. A status that is as it was `before` keeps its time: HAProxy says it
+    in seconds ago, and forgets it at a reload."""
+    found: dict[str, dict[str, ServerHealth]] = {}
+    for one in states:
+        status = plain_status(one.status)
+        new = ServerHealth(status, one.weight)
+        if not new.up:
+            old = before.get(one.proxy, {}).get(one.server)
+            since = old.since if old and old.since and old.status == status else int(wall_s) - one.changed_s
+            check, detail = (one.check, one.detail) if new.down else ("", "")
+            new = ServerHealth(status, one.weight, one.sessions, check, detail, since)
+        found.setdefault(one.proxy, {})[one.server] = new
+    return found
+
+
+def _glance(text: str) -> list[tuple[str, ...]]:
+    """Of each server in the answer to `show servers state` (management guide): proxy, server, operational and
+    administrative state, weight, and the result of the last check."""
+    rows = (line.split(None, 11) for line in text.split("\n") if line and line[0] != "#")
+    return [(row[1], row[3], row[5], row[6], row[7], row[10]) for row in rows if len(row) > 11]
+
+
+def _version(text: str) -> str:
+    found = _VERSION.search(text)
+    return found[1] if found else ""
+
+
+def _without_details(health: NodeHealth) -> NodeHealth:
+    """Without what may be another every time: the words of a check that fails, the time of a probe."""
+    services = {
+        service: {name: replace(one, check="", detail="") for name, one in found.items()}
+        for service, found in health.services.items()
+    }
+    probes = {service: replace(one, ms=0.0, detail="") for service, one in health.probes.items()}
+    return replace(health, services=services, probes=probes)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,207 @@
+"""Looks, on this node, at what it may have to run and at what it must not: whether each resource of each of its groups
+could be started here, and whether anything of a group that is another node's is here all the same.
+
+Both are found before a failover, not by one. Cheap: every ten seconds, addresses also when something happens to one;
+only a monitor that is a command is run, at most once a minute, and processes that run a resource's command though hactl
+did not start them are looked for as seldom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import structlog
+
+from hactl.decide.outside import TWIN
+from hactl.decide.state import NodeState, Run
+from hactl.linux.aside import aside
+from hactl.linux.errors import OperationError
+from hactl.model.cluster import ResourceSpec
+from hactl.model.events import Event, Observed, Readiness, Warned
+from hactl.resources.base import Observation, Resource
+from hactl.resources.twins import named, twins
+
+log = structlog.get_logger()
+
+EVERY_S = 10.0
+COMMANDS_EVERY_S = 60.0
+# While it is not known what this node may run.
+UNCONFIGURED_S = 0.5
+# Addresses come and go in heaps.
+SETTLE_S = 0.05
+# A look that takes longer has failed.
+LOOK_S = 5.0
+
+# What is here also where it is not as it should be: another content, another interface; a unit that is on its way up,
+# down, or to its next start, which may take minutes and is not stopped.
+_HERE_THOUGH_FAILED = ("vip", "manifest", "systemd")
+
+Found = TypeVar("Found")
+
+
+class Lookout:
+    """Runs until cancelled. `resource` gives the resource of a definition, `post` takes events."""
+
+    def __init__(
+        self,
+        state: Callable[[], NodeState],
+        resource: Callable[[str, ResourceSpec], Resource],
+        post: Callable[[Event], None],
+    ) -> None:
+        self._state, self._resource, self._post = state, resource, post
+        # What was posted last of each group and resource, and when its command was run last.
+        self._told: dict[tuple[str, str], str] = {}
+        self._ran_at: dict[tuple[str, str], float] = {}
+        self._twins: dict[tuple[str, str], str] = {}
+        self._twins_at = float("-inf")
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look again and again."""
+        with contextlib.ExitStack() as following:
+            followed = False
+            while True:
+                await self._look(lambda spec: True)
+                await self._look_for_twins()
+                if not followed and any(_is_vip(spec) for _, spec in self._everything()):
+                    # What listens is imported where there are VIPs only.
+                    from hactl.linux.netlink import Events  # noqa: PLC0415
+
+                    following.enter_context(Events.shared().subscribed(lambda index: self._news.set()))
+                    followed = True
+                pause_s = EVERY_S if any(self._everything()) else UNCONFIGURED_S
+                await self._follow_addresses(asyncio.get_running_loop().time() + pause_s)
+
+    async def _follow_addresses(self, until: float) -> None:
+        """Look at addresses when something happens to one."""
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._news.wait()
+                    await asyncio.sleep(SETTLE_S)
+            except TimeoutError:
+                return
+            self._news.clear()
+            await self._look(_is_vip)
+
+    async def _look(self, wanted: Callable[[ResourceSpec], bool]) -> None:
+        """At everything of that kind."""
+        for run, spec in list(self._everything()):
+            if wanted(spec):
+                await self._see_ready(run, spec)
+                await self._see_strays(run, spec)
+        here = {(run.spec.name, spec.name) for run, spec in self._everything()}
+        for group, name in [key for key in self._told if key not in here]:
+            self._tell(group, name, "")
+            del self._told[group, name]
+
+    def _everything(self) -> Iterator[tuple[Run, ResourceSpec]]:
+        """What this node may run one day."""
+        state = self._state()
+        for run in state.runs.values():
+            configured = state.cluster is not None and state.cluster.group(run.spec.name) is not None
+            if configured and (not run.spec.nodes or state.node in run.spec.nodes):
+                for spec in run.spec.resources:
+                    yield run, spec
+
+    async def _see_ready(self, run: Run, spec: ResourceSpec) -> None:
+        why = await _within(self._ready(run.spec.name, spec))
+        if why is not None:
+            self._tell(run.spec.name, spec.name, why)
+
+    async def _ready(self, group: str, spec: ResourceSpec) -> str:
+        return await self._resource(group, spec).ready()
+
+    def _tell(self, group: str, name: str, why: str) -> None:
+        if self._told.get((group, name), "") != why:
+            self._told[group, name] = why
+            self._post(Readiness(group, f"resource/{name}", "unfit" if why else "ready", why))
+
+    async def _see_strays(self, run: Run, spec: ResourceSpec) -> None:
+        if not self._must_be_stopped(run) or not self._may_run_command(run, spec):
+            return
+        seen = await _within(self._probe(run.spec.name, spec))
+        # While it was looked at the group may have become this node's.
+        if seen is not None and _is_here(spec, seen) and self._must_be_stopped(run):
+            self._post(Observed(run.spec.name, spec.name, "running", seen.detail))
+
+    async def _look_for_twins(self) -> None:
+        """Processes that run the command of a resource of a group that is another node's."""
+        elsewhere = {
+            (run.spec.name, spec.name): (spec.options["command"], spec.options.get("cwd"))
+            for run, spec in self._everything()
+            if spec.kind == "exec" and "command" in spec.options and self._must_be_stopped(run)
+        }
+        now = asyncio.get_running_loop().time()
+        found: dict[tuple[str, str], list[int]] | None = {}
+        if elsewhere and now - self._twins_at < COMMANDS_EVERY_S:
+            found = None
+        elif elsewhere:
+            self._twins_at = now
+            found = await _within(aside("the processes here", twins, elsewhere))
+        for key in [key for key in self._twins if key not in elsewhere]:
+            self._tell_twin(key, "")
+        if found is not None:
+            for key in elsewhere:
+                text = f"{named(found[key])} runs its command here, and hactl did not start it" if key in found else ""
+                self._tell_twin(key, text)
+
+    def _tell_twin(self, key: tuple[str, str], text: str) -> None:
+        if self._twins.get(key, "") == text:
+            return
+        if text:
+            self._twins[key] = text
+        else:
+            del self._twins[key]
+        run = self._state().runs.get(key[0])
+        if run is not None:
+            health = run.health.get(key[1], "unknown")
+            self._post(Observed(*key, health, warned=Warned(TWIN, text)))
+
+    async def _probe(self, group: str, spec: ResourceSpec) -> Observation:
+        return await self._resource(group, spec).probe()
+
+    def _must_be_stopped(self, run: Run) -> bool:
+        """Whether the group is another node's, and nothing of it is known to be here."""
+        state, name = self._state(), run.spec.name
+        return (
+            state.phase == "live"
+            and state.runs.get(name) is run
+            and state.role(name) == "other"
+            and state.view.groups[name].record.state != "unmanaged"
+            and name not in state.view.maintenance
+            and run.stopped
+            and not run.txn
+        )
+
+    def _may_run_command(self, run: Run, spec: ResourceSpec) -> bool:
+        if spec.kind != "exec" or "command" in spec.options:
+            return True
+        key, now = (run.spec.name, spec.name), asyncio.get_running_loop().time()
+        if now - self._ran_at.get(key, float("-inf")) < COMMANDS_EVERY_S:
+            return False
+        self._ran_at[key] = now
+        return True
+
+
+async def _within(look: Coroutine[Any, Any, Found]) -> Found | None:
+    """What a look finds; None where it does not come to an end, or fails: then nothing is known."""
+    try:
+        async with asyncio.timeout(LOOK_S):
+            return await look
+    except (TimeoutError, OperationError, OSError):
+        return None
+    except Exception:  # a resource's own mistake must not end the looking
+        log.exception("look_crashed")
+        return None
+
+
+def _is_vip(spec: ResourceSpec) -> bool:
+    return spec.kind == "vip"
+
+
+def _is_here(spec: ResourceSpec, seen: Observation) -> bool:
+    return seen.health == "running" or (seen.health == "failed" and spec.kind in _HERE_THOUGH_FAILED)

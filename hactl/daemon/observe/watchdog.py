@@ -1,0 +1,50 @@
+"""What the guard says of its watchdog, asked for now and then: for what decides, `hactl status` and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from fencing.guard.client import GuardError
+from fencing.guard.watchdog_state import Use
+from hactl.daemon.guard_link import GuardLink
+from hactl.model.events import Watchdog
+
+log = structlog.get_logger()
+
+ASK_S = 0.5
+
+NONE = {"armed": False, "problem": "the guard was started without one, by other settings: see the manual, `watchdog`"}
+
+
+class WatchdogFollower:
+    """`status`: what the guard said last (fencing.guard.watchdog), None while there is nothing to say."""
+
+    def __init__(self, use: Use, post: Callable[[Watchdog], None]) -> None:
+        self.status: Mapping[str, Any] | None = None
+        self._use, self._post = use, post
+        self._told: bool | None = None
+
+    async def run(self, guard: GuardLink) -> None:
+        """Until the guard is gone."""
+        while self._use != "off":
+            try:
+                answer = await guard.status()
+            except GuardError:  # the daemon ends
+                return
+            if answer.status is not None:
+                self._heard(answer.status.watchdog or NONE)
+            await asyncio.sleep(ASK_S)
+
+    def _heard(self, found: Mapping[str, Any]) -> None:
+        self.status = {"use": self._use, **found}
+        armed = bool(found["armed"])
+        # Before the first session it was not tried; until then the guard lets nothing be registered either.
+        if armed == self._told or not (armed or found["problem"]):
+            return
+        self._told = armed
+        (log.info if armed else log.error)("watchdog", **self.status)
+        self._post(Watchdog(armed, self._use == "required"))

@@ -1,0 +1,91 @@
+"""Fence devices as configured, spoken to by their agents.
+
+What an agent says of itself is read when the configuration is, by `preload`, and not on the way to an action: of an
+agent that is not known yet a plug is given as `port`, which agents understand by convention (FenceAgentAPI).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from election.clock import remaining
+from fencing.agents.agent import AgentCall, AgentResult, run_agent
+from fencing.agents.catalog import describe
+from fencing.agents.metadata import Metadata
+from fencing.agents.process import now
+from fencing.agents.verdict import Action
+from fencing.topology import Device, Topology
+from hactl.model.cluster import ClusterSpec
+from hactl.model.effects import FenceAct
+from hactl.model.events import FenceActed
+
+log = structlog.get_logger()
+
+# How many agents are asked about themselves at a time: each is an interpreter that starts.
+AT_ONCE = 2
+
+_known: dict[str, Metadata] = {}
+
+
+async def preload(topology: Topology) -> None:
+    """Have the agents of all devices say what they are. One that is unchanged since it was asked is not asked."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(agent: str) -> None:
+        async with turns:
+            found = await describe(agent)
+        if found.metadata is not None:
+            _known[agent] = found.metadata
+        elif _known.pop(agent, None) is not None or found.path:
+            log.warning("fence_agent_unusable", agent=agent, problem=found.broken)
+
+    await asyncio.gather(*(ask(agent) for agent in sorted({one.agent for one in topology.devices.values()})))
+
+
+def can(device: Device, action: Action) -> bool:
+    """Whether the device's agent says that it has the action; False while it has said nothing."""
+    known = _known.get(device.agent)
+    return known is not None and known.can(action)
+
+
+async def ask(
+    device: Device, action: Action, timeout_ms: float, *, plug: str = "", node: str = "", cgroup: str | None = None
+) -> AgentResult:
+    """Have the device's agent do `action` on `plug`, for `node`. `cgroup`: as for `run_agent`. Never raises for what
+    goes wrong with it; a cancellation kills the agent."""
+    known = _known.get(device.agent)
+    call = AgentCall(
+        agent=device.agent,
+        action=action,
+        timeout_s=timeout_ms / 1000,
+        options=device.options,
+        plug=plug or None,
+        node=node or None,
+        plug_option=(known.plug_option if known else None) or "port",
+        secret_names=known.secret_names if known else frozenset(),
+    )
+    return await run_agent(call, cgroup=cgroup)
+
+
+async def act(spec: ClusterSpec, effect: FenceAct, *, cgroup: str | None = None) -> FenceActed:
+    """Carry out an action of a fence job."""
+    device = spec.fencing.devices.get(effect.target.device)
+    if device is None:
+        return _failed(effect, f"there is no device `{effect.target.device}` in the configuration in use")
+    if effect.until is not None and remaining(effect.until, now()) < effect.timeout_ms:
+        # Others take it that nothing hits the node after that (PROTOCOL.md, S5).
+        return _failed(effect, "not begun: this node was held up, and it could have come too late")
+    try:
+        done = await ask(
+            device, effect.action, effect.timeout_ms, plug=effect.target.plug, node=effect.node, cgroup=cgroup
+        )
+    except Exception as error:  # whoever waits for the outcome must get one
+        log.exception("fence_action_crashed", device=device.name, action=effect.action)
+        return _failed(effect, f"{type(error).__name__}: {error}")
+    return FenceActed(effect.id, done.outcome == "ok", done.power, done.detail)
+
+
+def _failed(effect: FenceAct, detail: str) -> FenceActed:
+    return FenceActed(effect.id, False, "unknown", detail)

@@ -1,0 +1,238 @@
+"""What happened on this node: every note is logged, notable ones go into the cluster's history, takeovers into the
+ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from election.clock import Instant
+from election.keys import Keys
+from election.store import Store, StoreAuthError, StoreError, StoreFullError, StoreRefusedError
+from hactl.admin import event_log
+from hactl.admin.event_log import Entry
+from hactl.daemon.parts.ledger import Ledger, Timeline
+from hactl.decide.repeated_notes import RepeatedNotes
+from hactl.decide.state import NodeState
+
+log = structlog.get_logger()
+
+# Events are written together that come within this time; after a failure the next try waits longer.
+BATCH_S = 0.25
+RETRY_S = 5.0
+
+# How often it is looked whether what was counted is to be told.
+COUNTED_S = 5.0
+
+# How many wait while the store is away; how many this node remembers by itself.
+WAITING = 200
+RECENT = 500
+
+# What is logged, but not worth a place in the cluster's history.
+_LOG_ONLY = frozenset({"store_reachable", "store_unreachable", "watch_ended", "haproxy_adopted"})
+# HAProxy's manager logs these itself.
+_LOGGED_ALREADY = frozenset(
+    f"haproxy_{kind}"
+    for kind in (
+        *("started", "adopted", "died", "start_failed", "reloaded", "reload_failed", "stopped"),
+        *("hung", "kept", "old_workers_ended", "resolved"),
+        *("changed", "change_failed", "mended", "certificate", "certificate_refused"),
+    )
+)
+_ERRORS = frozenset(
+    {
+        "fence_failed",
+        "group_blocked",
+        "service_without_server",
+        "stop_failed",
+        "store_refused",
+        "etcd_unusable",
+        "guard_refused",
+        "guard_lost",
+        "machine_id_in_use",
+        "machine_refused",
+        "name_in_use",
+        "session_foreign",
+    }
+)
+_WARNINGS = frozenset(
+    {
+        "config_unreadable",
+        "etcd_weakened",
+        "deposed",
+        "fence_device_failed",
+        "group_not_mine",
+        "group_given_back",
+        "haproxy_certificate_refused",
+        "haproxy_change_failed",
+        "haproxy_died",
+        "haproxy_hung",
+        "haproxy_invalid",
+        "haproxy_kept",
+        "haproxy_mended",
+        "haproxy_not_applied",
+        "haproxy_not_kept",
+        "haproxy_old_workers_ended",
+        "haproxy_reload_failed",
+        "haproxy_start_failed",
+        "lease_lapsing",
+        "move_refused",
+        "original_answers",
+        "original_not_asked",
+        "node_not_ready",
+        "peer_deposed",
+        "peer_over",
+        "probe_failed",
+        "resource_appeared",
+        "resource_failed",
+        "resource_put_right",
+        "resource_warning",
+        "server_down",
+        "service_on_last_server",
+        "session_lost",
+        "session_not_mine",
+        "store_unreachable",
+        "trouble",
+        "watch_ended",
+    }
+)
+
+
+class History:
+    """Takes notes on the event loop; never waits for the store. `dropped`: how many entries the store did not get."""
+
+    def __init__(self, store: Store, keys: Keys, node: str) -> None:
+        self.node = node
+        self.ledger = Ledger(node)
+        self.recent: deque[Entry] = deque(maxlen=RECENT)
+        self.dropped = 0
+        self._store, self._keys = store, keys
+        self._state: Callable[[], NodeState] | None = None
+        self._on_timeline: Callable[[Timeline], None] | None = None
+        self._waiting: deque[Entry] = deque()
+        self._news = asyncio.Event()
+        self._repeated = RepeatedNotes()
+        self._numbers = itertools.count(1)
+        self._most = event_log.BATCH  # of entries in a batch, as far as the store takes that
+        self._since_trim = event_log.SLACK  # the first write looks how many there are
+
+    def attach(self, state: Callable[[], NodeState], on_timeline: Callable[[Timeline], None]) -> None:
+        """Where to look at what is known, and who is told of a finished takeover."""
+        self._state, self._on_timeline = state, on_timeline
+
+    def look(self, state: NodeState, now: Instant) -> None:
+        """After a step: milestones of takeovers that only the store tells. Cheap."""
+        self.ledger.look(state, now)
+
+    def note(self, event: str, data: dict[str, Any], now: Instant) -> None:
+        """Something happened at `now`."""
+        state = self._state() if self._state else None
+        if state is not None:
+            self.look(state, now)
+        told = self._repeated.take(event, data, time.monotonic())
+        if told is not None:
+            self._tell(event, told)
+        elif self._repeated.waiting:
+            self._news.set()  # what was counted has a time at which it is told
+        if (done := self.ledger.note(event, data, state, now)) is not None:
+            found = done.as_dict()
+            log.info("failover", **found)
+            self._keep("failover", found)
+            if self._on_timeline is not None:
+                self._on_timeline(done)
+
+    def _tell(self, event: str, data: dict[str, Any]) -> None:
+        if event not in _LOGGED_ALREADY:
+            write = log.error if event in _ERRORS else log.warning if event in _WARNINGS else log.info
+            write(event, **data)
+        if event not in _LOG_ONLY:
+            self._keep(event, data)
+
+    def _tell_counted(self) -> None:
+        for event, data in self._repeated.due(time.monotonic()):
+            self._tell(event, data)
+
+    async def run(self) -> None:
+        """Write what waits, until cancelled; then what is left, if that is quick."""
+        try:
+            while True:
+                if not self._waiting:
+                    await self._await_news()
+                await asyncio.sleep(BATCH_S)
+                self._news.clear()
+                while self._waiting:
+                    batch = event_log.batch(self._waiting, self._most)
+                    if not await asyncio.to_thread(self._write, batch):
+                        await asyncio.sleep(RETRY_S)
+        except asyncio.CancelledError:
+            if self._waiting:
+                with contextlib.suppress(TimeoutError):
+                    batch = event_log.batch(self._waiting, self._most)
+                    await asyncio.wait_for(asyncio.to_thread(self._write, batch), 1.0)
+            raise
+
+    async def _await_news(self) -> None:
+        """Until something is to be written; what was counted is told when its time has come."""
+        while not self._news.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), COUNTED_S if self._repeated.waiting else None)
+            self._tell_counted()
+
+    def _keep(self, event: str, data: dict[str, Any]) -> None:
+        entry = event_log.new_entry(self.node, next(self._numbers) % 1_000_000, time.time(), event, data)
+        self.recent.append(entry)
+        self._waiting.append(entry)
+        while len(self._waiting) > WAITING:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._news.set()
+
+    def _write(self, batch: list[Entry]) -> bool:
+        """On a thread of its own. The same entries may be written twice: under the same keys, with the same value."""
+        try:
+            if not event_log.write(self._store, self._keys, batch):
+                return False
+        except (StoreFullError, StoreAuthError) as error:
+            log.debug("history_not_written", waiting=len(batch), problem=str(error))
+            return False
+        except StoreRefusedError as error:
+            self._refused(batch, str(error))
+            return True
+        except StoreError as error:
+            log.debug("history_not_written", waiting=len(batch), problem=str(error))
+            return False
+        self._most = event_log.BATCH
+        self._written(batch)
+        self._since_trim += len(batch)
+        self._trim()
+        return True
+
+    def _trim(self) -> None:
+        """What cannot be listed, as somebody has put very much there, is trimmed after a later write."""
+        if self._since_trim >= event_log.SLACK:
+            try:
+                event_log.trim(self._store, self._keys)
+                self._since_trim = 0
+            except StoreError as error:
+                log.debug("history_not_trimmed", problem=str(error))
+
+    def _refused(self, batch: list[Entry], problem: str) -> None:
+        """The store will not take it, however often it is asked: a smaller one is tried; who is alone is left out."""
+        self._most = max(1, len(batch) // 2)
+        if len(batch) == 1:
+            log.warning("event_dropped", stamp=batch[0].stamp, event_name=batch[0].event, problem=problem)
+            self.dropped += 1
+            self._written(batch)
+
+    def _written(self, batch: list[Entry]) -> None:
+        written = {entry.stamp for entry in batch}
+        # The loop only appends and drops at the left, so what was written is found from the left.
+        while self._waiting and self._waiting[0].stamp in written:
+            self._waiting.popleft()

@@ -1,0 +1,67 @@
+"""Keeps on disk what the next daemon must know, never on the event loop: a disk may take its time, or be full."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from hactl.daemon.parts.state_files import Disk, KnownStore
+from hactl.daemon.registrar import Registrar
+from hactl.decide.state import NodeState
+from hactl.linux.disk_thread import DiskThread
+from hactl.supervise import describe
+
+log = structlog.get_logger()
+
+# How often what must survive is looked at: the highest revision seen, definitions no longer needed.
+PERSIST_S = 5.0
+# How long the beginning of a session, and the daemon's end, wait for a disk.
+WAIT_S = 2.0
+# How often all is written anew though nothing has changed: a disk that is full is found before it matters.
+ANEW_S = 30.0
+
+
+class StateKeeper:
+    """`sid` is this node's session now. `report` is told why the state cannot be kept, and with "" that it can."""
+
+    def __init__(self, disk: Disk, state: Callable[[], NodeState], report: Callable[[str], None]) -> None:
+        self.sid = ""
+        self._disk, self._state, self._report = disk, state, report
+        self._thread = DiskThread("state_dir", WAIT_S)
+        self._problem, self._anew_at = "", 0.0
+
+    async def run(self, registrar: Registrar) -> None:
+        """Until cancelled."""
+        while True:
+            await self.persist_soon()
+            await asyncio.sleep(PERSIST_S)
+            await registrar.forget(lambda: set(self._state().runs))
+
+    async def begin(self, sid: str, then: Callable[[], Awaitable[None]]) -> None:
+        """A session begins: it is on disk, or that was tried for WAIT_S, before what comes `then`."""
+        self.sid = sid
+        await self.persist_soon()
+        await then()
+
+    async def persist_soon(self) -> None:
+        """Write now, and wait for it, but not for long."""
+        problem = ""
+        try:
+            await self._thread.run(self._write)
+        except OSError as error:
+            problem = error.strerror or describe(error)
+        if problem != self._problem:
+            self._problem = problem
+            self._report(problem)
+
+    def _write(self) -> None:
+        """On the thread, one after another: the state is looked at then, so the newest is written last."""
+        state, anew = self._state(), time.monotonic() >= self._anew_at
+        uuid, generation = state.identity or ("", 0)
+        srev = state.session.srev if state.session.sid == self.sid else state.boot.last_srev
+        self._disk.keep_known(KnownStore(uuid, generation, state.known_revision, self.sid, srev), anew=anew)
+        if anew:
+            self._anew_at = time.monotonic() + ANEW_S

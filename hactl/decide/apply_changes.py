@@ -1,0 +1,77 @@
+"""What is learned of the store, shown to those who follow it: this node's session and what it sees of the others.
+Pure."""
+
+from __future__ import annotations
+
+from election import session
+from election.records import printable
+from election.store import Get, KeyValue, Put, Txn
+from hactl.decide import fencing, namesake, phases
+from hactl.decide.state import NodeState, Out
+
+# Of how many documents that cannot be read it is said which.
+NOTED = 50
+
+
+def learned(state: NodeState, changed: list[str], out: Out) -> None:
+    """Have the session and the observer look at what changed."""
+    kinds = [(*state.keys.kind_of(key), key) for key in changed]
+    for kind, name, key in kinds:
+        if kind == "nodes" and name != state.node:
+            state.observer.saw_session(name, state.view.sessions.get(name), out.now)
+        elif kind == "nodes":
+            _own_session(state, key, out)
+    for kind, name, _ in kinds:
+        if kind == "fence":
+            fence = state.view.fences.get(name)
+            fencing.saw(state, name, out)
+            state.observer.saw_fence(name, fence.record if fence else None, out.now)
+    _unreadable(state, changed, out)
+
+
+def _unreadable(state: NodeState, changed: list[str], out: Out) -> None:
+    """What cannot be read is noted once, not again as long as it is so for the same reason; beyond many it is only
+    counted."""
+    for key in changed:
+        topic, bad = f"unreadable/{key}", state.view.unreadable.get(key)
+        if bad is not None and (topic in state.noted or len(state.view.unreadable) <= NOTED):
+            out.note_once(topic, "document_unreadable", key=printable(key), problem=bad.problem)
+        elif bad is None and state.noted.pop(topic, ""):
+            out.note("document_readable", key=printable(key))
+
+
+def _own_session(state: NodeState, key: str, out: Out) -> None:
+    found = state.view.sessions.get(state.node)
+    if state.session.state == "live" and (bad := state.view.unreadable.get(key)) is not None:
+        session.overwritten(state.session, bad, out.now)
+    elif state.session.state == "live":
+        session.seen(state.session, found, state.view.as_of(key))
+    elif found is not None and state.phase == "closing" and found.record.sid == state.opening_sid:
+        # The answer to an opening was lost; this is what became of it.
+        phases.see_opened(state, found.record.attempt, found.create, out)
+    else:
+        namesake.saw(state, found, out)
+
+
+def own_writes(state: NodeState, txn: Txn, revision: int) -> list[str]:
+    """Know what a transaction of mine has written, without waiting for the watch. Not of my own session: its
+    coming back through the watch is the proof that I am not blind."""
+    mine = state.keys.node(state.node)
+    changed = []
+    for item in txn.success:
+        if isinstance(item, Get) or item.key == mine:
+            continue
+        kv = (
+            KeyValue(item.key, item.value, state.view.created(item.key) or revision, revision)
+            if isinstance(item, Put)
+            else None
+        )
+        if state.view.learn(item.key, kv, revision):
+            changed.append(item.key)
+    return changed
+
+
+def own_writes_seen(state: NodeState) -> None:
+    """My last renewal has come back to me: I am not blind."""
+    if state.view.revision >= state.session.mod_rev:
+        state.unseen_since = None

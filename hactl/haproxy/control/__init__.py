@@ -1,0 +1,1 @@
+"""The HAProxy process of this node: its files, its sockets, its life."""

@@ -1,0 +1,113 @@
+"""Which files with certificates a configuration names, and what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hactl.haproxy.diff.parse import Section, sections
+from hactl.haproxy.words import line_words
+from hactl.linux.regular_file import read_regular
+
+_BY_KEYWORD: Mapping[str, Literal["crt", "list", "ca"]] = {
+    "crt": "crt",
+    "crt-list": "list",
+    "ca-file": "ca",
+    "ca-verify-file": "ca",
+    "crl-file": "ca",
+}
+_BASES = {"crt": "crt-base", "list": "crt-base", "ca": "ca-base"}
+_LINES = ("bind", "server", "default-server")
+_MOST_LINKS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a configuration names. `kind`: a certificate, or a directory of them; a list of them; those of authorities.
+    `path`: as HAProxy knows it."""
+
+    kind: Literal["crt", "list", "ca"]
+    path: str
+
+
+def named_files(text: str) -> tuple[Named, ...]:
+    """All that are named, in the file's order."""
+    found = sections(text)
+    bases = {one: _base(found, one) for one in ("crt-base", "ca-base")}
+    named: dict[Named, None] = {}
+    for section in found:
+        for line in section.lines:
+            words = [word.strip("\"'") for word in line_words(line)]
+            if words[0] in _LINES:
+                for keyword, word in itertools.pairwise(words):
+                    kind = _BY_KEYWORD.get(keyword)
+                    # `@system-ca` and its like are no files.
+                    if kind is not None and not word.startswith("@"):
+                        base = bases[_BASES[kind]]
+                        named[Named(kind, f"{base}/{word}" if base and not word.startswith("/") else word)] = None
+    return tuple(named)
+
+
+def _base(found: list[Section], keyword: str) -> str:
+    for section in found:
+        for line in section.lines if section.kind == "global" else ():
+            words = line_words(line)
+            if words[0] == keyword and len(words) > 1:
+                return words[1].strip("\"'")
+    return ""
+
+
+def members(named: Named) -> Iterator[str]:
+    """The single files that HAProxy reads for it, by the names it has for them."""
+    yield named.path
+    if named.kind == "crt" and Path(named.path).is_dir():
+        for name in sorted(one.name for one in Path(named.path).iterdir()):
+            if not name.startswith("."):
+                yield f"{named.path}/{name}"
+    elif named.kind == "crt":
+        yield f"{named.path}.key"
+    elif named.kind == "list":
+        for line in (read(named.path) or b"").decode(errors="replace").split("\n"):
+            words = line_words(line)
+            if words and not words[0].startswith("#"):
+                yield words[0]
+
+
+def digests(all_named: tuple[Named, ...]) -> dict[str, str]:
+    """What is in each file that is there."""
+    found = {}
+    for named in all_named:
+        with contextlib.suppress(OSError):
+            for path in members(named):
+                content = read(path)
+                if content is not None:
+                    found[path] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def read(path: str) -> bytes | None:
+    """What is in a file; None for what is none, or cannot be read. Whoever renews certificates may write there, and
+    need not be root."""
+    try:
+        return read_regular(path)
+    except OSError:
+        return None
+
+
+def directories(path: str) -> Iterator[str]:
+    """All directories in which a change can make `path` another file: its own, and for every link on the way the one
+    that this stands in."""
+    whole = Path(path).absolute()
+    for _ in range(_MOST_LINKS):
+        link = next((step for step in (*reversed(whole.parents), whole) if step.is_symlink()), None)
+        if link is None:
+            break
+        yield str(link.parent)
+        # Not `resolve`, which would leave out the links on the way.
+        whole = link.parent / link.readlink() / whole.relative_to(link)
+    yield str(whole if whole.is_dir() else whole.parent)

@@ -1,0 +1,1 @@
+"""HAProxy's configuration file from the cluster's. Pure."""

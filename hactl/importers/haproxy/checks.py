@@ -1,0 +1,216 @@
+"""How servers are checked: `option httpchk` and its kin, `http-check`, `tcp-check`, `timeout check`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from hactl.importers.haproxy.common import Settings, Taken, drop_repeated
+from hactl.importers.haproxy.durations import to_setting
+from hactl.importers.haproxy.source import Line
+
+OPTIONS = {
+    "httpchk": "http",
+    "tcp-check": "tcp",
+    "mysql-check": "mysql",
+    "pgsql-check": "pgsql",
+    "redis-check": "redis",
+    "ldap-check": "ldap",
+    "smtpchk": "smtp",
+    "ssl-hello-chk": "tls",
+}
+# Not known to cluster.yaml: their lines stay words.
+_OTHERS = ("external-check", "spop-check", "lb-agent-chk")
+_HOST_IN_VERSION = re.compile(r"HTTP/1\.1\\r\\nHost:(?:\\ )?([\w.:-]+)", re.IGNORECASE)
+_PATH = re.compile(r"/[\x21-\x7e]*")
+_STATUS = re.compile(r"[0-9,-]+")
+_ROLE = ("PING", "+PONG", r"info\ replication", "role:", "QUIT", "+OK")
+
+
+def check_timeout(taken: Taken) -> Settings:
+    """`timeout check`."""
+    lines = taken.family("timeout check")
+    values = [to_setting(line.values[1]) if line.plain and len(line.args) == 2 else None for line in lines]
+    if not lines or not all(values):
+        return {}
+    taken.take(lines[-1:])
+    drop_repeated(taken, lines)
+    return {"timeout": values[-1]}
+
+
+def _option(line: Line) -> str:
+    name = line.values[0] if line.keyword == "option" and line.args else ""
+    return name if name in OPTIONS or name in _OTHERS else ""
+
+
+def has_kind(lines: Iterable[Line]) -> bool:
+    """Whether one of these says how servers are checked."""
+    return any(_option(line) for line in lines)
+
+
+def checks_handed_on(parent: Iterable[Line], own: Sequence[Line]) -> Iterator[Line]:
+    """The lines of a set of defaults that hold in one that is made from it, and has the lines `own`: who says how
+    servers are checked, or a step of it, has no step from elsewhere. Source: what HAProxy 2.6 does."""
+    option = next((line for line in reversed(own) if _option(line)), None)
+    steps = {line.keyword for line in own if _is_step(line)}
+    if option is not None and _option(option) != "tcp-check":
+        steps |= {"http-check", "tcp-check"}
+    for line in parent:
+        if (_is_step(line) and line.keyword in steps) or (_option(line) and option is not None):
+            continue
+        own_request = _option(line) == "httpchk" and "http-check" in steps
+        yield replace(line, words=line.words[:2]) if own_request else line
+
+
+def _is_step(line: Line) -> bool:
+    return line.keyword == "tcp-check" or (
+        line.keyword == "http-check" and line.values[:1] not in (("disable-on-404",), ("send-state",))
+    )
+
+
+def check_kind(taken: Taken, *, inherited: bool, words: bool = False) -> Settings:
+    """Kind of the check and what it asks; nothing where the lines have to stay words, or there are none. `inherited`:
+    the set of defaults has a kind; `words`: it has one in words."""
+    options = [line for line in taken.left if _option(line)]
+    rules = [line for line in taken.left if line.keyword in ("http-check", "tcp-check")]
+    if len(options) != 1 or any(line.literal or line.prefix for line in (*options, *rules)):
+        return {}
+    option, name = options[0], _option(options[0])
+    wanted = {"httpchk": "http-check", "tcp-check": "tcp-check"}.get(name, "")
+    if any(line.keyword != wanted for line in rules) or name in _OTHERS:
+        return {}
+    match name:
+        case "httpchk":
+            found = _http(option, rules)
+        case "tcp-check":
+            if words and not rules:
+                return {}
+            found = _tcp(rules)
+            if not rules and not inherited:
+                taken.leave_out(option, "a server that is checked is connected to anyway")
+                return {}
+        case "mysql-check" | "pgsql-check":
+            found = _user(option, OPTIONS[name])
+        case "smtpchk":
+            found = _smtp(option)
+        case _:
+            found = {"kind": OPTIONS[name]} if option.plain and len(option.args) == 1 else {}
+    if found:
+        taken.take([option, *rules])
+    return found
+
+
+def _http(option: Line, rules: Sequence[Line]) -> Settings:
+    """The request, from the option's words or from `http-check send`."""
+    words = [word.raw for word in option.args[1:]]
+    sends = [line for line in rules if line.values[:1] == ("send",)]
+    others = [line for line in rules if line not in sends]
+    if not words and len(sends) == 1 and (found := _sent(sends[0])):
+        return _with_answers(found, others)
+    if sends or any(line.values[:1] == ("connect",) for line in rules):
+        # Said step by step: the option's own words do not count.
+        return {} if words else {"kind": "http", "lines": [line.text for line in rules]}
+    request = _request(words)
+    return _with_answers(request, others) if request else {}
+
+
+def _with_answers(request: Settings, rules: Sequence[Line]) -> Settings:
+    """A check's request and what the answer has to be. Where that takes lines, `host` is said in one, too."""
+    answers = _answers(rules)
+    if "host" not in request or "lines" not in answers:
+        return {**request, **answers}
+    send = f"http-check send meth {request['method']} uri {request['path']} ver HTTP/1.1 hdr Host {request['host']}"
+    return {"kind": "http", "lines": [send, *answers["lines"]]}
+
+
+def _request(words: Sequence[str]) -> Settings:
+    """`[METHOD] PATH [VERSION]`. Without a path HAProxy asks for `/`, without a method by OPTIONS."""
+    if len(words) > 3 or any(re.search(r"""["'\\$]""", word) for word in words[:2]):
+        return {}
+    method, path = ("OPTIONS", *words) if len(words) == 1 else (*words[:2], "OPTIONS", "/")[:2]
+    if not _PATH.fullmatch(path):
+        return {}
+    found = {"kind": "http", "method": method, "path": path}
+    version = words[2] if len(words) == 3 else "HTTP/1.0"
+    if host := _HOST_IN_VERSION.fullmatch(version):
+        return {**found, "host": host[1]}
+    return found if version == "HTTP/1.0" else {}
+
+
+def _sent(line: Line) -> Settings:
+    """`http-check send meth M uri U ver HTTP/1.1 hdr Host H`, in any order, and no more."""
+    words = list(line.values[1:])
+    found: dict[str, str] = {}
+    while words:
+        key = words.pop(0).lower()
+        if key == "hdr" and len(words) > 1 and words[0].lower() == "host":
+            key = words.pop(0).lower()
+        if key not in ("meth", "uri", "ver", "host") or not words or key in found:
+            return {}
+        found[key] = words.pop(0)
+    if (
+        not line.plain
+        or not _PATH.fullmatch(found.get("uri", ""))
+        or set(found) != {"meth", "uri", "ver", "host"}
+        or found["ver"] != "HTTP/1.1"
+    ):
+        return {}
+    return {"kind": "http", "method": found["meth"], "path": found["uri"], "host": found["host"]}
+
+
+def _answers(rules: Sequence[Line]) -> Settings:
+    """What the answer has to be."""
+    status = [line for line in rules if line.values[:2] == ("expect", "status")]
+    if len(rules) == len(status) == 1 and len(status[0].args) == 3 and _STATUS.fullmatch(status[0].values[2]):
+        return {"expect_status": status[0].values[2]}
+    return {"lines": [line.text for line in rules]} if rules else {}
+
+
+def _tcp(rules: Sequence[Line]) -> Settings:
+    role = _role(rules)
+    if role:
+        return {"kind": "redis", "role": role}
+    return {"kind": "tcp", "lines": [line.text for line in rules]} if rules else {"kind": "tcp"}
+
+
+def _role(rules: Sequence[Line]) -> str:
+    """`master` or `slave` where the lines ask redis for it, the way hactl does."""
+    for role in ("master", "slave"):
+        texts = []
+        for index, word in enumerate(_ROLE):
+            if index % 2:
+                texts.append(f"tcp-check expect string {word}{role if word == 'role:' else ''}")
+            else:
+                texts.append(rf"tcp-check send {word}\r\n")
+        if [line.text for line in rules] == texts:
+            return role
+    return ""
+
+
+def _user(option: Line, kind: str) -> Settings:
+    values = option.values[1:]
+    if not option.plain or (values and (len(values) != 2 or values[0] != "user")):
+        return {}
+    return {"kind": kind, "user": values[1]} if values else {"kind": kind}
+
+
+def _smtp(option: Line) -> Settings:
+    values = option.values[1:]
+    if not option.plain or (values and (len(values) != 2 or values[0] != "EHLO")):
+        return {}
+    return {"kind": "smtp", "host": values[1]} if values else {"kind": "smtp"}
+
+
+def request_of(line: Line, requests: Sequence[Line]) -> tuple[str, ...]:
+    """Method, path and host of the request that `option httpchk` and `http-check send`, all that are there, make; on
+    the first of these lines, () on others, and where they make none that hactl has words for."""
+    if line is not requests[0]:
+        return ()
+    options = [one for one in requests if one.keyword == "option"]
+    sends = [one for one in requests if one.keyword == "http-check"]
+    if len(options) != 1 or len(options) + len(sends) != len(requests) or len(sends) > 1:
+        return ()
+    words = [word.raw for word in options[0].args[1:]]
+    found = _sent(sends[0]) if sends and not words else {} if sends else _request(words)
+    return (found["method"], found["path"], found.get("host", "")) if found else ()

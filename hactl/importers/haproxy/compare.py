@@ -1,0 +1,231 @@
+"""The promise of an import: what is in the one file is in the other, section by section.
+
+Before two directives are compared they are brought into one form, so that only the meaning counts:
+- spaces, comments and quotes around a word are taken off; a word with a variable stays as it is written;
+- durations are in microseconds: with a unit everywhere, without one where HAProxy takes milliseconds (`timeout`,
+  servers) or seconds (`stats refresh`);
+- `bind` has one address, `*:80` for `:80`, brackets around IPv6; its words have no order, nor have those of `cookie`;
+- a server has its own words and those of the `default-server` lines above it, in no order;
+- `option httpchk` and the `http-check send` after it are one request;
+- who is in which group of a userlist may be said by the group or by the user;
+- an address on a section's first line is a `bind`; all `global` sections are one.
+Rules and conditions of one kind have to come in the same order, and so have servers, what captures of requests, and
+what says how the log looks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from hactl.haproxy.split_words import Word
+from hactl.importers.haproxy.binds import header_binds, normal_address
+from hactl.importers.haproxy.checks import request_of
+from hactl.importers.haproxy.common import LOG_FORMATS, family
+from hactl.importers.haproxy.durations import canonical
+from hactl.importers.haproxy.proxies import is_capture
+from hactl.importers.haproxy.server_words import DURATIONS, Param, overlaid, params
+from hactl.importers.haproxy.servers import plain_address
+from hactl.importers.haproxy.source import PROXIES, Line, Section, Source
+
+Form = tuple[str, ...]
+Key = tuple[str, str]
+_RULES = (
+    "acl http-request http-response http-after-response tcp-request tcp-response http-check tcp-check use_backend "
+    "use-server redirect filter stick"
+)
+_BARE_MS = ("timeout", "hard-stop-after")
+
+
+class Item(NamedTuple):
+    """A directive in the form for comparing, and the line that it is from."""
+
+    form: Form
+    line: Line
+
+
+def missing(
+    original: Source, made: Source, names: Mapping[int, str], settled: Collection[int] = ()
+) -> list[tuple[Line, str]]:
+    """The directives of `original` that `made` lacks, each with what is the matter. `names`: of sections that
+    have another one there, by the section's id. `settled`: the numbers of lines that are not looked for."""
+    found: list[tuple[Line, str]] = []
+    ours = _sections(original, names)
+    theirs = _sections(made, {})
+    for key, every in ours.items():
+        items = [item for item in every if item.line.number not in settled]
+        if key not in theirs:
+            found += [(item.line, f"there is no section `{' '.join(key).strip()}`") for item in items]
+            continue
+        there = Counter(item.form for item in theirs[key])
+        for item in items:
+            if there[item.form] > 0:
+                there[item.form] -= 1
+            else:
+                found.append((item.line, _why(item)))
+        if not found:
+            found += _disorder(items, theirs[key])
+    return found
+
+
+def added(original: Source, made: Source, names: Mapping[int, str]) -> list[tuple[str, str]]:
+    """What `made` has beyond `original`, in the sections that both have: the section's title and the line. A set of
+    defaults that is made from another one has the lines of that, too, and is left out."""
+    found: dict[tuple[str, str], None] = {}
+    ours = _sections(original, names)
+    theirs = _sections(made, {})
+    made_from = {names.get(id(one)) for one in original.sections if one.kind == "defaults" and one.parent}
+    for key, items in ours.items():
+        if key[0] == "defaults" and key[1] in made_from:
+            continue
+        known = Counter(item.form for item in items)
+        for item in theirs.get(key, ()):
+            if known[item.form] > 0:
+                known[item.form] -= 1
+            else:
+                found[" ".join(key).strip(), item.line.text] = None
+    return list(found)
+
+
+def _why(item: Item) -> str:
+    if item.form[0] == "server":
+        return f"the server lacks `{' '.join(item.form[2:])}`"
+    return "it is not in the file that hactl writes"
+
+
+def _disorder(items: Sequence[Item], others: Sequence[Item]) -> Iterator[tuple[Line, str]]:
+    for kind, ours in _in_order(items).items():
+        # Others may stand between them: those of the set of defaults that this one is made from.
+        theirs = iter([item.form for item in _in_order(others).get(kind, ())])
+        if wrong := next((item for item in ours if item.form not in theirs), None):
+            yield wrong.line, f"{kind} are in another order"
+
+
+def _in_order(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """What has to come in the same order, each kind for itself."""
+    servers: list[Item] = []
+    found: dict[str, list[Item]] = {"servers": servers}
+    for item in items:
+        if item.form[1:2] and item.form[1] in _RULES.split():
+            found.setdefault(f"`{item.form[1]}` lines", []).append(item)
+        if is_capture(item.line):
+            found.setdefault("lines that capture of requests", []).append(item)
+        if family(item.line) in LOG_FORMATS:
+            found.setdefault("lines that say how the log looks", []).append(item)
+        if item.line.keyword in ("server", "server-template") and (not servers or servers[-1].line is not item.line):
+            servers.append(item)
+    return found
+
+
+def _sections(source: Source, names: Mapping[int, str]) -> dict[Key, list[Item]]:
+    found: dict[Key, list[Item]] = {}
+    for section in source.sections:
+        name = names.get(id(section), section.name)
+        key = (section.kind, "" if section.kind == "global" else name)
+        items = found.setdefault(key, [])
+        items += _items(section)
+    if source.loose:
+        found.setdefault(("global", ""), []).extend(Item(_form(line), line) for line in source.loose)
+    return found
+
+
+def _items(section: Section) -> Iterator[Item]:
+    lines = [*header_binds(section.header, section.arguments), *section.lines]
+    if section.kind == "userlist":
+        yield from (Item(form, line) for line in section.lines for form in _members(line))
+        return
+    if section.kind == ".if":
+        yield from (Item(_without_set(_form(line)), line) for line in section.lines)
+        return
+    if section.kind not in (*PROXIES, "defaults"):
+        yield from (Item(_form(line), line) for line in section.lines)
+        return
+    behind: list[Param] = []
+    of_lines: dict[int, Line] = {}
+    requests = [line for line in lines if _is_request(line)]
+    servers = section.kind == "defaults" or any(line.keyword == "server" and not line.literal for line in lines)
+    for line in lines:
+        if line.literal or line.prefix or (line.keyword == "default-server" and not servers):
+            yield Item(_form(line), line)
+        elif line.keyword == "default-server":
+            behind = overlaid(behind, params(line.args))
+            of_lines.update((id(one), line) for one in behind if id(one) not in of_lines)
+        elif line.keyword == "server" and len(line.words) > 2:
+            yield from _server(line, behind)
+        elif line.keyword == "bind" and line.args:
+            yield from _binds(line)
+        elif line in requests and (request := request_of(line, requests)):
+            yield Item(("check", *request), line)
+        elif line not in requests or not request_of(requests[0], requests):
+            yield Item(_form(line), line)
+    if section.kind == "defaults":
+        yield from (Item(("default-server", *_param(one)), of_lines[id(one)]) for one in behind)
+
+
+def _without_set(form: Form) -> Form:
+    """A proxy's first line without the set of defaults, which an import writes out."""
+    return form[:3] if form[1] in PROXIES and form[3:4] == ("from",) else form
+
+
+def _members(line: Line) -> Iterator[Form]:
+    """A user or group, and who is in which group: either of them may say that."""
+    values = list(line.values)
+    word = {"group": "users", "user": "groups"}.get(line.keyword, "")
+    if len(values) > 2 and values[-2] == word:
+        others = values.pop().split(",")
+        values.pop()
+        pairs = [(values[0], other) if word == "groups" else (other, values[0]) for other in others]
+        yield from (("member", *pair) for pair in pairs)
+    yield (line.keyword, *values)
+
+
+def _is_request(line: Line) -> bool:
+    wanted = {"option": "httpchk", "http-check": "send"}.get(line.keyword)
+    return bool(wanted) and line.values[:1] == (wanted,) and not line.literal and not line.prefix
+
+
+def _server(line: Line, behind: Sequence[Param]) -> Iterator[Item]:
+    name, address = line.values[:2]
+    yield Item(("server", name, _address(address)), line)
+    for one in overlaid(behind, params(line.words[3:])):
+        if one.name != "enabled":
+            yield Item(("server", name, *_param(one)), line)
+
+
+def _address(text: str) -> str:
+    """A server's address: an IP address in its usual form, in brackets, no `:` at the end."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, ""
+    host = plain_address(host.strip("[]"))
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{port}" if port else host
+
+
+def _param(one: Param) -> Form:
+    return tuple(_word(word, bare=index == 1 and one.name in DURATIONS) for index, word in enumerate(one.words))
+
+
+def _binds(line: Line) -> Iterator[Item]:
+    words = [_word(word) for word in line.args[1:]]
+    # The first certificate is for who asks for no name.
+    certificates = [pair for pair in itertools.pairwise(words) if pair[0] in ("crt", "crt-list")]
+    for address in line.values[0].split(","):
+        yield Item(("bind", normal_address(address), *sorted({*words}), *(file for _, file in certificates)), line)
+
+
+def _form(line: Line) -> Form:
+    words = list(line.words)
+    bare = line.keyword in _BARE_MS
+    forms = [_word(word, bare=bare and index > 0) for index, word in enumerate(words)]
+    if line.keyword == "stats" and line.values[:1] == ("refresh",) and forms[-1].isdigit():
+        forms[-1] = canonical(f"{forms[-1]}s")
+    if line.keyword == "cookie":
+        forms[2:] = sorted(forms[2:])
+    return (line.prefix, *forms)
+
+
+def _word(word: Word, *, bare: bool = False) -> str:
+    return word.raw if "$" in word.raw else canonical(word.value, bare=bare)

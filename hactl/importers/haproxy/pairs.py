@@ -1,0 +1,104 @@
+"""A frontend and a backend of one name, which HAProxy takes, and the services of a cluster.yaml do not.
+
+They become one service of kind `split` where both agree on what a service says once. Where they do not, the backend
+keeps the name, which rules and operators use, and the frontend gets another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from hactl.haproxy.render.service import FRONT
+from hactl.importers.haproxy.common import Settings
+from hactl.importers.haproxy.notes import Note
+from hactl.importers.haproxy.proxies import RULES, Proxy, has_condition
+from hactl.importers.haproxy.source import Section, Source
+
+# What a service has once for both sides.
+_OF_BOTH = ("log", "keep_alive", "tcp_keepalive", "defaults")
+_REQUEST_TIMES = {"http_request", "http_keep_alive", "tarpit"}
+
+
+class Making(Protocol):
+    """What is being made of a file."""
+
+    source: Source
+    names: dict[int, str]
+    notes: list[Note]
+
+
+def pair(made: Making, proxies: Sequence[Proxy]) -> dict[int, tuple[Proxy, Proxy, Settings]]:
+    """The services that are made from two sections, by each of both. Frontends that cannot be a part of one, and have
+    the name of a backend, are called otherwise, or get a reason to stay words."""
+    backs = {one.section.name: one for one in proxies if one.section.kind == "backend"}
+    names = {one.section.name for one in proxies}
+    found = {}
+    for front in (one for one in proxies if one.section.kind == "frontend"):
+        name = front.section.name
+        back = backs.get(name) or backs.get(name.removesuffix(FRONT))
+        if back is None or front.reason:
+            continue
+        alike = back.section.name == name
+        usual = f"{back.section.name}{FRONT}"
+        if alike and _is_named(made.source, front.section):
+            front.reason = f"rules name the frontend, and the service {name} is the backend"
+        elif (usual not in names or not alike) and not back.reason and (whole := _merged(front, back)):
+            found[id(front)] = found[id(back)] = (front, back, whole)
+        elif alike:
+            _rename(made, front, names)
+    return found
+
+
+def take_apart(made: Making, front: Proxy, back: Proxy) -> list[tuple[list[Section], Settings]]:
+    """The frontend and the backend of a service as two."""
+    made.names.pop(id(front.section), None)
+    if front.section.name == back.section.name:
+        _rename(made, front, ())
+    return [([one.section], one.service) for one in (front, back)]
+
+
+def _rename(made: Making, front: Proxy, names: Collection[str]) -> None:
+    base = f"{front.section.name}{FRONT}"
+    name = next(one for one in (base, *(f"{base}-{number}" for number in range(2, 1000))) if one not in names)
+    front.service["name"] = made.names[id(front.section)] = name
+    said = f"became service `{name}`: the backend of that name keeps it, and both do not fit into one service"
+    made.notes.append(Note("hint", front.section.header.number, front.section.header.text, said))
+
+
+def _is_named(source: Source, front: Section) -> bool:
+    """Whether anything looks at the frontend by its name: at its counters, or at its table."""
+    name = re.escape(front.name)
+    # What has the frontend's name (`fe_name`, `%f`) may be compared with it, or make a backend's name of it.
+    pattern = rf"\bfe_\w+\({name}[,)]|\bfe_name\b|^(?!log|error-log).*%ft?\b|^stats scope {name}$"
+    if any(line.keyword == "stick-table" for line in front.lines):
+        pattern += rf"|\btable\s+{name}(?![^\s])|[(,]{name}[,)]"
+    return any(re.search(pattern, line.text) for _, line in source.directives())
+
+
+def _merged(front: Proxy, back: Proxy) -> Settings | None:
+    """One service; None where one of them says what both would then have."""
+    one, other = front.service, back.service
+    if front.mode != back.mode or any(one.get(name) != other.get(name) for name in _OF_BOTH):
+        return None
+    if one.get("default_backend") != other["name"]:
+        return None
+    if "forwardfor" in other or _REQUEST_TIMES.intersection(other.get("timeouts", {})) or _needs_own_acls(other):
+        return None
+    extra = [f"{keyword} {text}" for keyword, name in RULES.items() for text in other.get(name, ())]
+    found = {**one, **{name: value for name, value in other.items() if name not in RULES.values()}, "kind": "split"}
+    del found["default_backend"]
+    if timeouts := {**one.get("timeouts", {}), **other.get("timeouts", {})}:
+        found["timeouts"] = timeouts
+    for name, lines in (("extra", [*extra, *other.get("extra", ())]), ("extra_frontend", list(one.get("extra", ())))):
+        found.pop(name, None)
+        if lines:
+            found[name] = lines
+    return found
+
+
+def _needs_own_acls(back: Mapping[str, object]) -> bool:
+    """`stick on … if ACL` with conditions of the backend, which a service of kind split has behind it."""
+    stick = back.get("stick")
+    return isinstance(stick, Mapping) and has_condition(str(stick["on"]).split(" ")) and "acls" in back

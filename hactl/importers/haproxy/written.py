@@ -1,0 +1,158 @@
+"""The result of an import as YAML: alone, or put into a cluster.yaml that is there. Comments say where it came from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import LiteralScalarString
+
+from hactl.importers.haproxy.convert import Draft
+from hactl.importers.haproxy.imported import Imported
+from hactl.importers.haproxy.notes import Note
+from hactl.importers.haproxy.source import Line, Source
+
+_WIDE = 100_000
+# On one line each: what is small, and what is a table when it stands below its like.
+_ON_ONE_LINE = ("timeouts", "check", "server", "cookie", "stick", "stats", "tls", "agent", "log", "nodes")
+_ITEMS_ON_ONE_LINE = ("servers", "binds", "userlists")
+_TITLES = {
+    "lost": "Could not be carried over:",
+    "left": "Left out, for hactl sees to it or it had no effect:",
+    "raw": "Kept word for word:",
+    "hint": "Worth knowing:",
+}
+
+
+def report(notes: Sequence[Note]) -> list[str]:
+    """All that there is to say, for people: what was lost first."""
+    lines = []
+    for fate, title in _TITLES.items():
+        if found := [note for note in notes if note.fate == fate]:
+            lines += [title, *(f"  {note}" for note in found)]
+    return lines
+
+
+def as_yaml(found: Imported) -> str:
+    """`services` and `haproxy` as a part of cluster.yaml."""
+    whole = CommentedMap()
+    whole["services"] = _services(found.draft, found.document["services"])
+    whole["haproxy"] = _haproxy(found.document["haproxy"])
+    lost = [note for note in found.notes if note.fate == "lost"]
+    head = [f"From {found.draft.source.file}, by `hactl import haproxy`."]
+    head += [f"NOT CARRIED OVER: {note}" for note in lost]
+    return "".join(f"# {line}\n" for line in head) + dump(whole)
+
+
+def into_cluster(found: Imported, text: str) -> tuple[str, list[Note]]:
+    """A cluster.yaml with the import in it, and what could not be put there: a service whose name is taken, a setting
+    of HAProxy's that is another one already."""
+    whole = reader().load(text)
+    notes: list[Note] = []
+    services = whole.setdefault("services", CommentedSeq())
+    if services is None:
+        services = whole["services"] = CommentedSeq()
+    names = {one.get("name") for one in services}
+    for service in _services(found.draft, found.document["services"]):
+        if service["name"] in names:
+            notes.append(Note("lost", 0, f"service {service['name']}", "the cluster has one of that name already"))
+        else:
+            services.append(service)
+    if not whole.get("haproxy"):
+        whole["haproxy"] = _haproxy(found.document["haproxy"])
+    else:
+        notes += _merged(whole["haproxy"], _haproxy(found.document["haproxy"]))
+    return dump(whole), notes
+
+
+def _merged(there: Any, new: Mapping[str, Any]) -> list[Note]:
+    notes = []
+    for key, value in new.items():
+        if value in (None, [], ""):
+            continue  # The file did not say it: the cluster's own holds.
+        if isinstance(value, Mapping):
+            part = there.setdefault(key, CommentedMap())
+            for name, inner in value.items():
+                if name in part and part[name] != inner:
+                    notes.append(Note("lost", 0, f"haproxy.{key}.{name}", "the cluster has another one of that name"))
+                part.setdefault(name, inner)
+        elif isinstance(value, list) and key != "log":
+            there.setdefault(key, CommentedSeq()).extend(one for one in value if one not in there[key])
+        elif key in there and there[key] != value:
+            notes.append(Note("lost", 0, f"haproxy.{key}: {value}", f"the cluster has {there[key] or 'none'}"))
+        else:
+            there[key] = value
+    return notes
+
+
+def reader() -> YAML:
+    """Reads and writes YAML with its comments."""
+    yaml = YAML(typ="rt")
+    yaml.width = _WIDE
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _null)
+    return yaml
+
+
+def _null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def dump(data: Any) -> str:
+    """As YAML."""
+    text = io.StringIO()
+    reader().dump(data, text)
+    return text.getvalue().rstrip("\n") + "\n"
+
+
+def _services(draft: Draft, services: Sequence[Mapping[str, Any]]) -> CommentedSeq:
+    found = CommentedSeq()
+    kept = {note.line for note in draft.notes if note.fate == "raw"}
+    sections = [made for made, _ in draft.services]
+    for index, (service, of) in enumerate(zip(services, sections, strict=True)):
+        found.append(_styled(service))
+        lines = [line.number for section in of for line in section.lines]
+        first = ", ".join(f"{_place(draft.source, section.header)}: {section.title}" for section in of)
+        words = ", ".join(str(draft.source.place(number)[1]) for number in sorted(kept.intersection(lines)))
+        comment = first + (f"; word for word: {'line' if ',' not in words else 'lines'} {words}" if words else "")
+        found.yaml_set_comment_before_after_key(index, before=comment, indent=2)
+    return found
+
+
+def _place(source: Source, line: Line) -> str:
+    file, number = source.place(line.number)
+    return f"{file}, line {number}" if len(source.begins) > 1 else f"line {number}"
+
+
+def _haproxy(settings: Mapping[str, Any]) -> CommentedMap:
+    found: CommentedMap = _styled(settings)
+    if "sections" in found:
+        found["sections"] = CommentedSeq([LiteralScalarString(text) for text in found["sections"]])
+    return found
+
+
+def _styled(value: Any, *, flow: bool = False, items: bool = False) -> Any:
+    """The plain data with what is short on one line. `items`: what is in it is, each."""
+    if isinstance(value, Mapping):
+        found = CommentedMap()
+        for key, inner in value.items():
+            on_one = flow or (key in _ON_ONE_LINE and _is_short(inner))
+            found[key] = _styled(inner, flow=on_one, items=items or key in _ITEMS_ON_ONE_LINE)
+        if flow:
+            found.fa.set_flow_style()
+        return found
+    if isinstance(value, list):
+        seq = CommentedSeq([_styled(inner, flow=flow or (items and _is_short(inner))) for inner in value])
+        if flow:
+            seq.fa.set_flow_style()
+        return seq
+    return value
+
+
+def _is_short(value: Any) -> bool:
+    """Whether it is read well on one line."""
+    return len(str(value)) < 140 and not (isinstance(value, Mapping) and "lines" in value)

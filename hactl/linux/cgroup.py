@@ -1,0 +1,158 @@
+"""A cgroup v2 for each resource: who is in it belongs to the resource, and all of them are killed at once.
+
+Source: the kernel's cgroup-v2 documentation (`cgroup.procs`, `cgroup.kill`, `cgroup.events`). No controllers
+are used, so on a machine that uses cgroup v1 a v2 hierarchy mounted beside it serves as well. Like the
+container engines' cgroupfs drivers, hactl makes its directory at the top of the hierarchy: below its own
+unit's cgroup systemd would kill the resources with the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from hactl.linux.errors import OperationError
+from hactl.linux.inotify import MODIFY, Inotify
+
+# How often to look again without an event: `cgroup.events` is notified, this is for what might be missed.
+_LOOK_AGAIN_S = 0.5
+# Who forks while it is moved may leave a child behind, which the next round moves.
+_MOVES = 100
+# $1: cgroup.procs. The process moves itself before it becomes the command, so there is no moment
+# at which it, or a child of its, is elsewhere.
+ENTER_SCRIPT = 'echo 0 > "$1" || exit 126; shift; exec "$@"'
+
+
+class Cgroup:
+    """One cgroup v2 directory. It need not exist: an absent one holds no process."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, root: str, name: str) -> Cgroup:
+        """The cgroup of the resource `name` below `root`. A dot in a name could make it one of the kernel's
+        own files (`cgroup.procs`), so what is not plain is written as %xx."""
+        plain = re.sub(r"[^A-Za-z0-9_-]", lambda match: f"%{ord(match[0]):02x}", name)
+        return cls(str(Path(root) / plain))
+
+    @property
+    def procs(self) -> str:
+        """The file into which a process writes itself."""
+        return f"{self.path}/cgroup.procs"
+
+    def create(self) -> None:
+        """Make it if it is not there. Raises OperationError."""
+        try:
+            Path(self.path).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OperationError(f"cannot make the cgroup {self.path}: {error.strerror}") from None
+        if not Path(self.procs).exists():
+            raise OperationError(f"{self.path} is not a cgroup: is its root below a mounted cgroup v2?")
+
+    def enter_argv(self, argv: Sequence[str]) -> list[str]:
+        """The command that enters the cgroup and becomes `argv`."""
+        return ["/bin/sh", "-c", ENTER_SCRIPT, "enter-cgroup", self.procs, *argv]
+
+    def populated(self) -> bool:
+        """Whether a live process is in it or below it."""
+        try:
+            return "populated 1" in Path(f"{self.path}/cgroup.events").read_text()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            if Path(self.path).exists():
+                raise
+            return False
+
+    def pids(self) -> list[int]:
+        """The processes in it and below it."""
+        found: list[int] = []
+        for directory, _, _ in os.walk(self.path):
+            with contextlib.suppress(OSError):
+                found += [int(line) for line in Path(directory, "cgroup.procs").read_text().split()]
+        return found
+
+    def kill(self) -> None:
+        """Send SIGKILL to all that is in it and below it, frozen or not; they die soon after."""
+        try:
+            Path(f"{self.path}/cgroup.kill").write_text("1")
+        except FileNotFoundError:
+            # Before Linux 5.14. Whoever forks faster than this loop is seen by the next call.
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def move_to(self, other: Cgroup) -> None:
+        """Move all that is in it and below it. Raises OperationError when that has no end."""
+        for _ in range(_MOVES):
+            pids = self.pids()
+            if not pids:
+                return
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    Path(other.procs).write_text(str(pid))
+        raise OperationError(f"{self.path}: new processes keep coming: {', '.join(map(str, pids[:5]))}")
+
+    async def wait_empty(self, timeout_s: float) -> bool:
+        """Wait until no process is left in it, at most `timeout_s`; whether that is so."""
+        try:
+            watch = Inotify(f"{self.path}/cgroup.events", MODIFY)
+        except FileNotFoundError:
+            return True
+        with watch, contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.populated():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_AGAIN_S):
+                            await watch.changed()
+        return not self.populated()
+
+    async def kill_all(self, timeout_s: float) -> bool:
+        """Kill until nothing is left, at most `timeout_s`; whether that is so."""
+        until = asyncio.get_running_loop().time() + timeout_s
+        while self.populated():
+            left = until - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            self.kill()
+            await self.wait_empty(min(left, _LOOK_AGAIN_S))
+        return True
+
+    def remove(self) -> None:
+        """Remove it with all below it, if no process is there; else leave it."""
+        for directory, _, _ in os.walk(self.path, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(directory).rmdir()
+
+
+def find_mount(mounts: str = "/proc/mounts") -> str | None:
+    """Where a cgroup v2 hierarchy is mounted; None where none is."""
+    for line in Path(mounts).read_text().splitlines():
+        fields = line.split()
+        if len(fields) > 2 and fields[2] == "cgroup2":
+            return fields[1].encode().decode("unicode_escape")
+    return None
+
+
+def prepare_root(name: str = "hactl", fallback_mount: str = "/run/hactl/cgroup") -> str | None:
+    """The cgroup v2 directory for `NodeContext.cgroup_root`, made if need be; where only v1 is mounted, a v2
+    hierarchy without controllers is mounted at `fallback_mount`. None where cgroups cannot be had."""
+    mount = find_mount()
+    try:
+        if mount is None:
+            mount = fallback_mount
+            Path(mount).mkdir(parents=True, exist_ok=True)
+            argv = ["mount", "-t", "cgroup2", "none", mount]
+            subprocess.run(argv, check=True, capture_output=True, timeout=10)
+        root = Path(mount, name)
+        root.mkdir(exist_ok=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return str(root) if os.access(root / "cgroup.procs", os.W_OK) else None

@@ -1,0 +1,121 @@
+"""This node as a station on the VIP's network: it announces the VIP, and hears others who claim it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import errno
+import socket
+import struct
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+from hactl.linux import packets
+from hactl.linux.netlink import Link
+from hactl.linux.wait_readable import wait_readable
+
+_SO_ATTACH_FILTER = 26
+_QUEUE_BYTES = 65536
+
+
+class Announcer:
+    """Sends for one VIP on one interface, by a raw socket that receives nothing."""
+
+    def __init__(self, link: Link, ip: IPv4Address | IPv6Address) -> None:
+        """Raises OSError."""
+        self.link = link
+        self._ip = ip
+        self._socket = _packet_socket()
+        if link.ethernet:
+            self._socket.bind((link.name, 0))
+
+    def announce(self) -> None:
+        """Tell all stations that the VIP is here. An interface without MAC addresses needs none. Raises
+        OSError."""
+        if not self.link.ethernet:
+            return
+        if isinstance(self._ip, IPv4Address):
+            for frame in packets.gratuitous_arps(self.link.mac, self._ip):
+                self._send(frame)
+        else:
+            router = _forwards(self.link.name)
+            self._send(packets.neighbour_advertisement(self.link.mac, self._ip, router=router))
+
+    def probe(self) -> None:
+        """Ask who else has the VIP. Raises OSError."""
+        if self.link.ethernet:
+            ask = (
+                packets.arp_probe(self.link.mac, self._ip)
+                if isinstance(self._ip, IPv4Address)
+                else packets.neighbour_probe(self.link.mac, self._ip)
+            )
+            self._send(ask)
+
+    def close(self) -> None:
+        """Idempotent."""
+        _close_elsewhere(self._socket)
+
+    def _send(self, frame: bytes) -> None:
+        # A full queue drops an announcement, never the node's event loop: others follow.
+        with contextlib.suppress(BlockingIOError):
+            self._socket.send(frame)
+
+
+class Listener:
+    """Hears other stations that claim a VIP. The filter runs in the kernel: while nobody does, it costs
+    nothing here."""
+
+    def __init__(self, link: Link, ip: IPv4Address | IPv6Address) -> None:
+        """Raises OSError."""
+        self._version = ip.version
+        self._socket = _packet_socket()
+        _attach(self._socket, packets.claims_filter(link.mac, ip))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE_BYTES)
+        self._socket.bind((link.name, packets.ETH_P_ARP if ip.version == 4 else packets.ETH_P_IPV6))
+
+    async def claim(self) -> bytes:
+        """The MAC address of the next station that claims the VIP. Raises OSError."""
+        while True:
+            await wait_readable(self._socket.fileno())
+            try:
+                mac = packets.claimant(self._socket.recv(256), self._version)
+            except OSError as error:
+                # A link that goes down says so once; when it is up again, the socket hears on.
+                if error.errno not in (errno.ENETDOWN, errno.EAGAIN):
+                    raise
+                continue
+            if mac is not None:
+                return mac
+
+    def close(self) -> None:
+        """Idempotent."""
+        _close_elsewhere(self._socket)
+
+
+def _packet_socket() -> socket.socket:
+    # Protocol 0: it receives nothing until it is bound, so nothing gets past a filter attached before.
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    raw.setblocking(False)
+    return raw
+
+
+def _close_elsewhere(raw: socket.socket) -> None:
+    # Closing a packet socket waits for the kernel's readers, up to tens of milliseconds: not in the loop.
+    try:
+        asyncio.get_running_loop().run_in_executor(None, raw.close)
+    except RuntimeError:
+        raw.close()
+
+
+def _attach(raw: socket.socket, program: list[packets.Instruction]) -> None:
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(buffer)))
+
+
+def _forwards(interface: str) -> bool:
+    try:
+        return Path(f"/proc/sys/net/ipv6/conf/{interface}/forwarding").read_text().strip() != "0"
+    except OSError:
+        return False

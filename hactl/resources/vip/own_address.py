@@ -1,0 +1,75 @@
+"""Asks this node's networks whether another machine has this node's address: a copy of its disk is one that does.
+
+By the same question as for a VIP (RFC 5227, RFC 4862): whoever has the address answers, also where this machine has it,
+too, and nobody's cache changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+
+from hactl.linux import netlink
+from hactl.resources.vip.arp import Announcer, Listener
+
+# A machine in the same network answers within milliseconds; a frame may be lost, a switch may just be learning.
+ASKED = 3
+EVERY_S = 0.15
+
+
+class NotAskedError(Exception):
+    """It cannot be found out. The text says why."""
+
+
+async def other_holder(address: str) -> str:
+    """The MAC address of another machine that has `address`, "" when none answers. Raises NotAskedError."""
+    try:
+        ip = ipaddress.ip_address(address)
+        links = _links_to(ip)
+    except (OSError, ValueError) as error:
+        raise NotAskedError(f"{address or 'no address'}: {error}") from None
+    if not links:
+        raise NotAskedError(f"no network card of this machine is in the network of {address}")
+    for found in await asyncio.gather(*(_ask(link, ip) for link in links)):
+        if found:
+            return found
+    return ""
+
+
+def _links_to(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[netlink.Link]:
+    """The running interfaces in the network of `ip`."""
+    near = {one.index for one in netlink.addresses(ip.version) if ip in one.ip.network}
+    return [link for link in netlink.links() if link.index in near and link.running and link.ethernet]
+
+
+async def _ask(link: netlink.Link, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """On one interface. Raises NotAskedError."""
+    own = {one.mac for one in netlink.links()}
+    try:
+        listener = Listener(link, ip)
+        try:
+            asking = Announcer(link, ip)
+            try:
+                for _ in range(ASKED):
+                    asking.probe()
+                    found = await _answer(listener, own)
+                    if found:
+                        return found
+            finally:
+                asking.close()
+        finally:
+            listener.close()
+    except OSError as error:
+        raise NotAskedError(f"{link.name}: {error.strerror}") from None
+    return ""
+
+
+async def _answer(listener: Listener, own: set[bytes]) -> str:
+    try:
+        async with asyncio.timeout(EVERY_S):
+            while True:
+                mac = await listener.claim()
+                if mac not in own:
+                    return mac.hex(":")
+    except TimeoutError:
+        return ""

@@ -1,0 +1,1 @@
+"""The read side: the status document and its warnings, from what the store holds. Pure."""

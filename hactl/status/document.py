@@ -1,0 +1,418 @@
+"""The cluster's state as one JSON-able document, for `hactl status` and the API. Pure.
+
+Made of what the store holds, by the same rules everywhere; what only a daemon knows comes as `Local`. The keys of
+the document stay; later versions of hactl add to them, and raise `version` when they change what is there.
+
+- `version`, `cluster`, `generation`, `revision` (of the store), `source` (`daemon` or `etcd`), `asked` (the node)
+- `warnings`: `level` (`error`, `warning`, `notice`), `what`, `do`; the worst first
+- `nodes`: `name`, `address`, `version`, `state` (NODE_STATES, or `absent`: never seen), `sid`, `srev`, `runs`
+  (groups), `config_revision`, `config_current`, `silent_ms` (as this daemon sees it), `me`, `fencing` (None, or
+  `action`, `levels`, `device`, `by`: who could fence it now, `untested`), `troubles` (what does not work there, by
+  source: `what`, `do`, `since`)
+- `devices`: what each live node found when it tested the fence devices: `node`, `test`, `at`, `targets`
+- `groups`: `name`, `state` (see `group_state`), `owner`, `phase`, `epoch`, `generation`, `number`, `holders`,
+  `blocked` (None, or `node`, `text`, `do`: nobody starts it), `vips`, `resources`, `waiting` (why it does not run),
+  `reason` (of its ownership), `candidates`, `excluded`,
+  `readiness` (of the nodes that are not ready for it: `level`, `why`)
+- `balancers`: HAProxy on each node: `node`, `live`, `wanted` (it is to run there), `told` (what follows is known),
+  `running`, `version`, `error`, `at`
+- `services`: `name`, `mode`, `binds`, `enabled`, `writer` (None: it has none to be elected), `group`, `role` (what
+  its check asks for, such as `master`), `probe` (None, or `kind`, `target`, `by`, `outcome`, `nodes`: what each
+  found), `servers`: `name`, `node`, `address`, `live` (its node; None: it is on none), `drained` (by wish), `writer`,
+  `state` (what all balancers say: up, down, drained, disabled, another word of HAProxy's; `disagree`; `unknown`),
+  `sessions` (of those that are to end), `haproxy` (what this node's says), `balancers` (what each says: `word`,
+  `status`, `weight`, `sessions`, `check`, `detail`, `since`)
+- `resource_warnings`: what is wrong with resources, as the nodes on which they are say: `node`, `group`, `resource`,
+  `topic`, `text`, `mac`, `station` (the node and interface that has this MAC address, None: nobody's)
+- `fences` (with `fencing`: it is to be fenced, and `waiting`: for what), `failures`, `moves`: the records, with names
+- `unreadable`: documents in etcd that do not fit: `key`, `problem`, `level`, `waits`, `fix`; the first 20
+- `config`: revision, serial, by, at, problem
+- `local`: of the daemon that was asked, None without one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from election.clock import Instant, observer_elapsed
+from election.observer import Observer, limit_ms
+from election.ownership import session_of, takeable, unprobed
+from election.records import (
+    GENERATION_BITS,
+    Count,
+    Failure,
+    FenceRecord,
+    Ownership,
+    Record,
+    RecordError,
+    TroubleReport,
+    printable,
+)
+from election.view import Known, View
+from hactl.decide.blocking import blocked
+from hactl.decide.placement import place
+from hactl.decide.readiness import reported
+from hactl.decide.state import NodeState
+from hactl.decide.troubles import troubles_of
+from hactl.model.cluster import ClusterSpec, GroupSpec
+from hactl.status import unreadable
+from hactl.status.fences import being_fenced, device_reports, fence_status, matters, node_fencing
+from hactl.status.health import NodeHealth
+from hactl.status.resource_warnings import reported_warnings
+from hactl.status.services import balancer_status, service_status
+from hactl.status.stale import mark_as_old
+from hactl.status.warnings import warnings
+
+VERSION = 1
+
+NODE_STATES = ("online", "standby", "dead", "fence_pending", "unreadable")
+
+# Without a daemon nobody has counted anything: an observer that has seen nothing calls no lease over.
+_NO_TIME = Instant(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What only a daemon knows. `list_problem`: why it cannot list what is in etcd. `silent_ms`: for how long it saw
+    nothing new of each peer. `fence_left_ms`: how long until the lease of each dead session is over for it, 0: it is.
+    `waiting`, `blocked`: of groups here, why. `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it,
+    None: this node is to have none. `unasked`: why peers' guards are not asked though nodes can be fenced. `access`:
+    how etcd is reached: `weak` (`problem`, `hint`), `certificates` (`kind`, `path`, `end`), `soonest_days` (until the
+    first of them ends; None: there are none). `troubles`: as of a node, as this daemon knows them now. `errors`: how
+    often the daemon itself went wrong."""
+
+    phase: str
+    lease_left_ms: float
+    guard_ready: bool
+    store_away: bool = False
+    list_problem: str = ""
+    config_problem: str = ""
+    refused: str = ""
+    silent_ms: Mapping[str, int] = field(default_factory=dict)
+    fence_left_ms: Mapping[str, int] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    blocked: Mapping[str, str] = field(default_factory=dict)
+    events_dropped: int = 0
+    started: str = ""
+    haproxy: Mapping[str, Any] | None = None
+    watchdog: Mapping[str, Any] | None = None
+    unasked: str = ""
+    access: Mapping[str, Any] | None = None
+    troubles: Mapping[str, TroubleReport] = field(default_factory=dict)
+    errors: int = 0
+    last_error: str = ""
+    loop: Mapping[str, float] | None = None
+
+
+def local_facts(
+    state: NodeState,
+    now: Instant,
+    *,
+    haproxy: Mapping[str, Any] | None = None,
+    events_dropped: int = 0,
+    started: str = "",
+    watchdog: Mapping[str, Any] | None = None,
+    asking_problem: str = "",
+    access: Mapping[str, Any] | None = None,
+    loop: Mapping[str, float] | None = None,
+) -> Local:
+    """What this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it reaches
+    etcd. `loop`: how long the loop that decides was kept from its work lately."""
+    fenced = state.cluster is not None and any(one.has_device for one in state.cluster.fencing.nodes.values())
+    fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
+    return Local(
+        phase=state.phase,
+        lease_left_ms=round(max(0.0, state.session.time_left(now))),
+        guard_ready=state.guard_ready,
+        store_away=state.store_away,
+        list_problem=state.list_problem if state.lists_failed > 1 else "",
+        config_problem=state.config_problem,
+        refused=state.refused,
+        silent_ms={
+            name: round(state.observer.silent_ms(name, now)) for name in state.view.sessions if name != state.node
+        },
+        fence_left_ms={
+            name: round(lease_left_ms(state.observer, name, record, now)) for name, record in fences.items()
+        },
+        waiting={name: run.waiting for name, run in state.runs.items() if run.waiting},
+        blocked={name: run.stop_failed for name, run in state.runs.items() if run.stop_failed},
+        events_dropped=events_dropped,
+        started=started,
+        haproxy=haproxy,
+        watchdog=watchdog,
+        unasked=asking_problem if fenced else "",
+        access=access,
+        troubles={source: one.copy() for source, one in state.troubles.items()},
+        errors=state.errors,
+        last_error=state.last_error,
+        loop=loop,
+    )
+
+
+def lease_left_ms(observer: Observer, node: str, record: FenceRecord, now: Instant) -> float:
+    """How long until the lease of the dead session in `fence/<node>` is over for certain, as counted here."""
+    limit = limit_ms(record.lease_ms)
+    seen = observer.dead.get(node)
+    if seen is None or (seen.sid, seen.srev) != (record.sid, record.srev):
+        return limit
+    return max(0.0, limit - observer_elapsed(seen.since, now))
+
+
+def status(
+    view: View,
+    spec: ClusterSpec | None,
+    me: str = "",
+    *,
+    local: Local | None = None,
+    observer: Observer | None = None,
+    now: Instant = _NO_TIME,
+    config_problem: str = "",
+    health: Mapping[str, NodeHealth] | None = None,
+    etcd: Mapping[str, Any] | None = None,
+    stale_ms: int | None = None,
+) -> dict[str, Any]:
+    """The document. `me`: the node that is asked. `observer` and `now`: the daemon's, where there is one.
+    `config_problem`: why there is no `spec` though the store holds a configuration. `health`: the nodes' documents.
+    `etcd`: what is wrong with that (`problems`, `etcdctl`). `stale_ms`: etcd does not answer, and `view` is what was
+    known so long ago; None: it is what etcd holds."""
+    observer = observer or Observer(0.0, 0.0)
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "cluster": view.keys.prefix.strip("/").rpartition("/")[2],
+        "generation": view.identity.record.generation if view.identity else 0,
+        "revision": view.revision,
+        "source": "daemon" if local else "etcd" if stale_ms is None else "disk",
+        "stale_ms": stale_ms,
+        "etcd": etcd,
+        "asked": me,
+        "warnings": [],
+        "nodes": [_node(view, spec, name, me, local) for name in node_names(view, spec)],
+        "groups": [group_status(view, spec, group, observer, me, now) for group in _groups(view, spec)],
+        "balancers": balancer_status(view, spec, me, health or {}),
+        "services": service_status(view, spec, me, health or {}) if spec else [],
+        "resource_warnings": reported_warnings(view),
+        "fences": [
+            fence_status(name, view, spec, local.fence_left_ms.get(name) if local else None)
+            for name in sorted(view.fences)
+        ],
+        "devices": device_reports(view, spec),
+        "failures": [_failure(key, found) for key, found in sorted(view.failures.items())],
+        "moves": [move_status(group, view) for group in sorted(view.moves)],
+        "maintenance": sorted(view.maintenance),
+        "unreadable": unreadable.shown(view, etcd["etcdctl"] if etcd else "etcdctl"),
+        "config": _config(view, local.config_problem if local else config_problem),
+        "local": asdict(local) if local else None,
+    }
+    mark_as_old(document, stale_ms)
+    document["warnings"] = warnings(document, view)
+    return document
+
+
+def node_names(view: View, spec: ClusterSpec | None) -> list[str]:
+    """The configured nodes in their order, then others that the store knows of."""
+    configured = [node.name for node in spec.nodes] if spec else []
+    known = {*view.sessions, *view.fences, *view.members} - set(configured)
+    if spec is not None:  # of a node that was taken out of the configuration nothing is left to be said
+        known = {name for name in known if name in view.sessions or matters(name, view, spec)}
+    unread = {*view.unread("nodes"), *view.unread("fence")} - set(configured)
+    return [*configured, *sorted(known | unread)]
+
+
+def node_state(view: View, name: str, spec: ClusterSpec | None) -> str:
+    """One of NODE_STATES. A dead session that nobody waits for is not pending, whether it is known to be stopped or
+    not: a node that was emptied and switched off is dead, as planned."""
+    if name in view.sessions:
+        return "standby" if name in view.standby else "online"
+    if view.bad_node(name) or view.bad_fence(name):
+        return "unreadable"
+    return "fence_pending" if matters(name, view, spec) else "dead"
+
+
+def group_state(view: View, group: GroupSpec) -> str:
+    """In one word: running, starting, stopping, blocked, failed, unknown (of its owner's report); handoff, released,
+    unmanaged, unowned; lost (its owner has no session); unreadable (what the store says of it); disabled."""
+    found = view.groups.get(group.name)
+    if view.keys.group(group.name) in view.unreadable:
+        return "unreadable"
+    if found is None or found.record.state == "released":
+        return "disabled" if not group.enabled else "released" if found else "unowned"
+    own = found.record
+    if own.state != "owned":
+        return own.state
+    if session_of(view, own.holder) is None:
+        return "lost"
+    told = _told(view, group.name, own)
+    phase = str(told.get("phase", "starting"))
+    if phase == "stopped":
+        return "failed" if told.get("failed") else "starting"
+    return phase
+
+
+def group_status(
+    view: View, spec: ClusterSpec | None, group: GroupSpec, observer: Observer, me: str, now: Instant = _NO_TIME
+) -> dict[str, Any]:
+    """One group's part of the document."""
+    found = view.groups.get(group.name)
+    own = found.record if found else None
+    held = own is not None and own.state != "released"
+    told = _told(view, group.name, own) if own else {}
+    choice = place(spec, group, view) if spec else None
+    state = group_state(view, group)
+    epoch = own.epoch if own else 0
+    return {
+        "name": group.name,
+        "state": state,
+        "owner": own.node if own and held else "",
+        "phase": told.get("phase", ""),
+        "ownership": own.state if own else "",
+        "epoch": epoch,
+        "generation": epoch >> GENERATION_BITS,
+        "number": epoch & ((1 << GENERATION_BITS) - 1),
+        "reason": own.reason if own and held else "",
+        "holders": [holder.node for holder in own.holders] if own and held else [],
+        "vips": [str(item.options.get("address", "")) for item in group.resources if item.kind == "vip"],
+        "resources": [
+            {"name": item.name, "kind": item.kind, "health": told.get("resources", {}).get(item.name, "")}
+            for item in group.resources
+        ],
+        "enabled": group.enabled,
+        "configured": spec is not None and spec.group(group.name) is not None,
+        "fencing": group.fencing,
+        "overlap": group.overlap,
+        "waiting": _waiting(view, spec, group, state, observer, me, now),
+        "blocked": blocked_status(view, group.name),
+        "candidates": list(choice.candidates) if choice else [],
+        "excluded": dict(choice.excluded) if choice else {},
+        "readiness": _readiness(view, spec, group),
+    }
+
+
+def _readiness(view: View, spec: ClusterSpec | None, group: GroupSpec) -> dict[str, dict[str, str]]:
+    order = group.nodes or (tuple(node.name for node in spec.nodes) if spec else ())
+    standings = {name: reported(view, group.name, name) for name in order}
+    return {name: one._asdict() for name, one in standings.items() if one.level != "ready"}
+
+
+def _groups(view: View, spec: ClusterSpec | None) -> list[GroupSpec]:
+    """The configured groups, then those that the store alone knows and that somebody may still run."""
+    configured = list(spec.groups) if spec else []
+    held = {name for name, found in view.groups.items() if found.record.state != "released"}
+    others = {*held, *view.unread("groups")} - {group.name for group in configured}
+    return configured + [GroupSpec(name, ()) for name in sorted(others)]
+
+
+def _told(view: View, group: str, own: Ownership) -> Mapping[str, Any]:
+    """What the owner says of the group, if it says it of this ownership."""
+    report = view.reports.get(own.node)
+    if report is None or report.record.sid != own.sid:
+        return {}
+    told: Mapping[str, Any] = report.record.groups.get(group, {})
+    return told if told.get("epoch") == own.epoch or told.get("phase") == "blocked" else {}
+
+
+def _waiting(
+    view: View, spec: ClusterSpec | None, group: GroupSpec, state: str, observer: Observer, me: str, now: Instant
+) -> str:
+    """Why it does not run; empty when it runs, is on its way, or is not wanted."""
+    found = view.groups.get(group.name)
+    if state in ("running", "disabled", "unmanaged") or spec is None:
+        return ""
+    if found is not None and found.record.state == "owned" and state != "lost":
+        return str(_told(view, group.name, found.record).get("reason", ""))
+    if state == "handoff":
+        return "" if found and session_of(view, found.record.holder) else "it was handed to a node that is gone"
+    if reason := blocked(view, group.name):
+        return reason
+    lease_counts = group.fencing == "lease"
+    verdict = (
+        takeable(view, observer, group.name, lease_counts, me, now)
+        if found
+        else unprobed(view, observer, group.name, lease_counts, me, now)
+    )
+    if not verdict.safe:
+        owner = found.record.node if found and not lease_counts else ""
+        return f"waiting for {owner} to be fenced" if being_fenced(owner, view, spec) else verdict.reason
+    choice = place(spec, group, view)
+    if not choice.candidates:
+        return "no node may run it: " + "; ".join(f"{name}: {why}" for name, why in choice.excluded.items())
+    return f"{choice.candidates[0]} is to take it"
+
+
+def _node(view: View, spec: ClusterSpec | None, name: str, me: str, local: Local | None) -> dict[str, Any]:
+    configured = next((node for node in spec.nodes if node.name == name), None) if spec else None
+    member, session, report = view.members.get(name), view.sessions.get(name), view.reports.get(name)
+    used = report.record.config_revision if report else member.record.config_revision if member else 0
+    known = member or session or name in view.fences or view.bad_node(name) or view.bad_fence(name)
+    return {
+        "name": name,
+        "address": configured.address if configured else member.record.address if member else "",
+        "version": member.record.version if member else "",
+        "standby": name in view.standby,
+        "state": node_state(view, name, spec) if known else "absent",
+        "configured": configured is not None,
+        "me": name == me,
+        "sid": session.record.sid if session else "",
+        "srev": session.create if session else 0,
+        "lease_ms": session.record.lease_ms if session else 0,
+        "silent_ms": local.silent_ms.get(name) if local else None,
+        "runs": sorted(group for group, found in view.groups.items() if _held_by(found, name)),
+        "config_revision": used,
+        "config_current": bool(view.config and used == view.config.mod),
+        "fencing": node_fencing(name, view, spec),
+        "troubles": troubles_of(view, name),
+    }
+
+
+def _held_by(found: Known[Ownership], node: str) -> bool:
+    own = found.record
+    return (own.node == node and own.state in ("owned", "unmanaged")) or any(one.node == node for one in own.holders)
+
+
+def _failure(key: str, found: Known[Failure]) -> dict[str, Any]:
+    group, _, node = key.partition("/")
+    record = found.record
+    return {"group": group, "node": node, "resource": record.resource, "count": record.count, "reason": record.reason}
+
+
+def blocked_status(view: View, group: str) -> dict[str, str] | None:
+    """Why nobody may start the group, and how that ends; None: it is not blocked."""
+    found = view.blocks.get(group)
+    if found is None:
+        return None
+    return {"node": found.record.node, "text": blocked(view, group), "do": f"`hactl group cleanup {group}`"}
+
+
+def move_status(group: str, view: View) -> dict[str, Any] | None:
+    """The operator's wish to move a group, None: there is none."""
+    found = view.moves.get(group)
+    if found is None:
+        return None
+    record = found.record
+    return {"group": group, "id": record.id, "from": record.from_node, "to": record.to, "by": record.by}
+
+
+def _config(view: View, problem: str) -> dict[str, Any]:
+    try:
+        stored = _Written.from_json(view.config.record) if view.config else _Written()
+    except RecordError as error:
+        stored, problem = _Written(), problem or error.problem
+    return {
+        "revision": view.config.mod if view.config else 0,
+        "serial": stored.serial,
+        "by": printable(stored.by),
+        "at": printable(stored.at),
+        "problem": problem,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Written(Record):
+    """Of the stored configuration what is for people."""
+
+    limit = 1 << 20
+
+    serial: Count = 0
+    by: str = ""
+    at: str = ""

@@ -1,0 +1,154 @@
+"""What of a balancer's view is worth an entry in the history. Pure.
+
+Every node tells what its own HAProxy finds: what a client gets depends on the balancer that it comes to, and where they
+differ that is the news. Nobody has to be elected to tell it, and it is told when etcd comes back.
+
+So that one cause is one entry and not hundreds: a change must last (`SETTLE_S`, `RECOVER_S`), all that changed together
+is one entry for each server and each reason, and what goes back and forth for hours is told `BURST` times and from then
+on every `AGAIN_S`, as it is by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hactl.status.health import ProbeHealth, ServerHealth
+
+SETTLE_S, RECOVER_S = 2.0, 4.0
+BURST, AGAIN_S = 6, 120.0
+
+# So many services are named in an entry, the rest counted.
+_NAMED = 10
+
+_GOOD = frozenset({"up", "well", "completed"})
+
+Services = Mapping[str, Mapping[str, ServerHealth]]
+Event = tuple[str, dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Subject:
+    """Something that is told of. `told`: what was said last; `now`, `since`: what it is; `left`: how many changes may
+    be told, as of `counted_s`: a fraction of one is time that has gone by."""
+
+    told: str
+    now: str
+    since: float
+    counted_s: float
+    left: float = BURST
+
+
+class HealthEvents:
+    """Told of the view each time it may have changed; says what is to be noted."""
+
+    def __init__(self) -> None:
+        self._subjects: dict[tuple[str, ...], _Subject] = {}
+
+    def look(
+        self,
+        services: Services,
+        probes: Mapping[str, ProbeHealth],
+        now_s: float,
+        with_roles: Collection[str] = (),
+    ) -> list[Event]:
+        """What is to be noted now. `now_s`: by any clock that goes on. `with_roles`: services whose check asks for a
+        role, which one server has."""
+        services = {**services, **{name: _of_the_role(services[name]) for name in with_roles if name in services}}
+        found = {**dict(_servers(services)), **dict(_service_states(services, with_roles))}
+        found |= {("probe", name): one.outcome for name, one in probes.items()}
+        self._subjects = {key: one for key, one in self._subjects.items() if key in found}
+        ripe = {key: found[key] for key in found if self._is_ripe(key, found[key], now_s)}
+        return [*_of_servers(ripe, services), *_of_services(ripe, services), *_of_probes(ripe, probes)]
+
+    def begin(
+        self,
+        services: Services,
+        probes: Mapping[str, ProbeHealth],
+        now_s: float,
+        with_roles: Collection[str] = (),
+    ) -> None:
+        """This was told before: by the daemon that was here before this one."""
+        self.look(services, probes, now_s, with_roles)
+        for one in self._subjects.values():
+            one.told = one.now
+
+    def pending(self) -> bool:
+        """Whether something waits to be told."""
+        return any(one.told != one.now for one in self._subjects.values())
+
+    def _is_ripe(self, key: tuple[str, ...], state: str, now_s: float) -> bool:
+        one = self._subjects.get(key)
+        if one is None:
+            one = self._subjects[key] = _Subject(_usual(key), state, now_s, now_s)
+        if one.now != state:
+            one.now, one.since = state, now_s
+        one.left = min(BURST, one.left + (now_s - one.counted_s) / AGAIN_S)
+        one.counted_s = now_s
+        lasts = RECOVER_S if state in _GOOD else SETTLE_S
+        if one.told == state or now_s - one.since < lasts or one.left < 1:
+            return False
+        one.told, one.left = state, one.left - 1
+        return True
+
+
+def _usual(key: tuple[str, ...]) -> str:
+    """What nobody has to be told when it is seen first."""
+    return {"server": "up", "service": "well", "probe": "completed"}[key[0]]
+
+
+def _of_the_role(servers: Mapping[str, ServerHealth]) -> dict[str, ServerHealth]:
+    """Those without the role are as if out of use for good."""
+    return {name: ServerHealth("MAINT") if one.other_role else one for name, one in servers.items()}
+
+
+def _servers(services: Services) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is taken out of use by somebody's wish is neither up nor down, and not looked at."""
+    for service, servers in services.items():
+        for name, one in servers.items():
+            if one.up or one.down:
+                yield ("server", service, name), "up" if one.up else "down"
+
+
+def _service_states(services: Services, with_roles: Collection[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """`none`, `last` of several, or `well`. A server that is out of use for good (MAINT) is not one of several, nor is
+    the one that has a role."""
+    for service, servers in services.items():
+        up = [name for name, one in servers.items() if one.up]
+        several = service not in with_roles and sum(not one.status.startswith("MAINT") for one in servers.values()) > 1
+        yield ("service", service), "none" if not up else f"last {up[0]}" if several and len(up) == 1 else "well"
+
+
+def _of_servers(ripe: Mapping[tuple[str, ...], str], services: Services) -> Iterator[Event]:
+    joined: dict[tuple[str, str, str, str], list[str]] = {}
+    for key, state in ripe.items():
+        if key[0] == "server":
+            _, service, name = key
+            one = services[service][name]
+            joined.setdefault((f"server_{state}", name, one.check, one.detail), []).append(service)
+    for (event, name, check, detail), names in joined.items():
+        yield event, {"server": name, "services": _list(names), "check": check, "detail": detail}
+
+
+def _of_services(ripe: Mapping[tuple[str, ...], str], services: Services) -> Iterator[Event]:
+    joined: dict[str, list[str]] = {}
+    for key, state in ripe.items():
+        if key[0] == "service":
+            joined.setdefault(state, []).append(key[1])
+    for state, names in joined.items():
+        word, _, server = state.partition(" ")
+        event = {"none": "service_without_server", "last": "service_on_last_server"}.get(word, "service_recovered")
+        yield event, {"services": _list(names), **({"server": server} if server else {})}
+
+
+def _of_probes(ripe: Mapping[tuple[str, ...], str], probes: Mapping[str, ProbeHealth]) -> Iterator[Event]:
+    for key, state in ripe.items():
+        if key[0] == "probe":
+            yield f"probe_{state}", {"service": key[1], "ms": probes[key[1]].ms, "detail": probes[key[1]].detail}
+
+
+def _list(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    shown = names if more <= 1 else names[:_NAMED]
+    return ", ".join(shown) + (f" and {more} more" if more > 1 else "")

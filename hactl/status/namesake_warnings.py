@@ -1,0 +1,25 @@
+"""What an operator is told of machines that are copies of each other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from election.view import View
+from hactl.decide.namesake import NEW_MACHINE_ID
+from hactl.status.service_warnings import Warning_
+
+
+def namesake_warnings(document: dict[str, Any], view: View) -> Iterator[Warning_]:
+    """Machines that were refused; and nodes with one machine id, which began before that was looked at."""
+    for node, refusal in view.refusals.items():
+        if node not in view.sessions or refusal.mod > view.sessions[node].create:
+            what = f"a machine that calls itself {node} does not take part: {refusal.record.reason}"
+            yield "error", what, "do as it says; what its daemon said: `journalctl -u hactl`"
+    names: dict[str, list[str]] = {}
+    for node, found in sorted(view.sessions.items()):
+        names.setdefault(found.record.machine_id, []).append(node)
+    for machine_id, nodes in names.items():
+        if machine_id and len(nodes) > 1:
+            what = f"nodes {' and '.join(nodes)} have the same machine id, {machine_id}: one is a copy of the other"
+            yield "error", f"{what}; after its next reboot one is refused", f"on all but one of them: {NEW_MACHINE_ID}"

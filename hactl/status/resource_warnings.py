@@ -1,0 +1,78 @@
+"""What the nodes say is wrong with resources that run, or that run where they should not: for the status document and
+as warnings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from election.view import View
+from hactl.decide.outside import PUT_RIGHT, STRAY, STUCK, TWIN
+from hactl.status.service_warnings import Warning_
+
+
+def reported_warnings(view: View) -> list[dict[str, Any]]:
+    """What live nodes report, with the node whose MAC address is named."""
+    stations = {
+        str(mac): {"node": name, "interface": str(interface)}
+        for name, found in sorted(view.members.items())
+        for mac, interface in _macs(found.record.extra).items()
+    }
+    return [
+        {
+            "node": name,
+            "group": one.group,
+            "resource": one.resource,
+            "topic": one.topic,
+            "text": one.text,
+            "mac": one.mac,
+            "station": stations.get(one.mac),
+        }
+        for name, report in sorted(view.reports.items())
+        if (session := view.sessions.get(name)) is not None and session.record.sid == report.record.sid
+        for one in report.record.warnings
+    ]
+
+
+def resource_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
+    """What is wrong, where, and what to do."""
+    live = {node["name"] for node in document["nodes"] if node["state"] in ("online", "standby")}
+    for one in document["resource_warnings"]:
+        node, station = one["node"], one["station"]
+        where = f"{one['group']}/{one['resource']} on {node}"
+        match one["topic"]:
+            case "conflict" if station is not None:
+                what = f"{where}: {one['text']}, which is {station['interface']} of {station['node']}"
+                yield "warning", what, _take_off(document, one, station, station["node"] in live)
+            case "conflict":
+                todo = "find the station with this MAC address and give it another address; hactl defends it meanwhile"
+                yield "warning", f"{where}: {one['text']}, which is no node of this cluster", todo
+            case topic if topic == PUT_RIGHT:
+                todo = (
+                    f"find what does it (NetworkManager, a script, a person); `hactl events` and {node}'s log say when"
+                )
+                yield "warning", f"{where}: {one['text']}", todo
+            case topic if topic == STRAY:
+                yield "warning", f"{where}: {one['text']}", f"find what starts it on {node}; hactl stops it each time"
+            case topic if topic == TWIN:
+                todo = f"on {node}: end it, and what starts it (an enabled unit, cron, a person); hactl leaves it alone"
+                yield "error", f"{where}: {one['text']}", todo
+            case topic if topic == STUCK:
+                what = f"group {one['group']} also runs on {node}, which does not own it, and cannot be stopped there"
+                yield "error", f"{what}: {one['text']}", f"stop it by hand on {node}"
+            case _:
+                yield "warning", f"{where}: {one['text']}", f"see `hactl events` and the log of {node}"
+
+
+def _take_off(document: dict[str, Any], one: dict[str, Any], station: dict[str, str], live: bool) -> str:
+    other = station["node"]
+    if not live:
+        return f"{other} was lost and still answers for the address: make sure that it is off"
+    vips: list[str] = next((group["vips"] for group in document["groups"] if group["name"] == one["group"]), [])
+    address = next((vip for vip in vips if f" {vip.partition('/')[0]} " in f"{one['text']} "), "ADDRESS")
+    return f"on {other}: `ip addr del {address} dev {station['interface']}`"
+
+
+def _macs(extra: Any) -> dict[str, Any]:
+    found = extra.get("macs") if isinstance(extra, dict) else None
+    return found if isinstance(found, dict) else {}

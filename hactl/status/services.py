@@ -1,0 +1,168 @@
+"""The services' part of the status document: of each service its servers, and what each balancer thinks of them. Pure.
+
+What the balancers say (`hactl.status.health`) counts of live nodes alone, and of those whose HAProxy runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from election.view import View
+from hactl.decide import probing
+from hactl.decide.routing import drained, owners
+from hactl.model.cluster import ClusterSpec, ServiceSpec
+from hactl.status.agreement import agreed
+from hactl.status.health import NodeHealth, ProbeHealth, ServerHealth, current
+
+_WORDS = {"UP": "up", "no": "up", "DOWN": "down", "MAINT": "disabled", "DRAIN": "drained", "NOLB": "drained"}
+
+
+class Server(NamedTuple):
+    """A server as configured. `node`: the cluster's node that it is on, "" for none."""
+
+    name: str
+    node: str
+    address: str
+
+
+def servers_of(service: ServiceSpec, spec: ClusterSpec) -> list[Server]:
+    """Those of a service, in the order in which HAProxy has them: nodes, then listed ones."""
+    options, addresses = service.options, {node.name: node.address for node in spec.nodes}
+    if options.get("kind") == "frontend" or not options.get("enabled", True):
+        return []
+    members = (options.get("nodes") or addresses) if options.get("members", True) else ()
+    found = [Server(name, name, _endpoint(addresses.get(name, ""), service.port)) for name in members]
+    for one in options.get("servers", ()):
+        port = int(one.get("port") or service.port)
+        found.append(Server(one["name"], one.get("node", ""), _endpoint(one["address"], port)))
+    return found
+
+
+def with_roles(spec: ClusterSpec | None) -> frozenset[str]:
+    """The services whose check asks for a role, which one server has."""
+    return (
+        frozenset(one.name for one in spec.services if one.options.get("check", {}).get("role"))
+        if spec
+        else frozenset()
+    )
+
+
+def word(server: ServerHealth) -> str:
+    """What HAProxy does with it: `up`, `down`, `drained` (no new connections), `disabled`; else HAProxy's own word."""
+    if server.up:
+        return "up"
+    said = _WORDS.get(server.status.split()[0] if server.status else "", server.status.lower())
+    return "drained" if said == "up" else said
+
+
+def balancer_status(
+    view: View, spec: ClusterSpec | None, me: str, health: Mapping[str, NodeHealth]
+) -> list[dict[str, Any]]:  # fmt: skip
+    """HAProxy on every configured node. `me`: the node that is asked. `wanted`: it is to run there; `told`: its node is
+    live and says something."""
+    if spec is None:
+        return []
+    told = current(health, view, me)
+    found = []
+    for node in spec.nodes:
+        one = told.get(node.name) or NodeHealth(node.name, "")
+        found.append(
+            {
+                "node": node.name,
+                "live": node.name in view.sessions,
+                "wanted": _wanted(view, spec, node.name),
+                "told": node.name in told,
+                "running": one.running,
+                "version": one.version,
+                "error": one.error,
+                "at": one.at,
+            }
+        )
+    return found
+
+
+def service_status(
+    view: View, spec: ClusterSpec, me: str, health: Mapping[str, NodeHealth]
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The configured services. `me`: the node that is asked."""
+    told = {name: one for name, one in current(health, view, me).items() if one.running}
+    return [_service(view, spec, service, told.get(me), told) for service in spec.services]
+
+
+def _service(
+    view: View, spec: ClusterSpec, service: ServiceSpec, own: NodeHealth | None, told: Mapping[str, NodeHealth]
+) -> dict[str, Any]:
+    group = str(service.options.get("group", "")) if service.options.get("writer") else ""
+    writer = owners(view, (group,)).get(group, "") if group else None
+    out = {place for _, place in drained(view, (service,))}
+    return {
+        "name": service.name,
+        "mode": service.mode,
+        "binds": list(service.binds),
+        "enabled": bool(service.options.get("enabled", True)),
+        "writer": writer,
+        "group": group,
+        "role": str(service.options.get("check", {}).get("role", "")),
+        "servers": [_server(view, service, one, writer, out, own, told) for one in servers_of(service, spec)],
+        "probe": _probe(view, spec, service, told),
+    }
+
+
+def _server(
+    view: View,
+    service: ServiceSpec,
+    server: Server,
+    writer: str | None,
+    out: Collection[str],
+    own: NodeHealth | None,
+    told: Mapping[str, NodeHealth],
+) -> dict[str, Any]:
+    seen = {name: found for name, one in told.items() if (found := one.server(service.name, server.name))}
+    here = own.server(service.name, server.name) if own else None
+    return {
+        "name": server.name,
+        "node": server.node,
+        "address": server.address,
+        "live": server.node in view.sessions if server.node else None,
+        "drained": (server.node or server.name) in out,
+        "writer": None if writer is None else server.node == writer and writer != "",
+        "state": agreed({name: word(one) for name, one in seen.items()}),
+        "sessions": sum(one.sessions for one in seen.values()),
+        "haproxy": f"{here.status} {here.check}".strip() if here else None,
+        "balancers": {name: {"word": word(one), **one.as_dict()} for name, one in seen.items()},
+    }
+
+
+def _probe(
+    view: View, spec: ClusterSpec, service: ServiceSpec, told: Mapping[str, NodeHealth]
+) -> dict[str, Any] | None:  # fmt: skip
+    options = service.options.get("probe")
+    if not options:
+        return None
+    target = probing.target(service, spec)
+    by = probing.probers(view, spec, target)
+    probed: dict[str, ProbeHealth] = {
+        name: told[name].probes[service.name] for name in by if name in told and service.name in told[name].probes
+    }
+    return {
+        "kind": options["kind"],
+        "target": target,
+        "by": by,
+        "outcome": agreed({name: one.outcome for name, one in probed.items()}),
+        "nodes": {name: asdict(one) for name, one in probed.items()},
+    }
+
+
+def _wanted(view: View, spec: ClusterSpec, node: str) -> bool:
+    if not spec.services:
+        return False
+    group = spec.balancer_group()
+    return group is None or owners(view, (group.name,)).get(group.name) == node
+
+
+def _endpoint(address: str, port: int) -> str:
+    if not port or address.startswith(("/", "unix@", "abns@")):
+        return address
+    return f"[{address}]:{port}" if ":" in address and not address.startswith("[") else f"{address}:{port}"

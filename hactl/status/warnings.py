@@ -1,0 +1,306 @@
+"""What an operator should know first, each with what to do about it. Pure: from the status document alone, and
+what in the store cannot be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from election.view import View
+from hactl.decide.troubles import trouble_warnings
+from hactl.status import unreadable
+from hactl.status.namesake_warnings import namesake_warnings
+from hactl.status.resource_warnings import resource_warnings
+from hactl.status.service_warnings import Warning_, service_warnings
+
+_MANY_OLD_WORKERS = 4
+
+LEVELS = ("error", "warning", "notice")
+
+_FENCES = "`hactl fence status`, `hactl fence history`"
+
+
+def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
+    """Level, what and do; the worst first."""
+    found = [*_store(document, view), *namesake_warnings(document, view), *trouble_warnings(document)]
+    if document["stale_ms"] is None:
+        found += [
+            *_groups(document),
+            *resource_warnings(document),
+            *_nodes(document),
+            *_fencing(document),
+            *service_warnings(document),
+            *_rest(document),
+        ]
+    found.sort(key=lambda one: LEVELS.index(one[0]))
+    return [{"level": level, "what": what, "do": todo} for level, what, todo in found]
+
+
+def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
+    local = document["local"] or {}
+    if local.get("refused"):
+        yield "error", f"this node takes no part: {local['refused']}", "see docs for `hactl recover` before you use it"
+    elif view.listed and view.identity is None and not view.mod_of(view.keys.identity):
+        yield "error", "the store holds no cluster", "`hactl init` for a new one, `hactl recover` for one that was lost"
+    yield from _etcd(document, view.keys.prefix, away=document["source"] == "disk" or bool(local.get("store_away")))
+    if local.get("phase") == "listing" and not local.get("store_away"):
+        yield "warning", "this daemon has not read the store yet", "if it stays so, look at etcd and the daemon's log"
+    etcdctl = document["etcd"]["etcdctl"] if document["etcd"] else "etcdctl"
+    yield from unreadable.warnings(document["unreadable"], view, etcdctl)
+    if local.get("errors"):
+        what = f"hactl itself went wrong here {local['errors']} times, last: {local['last_error']}"
+        yield (
+            "error",
+            what,
+            "report it, with `internal_error` of the daemon's log",
+        )
+    if local.get("phase") == "live" and not local["guard_ready"]:
+        yield "error", "this node's guard does not hold its deadline: nothing starts here", "see the daemon's log"
+    watchdog = local.get("watchdog") or {"problem": "", "armed": True}
+    if watchdog["problem"] or not watchdog["armed"]:
+        level = "error" if watchdog["use"] == "required" else "warning"
+        owns = ", and this node requires one to own anything" if level == "error" else ""
+        yield (
+            level,
+            f"this node's watchdog is not armed{owns}: {watchdog['problem'] or 'not yet'}",
+            "see docs/operations.md, *The watchdog*",
+        )
+    if local.get("unasked"):
+        what = (
+            f"guards are not asked before their nodes are fenced (a restarted daemon may cost one): {local['unasked']}"
+        )
+        yield "warning", what, "`hactl key create`, the same file on every node; docs/operations.md, *Asking the guard*"
+    yield from _access(local.get("access"))
+    yield from _loop(local.get("loop"))
+    old_workers = (local.get("haproxy") or {}).get("old_workers", 0)
+    if old_workers >= _MANY_OLD_WORKERS:
+        what = f"{old_workers} workers of HAProxy on this node live on after reloads, for connections that do not end"
+        yield "notice", what, "see `haproxy.hard_stop_after`; of more than 8 the oldest is ended"
+    if local.get("events_dropped"):
+        yield "warning", f"{local['events_dropped']} events were not written to the history", "they are in the log"
+
+
+def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warning_]:
+    """What is wrong with etcd itself, and, where nothing else explains it, that it does not answer."""
+    etcd = document["etcd"] or {"problems": [], "etcdctl": "etcdctl"}
+    yield from ((one["level"], one["what"], one["do"]) for one in etcd["problems"])
+    explained = any(one["level"] == "error" for one in etcd["problems"])
+    unlisted = (document["local"] or {}).get("list_problem")
+    if unlisted and not explained and any(one["reads"] for one in etcd.get("endpoints", ())):
+        what = f"etcd answers, but this node cannot list what is below {prefix}: {unlisted}"
+        if _REFUSES.search(unlisted):
+            todo = (
+                f"see `etcd_user` in node.toml, and what that user may: `{etcd['etcdctl']} role list`; docs/install.md"
+            )
+            yield "error", f"etcd refuses what this node asks: {unlisted}", todo
+            return
+        keys = f"`{etcd['etcdctl']} get --prefix --keys-only {prefix}`"
+        todo = f"{keys} shows what is there: delete what is not hactl's, which may be very much or very large"
+        yield "error", what, todo
+    elif away and not explained:
+        todo = f"`{etcd['etcdctl']} endpoint status -w table`, and etcd's log: `journalctl -u etcd`"
+        yield "error", "etcd does not answer this node in time", todo
+
+
+# What etcd says to who has no, or another, password, or may not read what is asked for.
+_REFUSES = re.compile("permission denied|authentication failed|user name is empty|invalid user|invalid auth token")
+
+# Certificates that end within so many days are warned of, and are an error.
+_WARN_DAYS, _ERROR_DAYS = 14.0, 3.0
+
+
+def _access(access: dict[str, Any] | None) -> Iterator[Warning_]:
+    """How this node reaches etcd: what is weak, and certificates that end soon."""
+    if access is None:
+        return
+    for one in access["weak"]:
+        yield "warning", one["problem"], one["hint"]
+    days = access["soonest_days"]
+    if days is not None and days <= _WARN_DAYS:
+        first = min(access["certificates"], key=lambda one: str(one["end"]))
+        what = "ended" if days <= 0 else f"ends in {days:.0f} days"
+        yield (
+            "error" if days <= _ERROR_DAYS else "warning",
+            f"the certificate {first['path']} for etcd {what} ({first['end']})",
+            "renew it; hactl reads the new file by itself",
+        )
+
+
+def _loop(loop: Mapping[str, float] | None) -> Iterator[Warning_]:
+    """Whether the loop that decides was kept from its work for long."""
+    for key, words, todo in (
+        ("work_ms", "was busy with one thing for", "report it, with the daemon's log of that time"),
+        ("wait_ms", "was not let run for", "see what loads this machine or its disk; too long a wait costs the lease"),
+    ):
+        if loop is not None and loop[key] > loop["limit_ms"]:
+            about = f"within the last {loop['minutes']:.0f} minutes"
+            yield "warning", f"this node's daemon {words} {loop[key]:.0f} ms ({about})", todo
+
+
+def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
+    blocked = (document["local"] or {}).get("blocked", {})
+    nodes = {node["name"]: node["state"] for node in document["nodes"]}
+    for group in document["groups"]:
+        name, state, why = group["name"], group["state"], group["waiting"]
+        owner = group["owner"]
+        if group["blocked"]:
+            runs = f"it runs on {owner}, and is started nowhere else" if state == "running" else "it does not run"
+            level = "warning" if state == "running" else "error"
+            yield level, f"group {name} is {group['blocked']['text']}; {runs}", group["blocked"]["do"]
+        elif state == "blocked":
+            reason = why or blocked.get(name, "")
+            yield "error", f"group {name} cannot be stopped on {owner}: {reason}", f"stop it by hand on {owner}"
+        elif state == "failed":
+            yield "error", f"group {name} has failed on {owner}: {why}", "it is tried again; see `hactl events`"
+        elif state == "lost" and group["fencing"] == "required" and _fence(document, owner).get("fencing"):
+            fence = _fence(document, owner)
+            yield (
+                "error",
+                f"group {name} does not run: {owner} is being fenced; waiting for {fence['waiting']}",
+                _way(fence),
+            )
+        elif state == "lost" and group["fencing"] == "required":
+            todo = f"make sure {owner} is off, then `hactl fence confirm {owner}`"
+            yield "error", f"group {name} does not run: {why}", todo
+        elif state == "unreadable":
+            continue  # said of its key
+        elif state in ("lost", "unowned", "released"):
+            yield "error", f"group {name} does not run: {why or 'nobody owns it'}", _todo(group, nodes)
+        elif state == "handoff" and why:
+            yield "error", f"group {name} does not run: {why}", "it is taken over when that node's lease is over"
+        elif state in ("starting", "stopping", "handoff", "unknown"):
+            yield "notice", f"group {name} is {_word(state)} on {owner}", "wait; `hactl status --watch`"
+        yield from _readiness(group)
+        if not group["configured"]:
+            yield "warning", f"group {name} is in no configuration, but {owner} has it", "see `hactl events`"
+        if group["enabled"] and state == "running" and len(group["candidates"]) == 1:
+            yield "warning", f"group {name} runs on {owner} and could run nowhere else", _others_why(group)
+
+
+def _readiness(group: dict[str, Any]) -> Iterator[Warning_]:
+    """Nodes that are not ready for it. What is wrong on its owner comes first, and that nobody is better."""
+    name, owner = group["name"], group["owner"]
+    for node, found in group["readiness"].items():
+        better = [one for one in group["candidates"] if one not in group["readiness"]]
+        if found["level"] == "unfit":
+            yield "warning", f"group {name} could not be started on {node}: {found['why']}", f"fix it on {node}"
+        elif node == owner and better:
+            yield "error", f"group {name} is to leave {node}: {found['why']}", f"wait: it goes to {better[0]}"
+        elif node == owner:
+            todo = f"fix it on {node}: no other node is better, so the group stays there"
+            yield "error", f"group {name} is not well on {node}: {found['why']}", todo
+        else:
+            todo = f"fix it on {node}; until then the group goes there only when no other node is better"
+            yield "warning", f"{node} is not ready for group {name}: {found['why']}", todo
+
+
+def _word(state: str) -> str:
+    return {"handoff": "being handed over; it starts", "unknown": "being looked at"}.get(state, state)
+
+
+def _todo(group: dict[str, Any], nodes: dict[str, str]) -> str:
+    standby = [name for name in group["excluded"] if nodes.get(name) == "standby"]
+    if group["candidates"]:
+        return "wait; if it stays so, see `hactl events`"
+    if standby:
+        return f"`hactl node online {standby[0]}`"
+    return "start hactl on one of its nodes"
+
+
+def _others_why(group: dict[str, Any]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in group["excluded"].items()) or "it has one node only"
+
+
+def _nodes(document: dict[str, Any]) -> Iterator[Warning_]:
+    fences = {fence["node"]: fence for fence in document["fences"]}
+    for node in document["nodes"]:
+        name = node["name"]
+        if node["state"] == "fence_pending" and fences[name]["generation"]:
+            todo = f"start hactl there, or make sure it runs nothing, then `hactl fence confirm {name}`"
+            yield "error", f"node {name} has not said since `hactl recover` that it stopped everything", todo
+        elif node["state"] == "fence_pending" and fences[name]["fencing"]:
+            failed = f"; so far: {fences[name]['last']}" if fences[name]["last"] else ""
+            what = f"node {name} is being fenced; waiting for {fences[name]['waiting']}{failed}"
+            yield "error" if fences[name]["failures"] else "warning", what, _way(fences[name])
+        elif node["state"] == "fence_pending":
+            todo = f"start it again; if it is gone for good, make sure it is off, then `hactl fence confirm {name}`"
+            yield "warning", f"node {name} was lost and is not known to be stopped", todo
+        elif node["state"] == "unreadable":
+            continue  # said of its key
+        elif node["state"] in ("dead", "absent") and node["standby"]:
+            todo = f"start hactl there, then `hactl node online {name}`, when it is to be used again"
+            yield "notice", f"node {name} is in standby, and off", todo
+        elif node["state"] in ("dead", "absent"):
+            yield "warning", f"node {name} takes no part", f"start hactl on {name}"
+        elif node["silent_ms"] is not None and node["silent_ms"] > node["lease_ms"] / 2:
+            todo = f"wait; after {node['lease_ms'] / 1000:.1f} s its groups are taken over"
+            yield "warning", f"node {name} has not been heard for {node['silent_ms'] / 1000:.1f} s", todo
+        elif node["state"] == "standby":
+            yield "notice", f"node {name} is in standby: no group runs there", f"`hactl node online {name}`"
+        if node["state"] in ("online", "standby") and not node["configured"]:
+            yield "warning", f"node {name} is in no configuration", "stop hactl there, or add it to cluster.yaml"
+        if node["state"] in ("online", "standby") and node["config_revision"] and not node["config_current"]:
+            yield "warning", f"node {name} does not use the newest configuration", "see the log of its daemon"
+
+
+def _way(fence: dict[str, Any]) -> str:
+    """How a fencing is followed, and how it is ended by hand once devices have failed."""
+    if not fence["failures"]:
+        return _FENCES
+    name = fence["node"]
+    return f"fix the device, or make sure that {name} is off and say so: `hactl fence confirm {name}`; see {_FENCES}"
+
+
+def _fence(document: dict[str, Any], node: str) -> dict[str, Any]:
+    return next((fence for fence in document["fences"] if fence["node"] == node), {})
+
+
+def _fencing(document: dict[str, Any]) -> Iterator[Warning_]:
+    """What would go wrong if a node had to be fenced now."""
+    todo = "mend it, then `hactl fence test`"
+    for node in document["nodes"]:
+        how = node["fencing"]
+        if how is not None and how["device"] and not how["by"] and not how["untested"] and _others(document, node):
+            yield "error", f"node {node['name']} could not be fenced now, by nobody", todo
+    for (device, detail), (targets, testers) in _failing(document).items():
+        what = f"fence device {device} fails for {', '.join(targets)} when asked by {', '.join(testers)}: {detail}"
+        yield "warning", what, todo
+    for fence in document["fences"]:
+        if fence["state"] == "safe" and fence["power"] == "off":
+            yield "notice", f"node {fence['node']} was switched off; waiting for {fence['waiting']}", _FENCES
+
+
+def _failing(document: dict[str, Any]) -> dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]]:
+    """Devices that fail, each once for each reason: for whom, and asked by whom."""
+    found: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for report in document["devices"]:
+        for one in report["targets"]:
+            if not one.get("ok"):
+                targets, testers = found.setdefault((str(one.get("device")), str(one.get("detail"))), ({}, {}))
+                targets[str(one.get("node"))] = testers[report["node"]] = None
+    return found
+
+
+def _others(document: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Whether there is a live node beside it."""
+    return any(one["state"] in ("online", "standby") and one is not node for one in document["nodes"])
+
+
+def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
+    running = {group["name"]: group["owner"] for group in document["groups"] if group["state"] == "running"}
+    for failure in document["failures"]:
+        group, node, why = failure["group"], failure["node"], f"{failure['resource']}: {failure['reason']}"
+        todo = f"repair it, then `hactl group cleanup {group} --node {node}`; or wait failure_expiry"
+        if running.get(group) == node:
+            yield "notice", f"group {group} runs on {node}, where it had failed: {why}", todo
+        else:
+            yield "warning", f"group {group} is kept off {node}: {why}", todo
+    for move in document["moves"]:
+        to = move["to"] or "another node"
+        yield "notice", f"group {move['group']} is to move from {move['from']} to {to} (by {move['by']})", "wait"
+    for group in document["maintenance"]:
+        yield "notice", f"group {group} is left alone (maintenance)", "end it when you are done"
+    if document["config"]["problem"]:
+        what = f"the configuration in the store cannot be used here: {document['config']['problem']}"
+        yield "error", what, "`hactl config apply` one that can, or upgrade hactl here"
