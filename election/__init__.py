@@ -1,1 +1,1 @@
-"""Who owns what: sessions, ownership and their store in etcd (PROTOCOL.md). Knows nothing of services."""
+"""Who owns what: sessions, ownership and their store in etcd (docs/protocol.md). Knows nothing of services."""

@@ -1,4 +1,4 @@
-"""Instants on two clocks at once (PROTOCOL.md, *Time*).
+"""Instants on two clocks at once (docs/protocol.md, *Timing*).
 
 A deadline of the owner's holds on the earlier of CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW, one of an
 observer's on the later: whatever either clock did (a suspend, a slewed rate), the error is on the safe side.

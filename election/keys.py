@@ -1,6 +1,9 @@
-"""The key layout in etcd (PROTOCOL.md, *In etcd*): below `/hactl/<cluster>/` what is decided on, which every daemon
-lists and watches whole; below `/hactl-history/<cluster>/` what is kept for people, which is much more and grows; below
-`/hactl-health/<cluster>/` what changes often, and is read by whoever wants it."""
+"""The key layout in etcd (docs/protocol.md, *Keys in etcd*).
+
+Below `/hactl/<cluster>/` are the records that decisions rest on: every daemon lists and watches all of them. Below
+`/hactl-history/<cluster>/` is the history for people, which is larger and grows. Below `/hactl-health/<cluster>/` is
+what changes often; a reader asks for it when it needs it.
+"""
 
 from __future__ import annotations
 

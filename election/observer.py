@@ -1,4 +1,4 @@
-"""The peers' sessions as seen from here (PROTOCOL.md, *Seeing a peer fail*). Pure.
+"""The peers' sessions as seen from here (docs/protocol.md, *Failure detection*). Pure.
 
 A peer counted its lease from before it sent; I count from when I saw the result. So its lease ends before
 mine of it does, whatever the network did to either message, as long as the clocks run at nearly one rate.
@@ -12,7 +12,7 @@ from election.clock import Instant, observer_elapsed, owner_elapsed
 from election.records import FenceRecord, Session
 from election.view import Known
 
-# Two clocks, each 1 % off, and what is left for rounding (PROTOCOL.md, *Time*: epsilon).
+# Two clocks, each 1 % off, and what is left for rounding (docs/protocol.md, *Timing*: epsilon).
 CLOCK_RATE_MARGIN = 0.025
 
 
@@ -76,7 +76,7 @@ class Observer:
 
     def saw_fence(self, node: str, record: FenceRecord | None, now: Instant) -> None:
         """`fence/<node>` is now `record`. My clock counts from my sighting only if I saw exactly the state at
-        which the session was deposed (†), else from my first sight of the record."""
+        which the session was deposed, else from my first sight of the record."""
         if record is None:
             self.dead.pop(node, None)
             return

@@ -1,5 +1,5 @@
-"""Ownership as transactions, and when a dead session is safe (PROTOCOL.md, *Ownership* and *When a dead session
-of N is safe*). Pure."""
+"""Ownership as transactions, and when a dead session is safe (docs/protocol.md, *Ownership* and
+*When a dead session is safe*). Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def may_live(view: View, holder: Holder) -> bool:
 def holder_safe(view: View, observer: Observer, holder: Holder, lease_counts: bool, now: Instant) -> Verdict:
     """Whether it is certain that `holder` runs nothing any more. `lease_counts`: the group has `fencing: lease`.
 
-    A session that still is `nodes/N` is never safe: nothing is taken from it (†). Safe is final.
+    A session that still is `nodes/N` is never safe: nothing is taken from it. Safe is final.
     """
     if session_of(view, holder):
         return Verdict(False, f"{holder.node} has a live session")

@@ -1,4 +1,4 @@
-"""The documents in etcd, to and from JSON (PROTOCOL.md, *In etcd*).
+"""The documents in etcd, to and from JSON (docs/protocol.md, *Keys in etcd*).
 
 Every document is read by the types of its fields, once, here: one that does not fit them is refused with RecordError,
 which names the key, and nothing else is ever raised. Unknown fields are a later version's. They are ignored, and kept

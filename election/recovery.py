@@ -1,4 +1,4 @@
-"""Beginning a store's history, and beginning it anew after a restore or a loss (PROTOCOL.md, *Identity*). Pure."""
+"""Beginning a store's history, and beginning it anew after a restore or a loss (docs/protocol.md, *Identity*). Pure."""
 
 from __future__ import annotations
 

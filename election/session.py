@@ -1,4 +1,4 @@
-"""This node's session: opened, renewed, lapsed, deposed, closed (PROTOCOL.md, *The session*). Pure."""
+"""This node's session: opened, renewed, lapsed, deposed, closed (docs/protocol.md, *Session*). Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SessionState:
     sent: dict[int, Instant] = field(default_factory=dict)
 
     def next_attempt(self, now: Instant) -> int:
-        """A number never used before, noted with the instant before its request (†).
+        """A number never used before, noted with the instant before its request.
 
         A lease shorter than the one before counts from here on: the answer may be lost, and observers count
         by what is written.
@@ -182,7 +182,7 @@ def opened(session: SessionState, sid: str, attempt: int, revision: int, now: In
 
 
 def adopt(session: SessionState, found: Known[Session], valid_until: Instant, incarnation: int) -> None:
-    """Go on with the session that the daemon before this one held: `valid_until` comes from the guard (†)."""
+    """Go on with the session that the daemon before this one held: `valid_until` comes from the guard."""
     session.state, session.sid, session.srev = "live", found.record.sid, found.create
     session.mod_rev, session.valid_until = found.mod, valid_until
     session.overwritten = None

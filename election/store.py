@@ -152,7 +152,7 @@ class Store(Protocol):
     """A store with etcd's semantics. Calls block; every one has a deadline. Thread-safe.
 
     `another_endpoint` in `snapshot` and `watch`: prefer another endpoint than the one used last, where
-    there is one (PROTOCOL.md, *The session* 3).
+    there is one (docs/protocol.md, *Session* 3).
     """
 
     def get(self, key: str, *, timeout_s: float) -> tuple[KeyValue | None, int]:

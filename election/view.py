@@ -62,7 +62,7 @@ class View:
     `revision`: everything up to it is known, by list or by watch. `listed`: that of the last list. `newest`:
     for each key the revision at which it last changed, as far as known. `identity_text`: the identity as the store
     holds it. `drains`: by `service/node`. `unreadable`: by key, what does not fit its kind. It is none of the
-    documents; what depends on it waits (docs/protocol.md, *What cannot be read*).
+    documents; what depends on it waits (docs/protocol.md, *Unreadable documents*).
     """
 
     keys: Keys

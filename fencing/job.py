@@ -1,4 +1,4 @@
-"""The next step of a fence job (PROTOCOL.md, *Fencing*). Pure.
+"""The next step of a fence job (docs/protocol.md, *Fencing*). Pure.
 
 Levels are tried in order. Everything of a level is switched off, and each `off` is confirmed by `status`, whatever
 `off` itself came to; once all of it is known to be off the node is. Then, for `reboot`, all of it is switched on.

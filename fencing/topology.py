@@ -1,4 +1,4 @@
-"""How the nodes of a cluster can be switched off: devices, and for each node the levels of them (PROTOCOL.md,
+"""How the nodes of a cluster can be switched off: devices, and for each node the levels of them (docs/protocol.md,
 *Fencing*). Pure."""
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ Calls stick to one endpoint while it answers. A deadline is for a whole call, wh
 - A read may be repeated: every endpoint gets its share of the time left.
 - A write goes to an endpoint that has just answered (else it is first asked for a linearizable read, which
   proves connection, leader and token) and then has all the time left. Once it may have been sent it is never sent
-  again, for the first one may yet be carried out: the caller resolves that by reading (PROTOCOL.md, *The
-  session* 2).
+  again, for the first one may yet be carried out: the caller resolves that by reading (docs/protocol.md, *Session*
+  2).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Runs a program that must not outlast its deadline, whatever becomes of the one who started it.
 
 `hactl/linux/run.py` is for commands whose caller lives; here a late action may switch off a node that is back
-(PROTOCOL.md, S5). So the program has two deadlines of the same length: this process kills it, and so does coreutils'
-`timeout`, which is its parent, when this process is frozen or dead. And nothing that it started is left behind.
+(docs/protocol.md, *Guarantees*: S5). So the program has two deadlines of the same length: this process kills it, and
+so does coreutils' `timeout`, its parent, when this process is frozen or dead. Nothing that it started is left behind.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Ended:
 
 
 def now() -> Instant:
-    """The time by both clocks of PROTOCOL.md (*Time*)."""
+    """The time by both clocks of docs/protocol.md, *Timing*."""
     return Instant(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000, time.clock_gettime(time.CLOCK_MONOTONIC_RAW) * 1000)
 
 

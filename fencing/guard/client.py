@@ -2,7 +2,7 @@
 
 Calls block, for at most their timeout: make them in a thread, or use `request_packet` and `parse_answer` on a
 socket of an event loop's own. When the guard dies the socket reads end-of-file at once (`fileno`): a daemon
-without a guard has to end (PROTOCOL.md, *The session* 5).
+without a guard has to end (docs/protocol.md, *Session* 5).
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class GuardClient:
         self._call("unregister", name=name)
 
     def listen(self, setup: Listen) -> None:
-        """Have the guard answer its peers there (PROTOCOL.md, *Ask the guard*); refused where it cannot."""
+        """Have the guard answer its peers there (docs/protocol.md, *Asking the guard*); refused where it cannot."""
         self._call("listen", **listen_fields(setup))
 
     def fence(self, reason: str) -> None:

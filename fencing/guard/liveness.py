@@ -1,4 +1,4 @@
-"""What a peer asks a guard directly, and the answer: one datagram each (PROTOCOL.md, *Ask the guard*). Pure.
+"""What a peer asks a guard directly, and the answer: one datagram each (docs/protocol.md, *Asking the guard*). Pure.
 
 A datagram is an HMAC-SHA256 by the cluster's key over all that follows it, then a JSON object of ASCII. It says of
 itself whether it is a question or an answer, so that neither can be sent back as the other. An answer repeats the

@@ -1,4 +1,4 @@
-"""The guard: a second, small process that holds the deadline for the daemon (PROTOCOL.md, *The session* 4, 5).
+"""The guard: a second, small process that holds the deadline for the daemon (docs/protocol.md, *Session* 4, 5).
 
 It needs the standard library only, keeps itself locked in memory and in a cgroup of its own, and outlives the
 daemon. What it decides is in guard_state, how it stops things in guard_stop, what it is told in guard_wire.

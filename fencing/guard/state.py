@@ -1,4 +1,4 @@
-"""What the guard decides (PROTOCOL.md, *The session* 4 and 5), as a pure state machine.
+"""What the guard decides (docs/protocol.md, *Session* 4 and 5), as a pure state machine.
 
 The guard holds the deadline for a daemon that may hang, be killed or be starved. It knows until when the
 session is valid and what is exclusive here. At `valid_until - M` it kills the daemon with all its agents,

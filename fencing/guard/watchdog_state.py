@@ -1,4 +1,4 @@
-"""When the watchdog is fed, and with which timeout (PROTOCOL.md, *The session* 6). Pure.
+"""When the watchdog is fed, and with which timeout (docs/protocol.md, *Session* 6). Pure.
 
 While something exclusive is registered the watchdog has to reset this machine no later than `valid_until`: it gets the
 whole seconds that are left until then. With a lease of 3.75 s that alone would let it bite 0.75 s early, just when the

@@ -190,7 +190,7 @@ def confirm(
     lease_left_ms: float,
     action_left_ms: float = float("inf"),
 ) -> str:
-    """Take an operator's word that the dead session of `node` runs nothing any more; its sid (PROTOCOL.md,
+    """Take an operator's word that the dead session of `node` runs nothing any more; its sid (docs/protocol.md,
     *Fencing*). Until its lease is over, and no device can hit it any more, as counted by whoever asks: `lease_left_ms`,
     `action_left_ms`. Raises WaitError while a device is being used: then the daemons carry it out."""
     keys, fence = view.keys, view.fences.get(node)

@@ -1,7 +1,7 @@
 """What a new configuration changes, and what of that is refused while groups run. Pure.
 
-PROTOCOL.md, *Configuration*: a revision that deletes a group or moves a resource between groups is refused
-unless the group is `released`: else nobody would know any more what to wait for before starting it elsewhere.
+A revision that deletes a group or moves a resource between groups is refused unless the group is `released`: otherwise
+no node would know what to wait for before it starts the resource (docs/configuration.md, *Checking and applying*).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The daemon's connection to its guard, on the event loop: no call blocks it, and the guard's death is seen
-at once (PROTOCOL.md, *The session* 5: a dead guard ends the daemon)."""
+at once (docs/protocol.md, *Session* 5: a dead guard ends the daemon)."""
 
 from __future__ import annotations
 

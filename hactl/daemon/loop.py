@@ -1,4 +1,4 @@
-"""The one loop: event in, decide, effects out (ARCHITECTURE.md). Every event is stamped once, here.
+"""The one loop: event in, decide, effects out (docs/architecture.md). Every event is stamped once, here.
 
 Whatever raises, the timer is armed again and the effects that were decided are carried out: the renewal is among them,
 and what is started here goes on only as long as somebody renews. But a state that a step left half changed is not

@@ -1,4 +1,4 @@
-"""Names what is about to be started: on disk, then to the guard (PROTOCOL.md, *The session* 5)."""
+"""Names what is about to be started: on disk, then to the guard (docs/protocol.md, *Session* 5)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ through the cluster, and again after every boot. It is unblocked by an operator 
 
 Nor do two nodes go down at a time, each for another group, as when what all of them need is broken everywhere: in the
 order of their blocks, the next one once the one before it is back. This is for the sake of the other groups; what may
-run twice is the guard's and the lease's matter (PROTOCOL.md, *The session* 4). Pure.
+run twice is the guard's and the lease's matter (docs/protocol.md, *Session* 4). Pure.
 """
 
 from __future__ import annotations

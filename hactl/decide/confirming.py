@@ -1,5 +1,4 @@
-"""The operator's word that a dead session runs nothing, given while a device is being used (PROTOCOL.md, *Fencing*).
-Pure.
+"""`hactl fence confirm` while a fence device is in use (docs/protocol.md, *Fencing*). Pure.
 
 While the word stands nobody begins an action. The executor ends the one that is under way and sees it dead; where the
 executor is gone itself its time is awaited. Only then is the record safe, so that nothing hits the node when it is back

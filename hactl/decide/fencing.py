@@ -1,4 +1,4 @@
-"""The job of fencing a node, carried out by one node for all (PROTOCOL.md, *Fencing*). Pure.
+"""The job of fencing a node, carried out by one node for all (docs/protocol.md, *Fencing*). Pure.
 
 The fence record of a dead session is the job. Its executor writes `acting` before each action of a device, by
 compare-and-swap, and the outcome after it; whoever finds the executor's session gone, and the time of its action

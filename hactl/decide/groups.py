@@ -1,4 +1,4 @@
-"""What a node does with each exclusive group (PROTOCOL.md, *Ownership*). Pure.
+"""What a node does with each exclusive group (docs/protocol.md, *Ownership*). Pure.
 
 Every look at a group begins with the role that the newest known ownership gives this node; the role says what
 is aimed at; one step at a time is taken towards it.
@@ -101,7 +101,7 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
         clear(run, out, kill=False)
         if not (run.stopped or run.barred):
             return
-    run.granted = 0  # a promise, from the moment it is sent (†)
+    run.granted = 0  # a promise, from the moment it is sent
     if departure.to is None:
         txn = ownership.release(state.writer, run.spec.name, found, _spent_move(state, run))
         run.txn = out.send("release", txn, name=run.spec.name)
@@ -130,7 +130,7 @@ def _give_back(state: NodeState, run: Run, found: Known[Ownership], reason: str,
     clear(run, out, kill=late and any(action == "start" for _, action in run.acting.values()))
     if not (run.stopped or run.barred):
         return
-    run.granted = 0  # a promise, from the moment it is sent (†)
+    run.granted = 0  # a promise, from the moment it is sent
     name, to = run.spec.name, found.record.holders
     also = (note_failure(state, run, reason),) if run.failure or late else ()
     txn = ownership.release(state.writer, name, found, _spent_move(state, run), holders=to, reason=reason, also=also)

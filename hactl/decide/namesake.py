@@ -1,6 +1,5 @@
 """Another machine that has this node's name: a copy of its disk, an old backup, a second one with the same settings.
-Whether there is one, and so what this node may say of a session in its name (docs/protocol.md, *A machine is not its
-disk*). Pure.
+Whether there is one, and so what this node may say of a session in its name (docs/protocol.md, *Identity*). Pure.
 
 A session held by a daemon of this very boot is this machine's. Of any other nobody knows which machine holds it: it is
 attested only when its lease is surely over, by a machine that is not known to be another one, and that asked its own

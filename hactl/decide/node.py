@@ -1,4 +1,4 @@
-"""The step: one event in, effects out (ARCHITECTURE.md, *The one rule*). Pure.
+"""The step: one event in, effects out (docs/architecture.md, *The one rule*). Pure.
 
 `step` takes what happened and the instant it was taken at the loop, changes the state, and says what is to be
 done. The order within a step is fixed: what is known first, then this node's own session, then the peers', then

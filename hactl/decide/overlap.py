@@ -1,6 +1,8 @@
-"""The end of an overlap (PROTOCOL.md, *Ownership*): the new owner runs and the old one stops, or the new one gives the
-group back. Neither lasts longer than the move's deadline, which each side counts by its own clock from its first sight
-of the ownership. Pure."""
+"""The end of an overlap (docs/protocol.md, *Planned moves*). Pure.
+
+The new owner runs and the old one stops, or the new one gives the group back. Neither lasts longer than the move's
+deadline. Each side counts it by its own clock, from its first sight of the ownership.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """A node's way through its sessions: list, adopt or stop everything, close, open, live, be deposed, end
-(PROTOCOL.md, *Identity*, *The session*, *Coming back*). Pure."""
+(docs/protocol.md, *Identity*, *Session*). Pure."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def extend_guard(state: NodeState, out: Out) -> None:
 
 
 def keep_session(state: NodeState, out: Out) -> None:
-    """Renew every h, unless blind: a node that renews but does not see blocks its groups for ever (†)."""
+    """Renew every h, unless blind: a node that renews but does not see blocks its groups for ever."""
     session, now, timing = state.session, out.now, state.timing
     if session.state == "foreign":
         state.phase, state.emergency = "stopping", True

@@ -1,4 +1,4 @@
-"""Where a group should run (PROTOCOL.md, *Ownership*: placement is pure, the same everywhere, reads no clock)."""
+"""Where a group should run (docs/protocol.md, *Ownership*: placement is pure, the same everywhere, reads no clock)."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Run:
     """One group on this node: what runs, what is under way, and what it may do.
 
     `granted` is the epoch of my own last successful write to `groups/G` since my last promise (release, handoff);
-    0: nothing may be started, whatever a read says (†). `untouched`: it was found here and has never been
+    0: nothing may be started, whatever a read says. `untouched`: it was found here and has never been
     hactl's: it is left alone until somebody owns it. `outdated`: it runs by a definition that is no longer the
     configured one. `leftover`: an earlier daemon may have started it since this machine booted, and no guard knows
     better. `failure`, `failing`: why something failed last, and which resource. `unregistered`: its last start could
@@ -352,7 +352,7 @@ class NodeState:
         return self.session.state == "live" and self.session.time_left(now) > self.timing.stop_budget_ms
 
     def blind(self, now: Instant) -> bool:
-        """Whether my own renewals do not come back to me: what I know of the others is old (†)."""
+        """Whether my own renewals do not come back to me: what I know of the others is old."""
         return self.unseen_since is not None and owner_elapsed(self.unseen_since, now) > self.timing.heartbeat_ms
 
 
@@ -376,7 +376,7 @@ class Out:
             self.note(event, **data)
 
     def send(self, purpose: str, txn: Txn, **more: Any) -> int:
-        """Send a transaction and remember what it is for. Its deadline is h/2 (PROTOCOL.md, *Time*)."""
+        """Send a transaction and remember what it is for. Its deadline is h/2 (docs/protocol.md, *Timing*)."""
         state = self.state
         state.counter += 1
         state.pending[state.counter] = Pending(

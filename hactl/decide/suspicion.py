@@ -1,4 +1,4 @@
-"""Which silent node is to be fenced before its lease is over (PROTOCOL.md, *Seeing a peer fail*). Pure."""
+"""Which silent node is to be fenced before its lease is over (docs/protocol.md, *Failure detection*). Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def owns_required(view: View, cluster: ClusterSpec | None, holder: Holder) -> bo
 
 def suspected(state: NodeState, node: str, found: Known[Session], out: Out) -> bool:
     """Whether the node is to be deposed before its lease is over, in order to be fenced. Shortly before, its guard
-    is asked: one that answers that it holds the deadline puts that off until the lease is over (†)."""
+    is asked: one that answers that it holds the deadline puts that off until the lease is over."""
     timing, observer = state.timing, state.observer
     limit = timing.suspect_after_ms
     if not observer.suspected(node, found, limit - timing.heartbeat_ms, out.now):

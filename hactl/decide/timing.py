@@ -1,4 +1,4 @@
-"""Are the timings safe, and how long does a failover take at worst (PROTOCOL.md, *Time*). Pure.
+"""Are the timings safe, and how long does a failover take at worst (docs/protocol.md, *Timing*). Pure.
 
 All durations are in milliseconds. The rules are demanded by the protocol; a configuration that breaks one is
 refused with the sum shown. The worst case of a group is the sum of the parts that can follow one another
@@ -90,7 +90,7 @@ def format_ms(ms: float) -> str:
 
 
 def check(timing: Timing) -> list[Problem]:
-    """The rules of PROTOCOL.md, *Time*, that `timing` breaks; empty when it is safe."""
+    """The rules of docs/protocol.md, *Timing*, that `timing` breaks; empty when it is safe."""
     return [*_positive(timing), *_suspicion(timing), *_stopping(timing), *_lease(timing)]
 
 

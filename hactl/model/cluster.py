@@ -14,7 +14,7 @@ from fencing.topology import Topology
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The durations of PROTOCOL.md, *Time*, in ms. `hactl.decide.timing` checks their sums."""
+    """The durations of docs/protocol.md, *Timing*, in ms. `hactl.decide.timing` checks their sums."""
 
     heartbeat_ms: float = 250.0
     suspect_after_ms: float = 1500.0

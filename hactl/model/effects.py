@@ -49,7 +49,7 @@ class GuardExtend(NamedTuple):
 
 class GuardRegister(NamedTuple):
     """Keep the definition on disk, then have the guard acknowledge that this resource is about to be started;
-    answered by GuardAnswered. Nothing is started before that (†)."""
+    answered by GuardAnswered. Nothing is started before that."""
 
     group: GroupSpec
     resource: ResourceSpec

@@ -1,4 +1,4 @@
-"""The invariants of PROTOCOL.md, looked at after every step and every commit, from outside and with true time."""
+"""The invariants of docs/protocol.md, looked at after every step and every commit, from outside and with true time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The protocol without one of its rules: for each rule the code that lacks it, and the invariants that must catch
-that (PROTOCOL.md, *How it is checked*). A mutation that nothing catches is a hole in the simulation.
+that (docs/protocol.md, *Verification*). A mutation that nothing catches is a hole in the simulation.
 
 The guard's latch is not here: in the simulation a daemon that the guard kills is dead, and what is left of the
 rule is the guard's own; tests/unit/fencing has it.

@@ -1,4 +1,4 @@
-"""What a group may be: it must be able to stop in time, and only addresses may overlap (PROTOCOL.md)."""
+"""What a group may be: it must be able to stop in time, and only addresses may overlap (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def group_findings(parts: Parts) -> Iterator[Finding]:
 
 
 def _must_stop_in_time(group: GroupPart, timing: Timing | None) -> Iterator[Finding]:
-    """PROTOCOL.md, *The session* 4: a group that cannot stop within the stop budget must not have `lease`.
+    """docs/protocol.md, *Session* 4: a group that cannot stop within the stop budget must not have `lease`.
 
     An address is removed and processes are killed at once. What commands or other units hold is not a matter
     of processes: SIGKILL unmounts no volume.

@@ -75,7 +75,7 @@ async def act(spec: ClusterSpec, effect: FenceAct, *, cgroup: str | None = None)
     if device is None:
         return _failed(effect, f"there is no device `{effect.target.device}` in the configuration in use")
     if effect.until is not None and remaining(effect.until, now()) < effect.timeout_ms:
-        # Others take it that nothing hits the node after that (PROTOCOL.md, S5).
+        # Others take it that nothing hits the node after that (docs/protocol.md, *Guarantees*: S5).
         return _failed(effect, "not begun: this node was held up, and it could have come too late")
     try:
         done = await ask(

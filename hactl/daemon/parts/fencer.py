@@ -28,7 +28,7 @@ class Fencer:
 
     def sweep(self) -> None:
         """End what a daemon before this one left running: its outcome would not be known, and the record of the job
-        may be written by this one (PROTOCOL.md, S5)."""
+        may be written by this one (docs/protocol.md, *Guarantees*: S5)."""
         for left in Path(self._cgroup).glob("fence-*") if self._cgroup else ():
             with contextlib.suppress(OSError):
                 (left / "cgroup.kill").write_text("1")

@@ -1,5 +1,5 @@
 """Asks peers' guards whether they hold their session's deadline, and tells this node's own where it is asked
-(PROTOCOL.md, *Ask the guard*).
+(docs/protocol.md, *Asking the guard*).
 
 An answer puts a suspicion off and nothing else: a question or an answer that is lost costs a node that would have come
 back by itself, never safety.

@@ -1,4 +1,4 @@
-"""What must be true after every test, whatever was done to the cluster (PROTOCOL.md, *What is promised*: S1, S3)."""
+"""What must be true after every test, whatever was done to the cluster (docs/protocol.md, *Guarantees*: S1, S3)."""
 
 from __future__ import annotations
 

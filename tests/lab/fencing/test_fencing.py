@@ -1,4 +1,4 @@
-"""A silent node is switched off, whatever it was doing; only then its groups run elsewhere (PROTOCOL.md, *Fencing*).
+"""A silent node is switched off, whatever it was doing (docs/protocol.md, *Fencing*). Then its groups run elsewhere.
 
 What must never be is judged after each test (conftest): that two nodes held an address or ran the service at one time.
 """

@@ -1,4 +1,4 @@
-"""The rules of PROTOCOL.md, *Time*, and the worst case of a group."""
+"""The rules of docs/protocol.md, *Timing*, and the worst case of a group."""
 
 from __future__ import annotations
 
