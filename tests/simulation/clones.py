@@ -28,13 +28,11 @@ def machines(world: World, name: str) -> list[SimNode]:
 def boot(world: World, node: SimNode, fault: Fault) -> None:
     """A copy of the node's disk, or of last week's backup of it, is booted; for a while. Where a group requires fencing
     it can be heard by the original, and no device switches by this name: what happens there no protocol can tell."""
-    from tests.simulation.node import SimNode
-
     key, plan = f"{node.name}/clone", world.plan
     if key in world.nodes or plan.devices or plan.watchdogs:
         return
     lease_alone = plan.trusted and all(group.fencing == "lease" for group in plan.cluster.groups)
-    clone = world.nodes[key] = SimNode(world, node.name, "other" if fault.value < 0.3 else "")
+    clone = world.nodes[key] = world.machine(node.name, "other" if fault.value < 0.3 else "")
     clone.disk = {**node.disk, "specs": dict(node.disk["specs"])}
     if fault.value > 0.8:  # a backup of last week's
         clone.disk.update(known=0, sid="", specs={})

@@ -26,7 +26,7 @@ class World:
 
     def __init__(self, plan: Plan, trace: bool = False) -> None:
         self.plan = plan
-        self.rng = random.Random(plan.seed * 7919 + 1)
+        self.rng = self.draws()
         self.now = 0.0
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.count = 0
@@ -48,7 +48,15 @@ class World:
         self.checks = Checks(self)
         self.devices = Devices(self)
         self.ledger.apply(init(self.keys, "uuid-0", self.config_text(plan.cluster)))
-        self.nodes = {node.name: SimNode(self, node.name) for node in plan.cluster.nodes}
+        self.nodes = {node.name: self.machine(node.name) for node in plan.cluster.nodes}
+
+    def draws(self) -> random.Random:
+        """Where delays and chances are drawn from."""
+        return random.Random(self.plan.seed * 7919 + 1)
+
+    def machine(self, name: str, board: str = "") -> SimNode:
+        """A machine that calls itself `name`; see SimNode for `board`."""
+        return SimNode(self, name, board)
 
     # --- time ---------------------------------------------------------------------------------------------
 
