@@ -13,11 +13,12 @@ import structlog
 
 from fencing.agents.installed import find_agent, not_to_be_run
 from fencing.agents.options import OptionValue, refused_name, refused_text
-from fencing.agents.process import Ended, StartError, now, run_bounded, seconds_since
+from fencing.agents.process import Ended, StartError, run_bounded, seconds_since
 from fencing.agents.redact import Redactor
 from fencing.agents.secret_sources import Resolved, SecretError, resolve_secrets
 from fencing.agents.verdict import Action, Outcome, Power, judge, last_words
 from fencing.linux.aside import NoAnswerError, aside
+from fencing.linux.clock import now
 
 log = structlog.get_logger()
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from election.clock import Instant, owner_elapsed
+from fencing.linux.clock import now
 from fencing.linux.reap import reap_killed
 from fencing.linux.umask import of_children
 
@@ -56,11 +57,6 @@ class Ended:
     cut: bool
     timed_out: bool
     seconds: float
-
-
-def now() -> Instant:
-    """The time by both clocks of docs/protocol.md, *Timing*."""
-    return Instant(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000, time.clock_gettime(time.CLOCK_MONOTONIC_RAW) * 1000)
 
 
 def seconds_since(start: Instant) -> float:

@@ -13,9 +13,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from fencing.agents.options import OptionValue, script_for
-from fencing.agents.process import StartError, now, run_bounded, seconds_since
+from fencing.agents.process import StartError, run_bounded, seconds_since
 from fencing.agents.redact import is_secret
 from fencing.linux.aside import NoAnswerError, aside
+from fencing.linux.clock import now
 from fencing.topology import SecretFile
 
 _MAX_BYTES = 4096

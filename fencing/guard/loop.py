@@ -39,8 +39,9 @@ from fencing.guard.state import (
     next_deadline,
     step,
 )
-from fencing.guard.sys import Timer, now
+from fencing.guard.sys import Timer
 from fencing.guard.watchdog import MakeWatchdog
+from fencing.linux.clock import now
 
 _MAX_CONNECTIONS = 16
 # A look at the clocks now and then, should the timer ever fail; and at whether this guard can be reached.

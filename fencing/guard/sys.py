@@ -1,4 +1,4 @@
-"""What the guard asks of the kernel: its clocks, a timer that runs through suspends, locked memory, priority.
+"""What the guard asks of the kernel: a timer that runs through suspends, locked memory, priority.
 
 Through ctypes where Python 3.11 has no call for it. Sources: timerfd_create(2), mlockall(2), sched(7).
 """
@@ -24,14 +24,6 @@ _RB_AUTOBOOT = 0x01234567
 _CAP_SYS_BOOT = 22
 _RESERVE_BYTES = 4 << 20
 _PROBE_BYTES = 64 << 20
-
-
-def now() -> Instant:
-    """This moment on CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW, in ms."""
-    return Instant(
-        time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6,
-        time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) / 1e6,
-    )
 
 
 class _TimerSpec(ctypes.Structure):

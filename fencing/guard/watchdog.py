@@ -14,9 +14,9 @@ from election.clock import Instant, remaining
 from fencing.guard import watchdog_state
 from fencing.guard.jobs import Hand, Post
 from fencing.guard.state import GuardState
-from fencing.guard.sys import now
 from fencing.guard.watchdog_device import Device, Driver, RefusedError, feed, feed_free, problem_of
 from fencing.guard.watchdog_state import Use, WatchdogState
+from fencing.linux.clock import now
 
 # How long a register waits for the device, and the guard with it: nothing is registered then that has a deadline.
 _ADMIT_S = 0.5

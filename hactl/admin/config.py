@@ -6,12 +6,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from election.keys import Keys
 from election.records import Ownership, RecordError
 from election.store import Compare, Condition, Delete, Get, KeyValue, Operation, Put, SameValue, Store, StoreError, Txn
+from fencing.linux.clock import utc
 from hactl.config.diff import Change, diff, guarded_groups, refusals
 from hactl.config.document import StoredSpec, as_settings, read_stored
 from hactl.config.errors import ConfigErrors, Problem
@@ -287,7 +287,7 @@ def sign_in_use(store: Store, keys: Keys, cluster: str, used: str, *, by: str, k
         )
         return AppliedResult((other,), stored.serial, current.mod_revision)
     compares = (SameValue(keys.identity, identity.value), Compare(keys.config, "mod", current.mod_revision))
-    wanted = sign(replace(stored, serial=stored.serial + 1, by=by, at=_now()), cluster, key)
+    wanted = sign(replace(stored, serial=stored.serial + 1, by=by, at=utc()), cluster, key)
     return replace(_write(store, keys, compares, current.mod_revision, wanted, ()), signed=True)
 
 
@@ -298,11 +298,7 @@ def first_document(spec: ClusterSpec, *, by: str, key: bytes | None = None, used
 
 
 def _envelope(spec: ClusterSpec, serial: int, by: str, key: bytes | None) -> StoredConfig:
-    return sign(StoredConfig(serial, as_settings(spec), by, _now()), spec.name, key)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return sign(StoredConfig(serial, as_settings(spec), by, utc()), spec.name, key)
 
 
 def _not_here(

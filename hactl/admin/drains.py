@@ -8,14 +8,15 @@ services of a node are, is one that has one server in use for its role.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from election.records import Drain, RecordError
 from election.store import Compare, Delete, KeyValue, Put, Store, Txn
 from election.view import View
+from fencing.linux.clock import utc
 from hactl.admin import health_store
-from hactl.admin.operations import TIMEOUT_S, NoSuchError, RefusedError, same_history, write
+from hactl.admin.errors import NoSuchError, RefusedError
+from hactl.admin.transaction import TIMEOUT_S, same_history, write
 from hactl.config.errors import suggest
 from hactl.decide.routing import ALL, drainable, drained
 from hactl.model.cluster import ClusterSpec
@@ -69,7 +70,7 @@ def drain(
             f"no other server of {', '.join(left)} is in use: draining {node} would end the service; "
             "`--force` does it all the same"
         )
-    wish = Drain(by, datetime.now(UTC).isoformat(timespec="seconds"), reason)
+    wish = Drain(by, utc(), reason)
     compares = (same_history(view), Compare(key, "mod", 0), *_as_seen(spec, view, service, node))
     write(store, Txn(compares, (Put(key, wish.to_json()),)), f"what is drained of service {service}")
     return wish, True

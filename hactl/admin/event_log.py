@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from election.keys import Keys
 from election.records import printable
 from election.store import Delete, KeyValue, Put, SameValue, Snapshot, Store, Txn
+from fencing.linux.clock import utc_z
 from hactl.model.takeover import is_takeover
 from hactl.model.text import DEEPEST, bounded
 
@@ -51,7 +51,7 @@ class Entry:
 def new_entry(node: str, number: int, wall_s: float, event: str, data: dict[str, Any]) -> Entry:
     """An entry of this moment: its stamp holds the time, the node and `number`, which tells two of one millisecond
     apart."""
-    at = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = utc_z(wall_s, timespec="milliseconds")
     return Entry(f"{int(wall_s * 1000):013d}-{node}-{number:06d}", at, node, event, _cut(data))
 
 

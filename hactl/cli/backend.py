@@ -1,10 +1,10 @@
-"""Where the commands' answers come from: this node's daemon, else etcd itself. Light; `direct.py` is not."""
+"""Where the commands' answers come from: this node's daemon, else etcd itself. Light; `etcd_backend.py` is not."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from hactl.cli import client
@@ -13,6 +13,7 @@ from hactl.cli.common import CliError, tell
 from hactl.config.node import NodeConfig
 
 if TYPE_CHECKING:
+    from hactl.admin.requests import A, Request
     from hactl.cli.etcd_backend import Direct
 
 READ_S = 3.0
@@ -61,17 +62,20 @@ class Source:
                 self._turn_to_etcd(error)
         yield from self.direct.follow(limit)
 
-    def do(self, what: str, **body: Any) -> dict[str, Any]:
-        """`failover`, `failover/withdraw`, `node/standby`, `node/online`, `group/cleanup`, `service/drain`,
-        `service/undrain`, `fence`, `fence/confirm`, `fence/test`."""
+    def do(self, request: Request[A]) -> A:
+        """Have an operator's action carried out."""
+        import msgspec  # noqa: PLC0415 - `hactl status` does without
+
         if self._direct is None:
             try:
-                return client.post(self._config.api_socket, f"/v1/{what}", body, WRITE_S)
+                body = msgspec.to_builtins(request)
+                raw = client.post(self._config.api_socket, f"/v1/{request.path}", body, WRITE_S)
+                return msgspec.convert(raw, cast("type[A]", request.answer))
             except NotAllowedError:
                 raise CliError(f"you may not change anything here: {_be(self._config.operate_group)}") from None
             except NoDaemonError as error:
                 self._turn_to_etcd(error)
-        return self.direct.do(what, **body)
+        return self.direct.do(request)
 
     @property
     def direct(self) -> Direct:

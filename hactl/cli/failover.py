@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hactl.admin.requests import Failover, MoveRequested, Withdraw
 from hactl.cli.backend import Source
 from hactl.cli.common import FAILED, CliError, leave, say, settings, tell
 from hactl.cli.options import ConfigOption
@@ -25,7 +26,7 @@ def failover(
     to: Annotated[str, typer.Option("--to", metavar="NODE", help="Where to; without it: the best other node.")] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it until it runs there.")] = True,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Then the wish is taken back.")
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Then the request is withdrawn.")
     ] = 60.0,
     config: ConfigOption = None,
 ) -> None:
@@ -36,10 +37,10 @@ def failover(
     source = Source(settings(config))
     try:
         began = time.monotonic()
-        wish = source.do("failover", group=group, to=to)
-        say(f"{group}: from {wish['from']} to {wish['to'] or 'the best other node'}")
-        move = Watched(source, group, wish, began)
-        move.tell("wish written")
+        asked = source.do(Failover(group, to))
+        say(f"{group}: from {asked.from_node} to {asked.to or 'the best other node'}")
+        move = Watched(source, group, asked, began)
+        move.tell("request written")
         if wait:
             leave(move.until(began + timeout))
     finally:
@@ -49,8 +50,8 @@ def failover(
 class Watched:
     """A move under way. `tell` shows a phase once, with the milliseconds since it was asked for."""
 
-    def __init__(self, source: Source, group: str, wish: dict[str, Any], began: float) -> None:
-        self._source, self._group, self._wish, self._began = source, group, wish, began
+    def __init__(self, source: Source, group: str, asked: MoveRequested, began: float) -> None:
+        self._source, self._group, self._asked, self._began = source, group, asked, began
         self._told: list[str] = []
 
     def tell(self, phase: str) -> None:
@@ -77,7 +78,7 @@ class Watched:
 
     def _phase(self, found: dict[str, Any]) -> tuple[str, int | None]:
         """The phase, and the exit status once it is over."""
-        group, old = found["group"], self._wish["from"]
+        group, old = found["group"], self._asked.from_node
         owner, state = group["owner"], group["state"]
         if group["ownership"] == "handoff":
             return f"handed over to {owner}", None
@@ -87,8 +88,8 @@ class Watched:
             if state == "running":
                 return f"running on {owner}; {', '.join(group['holders'])} lets go", None
             return (f"starting on {owner}" if state == "starting" else f"{state} on {owner}"), None
-        mine = found["move"] and found["move"]["id"] == self._wish["id"]
-        if mine or found["revision"] < self._wish["revision"]:
+        mine = found["move"] and found["move"]["id"] == self._asked.id
+        if mine or found["revision"] < self._asked.revision:
             return (f"stopping on {old}" if state == "stopping" else f"{state} on {old}" * (state == "blocked")), None
         if owner == old:
             tell(f"error: {self._why_not_moved(group)}")
@@ -101,13 +102,13 @@ class Watched:
         return any(phase.startswith(("handed over", "starting", "given back", "running")) for phase in self._told)
 
     def _why_not_moved(self, group: dict[str, Any]) -> str:
-        """It is where it was, and the wish is gone."""
-        name, old, reason = group["name"], self._wish["from"], group["reason"]
+        """It is where it was, and the request is gone."""
+        name, old, reason = group["name"], self._asked.from_node, group["reason"]
         if self._elsewhere and reason:
             return f"the move failed: {name} is on {old} again: {reason}"
         if self._elsewhere:
             return f"the move failed: {name} is on {old} again; `hactl events` says why"
-        target = self._wish["to"]
+        target = self._asked.to
         why = group["excluded"].get(target) or "; ".join(f"{node}: {text}" for node, text in group["excluded"].items())
         return f"the move was refused: {name} stays on {old}: {why or '`hactl events` says why'}"
 
@@ -115,13 +116,13 @@ class Watched:
         withdrawn = self._withdraw()
         group = found.get("group", {})
         where = f"{group['state']} on {group['owner']}" if group.get("owner") else group.get("state", "unknown")
-        what = "the wish was taken back" if withdrawn else "it had begun and may yet come to its end"
+        what = "the request was withdrawn" if withdrawn else "it had begun and may yet come to its end"
         tell(f"error: not in time: {self._group} is {where}; {what}: see `hactl status`")
         return FAILED
 
     def _withdraw(self) -> bool:
         try:
-            return bool(self._source.do("failover/withdraw", group=self._group, id=self._wish["id"])["withdrawn"])
+            return self._source.do(Withdraw(self._group, self._asked.id)).withdrawn
         except CliError as error:
-            tell(f"error: the wish could not be taken back: {error}")
+            tell(f"error: the request could not be withdrawn: {error}")
             return False

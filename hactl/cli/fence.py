@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hactl.admin.requests import Fence, FenceTest, TestRequested
 from hactl.cli.backend import Source
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, leave, say, settings, tell, waiting
 from hactl.cli.options import ConfigOption
@@ -23,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 # How long an answer waits for news. Short: the deadline is looked at in between.
 NEWS_S = 0.5
 
-# Beyond what the agents may take: until every daemon has seen the wish and the answer is written.
+# Beyond what the agents may take: until every daemon has seen the request and the answer is written.
 SLACK_S = 15.0
 
 # As many events as are kept.
@@ -87,7 +88,7 @@ def node(
                 tell(line)
             if not confirmed(f"Fence {node} now?"):
                 raise CliError("not confirmed: nothing was done")
-        action = source.do("fence", node=node, action=action)["action"]
+        action = source.do(Fence(node, action)).action
         say(f"{node}: {action} asked for" + ("" if on else "; its session has ended"))
         if wait:
             watch = _watch_on if on else _watch
@@ -221,11 +222,11 @@ def test(as_json: Json = False, config: ConfigOption = None) -> None:
     """
     source, style = Source(settings(config)), Style.of()
     try:
-        wish = source.do("fence/test")
-        found, silent = _answers(source, wish)
+        asked = source.do(FenceTest())
+        found, silent = _answers(source, asked)
     finally:
         source.close()
-    reports = [one for one in found["devices"] if one["test"] == wish["id"]]
+    reports = [one for one in found["devices"] if one["test"] == asked.id]
     well = not silent and all(target["ok"] for one in reports for target in one["targets"])
     nodes = [
         {"name": one["name"], **one["fencing"]} if one["fencing"] else {"name": one["name"], "device": False}
@@ -241,15 +242,15 @@ def test(as_json: Json = False, config: ConfigOption = None) -> None:
     leave(0 if well else FAILED)
 
 
-def _answers(source: Source, wish: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _answers(source: Source, asked: TestRequested) -> tuple[dict[str, Any], list[str]]:
     """The status once all have answered, and those that have not when the time was over."""
-    deadline, mark = time.monotonic() + wish["limit_ms"] / 1000 + SLACK_S, ""
+    deadline, mark = time.monotonic() + asked.limit_ms / 1000 + SLACK_S, ""
     while True:
         left = deadline - time.monotonic()
         found = source.status(mark, max(0.0, min(NEWS_S, left)))
         mark = found["mark"]
-        told = {one["node"] for one in found["devices"] if one["test"] == wish["id"]}
-        silent = [name for name in wish["nodes"] if name not in told]
+        told = {one["node"] for one in found["devices"] if one["test"] == asked.id}
+        silent = [name for name in asked.nodes if name not in told]
         if not silent or left <= 0:
             return found, silent
         if sys.stderr.isatty():

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hactl.admin.requests import Cleanup
 from hactl.cli.backend import Source
 from hactl.cli.common import say, settings
 from hactl.cli.options import ConfigOption
@@ -34,13 +35,13 @@ def cleanup(
     """
     source = Source(settings(config))
     try:
-        done = source.do("group/cleanup", group=group, node=node)
+        done = source.do(Cleanup(group, node))
     finally:
         source.close()
-    if done["unblocked"]:
+    if done.unblocked:
         say(f"{group} is no longer blocked: it starts where it may run")
-    if done["nodes"]:
-        nodes = ", ".join(done["nodes"])
-        say(f"{group} may run on {nodes} again; to move it there: `hactl failover {group} --to {done['nodes'][0]}`")
-    if not done["unblocked"] and not done["nodes"]:
+    if done.nodes:
+        nodes = ", ".join(done.nodes)
+        say(f"{group} may run on {nodes} again; to move it there: `hactl failover {group} --to {done.nodes[0]}`")
+    if not done.unblocked and not done.nodes:
         say(f"{group}: it was neither blocked nor kept off {node or 'any node'}; what waits for a retry is tried now")

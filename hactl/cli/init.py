@@ -45,8 +45,9 @@ def init(
     config: ConfigOption = None,
 ) -> None:
     """Begin a new cluster in etcd with this configuration. Refused where there is one already."""
-    from hactl.admin import operations  # noqa: PLC0415
+    from hactl.admin import identity  # noqa: PLC0415
     from hactl.admin.config import first_document  # noqa: PLC0415
+    from hactl.admin.errors import RefusedError  # noqa: PLC0415
     from hactl.config.cluster_key import read_key  # noqa: PLC0415 - heavy
 
     node = settings(config)
@@ -59,8 +60,8 @@ def init(
         tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")
     store = open_store(node)
     try:
-        operations.init(store, spec.name, first_document(spec, by=asked_by(node), key=read_key(Path(node.cluster_key))))
-    except operations.RefusedError as error:
+        identity.init(store, spec.name, first_document(spec, by=asked_by(node), key=read_key(Path(node.cluster_key))))
+    except RefusedError as error:
         raise CliError(str(error), FAILED) from None
     finally:
         store.close()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hactl.admin.requests import Confirm, Drain, Online, Standby
 from hactl.cli import fence, fence_agents
 from hactl.cli.backend import Source
 from hactl.cli.client import WaitError
@@ -57,17 +58,17 @@ def standby(
     limit_s = seconds(drain_timeout)
     source = Source(settings(config))
     try:
-        source.do("node/standby", node=node, force=force, check=True)
+        source.do(Standby(node, force, check=True))
         if limit_s:
             _drain(source, node, limit_s, force=force)
-        groups = source.do("node/standby", node=node, force=force, check=False)["groups"]
+        groups = source.do(Standby(node, force)).groups
     finally:
         source.close()
     say(f"{node} is in standby; " + (f"leaving it now: {', '.join(groups)}" if groups else "no group was on it"))
 
 
 def _drain(source: Source, node: str, limit_s: float, *, force: bool) -> None:
-    source.do("service/drain", service=ALL, node=node, reason="standby", force=force)
+    source.do(Drain(ALL, node, "standby", force))
     say(f"{node}: its servers get no new connections")
     if not await_empty(source, ALL, node, limit_s, f"hactl node online {node}"):
         say("going on all the same")
@@ -80,7 +81,7 @@ def online(node: Node, config: ConfigOption = None) -> None:
     """
     source = Source(settings(config))
     try:
-        changed = source.do("node/online", node=node)["changed"]
+        changed = source.do(Online(node)).changed
     finally:
         source.close()
     if changed:
@@ -112,7 +113,7 @@ def _confirm(source: Source, node: str) -> str:
     """Ask until its lease is over; that may take as long as a lease, when nobody has watched it yet."""
     while True:
         try:
-            return str(source.do("fence/confirm", node=node)["sid"])
+            return source.do(Confirm(node)).sid
         except WaitError as error:
             if sys.stderr.isatty():
                 waiting(f"{error}; waiting")

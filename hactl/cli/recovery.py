@@ -9,8 +9,9 @@ from pathlib import Path
 from election.keys import Keys
 from election.records import RecordError
 from election.view import View
-from hactl.admin import event_log, operations
+from hactl.admin import event_log, identity
 from hactl.admin.config import first_document
+from hactl.admin.errors import RefusedError
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store
 from hactl.config.cluster_key import read_key
 from hactl.config.document import read_stored
@@ -61,7 +62,7 @@ class Recovery:
         document = first_document(spec, by=by, key=key, used=used)
         names = [node.name for node in spec.nodes]
         try:
-            generation = operations.recover(
+            generation = identity.recover(
                 self._store,
                 self._view,
                 self._known_generation,
@@ -70,7 +71,7 @@ class Recovery:
                 document,
                 lost=bool(self._lost),
             )
-        except operations.RefusedError as error:
+        except RefusedError as error:
             raise CliError(str(error), FAILED) from None
         event_log.note(
             self._store, self._view.keys, self._config.node, "recovered", {"generation": generation, "by": by}

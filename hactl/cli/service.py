@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hactl.admin.requests import Drain, Undrain
 from hactl.cli.backend import Source
 from hactl.cli.common import CliError, leave, say, settings, tell
 from hactl.cli.options import ConfigOption, seconds
@@ -47,8 +48,8 @@ def drain(
     limit_s = seconds(timeout)
     source = Source(settings(config))
     try:
-        wish = source.do("service/drain", service=service, node=node, reason=reason, force=force)
-        asked = "" if wish["changed"] else f" already (by {wish['by']}, {wish['at']})"
+        drained = source.do(Drain(service, node, reason, force))
+        asked = "" if drained.changed else f" already (by {drained.by}, {drained.at})"
         say(f"{_what(service)} on {node} gets no new connections{asked}")
         if wait and not await_empty(source, service, node, limit_s, f"hactl service undrain {_quoted(service)} {node}"):
             leave(LEFT)
@@ -60,7 +61,7 @@ def undrain(service: Service, node: Node, config: ConfigOption = None) -> None:
     """Have a node's server of a service get new connections again."""
     source = Source(settings(config))
     try:
-        changed = source.do("service/undrain", service=service, node=node)["changed"]
+        changed = source.do(Undrain(service, node)).changed
     finally:
         source.close()
     say(f"{_what(service)} on {node} " + ("gets connections again" if changed else "was not drained"))

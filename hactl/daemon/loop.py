@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from election.clock import Instant, owner_elapsed
-from fencing.guard.sys import now as read_clocks
+from fencing.linux.clock import now as read_clocks
 from hactl.decide import node as decide
 from hactl.decide.state import NodeState
 from hactl.model import effects, events

@@ -20,7 +20,7 @@ from election.clock import Instant
 from election.keys import Keys
 from election.store import Compare, Put, Store, StoreError, Txn
 from fencing.guard.client import GuardError, forget_stop_record, read_stop_record
-from fencing.guard.sys import now as read_clocks
+from fencing.linux.clock import now as read_clocks
 from fencing.linux.umask import keep_private
 from hactl import __version__
 from hactl.config.errors import ConfigErrors, UnusableFileError

@@ -9,10 +9,9 @@ import logging
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
-from election.clock import Instant
+from fencing.linux.clock import now
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import DEFAULT_PATH, NodeConfig, load_node
 from hactl.http.listeners import Listeners, addresses
@@ -27,18 +26,12 @@ log = logging.getLogger("hactl-http")
 LEARN_S, FOLLOW_S = 2.0, 30.0
 
 
-def clocks() -> Instant:
-    """Both clocks."""
-    boot, raw = (time.clock_gettime_ns(one) / 1e6 for one in (time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC_RAW))
-    return Instant(boot, raw)
-
-
 async def serve(config: NodeConfig) -> None:
     """Until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    source = DaemonSource(config.publish_socket, clocks)
+    source = DaemonSource(config.publish_socket, now)
     pages = Pages(source)
     pages.gate = http_gate(pages, Limits(), lambda problem: log.error("cannot accept: %s", problem))
     listeners = Listeners(pages.gate)

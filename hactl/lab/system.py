@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from fencing.linux.clock import now
+
 T = TypeVar("T")
 
 
@@ -16,7 +18,7 @@ class LabError(Exception):
 
 def boottime_ms() -> float:
     """Now on CLOCK_BOOTTIME in ms: one clock for every process of the machine, so stamps can be compared."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
+    return now().boot
 
 
 def run(argv: Sequence[str], *, timeout_s: float = 15.0, stdin: str | None = None) -> str:

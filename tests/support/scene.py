@@ -13,7 +13,7 @@ from election.memory_store import MemoryStore
 from election.records import FenceRecord, Holder, Member, Move, Ownership, Record, Report, Session
 from election.store import Delete, Put, Store, Txn, TxnResult
 from election.view import View
-from hactl.admin import health_store, operations
+from hactl.admin import health_store, identity
 from hactl.admin.config import first_document
 from hactl.config.load import check_text
 from hactl.model.cluster import ClusterSpec
@@ -76,7 +76,7 @@ class Scene:
     def __init__(self, store: Store | None = None, cluster: str = CLUSTER) -> None:
         self.store: Store = store or MemoryStore()
         self.spec = spec(cluster)
-        operations.init(self.store, "demo", first_document(self.spec, by="test"))
+        identity.init(self.store, "demo", first_document(self.spec, by="test"))
 
     @property
     def view(self) -> View:

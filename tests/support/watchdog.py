@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from election.clock import Instant
-from fencing.guard.sys import now
+from fencing.linux.clock import now
 
 
 class FakeWatchdog:

@@ -24,7 +24,8 @@ sys.path.insert(0, "/opt/hactl")
 
 from fencing.guard.client import GuardClient, GuardError, GuardSpec, spawn
 from fencing.guard.proc import read_stat
-from fencing.guard.sys import now, read_file
+from fencing.guard.sys import read_file
+from fencing.linux.clock import now
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 FINIT_MODULE = 313

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
-from hactl.admin.operations import NoSuchError
+from hactl.admin.errors import NoSuchError
 from hactl.model.text import LONGEST_NAME, called, text_problem
 from hactl.serving.names import NAMES
 

@@ -26,15 +26,16 @@ from starlette.routing import Route
 
 from election.records import RecordError
 from election.store import StoreError
-from election.view import View
-from hactl.admin import cleanups, drains, event_log, operations
-from hactl.daemon.api import callers, requests
-from hactl.daemon.api.requests import asked
+from hactl.admin import drains, event_log
+from hactl.admin.actions import ACTIONS, Context, Left, carry_out
+from hactl.admin.errors import NoSuchError, RefusedError, WaitError
+from hactl.admin.requests import Request as Asked
+from hactl.daemon.api import callers
+from hactl.daemon.api.bodies import LARGEST_BODY, TooLargeError, decoded
 from hactl.daemon.api.status_document import StatusDocument, encode
 from hactl.daemon.api.waiting import LOOK_S, Changes
 from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.parts.event_feed import EventFeed, Follower, TooManyError
-from hactl.model.cluster import ClusterSpec
 from hactl.serving.http import CHUNK, http_gate
 from hactl.serving.limits import Limits
 from hactl.serving.sockets import serve_at
@@ -119,20 +120,10 @@ class Api:
             "/v1/service/draining": self.draining,
             "/v1/healthz": self.healthz,
         }
-        writing: dict[str, Handler] = {
-            "/v1/failover": self.failover,
-            "/v1/failover/withdraw": self.withdraw,
-            "/v1/node/standby": self.standby,
-            "/v1/node/online": self.online,
-            "/v1/group/cleanup": self.cleanup,
-            "/v1/service/drain": self.drain,
-            "/v1/service/undrain": self.undrain,
-            "/v1/fence/confirm": self.confirm,
-            "/v1/fence": self.fence,
-            "/v1/fence/test": self.fence_test,
-        }
         routes = [Route(path, _answering(handler)) for path, handler in reading.items()]
-        routes += [Route(path, _answering(handler), methods=["POST"]) for path, handler in writing.items()]
+        for kind in ACTIONS:
+            handler = _answering(functools.partial(self.act, kind))
+            routes.append(Route(f"/v1/{kind.path}", handler, methods=["POST"]))
         return Starlette(routes=routes)
 
     # --- reading ---------------------------------------------------------------------------------------------
@@ -150,11 +141,11 @@ class Api:
         return self._marked
 
     async def group(self, request: Request) -> Response:
-        """One group, with the operator's wish to move it. With `seen`: waits for a change of it."""
+        """One group, with the operator's request to move it. With `seen`: waits for a change of it."""
         name, state = request.path_params["group"], self.daemon.state
         spec = state.cluster.group(name) if state.cluster else None
         if spec is None:
-            raise operations.NoSuchError(f"no group `{name}`")
+            raise NoSuchError(f"no group `{name}`")
 
         def look() -> dict[str, Any]:
             state = self.daemon.state
@@ -192,103 +183,28 @@ class Api:
     async def draining(self, request: Request) -> Response:
         """`service`, `node`: what is left of the old connections."""
         service, node = (request.query_params.get(name, "") for name in ("service", "node"))
-        return Answer(await self._do(drains.progress, *self._known(), service, node))
+        known = (self.daemon.store, self.daemon.state.view.copy(), self.daemon.state.cluster)
+        return Answer(await self.daemon.asked(drains.progress, *known, service, node))
 
     # --- writing ---------------------------------------------------------------------------------------------
 
-    async def failover(self, request: Request) -> Response:
-        """`group`, `to`: wish that it moves."""
-        it, by = await asked(request, requests.Failover), await self._by(request)
-        move, revision = await self._do(operations.failover, *self._known(), it.group, it.to or "", by)
-        self._note("asked_failover", by, group=it.group, to=it.to or "")
-        return Answer({"id": move.id, "from": move.from_node, "to": move.to, "revision": revision})
+    async def act(self, kind: type[Asked[Any]], request: Request) -> Response:
+        """Carry out an operator's action."""
+        asked = await decoded(request, kind)
+        by = f"{await callers.name_of(request)}@{self.daemon.config.node}"
+        outcome = await self.daemon.asked(carry_out, self._context(by), asked)
+        if outcome.event:
+            self.daemon.history.note(outcome.event, outcome.data, self.daemon.now())
+        return Answer(outcome.answer)
 
-    async def withdraw(self, request: Request) -> Response:
-        """`group`, `id`: take a wish back."""
-        it, by = await asked(request, requests.Withdraw), await self._by(request)
-        gone = await self._do(operations.withdraw, self.daemon.keys, it.group, it.id)
-        if gone:
-            self._note("withdrew_failover", by, group=it.group)
-        return Answer({"withdrawn": gone})
-
-    async def standby(self, request: Request) -> Response:
-        """`node`, `force`: have every group leave it. `check`: only whether that would be refused."""
-        it, by = await asked(request, requests.Standby), await self._by(request)
-        operation = functools.partial(operations.standby, force=it.force, check=it.check)
-        groups = await self._do(operation, *self._known(), it.node, by)
-        if not it.check:
-            self._note("asked_standby", by, on=it.node)
-        return Answer({"groups": groups})
-
-    async def online(self, request: Request) -> Response:
-        """`node`: end its standby."""
-        it, by = await asked(request, requests.OfNode), await self._by(request)
-        changed = await self._do(operations.online, *self._known(), it.node)
-        if changed:
-            self._note("asked_online", by, on=it.node)
-        return Answer({"changed": changed})
-
-    async def cleanup(self, request: Request) -> Response:
-        """`group`, `node`: forget what failed, there or ("") anywhere."""
-        it, by = await asked(request, requests.Cleanup), await self._by(request)
-        nodes, unblocked = await self._do(cleanups.cleanup, *self._known(), it.group, it.node, by)
-        self._note("asked_cleanup", by, group=it.group, on=it.node)
-        return Answer({"nodes": nodes, "unblocked": unblocked})
-
-    async def drain(self, request: Request) -> Response:
-        """`service`, `node`, `reason`, `force`: its servers there get no new connections."""
-        it, by = await asked(request, requests.Drain), await self._by(request)
-        operation = functools.partial(drains.drain, reason=it.reason or "", force=it.force)
-        wish, new = await self._do(operation, *self._known(), it.service, it.node, by)
-        if new:
-            self._note("asked_drain", by, service=it.service, on=it.node, reason=wish.reason)
-        return Answer({"by": wish.by, "at": wish.at, "reason": wish.reason, "changed": new})
-
-    async def undrain(self, request: Request) -> Response:
-        """`service`, `node`: they get new connections again."""
-        it, by = await asked(request, requests.Undrain), await self._by(request)
-        changed = await self._do(drains.undrain, *self._known(), it.service, it.node)
-        if changed:
-            self._note("asked_undrain", by, service=it.service, on=it.node)
-        return Answer({"changed": changed})
-
-    async def confirm(self, request: Request) -> Response:
-        """`node`: the operator's word that its dead session runs nothing."""
-        it, by, state = await asked(request, requests.OfNode), await self._by(request), self.daemon.state
-        fence = state.view.fences.get(it.node)
-        left = status.lease_left_ms(state.observer, it.node, fence.record, self.daemon.now()) if fence else 0.0
-        sid = await self._do(operations.confirm, *self._known(), it.node, by, left)
-        self._note("fence_confirmed", by, on=it.node, sid=sid)
-        return Answer({"sid": sid})
-
-    async def fence(self, request: Request) -> Response:
-        """`node`, `action`: have it fenced."""
-        it, by = await asked(request, requests.Fence), await self._by(request)
-        if it.action not in ("", "off", "reboot", "on"):
-            raise operations.NoSuchError("`action` must be off, reboot, on, or empty for what is configured")
-        action = await self._do(operations.fence, *self._known(), it.node, it.action, by)
-        self._note("fence_asked", by, on=it.node, action=action)
-        return Answer({"action": action})
-
-    async def fence_test(self, request: Request) -> Response:
-        """Have every live node look at every fence device."""
-        wish, nodes, limit_ms = await self._do(operations.fence_test, *self._known(), await self._by(request))
-        return Answer({"id": wish.id, "nodes": nodes, "limit_ms": limit_ms})
-
-    # --- parts -----------------------------------------------------------------------------------------------
-
-    async def _do(self, operation: Callable[..., Any], *args: Any) -> Any:
-        return await self.daemon.asked(operation, self.daemon.store, *args)
-
-    def _known(self) -> tuple[View, ClusterSpec | None]:
+    def _context(self, by: str) -> Context:
         """What is known now, for a thread."""
-        return self.daemon.state.view.copy(), self.daemon.state.cluster
-
-    def _note(self, event: str, by: str, **data: Any) -> None:
-        self.daemon.history.note(event, {**data, "by": by}, self.daemon.now())
-
-    async def _by(self, request: Request) -> str:
-        return f"{await callers.name_of(request)}@{self.daemon.config.node}"
+        daemon, state, now = self.daemon, self.daemon.state, self.daemon.now()
+        left = {
+            node: Left(status.lease_left_ms(state.observer, node, fence.record, now))
+            for node, fence in state.view.fences.items()
+        }
+        return Context(daemon.store, state.view.copy(), state.cluster, by, left)
 
 
 class Following(StreamingResponse):
@@ -322,15 +238,15 @@ def _answering(handler: Handler) -> Handler:
 
 def _problem(error: Exception) -> tuple[int, str, Mapping[str, Any]]:
     match error:
-        case requests.TooLargeError():
-            return 413, f"the request is larger than {requests.LARGEST_BODY} bytes", {"kind": "bad"}
+        case TooLargeError():
+            return 413, f"the request is larger than {LARGEST_BODY} bytes", {"kind": "bad"}
         case TooManyError():
             return 503, "too many follow the events already: try again in a moment", {"kind": "busy"}
-        case operations.NoSuchError():
+        case NoSuchError():
             return 400, str(error), {"kind": "bad"}
-        case operations.WaitError():
+        case WaitError():
             return 425, str(error), {"kind": "wait", "wait_ms": error.wait_ms}
-        case operations.RefusedError():
+        case RefusedError():
             return 409, str(error), {"kind": "refused"}
         case StoreError() | RecordError():
             return 503, str(error), {"kind": "store"}
@@ -356,4 +272,4 @@ def _number(request: Request, name: str, default: float) -> Any:
     try:
         return default if text is None else type(default)(text)
     except ValueError:
-        raise operations.NoSuchError(f"`{name}` must be a number") from None
+        raise NoSuchError(f"`{name}` must be a number") from None

@@ -6,13 +6,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import structlog
 
 from election.store import StoreError
+from fencing.linux.clock import utc
 from hactl.admin import health_store
 from hactl.daemon.api.shared import Shared
 from hactl.daemon.daemon_view import DaemonView
@@ -45,7 +45,7 @@ class StatusDocument:
             now,
             haproxy=self._haproxy(),
             events_dropped=daemon.history.dropped,
-            started=datetime.fromtimestamp(daemon.started_wall, UTC).isoformat(timespec="seconds"),
+            started=utc(daemon.started_wall),
             watchdog=daemon.watchdog.status,
             asking_problem=daemon.asking_problem,
             access=daemon.etcd_access.facts(),

@@ -12,7 +12,6 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import structlog
@@ -20,6 +19,7 @@ import structlog
 from election.keys import Keys
 from election.records import DeviceReport, TargetReport
 from election.store import Compare, Put, Store, StoreError, Txn
+from fencing.linux.clock import utc_z
 from fencing.topology import Device, Target, Topology
 from hactl.config.node import NodeConfig
 from hactl.daemon.parts import fence_devices
@@ -163,7 +163,7 @@ class DeviceMonitor:
             await asyncio.sleep(RETRY_S)
             return
         before = self._before()
-        moment = _wall()
+        moment = utc_z()
         self._found = [_since(one, before, moment) for one in self._testing.result()]
         self._answered = asked or self._answered
         self._failed = 0 if all(one["ok"] for one in self._found) else self._failed + 1
@@ -229,7 +229,7 @@ class DeviceMonitor:
     async def _say(self, state: NodeState) -> None:
         host, me = self._host, self._host.config.node
         targets = tuple(cast(TargetReport, one) for one in self._found or ())
-        report = DeviceReport(self._answered, _wall(), state.config_rev, targets)
+        report = DeviceReport(self._answered, utc_z(), state.config_rev, targets)
         txn = Txn(
             (Compare(host.keys.node(me), "create", state.session.srev),),
             (Put(host.keys.devices(me), report.to_json()),),
@@ -270,7 +270,3 @@ def _since(one: Found, before: dict[tuple[str, str, str], Found], moment: str) -
     earlier = before.get(_key(one))
     same = earlier is not None and earlier.get("ok") == one["ok"] and earlier.get("since")
     return {**one, "since": earlier["since"] if earlier is not None and same else moment}
-
-
-def _wall() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

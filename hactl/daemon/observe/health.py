@@ -12,12 +12,12 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from election.store import StoreError, StoreRefusedError
+from fencing.linux.clock import utc_z
 from hactl.admin import health_store
 from hactl.daemon.daemon_view import DaemonView
 from hactl.haproxy.control.runtime import ServerState, ask, old_sessions, parse_server_states
@@ -157,7 +157,7 @@ class HealthFollower:
         state = daemon.state
         if health is None or state.phase != "live" or not self._differs() or time.monotonic() < self._write_next:
             return
-        told = replace(health, sid=state.session.sid, at=_now())
+        told = replace(health, sid=state.session.sid, at=utc_z())
         try:
             done = await daemon.blocking(health_store.write, daemon.store, daemon.keys, told, state.session.srev)
         except StoreError as error:
@@ -221,7 +221,3 @@ def _without_details(health: NodeHealth) -> NodeHealth:
     }
     probes = {service: replace(one, ms=0.0, detail="") for service, one in health.probes.items()}
     return replace(health, services=services, probes=probes)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

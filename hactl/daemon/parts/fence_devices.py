@@ -14,8 +14,8 @@ from election.clock import remaining
 from fencing.agents.agent import AgentCall, AgentResult, run_agent
 from fencing.agents.catalog import describe
 from fencing.agents.metadata import Metadata
-from fencing.agents.process import now
 from fencing.agents.verdict import Action
+from fencing.linux.clock import now
 from fencing.topology import Device, Topology
 from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import FenceAct

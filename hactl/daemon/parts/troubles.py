@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from fencing.linux.clock import utc_z
 from hactl.model.events import Trouble
 
 
@@ -16,7 +16,7 @@ class Troubles:
 
     def tell(self, source: str, what: str, todo: str) -> None:
         """`what` is wrong and what `todo`; "": nothing is any more."""
-        self._post(Trouble(source, what, todo, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
+        self._post(Trouble(source, what, todo, utc_z()))
 
     def of_task(self, task: str, reason: str) -> None:
         """A task of the daemon fails."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from fencing.guard import client as guard_client
 from fencing.guard.client import GuardClient, GuardSpec
-from fencing.guard.sys import now
+from fencing.linux.clock import now
 
 ROOT = Path(guard_client.__file__).resolve().parents[2]
 _NUMBERS = itertools.count(1)

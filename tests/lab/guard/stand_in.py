@@ -16,7 +16,7 @@ from typing import Any
 
 from fencing.guard import client
 from fencing.guard.responder import Listen
-from fencing.guard.sys import now
+from fencing.linux.clock import now
 
 
 def main(plan: dict[str, Any]) -> int:

@@ -10,7 +10,7 @@ import pytest
 from guard_lab import Lab
 
 from fencing.guard.client import GuardError
-from fencing.guard.sys import now
+from fencing.linux.clock import now
 from hactl.daemon.guard_link import GuardLink, open_link
 
 pytestmark = pytest.mark.root

@@ -14,7 +14,7 @@ from guard_lab import ROOT, Lab, wait_for
 
 from fencing.guard import client as guard_client
 from fencing.guard.client import GuardClient, GuardRefusedError
-from fencing.guard.sys import now
+from fencing.linux.clock import now
 from hactl.daemon.guard_link import open_link
 from hactl.daemon.observe.watchdog import WatchdogFollower
 from hactl.model.events import Watchdog

@@ -169,7 +169,7 @@ def test_failover_shows_its_phases(hactl: Run, scene: Scene, either: str) -> Non
     head, *lines = out.splitlines()
     assert head == "vip: from n1 to n3"
     assert [re.sub(r"^ *\d+ ms  ", "", line) for line in lines] == [
-        "wish written", "stopping on n1", "handed over to n3", "starting on n3", "running on n3; n1 lets go",
+        "request written", "stopping on n1", "handed over to n3", "starting on n3", "running on n3; n1 lets go",
         "running on n3",
     ]  # fmt: skip
     times = [int(line.split()[0]) for line in lines]
@@ -184,7 +184,7 @@ def test_failover_that_is_refused_by_the_owner(hactl: Run, scene: Scene, either:
 
 def test_failover_that_takes_too_long_is_taken_back(hactl: Run, scene: Scene, either: str) -> None:
     status, _, err = hactl("failover", "vip", "--to", "n3", "--timeout", "0.7")
-    assert status == 1 and "not in time: vip is running on n1; the wish was taken back" in err
+    assert status == 1 and "not in time: vip is running on n1; the request was withdrawn" in err
     assert scene.move("vip") is None
 
 

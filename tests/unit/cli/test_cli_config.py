@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from election.store import Store
-from hactl.admin import event_log, operations
+from hactl.admin import event_log, identity
 from hactl.config.document import read_stored
 from hactl.config.node import NodeConfig
 from tests.support.etcd import EtcdCluster
@@ -65,7 +65,7 @@ def test_what_haproxy_refuses_begins_no_cluster_and_is_not_put_to_use(
 def test_an_etcd_that_cannot_be_reached(
     hactl: Run, config: NodeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(identity, "TIMEOUT_S", 0.3)
     (tmp_path / "node.toml").write_text('cluster = "demo"\nendpoints = ["http://127.0.0.1:1"]\n')
     status, _, err = hactl("--config", tmp_path / "node.toml", "init", tmp_path / "cluster.yaml")
     assert status == 1 and "127.0.0.1:1" in err

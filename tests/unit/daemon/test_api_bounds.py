@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from election.memory_store import MemoryStore
 from election.records import Identity
 from election.store import Put, Txn
-from hactl.admin import event_log, operations
+from hactl.admin import event_log, nodes
+from hactl.admin.requests import Standby
 from hactl.cli import client
 from hactl.cli.backend import Source
 from hactl.cli.client import NotAllowedError
@@ -32,7 +33,7 @@ from hactl.cli.common import CliError
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig, parse_node
 from hactl.daemon.api import routes, shared
-from hactl.daemon.api.requests import LARGEST_BODY
+from hactl.daemon.api.bodies import LARGEST_BODY
 from hactl.daemon.parts import event_feed
 from hactl.serving.http import CHUNK
 from hactl.serving.limits import Limits
@@ -144,7 +145,7 @@ def test_any_body_has_an_answer(daemon: StandIn, config: NodeConfig, what: str, 
 
 
 def test_a_fault_of_ours_is_an_answer(daemon: StandIn, config: NodeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "online", lambda *_: {}["x"])
+    monkeypatch.setattr(nodes, "online", lambda *_: {}["x"])
     with pytest.raises(CliError, match=r"a fault of hactl's \(KeyError\): its log has more"):
         client.post(config.api_socket, "/v1/node/online", {"node": "n1"}, 10)
     monkeypatch.setattr(document, "status", lambda *_, **__: {}["x"])
@@ -374,7 +375,7 @@ def test_groups(daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: 
                 monkeypatch.setattr(client, "sudo_user", lambda: "anna")  # says that it is sudo's: it is not root
                 for call in (
                     Source(config).status,
-                    lambda: Source(config).do("node/standby", node="n1", force=True, check=False),
+                    lambda: Source(config).do(Standby("n1", force=True)),
                 ):
                     try:
                         said.append("done" if call() else "")

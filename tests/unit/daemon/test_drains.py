@@ -8,8 +8,8 @@ import pytest
 
 from election.records import Drain
 from election.store import Delete, Put
-from hactl.admin import drains, health_store, operations
-from hactl.admin.operations import NoSuchError, RefusedError
+from hactl.admin import drains, health_store, nodes
+from hactl.admin.errors import NoSuchError, RefusedError
 from hactl.status.health import NodeHealth, ServerHealth
 from tests.support.scene import CLUSTER, KEYS, Scene
 
@@ -131,7 +131,7 @@ def test_all_services_of_a_node(scene: Scene) -> None:
         drain(scene, "redis", "n1")
     with pytest.raises(RefusedError, match="every service is drained on n1: `hactl node online n1`"):
         undrain(scene, "api", "n1")
-    assert operations.online(scene.store, scene.view, scene.spec, "n1")
+    assert nodes.online(scene.store, scene.view, scene.spec, "n1")
     assert scene.view.drains == {}
 
 
@@ -171,14 +171,14 @@ def test_where_nothing_is_to_be_drained_nothing_is_waited_for(scene: Scene) -> N
 
 def test_standby_and_online_can_be_repeated(scene: Scene) -> None:
     store, spec = scene.store, scene.spec
-    assert operations.standby(store, scene.view, spec, "n1", "anna", check=True) == ["database"]
+    assert nodes.standby(store, scene.view, spec, "n1", "anna", check=True) == ["database"]
     assert scene.view.standby == {}
-    assert operations.standby(store, scene.view, spec, "n1", "anna") == ["database"]
-    assert operations.standby(store, scene.view, spec, "n1", "berta") == ["database"]  # changes nothing
+    assert nodes.standby(store, scene.view, spec, "n1", "anna") == ["database"]
+    assert nodes.standby(store, scene.view, spec, "n1", "berta") == ["database"]  # changes nothing
     assert scene.view.standby["n1"].record == "anna"
     scene.put(KEYS.drain("*", "n1"), Drain("anna"))
-    assert operations.online(store, scene.view, spec, "n1")
+    assert nodes.online(store, scene.view, spec, "n1")
     assert (scene.view.standby, scene.view.drains) == ({}, {})
-    assert not operations.online(store, scene.view, spec, "n1")
+    assert not nodes.online(store, scene.view, spec, "n1")
     with pytest.raises(NoSuchError, match="no node `n9`"):
-        operations.online(store, scene.view, spec, "n9")
+        nodes.online(store, scene.view, spec, "n9")

@@ -12,7 +12,7 @@ import pytest
 
 from election.records import FenceTest
 from fencing import job
-from fencing.agents.process import now
+from fencing.linux.clock import now
 from fencing.topology import Target
 from hactl.config.node import NodeConfig
 from hactl.daemon.metrics import Metrics

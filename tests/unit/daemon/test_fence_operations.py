@@ -9,8 +9,8 @@ import pytest
 
 from election.records import FenceRecord
 from election.store import Delete
-from hactl.admin import operations
-from hactl.admin.operations import NoSuchError, RefusedError
+from hactl.admin import fencing
+from hactl.admin.errors import NoSuchError, RefusedError
 from tests.support.scene import KEYS, LEASE_MS, Scene, fenced
 
 TOWER = "{name: switch, agent: /opt/fence_tower, options: {ip: 10.0.1.1}, status_timeout: 4s}"
@@ -27,7 +27,7 @@ def scene() -> Scene:
 
 
 def fence(scene: Scene, node: str, action: str = "") -> str:
-    return operations.fence(scene.store, scene.view, scene.spec, node, action, "anna@n3")
+    return fencing.fence(scene.store, scene.view, scene.spec, node, action, "anna@n3")
 
 
 def record(scene: Scene, node: str) -> FenceRecord:
@@ -47,7 +47,7 @@ def test_a_session_that_renewed_meanwhile_is_the_same_session(scene: Scene) -> N
     view = scene.view
     found = scene.view.sessions["n1"].record
     scene.put(KEYS.node("n1"), replace(found, attempt=2))
-    operations.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
+    fencing.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
     assert "n1" not in scene.view.sessions
 
 
@@ -56,7 +56,7 @@ def test_a_later_session_is_not_hit(scene: Scene) -> None:
     scene.delete(KEYS.node("n1"))
     scene.join("n1")
     with pytest.raises(RefusedError, match="the session of n1 changed meanwhile"):
-        operations.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
+        fencing.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
     assert "n1" in scene.view.sessions and "n1" not in scene.view.fences
 
 
@@ -83,7 +83,7 @@ def test_what_became_safe_meanwhile_is_left_alone(scene: Scene) -> None:
     view = scene.view
     scene.put(KEYS.fence("n1"), replace(record(scene, "n1"), state="safe", evidence="reboot"))
     with pytest.raises(RefusedError, match="changed meanwhile"):
-        operations.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
+        fencing.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
     assert record(scene, "n1").wanted == ""
 
 
@@ -139,17 +139,17 @@ def test_another_history_is_left_alone(scene: Scene) -> None:
     assert identity is not None
     scene.put(KEYS.identity, replace(identity.record, generation=2))
     with pytest.raises(RefusedError, match="changed meanwhile"):
-        operations.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
+        fencing.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
     assert "n1" in scene.view.sessions
 
 
 def test_a_test_is_wished_for(scene: Scene) -> None:
-    wish, nodes, limit_ms = operations.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
+    wish, nodes, limit_ms = fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
     found = scene.view.fence_test
     assert found is not None and found.record == wish and wish.by == "anna@n3"
     assert nodes == ["n1", "n2", "n3"]
     assert limit_ms == 4 * 4000  # to see whether it is there, then its three plugs
-    again, _, _ = operations.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
+    again, _, _ = fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
     assert again.id != wish.id
 
 
@@ -157,10 +157,10 @@ def test_a_test_is_refused_where_there_is_nothing_to_test() -> None:
     scene = Scene()
     scene.join("n1")
     with pytest.raises(RefusedError, match="no node has `fencing`"):
-        operations.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
+        fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
 
 
 def test_a_test_is_refused_where_nobody_lives(scene: Scene) -> None:
     scene.txn(*(Delete(KEYS.node(name)) for name in ("n1", "n2", "n3")))
     with pytest.raises(RefusedError, match="no node is alive"):
-        operations.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
+        fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")

@@ -9,14 +9,14 @@ import pytest
 from election.memory_store import MemoryStore
 from election.records import Block, Confirm, Failure, Move, ReadinessReport, Report
 from election.store import StoreTimeoutError, Txn, TxnResult
-from hactl.admin import cleanups, operations
+from hactl.admin import fencing, groups, identity, moves, nodes
 from hactl.admin.config import first_document
-from hactl.admin.operations import NoSuchError, RefusedError, WaitError
+from hactl.admin.errors import NoSuchError, RefusedError, WaitError
 from tests.support.scene import KEYS, LEASE_MS, Scene, fenced
 
 
 def failover(scene: Scene, group: str, to: str = "") -> Move:
-    return operations.failover(scene.store, scene.view, scene.spec, group, to, "anna@n3")[0]
+    return moves.failover(scene.store, scene.view, scene.spec, group, to, "anna@n3")[0]
 
 
 class LostAnswers(MemoryStore):
@@ -30,14 +30,14 @@ class LostAnswers(MemoryStore):
 def test_init_is_refused_where_there_is_a_cluster(scene: Scene) -> None:
     before = scene.view.identity
     with pytest.raises(RefusedError, match="there is a cluster `demo` in this store already"):
-        operations.init(scene.store, "demo", "{}")
+        identity.init(scene.store, "demo", "{}")
     assert scene.view.identity == before
 
 
 def test_init_is_refused_where_an_identity_was_lost(scene: Scene) -> None:
     scene.delete(KEYS.identity)
     with pytest.raises(RefusedError, match="hactl recover"):
-        operations.init(scene.store, "demo", "{}")
+        identity.init(scene.store, "demo", "{}")
 
 
 def test_init_keeps_the_first_configuration_in_the_history(scene: Scene) -> None:
@@ -48,9 +48,9 @@ def test_init_keeps_the_first_configuration_in_the_history(scene: Scene) -> None
 
 def test_init_whose_answer_is_lost_has_begun_the_cluster() -> None:
     store = LostAnswers()
-    identity = operations.init(store, "demo", "{}")
+    begun = identity.init(store, "demo", "{}")
     found, _ = store.get(KEYS.identity, timeout_s=1)
-    assert found is not None and identity.uuid in found.value
+    assert found is not None and begun.uuid in found.value
 
 
 def test_failover_writes_a_wish_for_this_session_of_the_owner(scene: Scene) -> None:
@@ -63,10 +63,10 @@ def test_a_later_wish_replaces_an_earlier_one(scene: Scene) -> None:
     first = failover(scene, "vip", "n3")
     second = failover(scene, "vip", "n2")
     assert scene.move("vip") == second
-    assert not operations.withdraw(scene.store, KEYS, "vip", first.id)
-    assert operations.withdraw(scene.store, KEYS, "vip", second.id)
+    assert not moves.withdraw(scene.store, KEYS, "vip", first.id)
+    assert moves.withdraw(scene.store, KEYS, "vip", second.id)
     assert scene.move("vip") is None
-    assert not operations.withdraw(scene.store, KEYS, "vip", second.id)
+    assert not moves.withdraw(scene.store, KEYS, "vip", second.id)
 
 
 @pytest.mark.parametrize(
@@ -128,16 +128,16 @@ def test_cleanup_forgets_failures_and_the_block(scene: Scene) -> None:
         scene.put(KEYS.failure("database", node), Failure(3, "mariadb", "exit status 1"))
     scene.put(KEYS.failure("vip", "n2"), Failure(3, "address", "no link"))
     scene.put(KEYS.blocked("database"), Block("n1", "s", "mariadb", "it hangs"))
-    done = cleanups.cleanup(scene.store, scene.view, scene.spec, "database", "n2", "anna")
+    done = groups.cleanup(scene.store, scene.view, scene.spec, "database", "n2", "anna")
     assert done == (["n2"], False)
     assert sorted(scene.view.failures) == ["database/n1", "vip/n2"]
-    assert cleanups.cleanup(scene.store, scene.view, scene.spec, "database", "", "anna") == (["n1"], True)
+    assert groups.cleanup(scene.store, scene.view, scene.spec, "database", "", "anna") == (["n1"], True)
     assert (sorted(scene.view.failures), scene.view.blocks) == (["vip/n2"], {})
     assert scene.view.cleanups["database"].record.by == "anna"
     with pytest.raises(NoSuchError, match="no group `databse`; did you mean `database`"):
-        cleanups.cleanup(scene.store, scene.view, scene.spec, "databse", "", "anna")
+        groups.cleanup(scene.store, scene.view, scene.spec, "databse", "", "anna")
     with pytest.raises(NoSuchError, match="no node `n9`"):
-        cleanups.cleanup(scene.store, scene.view, scene.spec, "database", "n9", "anna")
+        groups.cleanup(scene.store, scene.view, scene.spec, "database", "n9", "anna")
 
 
 def test_failover_is_refused_where_nobody_can_hand_it_over(scene: Scene) -> None:
@@ -159,7 +159,7 @@ def test_failover_holds_only_on_what_was_looked_at(scene: Scene) -> None:
     view = scene.view
     scene.own("vip", "n2", epoch=8)
     with pytest.raises(RefusedError, match="changed meanwhile"):
-        operations.failover(scene.store, view, scene.spec, "vip", "n3", "anna")
+        moves.failover(scene.store, view, scene.spec, "vip", "n3", "anna")
     assert scene.move("vip") is None
 
 
@@ -167,23 +167,23 @@ def test_nothing_is_written_into_another_history(scene: Scene) -> None:
     view = scene.view
     scene.put(KEYS.identity, '{"uuid":"another","generation":2}')
     with pytest.raises(RefusedError):
-        operations.failover(scene.store, view, scene.spec, "vip", "n3", "anna")
+        moves.failover(scene.store, view, scene.spec, "vip", "n3", "anna")
     with pytest.raises(RefusedError):
-        operations.standby(scene.store, view, scene.spec, "n3", "anna")
+        nodes.standby(scene.store, view, scene.spec, "n3", "anna")
     assert scene.move("vip") is None and not scene.view.standby
 
 
 def test_standby_that_would_stop_a_group_wants_force(scene: Scene) -> None:
     scene.kill("n2", state="safe")
     with pytest.raises(RefusedError, match="no other node may run database"):
-        operations.standby(scene.store, scene.view, scene.spec, "n1", "anna")
+        nodes.standby(scene.store, scene.view, scene.spec, "n1", "anna")
     assert not scene.view.standby
-    operations.standby(scene.store, scene.view, scene.spec, "n1", "anna", force=True)
+    nodes.standby(scene.store, scene.view, scene.spec, "n1", "anna", force=True)
     assert scene.view.standby
 
 
 def confirm(scene: Scene, node: str, left: float = 0.0) -> str:
-    return operations.confirm(scene.store, scene.view, scene.spec, node, "anna@n2", left)
+    return fencing.confirm(scene.store, scene.view, scene.spec, node, "anna@n2", left)
 
 
 def test_confirm_takes_the_operators_word_for_this_session_alone(scene: Scene) -> None:
@@ -196,7 +196,7 @@ def test_confirm_takes_the_operators_word_for_this_session_alone(scene: Scene) -
     )  # fmt: skip
     assert confirm(scene, "n1") == "s-n1"  # asked again, as by a command that waits for the daemons
     with pytest.raises(RefusedError, match=r"already \(confirmed, by anna@n2\)"):
-        operations.confirm(scene.store, scene.view, scene.spec, "n1", "berta", 0.0)
+        fencing.confirm(scene.store, scene.view, scene.spec, "n1", "berta", 0.0)
 
 
 def test_confirm_is_refused_while_it_may_be_alive(scene: Scene) -> None:
@@ -228,8 +228,8 @@ def test_where_no_node_is_alive_the_time_of_the_action_is_awaited(scene: Scene) 
     for name in ("n2", "n3"):
         scene.kill(name)
     with pytest.raises(WaitError, match=r"for another 2.5 s, and no node is alive that could end that"):
-        operations.confirm(scene.store, scene.view, scene.spec, "n1", "anna", 0.0, 2500.0)
-    assert operations.confirm(scene.store, scene.view, scene.spec, "n1", "anna", 0.0, 0.0) == "s-n1"
+        fencing.confirm(scene.store, scene.view, scene.spec, "n1", "anna", 0.0, 2500.0)
+    assert fencing.confirm(scene.store, scene.view, scene.spec, "n1", "anna", 0.0, 0.0) == "s-n1"
     assert scene.view.fences["n1"].record.evidence == "confirmed"
 
 
@@ -241,7 +241,7 @@ def test_a_node_that_is_known_to_be_stopped_is_switched_on() -> None:
     scene.join("n1", "n2", "n3")
 
     def on() -> str:
-        return operations.fence(scene.store, scene.view, scene.spec, "n1", "on", "anna")
+        return fencing.fence(scene.store, scene.view, scene.spec, "n1", "on", "anna")
 
     with pytest.raises(RefusedError, match="n1 is on: it has a session"):
         on()
@@ -260,13 +260,13 @@ def test_confirm_does_not_hit_a_session_that_came_meanwhile(scene: Scene) -> Non
     view = scene.view
     scene.join("n1")
     with pytest.raises(RefusedError, match="changed meanwhile"):
-        operations.confirm(scene.store, view, scene.spec, "n1", "anna", 0.0)
+        fencing.confirm(scene.store, view, scene.spec, "n1", "anna", 0.0)
     assert scene.view.fences["n1"].record.state == "pending"
 
 
 def test_recover_begins_anew_above_all_that_is_known(scene: Scene) -> None:
     names = [node.name for node in scene.spec.nodes]
-    assert operations.recover(scene.store, scene.view, 4, names, LEASE_MS, "") == 5
+    assert identity.recover(scene.store, scene.view, 4, names, LEASE_MS, "") == 5
     view = scene.view
     assert view.identity is not None and view.identity.record.generation == 5
     assert not view.sessions
@@ -280,6 +280,6 @@ def test_recover_of_a_wiped_store_wants_a_configuration() -> None:
     for key in (KEYS.identity, KEYS.config):
         scene.delete(key)
     with pytest.raises(RefusedError, match="CLUSTER_YAML"):
-        operations.recover(scene.store, scene.view, 1, ["n1"], LEASE_MS, "")
-    assert operations.recover(scene.store, scene.view, 1, ["n1"], LEASE_MS, document) == 2
+        identity.recover(scene.store, scene.view, 1, ["n1"], LEASE_MS, "")
+    assert identity.recover(scene.store, scene.view, 1, ["n1"], LEASE_MS, document) == 2
     assert scene.view.config is not None

@@ -17,7 +17,8 @@ import pytest
 from fencing.guard.jobs import DaemonKiller, StopJob
 from fencing.guard.proc import Process, kill_group, read_stat, run_bounded
 from fencing.guard.stop import attempt, check
-from fencing.guard.sys import Timer, now
+from fencing.guard.sys import Timer
+from fencing.linux.clock import now
 
 SLEEP = shutil.which("sleep") or "/bin/sleep"
 

@@ -7,7 +7,7 @@ import uuid
 from election.records import Cleanup
 from election.store import Compare, Delete, Put, Store, Txn
 from election.view import View
-from hactl.admin.operations import check_node, same_history, wanted_group, write
+from hactl.admin.transaction import check_node, same_history, wanted_group, write
 from hactl.model.cluster import ClusterSpec
 
 

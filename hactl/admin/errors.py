@@ -1,0 +1,19 @@
+"""Why an action was not carried out."""
+
+from __future__ import annotations
+
+
+class RefusedError(Exception):
+    """It was not done. The message says why, and what to do."""
+
+
+class NoSuchError(RefusedError):
+    """What was named is not there: bad input."""
+
+
+class WaitError(RefusedError):
+    """Not yet: in `wait_ms` it may be asked again."""
+
+    def __init__(self, message: str, wait_ms: float) -> None:
+        super().__init__(message)
+        self.wait_ms = wait_ms

@@ -1,0 +1,82 @@
+"""`hactl failover`: a planned move of a group, requested and withdrawn."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+from election.keys import Keys
+from election.ownership import session_of
+from election.records import Move, RecordError
+from election.store import Compare, Delete, Operation, Put, Store, Txn
+from election.view import View
+from hactl.admin.errors import RefusedError
+from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, wanted_group, write
+from hactl.decide.placement import place
+from hactl.decide.readiness import reported
+from hactl.model.cluster import ClusterSpec, GroupSpec
+
+
+def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to: str, by: str) -> tuple[Move, int]:
+    """Wish that `group` moves once, to the node `to` or ("") to the best other one; the wish, and the revision at
+    which it was written. A wish that is there already is replaced. Naming a node on which it failed says that it is
+    repaired: that is forgotten."""
+    keys, found = view.keys, view.groups.get(group)
+    wanted = wanted_group(spec, group)
+    assert spec is not None
+    if to:
+        check_node(spec, to)
+    if keys.group(group) in view.unreadable:
+        raise RefusedError(f"{keys.group(group)} cannot be read: see `hactl status` for what to do first")
+    if found is None or found.record.state == "released":
+        raise RefusedError(f"group {group} runs nowhere, so it cannot be moved: see `hactl status` for why")
+    own = found.record
+    if own.state == "unmanaged":
+        raise RefusedError(f"group {group} is left alone (maintenance): end that first")
+    if own.state == "handoff":
+        raise RefusedError(f"group {group} is on its way to {own.node} already: wait, then look at `hactl status`")
+    if session_of(view, own.holder) is None:
+        raise RefusedError(f"{own.node}, which has group {group}, is lost: it is taken over as soon as that is safe")
+    if to == own.node:
+        raise RefusedError(f"group {group} is on {to} already")
+    forgotten = _check_target(spec, wanted, view, own.node, to)
+    move = Move(uuid.uuid4().hex[:12], to, own.node, own.srev, by)
+    compares = (
+        same_history(view),
+        Compare(keys.group(group), "mod", found.mod),
+        Compare(keys.move(group), "mod", view.mod_of(keys.move(group))),
+    )
+    writes: tuple[Operation, ...] = (Put(keys.move(group), move.to_json()), *(Delete(key) for key in forgotten))
+    return move, write(store, Txn(compares, writes), f"group {group}")
+
+
+def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
+    """Take a wish back; False: it is not there any more (granted, refused, or replaced)."""
+    found, _ = store.get(keys.move(group), timeout_s=TIMEOUT_S)
+    try:
+        if found is None or Move.from_json(found.value, found.key).id != move_id:
+            return False
+    except RecordError:
+        return False
+    txn = Txn((Compare(found.key, "mod", found.mod_revision),), (Delete(found.key),))
+    return store.txn(txn, timeout_s=TIMEOUT_S).succeeded
+
+
+def _check_target(spec: ClusterSpec, group: GroupSpec, view: View, owner: str, to: str) -> list[str]:
+    """Whether it may go there; the keys of what is to be forgotten first."""
+    choice, failure = place(spec, group, view), f"{group.name}/{to}"
+    if to and to not in choice.candidates and failure in view.failures:
+        failures = {key: found for key, found in view.failures.items() if key != failure}
+        choice = place(spec, group, replace(view, failures=failures))
+        if to in choice.candidates:
+            return [view.keys.failure(group.name, to)]
+    if to and to not in choice.candidates:
+        raise RefusedError(f"group {group.name} may not run on {to}: {choice.excluded.get(to, 'not eligible')}")
+    if not to and choice.best_but(owner) is None:
+        why = "; ".join(f"{name}: {reason}" for name, reason in choice.excluded.items())
+        raise RefusedError(f"no other node may run group {group.name}: {why or 'it has one node only'}")
+    target = to or choice.best_but(owner) or ""
+    there = reported(view, group.name, target)
+    if there.badness > reported(view, group.name, owner).badness:
+        raise RefusedError(f"{target} is not well for group {group.name}, which would leave it again: {there.why}")
+    return []

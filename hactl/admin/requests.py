@@ -1,0 +1,169 @@
+"""An operator's actions as they are asked for and answered, by type. Light: the command line imports it for every one
+of them, and sends it to the daemon as JSON."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, TypeVar
+
+import msgspec
+
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+class Request(msgspec.Struct, Generic[A]):
+    """`path`: where the API takes it, below /v1/. `answer`: the type of what comes back."""
+
+    path: ClassVar[str]
+    answer: ClassVar[type[msgspec.Struct]]
+
+
+class MoveRequested(msgspec.Struct):
+    """`revision`: at which the request was written."""
+
+    id: str
+    from_node: str = msgspec.field(name="from")
+    to: str
+    revision: int
+
+
+class Withdrawn(msgspec.Struct):
+    """False: it is not there any more (carried out, refused, or replaced)."""
+
+    withdrawn: bool
+
+
+class Groups(msgspec.Struct):
+    """The groups that the node has now."""
+
+    groups: list[str]
+
+
+class Changed(msgspec.Struct):
+    """False: it was so already."""
+
+    changed: bool
+
+
+class CleanedUp(msgspec.Struct):
+    """`nodes`: where it may run again. `unblocked`: it was blocked."""
+
+    nodes: list[str]
+    unblocked: bool
+
+
+class DrainRequested(msgspec.Struct):
+    """The request that is there now, and whether it is new."""
+
+    by: str
+    at: str
+    reason: str
+    changed: bool
+
+
+class Confirmed(msgspec.Struct):
+    """The session that is taken to be stopped."""
+
+    sid: str
+
+
+class FenceRequested(msgspec.Struct):
+    """What will be done: `off`, `reboot` or `on`."""
+
+    action: str
+
+
+class TestRequested(msgspec.Struct):
+    """`nodes`: who will answer. `limit_ms`: how long that may take."""
+
+    id: str
+    nodes: list[str]
+    limit_ms: float
+
+
+class Failover(Request[MoveRequested]):
+    """Move `group` once, to `to` or ("") to the best other node."""
+
+    path = "failover"
+    answer = MoveRequested
+    group: str
+    to: str | None = ""
+
+
+class Withdraw(Request[Withdrawn]):
+    """Withdraw the request `id` to move `group`."""
+
+    path = "failover/withdraw"
+    answer = Withdrawn
+    group: str
+    id: str
+
+
+class Standby(Request[Groups]):
+    """Have every group leave `node`. `check`: only look whether that would be refused."""
+
+    path = "node/standby"
+    answer = Groups
+    node: str
+    force: bool = False
+    check: bool = False
+
+
+class Online(Request[Changed]):
+    """End the standby of `node`."""
+
+    path = "node/online"
+    answer = Changed
+    node: str
+
+
+class Cleanup(Request[CleanedUp]):
+    """Forget the failures of `group` on `node`, or ("") on every node."""
+
+    path = "group/cleanup"
+    answer = CleanedUp
+    group: str
+    node: str
+
+
+class Drain(Request[DrainRequested]):
+    """Have the servers of `service` on `node` get no new connections."""
+
+    path = "service/drain"
+    answer = DrainRequested
+    service: str
+    node: str
+    reason: str | None = ""
+    force: bool = False
+
+
+class Undrain(Request[Changed]):
+    """Have them get new connections again."""
+
+    path = "service/undrain"
+    answer = Changed
+    service: str
+    node: str
+
+
+class Confirm(Request[Confirmed]):
+    """An operator's word that the dead session of `node` runs nothing any more."""
+
+    path = "fence/confirm"
+    answer = Confirmed
+    node: str
+
+
+class Fence(Request[FenceRequested]):
+    """Fence `node`, whatever runs on it, by `action`; "": the configured one. Or switch it on: `on`."""
+
+    path = "fence"
+    answer = FenceRequested
+    node: str
+    action: str
+
+
+class FenceTest(Request[TestRequested]):
+    """Have every live node test every fence device."""
+
+    path = "fence/test"
+    answer = TestRequested

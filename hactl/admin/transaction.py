@@ -1,0 +1,44 @@
+"""What every action's transaction needs: it holds only on the state that was looked at before."""
+
+from __future__ import annotations
+
+from election.store import Condition, Store, Txn
+from election.view import View
+from hactl.admin.errors import NoSuchError, RefusedError
+from hactl.config.errors import suggest
+from hactl.model.cluster import ClusterSpec, GroupSpec
+
+TIMEOUT_S = 5.0
+
+
+def write(store: Store, txn: Txn, what: str) -> int:
+    """Carry it out; the revision. Raises RefusedError when `what` is not as it was looked at."""
+    answer = store.txn(txn, timeout_s=TIMEOUT_S)
+    if not answer.succeeded:
+        raise RefusedError(f"{what} changed meanwhile: look at `hactl status` and try again")
+    return answer.revision
+
+
+def same_history(view: View) -> Condition:
+    """What every transaction compares. Raises RefusedError where there is no cluster."""
+    if view.identity is None and view.mod_of(view.keys.identity):
+        raise RefusedError(f"{view.keys.identity} cannot be read: see `hactl status` for what to do first")
+    if view.identity is None:
+        raise RefusedError("the store holds no cluster: `hactl init`, or `hactl recover` for one that was lost")
+    return view.same_history
+
+
+def wanted_group(spec: ClusterSpec | None, name: str) -> GroupSpec:
+    """The configured group of this name. Raises NoSuchError."""
+    found = spec.group(name) if spec else None
+    if found is None:
+        names = [group.name for group in spec.groups] if spec else []
+        raise NoSuchError(f"no group `{name}`; {suggest(name, names) or 'there are none'}")
+    return found
+
+
+def check_node(spec: ClusterSpec | None, name: str) -> None:
+    """Raises NoSuchError where no node of this name is configured."""
+    names = [node.name for node in spec.nodes] if spec else []
+    if name not in names:
+        raise NoSuchError(f"no node `{name}`; {suggest(name, names) or 'no configuration is known'}")
