@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from guard_lab import Lab, cgroup2_mount
+
+from tests.lab.guard.guard_lab import Lab, cgroup2_mount
 
 
 @pytest.fixture

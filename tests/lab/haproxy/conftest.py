@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from haproxy_lab import BINARY, Lab, nothing_left
 
 from hactl.linux.cgroup import prepare_root
 from hactl.resources.base import NodeContext
+from tests.lab.haproxy.haproxy_lab import BINARY, Lab, nothing_left
 
 
 @pytest.fixture(params=["cgroup", "group"])

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from haproxy_lab import DEADLINE_S, Lab, pids_of, until
 
 from hactl.haproxy.control.files import ConfigFiles
+from tests.lab.haproxy.haproxy_lab import DEADLINE_S, Lab, pids_of, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from guard_lab import Lab, wait_for
 
 from fencing.guard import client as guard_client
 from fencing.guard.client import GuardClient, GuardError, OtherGuardError, spawn
 from fencing.guard.proc import read_stat
+from tests.lab.guard.guard_lab import Lab, wait_for
 
 pytestmark = pytest.mark.root
 

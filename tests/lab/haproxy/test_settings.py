@@ -19,13 +19,13 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
-from haproxy_lab import BINARY, DEADLINE_S, NODES, free_port
 
 from hactl.config.load import parse_cluster
 from hactl.haproxy.control.runtime import ask, parse_server_states
 from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
 from hactl.haproxy.settings import HaproxySettings
+from tests.lab.haproxy.haproxy_lab import BINARY, DEADLINE_S, NODES, free_port
 from tests.support.haproxy_accepts import make_tls_files
 
 pytestmark = pytest.mark.skipif(

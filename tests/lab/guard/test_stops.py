@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard_lab import ROOT, Lab, boot_ms, wait_for
 
 from fencing.guard.proc import read_stat
+from tests.lab.guard.guard_lab import ROOT, Lab, boot_ms, wait_for
 
 pytestmark = pytest.mark.root
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from haproxy_lab import BINARY, DEADLINE_S
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from hactl.haproxy.control.live import read_version
 from hactl.haproxy.diff.reconcile import differences, parse_live
 from hactl.haproxy.diff.step import decide_step
 from hactl.haproxy.settings import HaproxyError
+from tests.lab.haproxy.haproxy_lab import BINARY, DEADLINE_S
 
 pytestmark = pytest.mark.skipif(
     not shutil.which(BINARY, path=f"{os.environ['PATH']}:/usr/sbin"), reason="needs haproxy"

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from haproxy_lab import DEADLINE_S, Lab, pids_of, until
 
 from hactl.haproxy.control.live import MOST_OLD_WORKERS
 from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.settings import HaproxySettings
+from tests.lab.haproxy.haproxy_lab import DEADLINE_S, Lab, pids_of, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

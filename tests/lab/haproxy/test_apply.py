@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from haproxy_lab import Lab, free_port, until
 
 from hactl.haproxy.control.manager import HaproxyManager
+from tests.lab.haproxy.haproxy_lab import Lab, free_port, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

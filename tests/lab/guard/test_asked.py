@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from guard_lab import Lab, wait_for
 
 from fencing.guard import liveness
 from fencing.guard.client import GuardClient, GuardRefusedError
@@ -23,6 +22,7 @@ from hactl.config.node import NodeConfig
 from hactl.daemon.guard_link import open_link
 from hactl.daemon.parts.guard_asker import GuardAsker
 from hactl.model.events import GuardTold
+from tests.lab.guard.guard_lab import Lab, wait_for
 
 pytestmark = pytest.mark.root
 

@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from haproxy_lab import DEADLINE_S, Lab, until
 
 from hactl.haproxy.control.certificate_files import Named, digests, directories, named_files
+from tests.lab.haproxy.haproxy_lab import DEADLINE_S, Lab, until
 
 pytestmark = [
     pytest.mark.root,

@@ -9,13 +9,13 @@ import signal
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from haproxy_lab import DEADLINE_S, NODES, Lab, free_port, until
 
 from hactl.haproxy.control import manager as manager_module
 from hactl.haproxy.control.commands import CommandError, ask_all, carry_out
 from hactl.haproxy.control.files import ConfigFiles
 from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.diff.step import Command
+from tests.lab.haproxy.haproxy_lab import DEADLINE_S, NODES, Lab, free_port, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

@@ -7,11 +7,11 @@ import os
 import signal
 
 import pytest
-from haproxy_lab import Lab, pids_of, until
 
 from hactl.daemon.parts.haproxy_switch import LocalHaproxy
 from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.settings import HaproxyError
+from tests.lab.haproxy.haproxy_lab import Lab, pids_of, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from guard_lab import ROOT, Lab, wait_for
 
 from fencing.guard import jobs
 from fencing.guard.jobs import Fencer
+from tests.lab.guard.guard_lab import ROOT, Lab, wait_for
 
 pytestmark = pytest.mark.root
 

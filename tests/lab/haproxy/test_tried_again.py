@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from haproxy_lab import DEADLINE_S, NODES, Lab, until
 
 from hactl.daemon.parts.balancer import Balancer
 from hactl.haproxy.control import manager as manager_module
@@ -19,6 +18,7 @@ from hactl.haproxy.options import Situation
 from hactl.haproxy.wanted import Wanted
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, ServiceSpec
 from hactl.model.events import Readiness
+from tests.lab.haproxy.haproxy_lab import DEADLINE_S, NODES, Lab, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

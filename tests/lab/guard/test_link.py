@@ -7,11 +7,11 @@ import os
 import signal
 
 import pytest
-from guard_lab import Lab
 
 from fencing.guard.client import GuardError
 from fencing.linux.clock import now
 from hactl.daemon.guard_link import GuardLink, open_link
+from tests.lab.guard.guard_lab import Lab
 
 pytestmark = pytest.mark.root
 

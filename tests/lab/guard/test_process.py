@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard_lab import Lab, boot_ms, wait_for
 
 from fencing.guard.client import GuardClient, GuardError, GuardRefusedError, forget_stop_record, read_stop_record, spawn
 from fencing.guard.proc import read_stat
+from tests.lab.guard.guard_lab import Lab, boot_ms, wait_for
 
 pytestmark = pytest.mark.root
 
