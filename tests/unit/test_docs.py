@@ -1,4 +1,4 @@
-"""What is written is so: commands in the documents exist, links lead somewhere, the examples of deploy/ load."""
+"""What the documents say is true: commands exist, generated pages are current, the examples of deploy/ load."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from tools.docs import metrics
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
 # In backquotes or at the beginning of a line of a block, after a prompt or a path.
 COMMAND = re.compile(r"(?:^|`)(?:\w+# |\S*/)?hactl ([a-z][^`#\n]*)", re.MULTILINE)
 MAKE = re.compile(r"(?:^|`)make ([a-z][a-z-]*)", re.MULTILINE)
@@ -34,13 +33,6 @@ BOTH = ("deploy/examples/node.toml", "deploy/examples/cluster.yaml")
 
 def names(paths: list[Path]) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in paths]
-
-
-@pytest.mark.parametrize("name", names(PAGES))
-def test_links_lead_somewhere(name: str) -> None:
-    page = ROOT / name
-    targets = [match[1] for match in LINK.finditer(page.read_text()) if "://" not in match[1]]
-    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 def test_there_are_pages() -> None:
