@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import structlog
 
@@ -55,11 +55,11 @@ class Actions:
             found = self._resources[group, spec.name] = made
         return found
 
-    def carry_out(self, effect: Act | Announce | StopAnnouncing, beside: Iterable[str] = ()) -> None:
-        """An action, or a word about where the group's addresses are. `beside`: see `act`."""
+    def carry_out(self, effect: Act | Announce | StopAnnouncing) -> None:
+        """An action, or how the group's addresses are announced."""
         match effect:
             case Act():
-                self.act(effect, beside)
+                self.act(effect)
             case Announce():
                 for resource in self._announcing(effect.group):
                     resource.announce()
@@ -67,16 +67,13 @@ class Actions:
                 for resource in self._announcing(effect.group):
                     resource.stop_announcing()
 
-    def act(self, act: Act, beside: Iterable[str] = ()) -> None:
-        """Begin an action; Acted is posted when it has ended, within its timeout. `beside`: the nodes that hold the
-        group until it runs here (`overlap`)."""
+    def act(self, act: Act) -> None:
+        """Begin an action; Acted is posted when it has ended, within its timeout."""
         name = (act.group, act.resource.name)
         before = self._acting.get(name)
         if before is not None:
             before.cancel()
-        self._acting[name] = asyncio.create_task(
-            self._act(act, tuple(beside), before), name=f"{act.action} {'/'.join(name)}"
-        )
+        self._acting[name] = asyncio.create_task(self._act(act, before), name=f"{act.action} {'/'.join(name)}")
 
     def _announcing(self, group: str) -> list[Announcing]:
         found = [resource for (name, _), resource in self._resources.items() if name == group]
@@ -96,14 +93,14 @@ class Actions:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _act(self, act: Act, beside: tuple[str, ...], before: asyncio.Task[None] | None) -> None:
+    async def _act(self, act: Act, before: asyncio.Task[None] | None) -> None:
         """Whatever comes up, the decide side is told: it waits for Acted without end."""
         if before is not None:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await before
         ok, health, detail = False, "failed", ""
         try:
-            ok, health, detail = await self._try(act, beside)
+            ok, health, detail = await self._try(act)
         except TimeoutError:
             detail = f"{self._hung(act)}not done within {act.timeout_ms / 1000:g} s"
         except OperationError as error:
@@ -115,14 +112,14 @@ class Actions:
             detail = describe(error)
         self._post(events.Acted(act.id, ok, health, detail))  # type: ignore[arg-type]
 
-    async def _try(self, act: Act, beside: tuple[str, ...]) -> tuple[bool, str, str]:
+    async def _try(self, act: Act) -> tuple[bool, str, str]:
         if act.action in ("stop", "kill"):
             await self._unwatch((act.group, act.resource.name))
         elif act.action == "probe":
             await self._calm.wait()
         resource = self.resource(act.group, act.resource)
         async with asyncio.timeout(act.timeout_ms / 1000):
-            ok, health, detail = await self._do(resource, act, beside)
+            ok, health, detail = await self._do(resource, act)
         if ok and health == "running":
             self._watch(act.group, resource)
         return ok, health, detail
@@ -132,19 +129,19 @@ class Actions:
         named = resource.under_way if isinstance(resource, Commands) else ""
         return f"`{named}` hangs: " if named else ""
 
-    async def _do(self, resource: Resource, act: Act, beside: tuple[str, ...]) -> tuple[bool, str, str]:
+    async def _do(self, resource: Resource, act: Act) -> tuple[bool, str, str]:
         if act.action == "probe":
             seen = await resource.probe()
             return True, seen.health, seen.detail
         if act.action == "start":
-            await resource.start(self._environment(act, beside))
+            await resource.start(self._environment(act))
             return True, "running", ""
         await (resource.stop() if act.action == "stop" else resource.kill())
         return True, "stopped", ""
 
-    def _environment(self, act: Act, beside: tuple[str, ...]) -> dict[str, str]:
+    def _environment(self, act: Act) -> dict[str, str]:
         return {
-            **({"HACTL_BESIDE": " ".join(beside)} if beside else {}),
+            **({"HACTL_BESIDE": " ".join(act.beside)} if act.beside else {}),
             "HACTL_CLUSTER": self._cluster,
             "HACTL_NODE": self._context.node,
             "HACTL_GROUP": act.group,

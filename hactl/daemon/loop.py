@@ -59,16 +59,16 @@ class Loop:
             return
         now, time_s = read_clocks(), self._loop.time()
         try:
-            wanted = decide.step(self.state, event, now)
-            self._step_done(now)
+            step = decide.step(self.state, event, now)
+            self._step_done(step.decided)
         except decide.StepError as error:
-            wanted = error.effects
+            step = decide.Step(error.effects, True, RETRY_S * 1000)
             self._step_failed(f"step/{type(event).__name__}", error.__cause__ or error, now)
-        for effect in wanted:
+        for effect in step.effects:
             self._do(effect)
-        if self.state.decided_at is now or self._failed_in_a_row or self._timer is None:
+        if step.decided or self._timer is None:
             self._guarded("look", self._look)
-            self._wake(now, time_s)
+            self._wake_at(time_s + min(step.wake_ms / 1000, LONGEST_S))
 
     def stop(self) -> None:
         """Take no more events."""
@@ -99,9 +99,9 @@ class Loop:
             self._logged.add(kind)
             log.error("internal_error", where=where, problem=problem, exc_info=error)
 
-    def _step_done(self, now: Instant) -> None:
+    def _step_done(self, decided: bool) -> None:
         self._failed_in_a_row = 0
-        if self.state.decided_at is now:
+        if decided:
             self.decided += 1
             self._failing_since = None
 
@@ -114,17 +114,10 @@ class Loop:
             reason = f"what this daemon decides goes on failing: {self.state.last_error}"
             self._guarded("effect/Exit", self._carry_out, effects.Exit(1, reason))
 
-    def _wake(self, now: Instant, time_s: float) -> None:
+    def _wake_at(self, at_s: float) -> None:
         """Most events leave the next Tick where it is: then its timer is left alone, too."""
         if self._stopped:
             return
-        try:
-            at_s = time_s + min(decide.next_wake(self.state, now) / 1000, LONGEST_S)
-        except Exception as error:
-            self._note("wake", error)
-            at_s = time_s + RETRY_S
-        if self._failed_in_a_row:
-            at_s = min(at_s, time_s + RETRY_S)
         if self._timer is not None:
             if abs(self._timer.when() - at_s) < SAME_S:
                 return
@@ -139,6 +132,8 @@ def _failed_answer(effect: Effect, problem: str) -> events.Event | None:
             return events.TxnDone(effect.id, None, False, problem)
         case effects.Relist():
             return events.ListFailed(effect.id, problem)
+        case effects.ReadConfig():
+            return events.Configured(effect.revision, None, problem)
         case effects.Act():
             return events.Acted(effect.id, False, "unknown" if effect.action == "probe" else "failed", problem)
         case effects.FenceAct():

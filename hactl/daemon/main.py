@@ -10,7 +10,8 @@ import contextlib
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import structlog
 
 from election.clock import Instant
 from election.keys import Keys
-from election.store import Compare, Put, Store, StoreError, Txn
+from election.store import Store, StoreError
 from fencing.guard.client import GuardError, forget_stop_record, read_stop_record
 from fencing.linux.clock import now as read_clocks
 from fencing.linux.umask import keep_private
@@ -54,8 +55,11 @@ from hactl.daemon.parts.troubles import Troubles
 from hactl.daemon.registrar import Registrar
 from hactl.daemon.store_link import StoreLink
 from hactl.decide import node as decide
+from hactl.decide.peers import member_txn
+from hactl.decide.sequences import GuardMessage
 from hactl.decide.state import NodeState
 from hactl.model import effects, events
+from hactl.model.purposes import Purpose
 from hactl.supervise import Tasks, describe
 
 if TYPE_CHECKING:
@@ -82,6 +86,7 @@ class Daemon:
         self.disk = Disk(config.state_dir, place.boot_id)
         self._reader = ConfigReader(config.state_dir, config.cluster, config.cluster_key)
         self._reading = False
+        self._next_config: effects.ReadConfig | None = None
         self.notifier = Notifier()
         self.exit_code = 0
         self._ended = asyncio.Event()
@@ -154,7 +159,15 @@ class Daemon:
         self.disk.lock()
         self._fencer.sweep()
         self._guard = await open_link(guard_spec(self.config, self.place))
-        self._registrar = Registrar(self.disk, self._guard, self._actions.resource, self._ask_guard, self._refused)
+        self._registrar = Registrar(
+            self.disk,
+            self._guard,
+            self._actions.resource,
+            self._ask_guard,
+            self._refused,
+            self._keeper.begin,
+            lambda sid: self.disk.hold(self.config.run_dir, self.place.boot_id, sid),
+        )
         state = decide.new_state(self.keys, await self._boot())
         self._link = StoreLink(self.store, self.keys, self._post, self._measure)
         self._loop = Loop(state, self._carry_out, self._look)
@@ -243,8 +256,6 @@ class Daemon:
     def _look(self) -> None:
         """After every step: what others than the decide side follow."""
         state = self._loop.state
-        if state.wants_config and state.view.config is not None:
-            asyncio.get_running_loop().call_soon(self._read_config, state.view.config.record, state.view.config.mod)
         self.history.look(state, read_clocks())
         self._second_stage.look(state)
 
@@ -252,21 +263,17 @@ class Daemon:
         match effect:
             case effects.SendTxn() | effects.Relist():
                 self._link.carry_out(effect)
+            case effects.ReadConfig():
+                self._read_config(effect)
             case effects.Act() | effects.Announce() | effects.StopAnnouncing():
-                self._actions.carry_out(effect, self._held_by(effect.group))
-            case effects.GuardExtend():
-                self._tell_guard("extend", self._ask_guard("extend", self._guard.extend(*effect)))
-            case effects.GuardBegin():
-                self._tell_guard("begin", self._keeper.begin(effect.sid, lambda: self._begin(effect)))
-            case effects.GuardRegister():
-                name = f"{effect.group.name}/{effect.resource.name}"
-                self.tasks.once("register", self._registrar.register(effect), lambda why: self._refused(name, why))
-            case effects.GuardUnregister():
-                self._tell_guard("unregister", self._registrar.unregister(effect))
+                self._actions.carry_out(effect)
+            case effects.GuardBegin() | effects.GuardExtend() | effects.GuardRegister() | effects.GuardUnregister():
+                self._tell_guard(effect)
+            case effects.WriteMember():
+                self.tasks.once("member record", self._write_member(effect))
             case effects.Note():
                 self._note(effect.event, effect.data)
             case effects.SelfFence():
-                log.critical("self_fence", reason=effect.reason)
                 self._self_fence(effect.reason)
             case effects.FenceAct() | effects.FenceCancel():
                 self._fencer.carry_out(effect, self.state.cluster, self.tasks)
@@ -283,16 +290,8 @@ class Daemon:
         (log.info if effect.code == 0 else log.error)("daemon_ends", reason=effect.reason, code=effect.code)
 
     def _self_fence(self, reason: str) -> None:
+        log.critical("self_fence", reason=reason)
         self.tasks.keep("self-fence", lambda: self_fence(self.config.self_fence, self._guard, reason))
-
-    async def _begin(self, effect: effects.GuardBegin) -> None:
-        await asyncio.to_thread(self.disk.hold, self.config.run_dir, self.place.boot_id, effect.sid)
-        await self._ask_guard("begin", self._guard.begin(*effect))
-
-    def _held_by(self, group: str) -> list[str]:
-        """The other nodes that hold the group."""
-        found = self.state.view.groups.get(group)
-        return [one.node for one in found.record.holders if one.node != self.config.node] if found else []
 
     def _refused(self, name: str, problem: str) -> None:
         self._post(events.GuardAnswered(name, False, problem))
@@ -308,9 +307,12 @@ class Daemon:
         if name and (name != "extend" or not answer.ok):
             self._post(events.GuardAnswered(name, answer.ok, answer.problem))
 
-    def _tell_guard(self, what: str, asking: Coroutine[Any, Any, None]) -> None:
-        """Whatever comes up: what the guard was not told of leaves its deadline, or what it stops, another one."""
-        self.tasks.once(f"word to the guard: {what}", asking, self._guard_silent)
+    def _tell_guard(self, effect: GuardMessage) -> None:
+        """Whatever comes up: a guard that does not know of it has another deadline, or stops something else."""
+        failed = self._guard_silent
+        if isinstance(effect, effects.GuardRegister):
+            failed = partial(self._refused, f"{effect.group.name}/{effect.resource.name}")
+        self.tasks.once(type(effect).__name__, self._registrar.carry_out(effect), failed)
 
     def _guard_silent(self, problem: str) -> None:
         self._post(events.GuardLost())
@@ -319,10 +321,8 @@ class Daemon:
     def _note(self, event: str, data: dict[str, Any]) -> None:
         self.history.note(event, data, read_clocks())
         self._second_stage.count(lambda metrics: metrics.note(event, data))
-        if event in ("session_opened", "session_adopted", "config_in_use"):
-            self.tasks.once("member record", self._write_member())
 
-    def _measure(self, purpose: str, seconds: float, outcome: str) -> None:
+    def _measure(self, purpose: Purpose, seconds: float, outcome: str) -> None:
         self.etcd_observer.observe_txn(outcome)
         self._second_stage.count(lambda metrics: metrics.observe_txn(purpose, seconds, outcome))
 
@@ -336,36 +336,34 @@ class Daemon:
         self.tasks.failures["callback"] += 1
         log.error("callback_failed", message=context.get("message", ""), exc_info=context.get("exception"))
 
-    def _read_config(self, text: str, revision: int) -> None:
-        """Read the configuration that the store holds now: one at a time, the newest when that is done."""
-        if self._reading or self.state.config_seen == revision:
-            return
-        self._reading = True
-        self.tasks.once("configuration", self._read_anew(text, revision))
+    def _read_config(self, effect: effects.ReadConfig) -> None:
+        """Read the configuration: one at a time, the newest when that is done."""
+        if self._reading:
+            self._next_config = effect
+        else:
+            self._reading = True
+            self.tasks.once("configuration", self._read_anew(effect))
 
-    async def _read_anew(self, text: str, revision: int) -> None:
+    async def _read_anew(self, effect: effects.ReadConfig) -> None:
         try:
             generation = self.state.generation
-            known = await self._reader.known(text, generation)
-            event = events.Configured(revision, known or await self._reader.read(text, generation))
+            known = await self._reader.known(effect.text, generation)
+            event = events.Configured(effect.revision, known or await self._reader.read(effect.text, generation))
         except Exception as error:
             if not isinstance(error, UnreadableError):
                 log.exception("config_not_read", problem=describe(error))
             earlier = await self._reader.last() if self.state.cluster is None else None
-            event = events.Configured(revision, earlier, str(error) or describe(error))
+            event = events.Configured(effect.revision, earlier, str(error) or describe(error))
         finally:
             self._reading = False
         self._post(event)
+        if (newer := self._next_config) is not None:
+            self._next_config = None
+            self._read_config(newer)
 
-    async def _write_member(self) -> None:
-        """Say who and where this node is. Not the decide side's: nothing is decided by it."""
-        state = self.state
-        member = await asyncio.to_thread(member_of, state.cluster, self.config.node, state.config_rev)
-        me = self.keys.node(self.config.node)
-        txn = Txn(
-            (Compare(me, "create", state.session.srev),),
-            (Put(self.keys.member(self.config.node), member.to_json()),),
-        )
+    async def _write_member(self, effect: effects.WriteMember) -> None:
+        member = await asyncio.to_thread(member_of, self.config.node, effect)
+        txn = member_txn(self.keys, member, effect.session_revision)
         with contextlib.suppress(StoreError):
             await self.blocking(lambda: self.store.txn(txn, timeout_s=2.0))
 

@@ -21,6 +21,7 @@ from hactl.decide.state import NodeState
 from hactl.haproxy.control.runtime import ServerState
 from hactl.model.cluster import GroupSpec
 from hactl.model.events import READINESS
+from hactl.model.purposes import Purpose
 from hactl.model.serving_metrics import Metric
 from hactl.status.document import NODE_STATES, node_names, node_state
 from hactl.status.etcd import PROBLEMS, EtcdState
@@ -185,10 +186,6 @@ TABLE = (
     Metric("hactl_watchdog_timeout_seconds", "gauge", (), "What the watchdog is set to, 0: there is none."),
 )
 
-PURPOSES = (
-    "accept", "acquire", "close", "depose", "failure", "failure-expired", "handoff", "leave", "lost", "open", "probe",
-    "reclaim", "release", "renew", "report", "void-move",
-)  # fmt: skip
 OUTCOMES = ("ok", "conflict", "refused", "unknown")
 HEALTH = ("unknown", "running", "stopped", "failed")
 STEPS = ("none", "runtime", "reload", "start", "stop")
@@ -212,7 +209,7 @@ class Metrics:
         self._counted: dict[tuple[str, ...], int] = {}
         self._blocked: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self._all["hactl_build_info"].labels(__version__).set(1)
-        for purpose in PURPOSES:
+        for purpose in Purpose:
             self._all["hactl_store_seconds"].labels(purpose)
             for outcome in OUTCOMES:
                 self._all["hactl_store_requests_total"].labels(purpose, outcome)
@@ -238,12 +235,12 @@ class Metrics:
         """So much of what a process wrote is gone."""
         self._all["hactl_process_output_cut_bytes_total"].labels(process).inc(size)
 
-    def observe_txn(self, purpose: str, seconds: float, outcome: str) -> None:
+    def observe_txn(self, purpose: Purpose, seconds: float, outcome: str) -> None:
         """A transaction has ended: `ok`, `conflict`, `refused` or `unknown`."""
         self._all["hactl_store_requests_total"].labels(purpose, outcome).inc()
         if outcome in ("ok", "conflict"):
             self._all["hactl_store_seconds"].labels(purpose).observe(seconds)
-        if purpose == "renew" and outcome in ("ok", "conflict"):
+        if purpose is Purpose.RENEW and outcome in ("ok", "conflict"):
             self._all["hactl_renew_seconds"].observe(seconds)
 
     def observe_timeline(self, done: Timeline) -> None:

@@ -1,8 +1,9 @@
-"""Names what is about to be started: on disk, then to the guard (docs/protocol.md, *Session* 5)."""
+"""Carries out what concerns the guard: names are on disk, then with the guard (docs/protocol.md, *Session* 5)."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,10 +11,19 @@ import structlog
 
 from hactl.daemon.guard_link import GuardLink
 from hactl.daemon.parts.state_files import Disk
+from hactl.decide.sequences import (
+    GuardMessage,
+    HoldSession,
+    KeepDefinition,
+    KeepSession,
+    Operation,
+    TellGuard,
+    sequence,
+)
 from hactl.linux.disk_thread import DiskThread
 from hactl.linux.errors import OperationError
 from hactl.model.cluster import ResourceSpec
-from hactl.model.effects import GuardRegister, GuardUnregister
+from hactl.model.effects import GuardBegin, GuardExtend, GuardRegister, GuardUnregister
 from hactl.resources.base import Resource
 from hactl.supervise import describe
 
@@ -26,10 +36,10 @@ Ask = Callable[[str, Awaitable[Any]], Awaitable[None]]
 
 
 class Registrar:
-    """Asks the guard by `ask`, which takes care of the answer; `refused` is told why it was not even asked.
+    """Carries out the effects that concern the guard, by the order of `hactl.decide.sequences`.
 
     The disk is waited for beside the loop: a write that must be safe takes from 3 ms to any time, and renewals go on.
-    What concerns names and definitions is done one after another, in the order in which it was asked for.
+    Names and definitions are written one after another, in the order in which that was asked for.
     """
 
     def __init__(
@@ -39,30 +49,57 @@ class Registrar:
         resource: Callable[[str, ResourceSpec], Resource],
         ask: Ask,
         refused: Callable[[str, str], None],
+        keep_session: Callable[[str], Awaitable[None]],
+        hold: Callable[[str], None],
     ) -> None:
+        """`ask` takes care of the guard's answer; `refused` gets why a name did not even reach the guard.
+        `keep_session`, `hold`: see KeepSession and HoldSession; `hold` blocks."""
         self._disk, self._guard, self._resource = disk, guard, resource
         self._ask, self._refused = ask, refused
+        self._keep_session, self._hold = keep_session, hold
         self._writer = DiskThread("state_dir", DISK_S)
         self._turn = asyncio.Lock()  # first come, first served
 
-    async def register(self, effect: GuardRegister) -> None:
-        """The resource may be started once the guard has answered: its group's definition is on disk then."""
-        name = f"{effect.group.name}/{effect.resource.name}"
-        async with self._turn:
-            try:
-                await self._writer.run(self._disk.keep_started, effect.group)
-                steps = self._resource(effect.group.name, effect.resource).guard_steps()
-            except (OSError, OperationError) as error:
-                problem = describe(error) if isinstance(error, OSError) else str(error)
-                self._refused(name, problem)
-                log.error("register_failed", resource=name, problem=problem)
-                return
-            await self._ask(name, self._guard.register(name, steps))
+    async def carry_out(self, effect: GuardMessage) -> None:
+        """All operations of the effect, up to the first that fails. Raises OSError where it is not a registration."""
+        turn = self._turn if isinstance(effect, GuardRegister | GuardUnregister) else contextlib.nullcontext()
+        async with turn:
+            for operation in sequence(effect):
+                try:
+                    await self._do(operation)
+                except (OSError, OperationError) as error:
+                    if not isinstance(effect, GuardRegister):
+                        raise
+                    self._refuse(f"{effect.group.name}/{effect.resource.name}", error)
+                    return
 
-    async def unregister(self, effect: GuardUnregister) -> None:
-        """It was seen stopped."""
-        async with self._turn:
-            await self._ask("", self._guard.unregister(f"{effect.group}/{effect.resource}"))
+    async def _do(self, operation: Operation) -> None:
+        match operation:
+            case KeepSession():
+                await self._keep_session(operation.sid)
+            case HoldSession():
+                await asyncio.to_thread(self._hold, operation.sid)
+            case KeepDefinition():
+                await self._writer.run(self._disk.keep_started, operation.group)
+            case TellGuard():
+                await self._ask(operation.answer, self._send(operation.message))
+
+    def _send(self, message: GuardMessage) -> Awaitable[Any]:
+        match message:
+            case GuardBegin():
+                return self._guard.begin(*message)
+            case GuardExtend():
+                return self._guard.extend(*message)
+            case GuardRegister():
+                steps = self._resource(message.group.name, message.resource).guard_steps()
+                return self._guard.register(f"{message.group.name}/{message.resource.name}", steps)
+            case GuardUnregister():
+                return self._guard.unregister(f"{message.group}/{message.resource}")
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        problem = describe(error) if isinstance(error, OSError) else str(error)
+        self._refused(name, problem)
+        log.error("register_failed", resource=name, problem=problem)
 
     async def forget(self, runs: Callable[[], set[str]]) -> None:
         """Drop the definitions of all groups but `runs`."""

@@ -19,6 +19,7 @@ from election.keys import Keys
 from election.store import Store, StoreError, StoreRefusedError, Watch, WatchBatch, WatchClosed
 from hactl.model import events
 from hactl.model.effects import Relist, SendTxn
+from hactl.model.purposes import Purpose
 from hactl.supervise import describe
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ log = structlog.get_logger()
 _NO_THREAD = "no thread can be had to ask the store"
 
 Post = Callable[[events.Event], None]
-Measure = Callable[[str, float, str], None]
+Measure = Callable[[Purpose, float, str], None]
 
 
 class StoreLink:
@@ -44,7 +45,7 @@ class StoreLink:
 
     def send(self, effect: SendTxn) -> None:
         """Send a transaction; TxnDone is posted within its deadline."""
-        pool = self._renewing if effect.purpose == "renew" else self._others
+        pool = self._renewing if effect.purpose is Purpose.RENEW else self._others
         if not self._submit(pool, self._txn, effect):
             self._loop.call_soon(self._post, events.TxnDone(effect.id, None, True, _NO_THREAD))
 
@@ -102,7 +103,7 @@ class StoreLink:
             log.exception("store_call_crashed", purpose=effect.purpose, problem=describe(error))
         self._back(self._answered, event, effect.purpose, time.monotonic() - began, outcome)
 
-    def _answered(self, event: events.TxnDone, purpose: str, seconds: float, outcome: str) -> None:
+    def _answered(self, event: events.TxnDone, purpose: Purpose, seconds: float, outcome: str) -> None:
         self._measure(purpose, seconds, outcome)
         self._post(event)
 

@@ -15,6 +15,7 @@ from election.store import Compare, Put, Txn
 from election.view import Known, View
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.effects import SelfFence
+from hactl.model.purposes import Purpose
 
 
 def blocked(view: View, group: str) -> str:
@@ -40,14 +41,14 @@ def block(state: NodeState, run: Run, resource: str, reason: str, out: Out) -> N
     if found is not None:
         self_fence(state, run, out)
         return
-    if any(item.purpose == "block" and item.name == name for item in state.pending.values()):
+    if state.sending(Purpose.BLOCK, name=name):
         return
     key, repaired = state.keys.blocked(name), state.keys.cleanup(name)
     record = Block(state.node, state.session.sid, resource, reason[:300])
     # Not after a word of the operator's that is later than this: it may linger on the way.
     compares = Compare(key, "create", 0), Compare(repaired, "mod", state.view.mod_of(repaired))
     txn = Txn(state.writer.guarded(*compares), (Put(key, record.to_json()),), state.writer.reads(key))
-    out.send("block", txn, name=name)
+    out.send(Purpose.BLOCK, txn, name=name)
 
 
 def self_fence(state: NodeState, run: Run, out: Out) -> None:

@@ -16,6 +16,7 @@ from election.view import Known
 from hactl.decide.fencing import confirmed, in_flight, is_executor, write, writing
 from hactl.decide.state import NodeState, Out
 from hactl.model.effects import FenceCancel
+from hactl.model.purposes import Purpose
 
 
 def drive(state: NodeState, out: Out) -> None:
@@ -49,7 +50,7 @@ def _carry_out(state: NodeState, node: str, found: Known[FenceRecord], word: Con
     my_turn = seen is not None and observer_elapsed(seen[1], out.now) >= state.turn_ms
     if (my_turn or is_executor(state, found.record)) and state.observer.dead_over(node, found.record, out.now):
         safe = replace(found.record, state="safe", evidence="confirmed", by=word.by, executor="")
-        write(state, node, found, safe, "fence-safe", out, Delete(state.keys.confirm(node)))
+        write(state, node, found, safe, Purpose.FENCE_SAFE, out, Delete(state.keys.confirm(node)))
 
 
 def _forget(state: NodeState, node: str, word: Known[Confirm], out: Out) -> None:
@@ -57,6 +58,6 @@ def _forget(state: NodeState, node: str, word: Known[Confirm], out: Out) -> None
     if min(state.view.sessions, default="") != state.node:
         return
     key = state.keys.confirm(node)
-    if not any(item.purpose == "confirm-spent" and item.name == node for item in state.pending.values()):
+    if not state.sending(Purpose.CONFIRM_SPENT, name=node):
         txn = Txn(state.writer.guarded(Compare(key, "mod", word.mod)), (Delete(key),), state.writer.reads(key))
-        out.send("confirm-spent", txn, name=node)
+        out.send(Purpose.CONFIRM_SPENT, txn, name=node)

@@ -13,6 +13,7 @@ from election.records import Failure
 from election.store import Delete, Txn
 from hactl.decide.placement import place
 from hactl.decide.state import NodeState, Out, Run
+from hactl.model.purposes import Purpose
 
 # Long enough ago for every expiry.
 _LONG_AGO_MS = 1e9
@@ -41,7 +42,7 @@ def expire_failures(state: NodeState, out: Out) -> None:
         if (gone or _is_over(state, run, group, failure, out)) and state.session.state == "live":
             state.failures_since[group] = out.now
             key = state.keys.failure(group, state.node)
-            out.send("failure-expired", Txn(state.writer.guarded(), (Delete(key),), state.writer.reads(key)))
+            out.send(Purpose.FAILURE_EXPIRED, Txn(state.writer.guarded(), (Delete(key),), state.writer.reads(key)))
             if gone:
                 out.note("failure_cause_gone", group=group, resource=failure.resource)
             if run:

@@ -21,6 +21,7 @@ from hactl.decide.state import NodeState, Out, Work
 from hactl.decide.suspicion import owns_required
 from hactl.model.effects import FenceAct
 from hactl.model.events import FenceActed
+from hactl.model.purposes import FENCE_WRITES, Purpose
 
 # What is added to a lease before a watchdog's node is taken for reset: drivers count in whole seconds.
 WATCHDOG_MARGIN_MS = 2_000.0
@@ -29,7 +30,6 @@ WATCHDOG_MARGIN_MS = 2_000.0
 SLACK_HEARTBEATS = 2.0
 
 # What a transaction that writes a fence record is for.
-WRITES = frozenset({"fence-attempt", "fence-safe", "fence-failed", "fence-on"})
 
 # An executor that gave a job up leaves it to the others for so long.
 GIVEN_UP_MS = 10_000.0
@@ -158,7 +158,7 @@ def _by_watchdog(state: NodeState, node: str, found: Known[FenceRecord], out: Ou
     if not state.observer.dead_over(node, record, out.now, WATCHDOG_MARGIN_MS):
         return False
     safe = replace(record, state="safe", evidence="watchdog", by=state.node, executor="")
-    write(state, node, found, safe, "fence-safe", out)
+    write(state, node, found, safe, Purpose.FENCE_SAFE, out)
     return True
 
 
@@ -185,7 +185,7 @@ def _let_go(state: NodeState, node: str, found: Known[FenceRecord], out: Out) ->
     under_way = bool(work and work.action) if mine else in_flight(state, node, found, out.now)
     if not under_way:
         pending = replace(found.record, state="pending", executor="", last="not to be fenced any more")
-        write(state, node, found, pending, "fence-failed", out)
+        write(state, node, found, pending, Purpose.FENCE_FAILED, out)
 
 
 def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work, out: Out) -> None:
@@ -213,7 +213,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
                 failures=max(record.failures, work.job.failures),
                 last=work.job.problem or record.last,
             )
-            if write(state, node, found, acting, "fence-attempt", out):
+            if write(state, node, found, acting, Purpose.FENCE_ATTEMPT, out):
                 work.until = out.now.plus(int(action_ms))
         case job.Finished():
             safe = replace(
@@ -225,7 +225,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
                 level=work.job.level,
                 last="",
             )
-            write(state, node, found, safe, "fence-safe", out)
+            write(state, node, found, safe, Purpose.FENCE_SAFE, out)
         case job.Wait() if record.state == "acting" and record.executor == _myself(state):
             # Nothing is under way: who waits for this outcome may go on.
             gives_up = work.job.given_up and len(state.view.sessions) > 1
@@ -236,7 +236,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
                 failures=max(record.failures, work.job.failures),
                 last=work.job.problem,
             )
-            write(state, node, found, pending, "fence-failed", out)
+            write(state, node, found, pending, Purpose.FENCE_FAILED, out)
             out.note("fence_failed", node=node, reason=work.job.problem, failures=pending.failures, given_up=gives_up)
 
 
@@ -251,7 +251,7 @@ def _switch_on(state: NodeState, node: str, found: Known[FenceRecord], out: Out)
         return
     no_device = record.level >= len(fencing.levels) or not fencing.levels[record.level].targets
     if no_device or node in state.view.sessions:  # it is on already, by whatever hand
-        write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
+        write(state, node, found, replace(record, power="", executor=""), Purpose.FENCE_ON, out)
         return
     work = state.fencing.get(node)
     if writing(state, node) or (work is not None and work.action):
@@ -263,7 +263,7 @@ def _switch_on(state: NodeState, node: str, found: Known[FenceRecord], out: Out)
         case job.Switch() as switch:
             act(state, node, work, switch, None, out)
         case job.Finished():
-            write(state, node, found, replace(record, power="", executor=""), "fence-on", out)
+            write(state, node, found, replace(record, power="", executor=""), Purpose.FENCE_ON, out)
             out.note("fence_on", node=node)
 
 
@@ -281,13 +281,13 @@ def act(state: NodeState, node: str, work: Work, switch: job.Switch, until: Inst
     out.note("fence_action", node=node, device=device.name, plug=switch.target.plug, action=switch.action)
 
 
-def wrote(state: NodeState, node: str, purpose: str, succeeded: bool, out: Out) -> None:
+def wrote(state: NodeState, node: str, purpose: Purpose, succeeded: bool, out: Out) -> None:
     """A write of mine to the record was answered, or (not `succeeded`) nobody knows or somebody else was first: then
     it is looked at anew. An action begins only if the write before it is now the record."""
     work, found = state.fencing.get(node), state.view.fences.get(node)
     if work is None or found is None:
         return
-    if purpose == "fence-attempt":
+    if purpose is Purpose.FENCE_ATTEMPT:
         until, work.until = work.until, None
         if succeeded and until is not None and work.switch is not None:
             act(state, node, work, work.switch, until, out)
@@ -315,11 +315,17 @@ def acted(state: NodeState, event: FenceActed, out: Out) -> None:
 
 def writing(state: NodeState, node: str) -> bool:
     """Whether a write of mine to the record is under way."""
-    return any(item.purpose in WRITES and item.name == node for item in state.pending.values())
+    return state.sending(*FENCE_WRITES, name=node)
 
 
 def write(
-    state: NodeState, node: str, found: Known[FenceRecord], record: FenceRecord, purpose: str, out: Out, *also: Delete
+    state: NodeState,
+    node: str,
+    found: Known[FenceRecord],
+    record: FenceRecord,
+    purpose: Purpose,
+    out: Out,
+    *also: Delete,
 ) -> bool:
     """Write the record anew, if it still is the one looked at and the node has no session. False: a write of mine is
     under way already."""

@@ -6,7 +6,7 @@ is aimed at; one step at a time is taken towards it.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from election import ownership
 from election.clock import owner_elapsed
@@ -19,6 +19,7 @@ from hactl.decide.resources import bar, calm, clean_up, clear, forget_unstarted,
 from hactl.decide.state import NodeState, Out, Run
 from hactl.decide.unfencing import held_back
 from hactl.model.effects import GuardRegister, StopAnnouncing
+from hactl.model.purposes import Purpose
 
 
 class Departure(NamedTuple):
@@ -104,13 +105,13 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
     run.granted = 0  # a promise, from the moment it is sent
     if departure.to is None:
         txn = ownership.release(state.writer, run.spec.name, found, _spent_move(state, run))
-        run.txn = out.send("release", txn, name=run.spec.name)
+        run.txn = out.send(Purpose.RELEASE, txn, name=run.spec.name)
     else:
         epoch = next_epoch(state.generation, found.record.epoch, _read_revision(state, run.spec.name))
         txn = ownership.hand_over(
             state.writer, run.spec.name, found, departure.to, epoch, reason=departure.reason, overlap=overlapping
         )
-        run.txn = out.send("handoff", txn, name=run.spec.name, epoch=epoch)
+        run.txn = out.send(Purpose.HANDOFF, txn, name=run.spec.name, epoch=epoch)
         if overlapping:
             out.effects.append(StopAnnouncing(run.spec.name))
     out.note(
@@ -134,7 +135,7 @@ def _give_back(state: NodeState, run: Run, found: Known[Ownership], reason: str,
     name, to = run.spec.name, found.record.holders
     also = (note_failure(state, run, reason),) if run.failure or late else ()
     txn = ownership.release(state.writer, name, found, _spent_move(state, run), holders=to, reason=reason, also=also)
-    run.txn = out.send("release", txn, name=name)
+    run.txn = out.send(Purpose.RELEASE, txn, name=name)
     out.note("group_given_back", group=name, to=to[0].node, reason=reason)
 
 
@@ -147,7 +148,7 @@ def _dead_holders_leave(state: NodeState, run: Run, found: Known[Ownership], out
         if ownership.holder_safe(state.view, state.observer, holder, lease_counts, out.now).safe
     ]
     if gone and not run.txn:
-        run.txn = out.send("leave", ownership.leave(state.writer, run.spec.name, found, gone), name=run.spec.name)
+        run.txn = out.send(Purpose.LEAVE, ownership.leave(state.writer, run.spec.name, found, gone), name=run.spec.name)
     return bool(gone)
 
 
@@ -188,7 +189,7 @@ def accept(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> Non
     if run.waiting or run.txn or run.acting:
         return
     if state.guard_ready and state.may_run(out.now):
-        take(state, run, found, "accept", found.record.reason, out)
+        take(state, run, found, Purpose.ACCEPT, found.record.reason, out)
 
 
 def as_holder(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
@@ -205,7 +206,7 @@ def as_holder(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> 
         consider(state, run, found, out)  # also where it has died here: who it is handed to may be dead, too
     elif not run.txn:
         run.txn = out.send(
-            "leave", ownership.leave(state.writer, run.spec.name, found, (state.me,)), name=run.spec.name
+            Purpose.LEAVE, ownership.leave(state.writer, run.spec.name, found, (state.me,)), name=run.spec.name
         )
 
 
@@ -290,9 +291,9 @@ def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
     if found is None:
         asked = state.view.probes[spec.name]
         also = (*unblocked, Compare(state.keys.probe(spec.name), "mod", asked.mod))
-        take(state, run, None, "acquire", "first owner", out, also=also, cleanup=(state.keys.probe(spec.name),))
+        take(state, run, None, Purpose.ACQUIRE, "first owner", out, also=also, cleanup=(state.keys.probe(spec.name),))
     else:
-        take(state, run, found, "acquire", found.record.reason if back else verdict.reason, out, also=unblocked)
+        take(state, run, found, Purpose.ACQUIRE, found.record.reason if back else verdict.reason, out, also=unblocked)
 
 
 def _retire(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
@@ -310,7 +311,7 @@ def _retire(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out
     if owner_elapsed(run.takeable_since, out.now) < state.turn_ms:
         return
     txn = ownership.release(state.writer, run.spec.name, found, _spent_move(state, run))
-    run.txn = out.send("release", txn, name=run.spec.name)
+    run.txn = out.send(Purpose.RELEASE, txn, name=run.spec.name)
     out.note("group_retired", group=run.spec.name, owner=found.record.node, reason=verdict.reason)
 
 
@@ -318,7 +319,7 @@ def _runs_nowhere(state: NodeState, run: Run, out: Out) -> bool:
     """No ownership record: whether it runs anywhere is not known until every live member was asked."""
     name = run.spec.name
     if name not in state.view.probes:
-        run.txn = out.send("probe", ownership.probe(state.writer, name), name=name)
+        run.txn = out.send(Purpose.PROBE, ownership.probe(state.writer, name), name=name)
         return False
     lease_counts = run.spec.fencing == "lease"
     verdict = ownership.unprobed(state.view, state.observer, name, lease_counts, state.node, out.now)
@@ -330,7 +331,7 @@ def take(
     state: NodeState,
     run: Run,
     found: Known[Ownership] | None,
-    purpose: Literal["acquire", "accept", "reclaim"],
+    purpose: Purpose,
     reason: str,
     out: Out,
     also: tuple[Compare, ...] = (),
@@ -380,7 +381,7 @@ def pursue(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out)
     if run.txn or not state.may_run(out.now):
         return
     if found and epoch != run.granted:
-        take(state, run, found, "reclaim", found.record.reason, out)
+        take(state, run, found, Purpose.RECLAIM, found.record.reason, out)
         return
     resource = resources[first]
     if resource.name not in run.registered:

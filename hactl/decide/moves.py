@@ -5,6 +5,7 @@ from __future__ import annotations
 from election.store import Compare, Delete, Txn
 from hactl.decide.placement import Choice, place
 from hactl.decide.state import NodeState, Out
+from hactl.model.purposes import Purpose
 
 
 def void_moves(state: NodeState, out: Out) -> None:
@@ -21,9 +22,9 @@ def void_moves(state: NodeState, out: Out) -> None:
         elif found.record.holder == state.me and run and state.cluster:
             problem = _move_problem(place(state.cluster, run.spec, state.view), record.to, state.node)
         key = state.keys.move(group)
-        if problem and not any(item.purpose == "void-move" and item.name == group for item in state.pending.values()):
+        if problem and not state.sending(Purpose.VOID_MOVE, name=group):
             txn = Txn(state.writer.guarded(Compare(key, "mod", move.mod)), (Delete(key),), state.writer.reads(key))
-            out.send("void-move", txn, name=group)
+            out.send(Purpose.VOID_MOVE, txn, name=group)
             out.note("move_refused", group=group, to=record.to, reason=problem, id=record.id)
 
 

@@ -13,9 +13,11 @@ from election.machine import differences
 from election.records import FenceRecord, Refusal, Session
 from election.store import Compare, Delete, Put, Txn
 from election.view import Known
+from hactl.decide import phase_table
 from hactl.decide.state import NodeState, Out
 from hactl.model.effects import Disown, Exit, ProbeOriginal
 from hactl.model.events import Identified, OriginalProbed
+from hactl.model.purposes import Purpose
 
 # A session is written by one transaction at a time, each compared with the one before it: of a machine that is dead one
 # may still arrive. A second one was sent after the first was answered.
@@ -108,7 +110,7 @@ def leave(state: NodeState, event: str, reason: str, out: Out) -> None:
 def left(state: NodeState, out: Out) -> None:
     """The others have been told, or cannot be."""
     if state.namesake.leaving:
-        state.phase = "gone"
+        phase_table.enter(state, "gone")
         out.effects.append(Exit(2, state.namesake.leaving))
 
 
@@ -160,7 +162,7 @@ def forget_refusal(state: NodeState, out: Out) -> None:
     """A machine was refused my name: said once more by me, who has it; and no longer shown once that is long ago, or
     was before my session."""
     known, watched = state.view.refusals.get(state.node), state.namesake
-    if known is None or any(item.purpose == "forget-refusal" for item in state.pending.values()):
+    if known is None or state.sending(Purpose.FORGET_REFUSAL):
         return
     fresh = known.mod > state.session.srev
     if fresh and (watched.refusal is None or watched.refusal[0] != known.mod):
@@ -169,7 +171,7 @@ def forget_refusal(state: NodeState, out: Out) -> None:
     elif not fresh or (watched.refusal and owner_elapsed(watched.refusal[1], out.now) > SHOWN_MS):
         key = state.keys.refused(state.node)
         compares = state.writer.guarded(Compare(key, "mod", known.mod))
-        out.send("forget-refusal", Txn(compares, (Delete(key),), state.writer.reads(key)))
+        out.send(Purpose.FORGET_REFUSAL, Txn(compares, (Delete(key),), state.writer.reads(key)))
 
 
 def _nobody_answers(state: NodeState, out: Out) -> bool:
@@ -193,4 +195,4 @@ def _address(state: NodeState) -> str:
 
 def _tell_others(state: NodeState, reason: str, out: Out) -> None:
     refusal = Refusal(reason, state.boot.machine_id, state.boot.boot_id)
-    out.send("refusal", Txn((state.identity_compare,), (Put(state.keys.refused(state.node), refusal.to_json()),)))
+    out.send(Purpose.REFUSAL, Txn((state.identity_compare,), (Put(state.keys.refused(state.node), refusal.to_json()),)))

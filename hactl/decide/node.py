@@ -8,7 +8,7 @@ the groups, then what is told to the others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from election import session
 from election.clock import Instant
@@ -25,6 +25,7 @@ from hactl.decide import (
     moves,
     namesake,
     peers,
+    phase_table,
     phases,
     readiness_in_step,
     resources,
@@ -38,13 +39,23 @@ from hactl.decide.state import Namesake, NodeState, Out, Pending, Run
 from hactl.decide.waking import next_wake
 from hactl.model import events
 from hactl.model.cluster import Timing
-from hactl.model.effects import Exit, SelfFence
+from hactl.model.effects import Effect, Exit, ReadConfig, SelfFence
+from hactl.model.purposes import FENCE_WRITES, GRANTS, Purpose
+
+
+class Step(NamedTuple):
+    """The outcome of a step. `decided`: everything was looked at, not only what the event says. `wake_ms`: the next
+    Tick comes within this time."""
+
+    effects: list[Effect]
+    decided: bool
+    wake_ms: float
 
 
 class StepError(Exception):
     """A step broke off. `effects`: what had been decided by then; the state knows of it, so it is carried out."""
 
-    def __init__(self, effects: list[Any]) -> None:
+    def __init__(self, effects: list[Effect]) -> None:
         super().__init__("a step failed")
         self.effects = effects
 
@@ -69,17 +80,26 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
     return state
 
 
-def step(state: NodeState, event: events.Event, now: Instant) -> list[Any]:
-    """Take `event`, which was seen at `now`; say what is to be done. Raises StepError: a fault of this program."""
+def step(state: NodeState, event: events.Event, now: Instant) -> Step:
+    """Take `event`, which was seen at `now`. Raises StepError: a fault of this program."""
     out = Out(state, now)
     state.dirty = True
     try:
         _HANDLERS[type(event)](state, event, out)
-        if state.phase != "gone" and state.dirty:
+        decided = state.phase != "gone" and state.dirty
+        if decided:
             _decide(state, out)
+        _ask_for_config(state, out)
+        return Step(out.effects, decided, next_wake(state, now))
     except Exception as error:
         raise StepError(out.effects) from error
-    return out.effects
+
+
+def _ask_for_config(state: NodeState, out: Out) -> None:
+    config = state.view.config
+    if config is not None and config.mod not in (state.config_seen, state.config_asked):
+        state.config_asked = config.mod
+        out.effects.append(ReadConfig(config.mod, config.record))
 
 
 def note_error(state: NodeState, problem: str) -> None:
@@ -127,7 +147,7 @@ def _end_without_guard(state: NodeState, out: Out) -> None:
         if not run.untouched:
             resources.clear(run, out, kill=True)
     if phases.cleared(state):
-        state.phase = "gone"
+        phase_table.enter(state, "gone")
         out.effects.append(Exit(1, "the guard has died"))
     elif phases.lease_ends(state, out.now):
         out.effects.append(SelfFence("the guard has died, and not everything here is known to be stopped"))
@@ -141,7 +161,7 @@ def _advance(state: NodeState, out: Out) -> None:
     if state.phase in ("live", "ending", "stopping", "closing") and ready:
         phases.adjust_runs(state)
     if state.phase == "stopping" and ready and phases.cleared(state):
-        state.phase = "closing"
+        phase_table.enter(state, "closing")
     if state.phase == "closing" and ready:
         phases.close(state, out)
     if state.phase == "refused":
@@ -168,11 +188,11 @@ def _end(state: NodeState, out: Out) -> None:
     if mine or holds or not phases.cleared(state) or any(run.txn for run in state.runs.values()):
         return
     found = state.view.sessions.get(state.node)
-    if found is None or any(item.purpose == "close" for item in state.pending.values()):
+    if found is None or state.sending(Purpose.CLOSE):
         return
     safe = session.attest(session.dead(found), state.session.owner)
     fence_mod = state.view.mod_of(state.keys.fence(state.node))
-    out.send("close", session.close_txn(state.keys, state.node, found, fence_mod, safe, state.identity_compare))
+    out.send(Purpose.CLOSE, session.close_txn(state.keys, state.node, found, fence_mod, safe, state.identity_compare))
 
 
 # --- events -----------------------------------------------------------------------------------------------
@@ -231,13 +251,14 @@ def _on_configured(state: NodeState, event: events.Configured, out: Out) -> None
     state.observer.heartbeat_ms = state.timing.heartbeat_ms
     state.observer.election_ms = state.timing.etcd_election_ms
     out.note("config_in_use", revision=state.config_rev)
+    out.write_member()
 
 
 def _on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
     pending = state.pending.pop(event.id, None)
     if pending is None:
         return
-    if pending.purpose == "refusal":
+    if pending.purpose is Purpose.REFUSAL:
         namesake.left(state, out)
     run = state.runs.get(pending.name)
     current = run is not None and run.txn == event.id
@@ -258,21 +279,21 @@ def _on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
     handler = _ANSWERS.get(pending.purpose)
     if handler is not None:
         handler(state, pending, event, out)
-    if pending.purpose in fencing.WRITES:
+    if pending.purpose in FENCE_WRITES:
         fencing.wrote(state, pending.name, pending.purpose, result.succeeded, out)
-    if result.succeeded and run is not None and current and pending.purpose in ("acquire", "accept", "reclaim"):
+    if result.succeeded and run is not None and current and pending.purpose in GRANTS:
         _granted(state, run, pending, event, out)
 
 
 def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
     """Nobody knows what became of a transaction."""
-    if pending.purpose == "renew":
+    if pending.purpose is Purpose.RENEW:
         session.lost(state.session, pending.attempt)
-    if pending.purpose in ("close", "open"):
+    if pending.purpose in (Purpose.CLOSE, Purpose.OPEN):
         state.need_list = True
-    if pending.purpose in fencing.WRITES:
+    if pending.purpose in FENCE_WRITES:
         fencing.wrote(state, pending.name, pending.purpose, False, out)
-    if pending.purpose == "close" and state.release_on_exit and state.phase != "ending":
+    if pending.purpose is Purpose.CLOSE and state.release_on_exit and state.phase != "ending":
         phases.end(state, "everything is stopped; the store could not be told", out)
     if event.refused:
         state.dirty = False  # refused at once, as by a full store: tried again with the next look, not in a circle
@@ -320,7 +341,7 @@ def _block_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
 def _granted(state: NodeState, run: Run, pending: Pending, event: events.TxnDone, out: Out) -> None:
     """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
     run.granted = pending.epoch
-    if pending.purpose == "accept":  # failures are counted anew in each place that it is moved to
+    if pending.purpose is Purpose.ACCEPT:  # failures are counted anew in each place that it is moved to
         run.restarts, run.failure, run.retry_at = 0, "", None
     out.note(f"group_{pending.purpose}", group=run.spec.name, epoch=pending.epoch)
 
@@ -331,14 +352,12 @@ def _on_guard(state: NodeState, event: events.GuardAnswered, out: Out) -> None:
         if not event.ok and state.session.state == "live":
             # It holds on to an earlier session, or this one ran out on the way: a new one, from the beginning.
             out.note_once("guard", "guard_refused", problem=event.problem)
-            phases.begin_again(state, out)
-            state.emergency = True
+            phases.begin_again(state, fast=True)
     elif event.name == "extend":
         state.dirty = not event.ok
         if not event.ok and state.session.state == "live":
             out.note("guard_refused", problem=event.problem)
-            phases.begin_again(state, out)
-            state.emergency = True
+            phases.begin_again(state, fast=True)
     else:
         group, _, resource = event.name.partition("/")
         run = state.runs.get(group)
@@ -390,9 +409,9 @@ def _on_shutdown(state: NodeState, event: events.Shutdown, out: Out) -> None:
     if event.release and state.phase in ("live", "ending", "stopping", "closing"):
         state.release_on_exit = True
         if state.phase == "live":
-            state.phase = "ending"
+            phase_table.enter(state, "ending")
         return
-    state.phase = "gone"
+    phase_table.enter(state, "gone")
     out.effects.append(Exit(0, "what runs here is left running" if not event.release else "nothing to release"))
 
 
@@ -400,12 +419,12 @@ def _on_tick(state: NodeState, event: events.Tick, out: Out) -> None:
     pass
 
 
-_ANSWERS: dict[str, Callable[[NodeState, Pending, events.TxnDone, Out], None]] = {
-    "renew": _renew_answered,
-    "close": _close_answered,
-    "open": _open_answered,
-    "depose": _depose_answered,
-    "block": _block_answered,
+_ANSWERS: dict[Purpose, Callable[[NodeState, Pending, events.TxnDone, Out], None]] = {
+    Purpose.RENEW: _renew_answered,
+    Purpose.CLOSE: _close_answered,
+    Purpose.OPEN: _open_answered,
+    Purpose.DEPOSE: _depose_answered,
+    Purpose.BLOCK: _block_answered,
 }
 
 _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
@@ -429,5 +448,3 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Shutdown: _on_shutdown,
     events.Tick: _on_tick,
 }
-
-__all__ = ["StepError", "new_state", "next_wake", "note_error", "step"]

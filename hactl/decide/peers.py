@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from election import ownership
-from election.records import GroupReport, Report
-from election.store import Put, Txn
+from election.keys import Keys
+from election.records import GroupReport, Member, Report
+from election.store import Compare, Put, Txn
 from hactl.decide import outside, readiness_in_step, suspicion, troubles
 from hactl.decide.state import NodeState, Out
+from hactl.model.purposes import Purpose
 
 
 def watch(state: NodeState, out: Out) -> None:
     """Depose sessions that are over; write the records of lost ones."""
     if state.session.state != "live" or state.blind(out.now) or state.observer.in_gap(out.now):
         return
-    under_way = {item.name for item in state.pending.values() if item.purpose in ("depose", "lost")}
+    under_way = {item.name for item in state.pending.values() if item.purpose in (Purpose.DEPOSE, Purpose.LOST)}
     for node, found in state.view.sessions.items():
         if node == state.node or node in under_way:
             continue
@@ -22,7 +24,7 @@ def watch(state: NodeState, out: Out) -> None:
             # A fence record that cannot be read, beside a session, is an earlier session's: it may be written over.
             fence_mod = state.view.mod_of(state.keys.fence(node))
             txn = ownership.depose(state.writer, node, found, fence_mod, state.node, over=over)
-            out.send("depose", txn, name=node)
+            out.send(Purpose.DEPOSE, txn, name=node)
             silent = round(state.observer.silent_ms(node, out.now))
             out.note("peer_over", node=node, silent_ms=silent, sid=found.record.sid)
     for holder in ownership.lost_holders(state.view):
@@ -30,7 +32,7 @@ def watch(state: NodeState, out: Out) -> None:
             fence = state.view.fences.get(holder.node)
             lease = max([int(state.timing.lease_ms), *(item.record.lease_ms for item in state.view.sessions.values())])
             out.send(
-                "lost",
+                Purpose.LOST,
                 ownership.write_lost(state.writer, holder, fence.mod if fence else 0, lease),
                 name=holder.node,
             )
@@ -55,7 +57,7 @@ def answer_probes(state: NodeState) -> None:
 
 def report(state: NodeState, out: Out) -> None:
     """Tell the others what runs here, when that has changed."""
-    if state.session.state != "live" or any(item.purpose == "report" for item in state.pending.values()):
+    if state.session.state != "live" or state.sending(Purpose.REPORT):
         return
     content: dict[str, GroupReport] = {}
     for name, run in state.runs.items():
@@ -75,4 +77,10 @@ def report(state: NodeState, out: Out) -> None:
     if found is not None and found.record == report:
         return  # compared with what the store holds: an older report of mine may have landed late
     key = state.keys.report(state.node)
-    out.send("report", Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))
+    out.send(Purpose.REPORT, Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))
+
+
+def member_txn(keys: Keys, member: Member, session_revision: int) -> Txn:
+    """Write a node's member record, while its session is the one created at `session_revision`."""
+    mine = Compare(keys.node(member.node), "create", session_revision)
+    return Txn((mine,), (Put(keys.member(member.node), member.to_json()),))

@@ -10,12 +10,13 @@ from election.ownership import session_of
 from election.records import FenceRecord, Session
 from election.session import adopt, attest, close_txn, dead, open_txn, opened, overwritten, renew
 from election.view import Known
-from hactl.decide import namesake
+from hactl.decide import namesake, phase_table
 from hactl.decide.fencing import awaited, in_flight
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import Exit, GuardBegin, GuardExtend, Identify, Relist
 from hactl.model.events import Boot
+from hactl.model.purposes import Purpose
 
 # How long a list may take: twice as long after each that failed, up to the longest. There may be very much below the
 # prefix that is none of hactl's.
@@ -52,7 +53,7 @@ def check_identity(state: NodeState, out: Out) -> None:
     elif state.went_back_in == there[1]:
         refuse(state, state.refused, out)
     elif state.phase == "refused":
-        begin_again(state, out)
+        begin_again(state)
 
 
 def went_back(state: NodeState, revision: int, known: int, out: Out) -> bool:
@@ -70,21 +71,21 @@ def refuse(state: NodeState, problem: str, out: Out) -> None:
     out.note_once("refused", "store_refused", reason=problem)
     state.refused = problem
     if state.phase != "refused":
-        state.phase, state.emergency, state.session.state = "refused", True, "none"
+        phase_table.enter(state, "refused")
         state.forget_store()
         state.need_list = True
 
 
 def end(state: NodeState, reason: str, out: Out) -> None:
     """The daemon was told to release and go: nothing exclusive runs here any more."""
-    state.phase, state.session.state = "gone", "none"
+    state.session.state = "none"
+    phase_table.enter(state, "gone")
     out.effects.append(Exit(0, reason))
 
 
-def begin_again(state: NodeState, out: Out) -> None:
-    """Everything exclusive here is to be stopped, then a new session opened (or, when told to release, none)."""
-    state.phase = "stopping"
-    state.session.state = "none"
+def begin_again(state: NodeState, *, fast: bool | None = None) -> None:
+    """Stop everything exclusive here, then open a new session (or, when told to release, none). `fast`: kill it."""
+    phase_table.enter(state, "stopping", fast=fast)
     state.refused = ""
     state.guard_ready = False
     state.noted.pop("refused", None)
@@ -115,11 +116,13 @@ def listed(state: NodeState, out: Out) -> None:
             state.session.mod_rev -= 1  # what I last wrote is not known
             overwritten(state.session, bad, out.now)
         state.own_sids.add(guard.sid)
-        state.phase, state.guard_ready = "live", True
+        state.guard_ready = True
+        phase_table.enter(state, "live")
         out.note("session_adopted", sid=guard.sid, srev=found.create)
+        out.write_member()
         return
     out.note("session_new", reason=_why_new(state, found))
-    begin_again(state, out)
+    begin_again(state)
 
 
 def resumable(state: NodeState) -> bool:
@@ -178,7 +181,7 @@ def _maybe_started(state: NodeState, name: str) -> bool:
 
 def close(state: NodeState, out: Out) -> None:
     """End the last session: put its fence record `safe` with what this node attests; then open."""
-    if any(item.purpose in ("close", "open") for item in state.pending.values()):
+    if state.sending(Purpose.CLOSE, Purpose.OPEN):
         return
     if state.held:
         _wait_for_repair(state, (state.keys.identity,), out)
@@ -215,7 +218,7 @@ def close(state: NodeState, out: Out) -> None:
     state.close_sent = out.now
     # A fence record that cannot be read, beside a session, is an earlier session's: that is over and done with.
     fence_mod = state.view.mod_of(state.keys.fence(state.node))
-    out.send("close", close_txn(state.keys, state.node, found, fence_mod, safe, state.identity_compare))
+    out.send(Purpose.CLOSE, close_txn(state.keys, state.node, found, fence_mod, safe, state.identity_compare))
 
 
 def _wait_for_repair(state: NodeState, keys: tuple[str, ...], out: Out) -> None:
@@ -277,7 +280,7 @@ def _not_mine(
         fence_mod = state.view.mod_of(state.keys.fence(state.node))
         state.close_sent = out.now
         out.send(
-            "depose",
+            Purpose.DEPOSE,
             close_txn(state.keys, state.node, found, fence_mod, record, state.identity_compare),
             name=state.node,
         )
@@ -289,7 +292,7 @@ def _open(state: NodeState, fence: Known[FenceRecord] | None, out: Out) -> None:
         state.opening_sid = f"{state.boot.nonce}-{state.sessions_opened}"
         state.own_sids.add(state.opening_sid)
     txn = open_txn(state.session, state.opening_sid, fence.mod if fence else 0, state.identity_compare, out.now)
-    out.send("open", txn, attempt=state.session.attempt)
+    out.send(Purpose.OPEN, txn, attempt=state.session.attempt)
 
 
 def see_opened(state: NodeState, attempt: int, revision: int, out: Out) -> None:
@@ -300,13 +303,14 @@ def see_opened(state: NodeState, attempt: int, revision: int, out: Out) -> None:
     state.session.sent.setdefault(attempt, Instant(0.0, 0.0))
     opened(state.session, state.opening_sid, attempt, revision, out.now)
     state.opening_sid = ""
-    state.phase, state.emergency = "ending" if state.release_on_exit else "live", False
+    phase_table.enter(state, "ending" if state.release_on_exit else "live", fast=False)
     state.unseen_since, state.namesake.problem = None, ""
     state.fencing.clear()  # what an earlier session of mine was at is not this one's
     state.observer.last_own_renewal = None
     state.observer.renewed_myself(out.now)
     begin_guard(state, out)
     out.note("session_opened", sid=state.session.sid, srev=state.session.srev)
+    out.write_member()
 
 
 def begin_guard(state: NodeState, out: Out) -> None:
@@ -327,15 +331,13 @@ def keep_session(state: NodeState, out: Out) -> None:
     """Renew every h, unless blind: a node that renews but does not see blocks its groups for ever."""
     session, now, timing = state.session, out.now, state.timing
     if session.state == "foreign":
-        state.phase, state.emergency = "stopping", True
         out.note_once("foreign", "session_foreign", sid=session.sid)
         state.own_sids.discard(session.sid)
-        begin_again(state, out)
+        begin_again(state, fast=True)
         return
     if session.state == "deposed":
         out.note("deposed", sid=session.sid)
-        begin_again(state, out)
-        state.emergency = True
+        begin_again(state, fast=True)
         return
     state.emergency = session.time_left(now) <= timing.stop_budget_ms
     if state.emergency:
@@ -352,7 +354,7 @@ def keep_session(state: NodeState, out: Out) -> None:
     attempt, txn = renew(session, state.identity_compare, now, STILL_HEARTBEATS * timing.heartbeat_ms)
     if session.valid_until != before and session.valid_until is not None:
         extend_guard(state, out)
-    out.send("renew", txn, attempt=attempt)
+    out.send(Purpose.RENEW, txn, attempt=attempt)
 
 
 def list_again(state: NodeState, out: Out) -> None:

@@ -10,6 +10,7 @@ from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.effects import GuardUnregister
 from hactl.model.events import Acted, Observed
+from hactl.model.purposes import Purpose
 
 # Waits between restarts of a failing resource: none before the first, then doubling, in ms.
 FIRST_RETRY_MS = 500.0
@@ -156,7 +157,9 @@ def failed(state: NodeState, run: Run, name: str, reason: str, out: Out) -> None
     out.note("resource_failed", group=run.spec.name, resource=name, reason=reason, failures=run.restarts)
     if run.restarts > run.spec.restarts and state.role(run.spec.name) == "owner":
         key = state.keys.failure(run.spec.name, state.node)
-        out.send("failure", Txn(state.writer.guarded(), (_failure(state, run, name, reason),), state.writer.reads(key)))
+        out.send(
+            Purpose.FAILURE, Txn(state.writer.guarded(), (_failure(state, run, name, reason),), state.writer.reads(key))
+        )
 
 
 def note_failure(state: NodeState, run: Run, reason: str) -> Put:

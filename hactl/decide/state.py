@@ -17,8 +17,9 @@ from fencing import job as machine
 from fencing.topology import Topology
 from hactl.decide.readiness import OwnReadiness, Sighting
 from hactl.model.cluster import ClusterSpec, GroupSpec, Timing
-from hactl.model.effects import Act, Action, Effect, Note, SendTxn
+from hactl.model.effects import Act, Action, Effect, Note, SendTxn, WriteMember
 from hactl.model.events import Boot, Health
+from hactl.model.purposes import Purpose
 
 # listing: no list yet. stopping: everything exclusive is being stopped. closing: the last session is ended and a
 # new one begun. live: taking part. ending: told to release and go. refused: this store is not ours.
@@ -155,7 +156,7 @@ class Work:
 class Pending:
     """A transaction under way: what it is for, and what is needed when its answer comes."""
 
-    purpose: str
+    purpose: Purpose
     txn: Txn
     name: str = ""
     attempt: int = 0
@@ -197,8 +198,9 @@ class Namesake:
 class NodeState:
     """All of it. Changed by `step` alone.
 
-    `config_seen` is the revision of the newest configuration that was looked at, `config_rev` that of the one in
-    use: the newest that could be read. `release_on_exit`: told to release everything and go, in whatever phase.
+    `config_seen` is the revision of the newest configuration that was looked at, `config_asked` of the one asked for,
+    `config_rev` of the one in use: the newest that could be read. `release_on_exit`: told to release everything and go,
+    in whatever phase.
     `lists_failed`: in a row, `list_problem`: why the last did. `identifying`: since when it is asked what machine this
     is.
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
@@ -222,6 +224,7 @@ class NodeState:
     cluster: ClusterSpec | None = None
     config_rev: int = 0
     config_seen: int = 0
+    config_asked: int = 0
     config_problem: str = ""
     identity: tuple[str, int] | None = None
     known_revision: int = 0
@@ -271,9 +274,13 @@ class NodeState:
         """My name."""
         return self.boot.node
 
+    def sending(self, *purposes: Purpose, name: str | None = None) -> bool:
+        """Whether a transaction of one of these purposes is under way; `name`: for this group or node."""
+        return any(item.purpose in purposes and (name is None or item.name == name) for item in self.pending.values())
+
     @property
     def wants_config(self) -> bool:
-        """Whether the configuration in the store is another than the one last read: to be answered by Configured."""
+        """Whether the configuration in the store is another than the one last read."""
         return self.view.config is not None and self.view.config.mod != self.config_seen
 
     def forget_store(self) -> None:
@@ -283,7 +290,7 @@ class NodeState:
         self.namesake.session, self.namesake.moves = None, 0
         self.fence_seen.clear()
         self.fencing.clear()
-        self.config_rev = self.config_seen = 0
+        self.config_rev = self.config_seen = self.config_asked = 0
 
     @property
     def store_away(self) -> bool:
@@ -337,6 +344,11 @@ class NodeState:
         key = self.keys.group(name)
         return self.held or (f"{key} cannot be read" if key in self.view.unreadable else "")
 
+    def others_that_hold(self, name: str) -> tuple[str, ...]:
+        """The other nodes that hold the group."""
+        known = self.view.groups.get(name)
+        return tuple(item.node for item in known.record.holders if item.node != self.node) if known else ()
+
     def role(self, name: str) -> Role:
         """What the newest known ownership makes of me."""
         found = self.view.groups.get(name)
@@ -375,7 +387,7 @@ class Out:
             self.state.noted[topic] = text
             self.note(event, **data)
 
-    def send(self, purpose: str, txn: Txn, **more: Any) -> int:
+    def send(self, purpose: Purpose, txn: Txn, **more: Any) -> int:
         """Send a transaction and remember what it is for. Its deadline is h/2 (docs/protocol.md, *Timing*)."""
         state = self.state
         state.counter += 1
@@ -396,4 +408,12 @@ class Out:
             "probe": resource.monitor_timeout_ms,
         }[action]
         run.acting[resource.name] = (state.counter, action)
-        self.effects.append(Act(state.counter, run.spec.name, resource, action, run.epoch, timeout))
+        beside = state.others_that_hold(run.spec.name) if action == "start" else ()
+        self.effects.append(Act(state.counter, run.spec.name, resource, action, run.epoch, timeout, beside))
+
+    def write_member(self) -> None:
+        """Have the others know where this node is, and which configuration it uses."""
+        state, cluster = self.state, self.state.cluster
+        macs = cluster is not None and any(item.kind == "vip" for group in cluster.groups for item in group.resources)
+        address = cluster.address(state.node) if cluster else ""
+        self.effects.append(WriteMember(state.session.srev, address, state.config_rev, macs))

@@ -8,6 +8,7 @@ from election.clock import Instant
 from election.store import Txn
 from fencing.topology import PowerAction, Target
 from hactl.model.cluster import GroupSpec, ResourceSpec
+from hactl.model.purposes import Purpose
 
 Action = Literal["start", "stop", "kill", "probe"]
 
@@ -16,7 +17,7 @@ class SendTxn(NamedTuple):
     """Send a transaction; answered by TxnDone. `purpose` is for logs and metrics."""
 
     id: int
-    purpose: str
+    purpose: Purpose
     txn: Txn
     timeout_ms: float
 
@@ -27,6 +28,13 @@ class Relist(NamedTuple):
 
     id: int
     timeout_ms: float
+
+
+class ReadConfig(NamedTuple):
+    """Read the stored configuration, `text`, of this revision; answered by Configured. A newer one takes its place."""
+
+    revision: int
+    text: str
 
 
 class GuardBegin(NamedTuple):
@@ -62,8 +70,19 @@ class GuardUnregister(NamedTuple):
     resource: str
 
 
+class WriteMember(NamedTuple):
+    """Write this node's member record, as long as its session is the one created at `session_revision`; no answer.
+    `macs`: with the MAC addresses of its interfaces."""
+
+    session_revision: int
+    address: str
+    config_revision: int
+    macs: bool
+
+
 class Act(NamedTuple):
-    """Carry out an action on a resource; answered by Acted, within its timeout."""
+    """Carry out an action on a resource; answered by Acted, within its timeout. `beside`: the other nodes that hold the
+    group while it is started here (`overlap`)."""
 
     id: int
     group: str
@@ -71,6 +90,7 @@ class Act(NamedTuple):
     action: Action
     epoch: int
     timeout_ms: float
+    beside: tuple[str, ...] = ()
 
 
 class Announce(NamedTuple):
@@ -154,10 +174,12 @@ class Note(NamedTuple):
 Effect = (
     SendTxn
     | Relist
+    | ReadConfig
     | GuardBegin
     | GuardExtend
     | GuardRegister
     | GuardUnregister
+    | WriteMember
     | Act
     | Announce
     | StopAnnouncing

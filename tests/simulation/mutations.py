@@ -273,7 +273,7 @@ def _foreign_owner_kept() -> Any:
     return all_of(patch(groups, "as_other", lambda *args: None), patch(phases, "begin_again", _go_on))
 
 
-def _go_on(state: NodeState, out: Any) -> None:
+def _go_on(state: NodeState, *, fast: bool | None = None) -> None:
     state.phase = "closing"
     state.session.state = "none"
     state.guard_ready = False

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from election.clock import Instant
 from election.machine import identity
+from election.records import Member
 from fencing.guard import state as guard
 from hactl.decide import node as decide
+from hactl.decide.peers import member_txn
 from hactl.model import effects, events
-from tests.simulation import clones
+from tests.simulation import clones, phases
+from tests.simulation.registrar import Registrar
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -65,6 +68,7 @@ class SimNode:
         self.untold_until: dict[str, float] = {}
         self.fence_agents: list[list[bool]] = []
         self.readiness: dict[str, events.ReadinessLevel] = {}
+        self.registrar = Registrar(self)
         self.watchdog_at: float | None = None
         self.power_on()
 
@@ -243,23 +247,22 @@ class SimNode:
         now = self.clock()
         if world.trace and not isinstance(event, events.Tick):
             world.say("%s: %s", self.name, brief(event))
-        for effect in decide.step(state, event, now):
+        step = decide.step(state, event, now)
+        for way in phases.forbidden():
+            world.checks.fail("P1", f"{self.name} goes from phase {way}, a way that the table does not have")
+        for effect in step.effects:
             if daemon is not self.daemon:
                 return
             self.carry_out(daemon, effect)
         if daemon is not self.daemon:
             return
         world.checks.stepped(self)
-        if state.wants_config:
-            self.deliver(daemon, events.Configured(state.view.config.mod, *self._read(state)))
-            if daemon is not self.daemon:
-                return
-        self._schedule_tick(daemon, decide.next_wake(state, now))
+        self._schedule_tick(daemon, step.wake_ms)
 
-    def _read(self, state: Any) -> tuple[Any, str]:
+    def _read(self, state: Any, text: str) -> tuple[Any, str]:
         """The configuration; the one kept on disk where this cannot be read and there is none yet."""
         try:
-            spec = self.world.specs.get(json.loads(state.view.config.record)["serial"])
+            spec = self.world.specs.get(json.loads(text)["serial"])
         except (ValueError, TypeError, KeyError):
             spec = None
         if spec is not None:
@@ -300,14 +303,15 @@ class SimNode:
                 )  # fmt: skip
             case effects.Relist():
                 world.list_for(self, effect.timeout_ms, lambda event: self.deliver(daemon, event), effect.id)
-            case effects.GuardBegin():
-                self._begin(daemon, effect)
-            case effects.GuardExtend():
-                self.to_guard(daemon, "extend", guard.Extend(*effect))
-            case effects.GuardRegister():
-                self._register(daemon, effect)
-            case effects.GuardUnregister():
-                self.to_guard(daemon, "", guard.Unregister(f"{effect.group}/{effect.resource}"))
+            case effects.ReadConfig():
+                read = events.Configured(effect.revision, *self._read(daemon.state, effect.text))
+                world.after(0.1, lambda: self.deliver(daemon, read))
+            case effects.GuardBegin() | effects.GuardExtend() | effects.GuardRegister() | effects.GuardUnregister():
+                self.registrar.carry_out(daemon, effect)
+            case effects.WriteMember():
+                member = Member(self.name, effect.address, "simulated", effect.config_revision)
+                txn = member_txn(world.keys, member, effect.session_revision)
+                world.request(self, txn, 2000.0, "member", lambda result, refused: None)
             case effects.Act():
                 self.act(daemon, effect)
             case effects.FenceAct() | effects.FenceCancel() | effects.AskGuard() | effects.SelfFence():
@@ -318,22 +322,6 @@ class SimNode:
                 self.kill_daemon(restart=world.rng.uniform(300, 1500))
             case effects.Note():
                 world.checks.noted(self, effect)
-
-    def _begin(self, daemon: Daemon, begin: effects.GuardBegin) -> None:
-        self.disk["sid"], self.disk["srev"] = begin.sid, daemon.state.session.srev
-        self.held.append(begin.sid)
-        self.sids.add(begin.sid)
-        self.to_guard(daemon, "begin", guard.Begin(*begin))
-
-    def _register(self, daemon: Daemon, register: effects.GuardRegister) -> None:
-        world, name = self.world, f"{register.group.name}/{register.resource.name}"
-        world.checks.registers(self, register)
-        if world.plan.broken.get((self.name, register.group.name)) == "register":
-            refused = events.GuardAnswered(name, False, "simulated")
-            world.after(0.2, lambda: self.deliver(daemon, refused))
-            return
-        self.disk["specs"][register.group.name], self.disk["boot"] = register.group, self.boots
-        self.to_guard(daemon, name, guard.Register(name, ()))
 
     def act(self, daemon: Daemon, act: effects.Act) -> None:
         """An agent carries out an action; a newer one on the same resource ends the one before it."""

@@ -54,6 +54,7 @@ class Plan:
     watchdogs: bool = False
     stop_ms: tuple[float, float] = (50.0, 400.0)
     start_ms: tuple[float, float] = (20.0, 300.0)
+    disk_ms: float = 5.0
     failing: float = 0.0
     broken: dict[tuple[str, str], str] = field(default_factory=dict)
     gentle: bool = False

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from hactl.daemon.metrics import OUTCOMES, PURPOSES, RELOADS, SERVERS, STEPS, TABLE
+from hactl.daemon.metrics import OUTCOMES, RELOADS, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES
 from hactl.daemon.parts.ledger import PHASES, REASONS
+from hactl.model.purposes import Purpose
 from hactl.model.serving_metrics import REFUSALS, SERVING, Metric
 from hactl.status.document import NODE_STATES
 from hactl.status.etcd import PROBLEMS
@@ -65,7 +66,7 @@ def _labels() -> Iterator[str]:
         "`problem` of `hactl_etcd_problem`": tuple(PROBLEMS),
         "`reason` of `hactl_http_refused_total`": REFUSALS,
         "`cause` of `hactl_loop_…`": CAUSES,
-        "`purpose`": PURPOSES,
+        "`purpose`": tuple(Purpose),
     }
     for label, values in known.items():
         yield f"| {label} | {', '.join(f'`{value}`' for value in values)} |"

@@ -6,18 +6,17 @@ import contextlib
 
 from election.records import Member
 from hactl import __version__
-from hactl.model.cluster import ClusterSpec
+from hactl.model.effects import WriteMember
 
 # Of so many interfaces at most.
 _INTERFACES = 64
 
 
-def member_of(cluster: ClusterSpec | None, node: str, config_revision: int) -> Member:
-    """Its record. Where there are VIPs, with the MAC addresses of its interfaces: a node that hears another station
-    claim a VIP can then say which node that is."""
-    address = cluster.address(node) if cluster else ""
-    vips = cluster is not None and any(one.kind == "vip" for group in cluster.groups for one in group.resources)
-    return Member(node, address, __version__, config_revision, extra={"macs": _macs()} if vips else {})
+def member_of(node: str, effect: WriteMember) -> Member:
+    """Its record. With the MAC addresses of its interfaces a node that hears another station claim a VIP can say which
+    node that is."""
+    extra = {"macs": _macs()} if effect.macs else {}
+    return Member(node, effect.address, __version__, effect.config_revision, extra=extra)
 
 
 def _macs() -> dict[str, str]:

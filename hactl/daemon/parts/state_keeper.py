@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import structlog
 
@@ -40,11 +40,10 @@ class StateKeeper:
             await asyncio.sleep(PERSIST_S)
             await registrar.forget(lambda: set(self._state().runs))
 
-    async def begin(self, sid: str, then: Callable[[], Awaitable[None]]) -> None:
-        """A session begins: it is on disk, or that was tried for WAIT_S, before what comes `then`."""
+    async def begin(self, sid: str) -> None:
+        """A session begins: return when it is on disk, or when that was tried for WAIT_S."""
         self.sid = sid
         await self.persist_soon()
-        await then()
 
     async def persist_soon(self) -> None:
         """Write now, and wait for it, but not for long."""

@@ -19,6 +19,7 @@ from hactl.daemon.store_link import StoreLink
 from hactl.model import events
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act, Relist, SendTxn
+from hactl.model.purposes import Purpose
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.supervise import Tasks
 
@@ -178,7 +179,7 @@ def test_what_was_decided_waits_for_nobody_who_asks() -> None:
         asking = [asyncio.ensure_future(call(done.wait, DEADLINE_S)) for call in (link.asked, link.blocking) * 64]
         await asyncio.sleep(0)
         try:
-            for purpose in ("acquire", "renew"):
+            for purpose in (Purpose.ACQUIRE, Purpose.RENEW):
                 link.send(SendTxn(3, purpose, Txn((), ()), 1000.0))
                 ended = await heard(posted)
                 assert isinstance(ended, events.TxnDone) and ended.result is not None

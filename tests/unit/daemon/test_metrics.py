@@ -8,10 +8,11 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hactl.daemon.metrics import HEALTH, OUTCOMES, PURPOSES, TABLE, Metrics
+from hactl.daemon.metrics import HEALTH, OUTCOMES, TABLE, Metrics
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide.state import Run
 from hactl.haproxy.control.runtime import ServerState
+from hactl.model.purposes import Purpose
 from hactl.status.health import NodeHealth, ProbeHealth
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state
@@ -56,7 +57,7 @@ def collected(scene: Scene) -> Samples:
 
 def test_what_is_known_without_a_cluster_is_there_from_the_start() -> None:
     found = samples(Metrics())
-    assert len(found["hactl_store_requests_total"]) == len(PURPOSES) * len(OUTCOMES)
+    assert len(found["hactl_store_requests_total"]) == len(Purpose) * len(OUTCOMES)
     assert set(found["hactl_haproxy_reloads_total"]) == {("ok",), ("failed",), ("invalid",)}
     assert {"hactl_renew_seconds_count", "hactl_lease_remaining_seconds", "process_cpu_seconds_total"} <= set(found)
 
@@ -110,8 +111,8 @@ def test_a_group_has_one_owner_at_a_time(scene: Scene) -> None:
 
 def test_what_happens_is_counted() -> None:
     metrics = Metrics()
-    metrics.observe_txn("renew", 0.004, "ok")
-    metrics.observe_txn("renew", 0.1, "unknown")
+    metrics.observe_txn(Purpose.RENEW, 0.004, "ok")
+    metrics.observe_txn(Purpose.RENEW, 0.1, "unknown")
     metrics.note("haproxy_reloaded", {})
     metrics.note("group_running", {"group": "vip"})
     marks = [("silent", at(0)), ("over", at(3000)), ("acquired", at(3500)), ("running", at(4000))]

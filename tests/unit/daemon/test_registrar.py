@@ -50,11 +50,21 @@ class Story:
         self.refused: list[tuple[str, str]] = []
         self._context = NodeContext("n1", str(tmp_path / "resources"), None)
         self.registrar = Registrar(
-            self.disk, self.link, self._resource, self._ask, lambda *refusal: self.refused.append(refusal)
+            self.disk,
+            self.link,
+            self._resource,
+            self._ask,
+            lambda *refusal: self.refused.append(refusal),
+            self._keep_session,
+            lambda sid: None,
         )
 
     def _resource(self, group: str, spec: ResourceSpec) -> Resource:
         return factory.make(spec, self._context, group)
+
+    @staticmethod
+    async def _keep_session(sid: str) -> None:
+        pass
 
     @staticmethod
     async def _ask(name: str, asked: Awaitable[Any]) -> None:
@@ -75,8 +85,8 @@ class Story:
 
 
 async def _slow_disk(story: Story) -> None:
-    register = asyncio.create_task(story.registrar.register(GuardRegister(GROUP, SPEC)))
-    unregister = asyncio.create_task(story.registrar.unregister(GuardUnregister("db", "thing")))
+    register = asyncio.create_task(story.registrar.carry_out(GuardRegister(GROUP, SPEC)))
+    unregister = asyncio.create_task(story.registrar.carry_out(GuardUnregister("db", "thing")))
     extend = asyncio.create_task(story.link.extend("sid", 750.0, 250.0, Instant(1e9, 1e9)))
     assert (await story.answer())["op"] == "extend"
     await extend
@@ -93,7 +103,7 @@ async def _slow_disk(story: Story) -> None:
 async def _full_disk(story: Story) -> None:
     story.disk.problem = "no space left"
     story.disk.may.set()
-    await story.registrar.register(GuardRegister(GROUP, SPEC))
+    await story.registrar.carry_out(GuardRegister(GROUP, SPEC))
     assert story.refused == [("db/thing", "no space left")]
 
 

@@ -22,6 +22,7 @@ from hactl.decide.state import NodeState
 from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act
 from hactl.model.events import Acted, Event, GuardFacts
+from hactl.model.purposes import Purpose
 from hactl.resources.base import NodeContext, Resource
 from hactl.supervise import Tasks
 from tests.support.scene import Scene, at, fenced, spec
@@ -160,7 +161,7 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
         link = GuardLink(ours, DEADLINE_S, None)
         stage = SecondStage(config, NodeContext("n2", str(tmp_path), None), lambda event, data: None)
         daemon = StandIn(Scene(MemoryStore()), config)
-        stage.count(lambda metrics: metrics.observe_txn("renew", 0.001, "ok"))
+        stage.count(lambda metrics: metrics.observe_txn(Purpose.RENEW, 0.001, "ok"))
         monkeypatch.setattr(deferred, "WAIT_S", DEADLINE_S)
         running = asyncio.create_task(stage.run(daemon, link, lambda told: None, _no_resource))
         await asyncio.wait({running}, timeout=0.2)
@@ -169,7 +170,7 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
             _ = stage.metrics
         stage.calm.set()
         await asyncio.to_thread(until, Path(config.api_socket).exists, "the API is served")
-        stage.count(lambda metrics: metrics.observe_txn("renew", 0.001, "ok"))
+        stage.count(lambda metrics: metrics.observe_txn(Purpose.RENEW, 0.001, "ok"))
         assert b"hactl_renew_seconds_count 2.0" in stage.metrics.text()
         asked = json.loads(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(guard, 4096), DEADLINE_S))
         assert daemon.state.cluster is not None

@@ -44,7 +44,7 @@ def cannot_stop(node: Node) -> list[str]:
         for send in [one for one in out.effects if isinstance(one, effects.SendTxn)]:
             result = node.scene.store.txn(send.txn, timeout_s=5)
             node.state.view = node.scene.view
-            after = decide.step(node.state, events.TxnDone(send.id, result), node.now)
+            after = decide.step(node.state, events.TxnDone(send.id, result), node.now).effects
             found += ["self-fence" for one in after if isinstance(one, effects.SelfFence)]
     return found
 

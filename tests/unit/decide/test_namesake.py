@@ -45,20 +45,24 @@ def begun(scene: Scene, **more: Any) -> NodeState:
     return state
 
 
+def effects_of(state: NodeState, event: events.Event, ms: float) -> list[Any]:
+    return list(node.step(state, event, at(ms)).effects)
+
+
 def look(state: NodeState, scene: Scene, ms: float) -> list[Any]:
     """Give the daemon a list of the store, then what else it decides at this moment; what it wants done."""
     state.listing = state.counter = state.counter + 1
     snapshot = scene.store.snapshot(KEYS.prefix, timeout_s=5)
-    done = node.step(state, events.Listed(state.listing, snapshot), at(ms))
+    done = effects_of(state, events.Listed(state.listing, snapshot), ms)
     if state.wants_config and state.view.config is not None:
-        done += node.step(state, events.Configured(state.view.config.mod, state.cluster), at(ms))
+        done += effects_of(state, events.Configured(state.view.config.mod, state.cluster), ms)
     for item in [one for one in done if isinstance(one, effects.ProbeOriginal)]:
         assert item.address == "10.0.0.11"
     return done
 
 
 def answer(state: NodeState, ms: float, by: str = "") -> list[Any]:
-    return node.step(state, events.OriginalProbed(by), at(ms)) + node.step(state, events.Tick(), at(ms + 1))
+    return effects_of(state, events.OriginalProbed(by), ms) + effects_of(state, events.Tick(), ms + 1)
 
 
 def sent(done: list[Any]) -> list[str]:
@@ -132,7 +136,7 @@ def test_a_session_that_moves_belongs_to_a_machine_that_lives(scene: Scene) -> N
         assert ("refusal" in sent(done)) == (attempt == 3)  # one may be a stray write of before the reboot
     assert effects.Disown("s-1") in done
     number = next(item.id for item in done if isinstance(item, effects.SendTxn))
-    ended = node.step(state, events.TxnDone(number, None), at(1000))
+    ended = effects_of(state, events.TxnDone(number, None), 1000)
     (end,) = [item for item in ended if isinstance(item, effects.Exit)]
     assert end.code == 2 and "is in use by another machine" in end.reason
 
@@ -206,7 +210,7 @@ def test_it_waits_until_it_knows_what_machine_it_is(scene: Scene) -> None:
     state.session.owner = state.session.owner._replace(machine="")
     done = look(state, scene, 0)
     assert effects.Identify("10.0.0.11") in done and "open" not in sent(done)
-    done = node.step(state, events.Identified(MINE), at(10)) + node.step(state, events.Tick(), at(11))
+    done = effects_of(state, events.Identified(MINE), 10) + effects_of(state, events.Tick(), 11)
     (item,) = [one for one in done if isinstance(one, effects.SendTxn)]
     assert item.purpose == "open" and MINE in str(item.txn)
 

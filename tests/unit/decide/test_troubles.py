@@ -26,12 +26,12 @@ def notes(effects: list[object]) -> list[str]:
 def test_it_is_noted_when_it_changes_and_keeps_its_beginning() -> None:
     scene = Scene()
     state = node_state(scene.spec)
-    assert notes(node.step(state, FULL, at(0))) == ["trouble"]
-    assert notes(node.step(state, FULL._replace(since="12:01"), at(1))) == []
-    assert notes(node.step(state, FULL._replace(what="another", since="12:02"), at(2))) == ["trouble"]
+    assert notes(node.step(state, FULL, at(0)).effects) == ["trouble"]
+    assert notes(node.step(state, FULL._replace(since="12:01"), at(1)).effects) == []
+    assert notes(node.step(state, FULL._replace(what="another", since="12:02"), at(2)).effects) == ["trouble"]
     assert state.troubles == {"state_dir": {"what": "another", "do": "make room", "since": "12:00"}}
-    assert notes(node.step(state, FULL._replace(what=""), at(3))) == ["trouble_over"]
-    assert notes(node.step(state, FULL._replace(what=""), at(4))) == [] and not state.troubles
+    assert notes(node.step(state, FULL._replace(what=""), at(3)).effects) == ["trouble_over"]
+    assert notes(node.step(state, FULL._replace(what=""), at(4)).effects) == [] and not state.troubles
 
 
 def test_it_is_told_to_the_others() -> None:

@@ -155,7 +155,7 @@ def test_without_a_guard_the_daemon_takes_the_node_down_before_the_lease_ends(no
     lead = node.state.timing.self_fence_lead_ms
     node.state.session.valid_until = node.now.plus(lead + 1)
     done = [
-        decide.step(node.state, events.GuardLost(), node.now),
-        decide.step(node.state, events.Tick(), node.now.plus(1)),
+        decide.step(node.state, events.GuardLost(), node.now).effects,
+        decide.step(node.state, events.Tick(), node.now.plus(1)).effects,
     ]
     assert [any(isinstance(one, SelfFence) for one in effects) for effects in done] == [False, True]

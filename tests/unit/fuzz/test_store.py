@@ -74,14 +74,13 @@ class _Daemon:
         for _ in range(30):
             if not waiting:
                 return
-            for effect in node.step(self.state, waiting.pop(), Instant(self.ms, self.ms)):
+            for effect in node.step(self.state, waiting.pop(), Instant(self.ms, self.ms)).effects:
                 if isinstance(effect, effects.SendTxn):
                     waiting.append(events.TxnDone(effect.id, None, False, "lost"))
                 elif isinstance(effect, effects.Act):
                     waiting.append(events.Acted(effect.id, False, "stopped", "fuzz"))
                 elif isinstance(effect, effects.Note):
                     json.dumps(effect.data, default=str, allow_nan=False).encode()
-            node.next_wake(self.state, Instant(self.ms, self.ms))
 
     def look(self) -> None:
         """Everything that reads the state."""
