@@ -7,8 +7,9 @@ PYTHON ?= python3
 SEEDS ?= 2000
 FIRST ?= 0
 JSON ?=
+PURE := $(wildcard tests/unit tests/golden tests/transcripts)
 
-.PHONY: help setup packages audit check lint types imports unit fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
+.PHONY: help setup packages audit check lint types imports unit integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,8 +40,11 @@ audit: $(STAMP) ## known holes in the libraries, where that data can be had
 
 check: lint types imports audit ## ruff, mypy --strict, import rules, known holes
 
-unit: $(STAMP) ## unit and golden tests
-	$(BIN)/pytest -q tests/unit tests/golden
+unit: $(STAMP) ## pure tests: no processes, no sockets, no waiting
+	$(BIN)/pytest -qq -n 2 $(PURE)
+
+integration: $(STAMP) ## tests that start processes, open sockets or wait, each on its own files
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
 
 simulate: $(STAMP) ## the deterministic simulation: make simulate SEEDS=100000 FIRST=0
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --first $(FIRST)
@@ -82,8 +86,9 @@ lock: ## write requirements.lock anew from pyproject.toml
 
 test: setup check ## every test; those that touch nothing but their own files on both processors
 	bash deploy/packages.sh debootstrap systemd-container
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit tests/golden
-	$(BIN)/pytest -q --ignore tests/unit --ignore tests/golden
+	$(BIN)/pytest -qq -n 2 $(PURE)
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
+	$(BIN)/pytest -q $(PURE:%=--ignore %) --ignore tests/integration
 
 clean: ## remove what was built
 	rm -rf $(VENV) build *.egg-info

@@ -1,6 +1,6 @@
-"""Tests that start processes get a second try, on machines that others are busy on; those that only compute do not.
+"""Tests that depend on real time get a second try, as the machine may be busy; pure tests do not.
 
-What failed at first is shown at the end (RERUN). A promise that was broken (`tests.support.promises`) stays broken.
+Each first failure is shown at the end (RERUN). A broken promise (`tests.support.promises`) is never retried.
 """
 
 from __future__ import annotations
@@ -14,25 +14,14 @@ import pytest
 from tests.support.promises import BrokenPromiseError
 
 _BROKEN = pytest.StashKey[bool]()
-_PROCESSES = [
-    Path(__file__).parent / place
-    for place in (
-        "contract",
-        "lab",
-        "system",
-        "watchdog",
-        "galera",
-        "unit/cli",
-        "unit/daemon",
-        "unit/fencing",
-        "unit/resources",
-    )
+_REAL_TIME = [
+    Path(__file__).parent / place for place in ("contract", "galera", "integration", "lab", "system", "watchdog")
 ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(place in item.path.parents for place in _PROCESSES):
+        if any(place in item.path.parents for place in _REAL_TIME):
             item.add_marker(_second_try(item))
 
 

@@ -4,7 +4,7 @@ A daemon that comes after one that was killed must renew before the guard's dead
 0.9 s away; half of what it is made of is not needed for that. So:
 
 1. First what `hactl.daemon.main` imports: settings, guard, etcd, what decides. A module that is large, or brings a
-   large library along, is not to be among these (`tests/unit/daemon/test_stages.py`).
+   large library along, is not to be among these (`tests/integration/daemon/test_stages.py`).
 2. Once nothing hurries, what is imported in this file: HAProxy, metrics, the API, fence agents. The kinds of resources
    are imported where they are first used (`hactl.resources.factory`); probes wait for `calm`, so that this is not
    before either.

@@ -19,7 +19,7 @@ from hactl.model.cluster import ResourceSpec
 from hactl.resources import factory
 from hactl.resources.base import NodeContext, Observation, Resource, ResourceError
 from hactl.resources.exec import Process
-from tests.unit.linux.test_run_command import wait_gone
+from tests.integration.linux.test_run_command import wait_gone
 
 
 def make(tmp_path: Path, options: dict[str, Any], **timings: float) -> Resource:

@@ -9,8 +9,8 @@ from hactl.admin import drains, health_store
 from hactl.config.node import NodeConfig
 from hactl.haproxy.render.document import fingerprint
 from hactl.status.health import NodeHealth
+from tests.integration.cli.conftest import Run
 from tests.support.scene import CLUSTER, KEYS, Scene, spec
-from tests.unit.cli.conftest import Run
 
 FILE = """\
 global

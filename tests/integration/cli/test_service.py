@@ -14,9 +14,9 @@ from hactl.admin import event_log, health_store
 from hactl.cli import service
 from hactl.config.node import NodeConfig
 from hactl.status.health import NodeHealth, ServerHealth
+from tests.integration.cli.conftest import Run
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import serving, until
-from tests.unit.cli.conftest import Run
 
 
 def tell(scene: Scene, sessions: int, *, drained: bool = True) -> None:

@@ -12,9 +12,9 @@ from election.store import Store
 from hactl.admin import event_log, identity
 from hactl.config.document import read_stored
 from hactl.config.node import NodeConfig
+from tests.integration.cli.conftest import Run
 from tests.support.etcd import EtcdCluster
 from tests.support.scene import CLUSTER, KEYS, Scene
-from tests.unit.cli.conftest import Run
 
 FAST = CLUSTER.replace("nodes:\n", "timing: {profile: fast}\nnodes:\n", 1)
 

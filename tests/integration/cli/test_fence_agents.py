@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 
 XML = """<?xml version="1.0"?><resource-agent name="fence_rack" shortdesc="For racks"><longdesc>Long.</longdesc>
 <parameters>

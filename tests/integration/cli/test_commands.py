@@ -18,9 +18,9 @@ from election.records import GENERATION_BITS
 from hactl.admin import event_log
 from hactl.cli import failover
 from hactl.config.node import NodeConfig
+from tests.integration.cli.conftest import Run
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import serving, until
-from tests.unit.cli.conftest import Run
 
 # --- looking ----------------------------------------------------------------------------------------------------
 
