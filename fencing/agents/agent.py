@@ -65,14 +65,6 @@ class AgentResult:
     output: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Outlet:
-    """A machine that a device can switch: its plug, and another name for it, if the device has one."""
-
-    plug: str
-    alias: str = ""
-
-
 async def run_agent(call: AgentCall, *, cgroup: str | None = None) -> AgentResult:
     """Ask an agent. Whatever goes wrong is a result, not an exception; a cancellation kills the agent.
 
@@ -84,17 +76,6 @@ async def run_agent(call: AgentCall, *, cgroup: str | None = None) -> AgentResul
     result = replace(result, seconds=seconds_since(start))
     _log(call, result)
     return result
-
-
-async def list_targets(call: AgentCall, *, cgroup: str | None = None) -> tuple[AgentResult, tuple[Outlet, ...]]:
-    """The machines a device can switch, where its agent can tell (`list`); `call.action` does not matter."""
-    result = await run_agent(replace(call, action="list", plug=None), cgroup=cgroup)
-    separator = str(call.options.get("separator") or ",")
-    if result.outcome != "ok":
-        return result, ()
-    # Without a separator it is a remark: `N/A`, or that it cannot list.
-    lines = (line.partition(separator) for line in result.output.split("\n"))
-    return result, tuple(Outlet(plug.strip(), alias.strip()) for plug, found, alias in lines if found and plug.strip())
 
 
 async def _run(call: AgentCall, cgroup: str | None) -> AgentResult:

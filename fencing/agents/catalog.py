@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fencing.agents.agent import AgentCall, run_agent
 from fencing.agents.installed import NOT_AGENTS, find_agent, find_all, not_to_be_run
 from fencing.agents.metadata import Metadata, MetadataError, parse
-from fencing.agents.options import OptionProblem, OptionValue, check_options
 from fencing.agents.verdict import last_words
 from fencing.linux.aside import NoAnswerError, aside
 
@@ -70,28 +68,6 @@ async def installed_agents(*, timeout_s: float = ASK_TIMEOUT_S, at_once: int | N
             return await describe(path, timeout_s=timeout_s)
 
     return list(await asyncio.gather(*(ask(path) for path in find_all().values())))
-
-
-async def check_device(
-    agent: str, options: Mapping[str, OptionValue], *, plug: str | None = None, timeout_s: float = ASK_TIMEOUT_S
-) -> list[OptionProblem]:
-    """What is wrong with a device's options, by the agent's metadata and by its own check of them (`validate-all`,
-    which does not speak to the device). `plug` is one of the device's plugs, where it has several."""
-    found = await describe(agent, timeout_s=timeout_s)
-    if found.metadata is None:
-        return [OptionProblem("", f"{agent}: {found.broken}", "`hactl fence agents` shows what there is")]
-    metadata = found.metadata
-    problems = check_options(metadata, options, plug=plug is not None)
-    if any(one.level == "error" for one in problems) or not metadata.can("validate-all"):
-        return problems
-    call = AgentCall(
-        found.path, "validate-all", timeout_s, options, plug,
-        plug_option=metadata.plug_option or "port", secret_names=metadata.secret_names,
-    )  # fmt: skip
-    result = await run_agent(call)
-    if result.outcome != "ok":
-        problems.append(OptionProblem("", f"{agent} refuses these options", result.detail))
-    return problems
 
 
 def _look_for(name: str) -> tuple[str | None, str, _Stamp]:

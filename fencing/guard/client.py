@@ -1,14 +1,12 @@
-"""The daemon's side of the guard: start one that outlives the daemon, and talk to it.
+"""The daemon's side of the guard: start one that outlives the daemon, and what both say to each other.
 
-Calls block, for at most their timeout: make them in a thread, or use `request_packet` and `parse_answer` on a
-socket of an event loop's own. When the guard dies the socket reads end-of-file at once (`fileno`): a daemon
-without a guard has to end (docs/protocol.md, *Session* 5).
+When the guard dies the socket reads end-of-file at once: a daemon without a guard has to end (docs/protocol.md,
+*Session* 5).
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import math
 import os
@@ -17,16 +15,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from election.clock import Instant
 from fencing.guard import wire
 from fencing.guard.log import RECORD_NAME
 from fencing.guard.responder import Listen
-from fencing.guard.state import Phase, StopStep
+from fencing.guard.state import Phase
 from fencing.guard.watchdog_state import Use
 from fencing.guard.wire import OTHER_GUARD, READY
 from fencing.linux.umask import of_children
@@ -48,10 +46,6 @@ class GuardError(Exception):
 
 class OtherGuardError(GuardError):
     """A guard did not start because there is one already, which cannot be reached."""
-
-
-class GuardRefusedError(Exception):
-    """The guard answered no. The text is its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,91 +144,6 @@ def parse_answer(packet: bytes) -> Answer:
         raise GuardError(f"the guard's answer cannot be read: {error!r}") from None
 
 
-class GuardClient:
-    """A connection to a guard. Every call raises GuardError when the guard is gone or does not answer within
-    `timeout_s` (close then: what was asked may or may not have been done) and GuardRefusedError when it says no."""
-
-    def __init__(self, path: str, timeout_s: float = 1.0) -> None:
-        self._timeout_s = timeout_s
-        self._numbers = itertools.count(1)
-        self._socket = connect(path, timeout_s)
-
-    def fileno(self) -> int:
-        """The socket: readable without a call under way means that the guard has died."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Leave the guard; it goes on guarding."""
-        self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def adopt(self, cgroup: str | None = None) -> GuardStatus:
-        """Be the daemon that the guard serves, in the cgroup v2 that it has to kill, and take from it what it holds.
-        Refused while it serves another."""
-        return _with_status(self._call("adopt", **adopt_fields(cgroup)))
-
-    def begin(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> GuardStatus:
-        """Have the guard hold a new session; refused while anything exclusive is registered."""
-        return _with_status(
-            self._call("begin", **deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until))
-        )
-
-    def extend(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> None:
-        """The session was renewed; refused once the deadline has come."""
-        self._call("extend", **deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until))
-
-    def register(self, name: str, steps: Sequence[StopStep]) -> None:
-        """Name what is about to be started and how to stop it; it may be started once this returns."""
-        self._call("register", name=name, steps=list(steps))
-
-    def unregister(self, name: str) -> None:
-        """It was seen stopped."""
-        self._call("unregister", name=name)
-
-    def listen(self, setup: Listen) -> None:
-        """Have the guard answer its peers there (docs/protocol.md, *Asking the guard*); refused where it cannot."""
-        self._call("listen", **listen_fields(setup))
-
-    def fence(self, reason: str) -> None:
-        """Have the guard take this node down by the way it was started with."""
-        self._call("fence", reason=reason[: wire.MAX_NAME])
-
-    def status(self) -> GuardStatus:
-        """What the guard holds; without adopting it."""
-        return _with_status(self._call("status"))
-
-    def _call(self, op: str, **fields: Any) -> Answer:
-        number = next(self._numbers)
-        try:
-            packet = request_packet(number, op, **fields)
-        except wire.WireError as error:
-            raise GuardRefusedError(str(error)) from None
-        until = time.monotonic() + self._timeout_s
-        try:
-            self._socket.settimeout(self._timeout_s)
-            self._socket.send(packet)
-            while True:
-                self._socket.settimeout(max(0.001, until - time.monotonic()))
-                received = self._socket.recv(wire.MAX_MESSAGE)
-                if not received:
-                    raise GuardError("the guard has died")
-                answer = parse_answer(received)
-                if answer.number == number:
-                    break
-        except TimeoutError:
-            raise GuardError(f"the guard did not answer {op} within {self._timeout_s:g} s") from None
-        except OSError as error:
-            raise GuardError(f"the guard is gone: {error.strerror}") from None
-        if not answer.ok:
-            raise GuardRefusedError(answer.problem)
-        return answer
-
-
 def connect(path: str, timeout_s: float = 1.0) -> socket.socket:
     """A connected socket to the guard at `path`. Raises GuardError when none listens there."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
@@ -297,12 +206,6 @@ def connect_or_spawn(spec: GuardSpec, timeout_s: float = 1.0, patience_s: float 
             time.sleep(AGAIN_S)
 
 
-def ensure(spec: GuardSpec, timeout_s: float = 1.0) -> GuardClient:
-    """A connection to the guard of `spec`, which is started when there is none. Raises GuardError."""
-    connect_or_spawn(spec, timeout_s).close()
-    return GuardClient(spec.socket, timeout_s)
-
-
 def read_stop_record(state_dir: str) -> dict[str, Any] | None:
     """The record of the last deadline that a guard let fall, as guard_loop writes it: `sid`, `reason`, `at`
     (Unix time), `names`, `outcome` (stopping, stopped, self-fence), `problems`. For the next daemon to report;
@@ -318,12 +221,6 @@ def forget_stop_record(state_dir: str) -> None:
     """Remove the record: it has been reported."""
     with contextlib.suppress(OSError):  # on a disk that cannot be written it is reported again
         (Path(state_dir) / RECORD_NAME).unlink()
-
-
-def _with_status(answer: Answer) -> GuardStatus:
-    if answer.status is None:
-        raise GuardError("the guard's answer lacks its state")
-    return answer.status
 
 
 def _status(state: Mapping[str, Any]) -> GuardStatus:

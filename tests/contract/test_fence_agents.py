@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from fencing.agents.agent import AgentCall, AgentResult, run_agent
-from fencing.agents.catalog import check_device, describe
+from fencing.agents.catalog import describe
 from fencing.agents.verdict import Action
 from fencing.topology import SecretFile
+from tests.support.fence_agent_check import check_device
 
 from ..support import ipmi, redfish
 

@@ -22,10 +22,11 @@ from typing import Any
 
 sys.path.insert(0, "/opt/hactl")
 
-from fencing.guard.client import GuardClient, GuardError, GuardSpec, spawn
+from fencing.guard.client import GuardError, GuardSpec, spawn
 from fencing.guard.proc import read_stat
 from fencing.guard.sys import read_file
 from fencing.linux.clock import now
+from tests.support.guard_client import GuardClient
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 FINIT_MODULE = 313

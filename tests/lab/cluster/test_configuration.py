@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from fencing.guard.client import GuardClient
 from hactl.lab.spec import SERVICE_VIP
 from hactl.lab.system import LabError
+from tests.support.guard_client import GuardClient
 
 from .whole import Cluster
 

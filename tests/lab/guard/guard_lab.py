@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fencing.guard import client as guard_client
-from fencing.guard.client import GuardClient, GuardSpec
+from fencing.guard.client import GuardSpec
 from fencing.linux.clock import now
+from tests.support.guard_client import GuardClient
 
 ROOT = Path(guard_client.__file__).resolve().parents[2]
 _NUMBERS = itertools.count(1)

@@ -17,11 +17,12 @@ from typing import Any
 from fencing.guard import client
 from fencing.guard.responder import Listen
 from fencing.linux.clock import now
+from tests.support.guard_client import GuardClient, GuardRefusedError, ensure
 
 
 def main(plan: dict[str, Any]) -> int:
     spec = client.GuardSpec(**plan["spec"])
-    guard = client.ensure(spec) if plan.get("spawn") else client.GuardClient(spec.socket)
+    guard = ensure(spec) if plan.get("spawn") else GuardClient(spec.socket)
     status = guard.adopt(spec.daemon_cgroup)
     sid = status.sid
     if not sid:
@@ -48,7 +49,7 @@ def main(plan: dict[str, Any]) -> int:
                 guard.extend(sid, plan["stop_budget_ms"], plan["self_fence_lead_ms"], now().plus(plan["lease_ms"]))
     except client.GuardError:
         return 7
-    except client.GuardRefusedError:
+    except GuardRefusedError:
         return 8
     finally:
         del agents

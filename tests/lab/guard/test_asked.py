@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from fencing.guard import liveness
-from fencing.guard.client import GuardClient, GuardRefusedError
 from fencing.guard.liveness import Question, Told
 from fencing.guard.responder import Listen
 from hactl.config.cluster_key import create_key, read_key
@@ -23,6 +22,7 @@ from hactl.daemon.guard_link import open_link
 from hactl.daemon.parts.guard_asker import GuardAsker
 from hactl.model.events import GuardTold
 from tests.lab.guard.guard_lab import Lab, wait_for
+from tests.support.guard_client import GuardClient, GuardRefusedError
 
 pytestmark = pytest.mark.root
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from fencing.guard.client import GuardClient, GuardError, GuardRefusedError, forget_stop_record, read_stop_record, spawn
+from fencing.guard.client import GuardError, forget_stop_record, read_stop_record, spawn
 from fencing.guard.proc import read_stat
 from tests.lab.guard.guard_lab import Lab, boot_ms, wait_for
+from tests.support.guard_client import GuardClient, GuardRefusedError
 
 pytestmark = pytest.mark.root
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from fencing.guard import client as guard_client
-from fencing.guard.client import GuardClient, GuardError, OtherGuardError, spawn
+from fencing.guard.client import GuardError, OtherGuardError, spawn
 from fencing.guard.proc import read_stat
 from tests.lab.guard.guard_lab import Lab, wait_for
+from tests.support.guard_client import GuardClient
 
 pytestmark = pytest.mark.root
 

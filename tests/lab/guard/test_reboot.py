@@ -22,7 +22,7 @@ _INSIDE = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from fencing.guard_sys import reboot
+from fencing.guard.sys import reboot
 trigger = Path("/proc/sysrq-trigger")
 assert not trigger.exists() or trigger.read_text() == "marker", "SysRq is not covered"
 assert os.readlink("/proc/self/ns/pid") != sys.argv[2], "not in a namespace of its own"
@@ -54,7 +54,7 @@ def test_reboot_takes_the_machine_down(lab: Lab) -> None:
 _POWERLESS = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from fencing.guard_sys import may_reboot
+from fencing.guard.sys import may_reboot
 print(may_reboot())
 """
 

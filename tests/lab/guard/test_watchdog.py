@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from fencing.guard import client as guard_client
-from fencing.guard.client import GuardClient, GuardRefusedError
 from fencing.linux.clock import now
 from hactl.daemon.guard_link import open_link
 from hactl.daemon.observe.watchdog import WatchdogFollower
 from hactl.model.events import Watchdog
 from tests.lab.guard.guard_lab import ROOT, Lab, wait_for
+from tests.support.guard_client import GuardClient, GuardRefusedError
 from tests.support.promises import promised
 
 pytestmark = pytest.mark.root

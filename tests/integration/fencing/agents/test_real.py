@@ -11,9 +11,10 @@ import pytest
 
 from fencing.agents import catalog
 from fencing.agents.agent import AgentCall, AgentResult, run_agent
-from fencing.agents.catalog import Installed, check_device, describe, installed_agents
+from fencing.agents.catalog import Installed, describe, installed_agents
 from fencing.agents.metadata import Parameter
 from fencing.agents.verdict import Action
+from tests.support.fence_agent_check import check_device
 
 LONG = 30.0
 Write = Callable[..., str]

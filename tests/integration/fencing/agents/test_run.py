@@ -12,7 +12,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from fencing.agents.agent import AgentCall, AgentResult, Outlet, list_targets, run_agent
+from fencing.agents.agent import AgentCall, AgentResult, run_agent
 from fencing.topology import SecretFile
 
 # Nothing takes this long: it says that a test hangs.
@@ -169,14 +169,3 @@ def test_a_secret_that_cannot_be_had(agent: Write, tmp_path: Path) -> None:
     late = run(AgentCall(path, "off", 0.3, {"password_script": f"sleep {LONG}"}))
     assert late.outcome == "failed" and "did not end in time" in late.detail
     assert not (tmp_path / "ran").exists()
-
-
-def test_what_it_can_switch(agent: Write) -> None:
-    path = agent("printf '1,n1\\n2,n2, the second\\n3,\\n'")
-    result, found = asyncio.run(list_targets(AgentCall(path, "list", LONG)))
-    assert result.outcome == "ok"
-    assert found == (Outlet("1", "n1"), Outlet("2", "n2, the second"), Outlet("3"))
-    call = AgentCall(agent("echo '1;n1'"), "list", LONG, {"separator": ";"})
-    assert asyncio.run(list_targets(call))[1] == (Outlet("1", "n1"),)
-    for body in ("echo N/A", "echo 1,n1; exit 1"):
-        assert asyncio.run(list_targets(AgentCall(agent(body), "list", LONG)))[1] == ()
