@@ -21,6 +21,7 @@ from hactl.decide.state import NodeState
 from hactl.haproxy.control.runtime import ServerState
 from hactl.model.cluster import GroupSpec
 from hactl.model.events import READINESS
+from hactl.model.notes import RELOADS
 from hactl.model.purposes import Purpose
 from hactl.model.serving_metrics import Metric
 from hactl.status.document import NODE_STATES, node_names, node_state
@@ -193,7 +194,6 @@ SERVERS = ("up", "down", "drained", "disabled")
 _OF_GROUPS = (
     "hactl_group_enabled", "hactl_group_info", "hactl_group_owned", "hactl_group_readiness", "hactl_resource_state",
 )  # fmt: skip
-RELOADS = {"haproxy_reloaded": "ok", "haproxy_reload_failed": "failed", "haproxy_invalid": "invalid"}
 
 
 class Metrics:

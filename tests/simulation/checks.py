@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from election.records import FenceRecord, Holder, Ownership, Report, Session
 from election.store import Delete, KeyValue, Put, Txn
 from hactl.model import effects
+from hactl.model.notes import KINDS
 from tests.simulation import clones
 from tests.simulation.checks_readiness import ReadinessChecks
 from tests.support.malformed import readable
@@ -151,8 +152,10 @@ class Checks:
             )
 
     def noted(self, node: SimNode, note: effects.Note) -> None:
-        """A note of the daemon's."""
+        """A note of the daemon's: the table of notes has it."""
         self.count(note.event)
+        if note.event not in KINDS:
+            self.fail("N1", f"{node.name} notes {note.event}, which the table of notes does not have")
 
     def sent(self, node: SimNode, send: effects.SendTxn) -> None:
         """A transaction is sent."""

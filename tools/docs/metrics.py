@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from hactl.daemon.metrics import OUTCOMES, RELOADS, SERVERS, STEPS, TABLE
+from hactl.daemon.metrics import OUTCOMES, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES
 from hactl.daemon.parts.ledger import PHASES, REASONS
+from hactl.model.notes import RELOADS
 from hactl.model.purposes import Purpose
 from hactl.model.serving_metrics import REFUSALS, SERVING, Metric
 from hactl.status.document import NODE_STATES

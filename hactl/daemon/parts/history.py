@@ -21,6 +21,7 @@ from hactl.admin.event_log import Entry
 from hactl.daemon.parts.ledger import Ledger, Timeline
 from hactl.decide.repeated_notes import RepeatedNotes
 from hactl.decide.state import NodeState
+from hactl.model.notes import kind_of
 
 log = structlog.get_logger()
 
@@ -34,75 +35,6 @@ COUNTED_S = 5.0
 # How many wait while the store is away; how many this node remembers by itself.
 WAITING = 200
 RECENT = 500
-
-# What is logged, but not worth a place in the cluster's history.
-_LOG_ONLY = frozenset({"store_reachable", "store_unreachable", "watch_ended", "haproxy_adopted"})
-# HAProxy's manager logs these itself.
-_LOGGED_ALREADY = frozenset(
-    f"haproxy_{kind}"
-    for kind in (
-        *("started", "adopted", "died", "start_failed", "reloaded", "reload_failed", "stopped"),
-        *("hung", "kept", "old_workers_ended", "resolved"),
-        *("changed", "change_failed", "mended", "certificate", "certificate_refused"),
-    )
-)
-_ERRORS = frozenset(
-    {
-        "fence_failed",
-        "group_blocked",
-        "service_without_server",
-        "stop_failed",
-        "store_refused",
-        "etcd_unusable",
-        "guard_refused",
-        "guard_lost",
-        "machine_id_in_use",
-        "machine_refused",
-        "name_in_use",
-        "session_foreign",
-    }
-)
-_WARNINGS = frozenset(
-    {
-        "config_unreadable",
-        "etcd_weakened",
-        "deposed",
-        "fence_device_failed",
-        "group_not_mine",
-        "group_given_back",
-        "haproxy_certificate_refused",
-        "haproxy_change_failed",
-        "haproxy_died",
-        "haproxy_hung",
-        "haproxy_invalid",
-        "haproxy_kept",
-        "haproxy_mended",
-        "haproxy_not_applied",
-        "haproxy_not_kept",
-        "haproxy_old_workers_ended",
-        "haproxy_reload_failed",
-        "haproxy_start_failed",
-        "lease_lapsing",
-        "move_refused",
-        "original_answers",
-        "original_not_asked",
-        "node_not_ready",
-        "peer_deposed",
-        "peer_over",
-        "probe_failed",
-        "resource_appeared",
-        "resource_failed",
-        "resource_put_right",
-        "resource_warning",
-        "server_down",
-        "service_on_last_server",
-        "session_lost",
-        "session_not_mine",
-        "store_unreachable",
-        "trouble",
-        "watch_ended",
-    }
-)
 
 
 class History:
@@ -149,10 +81,10 @@ class History:
                 self._on_timeline(done)
 
     def _tell(self, event: str, data: dict[str, Any]) -> None:
-        if event not in _LOGGED_ALREADY:
-            write = log.error if event in _ERRORS else log.warning if event in _WARNINGS else log.info
-            write(event, **data)
-        if event not in _LOG_ONLY:
+        kind = kind_of(event)
+        if kind.logged:
+            getattr(log, kind.severity_of(data))(event, **data)
+        if kind.kept:
             self._keep(event, data)
 
     def _tell_counted(self) -> None:
