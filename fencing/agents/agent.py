@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from fencing.agents.installed import find_agent, not_to_be_run
+from fencing.agents.installed import find_agent, look, not_to_be_run
 from fencing.agents.options import OptionValue, refused_name, refused_text
 from fencing.agents.process import Ended, StartError, run_bounded, seconds_since
 from fencing.agents.redact import Redactor
 from fencing.agents.secret_sources import Resolved, SecretError, resolve_secrets
 from fencing.agents.verdict import Action, Outcome, Power, judge, last_words
-from fencing.linux.aside import NoAnswerError, aside
+from fencing.linux.aside import NoAnswerError
 from fencing.linux.clock import now
 
 log = structlog.get_logger()
@@ -81,7 +81,7 @@ async def run_agent(call: AgentCall, *, cgroup: str | None = None) -> AgentResul
 async def _run(call: AgentCall, cgroup: str | None) -> AgentResult:
     start = now()
     try:
-        path, refused = await aside(_look_for, call.agent, timeout_s=call.timeout_s)
+        path, refused = await look(_look_for, call.agent, timeout_s=call.timeout_s)
     except NoAnswerError:
         return _failed(f"fence agent {call.agent}: the file system that it is looked for on does not answer")
     if path is None:

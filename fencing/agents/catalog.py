@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fencing.agents.agent import AgentCall, run_agent
-from fencing.agents.installed import NOT_AGENTS, find_agent, find_all, not_to_be_run
+from fencing.agents.installed import NOT_AGENTS, find_agent, find_all, look, not_to_be_run
 from fencing.agents.metadata import Metadata, MetadataError, parse
 from fencing.agents.verdict import last_words
-from fencing.linux.aside import NoAnswerError, aside
+from fencing.linux.aside import NoAnswerError
 
 # An agent takes 50 ms to say what it is, on a busy machine ten times that.
 ASK_TIMEOUT_S = 15.0
@@ -36,7 +36,7 @@ async def describe(name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Installed:
     """What one agent says of itself; `name` may be an absolute path. Never raises for what an agent does."""
     short = Path(name).name
     try:
-        path, refused, stamp = await aside(_look_for, name, timeout_s=timeout_s)
+        path, refused, stamp = await look(_look_for, name, timeout_s=timeout_s)
     except NoAnswerError:
         return Installed(short, "", None, "the file system that it is looked for on does not answer")
     if path is None:

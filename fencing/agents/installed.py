@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from fencing.linux.aside import aside
 from fencing.linux.trusted import untrusted
+
+T = TypeVar("T")
+
+# So many looks at files may be under way that have not come back.
+_LOOKS = 32
 
 _ALWAYS = ("/usr/sbin", "/sbin")
 _NAME = re.compile(r"fence_[A-Za-z0-9_.+-]+")
@@ -25,6 +32,11 @@ def search_path() -> list[str]:
     """The directories that are looked into, in this order: the system's, then those of PATH."""
     given = [one for one in os.environ.get("PATH", "").split(os.pathsep) if one.startswith("/")]
     return list(dict.fromkeys([*_ALWAYS, *given]))
+
+
+async def look(call: Callable[..., T], *args: object, timeout_s: float) -> T:
+    """Look at files of agents or of their secrets, on a thread. Raises NoAnswerError."""
+    return await aside("fence agents", call, *args, timeout_s=timeout_s, most=_LOOKS)
 
 
 def find_agent(name: str) -> str | None:

@@ -12,29 +12,24 @@ import contextlib
 import itertools
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from election.clock import Instant, owner_elapsed
+from fencing.linux import cgroup as cgroup_v2
+from fencing.linux.child import Output, kill_group, reap_killed, spawn, wait_end
 from fencing.linux.clock import now
-from fencing.linux.reap import reap_killed
-from fencing.linux.umask import of_children
 
-_READ_SIZE = 65536
 # What has been killed is gone at once, unless it hangs in the kernel.
 _GONE_S = 2.0
-# Who has ended by itself may have left somebody with its output open.
+# A child may still hold the output pipe.
 _LEFT_S = 0.2
 _POLL_S = 0.005
 # How long the event loop waits for what was killed by a cancellation.
 _END_S = 0.02
-# $1: cgroup.procs. The shell moves itself before it becomes the program: no child is ever elsewhere.
-_ENTER = 'echo 0 >"$1" || exit 126; shift; exec "$@"'
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the service manager gave to this process alone, and what would give a program our Python's modules.
 _NOT_INHERITED = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", "PYTHON", "VIRTUAL_")
@@ -75,17 +70,18 @@ async def run_bounded(
     start = now()
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(_Cgroup(cgroup)) if cgroup else None
-        process = _spawn([*(group.enter if group else ()), *_kept(argv, timeout_s)], stdin)
+        command = _kept(argv, timeout_s)
+        process = _spawn(cgroup_v2.enter_argv(group.path, command) if group else command, stdin)
         stack.callback(_end, process, group)
         assert process.stdout is not None and process.stderr is not None
-        out = stack.enter_context(contextlib.closing(_Reader(process.stdout, max_output)))
-        err = stack.enter_context(contextlib.closing(_Reader(process.stderr, max_output)))
+        out = stack.enter_context(contextlib.closing(Output(process.stdout, max_output)))
+        err = stack.enter_context(contextlib.closing(Output(process.stderr, max_output)))
         try:
-            ended = await _wait_end(process.pid, timeout_s - seconds_since(start))
+            ended = await wait_end(process.pid, timeout_s - seconds_since(start))
         except asyncio.CancelledError:
             # Who takes it back is told that it is over: it is to be seen dead.
             _kill(process, group)
-            await _wait_end(process.pid, _GONE_S)
+            await wait_end(process.pid, _GONE_S)
             if group:
                 await group.emptied(_GONE_S)
             raise
@@ -93,7 +89,7 @@ async def run_bounded(
         timed_out = not ended or seconds >= timeout_s
         _kill(process, group)
         if not ended:
-            ended = await _wait_end(process.pid, _GONE_S)
+            ended = await wait_end(process.pid, _GONE_S)
         await _closed((out, err), _GONE_S if timed_out else _LEFT_S)
         if group:
             await group.emptied(_GONE_S)
@@ -109,15 +105,8 @@ def _kept(argv: Sequence[str], timeout_s: float) -> list[str]:
 
 
 def _spawn(argv: Sequence[str], text: bytes) -> subprocess.Popen[bytes]:
-    """Start it as the leader of a session of its own. What it reads is in memory, never on a disk."""
     try:
-        with os.fdopen(os.memfd_create("options"), "w+b") as stdin:
-            stdin.write(text)
-            stdin.seek(0)
-            return subprocess.Popen(
-                list(argv), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(),
-                cwd="/", umask=of_children(), start_new_session=True,
-            )  # fmt: skip
+        return spawn(argv, stdin=text, env=_environment(), cwd="/")
     except (OSError, ValueError) as error:
         raise StartError(getattr(error, "strerror", None) or "not a command") from None
 
@@ -128,24 +117,8 @@ def _environment() -> dict[str, str]:
     return {**own, "PATH": _PATH, "LC_ALL": "C", "LANG": "C", "PYTHONWARNINGS": "ignore"}
 
 
-async def _wait_end(pid: int, timeout_s: float) -> bool:
-    """Wait until the child `pid` has ended, which is not yet reaped; whether it has."""
-    pidfd = os.pidfd_open(pid)
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pidfd, lambda: None if ended.done() else ended.set_result(None))
-    try:
-        await asyncio.wait((ended,), timeout=max(timeout_s, 0))
-        return ended.done()
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-
-
 def _kill(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
-    # The leader is not yet reaped, so the group's number is nobody else's.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    kill_group(process)
     if group:
         group.kill()
 
@@ -158,60 +131,24 @@ def _end(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
     reap_killed(process)
 
 
-async def _closed(readers: Sequence[_Reader], timeout_s: float) -> None:
+async def _closed(readers: Sequence[Output], timeout_s: float) -> None:
     await asyncio.wait([one.closed for one in readers], timeout=timeout_s)
-
-
-class _Reader:
-    """Reads a pipe as it fills, to its end, and keeps the beginning."""
-
-    def __init__(self, pipe: IO[bytes], limit: int) -> None:
-        self._pipe = pipe
-        self._limit = limit
-        self._kept = bytearray()
-        self.cut = False
-        self._loop = asyncio.get_running_loop()
-        self.closed: asyncio.Future[None] = self._loop.create_future()
-        os.set_blocking(pipe.fileno(), False)
-        self._loop.add_reader(pipe.fileno(), self._read)
-
-    def text(self) -> str:
-        return self._kept.decode(errors="replace")
-
-    def close(self) -> None:
-        """Idempotent."""
-        if not self.closed.done():
-            self.closed.set_result(None)
-            self._loop.remove_reader(self._pipe.fileno())
-            self._pipe.close()
-
-    def _read(self) -> None:
-        try:
-            chunk = os.read(self._pipe.fileno(), _READ_SIZE)
-        except BlockingIOError:
-            return
-        room = self._limit - len(self._kept)
-        self._kept += chunk[:room]
-        self.cut = self.cut or len(chunk) > room
-        if not chunk:
-            self.close()
 
 
 class _Cgroup:
     """A cgroup v2 of its own for one run, below a directory that is there; removed afterwards."""
 
     def __init__(self, root: str) -> None:
-        self._path = Path(root, f"fence-{os.getpid()}-{next(_numbers)}")
-        self._procs = self._path / "cgroup.procs"
+        self.path = Path(root, f"fence-{os.getpid()}-{next(_numbers)}")
 
     def __enter__(self) -> _Cgroup:
         try:
-            self._path.mkdir()
+            self.path.mkdir()
         except OSError as error:
-            raise StartError(f"cannot make the cgroup {self._path}: {error.strerror}") from None
-        if not self._procs.exists():
-            self._path.rmdir()
-            raise StartError(f"{self._path.parent} is not in a cgroup v2 hierarchy")
+            raise StartError(f"cannot make the cgroup {self.path}: {error.strerror}") from None
+        if not (self.path / "cgroup.procs").exists():
+            self.path.rmdir()
+            raise StartError(f"{self.path.parent} is not in a cgroup v2 hierarchy")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -222,26 +159,16 @@ class _Cgroup:
 
     def _removed(self) -> bool:
         with contextlib.suppress(OSError):
-            self._path.rmdir()
-        return not self._path.exists()
-
-    @property
-    def enter(self) -> tuple[str, ...]:
-        """What a command begins with that is to be in it."""
-        return ("/bin/sh", "-c", _ENTER, "enter-cgroup", str(self._procs))
+            self.path.rmdir()
+        return not self.path.exists()
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):
-            (self._path / "cgroup.kill").write_text("1")
+            cgroup_v2.kill(self.path)
 
     async def emptied(self, timeout_s: float) -> None:
-        """Wait until nobody is in it. The killed are gone within a moment: to look is simpler than to be told."""
+        """Wait until no process is in it. The killed are gone within a moment: to look is simpler than to be told."""
         start = now()
-        while self._populated() and seconds_since(start) < timeout_s:  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_S)
-
-    def _populated(self) -> bool:
-        try:
-            return "populated 1" in (self._path / "cgroup.events").read_text()
-        except OSError:
-            return False
+        with contextlib.suppress(OSError):
+            while cgroup_v2.populated(self.path) and seconds_since(start) < timeout_s:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)

@@ -12,10 +12,11 @@ import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from fencing.agents.installed import look
 from fencing.agents.options import OptionValue, script_for
 from fencing.agents.process import StartError, run_bounded, seconds_since
 from fencing.agents.redact import is_secret
-from fencing.linux.aside import NoAnswerError, aside
+from fencing.linux.aside import NoAnswerError
 from fencing.linux.clock import now
 from fencing.topology import SecretFile
 
@@ -65,7 +66,7 @@ async def resolve_secrets(
 
 async def _from_file(path: str, timeout_s: float) -> str:
     try:
-        return await aside(read_secret, path, timeout_s=timeout_s)
+        return await look(read_secret, path, timeout_s=timeout_s)
     except NoAnswerError:
         raise SecretError(f"secret file {path}: its file system does not answer") from None
 

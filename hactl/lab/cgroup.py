@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from fencing.linux import cgroup as cgroup_v2
 from hactl.lab.system import LabError, wait_until
+from hactl.linux.cgroup import find_mount
 
 _PF_EXITING = 0x4
 
@@ -34,19 +36,13 @@ class Cgroup:
 
     def pids(self) -> list[int]:
         """Every process in it and below."""
-        found: list[int] = []
-        for directory, _, _ in os.walk(self.path):
-            try:
-                found += [int(word) for word in (Path(directory) / "cgroup.procs").read_text().split()]
-            except OSError:  # the directory went meanwhile
-                continue
-        return found
+        return cgroup_v2.pids(self.path)
 
     def kill(self, deadline_s: float = 5.0) -> None:
         """SIGKILL to everything in it and below, frozen or not; returns when nothing is left."""
         if not self.exists():
             return
-        (self.path / "cgroup.kill").write_text("1")
+        cgroup_v2.kill(self.path)
         self._await("populated", "0", deadline_s)
 
     def halt(self, deadline_s: float = 5.0) -> None:
@@ -56,7 +52,7 @@ class Cgroup:
         if not self.exists():
             return
         pids = self.pids()
-        (self.path / "cgroup.kill").write_text("1")
+        cgroup_v2.kill(self.path)
         left = {*pids, *self.pids()}  # a child that was just being made is killed, too
         what = f"everything in {self.path} is halted"
 
@@ -128,10 +124,8 @@ def _rmdir(directory: Path, end: float) -> None:
 
 def mount_point() -> Path:
     """Where cgroup v2 is mounted."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        fields = line.split()
-        if fields[2] == "cgroup2":
-            return Path(fields[1])
+    if (mount := find_mount("/proc/self/mounts")) is not None:
+        return Path(mount)
     raise LabError("no cgroup v2 is mounted: mount -t cgroup2 none /sys/fs/cgroup")
 
 

@@ -7,12 +7,12 @@ import json
 import re
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hactl.lab.system import LabError, run
+from hactl.linux.atomic_write import write_atomically
 
 CLIENT = "client"
 SWITCH, BMC, SWITCH_PORT = "switch", "bmc", 7700
@@ -209,7 +209,4 @@ def claim(spec: LabSpec) -> LabSpec:
 
 def stage(path: Path, text: str) -> None:
     """Write a file so that nobody ever reads half of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(text)
-    Path(file.name).chmod(0o644)
-    Path(file.name).rename(path)
+    write_atomically(path, text, mode=0o644, durable=False)

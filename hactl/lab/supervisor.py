@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from fencing.linux import cgroup
+
 FIRST_DELAY_S, LAST_DELAY_S, SETTLED_S, STOP_S = 0.1, 3.0, 1.0, 30.0
 
 
@@ -45,8 +47,7 @@ class Supervisor:
             self._restarting = False
 
     def _run_once(self) -> None:
-        join = 'echo $$ >"$1/cgroup.procs" || exit 97; shift; exec "$@"'
-        self._child = subprocess.Popen(["sh", "-c", join, "sh", str(self._group), *self._argv])
+        self._child = subprocess.Popen(cgroup.enter_argv(self._group, self._argv))
         self._told_at = 0.0
         if self._stopping:  # the signal came before there was a child to pass it on to
             self._terminate()
@@ -57,7 +58,7 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self._pid_file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            (self._group / "cgroup.kill").write_text("1")
+            cgroup.kill(self._group)
         with contextlib.suppress(OSError):
             sys.stderr.write(f"supervisor: the daemon ended with {code}\n")
             sys.stderr.flush()

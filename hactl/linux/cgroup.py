@@ -12,11 +12,11 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from fencing.linux import cgroup as cgroup_v2
 from hactl.linux.errors import OperationError
 from hactl.linux.inotify import MODIFY, Inotify
 
@@ -24,9 +24,6 @@ from hactl.linux.inotify import MODIFY, Inotify
 _LOOK_AGAIN_S = 0.5
 # Who forks while it is moved may leave a child behind, which the next round moves.
 _MOVES = 100
-# $1: cgroup.procs. The process moves itself before it becomes the command, so there is no moment
-# at which it, or a child of its, is elsewhere.
-ENTER_SCRIPT = 'echo 0 > "$1" || exit 126; shift; exec "$@"'
 
 
 class Cgroup:
@@ -58,36 +55,19 @@ class Cgroup:
 
     def enter_argv(self, argv: Sequence[str]) -> list[str]:
         """The command that enters the cgroup and becomes `argv`."""
-        return ["/bin/sh", "-c", ENTER_SCRIPT, "enter-cgroup", self.procs, *argv]
+        return cgroup_v2.enter_argv(self.path, argv)
 
     def populated(self) -> bool:
         """Whether a live process is in it or below it."""
-        try:
-            return "populated 1" in Path(f"{self.path}/cgroup.events").read_text()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            if Path(self.path).exists():
-                raise
-            return False
+        return cgroup_v2.populated(self.path)
 
     def pids(self) -> list[int]:
         """The processes in it and below it."""
-        found: list[int] = []
-        for directory, _, _ in os.walk(self.path):
-            with contextlib.suppress(OSError):
-                found += [int(line) for line in Path(directory, "cgroup.procs").read_text().split()]
-        return found
+        return cgroup_v2.pids(self.path)
 
     def kill(self) -> None:
         """Send SIGKILL to all that is in it and below it, frozen or not; they die soon after."""
-        try:
-            Path(f"{self.path}/cgroup.kill").write_text("1")
-        except FileNotFoundError:
-            # Before Linux 5.14. Whoever forks faster than this loop is seen by the next call.
-            for pid in self.pids():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        cgroup_v2.kill(self.path)
 
     def move_to(self, other: Cgroup) -> None:
         """Move all that is in it and below it. Raises OperationError when that has no end."""

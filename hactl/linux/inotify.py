@@ -7,7 +7,7 @@ import ctypes
 import os
 from typing import Self
 
-from hactl.linux.wait_readable import wait_readable
+from fencing.linux.wait_readable import wait_readable
 
 MODIFY = 0x2
 ATTRIB = 0x4

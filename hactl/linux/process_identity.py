@@ -11,6 +11,8 @@ import select
 from pathlib import Path
 from typing import NamedTuple
 
+from hactl.linux.atomic_write import write_atomically
+
 
 class Identity(NamedTuple):
     """One process, unmistakably. `start_time`: clock ticks since boot, field 22 of its stat."""
@@ -61,9 +63,7 @@ def write_record(path: str, identity: Identity) -> None:
     stat = Path(f"/proc/{identity.pid}/stat").read_text()
     if _parse_stat(stat).start_time != identity.start_time:
         raise ProcessLookupError(f"process {identity.pid} is another one")
-    staged = Path(f"{path}.new")
-    staged.write_text(f"{identity.boot_id} {stat}")
-    staged.replace(path)
+    write_atomically(Path(path), f"{identity.boot_id} {stat}", durable=False)
 
 
 def open_process(identity: Identity) -> int | None:

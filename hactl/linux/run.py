@@ -11,7 +11,6 @@ hangs, not this process, which waits for what it starts to begin.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -19,15 +18,11 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
 
-from fencing.linux.reap import reap_killed
-from fencing.linux.umask import of_children
+from fencing.linux.child import Output, kill_group, reap_killed, spawn, wait_end
 from hactl.linux.aside import aside
 from hactl.linux.errors import OperationError
-from hactl.linux.wait_readable import wait_readable
 
-_READ_SIZE = 262144
 # A killed process is gone at once, unless it hangs in the kernel (storage that does not answer).
 _REAP_TIMEOUT_S = 2.0
 # $1: the directory, or "".
@@ -117,24 +112,19 @@ async def run(
     Raises CommandError when it cannot be started, OperationError when it cannot be killed.
     """
     process = _spawn(argv, env, input, cwd)
-    timed_out = False
     with contextlib.ExitStack() as stack:
         stack.callback(_leave_nothing, process)
         assert process.stdout is not None and process.stderr is not None
-        out = stack.enter_context(contextlib.closing(_Collector(process.stdout, max_output)))
-        err = stack.enter_context(contextlib.closing(_Collector(process.stderr, max_output)))
-        pidfd = os.pidfd_open(process.pid)
-        stack.callback(os.close, pidfd)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await wait_readable(pidfd)
-            if not leaves:
-                _kill_group(process)
-        except TimeoutError:
-            timed_out = True
-            _kill_group(process)
-            await _gone(pidfd, argv)
-        done = Completed(process.wait(), out.text(), err.text(), timed_out)
+        out = stack.enter_context(contextlib.closing(Output(process.stdout, max_output)))
+        err = stack.enter_context(contextlib.closing(Output(process.stderr, max_output)))
+        ended = await wait_end(process.pid, timeout_s)
+        if not (ended and leaves):
+            kill_group(process)
+        if not ended and not await wait_end(process.pid, _REAP_TIMEOUT_S):
+            raise OperationError(
+                f"{argv[0]} does not end after SIGKILL: it hangs in the kernel (storage that does not answer?)"
+            )
+        done = Completed(process.wait(), out.text(), err.text(), not ended)
     # Of each end by itself: many may end so at a time.
     about = f"{argv[0]} (process {process.pid})"
     if done.returncode in _NOT_BEGUN and (why := await aside(about, _why_not, argv, env, cwd)):
@@ -145,29 +135,13 @@ async def run(
 def _spawn(
     argv: Sequence[str], env: Mapping[str, str] | None, input_: str | bytes | None, cwd: str | None
 ) -> subprocess.Popen[bytes]:
-    stdin: int | IO[bytes] = subprocess.DEVNULL
     if not argv:
         raise CommandError("the command is empty")
     try:
-        if input_ is not None:
-            # A file in memory, not a pipe: nothing to feed, no deadlock, and secrets never touch a disk.
-            stdin = os.fdopen(os.memfd_create("input"), "w+b")
-            stdin.write(input_.encode() if isinstance(input_, str) else input_)
-            stdin.seek(0)
-        return subprocess.Popen(
-            ["/bin/sh", "-c", _BEGIN, "hactl-run", cwd or "", *argv],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=None if env is None else dict(env),
-            umask=of_children(),
-            start_new_session=True,
-        )
+        content = input_.encode() if isinstance(input_, str) else input_
+        return spawn(["/bin/sh", "-c", _BEGIN, "hactl-run", cwd or "", *argv], stdin=content, env=env)
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot start {argv[0]}: {error}") from None
-    finally:
-        if not isinstance(stdin, int):
-            stdin.close()
 
 
 def _why_not(argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None) -> str:
@@ -179,15 +153,7 @@ def _why_not(argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None
 
 async def reaped(process: subprocess.Popen[bytes], timeout_s: float = 1.0) -> None:
     """Wait for the end of a child, at most so long."""
-    if process.poll() is None:
-        pidfd = os.pidfd_open(process.pid)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await wait_readable(pidfd)
-        except TimeoutError:
-            return
-        finally:
-            os.close(pidfd)
+    if process.poll() is None and await wait_end(process.pid, timeout_s):
         process.wait()
 
 
@@ -195,62 +161,5 @@ def _leave_nothing(process: subprocess.Popen[bytes]) -> None:
     # After a cancellation or an error.
     if process.returncode is not None:
         return
-    _kill_group(process)
+    kill_group(process)
     reap_killed(process)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # Its leader is not yet reaped, so the group's number cannot be another's.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-async def _gone(pidfd: int, argv: Sequence[str]) -> None:
-    try:
-        async with asyncio.timeout(_REAP_TIMEOUT_S):
-            await wait_readable(pidfd)
-    except TimeoutError:
-        message = f"{argv[0]} does not end after SIGKILL: it hangs in the kernel (storage that does not answer?)"
-        raise OperationError(message) from None
-
-
-class _Collector:
-    """Reads a pipe as it fills and keeps its beginning."""
-
-    def __init__(self, pipe: IO[bytes], limit: int) -> None:
-        self._fd = pipe.fileno()
-        self._pipe = pipe
-        self._limit = limit
-        self._kept = bytearray()
-        self._open = True
-        os.set_blocking(self._fd, False)
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._read)
-
-    def text(self) -> str:
-        """All that has been written until now, up to the limit."""
-        # Once round a full pipe is enough: who writes on after the command's end may do so for ever.
-        for _ in range(4):
-            if not (self._open and self._read()):
-                break
-        return self._kept.decode(errors="replace")
-
-    def close(self) -> None:
-        """Stop reading; idempotent."""
-        if self._open:
-            self._open = False
-            self._loop.remove_reader(self._fd)
-            self._pipe.close()
-
-    def _read(self) -> bool:
-        try:
-            chunk = os.read(self._fd, _READ_SIZE)
-        except BlockingIOError:
-            return False
-        except OSError:
-            chunk = b""
-        if not chunk:
-            self.close()
-            return False
-        self._kept += chunk[: max(0, self._limit - len(self._kept))]
-        return True

@@ -20,12 +20,12 @@ from typing import Any
 import structlog
 
 from fencing.linux.umask import of_children
+from fencing.linux.wait_readable import wait_readable
 from hactl.linux.aside import aside
 from hactl.linux.cgroup import Cgroup
 from hactl.linux.output import last_line, open_output
 from hactl.linux.process_identity import Identity, ended, group_members, open_process, read_record, write_record
 from hactl.linux.run import CommandError, find_command, reaped, service_environment, signal_name
-from hactl.linux.wait_readable import wait_readable
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.kill_record import kill_record
 

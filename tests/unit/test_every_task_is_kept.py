@@ -14,8 +14,8 @@ WAITED_FOR = {
     "election/etcd/auth.py": 1,  # a login: its outcome is a Future
     "election/etcd/watch.py": 1,  # hands over WatchClosed whatever ends it
     "election/memory_store.py": 1,  # the simulation's and the tests' store
-    "fencing/linux/own_thread.py": 1,  # its outcome is a Future, whatever is raised
-    "fencing/linux/reap.py": 1,  # waits for the end of what was killed, and tells nobody
+    "fencing/linux/aside.py": 1,  # its outcome is a Future, whatever is raised
+    "fencing/linux/child.py": 1,  # waits for the end of what was killed, and tells nobody
     "fencing/guard/jobs.py": 1,  # a hand of the guard: does it again whatever is raised
     "fencing/guard/log.py": 1,  # goes on whatever is raised
     "hactl/daemon/actions.py": 4,  # each action ends in Acted; watching goes on whatever is raised

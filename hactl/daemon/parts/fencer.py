@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from fencing.linux import cgroup
 from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import FenceAct, FenceCancel
 from hactl.model.events import FenceActed
@@ -31,7 +32,7 @@ class Fencer:
         may be written by this one (docs/protocol.md, *Guarantees*: S5)."""
         for left in Path(self._cgroup).glob("fence-*") if self._cgroup else ():
             with contextlib.suppress(OSError):
-                (left / "cgroup.kill").write_text("1")
+                cgroup.kill(left)
                 log.warning("fence_agent_left_over", cgroup=left.name)
 
     def carry_out(self, effect: FenceAct | FenceCancel, spec: ClusterSpec | None, tasks: Tasks) -> None:

@@ -11,9 +11,9 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from fencing.linux.wait_readable import wait_readable
 from hactl.linux import packets
 from hactl.linux.netlink import Link
-from hactl.linux.wait_readable import wait_readable
 
 _SO_ATTACH_FILTER = 26
 _QUEUE_BYTES = 65536

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hactl.linux import aside
+from fencing.linux import aside
 from hactl.linux import run as run_module
 from hactl.linux.errors import OperationError
 from hactl.linux.run import run
