@@ -20,8 +20,8 @@ from pathlib import Path
 from hactl.config.load import parse_cluster
 from hactl.haproxy.control.files import ConfigFiles
 from hactl.haproxy.control.manager import HaproxyManager
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec
 from hactl.resources.base import NodeContext
@@ -70,12 +70,12 @@ class Bench:
         self.settings = HaproxySettings(f"{directory}/haproxy")
         self.manager = HaproxyManager(self.settings, NodeContext("a", directory, None))
         self.plain = cluster()
-        self.everyone = Situation(frozenset(NODES))
+        self.everyone = Routing(frozenset(NODES))
         self.stall_ms = 0.0
 
-    def text(self, spec: ClusterSpec, situation: Situation | None = None) -> str:
+    def text(self, spec: ClusterSpec, routing: Routing | None = None) -> str:
         """What is wanted."""
-        return render(spec, situation or self.everyone, "a", self.settings, 1)
+        return render(spec, routing or self.everyone, "a", self.settings, 1)
 
     async def begin(self) -> None:
         """HAProxy runs with all services."""
@@ -83,12 +83,12 @@ class Bench:
         assert result.step == "start", result
 
     async def there_and_back(
-        self, spec: ClusterSpec, situation: Situation | None = None, *, step: str, back: str = ""
+        self, spec: ClusterSpec, routing: Routing | None = None, *, step: str, back: str = ""
     ) -> list[float]:
         """Change it, and change it back; how long each took, from the news to the last of HAProxy's answers. `step`,
         `back`: by which step that is to be."""
         found = []
-        for wanted, by in (((spec, situation), step), ((self.plain, None), back or step)):
+        for wanted, by in (((spec, routing), step), ((self.plain, None), back or step)):
             began = time.perf_counter()
             result = await self.manager.ensure(self.text(*wanted))
             found.append((time.perf_counter() - began) * 1000)
@@ -110,8 +110,8 @@ async def measure(directory: str) -> dict[str, list[float]]:
     bench.text(bench.plain)
     found["first render"] = [(time.perf_counter() - began) * 1000]
     await bench.begin()
-    drained = Situation(bench.everyone.live, frozenset({(CHANGED, "b")}))
-    away = Situation(frozenset({"a", "b"}))
+    drained = Routing(bench.everyone.live, frozenset({(CHANGED, "b")}))
+    away = Routing(frozenset({"a", "b"}))
     fewer, longer = cluster(", nodes: [a, b]"), cluster(", timeouts: {server: 61s}")
     files, text = ConfigFiles(bench.settings), bench.text(bench.plain)
 

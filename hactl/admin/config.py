@@ -25,7 +25,8 @@ from hactl.config.stored import FORMAT, StoredConfig
 from hactl.decide.timing import Breakdown, format_ms, service_worst_case_ms, settings, worst_case_ms
 from hactl.haproxy.effective import check_times
 from hactl.haproxy.settings import HaproxySettings
-from hactl.model.cluster import ClusterSpec, ResourceSpec
+from hactl.model.cluster import ClusterSpec
+from hactl.model.resources import ResourceSpec
 
 # How many configurations the history keeps.
 HISTORY = 100

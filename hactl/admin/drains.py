@@ -127,10 +127,10 @@ def _check(spec: ClusterSpec, service: str, node: str) -> None:
     names = [one.name for one in spec.services]
     if service != ALL and service not in names:
         raise NoSuchError(f"no service `{service}`; {suggest(service, names) or 'there are none'}")
-    if bound := [one for one in spec.services if one.name == service and one.options.get("writer")]:
+    if bound := [one for one in spec.services if one.name == service and one.options.writer]:
         raise RefusedError(
             f"service {service} has one server in use, its group's owner: to take it out of use "
-            f"`hactl failover {bound[0].options.get('group')}`"
+            f"`hactl failover {bound[0].options.group}`"
         )
     nodes = [one.name for one in spec.nodes]
     places = [one.place for one in servers(spec, service)]

@@ -15,9 +15,8 @@ from hactl.config.diff import diff
 from hactl.config.document import read_stored
 from hactl.config.load import load_cluster
 from hactl.config.node import NodeConfig
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import body, fingerprint, render
-from hactl.haproxy.routing import situation_of
+from hactl.haproxy.routing import Routing, routing_of
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec
 from hactl.status.health import current
@@ -59,17 +58,17 @@ def rendered(file: Path | None, node: str, config: Path | None) -> str:
     if file is None and here is not None:
         known = read_store(here)
         name = _node(known.spec, node or here.node)
-        return _render(known.spec, situation_of(known.view, known.spec, name), name, here, known.revision)
+        return _render(known.spec, routing_of(known.view, known.spec, name), name, here, known.revision)
     assert file is not None
     spec = load_cluster(file)
     this = here.node if here and any(one.name == here.node for one in spec.nodes) else spec.nodes[0].name
     return _render(spec, _all_well(spec), _node(spec, node or this), here, None)
 
 
-def _all_well(spec: ClusterSpec) -> Situation:
+def _all_well(spec: ClusterSpec) -> Routing:
     names = [node.name for node in spec.nodes]
     first = {group.name: (group.nodes or names)[0] for group in spec.groups if group.enabled}
-    return Situation(frozenset(names), owners=first)
+    return Routing(frozenset(names), owners=first)
 
 
 def _node(spec: ClusterSpec, name: str) -> str:
@@ -79,10 +78,10 @@ def _node(spec: ClusterSpec, name: str) -> str:
     return name
 
 
-def _render(spec: ClusterSpec, situation: Situation, node: str, here: NodeConfig | None, revision: int | None) -> str:
+def _render(spec: ClusterSpec, routing: Routing, node: str, here: NodeConfig | None, revision: int | None) -> str:
     paths = HaproxySettings(here.haproxy_dir if here else _DEFAULT_DIR)
     try:
-        return render(spec, situation, node, paths, revision)
+        return render(spec, routing, node, paths, revision)
     except ValueError as error:
         raise CliError(f"cannot be rendered: {error}", FAILED) from None
 
@@ -102,7 +101,7 @@ def differences(file: Path | None, config: Path | None) -> Iterator[str]:
     for other in wanted.nodes:
         if other.name != name:
             yield f"HAProxy on {other.name}: {_elsewhere(known, wanted, other.name, here)}"
-    text = _render(wanted, situation_of(known.view, wanted, name), name, here, known.revision)
+    text = _render(wanted, routing_of(known.view, wanted, name), name, here, known.revision)
     yield from _against_file(HaproxySettings(here.haproxy_dir).config_file, text, name)
 
 
@@ -112,7 +111,7 @@ def _elsewhere(known: Known, wanted: ClusterSpec, node: str, here: NodeConfig) -
         return "not known: its daemon is away, or has just begun"
     if not known.files[node]:
         return "does not run"
-    text = _render(wanted, situation_of(known.view, wanted, node), node, here, known.revision)
+    text = _render(wanted, routing_of(known.view, wanted, node), node, here, known.revision)
     if known.files[node] == fingerprint(text, here.haproxy_dir):
         return "no difference"
     return "runs with another file; to see how it differs, run this on that node"

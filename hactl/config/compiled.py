@@ -2,24 +2,25 @@
 makes it from the stored document on standard input.
 
 The daemon has that done by a process of its own: pydantic and what is built on it cost 10 MB for good, and 100 ms
-in which the daemon could do nothing else. Lists come back as lists where the schema gives tuples in `options`.
+in which the daemon could do nothing else.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from hactl.model.cluster import ClusterSpec
+from hactl.model.options import plain
 
 
 def dump(spec: ClusterSpec) -> dict[str, Any]:
     """What `load` takes, for JSON."""
-    return asdict(spec)
+    raw: dict[str, Any] = plain(spec)
+    return raw
 
 
 def load(raw: dict[str, Any]) -> ClusterSpec:
@@ -36,10 +37,10 @@ def main() -> None:
     from hactl.config.errors import ConfigErrors  # noqa: PLC0415
 
     try:
-        found: dict[str, Any] = {"spec": dump(read_stored(sys.stdin.read(), checked=False).spec)}
+        answer: dict[str, Any] = {"spec": dump(read_stored(sys.stdin.read(), checked=False).spec)}
     except ConfigErrors as error:
-        found = {"problem": str(error)}
-    sys.stdout.write(json.dumps(found))
+        answer = {"problem": str(error)}
+    sys.stdout.write(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from typing import Any, Literal, NamedTuple
 
 from fencing.topology import SecretFile, Topology
 from hactl.decide.timing import format_ms
-from hactl.model.cluster import ClusterSpec, GroupSpec, ResourceSpec
+from hactl.model.cluster import ClusterSpec, GroupSpec
+from hactl.model.options import plain
+from hactl.model.resources import HaproxySpec, ResourceSpec, SystemdSpec, VipSpec
 
 # What is kept in order: the nodes by preference, the resources by start. The order of groups means nothing.
 _ORDERED = ("nodes", "resources")
@@ -93,13 +95,12 @@ def _holdings(spec: ClusterSpec) -> list[tuple[str, tuple[str, str]]]:
 
 def _thing(resource: ResourceSpec) -> tuple[str, str]:
     """What a resource is about, whatever it is called; of commands only their name is known."""
-    options = resource.options
-    match resource.kind:
-        case "vip":
-            return "vip", str(ip_interface(options["address"]).ip)
-        case "systemd":
-            return "systemd", str(options["unit"])
-        case "haproxy":
+    match resource:
+        case VipSpec():
+            return "vip", str(ip_interface(resource.options.address).ip)
+        case SystemdSpec():
+            return "systemd", resource.options.unit
+        case HaproxySpec():
             return "haproxy", "haproxy"
         case _:
             return resource.kind, resource.name
@@ -107,7 +108,7 @@ def _thing(resource: ResourceSpec) -> tuple[str, str]:
 
 def _tree(spec: ClusterSpec) -> dict[str, Any]:
     """The cluster as nested mappings, lists of named things by their names."""
-    tree = asdict(spec)
+    tree: dict[str, Any] = plain(spec)
     tree["fencing"] = _fencing(spec.fencing)
     tree["nodes"] = {node["name"]: node for node in tree["nodes"]}
     tree["services"] = {service["name"]: service for service in tree["services"]}

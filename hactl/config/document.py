@@ -22,7 +22,9 @@ from hactl.config.schema import Cluster
 from hactl.config.stored import FORMAT, StoredConfig
 from hactl.config.yaml_tree import Tree
 from hactl.decide.timing import format_ms, settings
-from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
+from hactl.model.resources import ResourceSpec
+from hactl.model.service import ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def as_settings(spec: ClusterSpec) -> dict[str, Any]:
         "nodes": [_node(node, spec.fencing) for node in spec.nodes],
         "groups": [_group(group) for group in spec.groups],
         "services": [_service(service) for service in spec.services],
-        "haproxy": _settings(spec.haproxy),
+        "haproxy": _settings(spec.haproxy.plain()),
         "fencing": {
             "devices": [_device(device) for device in spec.fencing.devices.values()],
             "test_interval": format_ms(spec.fencing.test_interval_ms),
@@ -110,19 +112,19 @@ def _drop_unknown(data: dict[str, Any]) -> tuple[str, ...]:
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of the model in the words of cluster.yaml: a duration has a unit, not a name with `_ms`."""
-    found: dict[str, Any] = {}
+    written: dict[str, Any] = {}
     for name, value in options.items():
         if name.endswith("_ms"):
-            found[name.removesuffix("_ms")] = None if value is None else format_ms(value)
+            written[name.removesuffix("_ms")] = None if value is None else format_ms(value)
         else:
-            found[name] = _setting(value)
-    return found
+            written[name] = _setting(value)
+    return written
 
 
 def _setting(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _settings(value)
-    return [_setting(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_setting(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _node(node: NodeSpec, topology: Topology) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def _group(group: GroupSpec) -> dict[str, Any]:
 def _resource(resource: ResourceSpec) -> dict[str, Any]:
     return {
         "name": resource.name,
-        resource.kind: _settings(resource.options),
+        resource.kind: _settings(resource.options.plain()),
         "start_timeout": format_ms(resource.start_timeout_ms),
         "stop_timeout": format_ms(resource.stop_timeout_ms),
         "monitor_interval": format_ms(resource.monitor_interval_ms),
@@ -184,5 +186,5 @@ def _service(service: ServiceSpec) -> dict[str, Any]:
         "name": service.name,
         "binds": list(service.binds),
         "port": service.port,
-        **_settings(service.options),
+        **_settings(service.options.plain()),
     }

@@ -6,10 +6,11 @@ import re
 import shlex
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 Address = IPv4Address | IPv6Address
 
@@ -28,6 +29,41 @@ class Strict(BaseModel):
     """What all parts of the schema share: unknown keys and values of another type are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Part(Strict):
+    """A part of the settings. `OF`: the type of the model that it becomes, whose fields are the same but that durations
+    end in `_ms`."""
+
+    OF: ClassVar[Any]
+    # A text may stand in place of the mapping.
+    SHORT: ClassVar[bool] = False
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """For editors: the text, too."""
+        found = handler(schema)
+        return {"anyOf": [{"type": "string"}, found]} if cls.SHORT else found
+
+    def made(self) -> Any:
+        """That of the model."""
+        return self.OF(**self.values())
+
+    def values(self) -> dict[str, Any]:
+        """Its fields; what the model has elsewhere is left out."""
+        known = self.OF.__struct_fields__
+        named = {name if name in known else f"{name}_ms": name for name in type(self).model_fields}
+        return {field: _made(getattr(self, name)) for field, name in named.items() if field in known}
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.made()
+    if isinstance(value, list):
+        return tuple(_made(inner) for inner in value)
+    if isinstance(value, dict):
+        return {name: _made(inner) for name, inner in value.items()}
+    return value
 
 
 def needs_less_with_a_preset(schema: dict[str, Any]) -> None:

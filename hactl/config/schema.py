@@ -7,7 +7,7 @@ descriptions here are those of docs/configuration.md and of the JSON Schema.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -20,6 +20,7 @@ from hactl.config.fields import (
     InterfaceName,
     IpAddress,
     Name,
+    Part,
     Strict,
     UnitName,
     VipAddress,
@@ -31,10 +32,18 @@ from hactl.config.fields import (
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service
 from hactl.decide.timing import PROFILES, Profile
-from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, Timing
-
-Kind = Literal["vip", "systemd", "exec", "manifest", "haproxy"]
-KINDS: tuple[Kind, ...] = ("vip", "systemd", "exec", "manifest", "haproxy")
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
+from hactl.model.resources import (
+    KINDS,
+    SPECS,
+    ExecOptions,
+    InGroupOptions,
+    Kind,
+    ManifestOptions,
+    ResourceSpec,
+    SystemdOptions,
+    VipOptions,
+)
 
 # An address or a file is there at once or not at all; a service may take its time.
 _START_TIMEOUT_MS: dict[Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "haproxy": 10_000.0}
@@ -87,8 +96,10 @@ class NodeSettings(Strict):
     )
 
 
-class Vip(Strict):
+class Vip(Part):
     """An address that moves with its group."""
+
+    OF: ClassVar[Any] = VipOptions
 
     address: VipAddress = Field(
         description="address and length of its network, IPv4 or IPv6", examples=["10.0.0.30/24"]
@@ -105,30 +116,19 @@ class Vip(Strict):
         "(and not longer than stop_timeout - 1s); 0s: not at all",
     )
 
-    def options(self) -> dict[str, Any]:
-        """As the resource takes them."""
-        options: dict[str, Any] = {
-            "address": self.address,
-            "announce_burst": self.announce_burst,
-            "announce_burst_interval_ms": self.announce_burst_interval,
-            "announce_interval_ms": self.announce_interval,
-            "drain_ms": self.drain,
-        }
-        return options if self.interface is None else {**options, "interface": self.interface}
 
-
-class Systemd(Strict):
+class Systemd(Part):
     """A unit of systemd's."""
+
+    OF: ClassVar[Any] = SystemdOptions
 
     unit: UnitName = Field(description="its full name; it must not be enabled", examples=["mariadb.service"])
 
-    def options(self) -> dict[str, Any]:
-        """As the resource takes them."""
-        return {"unit": self.unit}
 
-
-class Exec(Strict):
+class Exec(Part):
     """Commands of one's own: either `command`, or `start`, `stop` and `monitor`. Words in lists, no shell."""
+
+    OF: ClassVar[Any] = ExecOptions
 
     command: Argv | None = Field(
         default=None,
@@ -161,13 +161,11 @@ class Exec(Strict):
             raise wrong("has `ready` without `command`", "leave it out: `start` itself returns when it runs")
         return self
 
-    def options(self) -> dict[str, Any]:
-        """As the resource takes them: only what is given."""
-        return self.model_dump(exclude_none=True)
 
-
-class Manifest(Strict):
+class Manifest(Part):
     """A file that is in a directory while owned: a static pod for the kubelet."""
+
+    OF: ClassVar[Any] = ManifestOptions
 
     source: FilePath | None = Field(default=None, description="the file to copy, outside `directory`")
     content: str | None = Field(default=None, description="its text, in place of `source`")
@@ -186,23 +184,17 @@ class Manifest(Strict):
             )
         return self
 
-    def options(self) -> dict[str, Any]:
-        """As the resource takes them: only what is given."""
-        return self.model_dump(exclude_none=True)
 
-
-class HaproxyInGroup(Strict):
+class HaproxyInGroup(Part):
     """HAProxy, where the group is and nowhere else. Without such a resource it runs on every node."""
+
+    OF: ClassVar[Any] = InGroupOptions
 
     drain: WholeDurationOrZero = Field(
         default=1000,
         description="how long, at most, connections that are open may go on when it is stopped, new ones being refused "
         "(and not longer than four fifths of stop_timeout); 0s: they are cut",
     )
-
-    def options(self) -> dict[str, Any]:
-        """As the resource takes them."""
-        return {"drain_ms": self.drain}
 
 
 class Resource(Strict):
@@ -247,8 +239,8 @@ class Resource(Strict):
         kind = self.kind
         start = self.start_timeout or _START_TIMEOUT_MS.get(kind, _TIMEOUT_MS)
         stop = self.stop_timeout or _STOP_TIMEOUT_MS.get(kind, _TIMEOUT_MS)
-        chosen: Vip | Systemd | Exec | Manifest | HaproxyInGroup = getattr(self, kind)
-        return ResourceSpec(self.name, kind, chosen.options(), start, stop, self.monitor_interval, self.monitor_timeout)
+        options = getattr(self, kind).made()
+        return SPECS[kind](self.name, options, start, stop, self.monitor_interval, self.monitor_timeout)
 
 
 class Group(Strict):
@@ -319,7 +311,7 @@ class Cluster(Strict):
             groups=tuple(group.spec() for group in self.groups),
             services=tuple(service.spec(self.haproxy) for service in self.services),
             timing=self.timing.spec(),
-            haproxy=self.haproxy.options(),
+            haproxy=self.haproxy.made(),
             fencing=Topology(
                 devices={device.name: device.spec() for device in self.fencing.devices},
                 nodes={node.name: node.fencing.spec() for node in self.nodes if node.fencing is not None},

@@ -14,8 +14,8 @@ import structlog
 
 from hactl.linux.errors import OperationError
 from hactl.model import events
-from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act, Announce, StopAnnouncing
+from hactl.model.resources import HaproxySpec, ResourceSpec
 from hactl.resources.base import Announcing, Commands, NodeContext, Observation, Resource
 from hactl.resources.factory import make
 from hactl.supervise import describe, lacks
@@ -38,7 +38,7 @@ class Actions:
         cluster: str,
         post: Post,
         calm: asyncio.Event,
-        balancer: Callable[[ResourceSpec], Resource],
+        balancer: Callable[[HaproxySpec], Resource],
     ) -> None:
         """`balancer` makes resources of kind `haproxy`."""
         self._balancer = balancer
@@ -51,7 +51,7 @@ class Actions:
         """The resource of this definition. Raises ResourceError."""
         found = self._resources.get((group, spec.name))
         if found is None or found.spec != spec:
-            made = self._balancer(spec) if spec.kind == "haproxy" else make(spec, self._context, group)
+            made = self._balancer(spec) if isinstance(spec, HaproxySpec) else make(spec, self._context, group)
             found = self._resources[group, spec.name] = made
         return found
 

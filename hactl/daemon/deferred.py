@@ -23,7 +23,8 @@ from hactl.config.node import NodeConfig
 from hactl.daemon.observe.loop_times import times_of_running_loop
 from hactl.decide.phases import resumable
 from hactl.decide.state import NodeState
-from hactl.model.cluster import ClusterSpec, ResourceSpec
+from hactl.model.cluster import ClusterSpec
+from hactl.model.resources import HaproxySpec, ResourceSpec
 from hactl.resources.base import NodeContext, Resource
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class SecondStage:
             self._cluster = state.cluster
             if state.cluster.fencing.devices:
                 self.devices_configured.set()
-            if any(service.options.get("probe") for service in state.cluster.services):
+            if any(service.options.probe for service in state.cluster.services):
                 self.probes_configured.set()
 
     def count(self, tell: Callable[[Metrics], None]) -> None:
@@ -132,7 +133,7 @@ class SecondStage:
         if self.balancer is not None:
             self.balancer.again()
 
-    def balancer_resource(self, spec: ResourceSpec) -> Resource:
+    def balancer_resource(self, spec: HaproxySpec) -> Resource:
         """HAProxy as a part of a group. It can be stopped at any time, and is started once HAProxy is begun with."""
         from hactl.daemon.parts.balancer_resource import BalancerResource  # noqa: PLC0415 - when it is wanted
 

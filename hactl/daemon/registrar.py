@@ -22,8 +22,8 @@ from hactl.decide.sequences import (
 )
 from hactl.linux.disk_thread import DiskThread
 from hactl.linux.errors import OperationError
-from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import GuardBegin, GuardExtend, GuardRegister, GuardUnregister
+from hactl.model.resources import ResourceSpec
 from hactl.resources.base import Resource
 from hactl.supervise import describe
 

@@ -13,12 +13,14 @@ import zlib
 from collections.abc import Iterator
 
 from election.view import View
-from hactl.model.cluster import ClusterSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec
+from hactl.model.resources import VipSpec
+from hactl.model.service import ServiceSpec
 
 
 def target(service: ServiceSpec, spec: ClusterSpec) -> str:
     """ADDRESS:PORT that is asked: the probe's `bind`, else the first bind whose address is a VIP; "" if none is."""
-    named = (service.options.get("probe") or {}).get("bind")
+    named = service.options.probe.bind if service.options.probe else ""
     vips = {address for address, _ in _vips(spec)}
     for bind in [named] if named else service.binds:
         address = _ip(split(bind)[0])
@@ -64,9 +66,9 @@ def _first_port(bind: str) -> str:
 def _vips(spec: ClusterSpec) -> Iterator[tuple[str, str]]:
     """Address and group."""
     for group in spec.groups:
-        for one in group.resources:
-            if one.kind == "vip":
-                yield _ip(str(one.options.get("address", "")).partition("/")[0]), group.name
+        for resource in group.resources:
+            if isinstance(resource, VipSpec):
+                yield _ip(resource.options.address.partition("/")[0]), group.name
 
 
 @functools.lru_cache(maxsize=512)

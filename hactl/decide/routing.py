@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from election.ownership import may_live
 from election.view import View
 from hactl.decide.placement import reported_running
-from hactl.model.cluster import ServiceSpec
+from hactl.model.service import ServiceSpec
 
 # In place of a service's name: all of them.
 ALL = "*"
@@ -16,7 +16,7 @@ ALL = "*"
 def drainable(service: ServiceSpec) -> bool:
     """Whether its servers are drained when all of their node are. Not where one server alone is in use, because it is
     elected or for its role: the others would not take its place."""
-    return not service.options.get("writer") and not service.options.get("check", {}).get("role")
+    return not service.options.writer and not service.options.check.role
 
 
 def drained(view: View, services: Iterable[ServiceSpec]) -> frozenset[tuple[str, str]]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hactl.decide.timing import CheckTimes
-from hactl.haproxy.mapping import global_options, service_options
-from hactl.haproxy.options import BUILT_IN, CheckOptions, Common, GlobalOptions, OptionError, ServiceOptions, Timeouts
-from hactl.model.cluster import ClusterSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec
+from hactl.model.haproxy import GlobalOptions
+from hactl.model.options import Options
+from hactl.model.service import BUILT_IN, Common, ServiceOptions, ServiceSpec
+from hactl.model.service_parts import CheckOptions
 
-Some = TypeVar("Some")
+Settings = TypeVar("Settings", bound=Options)
 
 # Source: HAProxy's configuration manual, 2.6: `inter`, `fall`, `rise`.
-HAPROXY = Common(mode="tcp", check=CheckOptions(inter_ms=2000, rise=2, fall=3), timeouts=Timeouts())
+HAPROXY = Common(mode="tcp", check=CheckOptions(inter_ms=2000, rise=2, fall=3))
+
+
+class OptionError(ValueError):
+    """A setting names something that is not there. The message says which."""
 
 
 def defaults_of(options: ServiceOptions, globals_: GlobalOptions) -> Common:
@@ -26,23 +31,23 @@ def defaults_of(options: ServiceOptions, globals_: GlobalOptions) -> Common:
     return known[options.defaults]
 
 
-def merged(own: Some, behind: Some) -> Some:
+def merged(own: Settings, behind: Settings) -> Settings:
     """`own`, and what it leaves open from `behind`."""
-    found: dict[str, Any] = {}
-    for one in fields(own):  # type: ignore[arg-type]
-        value, other = getattr(own, one.name), getattr(behind, one.name)
-        if is_dataclass(value) and is_dataclass(other):
-            found[one.name] = merged(value, other)
+    values = {}
+    for name in own.__struct_fields__:
+        value, other = getattr(own, name), getattr(behind, name)
+        if isinstance(value, Options) and isinstance(other, Options):
+            values[name] = merged(value, other)
         else:
-            found[one.name] = other if value is None or value in ("", ()) else value
-    return type(own)(**found)
+            values[name] = other if value is None or value in ("", ()) else value
+    return type(own)(**values)
 
 
 def check_times(cluster: ClusterSpec, service: ServiceSpec) -> CheckTimes | None:
     """How a service's servers are checked, HAProxy's own times where none is given; None: they are not. Raises
     OptionError."""
-    options = service_options(service)
-    behind = merged(defaults_of(options, global_options(cluster)), HAPROXY)
+    options = service.options
+    behind = merged(defaults_of(options, cluster.haproxy), HAPROXY)
     check, timeouts = merged(options.check, behind.check), merged(options.timeouts, behind.timeouts)
     if check.kind in (None, "none") or options.kind == "frontend" or not options.enabled:
         return None

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from election.view import View
 from hactl.decide.routing import drained, owners
-from hactl.haproxy.options import Situation
 from hactl.model.cluster import ClusterSpec
 
 
-def situation_of(view: View, spec: ClusterSpec, node: str) -> Situation:
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """`live`: the nodes whose session is. `drained`: servers that get no new connections, as `(service, node)`; service
+    `*` is all. `owners`: for each exclusive group the node that owns it and is live; a group that nobody owns is not
+    in it."""
+
+    live: frozenset[str]
+    drained: frozenset[tuple[str, str]] = frozenset()
+    owners: Mapping[str, str] | None = None
+
+    def is_drained(self, service: str, node: str) -> bool:
+        """Whether the node's server gets no new connections."""
+        return not self.drained.isdisjoint({(service, node), ("*", node)})
+
+
+def routing_of(view: View, spec: ClusterSpec, node: str) -> Routing:
     """As `node` sees it. It counts as live itself: its own backends are near, whatever its session does."""
-    groups = {str(one.options.get("group", "")) for one in spec.services if one.options.get("writer")}
-    return Situation(frozenset(view.sessions) | {node}, drained(view, spec.services), owners(view, groups))
+    groups = {service.elected_by for service in spec.services} - {""}
+    return Routing(frozenset(view.sessions) | {node}, drained(view, spec.services), owners(view, groups))

@@ -8,10 +8,11 @@ from ipaddress import ip_interface
 from typing import NamedTuple
 
 from hactl.haproxy.diff.parse import read_binds
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec
+from hactl.model.resources import VipSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Wanted:
     """The configuration at `revision`, and what the file depends on beside it."""
 
     cluster: ClusterSpec
-    situation: Situation
+    routing: Routing
     revision: int
 
     @property
@@ -30,17 +31,17 @@ class Wanted:
     @property
     def manage_sysctl(self) -> bool:
         """Whether what HAProxy needs of the kernel may be set."""
-        return bool(self.cluster.haproxy.get("manage_sysctl", True))
+        return self.cluster.haproxy.manage_sysctl
 
     @property
     def without_writers(self) -> Wanted:
         """As it is kept for the start after a reboot: nobody is known to be the writer of anything then."""
         live = frozenset(node.name for node in self.cluster.nodes)
-        return replace(self, situation=Situation(live, self.situation.drained))
+        return replace(self, routing=Routing(live, self.routing.drained))
 
     def is_kept_as(self, other: Wanted) -> bool:
         """Whether `other` is kept by the same file."""
-        return self.cluster is other.cluster and self.situation.drained == other.situation.drained
+        return self.cluster is other.cluster and self.routing.drained == other.routing.drained
 
 
 class Rendered(NamedTuple):
@@ -54,7 +55,7 @@ class Rendered(NamedTuple):
 def render_wanted(wanted: Wanted, node: str, settings: HaproxySettings) -> Rendered:
     """The file of `node`. Takes some ten milliseconds with hundreds of services."""
     try:
-        text = render(wanted.cluster, wanted.situation, node, settings, wanted.revision)
+        text = render(wanted.cluster, wanted.routing, node, settings, wanted.revision)
     except ValueError as error:
         return Rendered("", str(error), bound_groups(wanted.cluster, _of_services(wanted.cluster)))
     binds = (one for section in read_binds(text).values() for one in section)
@@ -70,14 +71,14 @@ def bound_groups(cluster: ClusterSpec, binds: Iterable[str]) -> frozenset[str]:
     return frozenset(
         group.name
         for group in cluster.groups
-        for one in group.resources
-        if one.kind == "vip" and not bound.isdisjoint({"", "*", _address(str(one.options.get("address", "")))})
+        for resource in group.resources
+        if isinstance(resource, VipSpec) and not bound.isdisjoint({"", "*", _address(resource.options.address)})
     )
 
 
 def _of_services(cluster: ClusterSpec) -> Iterator[str]:
     for service in cluster.services:
-        if service.options.get("enabled", True):
+        if service.options.enabled:
             yield from service.binds
 
 

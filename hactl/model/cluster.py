@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from fencing.topology import Topology
+from hactl.model.haproxy import GlobalOptions
+from hactl.model.resources import HaproxySpec, ResourceSpec
+from hactl.model.service import ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +24,6 @@ class Timing:
     stop_budget_ms: float = 750.0
     self_fence_lead_ms: float = 250.0
     etcd_election_ms: float = 1000.0
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceSpec:
-    """One resource of a group. `options` are those of its kind, checked by the configuration's schema."""
-
-    name: str
-    kind: Literal["vip", "systemd", "exec", "manifest", "haproxy"]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    start_timeout_ms: float = 30_000.0
-    stop_timeout_ms: float = 30_000.0
-    monitor_interval_ms: float = 10_000.0
-    monitor_timeout_ms: float = 5_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +55,6 @@ class NodeSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceSpec:
-    """An active/active service behind HAProxy on every node.
-
-    `binds` are the addresses alone, `mode` is the one in force. `options`: what `hactl/haproxy/options.py` calls
-    ServiceOptions, as far as it is not the default, in plain mappings and lists; checked by the configuration's schema.
-    """
-
-    name: str
-    binds: tuple[str, ...]
-    port: int
-    mode: Literal["tcp", "http"] = "tcp"
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """The whole cluster."""
 
@@ -89,7 +63,7 @@ class ClusterSpec:
     groups: tuple[GroupSpec, ...] = ()
     services: tuple[ServiceSpec, ...] = ()
     timing: Timing = Timing()
-    haproxy: Mapping[str, Any] = field(default_factory=dict)
+    haproxy: GlobalOptions = field(default_factory=GlobalOptions)
     fencing: Topology = field(default_factory=Topology)
 
     def address(self, name: str) -> str:
@@ -102,4 +76,5 @@ class ClusterSpec:
 
     def balancer_group(self) -> GroupSpec | None:
         """The group that HAProxy belongs to; None: it runs on every node."""
-        return next((group for group in self.groups if any(one.kind == "haproxy" for one in group.resources)), None)
+        having = (group for group in self.groups for one in group.resources if isinstance(one, HaproxySpec))
+        return next(having, None)

@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple
 from election.clock import Instant
 from election.store import Txn
 from fencing.topology import PowerAction, Target
-from hactl.model.cluster import GroupSpec, ResourceSpec
+from hactl.model.cluster import GroupSpec
 from hactl.model.purposes import Purpose
+from hactl.model.resources import ResourceSpec
 
 Action = Literal["start", "stop", "kill", "probe"]
 

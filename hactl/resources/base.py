@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakSet
 
 from hactl.linux.errors import OperationError
-from hactl.model.cluster import ResourceSpec
 from hactl.model.events import Warned
+from hactl.model.resources import ResourceSpec
 from hactl.supervise import Tasks
 
 Health = Literal["running", "stopped", "failed"]
@@ -61,7 +61,9 @@ class NodeContext:
 class Resource(Protocol):
     """One resource on this node."""
 
-    spec: ResourceSpec
+    @property
+    def spec(self) -> ResourceSpec:
+        """Its definition."""
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Start it and return when it is running. `env` holds HACTL_GROUP, HACTL_RESOURCE, HACTL_NODE,

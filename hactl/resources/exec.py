@@ -26,8 +26,7 @@ from hactl.linux.aside import aside
 from hactl.linux.cgroup import Cgroup
 from hactl.linux.errors import OperationError
 from hactl.linux.run import CommandError, Completed, find_command, run, service_environment
-from hactl.model.cluster import ResourceSpec
-from hactl.resources import options
+from hactl.model.resources import ExecSpec
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.process import KILL_TIMEOUT_S, Supervised
 
@@ -45,17 +44,16 @@ Report = Callable[[Observation], None]
 class Process:
     """`exec` with `command`: a supervised process."""
 
-    def __init__(self, spec: ResourceSpec, context: NodeContext, group: str = "") -> None:
+    def __init__(self, spec: ExecSpec, context: NodeContext, group: str = "") -> None:
         """Raises ResourceError when the options are wrong."""
         self.spec = spec
-        command = options.argv(spec, "command")
-        if command is None:
+        given = spec.options
+        if given.command is None:
             raise ResourceError(f"{spec.name}: command is missing")
-        self._ready = options.argv(spec, "ready")
-        self._monitor = options.argv(spec, "monitor")
+        self._ready, self._monitor = given.ready, given.monitor
         self._env = _base_env(spec, context, group)
         self._name = _full_name(spec, group)
-        self.process = Supervised(self._name, command, context, env=self._env, cwd=spec.options.get("cwd"))
+        self.process = Supervised(self._name, given.command, context, env=self._env, cwd=given.cwd)
         self._started = asyncio.Event()
         self._stopping = False
 
@@ -121,18 +119,23 @@ class Process:
 class Agent:
     """`exec` with `start`, `stop` and `monitor`: commands that start, stop and test something."""
 
-    def __init__(self, spec: ResourceSpec, context: NodeContext, group: str = "") -> None:
+    def __init__(self, spec: ExecSpec, context: NodeContext, group: str = "") -> None:
         """Raises ResourceError when the options are wrong."""
         self.spec = spec
-        given = {name: options.argv(spec, name) for name in ("start", "stop", "monitor")}
-        missing = [name for name, argv in given.items() if argv is None]
-        if missing:
+        given = spec.options
+        if given.start is None or given.stop is None or given.monitor is None:
+            missing = [name for name in ("start", "stop", "monitor") if getattr(given, name) is None]
             raise ResourceError(f"{spec.name}: needs `command`, or `start`, `stop` and `monitor`; missing: {missing}")
-        self._argv = {name: argv for name, argv in given.items() if argv is not None}
-        self._argv["kill"] = options.argv(spec, "kill") or self._argv["stop"]
+        kill = given.kill or given.stop
+        self._argv: dict[str, Sequence[str]] = {
+            "start": given.start,
+            "stop": given.stop,
+            "monitor": given.monitor,
+            "kill": kill,
+        }
         self._env = _base_env(spec, context, group)
         self._name = _full_name(spec, group)
-        self._cwd: str | None = spec.options.get("cwd")
+        self._cwd = given.cwd
         self.under_way = ""
         self._starting: Cgroup | None = None
         self._left: Cgroup | None = None
@@ -252,27 +255,27 @@ class Agent:
         return done
 
 
-def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Process | Agent:
+def make(spec: ExecSpec, context: NodeContext, group: str = "") -> Process | Agent:
     """The resource for the options. Raises ResourceError when they are wrong."""
-    return Process(spec, context, group) if "command" in spec.options else Agent(spec, context, group)
+    return Process(spec, context, group) if spec.options.command is not None else Agent(spec, context, group)
 
 
-def check_options(spec: ResourceSpec) -> list[str]:
+def check_options(spec: ExecSpec) -> list[str]:
     """What is wrong with the options on this node: commands that do not exist."""
     problems: list[str] = []
     try:
         make(spec, NodeContext("check", "/nonexistent", None))
-        given = {name: options.argv(spec, name) for name in _ACTIONS}
     except OperationError as error:
         return [str(error)]
-    for name, argv in given.items():
-        problem = find_command(argv[0], None, spec.options.get("cwd")) if argv else None
+    for name in _ACTIONS:
+        argv = getattr(spec.options, name)
+        problem = find_command(argv[0], None, spec.options.cwd) if argv else None
         if problem:
             problems.append(f"{spec.name}: {name}: {problem}")
     return problems
 
 
-async def _missing_commands(name: str, spec: ResourceSpec) -> str:
+async def _missing_commands(name: str, spec: ExecSpec) -> str:
     try:
         async with asyncio.timeout(_LOOK_S):
             return "; ".join(await aside(name, check_options, spec))
@@ -280,12 +283,12 @@ async def _missing_commands(name: str, spec: ResourceSpec) -> str:
         return f"{spec.name}: the file system of its commands does not answer"
 
 
-def _full_name(spec: ResourceSpec, group: str) -> str:
+def _full_name(spec: ExecSpec, group: str) -> str:
     """Unique on the node: a resource's name is so within its group only."""
     return f"{group}/{spec.name}" if group else spec.name
 
 
-def _base_env(spec: ResourceSpec, context: NodeContext, group: str) -> dict[str, str]:
+def _base_env(spec: ExecSpec, context: NodeContext, group: str) -> dict[str, str]:
     """What is known before a start, for a probe or a stop by a daemon that did not start it."""
     known = {"HACTL_RESOURCE": spec.name, "HACTL_NODE": context.node}
     return {**known, "HACTL_GROUP": group} if group else known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hactl.model.cluster import ResourceSpec
+from hactl.model.resources import ExecSpec, ManifestSpec, ResourceSpec, SystemdSpec, VipSpec
 from hactl.resources.base import NodeContext, Resource, ResourceError
 
 
@@ -14,39 +14,39 @@ def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
     A kind's code is imported when it is first used: the libraries behind `vip` and `systemd` are large. The kind
     `haproxy` is not made here but by the daemon, which renders what it runs with.
     """
-    match spec.kind:
-        case "vip":
+    match spec:
+        case VipSpec():
             from hactl.resources.vip import Vip  # noqa: PLC0415
 
             return Vip(spec, context)
-        case "systemd":
+        case SystemdSpec():
             from hactl.resources.systemd import Unit  # noqa: PLC0415
 
             return Unit(spec, context)
-        case "exec":
+        case ExecSpec():
             from hactl.resources import exec as exec_kind  # noqa: PLC0415
 
             return exec_kind.make(spec, context, group)
-        case "manifest":
+        case ManifestSpec():
             from hactl.resources.manifest import Manifest  # noqa: PLC0415
 
             return Manifest(spec, context)
-    raise ResourceError(f"{spec.name}: unknown kind {spec.kind!r}")
+    raise ResourceError(f"{spec.name}: kind {spec.kind} is made by the daemon")
 
 
 def check_options(spec: ResourceSpec) -> list[str]:
     """What is wrong with a resource's options on this very node (commands, files, networks), in the operator's
     words; for `hactl config check` and for the daemon before it takes a configuration over."""
-    match spec.kind:
-        case "vip":
+    match spec:
+        case VipSpec():
             from hactl.resources.vip import interface  # noqa: PLC0415
 
             return interface.check_options(spec)
-        case "exec":
+        case ExecSpec():
             from hactl.resources import exec as exec_kind  # noqa: PLC0415
 
             return exec_kind.check_options(spec)
-        case "manifest":
+        case ManifestSpec():
             from hactl.resources import manifest  # noqa: PLC0415
 
             return manifest.check_options(spec)
@@ -56,7 +56,7 @@ def check_options(spec: ResourceSpec) -> list[str]:
 
 def doubtful_options(spec: ResourceSpec) -> list[str]:
     """What of a resource's options can work on this very node, and is seldom meant."""
-    if spec.kind == "vip":
+    if isinstance(spec, VipSpec):
         from hactl.resources.vip import interface  # noqa: PLC0415
 
         return interface.doubtful_options(spec)

@@ -34,8 +34,7 @@ from hactl.linux.atomic_write import remove_staged, staged
 from hactl.linux.errors import OperationError
 from hactl.linux.inotify import Inotify
 from hactl.linux.regular_file import read_regular
-from hactl.model.cluster import ResourceSpec
-from hactl.resources import options
+from hactl.model.resources import ManifestSpec
 from hactl.resources.base import NodeContext, Observation, ResourceError
 
 log = structlog.get_logger(__name__)
@@ -58,15 +57,15 @@ T = TypeVar("T")
 class Manifest:
     """One file."""
 
-    def __init__(self, spec: ResourceSpec, context: NodeContext) -> None:
+    def __init__(self, spec: ManifestSpec, context: NodeContext) -> None:
         """Raises ResourceError when the options are wrong."""
         self.spec = spec
-        self.directory = Path(options.text(spec, "directory"))
-        self._source = spec.options.get("source")
-        if (self._source is None) == (spec.options.get("content") is None):
+        self.directory = Path(spec.options.directory)
+        self._source = spec.options.source
+        if (self._source is None) == (spec.options.content is None):
             raise ResourceError(f"{spec.name}: give either `source` or `content`")
-        default = Path(str(self._source)).name if self._source is not None else f"{spec.name}.yaml"
-        name = str(spec.options.get("name", default))
+        default = Path(self._source).name if self._source is not None else f"{spec.name}.yaml"
+        name = default if spec.options.name is None else spec.options.name
         if "/" in name or name.startswith("."):
             raise ResourceError(f"{spec.name}: name {name!r} must not contain a slash or begin with a dot")
         self.path = self.directory / name
@@ -188,9 +187,9 @@ class Manifest:
 
     def _read_source(self) -> bytes:
         if self._source is None:
-            return str(self.spec.options["content"]).encode()
+            return (self.spec.options.content or "").encode()
         try:
-            return read_regular(str(self._source))
+            return read_regular(self._source)
         except OSError as error:
             raise ResourceError(f"{self.spec.name}: cannot read source {self._source}: {error.strerror}") from None
 
@@ -246,7 +245,7 @@ class Manifest:
             raise ResourceError(f"cannot remove {self.path}: {error.strerror}") from None
 
 
-def check_options(spec: ResourceSpec) -> list[str]:
+def check_options(spec: ManifestSpec) -> list[str]:
     """What is wrong with the options on this node."""
     try:
         problem = Manifest(spec, NodeContext("check", "/nonexistent", None))._unusable()

@@ -1,7 +1,6 @@
 """Kind `systemd`: a unit of this node's systemd.
 
-Options: `unit` (without a suffix: a service), `bus` (a D-Bus address, for a systemd that is not this
-machine's own; else DBUS_SYSTEM_BUS_ADDRESS, else the system bus).
+Without `bus` it is on DBUS_SYSTEM_BUS_ADDRESS, else on the system bus.
 
 Over D-Bus (org.freedesktop.systemd1(5)): a start or stop is done when its job is, and a unit's end is known
 by a signal. The unit must not be enabled: hactl is to start it, not the boot. What HACTL_* it is to get is
@@ -23,8 +22,7 @@ from jeepney import DBusAddress, HeaderFields, Message, new_method_call
 
 from hactl.linux.atomic_write import write_atomically
 from hactl.linux.dbus import Bus, BusError, CallError
-from hactl.model.cluster import ResourceSpec
-from hactl.resources import options
+from hactl.model.resources import SystemdSpec
 from hactl.resources.base import NodeContext, Observation, ResourceError
 
 log = structlog.get_logger(__name__)
@@ -66,13 +64,12 @@ class State:
 class Unit:
     """One unit."""
 
-    def __init__(self, spec: ResourceSpec, context: NodeContext) -> None:
-        """Raises ResourceError when the options are wrong."""
+    def __init__(self, spec: SystemdSpec, context: NodeContext) -> None:
         self.spec = spec
         self.context = context
-        unit = options.text(spec, "unit")
+        unit = spec.options.unit
         self.unit = unit if "." in unit else f"{unit}.service"
-        self._address = str(spec.options.get("bus") or "SYSTEM")
+        self._address = spec.options.bus or "SYSTEM"
         self._env_file = Path(context.state_dir, "env", self.unit.replace("/", "-"))
         # Whether its changes are news: it is to run, and no action is under way. None: not yet known, an earlier
         # daemon may have started it.

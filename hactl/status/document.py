@@ -57,6 +57,7 @@ from hactl.decide.readiness import reported
 from hactl.decide.state import NodeState
 from hactl.decide.troubles import troubles_of
 from hactl.model.cluster import ClusterSpec, GroupSpec
+from hactl.model.resources import VipSpec
 from hactl.status import unreadable
 from hactl.status.fences import being_fenced, device_reports, fence_status, matters, node_fencing
 from hactl.status.health import NodeHealth
@@ -272,7 +273,7 @@ def group_status(
         "number": epoch & ((1 << GENERATION_BITS) - 1),
         "reason": own.reason if own and held else "",
         "holders": [holder.node for holder in own.holders] if own and held else [],
-        "vips": [str(item.options.get("address", "")) for item in group.resources if item.kind == "vip"],
+        "vips": [item.options.address for item in group.resources if isinstance(item, VipSpec)],
         "resources": [
             {"name": item.name, "kind": item.kind, "health": told.get("resources", {}).get(item.name, "")}
             for item in group.resources

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from election.view import View
 from hactl.decide import probing
 from hactl.decide.routing import drained, owners
-from hactl.model.cluster import ClusterSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec
+from hactl.model.service import ServiceSpec
 from hactl.status.agreement import agreed
 from hactl.status.health import NodeHealth, ProbeHealth, ServerHealth, current
 
@@ -30,23 +31,19 @@ class Server(NamedTuple):
 def servers_of(service: ServiceSpec, spec: ClusterSpec) -> list[Server]:
     """Those of a service, in the order in which HAProxy has them: nodes, then listed ones."""
     options, addresses = service.options, {node.name: node.address for node in spec.nodes}
-    if options.get("kind") == "frontend" or not options.get("enabled", True):
+    if options.kind == "frontend" or not options.enabled:
         return []
-    members = (options.get("nodes") or addresses) if options.get("members", True) else ()
+    members = (options.nodes or addresses) if options.members else ()
     found = [Server(name, name, _endpoint(addresses.get(name, ""), service.port)) for name in members]
-    for one in options.get("servers", ()):
-        port = int(one.get("port") or service.port)
-        found.append(Server(one["name"], one.get("node", ""), _endpoint(one["address"], port)))
+    for listed in options.servers:
+        address = _endpoint(listed.address, listed.port or service.port)
+        found.append(Server(listed.name, listed.node, address))
     return found
 
 
 def with_roles(spec: ClusterSpec | None) -> frozenset[str]:
     """The services whose check asks for a role, which one server has."""
-    return (
-        frozenset(one.name for one in spec.services if one.options.get("check", {}).get("role"))
-        if spec
-        else frozenset()
-    )
+    return frozenset(service.name for service in spec.services if service.options.check.role) if spec else frozenset()
 
 
 def word(server: ServerHealth) -> str:
@@ -94,17 +91,17 @@ def service_status(
 def _service(
     view: View, spec: ClusterSpec, service: ServiceSpec, own: NodeHealth | None, told: Mapping[str, NodeHealth]
 ) -> dict[str, Any]:
-    group = str(service.options.get("group", "")) if service.options.get("writer") else ""
+    group = service.elected_by
     writer = owners(view, (group,)).get(group, "") if group else None
     out = {place for _, place in drained(view, (service,))}
     return {
         "name": service.name,
         "mode": service.mode,
         "binds": list(service.binds),
-        "enabled": bool(service.options.get("enabled", True)),
+        "enabled": service.options.enabled,
         "writer": writer,
         "group": group,
-        "role": str(service.options.get("check", {}).get("role", "")),
+        "role": service.options.check.role,
         "servers": [_server(view, service, one, writer, out, own, told) for one in servers_of(service, spec)],
         "probe": _probe(view, spec, service, told),
     }
@@ -138,8 +135,7 @@ def _server(
 def _probe(
     view: View, spec: ClusterSpec, service: ServiceSpec, told: Mapping[str, NodeHealth]
 ) -> dict[str, Any] | None:  # fmt: skip
-    options = service.options.get("probe")
-    if not options:
+    if service.options.probe is None:
         return None
     target = probing.target(service, spec)
     by = probing.probers(view, spec, target)
@@ -147,7 +143,7 @@ def _probe(
         name: told[name].probes[service.name] for name in by if name in told and service.name in told[name].probes
     }
     return {
-        "kind": options["kind"],
+        "kind": service.options.probe.kind,
         "target": target,
         "by": by,
         "outcome": agreed({name: one.outcome for name, one in probed.items()}),

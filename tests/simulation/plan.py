@@ -6,8 +6,9 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, Timing
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 from tests.simulation.devices import make_topology
+from tests.support.specs import resource_spec
 
 # Times in the simulation are in ms; a heartbeat of 1 s keeps the number of events small.
 TIMING = Timing(
@@ -98,7 +99,7 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
             required = (not trusted) if focus.required is None else focus.required
             overlap = overlap if focus.overlap is None else focus.overlap
         resources = tuple(
-            ResourceSpec(f"r{i}", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
+            resource_spec(f"r{i}", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
             for i in range(1 if overlap else rng.choice([1, 2]))
         )
         groups.append(

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Literal
 
 from fencing.topology import Device, Level, NodeFencing, Target, Topology
-from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
 from tests.simulation.devices import STATUS_TIMEOUT_MS, TIMEOUT_MS
 from tests.simulation.plan import TIMING, Fault, Plan
+from tests.support.specs import resource_spec
 
 NAMES = ("n1", "n2", "n3")
 
@@ -192,7 +193,7 @@ def _plan(
     fencing: Literal["lease", "required"] = "lease",
 ) -> Plan:
     rng = random.Random(seed)
-    resource = ResourceSpec("r0", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
+    resource = resource_spec("r0", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
     cluster = ClusterSpec(
         "sim",
         tuple(NodeSpec(name, name) for name in names),

@@ -12,7 +12,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from hactl.model.cluster import ClusterSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec
+from hactl.model.service import ServiceSpec
 from tests.support.redfish import make_certificate
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
@@ -82,7 +83,7 @@ def ports(spec: ClusterSpec) -> dict[int, str]:
         if service.name == ETCD:
             continue
         found[service.port] = _SPEAKS.get(service.name, "http")
-        if (other := service.options["check"].get("port")) is not None:
+        if (other := service.options.check.port) is not None:
             found[other] = "http"
     return found
 
@@ -141,10 +142,9 @@ def doors(spec: ClusterSpec) -> list[Door]:
 
 
 def _doors(service: ServiceSpec) -> list[Door]:
-    given = service.options.get("binds") or [{"address": bind} for bind in service.binds]
     found = []
-    for bind in given:
-        address, _, port = bind["address"].rpartition(":")
+    for bind in service.accepts:
+        address, _, port = bind.address.rpartition(":")
         speaks = _SPEAKS.get(service.name, "http")
-        found.append(Door(service.name, address.strip("[]"), int(port), speaks, bind.get("tls") is not None))
+        found.append(Door(service.name, address.strip("[]"), int(port), speaks, bind.tls is not None))
     return found

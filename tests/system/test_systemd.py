@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from nspawn import Machine
 
-from hactl.model.cluster import ResourceSpec
 from hactl.resources import factory
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.systemd import Unit
+from tests.support.specs import resource_spec
 
 # Ends slowly when asked: SIGTERM is ignored, TimeoutStopSec decides.
 STUBBORN = """[Unit]
@@ -40,7 +40,7 @@ def make(machine: Machine, tmp_path: Path, request: pytest.FixtureRequest) -> Ca
 
     def install(text: str) -> Unit:
         machine.unit(unit, text)
-        spec = ResourceSpec("thing", "systemd", {"unit": unit, "bus": machine.bus})
+        spec = resource_spec("thing", "systemd", {"unit": unit, "bus": machine.bus})
         made = factory.make(spec, NodeContext("n1", str(tmp_path), None))
         assert isinstance(made, Unit)
         return made
@@ -51,7 +51,7 @@ def make(machine: Machine, tmp_path: Path, request: pytest.FixtureRequest) -> Ca
 
 
 def unit_of(resource: Unit) -> str:
-    return str(resource.spec.options["unit"])
+    return str(resource.spec.options.unit)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -180,8 +180,8 @@ def test_a_start_that_fails_says_what_to_look_at(machine: Machine, make: Callabl
 
 def test_an_absent_unit_and_an_absent_bus(machine: Machine, tmp_path: Path) -> None:
     context = NodeContext("n1", str(tmp_path), None)
-    absent = factory.make(ResourceSpec("thing", "systemd", {"unit": "no-such", "bus": machine.bus}), context)
-    nowhere = ResourceSpec("thing", "systemd", {"unit": "x", "bus": f"unix:path={tmp_path}/no-bus"})
+    absent = factory.make(resource_spec("thing", "systemd", {"unit": "no-such", "bus": machine.bus}), context)
+    nowhere = resource_spec("thing", "systemd", {"unit": "x", "bus": f"unix:path={tmp_path}/no-bus"})
 
     async def scenario() -> None:
         assert (await absent.probe()).health == "stopped"

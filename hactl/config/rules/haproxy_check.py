@@ -19,8 +19,8 @@ from hactl.config.rules.findings import Finding
 from hactl.haproxy.control.files import find_haproxy
 from hactl.haproxy.diff.parse import read_binds
 from hactl.haproxy.diff.refusals import Refusal, refusals
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
 from hactl.haproxy.words import line_words, text_lines
 
@@ -42,7 +42,7 @@ def check_with_haproxy(loaded: Loaded, node: str, settings: HaproxySettings) -> 
     names = [one.name for one in spec.nodes]
     here = node in names
     try:
-        text = render(spec, Situation(frozenset(names)), node if here else names[0], settings)
+        text = render(spec, Routing(frozenset(names)), node if here else names[0], settings)
         if not any(read_binds(text).values()):
             return Checked()
         if loaded_code := _foreign_code(text):

@@ -12,13 +12,13 @@ from pathlib import Path
 from fencing.linux.trusted import untrusted
 from hactl.config.load import Loaded
 from hactl.config.rules.findings import Finding
-from hactl.model.cluster import ResourceSpec
+from hactl.model.resources import ExecSpec, ManifestSpec, ResourceSpec
 
-_PROGRAMS = {"exec": ("command", "ready", "start", "stop", "monitor"), "manifest": ("source",)}
+_COMMANDS = ("command", "ready", "start", "stop", "monitor")
 
 
 def program_findings(loaded: Loaded) -> Iterator[Finding]:
-    """Each with the command that mends it."""
+    """Each with the command that repairs it."""
     for index, group in enumerate(loaded.spec.groups):
         for place, resource in enumerate(group.resources):
             for option, path in _files(resource):
@@ -29,9 +29,13 @@ def program_findings(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _files(resource: ResourceSpec) -> Iterator[tuple[str, str]]:
-    for option in _PROGRAMS.get(resource.kind, ()):
-        value = resource.options.get(option)
-        first = value[0] if isinstance(value, list | tuple) and value else value
-        path = shutil.which(str(first)) if first and "/" not in str(first) else first
-        if path and str(path).startswith("/"):
-            yield option, str(path)
+    named: dict[str, str | None] = {}
+    if isinstance(resource, ManifestSpec):
+        named["source"] = resource.options.source
+    elif isinstance(resource, ExecSpec):
+        commands = {option: getattr(resource.options, option) for option in _COMMANDS}
+        named = {option: argv[0] for option, argv in commands.items() if argv}
+    for option, program in named.items():
+        path = shutil.which(program) if program and "/" not in program else program
+        if path and path.startswith("/"):
+            yield option, path

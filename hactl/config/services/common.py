@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from hactl.config.errors import suggest
-from hactl.config.fields import HttpPath, Line, Port, WholeDuration, wrong
-from hactl.config.services.fields import HttpPathOrEmpty, Part, Raw, StatusesOrEmpty, WordOrEmpty
+from hactl.config.fields import HttpPath, Line, Part, Port, WholeDuration, wrong
+from hactl.config.services.fields import HttpPathOrEmpty, Raw, StatusesOrEmpty, WordOrEmpty
 from hactl.config.services.parts import Agent, Server, ServiceTimeouts
-from hactl.haproxy import options as of
+from hactl.model import service as of
+from hactl.model.service_parts import CheckKind, CheckOptions
 
 _HTTP_ONLY = ("method", "path", "expect_status")
 # Balancing that needs, and that may have, an argument.
@@ -33,10 +34,10 @@ _CLUSTERCHECK = 9200
 class Check(Part):
     """How HAProxy sees whether a server is well. In place of the mapping a kind alone: `check: none`."""
 
-    OF: ClassVar[Any] = of.CheckOptions
+    OF: ClassVar[Any] = CheckOptions
     SHORT: ClassVar[bool] = True
     BUILT_IN: ClassVar[object] = of.BUILT_IN.check
-    kind: of.CheckKind | None = Field(
+    kind: CheckKind | None = Field(
         default=None,
         description="`tcp`: it accepts; `http`: it answers; `mysql`, `pgsql`: it greets `user`; `redis`: it has `role`;"
         " `ldap`, `smtp`, `tls`: it says hello; `none`: not looked at",
@@ -79,7 +80,7 @@ class Check(Part):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, given: Any) -> Any:
-        kinds = get_args(of.CheckKind)
+        kinds = get_args(CheckKind)
         if isinstance(given, str) and given not in kinds:
             raise wrong(f"`{given}` is no kind of check", suggest(given, kinds))
         return {"kind": given} if isinstance(given, str) else given
@@ -116,9 +117,9 @@ class Check(Part):
                 raise wrong(f"is of kind {kind} and has `{name}`", f"write `kind: {wanted}`, or leave it out")
 
     def values(self) -> dict[str, Any]:
-        """As the dataclass has them: `http` is its kind and path."""
-        found = {name: value for name, value in super().values().items() if name != "http_ms"}
-        return found if self.http is None else {**found, "kind": "http", "path": self.http}
+        """As the model has them: `http` is its kind and path."""
+        values = super().values()
+        return values if self.http is None else {**values, "kind": "http", "path": self.http}
 
 
 class CommonSettings(Part):

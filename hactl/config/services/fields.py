@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import fields as fields_of
 from ipaddress import IPv4Address, ip_address
-from typing import Annotated, Any, ClassVar, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
-from pydantic import AfterValidator, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator
 
-from hactl.config.fields import Address, FilePath, HttpPath, Line, Name, Strict, wrong
+from hactl.config.fields import Address, FilePath, HttpPath, Line, Name, wrong
 from hactl.haproxy.split_words import Word as HaproxyWord
 from hactl.haproxy.split_words import WordError, split_line
 from hactl.haproxy.words import SECTIONS, is_path, text_lines
@@ -21,40 +18,6 @@ _BIND_FORM = "such as `10.0.0.30:5000`, `[2001:db8::30]:5000`, `10.0.0.30:6080-6
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _STATUSES = re.compile(r"[1-5][0-9]{2}(-[1-5][0-9]{2})?(,[1-5][0-9]{2}(-[1-5][0-9]{2})?)*")
 _CRYPTED = re.compile(r"\$[0-9A-Za-z]+\$[!-~]+|[./0-9A-Za-z]{13}")
-
-
-class Part(Strict):
-    """A part of the settings of HAProxy or a service. `OF`: the dataclass that it becomes, whose fields are the same
-    but that durations end in `_ms`."""
-
-    OF: ClassVar[Any]
-    # A text may stand in place of the mapping.
-    SHORT: ClassVar[bool] = False
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """For editors: the text, too."""
-        found = handler(schema)
-        return {"anyOf": [{"type": "string"}, found]} if cls.SHORT else found
-
-    def made(self) -> Any:
-        """The dataclass."""
-        return self.OF(**self.values())
-
-    def values(self) -> dict[str, Any]:
-        """Its fields."""
-        known = {one.name for one in fields_of(self.OF)}
-        return {name if name in known else f"{name}_ms": _made(getattr(self, name)) for name in type(self).model_fields}
-
-
-def _made(value: Any) -> Any:
-    if isinstance(value, Part):
-        return value.made()
-    if isinstance(value, list):
-        return tuple(_made(one) for one in value)
-    if isinstance(value, dict):
-        return {name: _made(one) for name, one in value.items()}
-    return value
 
 
 class Socket(NamedTuple):

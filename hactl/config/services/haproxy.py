@@ -6,17 +6,17 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from hactl.config.fields import HttpPath, Line, Port, WholeDuration
+from hactl.config.fields import HttpPath, Line, Part, Port, WholeDuration
 from hactl.config.services.common import CommonSettings
-from hactl.config.services.fields import Crypted, HaproxyName, Part, Raw, SectionText
-from hactl.haproxy import options as of
-from hactl.haproxy.mapping import mapping_of
+from hactl.config.services.fields import Crypted, HaproxyName, Raw, SectionText
+from hactl.model import haproxy as of
+from hactl.model.service import Common
 
 
 class Defaults(CommonSettings):
     """A set of defaults. What it does not say is HAProxy's own: nothing comes from the built-in set."""
 
-    OF: ClassVar[Any] = of.Common
+    OF: ClassVar[Any] = Common
     BUILT_IN: ClassVar[object] = None
 
 
@@ -77,10 +77,6 @@ class Haproxy(Part):
         return ([given] if given else []) if isinstance(given, str) else given
 
     def values(self) -> dict[str, Any]:
-        """As the dataclass has them."""
-        found = super().values()
-        return {**found, "defaults": found["defaults"] or None, "userlists": found["userlists"] or None}
-
-    def options(self) -> dict[str, Any]:
         """As the model has them."""
-        return mapping_of(self.made())
+        values = super().values()
+        return {**values, "defaults": values["defaults"] or None, "userlists": values["userlists"] or None}

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hactl.config.fields import FilePath, HttpPath, Line, Port, WholeDuration, WholeDurationOrZero, wrong
+from hactl.config.fields import FilePath, HttpPath, Line, Part, Port, WholeDuration, WholeDurationOrZero, wrong
 from hactl.config.services.fields import (
     BindAddress,
     BindAddressOrEmpty,
@@ -14,7 +14,6 @@ from hactl.config.services.fields import (
     HaproxyName,
     HaproxyNameOrEmpty,
     NameOrEmpty,
-    Part,
     Raw,
     ServerAddress,
     Size,
@@ -23,7 +22,8 @@ from hactl.config.services.fields import (
     WordOrEmpty,
     bind_address,
 )
-from hactl.haproxy import options as of
+from hactl.model import service_parts as of
+from hactl.model.service import BUILT_IN
 
 TlsVersion = Literal["", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 
@@ -96,7 +96,7 @@ class Server(Part):
     """What all servers of a service have."""
 
     OF: ClassVar[Any] = of.ServerOptions
-    BUILT_IN: ClassVar[object] = of.BUILT_IN.server
+    BUILT_IN: ClassVar[object] = BUILT_IN.server
     maxconn: int | None = Field(default=None, ge=0, description="connections to each at one time; 0: no bound")
     maxqueue: int | None = Field(default=None, ge=0, description="requests that wait for each; 0: no bound")
     weight: int | None = Field(default=None, ge=0, le=256, description="of a server that has none of its own")
@@ -202,7 +202,7 @@ class ServiceTimeouts(Part):
     """How long HAProxy waits for whom; `0ms`: for ever."""
 
     OF: ClassVar[Any] = of.Timeouts
-    BUILT_IN: ClassVar[object] = of.BUILT_IN.timeouts
+    BUILT_IN: ClassVar[object] = BUILT_IN.timeouts
     connect: WholeDurationOrZero | None = Field(
         default=None, description="for a server to accept; then another one is tried"
     )

@@ -1,6 +1,6 @@
 """The shape of `services` in cluster.yaml.
 
-The settings, their meaning and their defaults are those of `hactl/haproxy/options.py`; a test holds the two
+The settings, their meaning and their defaults are those of `hactl/model/service.py`; a test holds the two
 together. Here a duration has no `_ms` in its name and a unit in its value.
 """
 
@@ -15,9 +15,8 @@ from hactl.config.services.common import CommonSettings
 from hactl.config.services.fields import HaproxyNameOrEmpty, NameOrEmpty, Raw
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.parts import Bind, Cookie, ListedServer, Probe, StatsPage, Stick
-from hactl.haproxy import options as of
-from hactl.haproxy.mapping import mapping_of
-from hactl.model.cluster import ServiceSpec
+from hactl.model import service as of
+from hactl.model.service_parts import BindOptions
 
 
 class Service(CommonSettings):
@@ -97,16 +96,13 @@ class Service(CommonSettings):
             raise wrong("is of kind frontend and leads nowhere", "give it a `default_backend`")
 
     def values(self) -> dict[str, Any]:
-        """As the dataclass has them, which has no name."""
-        return {name: value for name, value in super().values().items() if name != "name_ms"}
+        """As the model has them: `binds` only where they are more than addresses."""
+        values = super().values()
+        plain = tuple(BindOptions(bind.address) for bind in self.binds)
+        return {**values, "binds": () if values["binds"] == plain else values["binds"]}
 
-    def spec(self, haproxy: Haproxy | None = None) -> ServiceSpec:
+    def spec(self, haproxy: Haproxy | None = None) -> of.ServiceSpec:
         """The service of the model. `haproxy`: has the set of defaults that it names."""
-        options = mapping_of(self.made())
-        binds = options.pop("binds", [])
-        if any(set(bind) != {"address"} for bind in binds):
-            options["binds"] = binds
-        port = options.pop("port", 0)
         behind = haproxy.defaults.get(self.defaults) if haproxy else None
         mode = self.mode or (behind.mode if behind else None) or "tcp"
-        return ServiceSpec(self.name, tuple(bind["address"] for bind in binds), port, mode, options)
+        return of.ServiceSpec(self.name, tuple(bind.address for bind in self.binds), self.port, mode, self.made())

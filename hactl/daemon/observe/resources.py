@@ -19,8 +19,8 @@ from hactl.decide.outside import TWIN
 from hactl.decide.state import NodeState, Run
 from hactl.linux.aside import aside
 from hactl.linux.errors import OperationError
-from hactl.model.cluster import ResourceSpec
 from hactl.model.events import Event, Observed, Readiness, Warned
+from hactl.model.resources import ExecSpec, ResourceSpec, VipSpec
 from hactl.resources.base import Observation, Resource
 from hactl.resources.twins import named, twins
 
@@ -131,9 +131,9 @@ class Lookout:
     async def _look_for_twins(self) -> None:
         """Processes that run the command of a resource of a group that is another node's."""
         elsewhere = {
-            (run.spec.name, spec.name): (spec.options["command"], spec.options.get("cwd"))
+            (run.spec.name, spec.name): (spec.options.command, spec.options.cwd)
             for run, spec in self._everything()
-            if spec.kind == "exec" and "command" in spec.options and self._must_be_stopped(run)
+            if isinstance(spec, ExecSpec) and spec.options.command and self._must_be_stopped(run)
         }
         now = asyncio.get_running_loop().time()
         found: dict[tuple[str, str], list[int]] | None = {}
@@ -178,7 +178,7 @@ class Lookout:
         )
 
     def _may_run_command(self, run: Run, spec: ResourceSpec) -> bool:
-        if spec.kind != "exec" or "command" in spec.options:
+        if not isinstance(spec, ExecSpec) or spec.options.command:
             return True
         key, now = (run.spec.name, spec.name), asyncio.get_running_loop().time()
         if now - self._ran_at.get(key, float("-inf")) < COMMANDS_EVERY_S:
@@ -200,7 +200,7 @@ async def _within(look: Coroutine[Any, Any, Found]) -> Found | None:
 
 
 def _is_vip(spec: ResourceSpec) -> bool:
-    return spec.kind == "vip"
+    return isinstance(spec, VipSpec)
 
 
 def _is_here(spec: ResourceSpec, seen: Observation) -> bool:

@@ -21,9 +21,8 @@ from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.metrics import Metrics
 from hactl.decide import probing
 from hactl.decide.state import NodeState
-from hactl.haproxy.mapping import build
-from hactl.haproxy.options import OptionError, Probe
 from hactl.model.cluster import ClusterSpec
+from hactl.model.service_parts import Probe
 from hactl.status.health import ProbeHealth
 
 log = structlog.get_logger()
@@ -142,14 +141,12 @@ class ServiceProbes:
 
 
 def _jobs(cluster: ClusterSpec) -> set[_Job]:
-    found = set()
+    jobs = set()
     for service in cluster.services:
-        options = service.options.get("probe")
-        target = probing.target(service, cluster)
-        if options and target and service.options.get("enabled", True):
-            with contextlib.suppress(OptionError):  # the renderer says it
-                found.add(_Job(service.name, build(Probe, options, f"service {service.name}.probe"), target))
-    return found
+        probe, target = service.options.probe, probing.target(service, cluster)
+        if probe and target and service.options.enabled:
+            jobs.add(_Job(service.name, probe, target))
+    return jobs
 
 
 async def ask(target: str, probe: Probe) -> Asked:

@@ -20,7 +20,7 @@ from hactl.haproxy.control.files import ApplyResult
 from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.events import EventKind, HaproxyEvent
-from hactl.haproxy.routing import situation_of
+from hactl.haproxy.routing import routing_of
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
 from hactl.haproxy.wanted import Rendered, Wanted, render_wanted
 from hactl.model.events import Readiness
@@ -90,12 +90,12 @@ class Balancer:
         """Look whether the file is to be rendered anew. Without a store there is no news: the last one stays."""
         if state.cluster is None or not state.view.listed or state.phase == "refused":
             return
-        wanted = Wanted(state.cluster, situation_of(state.view, state.cluster, state.node), state.config_rev)
+        wanted = Wanted(state.cluster, routing_of(state.view, state.cluster, state.node), state.config_rev)
         before, self._wanted = self._wanted, wanted
-        if before is not None and (wanted.revision, wanted.situation) == (before.revision, before.situation):
+        if before is not None and (wanted.revision, wanted.routing) == (before.revision, before.routing):
             self._wanted = before
             return
-        if before is not None and wanted.situation.owners != before.situation.owners:
+        if before is not None and wanted.routing.owners != before.routing.owners:
             self._at_once.set()
         self._haproxy.grouped = wanted.grouped
         self._news.set()
@@ -150,7 +150,7 @@ class Balancer:
         if wanted is None:
             return await self._resume() if self._failures else ""
         rendered = await self._render(wanted)
-        if self._wanted is not None and self._wanted.situation.owners != wanted.situation.owners:
+        if self._wanted is not None and self._wanted.routing.owners != wanted.routing.owners:
             return ""  # another writer meanwhile: nobody is to be brought into use who was it before
         if rendered.problem:
             self._repeats.note("haproxy_invalid", {"detail": rendered.problem})

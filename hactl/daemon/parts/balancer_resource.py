@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.settings import HaproxyError
 from hactl.linux.run import find_command
-from hactl.model.cluster import ResourceSpec
+from hactl.model.resources import HaproxySpec
 from hactl.resources.base import Observation, ResourceError
 
 if TYPE_CHECKING:
@@ -29,13 +29,11 @@ _ANSWER_SHARE = 0.8
 class BalancerResource:
     """HAProxy on this node, as a resource. All that are ever made drive the same one."""
 
-    def __init__(
-        self, spec: ResourceSpec, manager: InGroupManager, balancer: Callable[[], Awaitable[Balancer]]
-    ) -> None:
+    def __init__(self, spec: HaproxySpec, manager: InGroupManager, balancer: Callable[[], Awaitable[Balancer]]) -> None:
         """`balancer`: waits for the daemon's second stage, which has it."""
         self.spec = spec
         self._manager, self._balancer = manager, balancer
-        self._drain_s = min(float(spec.options.get("drain_ms", 0.0)), spec.stop_timeout_ms * _DRAIN_SHARE) / 1000
+        self._drain_s = min(spec.options.drain_ms, spec.stop_timeout_ms * _DRAIN_SHARE) / 1000
         self._stopping = False
         self._started = asyncio.Event()
 

@@ -17,6 +17,7 @@ import structlog
 from election.records import Count, Generation
 from hactl.linux.atomic_write import write_atomically
 from hactl.model.cluster import GroupSpec
+from hactl.model.options import plain
 
 log = structlog.get_logger()
 
@@ -139,7 +140,7 @@ class Disk:
     def keep_started(self, group: GroupSpec) -> None:
         """Keep the definition of a group before anything of it is started."""
         self._write(self._boot, self._boot_id)
-        self._write(self._started / f"{group.name}.json", json.dumps(asdict(group), default=dict))
+        self._write(self._started / f"{group.name}.json", json.dumps(plain(group)))
 
     def forget_started(self, keep: set[str]) -> None:
         """Drop the definitions of groups of which nothing is left here; `keep` are the others."""

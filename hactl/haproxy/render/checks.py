@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hactl.haproxy.options import CheckKind, CheckOptions
 from hactl.haproxy.words import duration, quoted
+from hactl.model.service_parts import CheckKind, CheckOptions
 
 # What kind of check HAProxy's own option line stands for.
 _OPTIONS: dict[CheckKind, str] = {

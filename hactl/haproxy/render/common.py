@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hactl.haproxy.options import CheckOptions, Common, ListedServer, Mode, ServerOptions, ServerTls, Timeouts
 from hactl.haproxy.words import duration, quoted
+from hactl.model.service import Common, Mode
+from hactl.model.service_parts import CheckOptions, ListedServer, ServerOptions, ServerTls, Timeouts
 
 Side = Literal["front", "back", "both"]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
-from hactl.haproxy.options import BUILT_IN, Common, Exporter, GlobalOptions, User
+from msgspec.structs import replace
+
 from hactl.haproxy.render.checks import check_lines
 from hactl.haproxy.render.common import Place, check_words, common_lines, default_server, says_verify, server_words
 from hactl.haproxy.render.service import OWN, Section
 from hactl.haproxy.settings import HaproxySettings
 from hactl.haproxy.words import duration, endpoint, quoted
+from hactl.model.haproxy import Exporter, GlobalOptions, User
+from hactl.model.service import BUILT_IN, Common
 
 # What HAProxy's own metrics are served by; no service can have the name.
 EXPORTER = "hactl-exporter"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from hactl.haproxy.effective import defaults_of
-from hactl.haproxy.mapping import service_options
-from hactl.haproxy.options import BindOptions, BindTls, Common, GlobalOptions, Kind, Mode, ServiceOptions
 from hactl.haproxy.render.checks import check_lines
 from hactl.haproxy.render.common import (
     Place,
@@ -21,7 +21,9 @@ from hactl.haproxy.render.common import (
 )
 from hactl.haproxy.render.servers import Server, servers
 from hactl.haproxy.words import duration, is_name, quoted
-from hactl.model.cluster import ServiceSpec
+from hactl.model.haproxy import GlobalOptions
+from hactl.model.service import Common, Kind, Mode, ServiceOptions, ServiceSpec
+from hactl.model.service_parts import BindOptions, BindTls
 
 # The name of the built-in set of defaults, and of the peers that share tables.
 OWN = "hactl"
@@ -48,28 +50,26 @@ class Section:
     title: str
     lines: tuple[str, ...]
     service: str = ""
-    elected: str | None = None
+    elected: str = ""
     servers: tuple[Server, ...] = ()
 
 
 def service_sections(service: ServiceSpec, globals_: GlobalOptions, addresses: Mapping[str, str]) -> list[Section]:
     """One section, or a frontend and a backend. `addresses`: of all nodes. Raises OptionError."""
-    where = f"service {service.name}"
-    options = service_options(service)
+    options = service.options
     defaults = defaults_of(options, globals_)
     inherited: Mode = defaults.mode or "tcp"
     if options.mode is None and service.mode != inherited:
         options = replace(options, mode=service.mode)
     if not options.defaults:
         options = _by_mode(options, options.mode or inherited, bool(globals_.log))
-    elected = options.group if options.writer == "elected" else None
     found = []
     for word, suffix, side in _SIDES[options.kind]:
         place = Place(side, options.mode or inherited, options.kind == "split")
-        lines = tuple(_lines(service.name, options, defaults, place))
-        of_section = servers(options, addresses, where) if place.back else ()
+        lines = tuple(_lines(service, options, defaults, place))
+        of_section = servers(service, addresses) if place.back else ()
         title = f"{word} {service.name}{suffix} from {options.defaults or OWN}"
-        found.append(Section(title, lines, service.name, elected, of_section))
+        found.append(Section(title, lines, service.name, service.elected_by, of_section))
     return found
 
 
@@ -87,9 +87,9 @@ def _by_mode(options: ServiceOptions, mode: Mode, logs: bool) -> ServiceOptions:
     return found
 
 
-def _lines(name: str, options: ServiceOptions, defaults: Common, place: Place) -> Iterator[str]:
+def _lines(service: ServiceSpec, options: ServiceOptions, defaults: Common, place: Place) -> Iterator[str]:
     if place.front:
-        yield from (f"bind {_bind(bind)}" for bind in options.binds)
+        yield from (f"bind {_bind(bind)}" for bind in service.accepts)
     if options.mode is not None:
         yield f"mode {options.mode}"
     yield from common_lines(options, place)
@@ -107,7 +107,7 @@ def _lines(name: str, options: ServiceOptions, defaults: Common, place: Place) -
         yield from acls
         yield from _rules(options)
     if place.split and place.front and not options.default_backend:
-        yield f"default_backend {name}"
+        yield f"default_backend {service.name}"
     yield from _extra(options, place)
 
 

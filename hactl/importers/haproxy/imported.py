@@ -10,8 +10,8 @@ from typing import Any
 from hactl.config.errors import ConfigErrors, Problem
 from hactl.config.load import Loaded, check_tree
 from hactl.config.yaml_tree import Tree
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from hactl.haproxy.words import SECTIONS
 from hactl.importers.haproxy.compare import added, missing
@@ -85,7 +85,7 @@ def _placed(source: Source, note: Note) -> Note:
 def render_for_check(spec: ClusterSpec) -> str:
     """The file of the first node, with all nodes live."""
     nodes = [node.name for node in spec.nodes]
-    return render(spec, Situation(frozenset(nodes)), nodes[0], HaproxySettings("/run/hactl/haproxy"))
+    return render(spec, Routing(frozenset(nodes)), nodes[0], HaproxySettings("/run/hactl/haproxy"))
 
 
 def _sound(made: Draft, file: str) -> ClusterSpec:

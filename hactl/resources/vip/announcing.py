@@ -15,7 +15,7 @@ import contextlib
 from ipaddress import IPv4Address, IPv6Address
 
 from hactl.linux.netlink import Link
-from hactl.model.cluster import ResourceSpec
+from hactl.model.resources import VipOptions
 from hactl.resources.vip.arp import Announcer
 
 DEFEND_EVERY_S = 1.0
@@ -24,11 +24,11 @@ DEFEND_EVERY_S = 1.0
 class Announcements:
     """Of one VIP, on whatever interface it is."""
 
-    def __init__(self, spec: ResourceSpec, ip: IPv4Address | IPv6Address) -> None:
+    def __init__(self, options: VipOptions, ip: IPv4Address | IPv6Address) -> None:
         self._ip = ip
-        self._count = int(spec.options.get("announce_burst", 5))
-        self._pause_s = float(spec.options.get("announce_burst_interval_ms", 100)) / 1000
-        self.interval_s = float(spec.options.get("announce_interval_ms", 10_000)) / 1000
+        self._count = options.announce_burst
+        self._pause_s = options.announce_burst_interval_ms / 1000
+        self.interval_s = options.announce_interval_ms / 1000
         self._announcer: Announcer | None = None
         self._burst: asyncio.Task[None] | None = None
         self._defended_at = float("-inf")

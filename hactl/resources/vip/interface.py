@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hactl.linux import netlink
 from hactl.linux.errors import OperationError
 from hactl.linux.netlink import Address, IPInterface, Link
-from hactl.model.cluster import ResourceSpec
+from hactl.model.resources import VipSpec
 from hactl.resources.base import ResourceError
 
 
@@ -43,23 +43,23 @@ def no_own_address(ip: IPInterface, link: Link) -> str:
     return f"{link.name} has no address of this node's own in the network of {ip} (see `ip addr show {link.name}`)"
 
 
-def check_options(spec: ResourceSpec) -> list[str]:
+def check_options(spec: VipSpec) -> list[str]:
     """What is wrong with the options on this node."""
     try:
         ip = parse(spec)
         there = netlink.addresses(ip.version)
-        problem, _ = find_interface(ip, spec.options.get("interface"), netlink.links(), there)
+        problem, _ = find_interface(ip, spec.options.interface, netlink.links(), there)
     except (OSError, OperationError) as error:
         return [str(error)]
     return [problem] if problem else []
 
 
-def doubtful_options(spec: ResourceSpec) -> list[str]:
+def doubtful_options(spec: VipSpec) -> list[str]:
     """A prefix length that is not that of the interface's network. It does no harm: a VIP has no route of its own."""
     try:
         ip = parse(spec)
         there = netlink.addresses(ip.version)
-        _, link = find_interface(ip, spec.options.get("interface"), netlink.links(), there)
+        _, link = find_interface(ip, spec.options.interface, netlink.links(), there)
     except (OSError, OperationError):
         return []
     own = [one.ip for one in there if link and one.index == link.index and one.host != str(ip.ip)]
@@ -70,9 +70,9 @@ def doubtful_options(spec: ResourceSpec) -> list[str]:
     return [f"{ip} has another length than the network of {link.name}: {lengths} is meant, as a rule"]
 
 
-def parse(spec: ResourceSpec) -> IPInterface:
+def parse(spec: VipSpec) -> IPInterface:
     """The address of a VIP's options. Raises ResourceError."""
-    text = str(spec.options.get("address", ""))
+    text = spec.options.address
     try:
         return ipaddress.ip_interface(text)
     except ValueError:

@@ -26,7 +26,7 @@ import structlog
 
 from hactl.linux import netlink
 from hactl.linux.netlink import Address, Link
-from hactl.model.cluster import ResourceSpec
+from hactl.model.resources import VipSpec
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.vip.announcing import Announcements
 from hactl.resources.vip.handover import REPORT_S, Handover
@@ -50,17 +50,17 @@ _SETTINGS = ((_PROMOTE, 1), ("arp_announce", 2))
 class Vip:
     """An address of a group."""
 
-    def __init__(self, spec: ResourceSpec, context: NodeContext) -> None:
+    def __init__(self, spec: VipSpec, context: NodeContext) -> None:
         """Raises ResourceError when `address` is none."""
         self.spec = spec
         self.context = context
         self.ip = parse(spec)
         self.host = str(self.ip.ip)
-        self._given: str | None = spec.options.get("interface")
+        self._given = spec.options.interface
         # None: found by the address's network, and then kept, so that the guard and the start agree.
         self.interface = self._given
-        self.announcements = Announcements(spec, self.ip.ip)
-        self._handover = Handover(spec.name, self.ip.ip, float(spec.options.get("drain_ms", 3000)) / 1000)
+        self.announcements = Announcements(spec.options, self.ip.ip)
+        self._handover = Handover(spec.name, self.ip.ip, spec.options.drain_ms / 1000)
         self._leaves: asyncio.TimerHandle | None = None
         self._beside_until = float("-inf")
         # None: not yet known, a daemon before this one may have started it.

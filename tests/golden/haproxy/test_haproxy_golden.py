@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from hactl.haproxy.diff.parse import read_binds, read_servers
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
-from hactl.model.cluster import ClusterSpec, NodeSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec, NodeSpec
 from tests.support.haproxy_accepts import objections
+from tests.support.specs import haproxy_options, service_spec
 
 HERE = Path(__file__).parent
 SETTINGS = HaproxySettings("/run/hactl/haproxy")
@@ -31,23 +32,20 @@ class Case:
     servers: dict[str, list[str]] = field(default_factory=dict)
 
 
-WEB = ServiceSpec("horizon", ("192.168.0.30:80",), 8080, "http", {"check": {"kind": "http", "path": "/auth/login/"}})
-KEYSTONE = ServiceSpec("keystone-public", (":5000", "192.168.0.30:35357"), 5001)
-DATABASE = ServiceSpec(
+WEB = service_spec("horizon", ("192.168.0.30:80",), 8080, "http", check={"kind": "http", "path": "/auth/login/"})
+KEYSTONE = service_spec("keystone-public", (":5000", "192.168.0.30:35357"), 5001)
+DATABASE = service_spec(
     "mysql",
     ("192.168.0.30:3306",),
     3307,
-    "tcp",
-    {
-        "balance": "first",
-        "nodes": ["c3", "c1"],
-        "check": {"inter_ms": 1500, "fastinter_ms": 250, "downinter_ms": 3000, "rise": 3, "fall": 5},
-        "timeouts": {"client_ms": 5_400_000, "server_ms": 5_400_000},
-        "retries": 1,
-        "maxconn": 500,
-        "server": {"maxconn": 200},
-        "extra": ["option tcp-check", "tcp-check connect port 9200"],
-    },
+    balance="first",
+    nodes=["c3", "c1"],
+    check={"inter_ms": 1500, "fastinter_ms": 250, "downinter_ms": 3000, "rise": 3, "fall": 5},
+    timeouts={"client_ms": 5_400_000, "server_ms": 5_400_000},
+    retries=1,
+    maxconn=500,
+    server={"maxconn": 200},
+    extra=["option tcp-check", "tcp-check connect port 9200"],
 )
 CASES = {
     "plain": Case(
@@ -66,16 +64,16 @@ CASES = {
             "lab",
             THREE,
             services=(DATABASE,),
-            haproxy={
-                "maxconn": 500,
-                "nbthread": 2,
-                "hard_stop_after_ms": 1500,
-                "user": "",
-                "group": "",
-                "log": [],
-                "extra_global": ["tune.bufsize 32768"],
-                "extra_defaults": ["option splice-auto"],
-            },
+            haproxy=haproxy_options(
+                maxconn=500,
+                nbthread=2,
+                hard_stop_after_ms=1500,
+                user="",
+                group="",
+                log=[],
+                extra_global=["tune.bufsize 32768"],
+                extra_defaults=["option splice-auto"],
+            ),
         ),
         frozenset({"c1", "c2", "c3"}),
         servers={"mysql": ["c3 weight 100", "c1 weight 100"]},
@@ -85,11 +83,12 @@ CASES = {
             "six",
             TWO_V6,
             services=(
-                ServiceSpec(
+                service_spec(
                     "api",
                     ("[fd00::30]:443", "[::]:8443", "10.0.0.30:6000-6003"),
                     6443,
-                    options={"check": {"kind": "none"}, "server": {"dead_peer_ms": 1250}},
+                    check={"kind": "none"},
+                    server={"dead_peer_ms": 1250},
                 ),
             ),
         ),
@@ -107,7 +106,7 @@ CASES = {
 
 def rendered(name: str) -> str:
     case = CASES[name]
-    return render(case.cluster, Situation(case.live), case.node, SETTINGS, revision=42)
+    return render(case.cluster, Routing(case.live), case.node, SETTINGS, revision=42)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -15,8 +15,8 @@ import pytest
 from hactl.config.compiled import dump, load
 from hactl.config.document import document, parse_document
 from hactl.config.load import parse_cluster
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.model.cluster import ClusterSpec
 from tests.support.haproxy_accepts import SETTINGS, make_tls_files, objections
 
@@ -40,7 +40,7 @@ groups:
     resources: [{name: unit, systemd: {unit: mariadb-writer.service}}]
 """
 # n3 is not heard; n2 is drained of `api`, and has the writer.
-SITUATION = Situation(frozenset({"n1", "n2"}), frozenset({("api", "n2")}), {"writer": "n2"})
+ROUTING = Routing(frozenset({"n1", "n2"}), frozenset({("api", "n2")}), {"writer": "n2"})
 TLS_FILES = "/etc/hactl/tls"
 
 
@@ -55,7 +55,7 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rendered_as_recorded(name: str) -> None:
-    text = render(read(name), SITUATION, "n1", SETTINGS)
+    text = render(read(name), ROUTING, "n1", SETTINGS)
     golden = HERE / f"{name}.cfg"
     if os.environ.get("HACTL_UPDATE_GOLDEN"):
         golden.write_text(text)

@@ -13,8 +13,8 @@ import pytest
 from hactl.config.load import check_text, parse_cluster
 from hactl.config.presets import presets
 from hactl.haproxy.control.files import find_haproxy
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec
 from tests.support.control_plane import CERTIFICATE, EXAMPLES, write_certificate
@@ -33,13 +33,13 @@ groups:
   - {name: galera-writer, resources: [{name: address, vip: {address: 10.0.0.30/24}}]}
   - {name: ovn, resources: [{name: address, vip: {address: 10.0.0.33/24}}]}
 """
-SITUATION = Situation(frozenset({"n1", "n2", "n3"}), owners={"galera-writer": "n2", "ovn": "n1"})
+ROUTING = Routing(frozenset({"n1", "n2", "n3"}), owners={"galera-writer": "n2", "ovn": "n1"})
 
 needs_haproxy = pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")
 
 
 def rendered(spec: ClusterSpec, run_dir: Path) -> str:
-    return render(spec, SITUATION, "n1", HaproxySettings(str(run_dir)))
+    return render(spec, ROUTING, "n1", HaproxySettings(str(run_dir)))
 
 
 def with_preset(name: str) -> ClusterSpec:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from hactl.daemon.parts.state_files import AlreadyRunningError, Disk, KnownStore
-from hactl.model.cluster import GroupSpec, ResourceSpec
+from hactl.model.cluster import GroupSpec
 from hactl.supervise import describe
+from tests.support.specs import resource_spec
 
 KNOWN = KnownStore("uuid", 1, 1, "sid")
-GROUP = GroupSpec("db", (ResourceSpec("thing", "exec", {"command": ["x" * 3000]}),))
+GROUP = GroupSpec("db", (resource_spec("thing", "exec", {"command": ["x" * 3000]}),))
 
 
 @pytest.fixture

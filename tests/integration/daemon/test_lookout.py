@@ -14,11 +14,12 @@ import pytest
 from hactl.daemon.observe import resources
 from hactl.daemon.observe.resources import Lookout
 from hactl.decide.state import Run
-from hactl.model.cluster import ResourceSpec
 from hactl.model.events import Event, Observed, Readiness, Warned
+from hactl.model.resources import ResourceSpec
 from hactl.resources.base import NodeContext, Observation, Resource
 from hactl.resources.factory import make
 from tests.support.scene import Scene
+from tests.support.specs import resource_spec
 from tests.support.stand_in import node_state
 
 DEADLINE_S = 20.0
@@ -207,7 +208,7 @@ def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest
 @pytest.mark.parametrize("kind", ["vip", "manifest", "systemd", "exec"])
 def test_what_is_here_though_it_is_not_well(kind: str) -> None:
     """A unit that something else starts may take minutes to come up; what an agent cannot tell says nothing."""
-    spec = ResourceSpec("thing", kind)  # type: ignore[arg-type]
+    spec = resource_spec("thing", kind)
     assert resources._is_here(spec, Observation("running")) and not resources._is_here(spec, Observation("stopped"))
     assert resources._is_here(spec, Observation("failed", "systemd says activating (start)")) == (kind != "exec")
 
@@ -217,7 +218,7 @@ def test_a_process_that_runs_the_command_where_the_group_is_not_is_told_of(
 ) -> None:
     monkeypatch.setattr(resources, "COMMANDS_EVERY_S", 0.0)
     argv = ["/bin/sleep", f"600.{os.getpid()}"]
-    group = replace(node.run.spec, resources=(ResourceSpec("daemon", "exec", {"command": argv}),))
+    group = replace(node.run.spec, resources=(resource_spec("daemon", "exec", {"command": argv}),))
     node.state.runs["scheduler"] = Run(group, health={"daemon": "stopped"})
 
     def last() -> Observed:

@@ -7,15 +7,15 @@ import contextlib
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from election.memory_store import MemoryStore
 from hactl.config.node import NodeConfig
 from hactl.daemon.observe.service_probes import ServiceProbes, ask, is_local
-from hactl.haproxy.options import Probe
+from hactl.model.service_parts import Probe
 from hactl.status.health import ProbeHealth
 from tests.support.scene import CLUSTER, KEYS, Scene, spec
 from tests.support.stand_in import StandIn

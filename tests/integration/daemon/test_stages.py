@@ -19,13 +19,14 @@ from hactl.daemon.actions import Actions
 from hactl.daemon.deferred import SecondStage
 from hactl.daemon.guard_link import GuardLink
 from hactl.decide.state import NodeState
-from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act
 from hactl.model.events import Acted, Event, GuardFacts
 from hactl.model.purposes import Purpose
+from hactl.model.resources import ResourceSpec
 from hactl.resources.base import NodeContext, Resource
 from hactl.supervise import Tasks
 from tests.support.scene import Scene, at, fenced, spec
+from tests.support.specs import resource_spec
 from tests.support.stand_in import StandIn, node_state, until
 
 DEADLINE_S = 10.0
@@ -236,7 +237,7 @@ def test_devices_are_tested_whatever_was_there_first(tmp_path: Path) -> None:
 
 
 def test_probes_wait_and_stops_do_not(tmp_path: Path) -> None:
-    spec = ResourceSpec("thing", "exec", {"start": ["true"], "stop": ["true"], "monitor": ["true"]})
+    spec = resource_spec("thing", "exec", {"start": ["true"], "stop": ["true"], "monitor": ["true"]})
 
     async def main() -> None:
         done: asyncio.Queue[Event] = asyncio.Queue()

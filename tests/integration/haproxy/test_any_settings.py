@@ -26,8 +26,8 @@ from hactl.config.services.haproxy import Defaults, Haproxy
 from hactl.config.services.parts import Bind
 from hactl.config.services.service import Service
 from hactl.config.translate import known_models
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.model.cluster import ClusterSpec
 from tests.support.haproxy_accepts import SETTINGS, make_tls_files, objections
 
@@ -204,7 +204,7 @@ def test_what_the_schema_accepts_haproxy_accepts(data: dict[str, Any], tmp_path:
     if spec is None:
         return
     assert parse_document(document(spec)) == spec
-    text = render(spec, Situation(frozenset({"n1"}), frozenset({("*", "n2")}), {"writer": "n3"}), "n1", SETTINGS)
+    text = render(spec, Routing(frozenset({"n1"}), frozenset({("*", "n2")}), {"writer": "n3"}), "n1", SETTINGS)
     text = text.replace("/TLS", str(tls_files))
     note(json.dumps(data["services"]))
     note(text)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hactl.config.load import check_text
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from tests.golden.haproxy.test_haproxy_themes import CLUSTER, TLS_FILES
 from tests.support.haproxy_accepts import SETTINGS, make_tls_files, objections
 
@@ -23,5 +23,5 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 def test_an_example_is_accepted(number: int, tmp_path: Path) -> None:
     loaded = check_text(CLUSTER + EXAMPLES[number], "services.md")
     assert [str(one) for one in loaded.warnings if "switch off" not in str(one)] == []
-    text = render(loaded.spec, Situation(frozenset({"n1", "n2", "n3"})), "n1", SETTINGS)
+    text = render(loaded.spec, Routing(frozenset({"n1", "n2", "n3"})), "n1", SETTINGS)
     assert objections(text.replace(TLS_FILES, str(make_tls_files(tmp_path))), tmp_path) == []

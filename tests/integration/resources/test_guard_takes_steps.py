@@ -11,9 +11,9 @@ import pytest
 
 from fencing.guard import stop
 from hactl.linux.cgroup import Cgroup, find_mount, prepare_root
-from hactl.model.cluster import ResourceSpec
 from hactl.resources import factory
 from hactl.resources.base import NodeContext
+from tests.support.specs import resource_spec
 
 AGENT = {"start": ["true"], "stop": ["true"], "monitor": ["false"]}
 
@@ -39,7 +39,7 @@ def cgroup_root() -> Iterator[str]:
 @pytest.mark.parametrize("with_cgroups", [True, False])
 def test_steps(kind: Any, options: dict[str, Any], with_cgroups: bool, cgroup_root: str, tmp_path: Path) -> None:
     context = NodeContext("n1", str(tmp_path), cgroup_root if with_cgroups else None)
-    steps = factory.make(ResourceSpec("thing.x", kind, options), context, "group").guard_steps()
+    steps = factory.make(resource_spec("thing.x", kind, options), context, "group").guard_steps()
     assert steps and [stop.check(step) for step in steps] == [""] * len(steps)
 
 

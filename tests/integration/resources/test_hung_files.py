@@ -17,11 +17,11 @@ from fencing.linux import aside
 from hactl.linux import run as run_module
 from hactl.linux.errors import OperationError
 from hactl.linux.run import run
-from hactl.model.cluster import ResourceSpec
 from hactl.resources import exec, manifest
 from hactl.resources.base import NodeContext, Resource
 from hactl.resources.factory import make
 from tests.support.hung_files import HungFiles, hung_files
+from tests.support.specs import resource_spec
 
 pytestmark = pytest.mark.root
 
@@ -39,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def resource(tmp_path: Path, kind: str, options: dict[str, Any]) -> Resource:
-    spec = ResourceSpec("thing", kind, options, monitor_timeout_ms=200, stop_timeout_ms=200)
+    spec = resource_spec("thing", kind, options, monitor_timeout_ms=200, stop_timeout_ms=200)
     return make(spec, NodeContext("n1", str(tmp_path / "state"), None), "group")
 
 

@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.events import HaproxyEvent
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
-from hactl.model.cluster import ClusterSpec, NodeSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec, NodeSpec
 from hactl.resources.base import NodeContext
+from tests.support.specs import haproxy_options, service_spec
 
 DEADLINE_S = 20.0
 # As ETCD does for etcd: another HAProxy for the tests.
@@ -93,11 +94,13 @@ class Lab:
     ) -> str:
         nodes = tuple(NodeSpec(name, NODES["abc".index(name)]) for name in names)
         bound = (f"127.0.0.1:{self.port}", *binds)
-        service = ServiceSpec("web", bound, self.server_port, mode, {"check": CHECK, **options})
-        cluster = ClusterSpec("lab", nodes, services=(service,), haproxy={"log": [], "nbthread": 1, "maxconn": 500})
+        service = service_spec("web", bound, self.server_port, mode, **{"check": CHECK, **options})
+        cluster = ClusterSpec(
+            "lab", nodes, services=(service,), haproxy=haproxy_options(log=[], nbthread=1, maxconn=500)
+        )
         owners = {} if owner is None else {"vip": owner}
-        situation = Situation(frozenset(live), frozenset(("web", name) for name in drained), owners)
-        return render(cluster, situation, "a", self.settings, revision)
+        routing = Routing(frozenset(live), frozenset(("web", name) for name in drained), owners)
+        return render(cluster, routing, "a", self.settings, revision)
 
     @contextlib.asynccontextmanager
     async def servers(self, *names: str) -> Any:

@@ -22,8 +22,8 @@ import pytest
 
 from hactl.config.load import parse_cluster
 from hactl.haproxy.control.runtime import ask, parse_server_states
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from tests.lab.haproxy.haproxy_lab import BINARY, DEADLINE_S, NODES, free_port
 from tests.support.haproxy_accepts import make_tls_files
@@ -71,11 +71,11 @@ class Balancer:
 
 
 @contextlib.contextmanager
-def running(place: Path, text: str, node: str = "a", situation: Situation | None = None) -> Iterator[Balancer]:
+def running(place: Path, text: str, node: str = "a", routing: Routing | None = None) -> Iterator[Balancer]:
     """HAProxy of `node` with these services. `text`: what follows the nodes in cluster.yaml."""
     made = Balancer(place, node)
     spec = parse_cluster(CLUSTER + text)
-    Path(made.settings.config_file).write_text(render(spec, situation or Situation(ALL), node, made.settings))
+    Path(made.settings.config_file).write_text(render(spec, routing or Routing(ALL), node, made.settings))
     argv = [BINARY, "-db", "-f", made.settings.config_file]
     with (place / f"{node}.log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
         try:
@@ -309,8 +309,8 @@ services:
   - {{name: db, binds: ["127.0.0.1:{front}"], port: {back}, writer: elected, group: writer, check: none}}
 haproxy: {{{QUIET}}}
 """
-    owned = Situation(ALL, owners={"writer": "b"})
-    with serving(Web, back), running(place, text, situation=owned) as balancer:
+    owned = Routing(ALL, owners={"writer": "b"})
+    with serving(Web, back), running(place, text, routing=owned) as balancer:
         assert {get(front)[1][0] for _ in range(6)} == {"b"}
         assert balancer.states("db") == {"a": "MAINT", "b": "no check", "c": "MAINT"}
 
@@ -322,7 +322,7 @@ services:
   - {{name: web, binds: ["127.0.0.1:{front}"], port: {back}, check: none}}
 haproxy: {{{QUIET}}}
 """
-    with serving(Web, back), running(place, text, situation=Situation(frozenset("ab"), frozenset({("web", "a")}))):
+    with serving(Web, back), running(place, text, routing=Routing(frozenset("ab"), frozenset({("web", "a")}))):
         asked = [get(front)[1][0] for _ in range(60)]
         assert "a" not in asked
         assert asked.count("c") <= 2
@@ -335,7 +335,7 @@ services:
   - {{name: web, binds: ["127.0.0.1:{front}"], port: {back}, check: {{{CHECK}}}}}
 haproxy: {{{QUIET}}}
 """
-    with serving(Web, back, "c"), running(place, text, situation=Situation(frozenset("ab"))) as balancer:
+    with serving(Web, back, "c"), running(place, text, routing=Routing(frozenset("ab"))) as balancer:
         until(lambda: balancer.states("web") == {"a": "DOWN", "b": "DOWN", "c": "UP"}, "two do not answer")
         assert get(front)[1].startswith("c")
 

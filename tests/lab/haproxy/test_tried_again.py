@@ -14,21 +14,22 @@ import pytest
 from hactl.daemon.parts.balancer import Balancer
 from hactl.haproxy.control import manager as manager_module
 from hactl.haproxy.control.in_group import InGroupManager
-from hactl.haproxy.options import Situation
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.wanted import Wanted
-from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
 from hactl.model.events import Readiness
 from tests.lab.haproxy.haproxy_lab import DEADLINE_S, NODES, Lab, until
+from tests.support.specs import haproxy_options, resource_spec, service_spec
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 
 def cluster(lab: Lab) -> ClusterSpec:
     """One node, one service, on the VIP of a group."""
-    vip = GroupSpec("vip", (ResourceSpec("address", "vip", {"address": "127.0.0.1/8"}),))
-    service = ServiceSpec("web", (f"127.0.0.1:{lab.port}",), lab.server_port, "http")
+    vip = GroupSpec("vip", (resource_spec("address", "vip", {"address": "127.0.0.1/8"}),))
+    service = service_spec("web", (f"127.0.0.1:{lab.port}",), lab.server_port, "http")
     node = NodeSpec("a", NODES[0])
-    return ClusterSpec("lab", (node,), (vip,), (service,), haproxy={"log": [], "nbthread": 1, "maxconn": 500})
+    return ClusterSpec("lab", (node,), (vip,), (service,), haproxy=haproxy_options(log=[], nbthread=1, maxconn=500))
 
 
 def test_a_port_that_is_in_use_at_first(lab: Lab) -> None:
@@ -45,7 +46,7 @@ def test_a_port_that_is_in_use_at_first(lab: Lab) -> None:
         taken = socket.create_server(("127.0.0.1", lab.port))
         await balancing.begin()
         async with lab.servers("a"), asyncio.timeout(DEADLINE_S):
-            balancing._wanted = Wanted(cluster(lab), Situation(frozenset("a")), 1)
+            balancing._wanted = Wanted(cluster(lab), Routing(frozenset("a")), 1)
             balancing.again()
             while (await noted.get())[0] != "haproxy_not_applied":
                 pass

@@ -104,8 +104,8 @@ class ControlPlane:
 
     def _right(self, door: Door, answered: str, by: set[str]) -> bool:
         service = next(one for one in self.spec.services if one.name == door.service)
-        if service.options.get("writer"):
-            return answered == self.owner(service.options["group"])
+        if service.options.writer:
+            return answered == self.owner(service.options.group)
         if (door.service, door.port) == ("horizon", 80):
             return answered == ELSEWHERE
         if door.service == "redis":

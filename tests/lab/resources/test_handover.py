@@ -18,11 +18,11 @@ import structlog
 
 from hactl.linux import connections
 from hactl.linux.netlink import link as find_link
-from hactl.model.cluster import ResourceSpec
 from hactl.resources.base import NodeContext
 from hactl.resources.vip import Vip
 from hactl.resources.vip.nft import Rules
 from tests.support.namespaces import DEADLINE_S, inside, ip, multicast_works, until
+from tests.support.specs import resource_spec
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -153,7 +153,7 @@ def segment() -> Iterator[Segment]:
 
 def vip(address: str, **options: Any) -> Vip:
     options = {"announce_burst": 3, "announce_burst_interval_ms": 20, **options}
-    return Vip(ResourceSpec("vip", "vip", {"address": address, "interface": "eth0", **options}), CONTEXT)
+    return Vip(resource_spec("vip", "vip", {"address": address, "interface": "eth0", **options}), CONTEXT)
 
 
 CONTEXT = NodeContext("n", "/nonexistent", None)
@@ -248,7 +248,7 @@ def test_a_stop_that_is_no_move_does_not_wait(segment: Segment) -> None:
 
 def test_the_drain_leaves_time_for_the_stop(segment: Segment) -> None:
     spec = vip(V4).spec
-    hasty = ResourceSpec("vip", "vip", {**spec.options, "drain_ms": 60_000}, stop_timeout_ms=1200.0)
+    hasty = resource_spec("vip", "vip", {**spec.options.plain(), "drain_ms": 60_000}, stop_timeout_ms=1200.0)
     old, new = Vip(hasty, CONTEXT), vip(V4)
     segment.old.call(old.start({}))
     with segment.connect("10.77.0.30"):

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from hactl.linux import netlink, packets
-from hactl.model.cluster import ResourceSpec
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.vip import Vip
 from hactl.resources.vip.arp import Listener
 from hactl.resources.vip.interface import check_options, doubtful_options
 from tests.support.namespaces import DEADLINE_S, inside, ip, multicast_works, until
+from tests.support.specs import resource_spec
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -51,7 +51,7 @@ class Wire:
         inside(self.here, lambda: asyncio.run(bounded()))
 
     def vip(self, address: str, **options: Any) -> Vip:
-        return Vip(ResourceSpec("vip", "vip", {"address": address, **options}), self.context)
+        return Vip(resource_spec("vip", "vip", {"address": address, **options}), self.context)
 
     def addresses(self) -> str:
         return ip("-n", self.here, "-o", "addr", "show", "dev", "node")
@@ -454,7 +454,7 @@ def test_a_node_without_the_network_or_the_link_could_not_have_it(wire: Wire) ->
 def test_another_length_than_the_networks_is_doubtful(wire: Wire) -> None:
     async def scenario() -> None:
         def said(address: str) -> list[str]:
-            return doubtful_options(ResourceSpec("v", "vip", {"address": address}))
+            return doubtful_options(resource_spec("v", "vip", {"address": address}))
 
         assert said(V4) == said(V6) == said("10.99.0.30/24") == []
         meant = "10.77.0.30/25 has another length than the network of node: 10.77.0.30/24 is meant, as a rule"
@@ -473,9 +473,9 @@ def test_an_address_in_no_network_of_the_interface_is_refused(wire: Wire) -> Non
             await wire.vip(V4, interface="lo").start({})
         with pytest.raises(ResourceError, match="there is no interface eth9; there are: lo, node"):
             await wire.vip(V4, interface="eth9").start({})
-        assert check_options(ResourceSpec("v", "vip", {"address": V4, "interface": "node"})) == []
-        assert "there is no interface" in check_options(ResourceSpec("v", "vip", {"address": V4, "interface": "x"}))[0]
-        assert "not an IP address" in check_options(ResourceSpec("v", "vip", {"address": "nonsense"}))[0]
+        assert check_options(resource_spec("v", "vip", {"address": V4, "interface": "node"})) == []
+        assert "there is no interface" in check_options(resource_spec("v", "vip", {"address": V4, "interface": "x"}))[0]
+        assert "not an IP address" in check_options(resource_spec("v", "vip", {"address": "nonsense"}))[0]
 
     wire.run(scenario)
 

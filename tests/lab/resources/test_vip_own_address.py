@@ -169,7 +169,7 @@ def test_a_vip_that_was_put_there_by_hand_is_put_in_its_place_by_a_start(wire: W
 
     async def scenario(vip: Vip) -> None:
         ip("-n", wire.here, "addr", "flush", "dev", "node")
-        for address in (vip.spec.options["address"], OWN4, OWN6):
+        for address in (vip.spec.options.address, OWN4, OWN6):
             put_on(wire, address)
         await vip.start({})
         assert source(wire, vip.ip.version) == ("10.77.0.1" if vip.ip.version == 4 else "fd77::1")

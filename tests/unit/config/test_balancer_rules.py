@@ -73,7 +73,7 @@ def test_good() -> None:
     spec = parse_cluster(GOOD)
     group = spec.balancer_group()
     assert group is not None and group.name == "front"
-    assert dict(group.resources[1].options) == {"drain_ms": 2000}
+    assert group.resources[1].options.plain() == {"drain_ms": 2000}
     assert (group.resources[1].start_timeout_ms, group.resources[1].stop_timeout_ms) == (10_000, 5_000)
 
 

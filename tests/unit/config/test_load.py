@@ -58,10 +58,10 @@ def test_good() -> None:
     assert spec.timing == PROFILES["default"]
     vip, database = spec.groups
     assert (vip.overlap, vip.nodes, vip.resources[0].kind) == (True, ("n2", "n1"), "vip")
-    assert vip.resources[0].options["address"] == "10.0.0.30/24"
+    assert vip.resources[0].options.address == "10.0.0.30/24"
     assert database.resources[0].stop_timeout_ms == 20_000
-    assert dict(database.resources[1].options)["kill"] == ["/bin/c"]
-    assert spec.services[0].options["check"]["path"] == "/healthcheck"
+    assert database.resources[1].options.kill == ("/bin/c",)
+    assert spec.services[0].options.check.path == "/healthcheck"
 
 
 def test_example_is_sound() -> None:
@@ -271,7 +271,7 @@ def test_an_alias_may_be_used() -> None:
         ("10.0.0.30:5000", "10.0.0.30:5001"),
         ("check: {http: /healthcheck}", "check: &c {http: /h}\n  - {name: b, binds: ['*:81'], port: 82, check: *c}"),
     )
-    assert [one.options["check"]["path"] for one in parse_cluster(text).services] == ["/h", "/h"]
+    assert [one.options.check.path for one in parse_cluster(text).services] == ["/h", "/h"]
 
 
 def test_aliases_upon_aliases_end() -> None:

@@ -14,7 +14,8 @@ from hactl.config.document import document, parse_document
 from hactl.config.load import parse_cluster
 from hactl.config.presets import KINDS, Preset, all_names, find, presets, show
 from hactl.config.presets.expand import merged, resolved
-from hactl.model.cluster import ClusterSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec
+from hactl.model.service import ServiceSpec
 from tests.support.cluster_text import problems
 from tools.docs import presets as presets_page
 
@@ -46,7 +47,7 @@ def service(text: str) -> ServiceSpec:
 
 
 def options(text: str) -> dict[str, Any]:
-    return dict(service(text).options)
+    return service(text).options.plain()
 
 
 # --- the data -------------------------------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ def test_a_service_needs_only_its_addresses(name: str) -> None:
     port = preset.accepts or preset.settings["port"]
     assert (found.name, found.port) == (name, preset.settings["port"])
     assert found.binds == (f"10.0.0.30:{port}", f"[fd00::30]:{port}")
-    assert found.options["preset"] == name
+    assert found.options.preset == name
 
 
 @pytest.mark.parametrize("name", OF_KIND["group"])
@@ -162,10 +163,10 @@ def test_resources_are_matched_by_name() -> None:
     assert [one.name for one in first.resources] == ["address", "mariadb"]
     assert first.resources[1].start_timeout_ms == 120_000
     assert first.fencing == "required"
-    assert [one.options["unit"] for one in second.resources] == ["x.service"]
+    assert [one.options.unit for one in second.resources] == ["x.service"]
     (writer,) = third.resources
     assert (writer.start_timeout_ms, writer.monitor_interval_ms) == (9_000, 2_000)
-    assert (writer.options["command"], writer.options["ready"]) == (["/bin/sleep", "infinity"], ["/bin/true"])
+    assert (writer.options.command, writer.options.ready) == (("/bin/sleep", "infinity"), ("/bin/true",))
 
 
 def test_merging_changes_neither_side() -> None:
@@ -190,7 +191,7 @@ def test_what_is_stored_is_resolved() -> None:
 def test_no_preset_by_name() -> None:
     """As in what is stored of a service without one."""
     found = service("{preset: '', name: x, binds: ['10.0.0.30:80'], port: 81}")
-    assert (found.name, found.options.get("preset", "")) == ("x", "")
+    assert (found.name, found.options.preset) == ("x", "")
 
 
 def test_a_stored_preset_that_this_version_has_not_is_no_matter() -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from hactl.config.fields import Part
 from hactl.config.load import check_text, parse_cluster
-from hactl.config.schema import Cluster
-from hactl.config.services.fields import Part
+from hactl.config.schema import Cluster, Exec, HaproxyInGroup, Manifest, Systemd, Vip
+from hactl.config.services.common import Check
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service
 from hactl.config.translate import known_models
-from hactl.haproxy.mapping import global_options, service_options
-from hactl.haproxy.options import GlobalOptions, ServiceOptions
+from hactl.model.haproxy import GlobalOptions
+from hactl.model.service import ServiceOptions
 from tests.support.cluster_text import problems
 
 CLUSTER = """\
@@ -49,22 +49,26 @@ def _parts(model: type[Any]) -> Iterator[type[Part]]:
             yield from _parts(inner)
 
 
-MODELS = sorted({*_parts(Service), *_parts(Haproxy)}, key=lambda one: one.__name__)
+MODELS = sorted(
+    {*_parts(Service), *_parts(Haproxy), Vip, Systemd, Exec, Manifest, HaproxyInGroup}, key=lambda one: one.__name__
+)
+# What cluster.yaml has there, and the model elsewhere or by another name; and what only the model has.
+ELSEWHERE = {Service: {"name", "port"}, Check: {"http"}}
+UNNAMED = {Systemd: {"bus"}}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda one: one.__name__)
-def test_settings_are_those_of_the_renderer(model: type[Part]) -> None:
-    known = {one.name.removesuffix("_ms") for one in fields(model.OF)}
-    assert set(model.model_fields) - {"http"} - ({"name"} if model is Service else set()) == known
+def test_settings_are_those_of_the_model(model: type[Part]) -> None:
+    known = {name.removesuffix("_ms") for name in model.OF.__struct_fields__}
+    assert set(model.model_fields) - ELSEWHERE.get(model, set()) == known - UNNAMED.get(model, set())
 
 
-def test_defaults_are_those_of_the_renderer() -> None:
+def test_defaults_are_those_of_the_model() -> None:
     spec = parse_cluster(CLUSTER + "  - {name: api, binds: ['10.0.0.30:80'], port: 8080}\n")
     (service,) = spec.services
-    assert (service.options, spec.haproxy) == ({}, {})
-    plain = service_options(service)
-    assert plain == ServiceOptions(binds=plain.binds, port=8080)
-    assert global_options(spec) == GlobalOptions()
+    assert (service.options.plain(), spec.haproxy.plain()) == ({}, {})
+    assert (service.options, service.port) == (ServiceOptions(), 8080)
+    assert spec.haproxy == GlobalOptions()
 
 
 # What is added to `api` above; where the problem is; what is said.
@@ -315,7 +319,7 @@ def test_mysql_without_a_user_may_shut_the_node_out() -> None:
 def test_raw_sections_can_be_led_to() -> None:
     sections = 'haproxy: {sections: ["backend old from hactl\\n    server a 10.0.0.9:80"]}'
     (service,) = parse_cluster(CLUSTER + FRONT % ", default_backend: old" + sections).services
-    assert service.options["default_backend"] == "old"
+    assert service.options.default_backend == "old"
 
 
 def test_editors_know_the_short_forms() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from election.keys import Keys
 from election.memory_store import MemoryStore
@@ -20,7 +21,9 @@ from hactl.config.document import document, parse_document, read_stored
 from hactl.config.errors import ConfigErrors
 from hactl.config.load import load_cluster
 from hactl.config.stored import StoredConfig
-from hactl.model.cluster import ClusterSpec, ResourceSpec
+from hactl.model.cluster import ClusterSpec
+from hactl.model.resources import ResourceSpec
+from tests.support.specs import resource_spec
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "examples" / "cluster.yaml"
 KEYS = Keys.of("demo")
@@ -60,7 +63,7 @@ def moved(spec: ClusterSpec) -> ClusterSpec:
     vip, database = spec.groups[:2]
     taken, *rest = database.resources
     found = with_group(spec, "database", resources=tuple(rest))
-    return with_group(found, "vip", resources=(*vip.resources, replace(taken, name="other")))
+    return with_group(found, "vip", resources=(*vip.resources, structs.replace(taken, name="other")))
 
 
 def test_document_and_back(spec: ClusterSpec) -> None:
@@ -139,9 +142,9 @@ def test_a_resource_moves_only_out_of_a_released_group(spec: ClusterSpec) -> Non
 
 
 def test_a_name_that_both_groups_had_is_no_move(spec: ClusterSpec) -> None:
-    volume = ResourceSpec("volume", "exec", {"command": ["/bin/x"]})
+    volume = resource_spec("volume", "exec", {"command": ["/bin/x"]})
     both = with_group(with_group(spec, "vip", resources=(volume,)), "agent", resources=(volume, volume))
-    one = with_group(both, "vip", resources=(replace(volume, name="w"),))
+    one = with_group(both, "vip", resources=(structs.replace(volume, name="w"),))
     assert refusals(both, one, {"vip": "owned", "agent": "owned"}) == []
 
 

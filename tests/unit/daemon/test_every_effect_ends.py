@@ -17,14 +17,14 @@ from election.store import Txn
 from hactl.daemon.actions import Actions
 from hactl.daemon.store_link import StoreLink
 from hactl.model import events
-from hactl.model.cluster import ResourceSpec
 from hactl.model.effects import Act, Relist, SendTxn
 from hactl.model.purposes import Purpose
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.supervise import Tasks
+from tests.support.specs import resource_spec
 
 DEADLINE_S = 10.0
-SPEC = ResourceSpec("thing", "exec", {"command": ["sleep", "600"]}, monitor_interval_ms=1)
+SPEC = resource_spec("thing", "exec", {"command": ["sleep", "600"]}, monitor_interval_ms=1)
 RAISED = [
     OSError(errno.EMFILE, "Too many open files"),
     OSError(errno.ENOSPC, "No space left on device"),

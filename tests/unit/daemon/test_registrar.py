@@ -14,13 +14,15 @@ from election.clock import Instant
 from hactl.daemon.guard_link import GuardLink
 from hactl.daemon.parts.state_files import Disk
 from hactl.daemon.registrar import Registrar
-from hactl.model.cluster import GroupSpec, ResourceSpec
+from hactl.model.cluster import GroupSpec
 from hactl.model.effects import GuardRegister, GuardUnregister
+from hactl.model.resources import ResourceSpec
 from hactl.resources import factory
 from hactl.resources.base import NodeContext, Resource
+from tests.support.specs import resource_spec
 
 DEADLINE_S = 10.0
-SPEC = ResourceSpec("thing", "exec", {"command": ["sleep", "600"]})
+SPEC = resource_spec("thing", "exec", {"command": ["sleep", "600"]})
 GROUP = GroupSpec("db", (SPEC,))
 
 

@@ -14,8 +14,9 @@ from hactl.decide.overlap import LONGEST_MOVE_MS, deadline_ms
 from hactl.decide.resources import registered
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model import effects, events
-from hactl.model.cluster import GroupSpec, ResourceSpec
+from hactl.model.cluster import GroupSpec
 from tests.support.scene import KEYS, Scene, at
+from tests.support.specs import resource_spec
 from tests.support.stand_in import node_state
 
 
@@ -192,6 +193,6 @@ def test_an_old_owner_whose_daemon_began_anew_looks_whether_it_still_runs(scene:
 
 
 def test_a_move_has_a_deadline_however_long_its_starts_may_take() -> None:
-    resources = tuple(ResourceSpec(f"r{number}", "vip", start_timeout_ms=40_000) for number in range(5))
+    resources = tuple(resource_spec(f"r{number}", "vip", start_timeout_ms=40_000) for number in range(5))
     assert deadline_ms(GroupSpec("g", resources)) == LONGEST_MOVE_MS
     assert deadline_ms(GroupSpec("g", resources[:1])) == 40_000

@@ -6,8 +6,8 @@ import pytest
 
 from election.records import Drain
 from hactl.decide.routing import drained, owners
-from hactl.model.cluster import ServiceSpec
 from tests.support.scene import KEYS, Scene
+from tests.support.specs import service_spec
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_dead_owner_is_no_writer(scene: Scene) -> None:
 
 def test_what_is_drained(scene: Scene) -> None:
     api, writer, role = (
-        ServiceSpec(name, (), 80, options=options)
+        service_spec(name, **options)
         for name, options in (("api", {}), ("db", {"writer": "elected"}), ("redis", {"check": {"role": "master"}}))
     )
     services = (api, writer, role)

@@ -21,7 +21,8 @@ from hactl.decide.timing import (
     settings,
     worst_case_ms,
 )
-from hactl.model.cluster import GroupSpec, ResourceSpec, Timing
+from hactl.model.cluster import GroupSpec, Timing
+from tests.support.specs import resource_spec
 
 DURATIONS = st.integers(min_value=20, max_value=40_000).map(float)
 TIMINGS = st.builds(Timing, DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATIONS)
@@ -92,7 +93,7 @@ def test_kill_time_is_what_the_guard_leaves() -> None:
 
 
 def group(**changes: object) -> GroupSpec:
-    resources = (ResourceSpec("a", "vip", start_timeout_ms=5000), ResourceSpec("b", "exec", start_timeout_ms=30_000))
+    resources = (resource_spec("a", "vip", start_timeout_ms=5000), resource_spec("b", "exec", start_timeout_ms=30_000))
     return replace(GroupSpec("g", resources), **changes)  # type: ignore[arg-type]
 
 

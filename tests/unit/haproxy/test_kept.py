@@ -11,7 +11,7 @@ import pytest
 
 from hactl.config.load import parse_cluster
 from hactl.haproxy.control import kept_file
-from hactl.haproxy.options import Situation
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxyError
 from hactl.haproxy.wanted import Wanted
 
@@ -22,16 +22,16 @@ nodes: [{name: n1, address: 10.0.0.1}, {name: n2, address: 10.0.0.2}]
 
 
 def test_what_is_kept_has_no_writer_and_the_same_drains() -> None:
-    now = Situation(frozenset({"n1"}), frozenset({("api", "n2")}), {"db": "n1"})
+    now = Routing(frozenset({"n1"}), frozenset({("api", "n2")}), {"db": "n1"})
     wanted = Wanted(parse_cluster(_SPEC), now, 7)
-    kept = wanted.without_writers.situation
+    kept = wanted.without_writers.routing
     assert (kept.live, kept.drained, kept.owners) == ({"n1", "n2"}, {("api", "n2")}, None)
 
 
 def test_it_is_kept_again_when_a_drain_begins_or_ends_and_not_when_a_node_comes() -> None:
-    wanted = Wanted(parse_cluster(_SPEC), Situation(frozenset({"n1"})), 7)
-    another_node = replace(wanted, situation=Situation(frozenset({"n1", "n2"})))
-    drained = replace(wanted, situation=Situation(frozenset({"n1"}), frozenset({("api", "n2")})))
+    wanted = Wanted(parse_cluster(_SPEC), Routing(frozenset({"n1"})), 7)
+    another_node = replace(wanted, routing=Routing(frozenset({"n1", "n2"})))
+    drained = replace(wanted, routing=Routing(frozenset({"n1"}), frozenset({("api", "n2")})))
     assert another_node.is_kept_as(wanted)
     assert not drained.is_kept_as(wanted) and not wanted.is_kept_as(drained)
 

@@ -6,29 +6,34 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hactl.haproxy.diff.parse import read_servers
-from hactl.haproxy.options import OptionError, Situation, Timeouts
+from hactl.haproxy.effective import OptionError
 from hactl.haproxy.render.common import TIMEOUTS
 from hactl.haproxy.render.document import body, render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from hactl.haproxy.templates import TEMPLATES
-from hactl.model.cluster import ClusterSpec, NodeSpec, ServiceSpec
+from hactl.model.cluster import ClusterSpec, NodeSpec
+from hactl.model.service import ServiceSpec
+from hactl.model.service_parts import Timeouts
+from tests.support.specs import haproxy_options, service_spec
 
 SETTINGS = HaproxySettings("/run/hactl/haproxy")
 NODES = tuple(NodeSpec(name, f"10.0.0.{number}") for number, name in enumerate("abc", 1))
 WEB = ServiceSpec("web", ("10.0.0.30:80",), 8080)
 CLUSTER = ClusterSpec("lab", NODES, services=(WEB,))
-ALL = Situation(frozenset("abc"))
+ALL = Routing(frozenset("abc"))
 
 
 def with_options(**options: Any) -> ClusterSpec:
-    return replace(CLUSTER, services=(replace(WEB, options=options),))
+    return replace(CLUSTER, services=(replace(WEB, options=service_spec("", **options).options),))
 
 
 def names(text: str) -> list[str]:
@@ -44,7 +49,7 @@ def test_a_node_added_or_removed_changes_the_servers() -> None:
 
 
 def test_a_member_that_is_not_live_keeps_its_server_with_the_least_weight() -> None:
-    servers = read_servers(render(CLUSTER, Situation(frozenset("ac")), "a", SETTINGS))["web"]
+    servers = read_servers(render(CLUSTER, Routing(frozenset("ac")), "a", SETTINGS))["web"]
     assert [server.words for server in servers] == [("weight", "100"), ("weight", "1"), ("weight", "100")]
 
 
@@ -60,20 +65,39 @@ def test_the_revision_changes_the_header_alone() -> None:
 @pytest.mark.parametrize(
     ("cluster", "told"),
     [
-        (with_options(blance="first"), "service web: unknown blance"),
-        (with_options(check={"interval": 1}), "service web.check: unknown interval"),
-        (with_options(timeouts={"connect": 1}), "service web.timeouts: unknown connect"),
         (with_options(nodes=["a", "x"]), "nodes: x: no such node"),
-        (replace(CLUSTER, haproxy={"max_conn": 1}), "haproxy: unknown max_conn"),
         (with_options(defaults="old"), "no set is named old"),
-        (with_options(cookie={"mode": "insert"}), "service web.cookie: "),
-        (with_options(servers=[{"name": "x", "adress": "10.0.0.9"}]), "service web.servers[0]: unknown adress"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(cluster: ClusterSpec, told: str) -> None:
     with pytest.raises(OptionError) as error:
         render(cluster, ALL, "a", SETTINGS)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"blance": "first"}, "unknown field `blance`"),
+        ({"check": {"interval": 1}}, "unknown field `interval` - at `$.check`"),
+        ({"timeouts": {"connect": 1}}, "unknown field `connect` - at `$.timeouts`"),
+        ({"cookie": {"mode": "insert"}}, "missing required field `name` - at `$.cookie`"),
+        (
+            {"servers": [{"name": "x", "address": "a", "adress": "10.0.0.9"}]},
+            "unknown field `adress`",
+        ),
+        ({"retries": "3"}, "Expected `int | null`, got `str` - at `$.retries`"),
+    ],
+)
+def test_a_service_of_another_shape_is_not_decoded(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as error:
+        service_spec("web", **options)
+    assert told in str(error.value)
+
+
+def test_settings_of_haproxy_of_another_shape_are_not_decoded() -> None:
+    with pytest.raises(msgspec.ValidationError, match="unknown field `max_conn`"):
+        haproxy_options(max_conn=1)
 
 
 def test_a_wheel_holds_the_template(tmp_path: Path) -> None:
@@ -95,7 +119,7 @@ def test_a_wheel_holds_the_template(tmp_path: Path) -> None:
 
 
 def test_every_timeout_has_a_side() -> None:
-    assert [f"{name.replace('-', '_')}_ms" for name in TIMEOUTS] == [one.name for one in fields(Timeouts)]
+    assert [f"{name.replace('-', '_')}_ms" for name in TIMEOUTS] == list(Timeouts.__struct_fields__)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +155,7 @@ def test_sections_that_proxies_name_stand_before_them() -> None:
         "# why\ncrt-store site\n    load crt x.pem",
         ".if defined(X)\ncache c\n.endif",
     ]
-    text = render(replace(CLUSTER, haproxy={"sections": sections}), ALL, "a", SETTINGS)
+    text = render(replace(CLUSTER, haproxy=haproxy_options(sections=sections)), ALL, "a", SETTINGS)
     places = [text.index(one) for one in ("crt-store", "cache c", "defaults hactl", "listen web", "backend old")]
     assert places == sorted(places)
 

@@ -8,8 +8,8 @@ import pytest
 
 from hactl.config.errors import ConfigErrors
 from hactl.config.load import check_text
-from hactl.haproxy.options import Situation
 from hactl.haproxy.render.document import render
+from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from hactl.haproxy.words import SECTIONS
 from hactl.importers.haproxy.commands import import_haproxy
@@ -55,7 +55,7 @@ def into(tmp_path: Path, text: str, cluster: str = HOT) -> tuple[str, str, bool]
 def rendered(text: str) -> str:
     spec = check_text(text, "cluster.yaml").spec
     nodes = [node.name for node in spec.nodes]
-    return render(spec, Situation(frozenset(nodes)), nodes[0], HaproxySettings("/run/hactl/haproxy"))
+    return render(spec, Routing(frozenset(nodes)), nodes[0], HaproxySettings("/run/hactl/haproxy"))
 
 
 @pytest.mark.parametrize("cluster", [HOT, GROUPED])
@@ -64,7 +64,7 @@ def test_the_lab_with_its_controllers_as_members(cluster: str, tmp_path: Path) -
     assert whole and "keystone-admin: its servers (controller1, controller2) are its members now" in report
     assert "two of them" in text and "# the address" in text
     spec = check_text(text, "cluster.yaml").spec
-    assert [(one.port, one.options.get("members", True)) for one in spec.services] == [
+    assert [(one.port, one.options.members) for one in spec.services] == [
         (80, True),
         (35357, True),
         (5000, True),
@@ -121,7 +121,7 @@ haproxy:
 def test_some_of_the_nodes(tmp_path: Path) -> None:
     text, report, whole = into(tmp_path, FILE)
     services = check_text(text, "cluster.yaml").spec.services
-    assert [one.options.get("nodes") for one in services] == [None, ["controller2"]] and whole
+    assert [one.options.nodes for one in services] == [(), ("controller2",)] and whole
     assert "service all: its servers (a, b) are its members now: controller1, controller2" in report
 
 
@@ -150,8 +150,8 @@ def test_servers_that_stay_a_list(old: str, new: str, why: str, tmp_path: Path) 
     text, report, whole = into(tmp_path, FILE.replace(old, new, 1))
     assert any("and stay in the list: " in line and why in line for line in report.splitlines())
     service = check_text(text, "cluster.yaml").spec.services[0]
-    nodes = {one.get("node") for one in service.options["servers"] if one["address"].startswith("192.168.")}
-    assert service.options["members"] is False and whole and nodes <= {"controller1", "controller2"}
+    nodes = {one.node for one in service.options.servers if one.address.startswith("192.168.")}
+    assert service.options.members is False and whole and nodes <= {"controller1", "controller2"}
 
 
 def test_a_weight_of_0_behind_all_servers_stays(tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ haproxy:
     assert "service one: the cluster has one of that name already" in report
     assert "haproxy.maxconn: 6: the cluster has 5" in report and "haproxy.log" not in report
     loaded = check_text(text, "cluster.yaml")
-    assert loaded.spec.haproxy["maxconn"] == 5
-    assert [one.options.get("defaults") for one in loaded.spec.services] == [None, "imported-2"]
-    assert list(loaded.spec.haproxy["defaults"]) == ["imported", "imported-2"]
-    assert loaded.spec.haproxy["extra_global"] == ["tune.bufsize 16384", "chroot /x"]
+    assert loaded.spec.haproxy.maxconn == 5
+    assert [one.options.defaults for one in loaded.spec.services] == ["", "imported-2"]
+    assert list(loaded.spec.haproxy.defaults or {}) == ["imported", "imported-2"]
+    assert loaded.spec.haproxy.extra_global == ("tune.bufsize 16384", "chroot /x")
 
 
 def test_a_cluster_that_would_not_be_sound_is_said_to_be(tmp_path: Path) -> None:

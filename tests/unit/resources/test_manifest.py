@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hactl.model.cluster import ResourceSpec
 from hactl.resources import factory
 from hactl.resources.base import NodeContext, Observation, Resource, ResourceError
+from tests.support.specs import resource_spec
 
 CONTENT = "kind: Pod\n"
 
@@ -25,7 +25,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def make(directory: Path, **options: Any) -> Resource:
-    spec = ResourceSpec("scheduler", "manifest", {"directory": str(directory), **options})
+    spec = resource_spec("scheduler", "manifest", {"directory": str(directory), **options})
     return factory.make(spec, NodeContext("n1", "/nonexistent", None))
 
 
@@ -153,7 +153,7 @@ def test_what_a_killed_daemon_left_staged_is_cleaned_up(directory: Path) -> None
     ],
 )
 def test_checking_options(directory: Path, options: dict[str, Any], says: str | None) -> None:
-    spec = ResourceSpec("scheduler", "manifest", {"directory": str(directory), **options})
+    spec = resource_spec("scheduler", "manifest", {"directory": str(directory), **options})
     problems = factory.check_options(spec)
     assert len(problems) == (says is not None)
     assert says is None or says in problems[0]

@@ -1,0 +1,113 @@
+"""The resources of a group: a type for each kind, with the settings of that kind. Pure. Times are in milliseconds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args
+
+from msgspec import Meta
+
+from hactl.model.options import Options
+
+Kind = Literal["vip", "systemd", "exec", "manifest", "haproxy"]
+# The words of a command; no shell takes them apart.
+Argv = Annotated[tuple[str, ...], Meta(min_length=1)]
+
+
+class VipOptions(Options, frozen=True):
+    """An address with its prefix: `10.0.0.30/24`, `fd00::30/64`. `interface`: None, found by the network in which the
+    address is."""
+
+    address: str
+    announce_burst: int = 5
+    announce_burst_interval_ms: int = 100
+    announce_interval_ms: int = 10_000
+    drain_ms: int = 3_000
+    interface: str | None = None
+
+
+class SystemdOptions(Options, frozen=True):
+    """A unit; without a suffix, a service. `bus`: a D-Bus address, for a systemd that is not this machine's own."""
+
+    unit: Annotated[str, Meta(min_length=1)]
+    bus: str | None = None
+
+
+class ExecOptions(Options, frozen=True):
+    """Either `command`, a process that is supervised, with `ready`; or `start`, `stop`, `monitor` and `kill`."""
+
+    command: Argv | None = None
+    ready: Argv | None = None
+    start: Argv | None = None
+    stop: Argv | None = None
+    kill: Argv | None = None
+    monitor: Argv | None = None
+    cwd: str | None = None
+
+
+class ManifestOptions(Options, frozen=True):
+    """A file in `directory`: a copy of `source`, or with `content`. `name`: None, that of `source` or the resource."""
+
+    source: str | None = None
+    content: str | None = None
+    directory: Annotated[str, Meta(min_length=1)] = "/etc/kubernetes/manifests"
+    name: str | None = None
+
+
+class InGroupOptions(Options, frozen=True):
+    """HAProxy, where its group is and nowhere else."""
+
+    drain_ms: int = 1_000
+
+
+OptionsOfKind = TypeVar("OptionsOfKind", bound=Options)
+
+
+class _Resource(Options, Generic[OptionsOfKind], frozen=True, tag_field="kind"):
+    """One resource of a group."""
+
+    name: str
+    options: OptionsOfKind
+    start_timeout_ms: float = 30_000.0
+    stop_timeout_ms: float = 30_000.0
+    monitor_interval_ms: float = 10_000.0
+    monitor_timeout_ms: float = 5_000.0
+
+    @property
+    def kind(self) -> Kind:
+        """Its kind."""
+        return cast(Kind, self.__struct_config__.tag)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"name": self.name, "kind": self.kind, **super().plain()}
+
+
+class VipSpec(_Resource[VipOptions], frozen=True, tag="vip"):
+    """An address."""
+
+
+class SystemdSpec(_Resource[SystemdOptions], frozen=True, tag="systemd"):
+    """A unit of systemd's."""
+
+
+class ExecSpec(_Resource[ExecOptions], frozen=True, tag="exec"):
+    """Commands of the operator's."""
+
+
+class ManifestSpec(_Resource[ManifestOptions], frozen=True, tag="manifest"):
+    """A file that is in a directory while its node owns the group."""
+
+
+class HaproxySpec(_Resource[InGroupOptions], frozen=True, tag="haproxy"):
+    """HAProxy."""
+
+
+ResourceSpec = VipSpec | SystemdSpec | ExecSpec | ManifestSpec | HaproxySpec
+SPECS: dict[Kind, type[ResourceSpec]] = {
+    "vip": VipSpec,
+    "systemd": SystemdSpec,
+    "exec": ExecSpec,
+    "manifest": ManifestSpec,
+    "haproxy": HaproxySpec,
+}
+KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -1,0 +1,39 @@
+"""Resources, services and HAProxy's settings, decoded from plain mappings as what is stored is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hactl.model.haproxy import GlobalOptions
+from hactl.model.resources import ResourceSpec
+from hactl.model.service import Mode, ServiceOptions, ServiceSpec
+
+# Of each kind, what it needs at least.
+_LEAST: dict[str, dict[str, Any]] = {
+    "vip": {"address": "192.0.2.30/24"},
+    "systemd": {"unit": "x.service"},
+    "exec": {"command": ["true"]},
+    "manifest": {"content": ""},
+    "haproxy": {},
+}
+
+
+def resource_spec(name: str, kind: str, options: Mapping[str, Any] | None = None, **timings: float) -> Any:
+    """A resource of the kind, with these options."""
+    given = _LEAST[kind] if options is None else dict(options)
+    return msgspec.convert({"name": name, "kind": kind, "options": given, **timings}, ResourceSpec)
+
+
+def service_spec(
+    name: str, binds: tuple[str, ...] = (), port: int = 80, mode: Mode = "tcp", **options: Any
+) -> ServiceSpec:
+    """A service with these options."""
+    return ServiceSpec(name, binds, port, mode, msgspec.convert(options, ServiceOptions))
+
+
+def haproxy_options(**options: Any) -> GlobalOptions:
+    """HAProxy's own settings."""
+    return msgspec.convert(options, GlobalOptions)
