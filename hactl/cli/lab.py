@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def lab(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND ...")] = None) -> None:
-    """Bring up and torment a whole cluster on this machine: `hactl lab --help`."""
+    """Bring up a whole cluster on this machine, and inject faults: `hactl lab --help`."""
     from hactl.lab.__main__ import main  # noqa: PLC0415 - for those who want one
 
     os.umask(of_children())  # its services are to have what everybody's have

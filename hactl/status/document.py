@@ -338,7 +338,7 @@ def _waiting(
     choice = place(spec, group, view)
     if not choice.candidates:
         return "no node may run it: " + "; ".join(f"{name}: {why}" for name, why in choice.excluded.items())
-    return f"{choice.candidates[0]} is to take it"
+    return f"{choice.candidates[0]} will take it"
 
 
 def _node(view: View, spec: ClusterSpec | None, name: str, me: str, local: Local | None) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
     learners = [one for one in facts if one.learner]
     yield from _learners(learners, etcdctl)
     if not answer:
-        served = f"{', '.join(one.endpoint for one in learners)} has a learner, which serves nobody"
+        served = f"{', '.join(one.endpoint for one in learners)} has a learner, which serves no clients"
         said = "; ".join(filter(None, (served if learners else "", _said(silent))))
         what = f"none of etcd's endpoints answers this node: {said}"
         there = "compare `endpoints`, `etcd_ca`, `etcd_cert` in node.toml with how etcd was started"
@@ -119,7 +119,9 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
     ids, names = {one.member_id for one in answer}, {one.id: one.name for one in members}
     needed = count // 2 + 1
     if not any(one.leader_id for one in answer) and len(ids) >= needed:
-        what = f"etcd's members have no leader, though {len(ids)} of {count} answer this node; nobody can hold anything"
+        what = (
+            f"etcd's members have no leader, though {len(ids)} of {count} answer this node; no node can hold anything"
+        )
         yield EtcdProblem("no_majority", what, "wait; if it stays so, see that they reach each other (port 2380)")
         return
     if not any(one.leader_id for one in answer):
@@ -157,9 +159,8 @@ def _never_started(members: Sequence[EtcdMember], etcdctl: str) -> Iterable[Etcd
         started, needed = sum(bool(each.urls) for each in members), len(members) // 2 + 1
         left = max(0, started - needed)
         may = "none of them may be lost" if left == 0 else f"{left} of them may be lost"
-        what = (
-            f"etcd's member {one.name or format(one.id, 'x')} was added and has never started; it counts all the same"
-        )
+        named = one.name or format(one.id, "x")
+        what = f"etcd's member {named} was added and has never started; it counts for the majority"
         todo = f"start etcd on its machine; or `{etcdctl} member remove {one.id:x}`"
         yield EtcdProblem("never_started", f"{what}: of {len(members)} members {started} run, {may}", todo)
 
@@ -175,7 +176,7 @@ def _separate(answer: Sequence[EndpointFacts]) -> str:
     clusters = {one.cluster_id for one in answer}
     if len(clusters) > 1:
         each = ", ".join(f"{one.endpoint} is of cluster {one.cluster_id:x}" for one in answer)
-        return f"the endpoints are of different etcds: {each}; what one node writes others do not see"
+        return f"the endpoints are of different etcds: {each}; nodes do not see each other's writes"
     by_id: dict[int, list[str]] = {}
     for one in answer:
         by_id.setdefault(one.member_id, []).append(one.endpoint)
@@ -183,8 +184,8 @@ def _separate(answer: Sequence[EndpointFacts]) -> str:
         if len(endpoints) > 1:
             same = " and ".join(endpoints)
             return (
-                f"{same} say that they are one member ({member:x}): etcds that were set up each by itself, which do "
-                "not see what others write, or one that is named twice in node.toml"
+                f"{same} say that they are one member ({member:x}): either etcds that were set up separately, "
+                "which do not see each other's writes, or one endpoint that is named twice in node.toml"
             )
     return ""
 
@@ -196,13 +197,13 @@ def _space(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem
         todo = f"make room (docs/operations.md, *etcd is full*), then `{etcdctl} alarm disarm`"
         yield EtcdProblem("full", what, todo)
     if "CORRUPT" in alarms:
-        what = "etcd has found that members differ (alarm CORRUPT): it takes no writes"
+        what = "etcd found that its members differ (alarm CORRUPT): it takes no writes"
         yield EtcdProblem("corrupt", what, f"`{etcdctl} alarm list`, `{etcdctl} endpoint hashkv`; replace that member")
     for one in facts if not alarms else ():
         quota = one.quota_bytes or DEFAULT_QUOTA
         if one.db_bytes >= _NEARLY_FULL * quota:
             known = "" if one.quota_bytes else ", unless --quota-backend-bytes says otherwise"
-            what = f"etcd's database at {one.endpoint} has {_mib(one.db_bytes)} of the {_mib(quota)} that it may{known}"
+            what = f"etcd's database at {one.endpoint} uses {_mib(one.db_bytes)} of its quota of {_mib(quota)}{known}"
             yield EtcdProblem("nearly_full", what, "compact and defragment it: docs/operations.md, *etcd is full*")
             return
 

@@ -14,8 +14,8 @@ def namesake_warnings(document: dict[str, Any], view: View) -> Iterator[Warning_
     """Machines that were refused; and nodes with one machine id, which began before that was looked at."""
     for node, refusal in view.refusals.items():
         if node not in view.sessions or refusal.mod > view.sessions[node].create:
-            what = f"a machine that calls itself {node} does not take part: {refusal.record.reason}"
-            yield "error", what, "do as it says; what its daemon said: `journalctl -u hactl`"
+            what = f"a second machine with the name {node} was refused: {refusal.record.reason}"
+            yield "error", what, "follow the reason; its daemon's log there: `journalctl -u hactl`"
     names: dict[str, list[str]] = {}
     for node, found in sorted(view.sessions.items()):
         names.setdefault(found.record.machine_id, []).append(node)

@@ -51,7 +51,7 @@ def _balancers(document: dict[str, Any]) -> Iterator[Warning_]:
         where = ", ".join(silent)
         yield (
             "notice",
-            f"what HAProxy on {where} thinks of its servers is not known",
+            f"the state of the servers as HAProxy on {where} sees it is not known",
             "wait, or see the daemons' log there",
         )
 
@@ -62,7 +62,7 @@ def _writers(document: dict[str, Any], services: list[dict[str, Any]]) -> Iterat
         if service["writer"] != "":
             continue
         state = groups.get(service["group"], {}).get("state", "in no configuration")
-        what = f"service {service['name']} has no writer: nobody owns group {service['group']} ({state})"
+        what = f"service {service['name']} has no writer: no node owns group {service['group']} ({state})"
         yield "error", what, f"see what is said of group {service['group']}"
 
 

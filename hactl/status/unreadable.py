@@ -70,7 +70,7 @@ def _advice(view: View, key: str, bad: Unreadable, etcdctl: str) -> Advice:
             fix = f"{restore}do not delete it" if restore else "`hactl recover`"
             return Advice("error", "nothing is taken over or moved", fix)
         case "groups":
-            waits = f"group {name} goes on where it runs, and nobody takes it"
+            waits = f"group {name} goes on where it runs, and no node takes it"
             return Advice("error", waits, f"{restore}{restore and 'or '}{delete}: it is looked for on all nodes then")
         case "nodes":
             waits = f"nothing is taken from {name}"
@@ -81,7 +81,7 @@ def _advice(view: View, key: str, bad: Unreadable, etcdctl: str) -> Advice:
             todo = f"{restore}{restore and 'or '}{off}"
             return Advice("error", waits, todo) if waits else Advice("warning", "", delete)
         case "blocked":
-            return Advice("error", f"nobody starts group {name}", f"when it is repaired: `hactl group cleanup {name}`")
+            return Advice("error", f"no node starts group {name}", f"when it is repaired: `hactl group cleanup {name}`")
     return Advice("warning", _IGNORED.get(kind, ""), delete)
 
 

@@ -40,7 +40,11 @@ def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
 def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
     local = document["local"] or {}
     if local.get("refused"):
-        yield "error", f"this node takes no part: {local['refused']}", "see docs for `hactl recover` before you use it"
+        yield (
+            "error",
+            f"this node takes no part: {local['refused']}",
+            "docs/operations.md, *etcd was restored from a backup, or lost*",
+        )
     elif view.listed and view.identity is None and not view.mod_of(view.keys.identity):
         yield "error", "the store holds no cluster", "`hactl init` for a new one, `hactl recover` for one that was lost"
     yield from _etcd(document, view.keys.prefix, away=document["source"] == "disk" or bool(local.get("store_away")))
@@ -49,7 +53,7 @@ def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
     etcdctl = document["etcd"]["etcdctl"] if document["etcd"] else "etcdctl"
     yield from unreadable.warnings(document["unreadable"], view, etcdctl)
     if local.get("errors"):
-        what = f"hactl itself went wrong here {local['errors']} times, last: {local['last_error']}"
+        what = f"an internal error of hactl on this node, {local['errors']} times; the last: {local['last_error']}"
         yield (
             "error",
             what,
@@ -93,10 +97,12 @@ def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warn
             todo = (
                 f"see `etcd_user` in node.toml, and what that user may: `{etcd['etcdctl']} role list`; docs/install.md"
             )
-            yield "error", f"etcd refuses what this node asks: {unlisted}", todo
+            yield "error", f"etcd refuses this node's requests: {unlisted}", todo
             return
         keys = f"`{etcd['etcdctl']} get --prefix --keys-only {prefix}`"
-        todo = f"{keys} shows what is there: delete what is not hactl's, which may be very much or very large"
+        todo = (
+            f"{keys} shows what is there: delete what is not hactl's; there may be very many keys, or very large ones"
+        )
         yield "error", what, todo
     elif away and not explained:
         todo = f"`{etcd['etcdctl']} endpoint status -w table`, and etcd's log: `journalctl -u etcd`"
@@ -130,8 +136,12 @@ def _access(access: dict[str, Any] | None) -> Iterator[Warning_]:
 def _loop(loop: Mapping[str, float] | None) -> Iterator[Warning_]:
     """Whether the loop that decides was kept from its work for long."""
     for key, words, todo in (
-        ("work_ms", "was busy with one thing for", "report it, with the daemon's log of that time"),
-        ("wait_ms", "was not let run for", "see what loads this machine or its disk; too long a wait costs the lease"),
+        ("work_ms", "was busy with one task for", "report it, with the daemon's log of that time"),
+        (
+            "wait_ms",
+            "did not get to run for",
+            "find what loads this machine or its disk: a longer wait can lose the lease",
+        ),
     ):
         if loop is not None and loop[key] > loop["limit_ms"]:
             about = f"within the last {loop['minutes']:.0f} minutes"
@@ -166,14 +176,14 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
         elif state == "unreadable":
             continue  # said of its key
         elif state in ("lost", "unowned", "released"):
-            yield "error", f"group {name} does not run: {why or 'nobody owns it'}", _todo(group, nodes)
+            yield "error", f"group {name} does not run: {why or 'no node owns it'}", _todo(group, nodes)
         elif state == "handoff" and why:
             yield "error", f"group {name} does not run: {why}", "it is taken over when that node's lease is over"
         elif state in ("starting", "stopping", "handoff", "unknown"):
             yield "notice", f"group {name} is {_word(state)} on {owner}", "wait; `hactl status --watch`"
         yield from _readiness(group)
         if not group["configured"]:
-            yield "warning", f"group {name} is in no configuration, but {owner} has it", "see `hactl events`"
+            yield "warning", f"group {name} is not in the configuration, but {owner} owns it", "see `hactl events`"
         if group["enabled"] and state == "running" and len(group["candidates"]) == 1:
             yield "warning", f"group {name} runs on {owner} and could run nowhere else", _others_why(group)
 
@@ -186,7 +196,7 @@ def _readiness(group: dict[str, Any]) -> Iterator[Warning_]:
         if found["level"] == "unfit":
             yield "warning", f"group {name} could not be started on {node}: {found['why']}", f"fix it on {node}"
         elif node == owner and better:
-            yield "error", f"group {name} is to leave {node}: {found['why']}", f"wait: it goes to {better[0]}"
+            yield "error", f"group {name} must leave {node}: {found['why']}", f"wait: it goes to {better[0]}"
         elif node == owner:
             todo = f"fix it on {node}: no other node is better, so the group stays there"
             yield "error", f"group {name} is not well on {node}: {found['why']}", todo
@@ -218,7 +228,7 @@ def _nodes(document: dict[str, Any]) -> Iterator[Warning_]:
         name = node["name"]
         if node["state"] == "fence_pending" and fences[name]["generation"]:
             todo = f"start hactl there, or make sure it runs nothing, then `hactl fence confirm {name}`"
-            yield "error", f"node {name} has not said since `hactl recover` that it stopped everything", todo
+            yield "error", f"node {name} has not reported since `hactl recover` that it stopped everything", todo
         elif node["state"] == "fence_pending" and fences[name]["fencing"]:
             failed = f"; so far: {fences[name]['last']}" if fences[name]["last"] else ""
             what = f"node {name} is being fenced; waiting for {fences[name]['waiting']}{failed}"
@@ -235,11 +245,11 @@ def _nodes(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "warning", f"node {name} takes no part", f"start hactl on {name}"
         elif node["silent_ms"] is not None and node["silent_ms"] > node["lease_ms"] / 2:
             todo = f"wait; after {node['lease_ms'] / 1000:.1f} s its groups are taken over"
-            yield "warning", f"node {name} has not been heard for {node['silent_ms'] / 1000:.1f} s", todo
+            yield "warning", f"node {name} has been silent for {node['silent_ms'] / 1000:.1f} s", todo
         elif node["state"] == "standby":
             yield "notice", f"node {name} is in standby: no group runs there", f"`hactl node online {name}`"
         if node["state"] in ("online", "standby") and not node["configured"]:
-            yield "warning", f"node {name} is in no configuration", "stop hactl there, or add it to cluster.yaml"
+            yield "warning", f"node {name} is not in the configuration", "stop hactl there, or add it to cluster.yaml"
         if node["state"] in ("online", "standby") and node["config_revision"] and not node["config_current"]:
             yield "warning", f"node {name} does not use the newest configuration", "see the log of its daemon"
 
@@ -258,11 +268,11 @@ def _fence(document: dict[str, Any], node: str) -> dict[str, Any]:
 
 def _fencing(document: dict[str, Any]) -> Iterator[Warning_]:
     """What would go wrong if a node had to be fenced now."""
-    todo = "mend it, then `hactl fence test`"
+    todo = "fix it, then `hactl fence test`"
     for node in document["nodes"]:
         how = node["fencing"]
         if how is not None and how["device"] and not how["by"] and not how["untested"] and _others(document, node):
-            yield "error", f"node {node['name']} could not be fenced now, by nobody", todo
+            yield "error", f"node {node['name']} could not be fenced now: no live node reaches its devices", todo
     for (device, detail), (targets, testers) in _failing(document).items():
         what = f"fence device {device} fails for {', '.join(targets)} when asked by {', '.join(testers)}: {detail}"
         yield "warning", what, todo
@@ -298,9 +308,13 @@ def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "warning", f"group {group} is kept off {node}: {why}", todo
     for move in document["moves"]:
         to = move["to"] or "another node"
-        yield "notice", f"group {move['group']} is to move from {move['from']} to {to} (by {move['by']})", "wait"
+        yield "notice", f"group {move['group']} will move from {move['from']} to {to} (by {move['by']})", "wait"
     for group in document["maintenance"]:
-        yield "notice", f"group {group} is left alone (maintenance)", "end it when you are done"
+        yield (
+            "notice",
+            f"group {group} is in maintenance: hactl neither starts nor stops it",
+            "end it when you are done",
+        )
     if document["config"]["problem"]:
         what = f"the configuration in the store cannot be used here: {document['config']['problem']}"
         yield "error", what, "`hactl config apply` one that can, or upgrade hactl here"

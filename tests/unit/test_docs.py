@@ -25,8 +25,10 @@ from tools.docs import metrics
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-# In backquotes or at the beginning of a line of a block, after a prompt or a path.
-COMMAND = re.compile(r"(?:^|`)(?:\w+# |\S*/)?hactl ([a-z][^`#\n]*)", re.MULTILINE)
+# In backquotes; or at the beginning of a line of a block, after a prompt or a path.
+QUOTED = re.compile(r"`hactl ([a-z][^`#\n]*)")
+BLOCK = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+TYPED = re.compile(r"^ *(?:\w+# |\S*/)?hactl ([a-z][^#\n]*)", re.MULTILINE)
 MAKE = re.compile(r"(?:^|`)make ([a-z][a-z-]*)", re.MULTILINE)
 BOTH = ("deploy/examples/node.toml", "deploy/examples/cluster.yaml")
 
@@ -53,8 +55,9 @@ def unknown_to(command: Any, words: list[str]) -> str:
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
-    for match in COMMAND.finditer(text):
-        words = match[1].split()
+    typed = [line for block in BLOCK.findall(text) for line in TYPED.findall(block)]
+    for command in (*typed, *QUOTED.findall(BLOCK.sub("", text))):
+        words = command.split()
         # `hactl lab up|down`, `hactl is`: prose, or more than one, is cut at the first odd word.
         yield [word for word in words if re.fullmatch(r"[\w./|-]+", word)]
 

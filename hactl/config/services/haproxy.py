@@ -45,7 +45,7 @@ class Haproxy(Part):
     nbthread: int = Field(default=0, ge=0, le=64, description="threads; 0: one a core")
     hard_stop_after: WholeDuration | None = Field(
         default=1_800_000,
-        description="how long a process that a reload replaced may stay for its open connections; null: for ever",
+        description="how long a process that a reload replaced may stay for its open connections; null: no limit",
     )
     user: Line = Field(default="haproxy", description="what its workers become; empty: they stay root")
     group: Line = Field(default="haproxy", description="and their group")

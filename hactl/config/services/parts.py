@@ -199,7 +199,7 @@ class Agent(Part):
 
 
 class ServiceTimeouts(Part):
-    """How long HAProxy waits for whom; `0ms`: for ever."""
+    """How long HAProxy waits for whom; `0ms`: no limit."""
 
     OF: ClassVar[Any] = of.Timeouts
     BUILT_IN: ClassVar[object] = BUILT_IN.timeouts

@@ -85,7 +85,7 @@ def test_recover(hactl: Run, scene: Scene, tmp_path: Path) -> None:
     assert status == 0 and "generation 7" in out and "live sessions, which will end: n1, n2, n3" in err
     assert not scene.view.sessions and set(scene.view.fences) == {"n1", "n2", "n3"}
     status, out, _ = hactl("status")
-    assert "node n1 has not said since `hactl recover` that it stopped everything" in out
+    assert "node n1 has not reported since `hactl recover` that it stopped everything" in out
 
 
 def test_recover_of_a_store_that_lost_everything(hactl: Run, scene: Scene, etcd: EtcdCluster, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_status_says_which_nodes_are_not_ready_and_what_becomes_of_the_group() -
         "n2": {"level": "unfit", "why": "unfit here"},
     }
     said = {one["what"]: one["do"] for one in document["warnings"]}
-    assert said["group vip is to leave n1: poor here"] == "wait: it goes to n3"
+    assert said["group vip must leave n1: poor here"] == "wait: it goes to n3"
     assert "group vip could not be started on n2: unfit here" in said
     tell(found, "n3", "poor")
     said = {one["what"]: one["do"] for one in status(found.view, found.spec)["warnings"]}

@@ -47,8 +47,8 @@ def test_nothing_when_all_is_well() -> None:
         ([WELL[0], WELL[1]._replace(cluster_id=0xC2), WELL[2]], ["separate"], ["different etcds", "is of cluster c2"]),
         ([WELL[0], WELL[1]._replace(member_id=0xA1), WELL[2]], ["separate"], ["10.0.0.1:2379 and 10.0.0.2", "(a1)"]),
         ([WELL[0], WELL[1]._replace(read_ms=None), WELL[2]], ["slow"], ["reads at 10.0.0.2:2379", "member n1 (10."]),
-        ([one._replace(db_bytes=LARGE) for one in WELL], ["nearly_full"], ["1843 MiB of the 2048", "unless"]),
-        ([one._replace(db_bytes=90, quota_bytes=100) for one in WELL], ["nearly_full"], ["0 MiB that it may "]),
+        ([one._replace(db_bytes=LARGE) for one in WELL], ["nearly_full"], ["1843 MiB of its quota of 2048", "unless"]),
+        ([one._replace(db_bytes=90, quota_bytes=100) for one in WELL], ["nearly_full"], ["its quota of 0 MiB"]),
         ([one._replace(db_bytes=90, quota_bytes=1000) for one in WELL], [], []),
         ([one._replace(members=MEMBERS[:2]) for one in WELL[:2]], ["few_members"], ["two members"]),
         ([WELL[0]._replace(members=MEMBERS[:1])], ["few_members"], ["one member"]),
@@ -96,7 +96,7 @@ def test_a_learner_is_told_and_is_no_slow_member() -> None:
     assert [one.partition(":")[0] for one in few] == ["no_majority", "learner"] and "1 of 3" in few[0]
     alone = said(learner, silent(WELL[1]))
     assert [one.partition(":")[0] for one in alone] == ["unreachable", "learner"]
-    assert "10.0.0.4:2379 has a learner, which serves nobody; 10.0.0.2:2379: no answer" in alone[0]
+    assert "10.0.0.4:2379 has a learner, which serves no clients; 10.0.0.2:2379: no answer" in alone[0]
 
 
 def test_a_member_that_was_added_and_never_started_is_told() -> None:

@@ -151,7 +151,7 @@ def test_what_a_node_says_of_itself_does_not_count(scene: Scene) -> None:
     report(scene, "n2", "n1")
     report(scene, "n3", "n1")
     assert how(scene)["by"] == []
-    assert told(scene)[0] == ("error", "node n1 could not be fenced now, by nobody")
+    assert told(scene)[0] == ("error", "node n1 could not be fenced now: no live node reaches its devices")
 
 
 def test_who_has_not_said_yet_is_not_called_unable(scene: Scene) -> None:

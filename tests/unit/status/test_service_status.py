@@ -159,7 +159,7 @@ def test_a_balancer_without_a_server_while_others_have_some(scene: Scene) -> Non
 
 def test_what_a_dead_session_has_said_does_not_count(scene: Scene) -> None:
     scene.balance("n1", {"n3": DOWN}, sid="of-before")
-    assert told(scene) == [("notice", "what HAProxy on n1 thinks of its servers is not known")]
+    assert told(scene) == [("notice", "the state of the servers as HAProxy on n1 sees it is not known")]
     assert set(service(scene, "api")["servers"][2]["balancers"]) == {"n2", "n3"}
     balancer = document(scene)["balancers"][0]
     assert (balancer["live"], balancer["told"], balancer["running"]) == (True, False, False)
@@ -194,7 +194,7 @@ def test_a_writer_that_nobody_elects(scene: Scene) -> None:
     scene.own("database", "n2", state="released")
     everywhere(scene, n1=ServerHealth("MAINT"), n2=ServerHealth("MAINT"))
     found = [what for level, what in told(scene) if level == "error" and "db" in what]
-    assert found == ["service db has no writer: nobody owns group database (released)"]
+    assert found == ["service db has no writer: no node owns group database (released)"]
     assert row(scene, "db").startswith("no writer")
 
 

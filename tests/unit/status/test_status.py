@@ -95,7 +95,7 @@ def test_an_owner_that_was_lost(scene: Scene) -> None:
     observer = Observer(250, 1000)
     observer.saw_fence("n1", scene.view.fences["n1"].record, at(0))
     late = at(LEASE_MS * 1.03)
-    assert group(scene, "vip", observer=observer, now=late)["waiting"] == "n2 is to take it"
+    assert group(scene, "vip", observer=observer, now=late)["waiting"] == "n2 will take it"
     assert document(scene)["nodes"][0]["state"] == "fence_pending"
 
 
@@ -134,10 +134,10 @@ def test_a_group_that_could_run_nowhere_else(scene: Scene) -> None:
         (lambda scene: scene.own("vip", "n1", phase="failed"), "error", "vip has failed on n1"),
         (lambda scene: scene.put(KEYS.standby("n3"), "a"), "notice", "node n3 is in standby"),
         (lambda scene: scene.kill("n3", state="safe"), "warning", "node n3 takes no part"),
-        (lambda scene: scene.kill("n3", generation=2), "error", "node n3 has not said since `hactl recover`"),
-        (lambda scene: scene.join("n4"), "warning", "node n4 is in no configuration"),
+        (lambda scene: scene.kill("n3", generation=2), "error", "node n3 has not reported since `hactl recover`"),
+        (lambda scene: scene.join("n4"), "warning", "node n4 is not in the configuration"),
         (lambda scene: scene.own("vip", "n1", reason="x") or scene.put(KEYS.config, "{}"), "warning", "newest"),
-        (lambda scene: scene.put(KEYS.maintenance("vip"), "a"), "notice", "vip is left alone"),
+        (lambda scene: scene.put(KEYS.maintenance("vip"), "a"), "notice", "vip is in maintenance"),
         (
             lambda scene: scene.put(KEYS.failure("vip", "n3"), Failure(3, "address", "gone")),
             "warning",
@@ -146,7 +146,7 @@ def test_a_group_that_could_run_nowhere_else(scene: Scene) -> None:
         (
             lambda scene: scene.put(KEYS.move("vip"), Move("i", "n3", "n1", 5, "anna")),
             "notice",
-            "vip is to move from n1 to n3 (by anna)",
+            "vip will move from n1 to n3 (by anna)",
         ),
     ],
 )
@@ -173,7 +173,7 @@ def test_warnings_from_the_store(scene: Scene, change: Any, level: str, part: st
         ({"watchdog": {"use": "use", "armed": False, "problem": ""}}, "warning", "watchdog is not armed: not yet"),
         ({"events_dropped": 3}, "warning", "3 events were not written"),
         ({"unasked": "there is no key"}, "warning", "guards are not asked before their nodes are fenced"),
-        ({"silent_ms": {"n3": 2500}}, "warning", "node n3 has not been heard for 2.5 s"),
+        ({"silent_ms": {"n3": 2500}}, "warning", "node n3 has been silent for 2.5 s"),
     ],
 )
 def test_warnings_from_a_daemon(scene: Scene, facts: dict[str, Any], level: str, part: str) -> None:
@@ -250,7 +250,7 @@ def test_that_what_is_in_etcd_cannot_be_listed_is_told(scene: Scene) -> None:
     # What is refused is another matter than what is too much.
     refused = replace(facts, list_problem="a:1: etcdserver: permission denied")
     (level, what, todo), *_ = told(scene, local=refused, etcd=etcd)
-    assert what == "etcd refuses what this node asks: a:1: etcdserver: permission denied" and "`etcd_user`" in todo
+    assert what == "etcd refuses this node's requests: a:1: etcdserver: permission denied" and "`etcd_user`" in todo
     # Where etcd answers nobody there is nothing to be counted.
     endpoint["reads"] = False
     assert told(scene, local=facts, etcd=etcd)[0][1] == "etcd does not answer this node in time"

@@ -86,5 +86,5 @@ def test_what_was_never_anything_else_has_no_earlier_value() -> None:
 
 def test_a_block_is_ended_by_its_own_command() -> None:
     (found,) = unreadable.shown(holding(KEYS.blocked("web")))
-    assert found["level"] == "error" and "nobody starts group web" in found["waits"]
+    assert found["level"] == "error" and "no node starts group web" in found["waits"]
     assert "`hactl group cleanup web`" in found["fix"]
