@@ -118,7 +118,7 @@ class Certificates:
             if whole != changed or not await self._by_commands(changed):
                 await self._reload()
         except HaproxyError as error:
-            self._tell(f"{names}: {error}; HAProxy goes on with the old one: mend the file", False)
+            self._tell(f"{names}: {error}; HAProxy goes on with the old one: repair the file", False)
         else:
             self._tell(names, True)
 
