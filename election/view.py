@@ -32,9 +32,9 @@ from election.records import (
     Refusal,
     Report,
     Session,
-    printable,
 )
 from election.store import Compare, Condition, KeyValue, SameValue, Snapshot, WatchBatch
+from election.text import printable
 
 R = TypeVar("R")
 

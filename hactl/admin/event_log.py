@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from election.keys import Keys
-from election.records import printable
 from election.store import Delete, KeyValue, Put, SameValue, Snapshot, Store, Txn
+from election.text import printable
 from fencing.linux.clock import utc_z
 from hactl.model.takeover import is_takeover
 from hactl.model.text import DEEPEST, bounded

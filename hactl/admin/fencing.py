@@ -32,16 +32,7 @@ def confirm(
     """Take an operator's word that the dead session of `node` runs nothing any more; its sid (docs/protocol.md,
     *Fencing*). Until its lease is over, and no device can hit it any more, as counted by whoever asks: `lease_left_ms`,
     `action_left_ms`. Raises WaitError while a device is being used: then the daemons carry it out."""
-    keys, fence = view.keys, view.fences.get(node)
-    if node in view.sessions:
-        raise RefusedError(f"{node} is alive: it has a session. There is nothing to confirm")
-    if view.bad_node(node) or view.bad_fence(node):
-        raise RefusedError(
-            f"what the store holds of {node}'s session cannot be read: see `hactl status` for what to do"
-        )
-    if fence is None:
-        check_node(spec, node)
-        raise RefusedError(f"nothing is known of a session of {node}: there is nothing to confirm")
+    keys, fence = view.keys, _dead(view, spec, node)
     record = fence.record
     if record.state == "safe" and record.evidence == "confirmed" and record.by == by:
         return record.sid  # it was carried out by a daemon meanwhile
@@ -68,6 +59,21 @@ def confirm(
     )
     write(store, Txn(compares, (Put(keys.fence(node), safe.to_json()),)), f"the fence record of {node}")
     return record.sid
+
+
+def _dead(view: View, spec: ClusterSpec | None, node: str) -> Known[FenceRecord]:
+    """The record of its dead session. Raises RefusedError where there is nothing to confirm."""
+    fence = view.fences.get(node)
+    if node in view.sessions:
+        raise RefusedError(f"{node} is alive: it has a session. There is nothing to confirm")
+    if view.bad_node(node) or view.bad_fence(node):
+        raise RefusedError(
+            f"what the store holds of {node}'s session cannot be read: see `hactl status` for what to do"
+        )
+    if fence is None:
+        check_node(spec, node)
+        raise RefusedError(f"nothing is known of a session of {node}: there is nothing to confirm")
+    return fence
 
 
 def _give_word(store: Store, view: View, node: str, record: FenceRecord, by: str) -> None:

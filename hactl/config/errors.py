@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from election.records import printable
+from election.text import printable
 
 # Of what somebody has written into a file so much is shown.
 _LONGEST_LINE = 1000

@@ -166,7 +166,7 @@ class Daemon:
             self._ask_guard,
             self._refused,
             self._keeper.begin,
-            lambda sid: self.disk.hold(self.config.run_dir, self.place.boot_id, sid),
+            lambda sid: self.disk.hold(self.config.run_dir, sid),
         )
         state = decide.new_state(self.keys, await self._boot())
         self._link = StoreLink(self.store, self.keys, self._post, self._measure)
@@ -219,7 +219,7 @@ class Daemon:
             known.sid,
             self.disk.leftovers(),
             self.disk.started_since_boot(),
-            self.disk.held(self.config.run_dir, self.place.boot_id),
+            self.disk.held(self.config.run_dir),
             self.disk.disowned(),
             known.srev,
         )

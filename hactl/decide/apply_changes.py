@@ -4,8 +4,8 @@ Pure."""
 from __future__ import annotations
 
 from election import session
-from election.records import printable
 from election.store import Get, KeyValue, Put, Txn
+from election.text import printable
 from hactl.decide import fencing, namesake, phases
 from hactl.decide.state import NodeState, Out
 

@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any
 
+from election.text import clipped
+
 # A reason, a name: more is no text for a screen.
 LONGEST = 200
 
@@ -51,8 +53,7 @@ def bounded(value: Any, deepest: int = DEEPEST) -> Any:
         case float():
             return value if math.isfinite(value) else str(value)
         case str():
-            text = value if len(value) <= LONGEST_KEPT else value[: LONGEST_KEPT - 1] + "…"
-            return text.encode(errors="backslashreplace").decode()
+            return clipped(value, LONGEST_KEPT).encode(errors="backslashreplace").decode()
         case _ if deepest == 0:
             return "…"
         case dict():

@@ -48,8 +48,8 @@ from election.records import (
     Record,
     RecordError,
     TroubleReport,
-    printable,
 )
+from election.text import printable
 from election.view import Known, View
 from hactl.decide.blocking import blocked
 from hactl.decide.placement import place

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from election.records import printable
+from election.text import printable
 from election.view import Unreadable, View
 
 # Of how many the status says which; the others are counted.

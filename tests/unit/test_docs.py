@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from hactl.cli.app import app
 from hactl.config.load import read_cluster
 from hactl.config.node import load_node
-from hactl.daemon.metrics import TABLE
+from hactl.daemon.metric_table import TABLE
 from hactl.decide.timing import PROFILES
 from hactl.lab import __main__ as lab
 from hactl.model.serving_metrics import SERVING

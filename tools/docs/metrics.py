@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from hactl.daemon.metrics import OUTCOMES, SERVERS, STEPS, TABLE
+from hactl.daemon.metric_table import OUTCOMES, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES
 from hactl.daemon.parts.ledger import PHASES, REASONS
 from hactl.model.notes import RELOADS

@@ -97,20 +97,20 @@ class Disk:
             self._written.pop(str(self._identity), None)
         self._write(self._identity, json.dumps(asdict(known)))
 
-    def hold(self, run_dir: str, boot_id: str, sid: str) -> None:
+    def hold(self, run_dir: str, sid: str) -> None:
         """Note that a daemon of this boot holds the session: in `run_dir`, which no copy of the disk has."""
         try:
-            write_atomically(Path(run_dir, _HELD), f"{boot_id} {sid}\n", durable=False)
+            write_atomically(Path(run_dir, _HELD), f"{self._boot_id} {sid}\n", durable=False)
         except OSError as error:  # then this boot's next daemon waits for the lease to be over
             log.error("state_not_kept", problem=str(error))
 
-    def held(self, run_dir: str, boot_id: str) -> str:
+    def held(self, run_dir: str) -> str:
         """The session that a daemon of this boot held last; "" when none is known."""
         try:
             boot, _, sid = Path(run_dir, _HELD).read_text(encoding="utf-8").strip().partition(" ")
         except (OSError, UnicodeDecodeError):
             return ""
-        return sid if boot == boot_id else ""
+        return sid if boot == self._boot_id else ""
 
     def disown(self, sid: str) -> None:
         """Another machine was seen to renew this session in our name."""

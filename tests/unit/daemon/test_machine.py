@@ -98,14 +98,14 @@ def test_real_hardware_never_fails(config: NodeConfig) -> None:
 
 
 def test_a_session_held_is_of_this_boot_and_of_no_copy(tmp_path: Path) -> None:
-    disk = Disk(str(tmp_path / "state"), "boot")
+    disk, later = (Disk(str(tmp_path / "state"), boot) for boot in ("boot-1", "boot-2"))
     run_dir = tmp_path / "run"
     run_dir.mkdir()
-    assert disk.held(str(run_dir), "boot-1") == ""
-    disk.hold(str(run_dir), "boot-1", "sid-1")
-    assert disk.held(str(run_dir), "boot-1") == "sid-1"
-    assert disk.held(str(run_dir), "boot-2") == disk.held(str(tmp_path / "other"), "boot-1") == ""
-    disk.hold(str(tmp_path / "absent"), "boot-1", "sid-1")  # said, and no more
+    assert disk.held(str(run_dir)) == ""
+    disk.hold(str(run_dir), "sid-1")
+    assert disk.held(str(run_dir)) == "sid-1"
+    assert later.held(str(run_dir)) == disk.held(str(tmp_path / "other")) == ""
+    disk.hold(str(tmp_path / "absent"), "sid-1")  # said, and no more
 
 
 def test_what_was_disowned_stays_so(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hactl.daemon.metrics import HEALTH, OUTCOMES, TABLE, Metrics
+from hactl.daemon.metric_table import HEALTH, OUTCOMES, TABLE
+from hactl.daemon.metrics import Metrics
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide.state import Run
 from hactl.haproxy.control.runtime import ServerState

@@ -26,9 +26,9 @@ from election.records import (
     RecordError,
     Report,
     Session,
-    printable,
 )
 from election.store import KeyValue, Snapshot
+from election.text import printable
 from election.view import View
 from hactl.config.stored import StoredConfig
 from tests.support import malformed

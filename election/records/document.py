@@ -1,0 +1,129 @@
+"""What all documents in etcd share: to and from JSON (docs/protocol.md, *Keys in etcd*).
+
+Every document is read by the types of its fields, once, here: one that does not fit them is refused with RecordError,
+which names the key, and nothing else is ever raised. Unknown fields are a later version's. They are ignored, and kept
+where a document is changed with `dataclasses.replace`; a document that is made anew begins without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, ClassVar, Self
+
+import msgspec
+
+from election.text import printable
+
+# How deep what is free in a document may be nested, and how much of a text is left when a document is too large.
+DEEPEST = 32
+CLIPPED = 300
+
+# How nodes, groups and services are named (hactl.config.fields).
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+
+Name = Annotated[str, msgspec.Meta(pattern=rf"^{NAME}\Z")]
+NameOrNone = Annotated[str, msgspec.Meta(pattern=rf"^({NAME})?\Z")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Generation = Annotated[int, msgspec.Meta(ge=0, le=(1 << 18) - 1)]
+# A lease that is longer than a week is none (hactl.decide.timing refuses it, too).
+LONGEST_LEASE_MS = 7 * 86_400_000
+LeaseMs = Annotated[int, msgspec.Meta(gt=0, le=LONGEST_LEASE_MS)]
+
+
+class RecordError(ValueError):
+    """A document in the store is not what it should be."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{printable(key)}: {printable(problem)}")
+        self.key, self.problem = key, printable(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What all documents share. `unknown`: fields of a later version. `limit`: the longest document of the kind."""
+
+    limit: ClassVar[int] = 1 << 16
+
+    unknown: Mapping[str, Any] | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+    def to_json(self) -> str:
+        """The document as it is stored; texts are cut where it would be too large to be read again."""
+        plain = {name: getattr(self, name) for name in _names(type(self))}
+        if self.unknown:
+            plain.update(self.unknown)
+        text = _encode(plain)
+        return text if len(text) <= self.limit else _encode(_tidy(plain, CLIPPED))
+
+    @classmethod
+    def from_json(cls, text: str, key: str = "record") -> Self:
+        """Read a document. Raises RecordError, naming `key`."""
+        if len(text) > cls.limit:
+            raise RecordError(key, f"is longer than the {cls.limit} characters that it may have")
+        try:
+            raw = _DECODER.decode(text)
+            if not isinstance(raw, dict):
+                raise RecordError(key, "is not a JSON object")
+            unknown = {name: raw.pop(name) for name in raw.keys() - _names(cls)}
+            found = msgspec.convert(raw, cls)
+        except msgspec.ValidationError as error:
+            raise RecordError(key, str(error)) from None
+        except RecursionError:
+            raise RecordError(key, "is nested too deeply") from None
+        except UnicodeEncodeError:
+            raise RecordError(key, "is not UTF-8") from None
+        except msgspec.DecodeError as error:
+            raise RecordError(key, f"is not JSON: {error}") from None
+        problem = "is nested too deeply" if unknown and too_deep(unknown) else found.problem()
+        if problem:
+            raise RecordError(key, problem)
+        return replace(found, unknown=unknown) if unknown else found
+
+    def problem(self) -> str:
+        """What is wrong with it though every field is of its type; empty: nothing."""
+        return ""
+
+
+_DECODER, _ENCODER = msgspec.json.Decoder(), msgspec.json.Encoder(enc_hook=str)
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
+def _names(cls: type[Record]) -> tuple[str, ...]:
+    if (names := _FIELDS.get(cls)) is None:
+        names = _FIELDS[cls] = tuple(item.name for item in fields(cls) if item.name != "unknown")
+    return names
+
+
+def _encode(plain: dict[str, Any]) -> str:
+    try:
+        return _ENCODER.encode(plain).decode()
+    except UnicodeEncodeError:  # bytes of another program that were no UTF-8
+        return _ENCODER.encode(_tidy(plain, None)).decode()
+
+
+def _tidy(value: Any, length: int | None) -> Any:
+    """A copy with every text as UTF-8, and cut to `length`."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()[:length]
+        case Mapping():
+            return {_tidy(name, length): _tidy(one, length) for name, one in value.items()}
+        case list() | tuple():
+            return [_tidy(one, length) for one in value]
+    return value
+
+
+def too_deep(value: Any) -> bool:
+    """Whether mappings and lists in it are nested deeper than DEEPEST."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [one for item in level if isinstance(item, dict | list) for one in _inner(item)]
+        if not level:
+            return False
+    return True
+
+
+def _inner(item: Any) -> Any:
+    return item.values() if isinstance(item, dict) else item

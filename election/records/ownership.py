@@ -1,0 +1,80 @@
+"""Who owns a group, and what became of it on a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from election.records.document import Count, Name, Record
+
+# The generation is the high part of every epoch: `hactl recover` raises it, and with it all later epochs.
+GENERATION_BITS = 44
+
+# An epoch whose low part is beyond this leaves the next ones no room: nobody has counted that far.
+LAST_EPOCH = 1 << (GENERATION_BITS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A session that may be running a group. A part of an ownership, which is not kept by fields it does not know."""
+
+    node: Name
+    sid: str
+    srev: Count
+
+
+OwnershipState = Literal["owned", "handoff", "released", "unmanaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership(Record):
+    """Who runs a group. `holders` are earlier owners that may still run it beside the owner (overlap)."""
+
+    node: Name
+    sid: str
+    srev: Count
+    epoch: Count
+    state: OwnershipState
+    holders: tuple[Holder, ...] = ()
+    overlap: bool = False
+    reason: str = ""
+
+    def problem(self) -> str:
+        """An epoch after which none could follow."""
+        low = self.epoch & ((1 << GENERATION_BITS) - 1)
+        return "its `epoch` leaves no room for the next ones" if low >= LAST_EPOCH else ""
+
+    @property
+    def holder(self) -> Holder:
+        """The owner itself as a holder."""
+        return Holder(self.node, self.sid, self.srev)
+
+
+def next_epoch(generation: int, previous: int, read_revision: int) -> int:
+    """The epoch of a new ownership: grows over releases, deletions of the key, and restores (S3)."""
+    low = (1 << GENERATION_BITS) - 1
+    same_history = previous >> GENERATION_BITS == generation
+    return (generation << GENERATION_BITS) | max((previous & low) + 1 if same_history else 1, read_revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Record):
+    """A group failed on a node: not placed there until this is deleted (by its writer, when expired). `unregistered`:
+    its start could not even be begun, as the node itself was in trouble."""
+
+    count: Count
+    resource: str
+    reason: str
+    wall_time: str = ""
+    unregistered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block(Record):
+    """A group that nobody starts until an operator says so: `node`, in its session `sid`, took itself down since
+    `resource` could not be stopped."""
+
+    node: str
+    sid: str
+    resource: str
+    reason: str

@@ -1,0 +1,111 @@
+"""What nodes say of themselves, of their groups, and of the fence devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from election.records.document import Count, Name, Record, too_deep
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Record):
+    """What a node says of itself, written on change."""
+
+    node: Name
+    address: str
+    version: str
+    config_revision: Count
+    abilities: tuple[str, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def problem(self) -> str:
+        """What is free in it is bounded, too."""
+        return "is nested too deeply" if too_deep(self.extra) else ""
+
+
+class ReadinessReport(TypedDict, total=False):
+    """How ready a node is for one group."""
+
+    level: str
+    why: str
+
+
+class TroubleReport(TypedDict, total=False):
+    """What does not work on a node."""
+
+    what: str
+    do: str
+    since: str
+
+
+class GroupReport(TypedDict, total=False):
+    """What a node says of one group."""
+
+    phase: str
+    epoch: int
+    resources: dict[str, str]
+    reason: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceWarning:
+    """What is wrong with a resource on the node that says so, though it may run (`resource` empty: with its group).
+    `topic`: in one word. `mac`: of the station that has to do with it."""
+
+    group: str
+    resource: str
+    topic: str
+    text: str
+    mac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Record):
+    """What a node says of the groups on it, written on change.
+
+    `groups`: for each group its phase, epoch and the health of each resource. `probes`: for each group the
+    mod_revision of the probe it answers: what it says of that group was seen after that revision. `readiness`: for
+    each group that this node is not ready for, `level` (poor, unfit) and `why`. `troubles`: what does not work on this
+    node, by source: `what`, `do`, `since`. `warnings`: what is wrong with resources here.
+    """
+
+    limit = 1 << 20
+
+    sid: str
+    config_revision: Count
+    groups: dict[str, GroupReport] = field(default_factory=dict)
+    probes: dict[str, Count] = field(default_factory=dict)
+    readiness: dict[str, ReadinessReport] = field(default_factory=dict)
+    troubles: dict[str, TroubleReport] = field(default_factory=dict)
+    warnings: tuple[ResourceWarning, ...] = ()
+
+
+class TargetReport(TypedDict, total=False):
+    """How a fence device was found for one node."""
+
+    node: str
+    device: str
+    plug: str
+    ok: bool
+    power: str
+    detail: str
+    since: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReport(Record):
+    """How a node finds the fence devices, written when an outcome is another, or when it was asked for.
+
+    `test`: the FenceTest that it answers, if any. `at`: wall time of the writing, for people. `targets`: of every
+    target of every level `node`, `device`, `plug`, `ok`, `power`, `detail`, and `since` when (wall time) it is so.
+    """
+
+    limit = 1 << 20
+
+    test: str
+    at: str
+    config_revision: Count
+    targets: tuple[TargetReport, ...] = ()
