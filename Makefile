@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts)
 
-.PHONY: help setup packages audit check lint types imports unit integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,6 +42,10 @@ check: lint types imports audit ## ruff, mypy --strict, import rules, known hole
 
 unit: $(STAMP) ## pure tests: no processes, no sockets, no waiting
 	$(BIN)/pytest -qq -n 2 $(PURE)
+
+coverage: $(STAMP) ## how much of the protocol its examples cover: unit tests and transcripts, without the simulation
+	$(BIN)/coverage run -m pytest -q tests/unit/decide tests/unit/election tests/transcripts
+	$(BIN)/coverage report
 
 integration: $(STAMP) ## tests that start processes, open sockets or wait, each on its own files
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration

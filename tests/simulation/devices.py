@@ -60,7 +60,7 @@ class Devices:
         self.world.nodes[name].power_on()
 
     def disturb(self, name: str, mode: str, length: float) -> None:
-        """For a while, whatever is to switch the node misbehaves."""
+        """For a while a device, or whatever is to switch a node, misbehaves."""
         self.modes[name] = (mode, self.world.now + length)
 
     def perform(self, node: SimNode, daemon: Daemon, act: effects.FenceAct) -> list[bool]:
@@ -71,7 +71,7 @@ class Devices:
             if min(act.until.boot - clock.boot, act.until.raw - clock.raw) < act.timeout_ms:
                 node.deliver(daemon, events.FenceActed(act.id, False, "unknown", "too late to begin"))
                 return [False]
-        mode, until = self.modes.get(act.node, ("", 0.0))
+        mode, until = self.modes.get(act.target.device) or self.modes.get(act.node, ("", 0.0))
         mode = "deaf" if node.deaf_until > world.now else mode if until > world.now else ""
         alive = [True]
         node.fence_agents.append(alive)

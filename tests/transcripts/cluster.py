@@ -1,0 +1,88 @@
+"""The cluster of a transcript, as its first commands describe it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fencing.topology import Device, Level, NodeFencing, Target, Topology
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, Timing
+
+NAME = "demo"
+ACTION_MS, STATUS_MS = 2_000.0, 1_000.0
+START_MS = 5_000.0
+FAILURE_EXPIRY_MS = 60_000.0
+
+
+@dataclass
+class Description:
+    """What has been said of it so far. The timing is that of the profile `default`."""
+
+    nodes: list[str] = field(default_factory=list)
+    groups: list[GroupSpec] = field(default_factory=list)
+    levels: list[Level] = field(default_factory=list)
+    action: Literal["off", "reboot"] = "reboot"
+    unfence: bool = False
+
+    def node(self, words: str) -> None:
+        """`n1, n2, n3`"""
+        self.nodes = _list(words)
+
+    def group(self, name: str, words: str) -> None:
+        """`vip and mariadb; fencing required; nodes n1, n2; overlap; restarts 0; on_stop_failure self-fence`"""
+        resources, *clauses = [clause.strip() for clause in words.split(";")]
+        options: dict[str, Any] = {}
+        for clause in clauses:
+            option, _, value = clause.partition(" ")
+            match option:
+                case "nodes":
+                    options[option] = tuple(_list(value))
+                case "restarts":
+                    options[option] = int(value)
+                case "overlap":
+                    options[option] = True
+                case "fencing" | "on_stop_failure":
+                    options[option] = value
+                case _:
+                    raise ValueError(f"a group has no {option!r}")
+        specs = tuple(ResourceSpec(one, "vip", {}, START_MS, START_MS) for one in _list(resources))
+        self.groups.append(GroupSpec(name, specs, failure_expiry_ms=FAILURE_EXPIRY_MS, **options))
+
+    def fencing(self, words: str) -> None:
+        """`bmc, then pdu-a and pdu-b, then watchdog; action off; unfence`: of each node. A PDU has a plug for each of
+        them, any other device is a node's own."""
+        described, *clauses = [clause.strip() for clause in words.split(";")]
+        for level in described.split(", then "):
+            names = _list(level)
+            if names == ["watchdog"]:
+                self.levels.append(Level(watchdog=True))
+                continue
+            self.levels.append(Level(tuple(Target(name) for name in names)))
+        self.unfence = "unfence" in clauses
+        self.action = "off" if "action off" in clauses else "reboot"
+
+    def spec(self) -> ClusterSpec:
+        """The configuration."""
+        devices, nodes = {}, {}
+        for node in self.nodes:
+            levels = [Level(tuple(_of(target, node) for target in one.targets), one.watchdog) for one in self.levels]
+            nodes[node] = NodeFencing(tuple(levels), self.action)
+            for target in (target for level in levels for target in level.targets):
+                name = target.device
+                devices[name] = Device(name, "simulated", {}, ACTION_MS, STATUS_MS, self.unfence)
+        return ClusterSpec(
+            NAME,
+            tuple(NodeSpec(name, f"10.0.0.1{number}") for number, name in enumerate(self.nodes, 1)),
+            tuple(self.groups),
+            timing=Timing(),
+            fencing=Topology(devices, nodes),
+        )
+
+
+def _list(words: str) -> list[str]:
+    return [word for word in re.split(r", | and ", words.strip()) if word]
+
+
+def _of(target: Target, node: str) -> Target:
+    return Target(target.device, node) if target.device.startswith("pdu") else Target(f"{target.device}-{node}")
