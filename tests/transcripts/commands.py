@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from election.keys import Keys
 from election.observer import limit_ms
 from election.store import Delete, KeyValue, Put, Snapshot, Txn, TxnResult
 from election.view import View
-from hactl.admin import cleanups, operations
+from hactl.admin import identity, requests
+from hactl.admin.actions import Context, Left, carry_out
+from hactl.admin.errors import RefusedError
 from hactl.model import events
 from hactl.model.cluster import ClusterSpec
 from tests.simulation import clones
@@ -68,7 +71,7 @@ class Play:
             if (match := pattern.fullmatch(command)) is not None:
                 action(self, **match.groupdict())
                 answers, self.answers = self.answers, []
-                return [line for answer in answers for line in wrapped(" " * 13, answer)] + self.prose.take()
+                return [line for answer in answers for line in wrapped(" " * 12, answer)] + self.prose.take()
         raise ValueError(f"no such command: {command}")
 
     def node(self, name: str) -> ReadableNode:
@@ -82,12 +85,18 @@ class Play:
         view.load(Snapshot(world.ledger.revision, world.ledger.snapshot(world.keys.prefix).items))
         return view
 
-    def operate(self, action: Callable[..., object], *args: object, **more: object) -> None:
+    def operate(self, request: requests.Request[Any], left: Left | None = None) -> None:
         """An operator's action; a refusal is its answer."""
+        node = getattr(request, "node", "")
+        context = Context(self.store, self.view, self.cluster, OPERATOR, {node: left} if left else {})
         try:
-            action(Ledger(self.world), self.view, *args, **more)
-        except operations.RefusedError as refusal:
+            carry_out(context, request)
+        except RefusedError as refusal:
             self.answers.append(str(refusal))
+
+    @property
+    def store(self) -> Any:
+        return Ledger(self.world)
 
     def finish(self) -> None:
         """All faults are over; in the end everything runs, as the simulation demands."""
@@ -389,17 +398,17 @@ def _remove_clone(play: Play, name: str) -> None:
 
 @command(r"hactl failover (?P<group>\w+)(?: --to (?P<to>\S+))?")
 def _failover(play: Play, group: str, to: str | None) -> None:
-    play.operate(operations.failover, play.cluster, group, to or "", OPERATOR)
+    play.operate(requests.Failover(group, to or ""))
 
 
 @command(r"hactl node standby (?P<name>\S+)")
 def _standby(play: Play, name: str) -> None:
-    play.operate(operations.standby, play.cluster, name, OPERATOR)
+    play.operate(requests.Standby(name))
 
 
 @command(r"hactl node online (?P<name>\S+)")
 def _online(play: Play, name: str) -> None:
-    play.operate(operations.online, play.cluster, name)
+    play.operate(requests.Online(name))
 
 
 @command(r"hactl fence confirm (?P<name>\S+)")
@@ -412,7 +421,7 @@ def _confirm(play: Play, name: str) -> None:
             for node in play.world.nodes.values()
             if node.daemon and (seen := node.daemon.state.observer.dead.get(name))
         )
-    play.operate(operations.confirm, play.cluster, name, OPERATOR, left)
+    play.operate(requests.Confirm(name), Left(left))
 
 
 @command(r"hactl fence (?P<name>\S+)(?P<off> --off)?")
@@ -420,12 +429,12 @@ def _fence(play: Play, name: str, off: str | None) -> None:
     view = play.view
     if name in view.sessions:
         play.world.checks.ordered.add((name, view.sessions[name].record.sid))
-    play.operate(operations.fence, play.cluster, name, "off" if off else "reboot", OPERATOR)
+    play.operate(requests.Fence(name, "off" if off else "reboot"))
 
 
 @command(r"hactl group cleanup (?P<group>\w+)")
 def _cleanup(play: Play, group: str) -> None:
-    play.operate(cleanups.cleanup, play.cluster, group, "", OPERATOR)
+    play.operate(requests.Cleanup(group, ""))
     play.world.checks.cleaned(group)
 
 
@@ -435,7 +444,7 @@ def _recover(play: Play) -> None:
     known = max(node.daemon.state.generation for node in world.nodes.values() if node.daemon)
     names = [node.name for node in world.plan.cluster.nodes]
     document = world.config_text(play.cluster)
-    play.operate(operations.recover, known, names, world.plan.cluster.timing.lease_ms, document)
+    identity.recover(play.store, play.view, known, names, world.plan.cluster.timing.lease_ms, document)
     world.checks.history_broken = False
 
 

@@ -14,8 +14,8 @@ from election.store import Delete, KeyValue, Put, Txn, TxnResult
 from hactl.model.effects import Note
 from tests.support.malformed import readable
 
-# Keys whose writing is of no interest here.
-HIDDEN = ("members", "devices")
+# Keys, and purposes of transactions, that are of no interest here.
+HIDDEN = ("members", "member", "devices")
 
 # Notes that repeat what the lines before them say.
 TOLD_ALREADY = frozenset(
@@ -76,7 +76,7 @@ class Prose:
                 return
             self.told.add((who, text))
         if self.origin is not None:
-            self.lines += wrapped(f"{(now - self.origin) / 1000:9.3f} s  {who:<5}  ", text)
+            self.lines += wrapped(f"{(now - self.origin) / 1000:8.2f} s  {who:<5}  ", text)
 
     def take(self) -> list[str]:
         """The lines since the last time."""
@@ -104,8 +104,9 @@ class Prose:
         """etcd has carried out a transaction, or found that something is not as it was."""
         purpose = next((purpose for known, purpose in self.purposes if known is txn), "")
         self.purposes = [pair for pair in self.purposes if pair[0] is not txn]
-        if not succeeded:
+        if not succeeded and purpose not in HIDDEN:
             self.line(now, who, f"its {_called(purpose)} fails: etcd has changed since it looked")
+        if not succeeded:
             return
         parts = [part for item in txn.success if (part := self._written(item, before[item.key]))]
         if parts:
