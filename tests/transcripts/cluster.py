@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fencing.topology import Device, Level, NodeFencing, Target, Topology
-from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, ResourceSpec, Timing
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
+from tests.support.specs import resource_spec
 
 NAME = "demo"
 ACTION_MS, STATUS_MS = 2_000.0, 1_000.0
@@ -46,7 +47,7 @@ class Description:
                     options[option] = value
                 case _:
                     raise ValueError(f"a group has no {option!r}")
-        specs = tuple(ResourceSpec(one, "vip", {}, START_MS, START_MS) for one in _list(resources))
+        specs = tuple(resource_spec(one, "vip", start_timeout_ms=START_MS, stop_timeout_ms=START_MS) for one in _list(resources))
         self.groups.append(GroupSpec(name, specs, failure_expiry_ms=FAILURE_EXPIRY_MS, **options))
 
     def fencing(self, words: str) -> None:
