@@ -47,7 +47,9 @@ class Description:
                     options[option] = value
                 case _:
                     raise ValueError(f"a group has no {option!r}")
-        specs = tuple(resource_spec(one, "vip", start_timeout_ms=START_MS, stop_timeout_ms=START_MS) for one in _list(resources))
+        specs = tuple(
+            resource_spec(one, "vip", start_timeout_ms=START_MS, stop_timeout_ms=START_MS) for one in _list(resources)
+        )
         self.groups.append(GroupSpec(name, specs, failure_expiry_ms=FAILURE_EXPIRY_MS, **options))
 
     def fencing(self, words: str) -> None:
