@@ -1,4 +1,4 @@
-"""A daemon's decisions beside the store of a scene: events in, what it does in words. The one place that calls the step.
+"""A daemon's decisions beside the store of a scene: events in, what it does in words. It alone calls the step.
 
     daemon = Daemon(scene, "n2")
     daemon.begin()                     # lists, reads the configuration, opens its session, and all that follows
@@ -21,6 +21,7 @@ from tests.support.scene import KEYS, Scene, at
 NO_GUARD = events.GuardFacts("", None, False, (), 1)
 BEGAN_MS = 1_000_000.0
 LONGEST_RUN = 200
+TICK = events.Tick()
 
 
 def boot(name: str = "n2", guard: events.GuardFacts = NO_GUARD, **more: Any) -> events.Boot:
@@ -63,7 +64,7 @@ class Daemon:
         self.done += done
         return done
 
-    def run(self, event: events.Event = events.Tick()) -> list[str]:
+    def run(self, event: events.Event = TICK) -> list[str]:
         """One event and all that follows from it at the same instant; what it does."""
         before = len(self.done)
         self.asked.append(event)
