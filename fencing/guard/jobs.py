@@ -1,4 +1,4 @@
-"""The guard's hands: threads that wait, started and locked in memory beforehand, to stop, kill and fence.
+"""The guard's workers: threads that wait, started and locked in memory beforehand, to stop, kill and fence.
 
 A thread for every step, so that a slow stop delays no other and the main loop never blocks; started when the
 step is registered, so that at the deadline nothing has to be had from a starved machine, and so that what
@@ -23,7 +23,7 @@ _KILL_WATCH_S = 0.25
 _FENCE_RETRY_S = 0.5
 _FENCE_COMMAND_S = 10.0
 # What a watchdog is given before it is done another way: it counts whole seconds, and takes its time to reset.
-_BITE_S = 4.0
+_RESET_S = 4.0
 
 # Locked memory: the stack of every thread counts in full.
 STACK_BYTES = 192 * 1024
@@ -31,28 +31,28 @@ STACK_BYTES = 192 * 1024
 Post = Callable[[Callable[[], None]], None]
 
 
-class Hand:
-    """A thread that sleeps until it is told to act. Told again while it acts, it acts once more."""
+class Worker:
+    """A thread that sleeps until it is woken. Woken again while it acts, it acts once more."""
 
     def __init__(self, name: str, act: Callable[[], None]) -> None:
         """Raises RuntimeError when no thread can be had."""
         self._act = act
-        self._told = threading.Semaphore(0)
+        self._wanted = threading.Semaphore(0)
         self._ended = False
         threading.Thread(target=self._run, name=name[:15], daemon=True).start()
 
-    def tell(self) -> None:
+    def wake(self) -> None:
         """Act now."""
-        self._told.release()
+        self._wanted.release()
 
     def end(self) -> None:
         """Let the thread go; what it does now it finishes."""
         self._ended = True
-        self._told.release()
+        self._wanted.release()
 
     def _run(self) -> None:
         while True:
-            self._told.acquire()
+            self._wanted.acquire()
             if self._ended:
                 return
             self._do()
@@ -76,7 +76,7 @@ class DaemonKiller:
         self._cgroups: list[str] = []
         self._processes: list[Process] = []
         self.dead = threading.Event()
-        self._hand = Hand("kill-daemon", self._act)
+        self._worker = Worker("kill-daemon", self._act)
 
     def serve(self, pid: int, cgroup: str | None) -> None:
         """Process `pid` is the daemon now, in `cgroup` (None: a daemon that does not say; the one before it may have).
@@ -89,7 +89,7 @@ class DaemonKiller:
     def kill(self) -> None:
         """Kill, and go on until everything is dead."""
         self.dead.clear()
-        self._hand.tell()
+        self._worker.wake()
 
     def _act(self) -> None:
         reported = None
@@ -116,14 +116,14 @@ class DaemonKiller:
             return f"{type(error).__name__}: {error}"
 
 
-class _StepHand:
-    """One step's thread and what it found out last (None: nothing since it was told)."""
+class _StepWorker:
+    """One step's thread and what it found out last (None: nothing since it was woken)."""
 
     def __init__(self, job: StopJob, step: StopStep) -> None:
         self.step = step
         self.problem: str | None = "not tried yet"
         self.busy = False
-        self.hand = Hand(f"stop-{job.name}", lambda: job.attempt(self))
+        self.thread = Worker(f"stop-{job.name}", lambda: job.attempt(self))
         self.failures = 0
 
 
@@ -147,49 +147,49 @@ class StopJob:
         """Raises RuntimeError when no threads can be had."""
         self.name, self._killer, self._post, self._report = name, killer, post, report
         self._confirmed = False
-        self._hands: list[_StepHand] = []
+        self._workers: list[_StepWorker] = []
         try:
             for step in steps:
-                self._hands.append(_StepHand(self, step))
+                self._workers.append(_StepWorker(self, step))
         except RuntimeError:
             self.retire()
             raise
 
     def start(self) -> None:
         """Try every step that is not verified and not being tried."""
-        for hand in self._hands:
-            if hand.problem != "" and not hand.busy:
-                hand.busy = True
-                hand.hand.tell()
+        for worker in self._workers:
+            if worker.problem != "" and not worker.busy:
+                worker.busy = True
+                worker.thread.wake()
 
     def retire(self) -> None:
         """Let the threads go."""
-        for hand in self._hands:
-            hand.hand.end()
+        for worker in self._workers:
+            worker.thread.end()
 
     def problems(self) -> dict[str, str]:
         """The steps not verified, and why."""
-        return {stop.label(hand.step): hand.problem or "" for hand in self._hands if hand.problem}
+        return {stop.label(worker.step): worker.problem or "" for worker in self._workers if worker.problem}
 
-    def attempt(self, hand: _StepHand) -> None:
+    def attempt(self, worker: _StepWorker) -> None:
         """In the step's thread: try once, and have the outcome handled in the main loop."""
-        if hand.failures:
+        if worker.failures:
             time.sleep(RETRY_S)
         else:
             self._killer.dead.wait(_KILL_FIRST_S)
         daemon_dead = self._killer.dead.is_set()
-        problem = stop.attempt(hand.step)
+        problem = stop.attempt(worker.step)
         if not problem and not daemon_dead:
             problem = "the daemon was not known to be dead yet"
-        self._post(lambda: self._came_back(hand, problem))
+        self._post(lambda: self._came_back(worker, problem))
 
-    def _came_back(self, hand: _StepHand, problem: str) -> None:
-        hand.busy, hand.problem = False, problem
+    def _came_back(self, worker: _StepWorker, problem: str) -> None:
+        worker.busy, worker.problem = False, problem
         if problem:
-            hand.failures += 1
-            self._report(self.name, False, f"{stop.label(hand.step)}: {problem}")
+            worker.failures += 1
+            self._report(self.name, False, f"{stop.label(worker.step)}: {problem}")
             return
-        if any(other.problem != "" or other.busy for other in self._hands):
+        if any(other.problem != "" or other.busy for other in self._workers):
             return
         if not self._confirmed and self._look_again():
             return
@@ -198,38 +198,38 @@ class StopJob:
     def _look_again(self) -> bool:
         """Once everything is verified, verify again what the rest of it could have put back meanwhile."""
         self._confirmed = True
-        again = [hand for hand in self._hands if hand.step["kind"] in stop.REVOCABLE]
-        if len(again) == len(self._hands):
+        again = [worker for worker in self._workers if worker.step["kind"] in stop.REVOCABLE]
+        if len(again) == len(self._workers):
             return False
-        for hand in again:
-            hand.problem = "to be looked at once more"
+        for worker in again:
+            worker.problem = "to be looked at once more"
         self.start()
         return bool(again)
 
 
-class Fencer:
+class SelfFencer:
     """Takes this node down: by `reboot`, by the `watchdog`, by a command (the lab's power switch), or (`log`) not at
     all.
 
-    `bite`, set by who has armed a watchdog, has it reset this machine as soon as it can, and returns what is wrong, or
-    "". That is done whatever the way is, and beside it: what hangs here does not hang in the watchdog.
+    `trigger_reset`, set where a watchdog is armed, has it reset this machine as soon as it can, and returns what is
+    wrong, or "". It is called beside every other way: what hangs here does not hang in the watchdog.
     """
 
     def __init__(self, how: Sequence[str], post: Post, report: Callable[[str], None]) -> None:
-        self.bite: Callable[[], str] | None = None
+        self.trigger_reset: Callable[[], str] | None = None
         self._how, self._post, self._report = list(how), post, report
-        self._hand = Hand("self-fence", self._act)
-        self._watchdog_hand = Hand("bite", self._bite)
+        self._worker = Worker("self-fence", self._act)
+        self._watchdog_worker = Worker("reset", self._trigger_reset)
 
     def fence(self) -> None:
         """Do it now, and again until it has worked."""
         if self._how[0] != "log":
-            self._watchdog_hand.tell()
-        self._hand.tell()
+            self._watchdog_worker.wake()
+        self._worker.wake()
 
     def _act(self) -> None:
-        if self._how[0] == "watchdog" and self.bite is not None:
-            time.sleep(_BITE_S)
+        if self._how[0] == "watchdog" and self.trigger_reset is not None:
+            time.sleep(_RESET_S)
         while problem := self._attempt():
             self._tell(problem)
             time.sleep(_FENCE_RETRY_S)
@@ -246,9 +246,9 @@ class Fencer:
         except Exception as error:  # tried again
             return f"{type(error).__name__}: {error}"
 
-    def _bite(self) -> None:
+    def _trigger_reset(self) -> None:
         try:
-            problem = self.bite() if self.bite is not None else ""
+            problem = self.trigger_reset() if self.trigger_reset is not None else ""
         except Exception as error:  # the other way goes on
             problem = f"{type(error).__name__}: {error}"
         if problem:

@@ -1,9 +1,10 @@
-"""What a peer asks a guard directly, and the answer: one datagram each (docs/protocol.md, *Asking the guard*). Pure.
+"""A liveness query to the guard of another node, and its reply: one datagram each (docs/protocol.md, *Asking the
+guard*). Pure.
 
 A datagram is an HMAC-SHA256 by the cluster's key over all that follows it, then a JSON object of ASCII. It says of
-itself whether it is a question or an answer, so that neither can be sent back as the other. An answer repeats the
-question's nonce, which is used once: an old answer answers nothing. It only puts a suspicion off, and is never
-evidence (S2 does not rest on it).
+itself whether it is a query or a reply, so that neither can be sent back as the other. A reply repeats the query's
+nonce, which is used once: an old reply is worth nothing. A reply only postpones a suspicion, and is never evidence (S2
+does not rest on it).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from election.clock import Instant, remaining
 from fencing.guard.state import GuardState
 
 VERSION = 1
-# A name has 63 characters at most, a session's identifier far fewer: more is nobody's question.
+# A name has 63 characters at most, a session's identifier far fewer: more is no query.
 MAX_DATAGRAM = 1024
 MIN_KEY = 32
 NONCE_BYTES = 16
@@ -35,7 +36,7 @@ class AskError(Exception):
         self.why = why
 
 
-class Question(NamedTuple):
+class LivenessQuery(NamedTuple):
     """Does the guard of `node` hold the deadline of session `sid`? `nonce`: hexadecimal, never used before."""
 
     cluster: str
@@ -44,8 +45,8 @@ class Question(NamedTuple):
     nonce: str
 
 
-class Told(NamedTuple):
-    """A guard's answer. `sid` and `nonce` are the question's, `held_sid` is the session that the guard has.
+class LivenessReply(NamedTuple):
+    """A guard's reply. `sid` and `nonce` are the query's, `held_sid` is the session that the guard has.
 
     `holds`: it will let the deadline of `sid` fall, or is just stopping everything. `daemon`: one is connected, which
     may hang all the same. `left_ms`: until that session ends, 0 where it is over or is not this one.
@@ -61,40 +62,40 @@ class Told(NamedTuple):
     left_ms: int
 
 
-def encode_question(key: bytes, question: Question) -> bytes:
-    """The question as a datagram."""
-    return _seal(key, "ask", question._asdict())
+def encode_query(key: bytes, query: LivenessQuery) -> bytes:
+    """The query as a datagram."""
+    return _seal(key, "ask", query._asdict())
 
 
-def encode_told(key: bytes, told: Told) -> bytes:
-    """The answer as a datagram."""
-    return _seal(key, "told", told._asdict())
+def encode_reply(key: bytes, reply: LivenessReply) -> bytes:
+    """The reply as a datagram."""
+    return _seal(key, "told", reply._asdict())
 
 
-def decode_question(key: bytes, packet: bytes) -> Question:
-    """A question from a datagram. Raises AskError."""
+def decode_query(key: bytes, packet: bytes) -> LivenessQuery:
+    """A query from a datagram. Raises AskError."""
     fields = _open(key, "ask", packet)
-    return Question(*(_text(fields, name) for name in Question._fields))
+    return LivenessQuery(*(_text(fields, name) for name in LivenessQuery._fields))
 
 
-def decode_told(key: bytes, packet: bytes) -> Told:
-    """An answer from a datagram. Raises AskError."""
+def decode_reply(key: bytes, packet: bytes) -> LivenessReply:
+    """A reply from a datagram. Raises AskError."""
     fields = _open(key, "told", packet)
     if type(fields.get("left_ms")) is not int or not all(type(fields.get(one)) is bool for one in ("holds", "daemon")):
         raise AskError("form")
-    cluster, node, sid, nonce = (_text(fields, name) for name in Question._fields)
+    cluster, node, sid, nonce = (_text(fields, name) for name in LivenessQuery._fields)
     held = fields.get("held_sid")
     if not isinstance(held, str):
         raise AskError("form")
-    return Told(cluster, node, sid, nonce, held, fields["holds"], fields["daemon"], fields["left_ms"])
+    return LivenessReply(cluster, node, sid, nonce, held, fields["holds"], fields["daemon"], fields["left_ms"])
 
 
-def answer(state: GuardState, question: Question, now: Instant) -> Told:
-    """What a guard in this state says to the question."""
-    same = state.sid == question.sid and state.valid_until is not None
+def answer(state: GuardState, query: LivenessQuery, now: Instant) -> LivenessReply:
+    """What a guard in this state says to the query."""
+    same = state.sid == query.sid and state.valid_until is not None
     left = max(0, round(remaining(state.valid_until, now))) if same and state.valid_until is not None else 0
     holds = same and state.phase in ("holding", "stopping")
-    return Told(*question, state.sid, holds, state.daemon_connected, left)
+    return LivenessReply(*query, state.sid, holds, state.daemon_connected, left)
 
 
 def _seal(key: bytes, kind: str, fields: dict[str, Any]) -> bytes:

@@ -16,11 +16,11 @@ from typing import Any
 
 from election.clock import remaining
 from fencing.guard import stop, wire
-from fencing.guard.jobs import DaemonKiller, Fencer, StopJob
+from fencing.guard.jobs import DaemonKiller, SelfFencer, StopJob
 from fencing.guard.listen import GuardSocket
 from fencing.guard.log import Journal
 from fencing.guard.proc import in_cgroup
-from fencing.guard.responder import Ear, Listen
+from fencing.guard.responder import Listen, LivenessResponder
 from fencing.guard.state import (
     DaemonGone,
     Extend,
@@ -76,18 +76,18 @@ class Guard:
         self._jobs: dict[str, StopJob] = {}
         self._posted: deque[Callable[[], None]] = deque()
         self._record: dict[str, Any] | None = None
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self._terminate = False
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._timer = Timer()
         self._epoll = select.epoll()
         for descriptor in (entrance.fileno(), self._timer.fd, self._wake_out):
             self._epoll.register(descriptor, select.EPOLLIN)
-        self._ear = Ear(self._epoll, journal)
+        self._responder = LivenessResponder(self._epoll, journal)
         self._killer = DaemonKiller(self._post, self._daemon_killed)
-        self._fencer = Fencer(self_fence, self._post, self._fence_failed)
+        self._fencer = SelfFencer(self_fence, self._post, self._fence_failed)
         self._watchdog = watchdog(self._post, journal.event)
-        self._fencer.bite = self._watchdog.bite if self._watchdog.status(now()) else None
+        self._fencer.trigger_reset = self._watchdog.trigger_reset if self._watchdog.status(now()) else None
 
     def run(self) -> None:
         """Guard until SIGTERM (or SIGINT) finds nothing exclusive here."""
@@ -111,7 +111,7 @@ class Guard:
         self._timer.arm(min(wanted, default=None, key=lambda one: remaining(one, at)), at)
         asked = False
         self._keep_reachable()
-        for descriptor, _ in self._epoll.poll(self._ear.wake_s(_LOOK_S)):
+        for descriptor, _ in self._epoll.poll(self._responder.wake_s(_LOOK_S)):
             if descriptor == self._timer.fd:
                 self._timer.drain()
             elif descriptor == self._wake_out:
@@ -120,14 +120,14 @@ class Guard:
                 self._accept()
             elif descriptor in self._connections:
                 self._receive(self._connections[descriptor])
-            elif descriptor == self._ear.fileno():
+            elif descriptor == self._responder.fileno():
                 asked = True
         while self._posted:
             self._posted.popleft()()
         # Last: whatever else there is to do comes before the curiosity of others.
         if asked:
-            self._ear.serve(self.state, now())
-        self._ear.reopen()
+            self._responder.serve(self.state, now())
+        self._responder.reopen()
 
     # -- connections
 
@@ -220,13 +220,13 @@ class Guard:
                 "degraded": self._degraded,
                 "stop": self._record,
                 "watchdog": self._watchdog.status(now()),
-                "dropped": dict(self._ear.dropped),
+                "dropped": dict(self._responder.dropped),
             }
 
     def _serve_beside(self, event: Listen | Fence) -> str:
         """What the state machine has no part in. Returns what is wrong, or ""."""
         if isinstance(event, Listen):
-            return self._ear.listen(event)
+            return self._responder.listen(event)
         self._record = self._new_record(event.reason)
         self._self_fence(event.reason)
         return ""
@@ -301,7 +301,7 @@ class Guard:
         return reply
 
     def _latched(self) -> None:
-        self._told.clear()
+        self._reported.clear()
         self._record = self._new_record(
             f"the session was not renewed in time: {self.state.stop_budget_ms:.0f} ms before its end "
             "everything exclusive had to stop"
@@ -337,9 +337,9 @@ class Guard:
     def _stop_reported(self, name: str, stopped: bool, problem: str) -> None:
         if stopped:
             self._journal.event("stopped", name=name)
-            self._told.pop(name, None)
-        elif self._told.get(name) != problem:
-            self._told[name] = problem
+            self._reported.pop(name, None)
+        elif self._reported.get(name) != problem:
+            self._reported[name] = problem
             self._journal.event("not_stopped", name=name, problem=problem)
         was = self.state.phase
         self._do(step(self.state, StopResult(name, stopped), now()), None)

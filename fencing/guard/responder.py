@@ -1,7 +1,7 @@
-"""The guard's ear for its peers: answers their questions, never so much that its own deadline waits for it.
+"""Answers liveness queries of other nodes, never so many that the guard's own deadline waits.
 
-A wake-up serves a few datagrams and then closes the ear for a moment, so that a flood costs a few hundredths of a
-processor and no more; what the kernel's small queue cannot hold meanwhile is lost, and silence delays nothing.
+Each wake-up serves a few datagrams and then pauses, so that a flood costs a few hundredths of a processor and no more.
+What the kernel's small queue cannot hold meanwhile is lost: a lost query delays nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Listen(NamedTuple):
     key: bytes
 
 
-class Ear:
+class LivenessResponder:
     """The socket and what belongs to it. Registers itself with the guard's `epoll`."""
 
     def __init__(self, epoll: select.epoll, journal: Journal) -> None:
@@ -72,14 +72,14 @@ class Ear:
         return self._socket.fileno() if self._socket is not None else -1
 
     def wake_s(self, otherwise_s: float | None) -> float | None:
-        """How long the main loop may sleep, given that it would for `otherwise_s` (None: for ever)."""
+        """How long the main loop may sleep, given that it would for `otherwise_s` (None: without end)."""
         if self._closed_until is None:
             return otherwise_s
         left = max(0.0, self._closed_until - time.monotonic())
         return left if otherwise_s is None else min(left, otherwise_s)
 
     def reopen(self) -> None:
-        """Listen again when the moment is over."""
+        """Listen again when the pause is over."""
         if self._closed_until is not None and time.monotonic() >= self._closed_until:
             self._closed_until = None
             if self._socket is not None:
@@ -105,18 +105,18 @@ class Ear:
         self._closed_until = time.monotonic() + _PAUSE_S
 
     def _reply(self, setup: Listen, packet: bytes, state: GuardState, now: Instant) -> bytes:
-        question = liveness.decode_question(setup.key, packet)
+        query = liveness.decode_query(setup.key, packet)
         for wanted, asked, why in (
-            (setup.cluster, question.cluster, "cluster"),
-            (setup.node, question.node, "node"),
+            (setup.cluster, query.cluster, "cluster"),
+            (setup.node, query.node, "node"),
         ):
             if wanted != asked:
                 raise AskError(why)
-        # An answer to a question heard before would be of no use to anybody who asks in good faith.
-        if question.nonce in self._nonces:
+        # An honest node never sends the same query twice.
+        if query.nonce in self._nonces:
             raise AskError("replay")
-        self._nonces.append(question.nonce)
-        return liveness.encode_told(setup.key, liveness.answer(state, question, now))
+        self._nonces.append(query.nonce)
+        return liveness.encode_reply(setup.key, liveness.answer(state, query, now))
 
     def _drop(self, why: str) -> None:
         self.dropped[why] += 1

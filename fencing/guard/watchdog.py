@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from election.clock import Instant, remaining
 from fencing.guard import watchdog_state
-from fencing.guard.jobs import Hand, Post
+from fencing.guard.jobs import Post, Worker
 from fencing.guard.state import GuardState
 from fencing.guard.watchdog_device import Device, Driver, RefusedError, feed, feed_free, problem_of
 from fencing.guard.watchdog_state import Use, WatchdogState
@@ -38,7 +38,7 @@ class Watchdog(Protocol):
     def status(self, at: Instant) -> dict[str, Any] | None:
         """What is known of it; None: there is none."""
 
-    def bite(self) -> str:
+    def trigger_reset(self) -> str:
         """Have it reset this machine as soon as it can. Returns what is wrong, or ""."""
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class NoWatchdog:
     def status(self, at: Instant) -> dict[str, Any] | None:
         """As in Watchdog."""
 
-    def bite(self) -> str:
+    def trigger_reset(self) -> str:
         """As in Watchdog."""
         return ""
 
@@ -83,14 +83,14 @@ class FedWatchdog:
         self._asked = 0
         self._done = threading.Condition()
         self._lock = threading.Lock()
-        self._biting = False
-        self._hand = Hand("watchdog", self._act)
+        self._resetting = False
+        self._worker = Worker("watchdog", self._act)
 
     # -- in the main loop
 
     def look(self, guard: GuardState, at: Instant) -> Instant | None:
         """As in Watchdog."""
-        if self._asked or self._biting:
+        if self._asked or self._resetting:
             return None  # the thread wakes the loop when it is done
         at_next = watchdog_state.next_look(guard, self._state, at)
         if at_next is None or remaining(at_next, at) > 0:
@@ -120,7 +120,7 @@ class FedWatchdog:
         with self._done:
             self._bound, self._valid_until = bound, guard.valid_until
             self._asked += 1
-        self._hand.tell()
+        self._worker.wake()
 
     def close(self) -> None:
         """As in Watchdog."""
@@ -134,21 +134,21 @@ class FedWatchdog:
 
     # -- in threads
 
-    def bite(self) -> str:
+    def trigger_reset(self) -> str:
         """As in Watchdog."""
         with self._lock:
-            self._biting = True
+            self._resetting = True
             if self._driver is None:
                 return "it is not open"
-            bites = self._state.ends
-            if bites is None or remaining(bites, watchdog_state.ends(1, now())) > 0:
+            resets_at = self._state.ends
+            if resets_at is None or remaining(resets_at, watchdog_state.ends(1, now())) > 0:
                 watchdog_state.took(self._state, *feed_free(self._driver, 1, now))
         return ""
 
     def _act(self) -> None:
         was = self._state.armed, self._state.problem
         with self._lock:
-            if not self._biting:
+            if not self._resetting:
                 self._feed()
         if was != (self._state.armed, self._state.problem):
             self._log("watchdog", **(self.status(now()) or {}))

@@ -1,10 +1,10 @@
 """When the watchdog is fed, and with which timeout (docs/protocol.md, *Session* 6). Pure.
 
 While something exclusive is registered the watchdog has to reset this machine no later than `valid_until`: it gets the
-whole seconds that are left until then. With a lease of 3.75 s that alone would let it bite 0.75 s early, just when the
-guard begins to stop. So it is fed at every renewal and again, without one, whenever the time left has come down to just
-above a whole number of seconds: in the end it bites a few hundredths of a second before `valid_until`, after the guard
-has had its time.
+whole seconds that are left until then. With a lease of 3.75 s that alone would reset the machine 0.75 s early, just
+when the guard begins to stop. So it is fed at every renewal and again, without one, whenever the time left has come
+down to just above a whole number of seconds: in the end it resets the machine a few hundredths of a second before
+`valid_until`, after the guard has had its time.
 
 While nothing is registered it is fed freely, whatever becomes of the session: else every long outage of etcd would
 reboot every node. A guard that is new feeds nothing until its daemon begins a session, as only then it is known that
@@ -90,25 +90,27 @@ def next_look(guard: GuardState, watchdog: WatchdogState, now: Instant) -> Insta
     return watchdog.tried.plus((watchdog.timeout_s or FREE_S) * 1000.0 / _FREE_PART)
 
 
-def _next_bound(valid_until: Instant, bites: Instant, short_s: int, now: Instant) -> Instant | None:
+def _next_bound(valid_until: Instant, resets_at: Instant, short_s: int, now: Instant) -> Instant | None:
     """Now, if that brings the reset nearer to `valid_until`; else when it would."""
-    missing = remaining(valid_until, bites)
+    missing = remaining(valid_until, resets_at)
     seconds = bound_timeout_s(valid_until, now)
     if seconds < 1:
         return None
     if missing < 0:  # a shorter lease came into use
         return now
-    if remaining(ends(seconds - short_s, now), bites) >= GAIN_MS:
+    if remaining(ends(seconds - short_s, now), resets_at) >= GAIN_MS:
         return now
     if missing < LEAD_MS + GAIN_MS:
         return None
     return valid_until.plus(-(seconds * SECOND_MS + LEAD_MS))
 
 
-def took(watchdog: WatchdogState, timeout_s: int, short_s: int, took_ms: float, fed: Instant, bites: Instant) -> None:
-    """It was fed at `fed`, with `short_s` less than asked for, and resets the machine by `bites` at the latest."""
+def took(
+    watchdog: WatchdogState, timeout_s: int, short_s: int, took_ms: float, fed: Instant, resets_at: Instant
+) -> None:
+    """It was fed at `fed`, with `short_s` less than asked for, and resets the machine by `resets_at` at the latest."""
     watchdog.timeout_s, watchdog.short_s, watchdog.took_ms = timeout_s, short_s, took_ms
-    watchdog.fed, watchdog.ends = fed, bites
+    watchdog.fed, watchdog.ends = fed, resets_at
 
 
 def keeps(watchdog: WatchdogState, valid_until: Instant) -> bool:

@@ -1,7 +1,7 @@
 """Asks peers' guards whether they hold their session's deadline, and tells this node's own where it is asked
 (docs/protocol.md, *Asking the guard*).
 
-An answer puts a suspicion off and nothing else: a question or an answer that is lost costs a node that would have come
+An answer puts a suspicion off and nothing else: a query or an answer that is lost costs a node that would have come
 back by itself, never safety.
 """
 
@@ -18,7 +18,7 @@ import structlog
 
 from fencing.guard import liveness
 from fencing.guard.client import GuardError
-from fencing.guard.liveness import AskError, Question
+from fencing.guard.liveness import AskError, LivenessQuery
 from fencing.guard.responder import Listen
 from hactl.config.cluster_key import read_key
 from hactl.config.errors import ConfigErrors
@@ -35,14 +35,14 @@ _BATCH = 16
 
 
 class GuardAsker:
-    """The asking side, on the running event loop. `told` gets each answer, once for each question.
+    """The asking side, on the running event loop. `on_reply` gets each reply, once for each query.
 
     `problem`: why no guard is asked and this node's own does not answer, "" where all is well.
     """
 
-    def __init__(self, config: NodeConfig, told: Callable[[GuardTold], None]) -> None:
-        self._config, self._told = config, told
-        self._pending: OrderedDict[str, Question] = OrderedDict()
+    def __init__(self, config: NodeConfig, on_reply: Callable[[GuardTold], None]) -> None:
+        self._config, self._on_reply = config, on_reply
+        self._pending: OrderedDict[str, LivenessQuery] = OrderedDict()
         self._sockets: dict[int, socket.socket] = {}
         self._address: str | None = None
         self._moved = asyncio.Event()
@@ -50,17 +50,17 @@ class GuardAsker:
         self._key = self._read_key()
 
     def ask(self, node: str, address: str, sid: str) -> None:
-        """Send the question; does not wait, and does not say when it cannot be sent."""
+        """Send the query; does not wait, and does not say when it cannot be sent."""
         if self._key is None:
             return
-        question = Question(self._config.cluster, node, sid, os.urandom(liveness.NONCE_BYTES).hex())
+        query = LivenessQuery(self._config.cluster, node, sid, os.urandom(liveness.NONCE_BYTES).hex())
         try:
-            packet = liveness.encode_question(self._key, question)
+            packet = liveness.encode_query(self._key, query)
             self._socket(address).sendto(packet, (address, self._config.guard_port))
         except (OSError, AskError) as error:
             log.debug("guard_not_asked", node=node, address=address, error=str(error))
             return
-        self._pending[question.nonce] = question
+        self._pending[query.nonce] = query
         while len(self._pending) > _PENDING:
             self._pending.popitem(last=False)
 
@@ -127,15 +127,15 @@ class GuardAsker:
 
     def _received(self, packet: bytes) -> None:
         try:
-            told = liveness.decode_told(self._key or b"", packet)
+            reply = liveness.decode_reply(self._key or b"", packet)
         except AskError as error:
             log.debug("guard_answer_dropped", why=error.why)
             return
-        if self._pending.get(told.nonce) != Question(told.cluster, told.node, told.sid, told.nonce):
+        if self._pending.get(reply.nonce) != LivenessQuery(reply.cluster, reply.node, reply.sid, reply.nonce):
             log.debug("guard_answer_dropped", why="unasked")
             return
-        del self._pending[told.nonce]
+        del self._pending[reply.nonce]
         log.debug(
-            "guard_told", node=told.node, sid=told.sid, holds=told.holds, daemon=told.daemon, left_ms=told.left_ms
+            "guard_told", node=reply.node, sid=reply.sid, holds=reply.holds, daemon=reply.daemon, left_ms=reply.left_ms
         )
-        self._told(GuardTold(told.node, told.sid, told.holds))
+        self._on_reply(GuardTold(reply.node, reply.sid, reply.holds))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fencing.guard import liveness
-from fencing.guard.liveness import Question, Told
+from fencing.guard.liveness import LivenessQuery, LivenessReply
 from fencing.guard.responder import Listen
 from hactl.config.cluster_key import create_key, read_key
 from hactl.config.node import NodeConfig
@@ -52,25 +52,25 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def question(self, **changes: str) -> Question:
+    def question(self, **changes: str) -> LivenessQuery:
         self.numbers += 1
-        asked = Question(self.setup.cluster, self.setup.node, "s1", f"nonce{self.numbers}")
+        asked = LivenessQuery(self.setup.cluster, self.setup.node, "s1", f"nonce{self.numbers}")
         return asked._replace(**changes)
 
     def send(self, packet: bytes) -> None:
         self.socket.send(packet)
 
-    def received(self, within_s: float) -> Told | None:
+    def received(self, within_s: float) -> LivenessReply | None:
         """The next answer; None when there is none in this time."""
         self.socket.settimeout(within_s)
         try:
-            return liveness.decode_told(KEY, self.socket.recv(2048))
+            return liveness.decode_reply(KEY, self.socket.recv(2048))
         except TimeoutError:
             return None
 
-    def ask(self, **changes: str) -> Told:
+    def ask(self, **changes: str) -> LivenessReply:
         asked = self.question(**changes)
-        self.send(liveness.encode_question(KEY, asked))
+        self.send(liveness.encode_query(KEY, asked))
         told = self.received(10.0)
         assert told is not None and told[:4] == asked
         return told
@@ -122,7 +122,7 @@ def test_a_frozen_guard_says_nothing_and_answers_when_it_goes_on(lab: Lab) -> No
         peer.ask()
         freeze.write_text("1")
         wait_for(lambda: "frozen 1" in events.read_text())
-        peer.send(liveness.encode_question(KEY, peer.question()))
+        peer.send(liveness.encode_query(KEY, peer.question()))
         assert peer.received(0.3) is None
         freeze.write_text("0")
         assert peer.received(10.0) is not None
@@ -131,15 +131,15 @@ def test_a_frozen_guard_says_nothing_and_answers_when_it_goes_on(lab: Lab) -> No
 def test_what_is_not_for_it_is_dropped_and_counted(lab: Lab) -> None:
     _, setup = listening(lab, **LONG)
     with Peer(setup) as peer:
-        repeated = liveness.encode_question(KEY, peer.question())
+        repeated = liveness.encode_query(KEY, peer.question())
         peer.send(repeated)
         assert peer.received(10.0) is not None
         for packet in (
             repeated,
-            liveness.encode_question(KEY, peer.question(cluster="other")),
-            liveness.encode_question(KEY, peer.question(node="n2")),
-            liveness.encode_question(b"?" * 32, peer.question()),
-            liveness.encode_told(KEY, Told(*peer.question(), "s1", True, True, 5)),
+            liveness.encode_query(KEY, peer.question(cluster="other")),
+            liveness.encode_query(KEY, peer.question(node="n2")),
+            liveness.encode_query(b"?" * 32, peer.question()),
+            liveness.encode_reply(KEY, LivenessReply(*peer.question(), "s1", True, True, 5)),
             b"x" * (liveness.MAX_DATAGRAM + 1),
             b"",
         ):
@@ -159,7 +159,7 @@ def test_a_flood_of_questions_delays_no_deadline(lab: Lab) -> None:
     daemon, setup = listening(lab, register={"r": [step]})
     stop = threading.Event()
     with Peer(setup) as peer:
-        good = liveness.encode_question(KEY, peer.question())
+        good = liveness.encode_query(KEY, peer.question())
 
         def flood() -> None:
             while not stop.is_set():
@@ -258,7 +258,7 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
             asker = GuardAsker(config_of(lab, fake.getsockname()[1]), told.put_nowait)
             asker.ask("n1", "127.0.0.1", "s1")
             packet, peer = await asyncio.get_running_loop().sock_recvfrom(fake, 2048)
-            asked = liveness.decode_question(key, packet)
+            asked = liveness.decode_query(key, packet)
             for one in (
                 asked._replace(sid="s2"),
                 asked._replace(node="n2"),
@@ -266,13 +266,13 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
                 asked,
                 asked,
             ):
-                fake.sendto(liveness.encode_told(key, Told(*one, "s1", True, False, 5)), peer)
-            fake.sendto(liveness.encode_told(b"?" * 32, Told(*asked, "s1", True, False, 5)), peer)
+                fake.sendto(liveness.encode_reply(key, LivenessReply(*one, "s1", True, False, 5)), peer)
+            fake.sendto(liveness.encode_reply(b"?" * 32, LivenessReply(*asked, "s1", True, False, 5)), peer)
             assert await told.get() == GuardTold("n1", "s1", True)
             asker.ask("n1", "127.0.0.1", "s9")
             packet, peer = await asyncio.get_running_loop().sock_recvfrom(fake, 2048)
-            asked = liveness.decode_question(key, packet)
-            fake.sendto(liveness.encode_told(key, Told(*asked, "s9", True, False, 5)), peer)
+            asked = liveness.decode_query(key, packet)
+            fake.sendto(liveness.encode_reply(key, LivenessReply(*asked, "s9", True, False, 5)), peer)
             assert await told.get() == GuardTold("n1", "s9", True)
             assert told.empty()
             asker.close()

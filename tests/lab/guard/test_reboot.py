@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fencing.guard import jobs
-from fencing.guard.jobs import Fencer
+from fencing.guard.jobs import SelfFencer
 from tests.lab.guard.guard_lab import ROOT, Lab, wait_for
 
 pytestmark = pytest.mark.root
@@ -79,15 +79,15 @@ def test_self_fence_by_the_watchdog_and_by_reboot_where_that_does_not_help(
         rebooted.set()
         return ""
 
-    def bite() -> str:
+    def trigger_reset() -> str:
         did.append("bite")
         return ""
 
     monkeypatch.setattr(jobs, "reboot", reboot)
-    monkeypatch.setattr(jobs, "_BITE_S", 0.2)
-    fencer = Fencer(["watchdog"], lambda call: call(), did.append)
+    monkeypatch.setattr(jobs, "_RESET_S", 0.2)
+    fencer = SelfFencer(["watchdog"], lambda call: call(), did.append)
     if armed:
-        fencer.bite = bite
+        fencer.trigger_reset = trigger_reset
     fencer.fence()
     assert rebooted.wait(20)
     assert did == (["bite", "reboot"] if armed else ["reboot"])
@@ -97,7 +97,7 @@ def test_a_watchdog_that_hangs_holds_nothing_up(lab: Lab) -> None:
     problems: list[str] = []
     release, said = threading.Event(), threading.Event()
 
-    def bite() -> str:
+    def trigger_reset() -> str:
         release.wait(5)
         return "no such device"
 
@@ -106,8 +106,8 @@ def test_a_watchdog_that_hangs_holds_nothing_up(lab: Lab) -> None:
         said.set()
 
     trace = lab.directory / "began"
-    fencer = Fencer(["command", "/bin/sh", "-c", f"echo >{trace}"], lambda call: call(), report)
-    fencer.bite = bite
+    fencer = SelfFencer(["command", "/bin/sh", "-c", f"echo >{trace}"], lambda call: call(), report)
+    fencer.trigger_reset = trigger_reset
     fencer.fence()
     wait_for(trace.exists)
     assert not said.is_set()

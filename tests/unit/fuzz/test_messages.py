@@ -82,16 +82,18 @@ def test_the_guards_answers(rng: random.Random) -> None:
 @fuzzed(400)
 def test_datagrams_of_peers_who_have_the_key(rng: random.Random) -> None:
     """Who has none is stopped before anything is read."""
-    told = liveness.Told("c", "n", "s", "x" * 8, "s", True, True, 500)
-    kind, fields = rng.choice([("ask", liveness.Question("c", "n", "s", "x" * 8)._asdict()), ("told", told._asdict())])
+    told = liveness.LivenessReply("c", "n", "s", "x" * 8, "s", True, True, 500)
+    kind, fields = rng.choice(
+        [("ask", liveness.LivenessQuery("c", "n", "s", "x" * 8)._asdict()), ("told", told._asdict())]
+    )
     text = as_json(rng, {"version": liveness.VERSION, "kind": kind, **fields}).encode("utf-8", "surrogatepass")
     packet = liveness._mac(KEY, text) + text
     with contextlib.suppress(liveness.AskError):
-        liveness.decode_question(KEY, packet)
+        liveness.decode_query(KEY, packet)
     with contextlib.suppress(liveness.AskError):
-        liveness.decode_told(KEY, packet)
+        liveness.decode_reply(KEY, packet)
     with contextlib.suppress(liveness.AskError):
-        liveness.decode_question(KEY, raw(rng, packet))
+        liveness.decode_query(KEY, raw(rng, packet))
 
 
 @fuzzed(300)

@@ -12,19 +12,19 @@ from election.clock import Instant
 from fencing.guard.liveness import (
     MAX_DATAGRAM,
     AskError,
-    Question,
-    Told,
+    LivenessQuery,
+    LivenessReply,
     answer,
-    decode_question,
-    decode_told,
-    encode_question,
-    encode_told,
+    decode_query,
+    decode_reply,
+    encode_query,
+    encode_reply,
 )
 from fencing.guard.state import Adopt, Begin, DaemonGone, GuardState, Register, Tick, step
 
 KEY, OTHER_KEY = b"k" * 32, b"K" * 32
-QUESTION = Question("demo", "n1", "s1", "00ff")
-TOLD = Told("demo", "n1", "s1", "00ff", "s1", True, False, 250)
+QUESTION = LivenessQuery("demo", "n1", "s1", "00ff")
+TOLD = LivenessReply("demo", "n1", "s1", "00ff", "s1", True, False, 250)
 
 
 def at(ms: float) -> Instant:
@@ -46,10 +46,10 @@ def told(**changes: Any) -> dict[str, Any]:
 
 
 def test_both_arrive_as_they_were_sent() -> None:
-    assert decode_question(KEY, encode_question(KEY, QUESTION)) == QUESTION
-    assert decode_told(KEY, encode_told(KEY, TOLD)) == TOLD
-    assert decode_question(KEY, sealed(asked())) == QUESTION
-    assert decode_told(KEY, sealed(told(held_sid=""))) == TOLD._replace(held_sid="")
+    assert decode_query(KEY, encode_query(KEY, QUESTION)) == QUESTION
+    assert decode_reply(KEY, encode_reply(KEY, TOLD)) == TOLD
+    assert decode_query(KEY, sealed(asked())) == QUESTION
+    assert decode_reply(KEY, sealed(told(held_sid=""))) == TOLD._replace(held_sid="")
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_both_arrive_as_they_were_sent() -> None:
         (b"x" * 100, "mac"),
         (sealed(asked(), OTHER_KEY), "mac"),
         (sealed(asked(), purpose=b""), "mac"),
-        (encode_question(KEY, QUESTION)[:-1], "mac"),
-        (encode_question(KEY, QUESTION).replace(b"n1", b"n2"), "mac"),
+        (encode_query(KEY, QUESTION)[:-1], "mac"),
+        (encode_query(KEY, QUESTION).replace(b"n1", b"n2"), "mac"),
         (sealed(b"{"), "form"),
         (sealed([1]), "form"),
-        (encode_told(KEY, TOLD), "form"),
+        (encode_reply(KEY, TOLD), "form"),
         (sealed(asked(sid=5)), "form"),
         (sealed(asked(sid="")), "form"),
         (sealed({"version": 1, "kind": "ask"}), "form"),
@@ -74,7 +74,7 @@ def test_both_arrive_as_they_were_sent() -> None:
 )
 def test_what_is_no_question_is_dropped(packet: bytes, why: str) -> None:
     with pytest.raises(AskError) as caught:
-        decode_question(KEY, packet)
+        decode_query(KEY, packet)
     assert caught.value.why == why
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_question_is_dropped(packet: bytes, why: str) -> None:
     ("packet", "why"),
     [
         (sealed(told(), OTHER_KEY), "mac"),
-        (encode_question(KEY, QUESTION), "form"),
+        (encode_query(KEY, QUESTION), "form"),
         (sealed(told(holds=1)), "form"),
         (sealed(told(left_ms=2.5)), "form"),
         (sealed(told(left_ms=True)), "form"),
@@ -92,24 +92,24 @@ def test_what_is_no_question_is_dropped(packet: bytes, why: str) -> None:
 )
 def test_what_is_no_answer_is_dropped(packet: bytes, why: str) -> None:
     with pytest.raises(AskError) as caught:
-        decode_told(KEY, packet)
+        decode_reply(KEY, packet)
     assert caught.value.why == why
 
 
 def test_a_name_too_long_is_not_sent() -> None:
     with pytest.raises(AskError):
-        encode_question(KEY, QUESTION._replace(node="n" * MAX_DATAGRAM))
+        encode_query(KEY, QUESTION._replace(node="n" * MAX_DATAGRAM))
 
 
 def test_a_guard_says_what_it_holds() -> None:
     state = GuardState()
-    assert answer(state, QUESTION, at(0)) == Told(*QUESTION, "", False, False, 0)
+    assert answer(state, QUESTION, at(0)) == LivenessReply(*QUESTION, "", False, False, 0)
     step(state, Adopt(7), at(0))
     step(state, Begin("s1", 200, 50, at(1000)), at(0))
     step(state, Register("vip", ({"kind": "unlink", "path": "/x"},)), at(0))
-    assert answer(state, QUESTION, at(100)) == Told(*QUESTION, "s1", True, True, 900)
+    assert answer(state, QUESTION, at(100)) == LivenessReply(*QUESTION, "s1", True, True, 900)
     other = QUESTION._replace(sid="s0")
-    assert answer(state, other, at(100)) == Told(*other, "s1", False, True, 0)
+    assert answer(state, other, at(100)) == LivenessReply(*other, "s1", False, True, 0)
     step(state, DaemonGone(), at(100))
     assert answer(state, QUESTION, at(100))[5:7] == (True, False)
     step(state, Tick(), at(850))
