@@ -103,10 +103,10 @@ def check_file(
             findings += asked.findings
             notes = (f"note: {asked.note}",) if asked.note else ()
         findings += majority_findings(loaded.spec, endpoints)
-        problems += [loaded.tree.problem(one.path, one.problem, one.mend) for one in findings if one.refused]
+        problems += [loaded.tree.problem(one.path, one.problem, one.hint) for one in findings if one.refused]
         if problems:
             raise ConfigErrors(problems)
-        remarks = [loaded.tree.problem(one.path, one.problem, one.mend) for one in findings if not one.refused]
+        remarks = [loaded.tree.problem(one.path, one.problem, one.hint) for one in findings if not one.refused]
         remarks += list(_problems_here(loaded, node, doubt_here)) if doubt_here else []
         loaded = replace(loaded, warnings=(*loaded.warnings, *remarks))
     except ConfigErrors as error:

@@ -56,5 +56,5 @@ def read_key(path: Path) -> bytes | None:
     return key
 
 
-def _wrong(path: Path, problem: str, mend: str) -> ConfigErrors:
-    return ConfigErrors([Problem(str(path), "", problem, mend)])
+def _wrong(path: Path, problem: str, hint: str) -> ConfigErrors:
+    return ConfigErrors([Problem(str(path), "", problem, hint)])

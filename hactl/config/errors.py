@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: every problem at once, with its place and its mend."""
+"""What is wrong with a configuration: every problem at once, with its place and its hint."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class Place(NamedTuple):
 
 class Problem(NamedTuple):
     """One thing that is wrong. `path`: the setting, as `show_path` writes it ("" for the whole file);
-    `problem`: what is wrong; `mend`: what would be right; `place`: None where there is no line."""
+    `problem`: what is wrong; `hint`: what would be right; `place`: None where there is no line."""
 
     file: str
     path: str
     problem: str
-    mend: str
+    hint: str
     place: Place | None = None
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.place.line}:{self.place.column}" if self.place else self.file
         named = f"{self.path}: " if self.path else ""
-        mend = f"; {self.mend}" if self.mend else ""
-        return "\n".join(printable(line, _LONGEST_LINE) for line in f"{where}: {named}{self.problem}{mend}".split("\n"))
+        hint = f"; {self.hint}" if self.hint else ""
+        return "\n".join(printable(line, _LONGEST_LINE) for line in f"{where}: {named}{self.problem}{hint}".split("\n"))
 
 
 class ConfigErrors(Exception):  # noqa: N818 - it holds several

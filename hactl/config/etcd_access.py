@@ -102,11 +102,11 @@ def weaknesses(config: NodeConfig, *, has_key: bool) -> list[Weakness]:
     plain = [url for url in config.endpoints if url.startswith("http://")]
     remote = [url for url in plain if not _loopback(url)]
     if remote:
-        told = " and the password of etcd_user can be read" if config.etcd_user else ""
+        also = " and the password of etcd_user can be read" if config.etcd_user else ""
         found.append(
             Weakness(
                 f"etcd is reached without TLS ({', '.join(remote)}): what is read and written can be changed on the "
-                f"way{told}",
+                f"way{also}",
                 _TLS,
             )
         )

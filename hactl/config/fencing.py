@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from fencing.agents.options import as_text, is_reference, refused_text
-from fencing.topology import Device, NodeFencing, SecretFile, Target
+from fencing.topology import Device, NodeFencing, SecretFile, Target, Topology
 from fencing.topology import Level as LevelSpec
 from hactl.config.fields import Duration, Line, Name, Strict, WholeDurationOrZero, wrong
 
@@ -19,8 +19,8 @@ _AGENT = re.compile(r"fence_[A-Za-z0-9_.+-]+|/\S+")
 
 def _agent(value: str) -> str:
     if not _AGENT.fullmatch(value):
-        mend = f"write `fence_{value}`" if re.fullmatch(r"[a-z0-9_]+", value) else "such as `fence_ipmilan`"
-        raise wrong(f"`{value}` is no fence agent", f"{mend}, or an absolute path; `hactl fence agents` lists them")
+        hint = f"write `fence_{value}`" if re.fullmatch(r"[a-z0-9_]+", value) else "such as `fence_ipmilan`"
+        raise wrong(f"`{value}` is no fence agent", f"{hint}, or an absolute path; `hactl fence agents` lists them")
     return value
 
 
@@ -58,6 +58,10 @@ OptionValue = Annotated[
 ]
 
 
+# For their defaults.
+_DEVICE, _NODE = Device("", ""), NodeFencing(())
+
+
 class FenceDevice(Strict):
     """A fence device, and the agent that speaks to it."""
 
@@ -73,11 +77,11 @@ class FenceDevice(Strict):
         examples=[{"ip": "10.0.1.11", "username": "hactl", "password": {"file": "/etc/hactl/secrets/ipmi-n1"}}],
     )
     timeout: Duration = Field(
-        default=60_000.0,
+        default=_DEVICE.timeout_ms,
         description="how long `off` or `on` may take, until the power has changed; then the agent is killed and has "
         "failed",
     )
-    status_timeout: Duration = Field(default=20_000.0, description="how long `status` may take")
+    status_timeout: Duration = Field(default=_DEVICE.status_timeout_ms, description="how long `status` may take")
     unfence: bool = Field(
         default=False,
         description="each node of a level with it has to switch itself on by it before it takes part, as with agents "
@@ -94,7 +98,8 @@ class Fencing(Strict):
 
     devices: list[FenceDevice] = Field(default=[], description="what the levels of the nodes name")
     test_interval: Duration = Field(
-        default=600_000.0, description="how often each node asks every device for its status, to see that it could"
+        default=Topology().test_interval_ms,
+        description="how often each node asks every device for its status, to see that it could",
     )
 
 
@@ -149,10 +154,12 @@ class NodeFencingSettings(Strict):
         examples=[[{"devices": ["ipmi-n1"]}]],
     )
     action: Literal["off", "reboot"] = Field(
-        default="reboot", description="`reboot`: switched on again, once it is known to be off"
+        default=_NODE.action, description="`reboot`: switched on again, once it is known to be off"
     )
-    delay: WholeDurationOrZero = Field(default=0, description="before the first action")
-    random_delay: WholeDurationOrZero = Field(default=0, description="up to so much is added to `delay`")
+    delay: WholeDurationOrZero = Field(default=int(_NODE.delay_ms), description="before the first action")
+    random_delay: WholeDurationOrZero = Field(
+        default=int(_NODE.random_delay_ms), description="up to so much is added to `delay`"
+    )
 
     def spec(self) -> NodeFencing:
         """As in the topology."""

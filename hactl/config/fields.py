@@ -71,9 +71,9 @@ def needs_less_with_a_preset(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"required": ["preset"]}, {"required": schema.pop("required")}]
 
 
-def wrong(problem: str, mend: str) -> PydanticCustomError:
+def wrong(problem: str, hint: str) -> PydanticCustomError:
     """The error of a check of ours: what is wrong and what would be right."""
-    return PydanticCustomError("hactl", "{problem}; {mend}", {"problem": problem, "mend": mend})
+    return PydanticCustomError("hactl", "{problem}; {hint}", {"problem": problem, "hint": hint})
 
 
 def duration_ms(value: object) -> float:
@@ -179,8 +179,8 @@ def _absolute(value: str) -> str:
 
 def _unit(value: str) -> str:
     if not _UNIT.fullmatch(value):
-        mend = f"write `{value}.service`" if re.fullmatch(r"[\w@-]+", value) else "such as `mariadb.service`"
-        raise wrong(f"`{value}` is no systemd unit's name", mend)
+        hint = f"write `{value}.service`" if re.fullmatch(r"[\w@-]+", value) else "such as `mariadb.service`"
+        raise wrong(f"`{value}` is no systemd unit's name", hint)
     return value
 
 

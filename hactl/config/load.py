@@ -54,10 +54,10 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        problem, mend = f"is not UTF-8: byte {error.start} is not", "save it as UTF-8"
+        problem, hint = f"is not UTF-8: byte {error.start} is not", "save it as UTF-8"
     except OSError as error:
-        problem, mend = f"cannot be read: {error.strerror}", "see that it is there and may be read"
-    raise ConfigErrors([Problem(str(path), "", problem, mend)])
+        problem, hint = f"cannot be read: {error.strerror}", "see that it is there and may be read"
+    raise ConfigErrors([Problem(str(path), "", problem, hint)])
 
 
 def check_text(text: str, file: str) -> Loaded:
@@ -97,10 +97,10 @@ def check_tree(tree: Tree) -> Loaded:
     except ValidationError as error:
         problems += field_problems(tree, error)
     findings = cross_check(sound_parts(tree.data))
-    problems += [tree.problem(one.path, one.problem, one.mend) for one in findings if one.refused]
+    problems += [tree.problem(one.path, one.problem, one.hint) for one in findings if one.refused]
     if problems or spec is None:
         raise ConfigErrors(problems)
-    warnings = [tree.problem(one.path, one.problem, one.mend) for one in findings if not one.refused]
+    warnings = [tree.problem(one.path, one.problem, one.hint) for one in findings if not one.refused]
     return Loaded(spec, tuple(warnings), tree)
 
 

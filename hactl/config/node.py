@@ -150,8 +150,8 @@ def load_node(path: Path = DEFAULT_PATH) -> NodeConfig:
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        mend = f"write it, beginning with `cluster = NAME`; every setting is in {_MANUAL}"
-        raise ConfigErrors([Problem(str(path), "", f"cannot be read: {error.strerror}", mend)]) from None
+        hint = f"write it, beginning with `cluster = NAME`; every setting is in {_MANUAL}"
+        raise ConfigErrors([Problem(str(path), "", f"cannot be read: {error.strerror}", hint)]) from None
     except UnicodeDecodeError:
         raise ConfigErrors([Problem(str(path), "", "is not UTF-8", "save it as UTF-8")]) from None
     return parse_node(text, str(path))
@@ -193,7 +193,7 @@ def _read(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
                 values[name] = setting.metadata["check"](data[name])
             except WrongError as error:
                 example = setting.metadata["example"]
-                wrong.append((name, error.problem, error.mend or (f"such as `{name} = {example}`" if example else "")))
+                wrong.append((name, error.problem, error.hint or (f"such as `{name} = {example}`" if example else "")))
         elif setting.default is MISSING:
             wrong.append((name, "is missing", f"such as `{name} = {setting.metadata['example']}`"))
     values.setdefault("node", socket.gethostname().partition(".")[0])

@@ -19,12 +19,12 @@ _LONGEST_RUN_DIR = 75
 
 
 class WrongError(Exception):
-    """A value cannot be. `mend`: what would be right; "" leaves it to an example."""
+    """A value cannot be. `hint`: what would be right; "" leaves it to an example."""
 
-    def __init__(self, problem: str, mend: str = "") -> None:
+    def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
-        self.mend = mend
+        self.hint = hint
 
 
 def text(value: Any) -> str:

@@ -37,6 +37,7 @@ from hactl.model.resources import (
     KINDS,
     SPECS,
     ExecOptions,
+    HaproxySpec,
     InGroupOptions,
     Kind,
     ManifestOptions,
@@ -45,10 +46,12 @@ from hactl.model.resources import (
     VipOptions,
 )
 
+# For their defaults.
+_VIP, _RESOURCE, _GROUP = VipOptions(""), HaproxySpec("", InGroupOptions()), GroupSpec("", ())
+
 # An address or a file is there at once or not at all; a service may take its time.
 _START_TIMEOUT_MS: dict[Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "haproxy": 10_000.0}
 _STOP_TIMEOUT_MS: dict[Kind, float] = {"vip": 5_000.0, "haproxy": 5_000.0}
-_TIMEOUT_MS = 30_000.0
 
 
 class TimingSettings(Strict):
@@ -107,11 +110,17 @@ class Vip(Part):
     interface: InterfaceName | None = Field(
         default=None, description="where to put it; without: the interface with an address in its network"
     )
-    announce_burst: int = Field(default=5, ge=1, le=100, description="announcements right after it was put up")
-    announce_burst_interval: WholeDuration = Field(default=100, description="between two of them")
-    announce_interval: WholeDuration = Field(default=10_000, description="between later announcements")
+    announce_burst: int = Field(
+        default=_VIP.announce_burst, ge=1, le=100, description="announcements right after it was put up"
+    )
+    announce_burst_interval: WholeDuration = Field(
+        default=_VIP.announce_burst_interval_ms, description="between two of them"
+    )
+    announce_interval: WholeDuration = Field(
+        default=_VIP.announce_interval_ms, description="between later announcements"
+    )
     drain: WholeDurationOrZero = Field(
-        default=3000,
+        default=_VIP.drain_ms,
         description="how long, at most, the node that it leaves in a move with `overlap` goes on with its connections "
         "(and not longer than stop_timeout - 1s); 0s: not at all",
     )
@@ -151,8 +160,8 @@ class Exec(Part):
         agent = [name for name in ("start", "stop", "kill") if getattr(self, name) is not None]
         if self.command is not None:
             if agent:
-                mend = "give `command` alone, which is stopped by signals, or `start`, `stop` and `monitor`"
-                raise wrong(f"has both `command` and `{agent[0]}`", mend)
+                hint = "give `command` alone, which is stopped by signals, or `start`, `stop` and `monitor`"
+                raise wrong(f"has both `command` and `{agent[0]}`", hint)
             return self
         missing = [name for name in ("start", "stop", "monitor") if getattr(self, name) is None]
         if missing:
@@ -169,7 +178,7 @@ class Manifest(Part):
 
     source: FilePath | None = Field(default=None, description="the file to copy, outside `directory`")
     content: str | None = Field(default=None, description="its text, in place of `source`")
-    directory: FilePath = Field(default="/etc/kubernetes/manifests", description="the kubelet's directory")
+    directory: FilePath = Field(default=ManifestOptions().directory, description="the kubelet's directory")
     name: Name | None = Field(default=None, description="its name there; without: that of `source` or the resource")
 
     @model_validator(mode="after")
@@ -191,7 +200,7 @@ class HaproxyInGroup(Part):
     OF: ClassVar[Any] = InGroupOptions
 
     drain: WholeDurationOrZero = Field(
-        default=1000,
+        default=_RESOURCE.options.drain_ms,
         description="how long, at most, connections that are open may go on when it is stopped, new ones being refused "
         "(and not longer than four fifths of stop_timeout); 0s: they are cut",
     )
@@ -218,8 +227,10 @@ class Resource(Strict):
         description="how long its orderly stop may take; 30s, for `vip` and `haproxy` 5s",
         examples=["30s"],
     )
-    monitor_interval: Duration = Field(default=10_000.0, description="between two looks at its health")
-    monitor_timeout: Duration = Field(default=5_000.0, description="how long one may take")
+    monitor_interval: Duration = Field(
+        default=_RESOURCE.monitor_interval_ms, description="between two looks at its health"
+    )
+    monitor_timeout: Duration = Field(default=_RESOURCE.monitor_timeout_ms, description="how long one may take")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -237,8 +248,8 @@ class Resource(Strict):
     def spec(self) -> ResourceSpec:
         """The resource of the model, all defaults resolved."""
         kind = self.kind
-        start = self.start_timeout or _START_TIMEOUT_MS.get(kind, _TIMEOUT_MS)
-        stop = self.stop_timeout or _STOP_TIMEOUT_MS.get(kind, _TIMEOUT_MS)
+        start = self.start_timeout or _START_TIMEOUT_MS.get(kind, _RESOURCE.start_timeout_ms)
+        stop = self.stop_timeout or _STOP_TIMEOUT_MS.get(kind, _RESOURCE.stop_timeout_ms)
         options = getattr(self, kind).made()
         return SPECS[kind](self.name, options, start, stop, self.monitor_interval, self.monitor_timeout)
 
@@ -255,7 +266,7 @@ class Group(Strict):
     )
     resources: list[Resource] = Field(min_length=1, description="in the order in which they start")
     fencing: Literal["lease", "required"] = Field(
-        default="lease",
+        default=_GROUP.fencing,
         description="`lease`: taken over when the lease of a silent node is over; `required`: only when that "
         "node is known to be stopped",
     )
@@ -263,17 +274,19 @@ class Group(Strict):
     overlap: bool = Field(
         default=False, description="a planned move starts it there before it stops it here; addresses only"
     )
-    restarts: int = Field(default=2, ge=0, description="how often a failed resource is restarted before it moves")
+    restarts: int = Field(
+        default=_GROUP.restarts, ge=0, description="how often a failed resource is restarted before it moves"
+    )
     failure_expiry: Duration = Field(
-        default=60_000.0,
+        default=_GROUP.failure_expiry_ms,
         description="how long a node where it failed is avoided; longer while another is left to be tried",
     )
     on_stop_failure: Literal["block", "self-fence"] = Field(
-        default="block",
+        default=_GROUP.on_stop_failure,
         description="when a stop fails while the lease is fine: wait for an operator, or restart the node, once; the "
         "group then waits for `hactl group cleanup`",
     )
-    enabled: bool = Field(default=True, description="`false`: it is stopped and runs nowhere")
+    enabled: bool = Field(default=_GROUP.enabled, description="`false`: it is stopped and runs nowhere")
 
     def spec(self) -> GroupSpec:
         """The group of the model."""

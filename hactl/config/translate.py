@@ -35,11 +35,11 @@ _BOUNDS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def explain(root: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
-    """The problem and the mend of one error."""
+    """The problem and the hint of one error."""
     kind, path, given = error["type"], tuple(error["loc"]), error["input"]
     ctx = error.get("ctx", {})
     if kind == "hactl":
-        return str(ctx["problem"]), str(ctx["mend"])
+        return str(ctx["problem"]), str(ctx["hint"])
     if kind == "extra_forbidden":
         return "unknown key", suggest(str(path[-1]), known_keys(root, path[:-1]))
     if kind == "missing":

@@ -40,9 +40,9 @@ class Tree:
             path = path[:-1]
         return self.values.get(path)
 
-    def problem(self, path: KeyPath, problem: str, mend: str, *, of_key: bool = False) -> Problem:
+    def problem(self, path: KeyPath, problem: str, hint: str, *, of_key: bool = False) -> Problem:
         """A problem with what is at `path`."""
-        return Problem(self.file, show_path(path), problem, mend, self.place(path, of_key=of_key))
+        return Problem(self.file, show_path(path), problem, hint, self.place(path, of_key=of_key))
 
 
 def read_yaml(text: str, file: str) -> Tree:
@@ -53,8 +53,8 @@ def read_yaml(text: str, file: str) -> Tree:
     except MarkedYAMLError as error:
         what = ", ".join(part for part in (error.context, error.problem) if part)
         mark = error.problem_mark or error.context_mark
-        mend = "put a text that begins with `*` or `&` in quotes" if "alias" in what else ""
-        tree.problems.append(Problem(file, "", f"is not YAML: {what}", mend, _place(mark) if mark else None))
+        hint = "put a text that begins with `*` or `&` in quotes" if "alias" in what else ""
+        tree.problems.append(Problem(file, "", f"is not YAML: {what}", hint, _place(mark) if mark else None))
     except (YAMLError, RecursionError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         tree.problems.append(Problem(file, "", f"is not YAML: {said}", ""))
@@ -131,9 +131,9 @@ class _Builder:
         self._add(path, f"has the tag {tag}, which means nothing here", "leave it out")
         return None
 
-    def _add(self, path: KeyPath, problem: str, mend: str, place: Place | None = None) -> None:
+    def _add(self, path: KeyPath, problem: str, hint: str, place: Place | None = None) -> None:
         self._tree.problems.append(
-            Problem(self._tree.file, show_path(path), problem, mend, place or self._tree.place(path))
+            Problem(self._tree.file, show_path(path), problem, hint, place or self._tree.place(path))
         )
 
 

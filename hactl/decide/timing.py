@@ -35,14 +35,14 @@ PROFILES: dict[Profile, Timing] = {
 
 class Problem(NamedTuple):
     """A rule that is broken. `setting`: the one to look at first, by its name in cluster.yaml; `problem`: the
-    sum; `mend`: what would be right."""
+    sum; `hint`: what would be right."""
 
     setting: str
     problem: str
-    mend: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.problem}: {self.mend}"
+        return f"{self.problem}: {self.hint}"
 
 
 class Part(NamedTuple):

@@ -25,7 +25,7 @@ class Exporter(Sparse, frozen=True):
 
 class GlobalOptions(Sparse, frozen=True):
     """`maxconn`: of the process. `nbthread`: 0 lets HAProxy take one a core. `hard_stop_after_ms`: how long a
-    process that a reload replaced may stay for its open connections (None: for ever). `user`, `group`: what the
+    process that a reload replaced may stay for its open connections (None: without limit). `user`, `group`: what the
     workers become ("" stays root). `log`: the arguments of `log` lines. `manage_sysctl`: the daemon sets
     ip_nonlocal_bind, else it only refuses to start HAProxy without. `peers_port`: of each node's address, for tables
     that are shared. `defaults`: sets of defaults by name. `userlists`: by name. `extra_global`: lines put word for

@@ -129,7 +129,7 @@ class CheckOptions(Sparse, frozen=True):
 
 class Timeouts(Sparse, frozen=True):
     """`connect_ms` is short by default because servers are on the cluster's network: a SYN without an answer is a dead
-    node or a lost packet, and either is mended sooner by another server than by waiting. `client_ms`,
+    node or a lost packet, and either is cured sooner by another server than by waiting. `client_ms`,
     `server_ms`: silence of that side. `queue_ms`: waiting for a free server. `http_request_ms`: for the whole
     head of a request. `tunnel_ms`: silence of both sides of a TCP connection or WebSocket in place of
     client's and server's."""

@@ -126,28 +126,28 @@ class Manifest:
             try:
                 await self._aside(self.directory.stat)  # the loop is not held up by a directory that does not answer
                 with Inotify(str(self.directory), _WATCHED) as changes:
-                    await self._mend(report)
-                    await self._mend_on_change(changes, report)
+                    await self._repair(report)
+                    await self._repair_on_change(changes, report)
             except OSError as error:
                 # The directory is gone, or there are no more inotify instances: look by and by.
                 log.info("manifest.not_watched", resource=self.spec.name, error=str(error))
-                await self._mend(report)
+                await self._repair(report)
                 await asyncio.sleep(_MISSING_LOOK_S)
 
     def guard_steps(self) -> tuple[dict[str, Any], ...]:
         """Remove the file."""
         return ({"kind": "unlink", "path": os.path.normpath(self.path)},)
 
-    async def _mend_on_change(self, changes: Inotify, report: Report) -> None:
+    async def _repair_on_change(self, changes: Inotify, report: Report) -> None:
         """Until the directory is another than the one that is watched."""
         watched = await self._aside(self.directory.stat)
         while _same(watched, await self._aside(self.directory.stat)):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN_S):
                     await changes.changed()
-            await self._mend(report)
+            await self._repair(report)
 
-    async def _mend(self, report: Report) -> None:
+    async def _repair(self, report: Report) -> None:
         if not self._wanted:
             return
         try:

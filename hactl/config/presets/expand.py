@@ -35,9 +35,9 @@ def expand_presets(tree: Tree) -> None:
             if not isinstance(item, dict) or item.get("preset") in (None, ""):
                 continue
             path: KeyPath = (section, index)
-            preset, (problem, mend) = _chosen(item["preset"], kind)
+            preset, (problem, hint) = _chosen(item["preset"], kind)
             if preset is None:
-                tree.problems.append(tree.problem((*path, "preset"), problem, mend))
+                tree.problems.append(tree.problem((*path, "preset"), problem, hint))
                 tree.unresolved.add(path)
             else:
                 listed[index] = resolved(preset, item)

@@ -26,9 +26,9 @@ def agent_findings(loaded: Loaded) -> list[Finding]:
     said = asyncio.run(_ask({device.agent for device in topology.devices.values()}))
     found = []
     for device in topology.devices.values():
-        for option, problem, mend, refused in _device(device, topology, said[device.agent]):
+        for option, problem, hint, refused in _device(device, topology, said[device.agent]):
             path = (*places[device.name], *option)
-            found.append(Finding(path, problem, mend, refused))
+            found.append(Finding(path, problem, hint, refused))
     return found
 
 
@@ -41,9 +41,9 @@ def secret_findings(loaded: Loaded, node: str) -> list[Finding]:
                 try:
                     read_secret(value.path)
                 except SecretError as error:
-                    mend = "without it this node cannot use the device"
+                    hint = "without it this node cannot use the device"
                     found.append(
-                        Finding((*named.path, "options", option), f"on this node, {node}: {error}", mend, False)
+                        Finding((*named.path, "options", option), f"on this node, {node}: {error}", hint, False)
                     )
     return found
 

@@ -105,4 +105,4 @@ def _timing(parts: Parts) -> Iterator[Finding]:
         levels = [level for _, node in parts.nodes if node.fencing is not None for level in node.fencing.levels]
         watchdogs = timing.check_watchdog(parts.timing) if any(level.watchdog for level in levels) else []
         for problem in timing.check(parts.timing) + watchdogs:
-            yield Finding(("timing", problem.setting), problem.problem, problem.mend)
+            yield Finding(("timing", problem.setting), problem.problem, problem.hint)

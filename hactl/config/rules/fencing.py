@@ -44,15 +44,15 @@ def _options(path: KeyPath, device: FenceDevice, with_plug: bool) -> Iterator[Fi
     for name, value in device.options.items():
         here = (*path, "options", name)
         if name.startswith("pcmk_"):
-            mend = "leave it out; plugs are given in the levels of the nodes"
-            yield Finding(here, f"`{name}` is an option of Pacemaker's, not of the agent's", mend)
+            hint = "leave it out; plugs are given in the levels of the nodes"
+            yield Finding(here, f"`{name}` is an option of Pacemaker's, not of the agent's", hint)
         elif reason := refused_name(name):
             yield Finding(here, f"option `{name}` {reason}", "leave it out")
         elif with_plug and name in _PLUGS:
             yield Finding(here, f"option `{name}` is given by the levels, too", "leave it out here")
         elif is_secret(name) and not isinstance(value, SecretFile):
-            mend = f"write `{name}: {{file: /etc/hactl/secrets/{device.name}}}`, and put it into that file on each node"
-            yield Finding(here, f"option `{name}` would lie in etcd for all to read", mend)
+            hint = f"write `{name}: {{file: /etc/hactl/secrets/{device.name}}}`, and put it into that file on each node"
+            yield Finding(here, f"option `{name}` would lie in etcd for all to read", hint)
         elif name == "method" and str(value).lower() == "cycle":
             problem = "`method: cycle` cannot be verified: the machine is never seen to be off"
             yield Finding(here, problem, "use `onoff`, or leave it out")
@@ -75,8 +75,8 @@ def _references(parts: Parts, targets: list[tuple[KeyPath, LevelTarget]]) -> Ite
     known = [one.name for one in names(parts.data, ("fencing", "devices"))]
     for path, target in targets:
         if target.device not in known:
-            mend = suggest(target.device, known) or "give it in `fencing.devices`"
-            yield Finding(path, f"`{target.device}` is no device of this cluster", mend)
+            hint = suggest(target.device, known) or "give it in `fencing.devices`"
+            yield Finding(path, f"`{target.device}` is no device of this cluster", hint)
     used = {target.device for _, target in targets}
     for path, device in parts.devices:
         if device.name not in used:
@@ -93,8 +93,8 @@ def _same_levels(path: KeyPath, fencing: NodeFencingSettings) -> Iterator[Findin
             if target in named[:place]:
                 yield Finding((*here, "devices", place), f"{_called(*target)} is in this level twice", "name it once")
         if (found := frozenset(named)) in first:
-            mend = "leave it out: levels are tried again and again anyway"
-            yield Finding(here, f"is the same level as {show_path(first[found])}", mend)
+            hint = "leave it out: levels are tried again and again anyway"
+            yield Finding(here, f"is the same level as {show_path(first[found])}", hint)
         first.setdefault(found, here)
 
 
@@ -106,8 +106,8 @@ def _shared(targets: list[tuple[KeyPath, LevelTarget]]) -> Iterator[Finding]:
         other = first.setdefault(key, path)
         if other[:2] != path[:2]:
             problem = f"{_called(*key)} switches another node already: {show_path(other)}"
-            mend = "give the right plug" if target.plug else "give each node its own `plug`, {device: NAME, plug: PLUG}"
-            yield Finding(path, problem, mend)
+            hint = "give the right plug" if target.plug else "give each node its own `plug`, {device: NAME, plug: PLUG}"
+            yield Finding(path, problem, hint)
 
 
 def _called(device: str, plug: str) -> str:

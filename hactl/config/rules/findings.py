@@ -13,14 +13,14 @@ class Finding(NamedTuple):
 
     path: KeyPath
     problem: str
-    mend: str
+    hint: str
     refused: bool = True
 
 
-def twice(found: Iterable[tuple[KeyPath, Hashable, str]], mend: str) -> Iterator[Finding]:
+def twice(found: Iterable[tuple[KeyPath, Hashable, str]], hint: str) -> Iterator[Finding]:
     """Those that come again. `found`: path, what must be unique, and how to call it."""
     first: dict[Hashable, KeyPath] = {}
     for path, key, called in found:
         if key in first:
-            yield Finding(path, f"{called} is there already: {show_path(first[key])}", mend)
+            yield Finding(path, f"{called} is there already: {show_path(first[key])}", hint)
         first.setdefault(key, path)

@@ -26,5 +26,5 @@ def open_to_others(config: NodeConfig, node_toml: Path | None = None) -> Iterato
     found += [(path, untrusted_directory(path)) for path in places if Path(path).is_dir()]
     for path, problem in found:
         if problem:
-            what, _, mend = problem.partition(": `")
-            yield f"others may change {path}, and so have programs run as root: {what}", f"`{mend}" if mend else ""
+            what, _, hint = problem.partition(": `")
+            yield f"others may change {path}, and so have programs run as root: {what}", f"`{hint}" if hint else ""

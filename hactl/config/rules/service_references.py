@@ -43,15 +43,15 @@ def _reserved(parts: Parts) -> Iterator[Finding]:
             problem = f"`{service.name}` is the frontend of service `{service.name.removesuffix(FRONT)}`"
             yield Finding((*path, "name"), problem, "call one of them otherwise")
     if OWN in parts.haproxy.defaults:
-        mend = "call it otherwise, or put lines into `haproxy.extra_defaults`"
-        yield Finding(("haproxy", "defaults", OWN), f"`{OWN}` is the built-in set's name", mend)
+        hint = "call it otherwise, or put lines into `haproxy.extra_defaults`"
+        yield Finding(("haproxy", "defaults", OWN), f"`{OWN}` is the built-in set's name", hint)
 
 
 def _defaults(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
     known = list(parts.haproxy.defaults)
     if service.defaults and service.defaults not in known:
-        mend = suggest(service.defaults, known) if known else "add it to `haproxy.defaults`"
-        yield Finding((*path, "defaults"), f"there is no set of defaults named `{service.defaults}`", mend)
+        hint = suggest(service.defaults, known) if known else "add it to `haproxy.defaults`"
+        yield Finding((*path, "defaults"), f"there is no set of defaults named `{service.defaults}`", hint)
 
 
 def _servers(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
@@ -64,8 +64,8 @@ def _servers(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]
         if one.name in members:
             yield Finding((*here, "name"), f"node `{one.name}` is a server of that name", "call this one otherwise")
         if one.node and one.node not in parts.node_names:
-            mend = suggest(one.node, parts.node_names)
-            yield Finding((*here, "node"), f"`{one.node}` is no node of this cluster", mend)
+            hint = suggest(one.node, parts.node_names)
+            yield Finding((*here, "node"), f"`{one.node}` is no node of this cluster", hint)
     yield from twice(
         (((*here, "name"), one.name, f"a server named `{one.name}`") for here, one in listed),
         "give every server a name of its own",
@@ -79,10 +79,10 @@ def _group(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
     known = [group.name for group in parts.groups]
     found = next((group for group in parts.groups if group.name == service.group), None)
     if found is None:
-        mend = suggest(service.group, known) if known else "add a group whose owner is the writer"
+        hint = suggest(service.group, known) if known else "add a group whose owner is the writer"
         if (preset := find(service.group)) and preset.kind == "group":
-            mend = f"add `- {{preset: {service.group}}}` to `groups`"
-        yield Finding((*path, "group"), f"there is no group `{service.group}`", mend)
+            hint = f"add `- {{preset: {service.group}}}` to `groups`"
+        yield Finding((*path, "group"), f"there is no group `{service.group}`", hint)
         return
     places = (found.settings.nodes if found.settings else []) or parts.node_names
     served = {one.node for one in service.servers}
@@ -109,22 +109,22 @@ def _backends(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding
             continue
         target = services.get(name)
         if target is None:
-            mend = suggest(name, [*known, *raw]) if known or raw else f"add a service `{name}` of kind backend"
-            yield Finding(here, f"there is no service `{name}`", mend)
+            hint = suggest(name, [*known, *raw]) if known or raw else f"add a service `{name}` of kind backend"
+            yield Finding(here, f"there is no service `{name}`", hint)
         elif target.kind == "frontend":
             yield Finding(here, f"service `{name}` is of kind frontend: it has no servers", "name one of kind backend")
         elif not target.enabled and service.enabled:
             yield Finding(here, f"service `{name}` has `enabled: false`", "enable it, or name another")
         elif mode_of(parts, service) == "http" and mode_of(parts, target) == "tcp":
-            mend = "give both the same `mode`"
-            yield Finding(here, f"service `{service.name}` has mode http, but `{name}` has mode tcp", mend)
+            hint = "give both the same `mode`"
+            yield Finding(here, f"service `{service.name}` has mode http, but `{name}` has mode tcp", hint)
 
 
 def _userlist(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
     known = list(parts.haproxy.userlists)
     if service.stats and service.stats.userlist and service.stats.userlist not in known:
-        mend = suggest(service.stats.userlist, known) if known else "add it to `haproxy.userlists`"
-        yield Finding((*path, "stats", "userlist"), f"there is no userlist `{service.stats.userlist}`", mend)
+        hint = suggest(service.stats.userlist, known) if known else "add it to `haproxy.userlists`"
+        yield Finding((*path, "stats", "userlist"), f"there is no userlist `{service.stats.userlist}`", hint)
 
 
 def raw_proxies(parts: Parts) -> list[str]:

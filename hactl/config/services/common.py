@@ -24,7 +24,7 @@ _ARGUMENTS = {
     "hdr": re.compile(r"[!#$%&*+.^_`|~0-9A-Za-z-]+"),
     "url_param": re.compile(r"[^\s\"'\\#]+( check_post)?"),
 }
-_ARGUMENTS_MEND = (
+_ARGUMENTS_HINT = (
     "`uri` has `whole`, `path-only`, `len N`, `depth N`; `random` a number; others the name of what they go by"
 )
 # Galera's clustercheck answers here, by HTTP.
@@ -162,7 +162,7 @@ class CommonSettings(Part):
         if self.balance in _NEEDS_ARGUMENT and not self.balance_by:
             raise wrong(f"has `balance: {self.balance}` without `balance_by`", "say by which header or parameter")
         if self.balance_by and not _ARGUMENTS.get(self.balance or "", _ANY).fullmatch(self.balance_by):
-            raise wrong(f"has `balance: {self.balance}` and `balance_by: {self.balance_by}`", _ARGUMENTS_MEND)
+            raise wrong(f"has `balance: {self.balance}` and `balance_by: {self.balance_by}`", _ARGUMENTS_HINT)
         if self.balance_by and self.balance not in _MAY_HAVE_ARGUMENT:
             raise wrong(
                 f"has `balance_by` with `balance: {self.balance or 'roundrobin'}`",

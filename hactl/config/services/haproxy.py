@@ -12,6 +12,9 @@ from hactl.config.services.fields import Crypted, HaproxyName, Raw, SectionText
 from hactl.model import haproxy as of
 from hactl.model.service import Common
 
+# For their defaults.
+_EXPORTER, _GLOBAL = of.Exporter(), of.GlobalOptions()
+
 
 class Defaults(CommonSettings):
     """A set of defaults. What it does not say is HAProxy's own: nothing comes from the built-in set."""
@@ -33,32 +36,36 @@ class Exporter(Part):
     """HAProxy's own metrics for Prometheus, on each node's address."""
 
     OF: ClassVar[Any] = of.Exporter
-    port: Port = Field(default=8405, description="of the node's address")
-    path: HttpPath = Field(default="/metrics", description="where they are")
+    port: Port = Field(default=_EXPORTER.port, description="of the node's address")
+    path: HttpPath = Field(default=_EXPORTER.path, description="where they are")
 
 
 class Haproxy(Part):
     """HAProxy itself, the same on every node."""
 
     OF: ClassVar[Any] = of.GlobalOptions
-    maxconn: int | None = Field(default=8_000, ge=1, description="connections at one time; null: HAProxy's own")
-    nbthread: int = Field(default=0, ge=0, le=64, description="threads; 0: one a core")
+    maxconn: int | None = Field(
+        default=_GLOBAL.maxconn, ge=1, description="connections at one time; null: HAProxy's own"
+    )
+    nbthread: int = Field(default=_GLOBAL.nbthread, ge=0, le=64, description="threads; 0: one a core")
     hard_stop_after: WholeDuration | None = Field(
-        default=1_800_000,
+        default=_GLOBAL.hard_stop_after_ms,
         description="how long a process that a reload replaced may stay for its open connections; null: no limit",
     )
-    user: Line = Field(default="haproxy", description="what its workers become; empty: they stay root")
-    group: Line = Field(default="haproxy", description="and their group")
+    user: Line = Field(default=_GLOBAL.user, description="what its workers become; empty: they stay root")
+    group: Line = Field(default=_GLOBAL.group, description="and their group")
     log: list[Line] = Field(
-        default=["/dev/log local0 info"],
+        default=[*_GLOBAL.log],
         description="arguments of its `log` lines; empty: no log",
         json_schema_extra={"type": ["string", "array"]},
     )
     manage_sysctl: bool = Field(
-        default=True,
+        default=_GLOBAL.manage_sysctl,
         description="hactl sets net.ipv4.ip_nonlocal_bind, so that it can bind an address that is elsewhere",
     )
-    peers_port: Port = Field(default=1024, description="of each node's address, for tables that are shared")
+    peers_port: Port = Field(
+        default=_GLOBAL.peers_port, description="of each node's address, for tables that are shared"
+    )
     exporter: Exporter | None = Field(default=None, description="HAProxy's own metrics", examples=[{"port": 8405}])
     defaults: dict[HaproxyName, Defaults] = Field(
         default={}, description="sets of defaults by name, for the services that name one"

@@ -91,8 +91,8 @@ def _named_user(path: KeyPath, service: Service) -> Iterator[Finding]:
     `max_connect_errors`. Source: HAProxy's configuration manual, `option mysql-check`."""
     if service.check.kind == "mysql" and not service.check.user:
         problem = "is of kind mysql without `user`: MySQL may shut HAProxy's node out (`max_connect_errors`)"
-        mend = "name a user without password that may connect from the nodes: `user: haproxy`; or use `kind: tcp`"
-        yield Finding((*path, "check"), problem, mend, refused=False)
+        hint = "name a user without password that may connect from the nodes: `user: haproxy`; or use `kind: tcp`"
+        yield Finding((*path, "check"), problem, hint, refused=False)
 
 
 def _served(path: KeyPath, service: Service) -> Iterator[Finding]:

@@ -25,6 +25,9 @@ from hactl.config.services.fields import (
 from hactl.model import service_parts as of
 from hactl.model.service import BUILT_IN
 
+# For their defaults.
+_COOKIE, _STICK, _STATS, _PROBE = of.Cookie(""), of.Stick(), of.StatsPage(), of.Probe("tcp")
+
 TlsVersion = Literal["", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 
 
@@ -77,7 +80,7 @@ class ServerTls(Part):
 
     OF: ClassVar[Any] = of.ServerTls
     verify: Literal["none", "required"] = Field(
-        default="required", description="whether their certificate must be good"
+        default=of.ServerTls().verify, description="whether their certificate must be good"
     )
     ca_file: Line = Field(default="", description="who signs it: a file, or `@system-ca`")
     verify_host: Line = Field(default="", description="the name that must be in it")
@@ -137,10 +140,10 @@ class Cookie(Part):
     OF: ClassVar[Any] = of.Cookie
     name: Word = Field(description="the cookie's", examples=["SERVERID"])
     mode: Literal["insert", "rewrite", "prefix"] = Field(
-        default="insert", description="HAProxy sets its own, or changes that of the service"
+        default=_COOKIE.mode, description="HAProxy sets its own, or changes that of the service"
     )
-    indirect: bool = Field(default=True, description="servers do not see it")
-    nocache: bool = Field(default=True, description="caches do not keep answers that set it")
+    indirect: bool = Field(default=_COOKIE.indirect, description="servers do not see it")
+    nocache: bool = Field(default=_COOKIE.nocache, description="caches do not keep answers that set it")
     words: Line = Field(default="", description="further words, such as `httponly secure maxidle 30m`")
 
 
@@ -148,11 +151,11 @@ class Stick(Part):
     """A client stays with its server by a table."""
 
     OF: ClassVar[Any] = of.Stick
-    on: Line = Field(default="src", min_length=1, description="what it is known by: a sample of HAProxy's")
-    type: Line = Field(default="ip", description="of that: `ip`, `ipv6`, `integer`, `string len 32`")
-    size: Size = Field(default="100k", description="entries, at most")
-    expire: WholeDuration = Field(default=1_800_000, description="how long one is kept that is not used")
-    shared: bool = Field(default=True, description="the balancers of all nodes have the same table")
+    on: Line = Field(default=_STICK.on, min_length=1, description="what it is known by: a sample of HAProxy's")
+    type: Line = Field(default=_STICK.type, description="of that: `ip`, `ipv6`, `integer`, `string len 32`")
+    size: Size = Field(default=_STICK.size, description="entries, at most")
+    expire: WholeDuration = Field(default=_STICK.expire_ms, description="how long one is kept that is not used")
+    shared: bool = Field(default=_STICK.shared, description="the balancers of all nodes have the same table")
     lines: list[Raw] = Field(default=[], description="further `stick` lines", examples=[["stick match src table t"]])
 
 
@@ -160,8 +163,8 @@ class StatsPage(Part):
     """HAProxy's own page."""
 
     OF: ClassVar[Any] = of.StatsPage
-    uri: HttpPath = Field(default="/haproxy", description="its path")
-    refresh: WholeDuration | None = Field(default=10_000, description="how often the browser asks anew")
+    uri: HttpPath = Field(default=_STATS.uri, description="its path")
+    refresh: WholeDuration | None = Field(default=_STATS.refresh_ms, description="how often the browser asks anew")
     userlist: HaproxyNameOrEmpty = Field(default="", description="who may see it")
     admin: bool = Field(default=False, description="servers can be taken out there")
 
@@ -177,15 +180,15 @@ class Probe(Part):
 
     OF: ClassVar[Any] = of.Probe
     kind: Literal["tcp", "http"] = Field(description="it connects, or asks for `path`", examples=["http"])
-    path: HttpPath = Field(default="/", description="what is asked for")
+    path: HttpPath = Field(default=_PROBE.path, description="what is asked for")
     host: WordOrEmpty = Field(default="", description="the header Host; empty: the address")
     expect_status: Statuses = Field(
-        default="200-399",
+        default=_PROBE.expect_status,
         description="what is a good answer",
     )
     tls: bool = Field(default=False, description="by TLS; the certificate is not checked")
-    interval: WholeDuration = Field(default=10_000, description="between two")
-    timeout: WholeDuration = Field(default=3_000, description="how long one may take")
+    interval: WholeDuration = Field(default=_PROBE.interval_ms, description="between two")
+    timeout: WholeDuration = Field(default=_PROBE.timeout_ms, description="how long one may take")
     bind: BindAddressOrEmpty = Field(default="", description="one of `binds`; empty: the first with an address")
 
 

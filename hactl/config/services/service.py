@@ -18,6 +18,9 @@ from hactl.config.services.parts import Bind, Cookie, ListedServer, Probe, Stats
 from hactl.model import service as of
 from hactl.model.service_parts import BindOptions
 
+# For their defaults.
+_SERVICE = of.ServiceOptions()
+
 
 class Service(CommonSettings):
     """An active/active service behind HAProxy on every node."""
@@ -26,7 +29,7 @@ class Service(CommonSettings):
     OF: ClassVar[Any] = of.ServiceOptions
     name: Name = Field(description="unique; without: that of its preset", examples=["keystone"])
     kind: of.Kind = Field(
-        default="listen",
+        default=_SERVICE.kind,
         description="`listen`: it accepts and has servers; `split`: likewise, as a frontend `NAME-front` and a "
         "backend; `frontend`: it only accepts; `backend`: it only has servers",
     )
@@ -48,7 +51,7 @@ class Service(CommonSettings):
         description="where the service itself listens, on each node's address; 0: the port of the `bind`",
         examples=[5000],
     )
-    members: bool = Field(default=True, description="the nodes are its servers")
+    members: bool = Field(default=_SERVICE.members, description="the nodes are its servers")
     nodes: list[Name] = Field(default=[], description="the nodes that run the service; empty: all")
     servers: list[ListedServer] = Field(default=[], description="further servers, outside the cluster")
     writer: Literal["", "elected"] = Field(
@@ -67,7 +70,7 @@ class Service(CommonSettings):
     stick: Stick | None = Field(default=None, description="a client stays with its server by a table")
     stats: StatsPage | None = Field(default=None, description="HAProxy's own page is here")
     probe: Probe | None = Field(default=None, description="a request that is made through its VIP")
-    enabled: bool = Field(default=True, description="`false`: HAProxy knows nothing of it")
+    enabled: bool = Field(default=_SERVICE.enabled, description="`false`: HAProxy knows nothing of it")
     extra_frontend: list[Raw] = Field(
         default=[], description="lines put at the end of the section that accepts, before `extra` where it is one"
     )
@@ -79,8 +82,8 @@ class Service(CommonSettings):
         if self.kind == "frontend":
             self._not_in_frontend()
         if (self.writer == "elected") != bool(self.group):
-            mend = "give both, `writer: elected` and `group: NAME`, or none"
-            raise wrong("has one of `writer` and `group`", mend)
+            hint = "give both, `writer: elected` and `group: NAME`, or none"
+            raise wrong("has one of `writer` and `group`", hint)
         return self
 
     def _not_in_backend(self) -> None:

@@ -49,7 +49,7 @@ def check_free(binds: Iterable[str]) -> None:
 
 def allow_nonlocal_bind(binds: Iterable[str], manage: bool, root: str = "/proc/sys") -> list[str]:
     """See to it that `binds` (ADDRESS:PORT) can be bound wherever the addresses are; returns the names of the
-    settings that were changed. Without `manage` nothing is changed. Raises HaproxyError with the mend."""
+    settings that were changed. Without `manage` nothing is changed. Raises HaproxyError with a hint."""
     changed = []
     for version in sorted(_versions(binds)):
         name = "net.ipv6.ip_nonlocal_bind" if version == 6 else "net.ipv4.ip_nonlocal_bind"
@@ -58,10 +58,10 @@ def allow_nonlocal_bind(binds: Iterable[str], manage: bool, root: str = "/proc/s
             if path.read_text().strip() != "0":
                 continue
             if not manage:
-                raise HaproxyError(_mend(name, "is 0"))
+                raise HaproxyError(_hint(name, "is 0"))
             path.write_text("1\n")
         except OSError as error:
-            raise HaproxyError(_mend(name, f"cannot be read or set ({error.strerror})")) from None
+            raise HaproxyError(_hint(name, f"cannot be read or set ({error.strerror})")) from None
         changed.append(name)
     return changed
 
@@ -98,7 +98,7 @@ def _ports(bind: str) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-def _mend(name: str, why: str) -> str:
+def _hint(name: str, why: str) -> str:
     return (
         f"{name} {why}: HAProxy could not bind a VIP that is on another node. Run `sysctl -w {name}=1` and put "
         f"`{name} = 1` into a file in /etc/sysctl.d, or set `haproxy.manage_sysctl: true`"

@@ -76,8 +76,8 @@ async def ask_all(socket: str, commands: Sequence[str], workers: Collection[int]
     except TimeoutError:
         raise HaproxyError(f"HAProxy did not answer on {socket} within {timeout_s} s") from None
     except asyncio.IncompleteReadError as error:
-        told = error.partial.decode(errors="replace").strip()
-        raise HaproxyError(f"HAProxy ended the connection on {socket}: {told[-200:]!r}") from None
+        received = error.partial.decode(errors="replace").strip()
+        raise HaproxyError(f"HAProxy ended the connection on {socket}: {received[-200:]!r}") from None
     except (OSError, asyncio.LimitOverrunError) as error:
         raise HaproxyError(f"cannot ask HAProxy on {socket}: {error}") from None
 

@@ -128,8 +128,8 @@ class ConfigFiles:
 def alerts(output: str) -> str:
     """HAProxy's own words for what is wrong, without its notices."""
     words = [line.partition(" : ")[2].strip() or line for line in output.split("\n") if line.startswith("[ALERT]")]
-    told = [line for line in words if not any(phrase in line for phrase in _TELLS_NOTHING)]
-    return "; ".join((told or words)[:10]) or output.strip()[-500:] or "it does not say why"
+    telling = [line for line in words if not any(phrase in line for phrase in _TELLS_NOTHING)]
+    return "; ".join((telling or words)[:10]) or output.strip()[-500:] or "it does not say why"
 
 
 def find_haproxy(binary: str) -> str:

@@ -18,7 +18,7 @@ from hactl.resources.base import NodeContext, Observation
 
 
 class InGroupManager(HaproxyManager):
-    """Its end is for the group to mend: it is not started again here. The group's addresses are up before it is, so
+    """Its end is repaired by the group: it is not started again here. The group's addresses are up before it is, so
     that no address of another node has to be bound."""
 
     nonlocal_bind = False

@@ -16,7 +16,7 @@ from hactl.haproxy.control.commands import Done, ask_all, carry_out
 from hactl.haproxy.control.files import ConfigFiles, find_haproxy
 from hactl.haproxy.control.process import HaproxyProcess
 from hactl.haproxy.control.runtime import ask
-from hactl.haproxy.diff.reconcile import LiveServer, Mend, carried_health, differences, parse_live
+from hactl.haproxy.diff.reconcile import LiveServer, Repair, carried_health, differences, parse_live
 from hactl.haproxy.diff.step import Command, Version
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
 from hactl.linux.errors import OperationError
@@ -120,18 +120,18 @@ class LiveHaproxy:
             # It would be wrong at any later time.
             self._files.leave_health()
 
-    async def mend(self, text: str) -> tuple[Mend, Done]:
+    async def repair(self, text: str) -> tuple[Repair, Done]:
         """Have the running servers be what `text` says; what differed."""
-        mend = await asyncio.to_thread(differences, text, await self.servers())
-        return mend, await self.command(mend.commands)
+        repair = await asyncio.to_thread(differences, text, await self.servers())
+        return repair, await self.command(repair.commands)
 
     async def _shut_old(self, pid: int, commands: Sequence[Command]) -> None:
         """In a worker that ends with its connections. Commands for servers it refuses, its proxies being disabled, but
         not those for sessions. One without a server may come by one, and so is shut, too."""
         wanted = {(command.proxy, server) for command in commands for server in (command.server, "<none>")}
         try:
-            told = await ask(self.settings.master_socket, f"@!{pid} show sess", _OLD_TIMEOUT_S)
-            found = [one["id"] for one in _SESSION.finditer(told) if (one["proxy"], one["server"]) in wanted]
+            sessions = await ask(self.settings.master_socket, f"@!{pid} show sess", _OLD_TIMEOUT_S)
+            found = [one["id"] for one in _SESSION.finditer(sessions) if (one["proxy"], one["server"]) in wanted]
             for start in range(0, len(found), _SHUT_AT_ONCE):
                 text = ";".join(f"shutdown session {one}" for one in found[start : start + _SHUT_AT_ONCE])
                 await ask(self.settings.master_socket, f"@!{pid} {text}", _OLD_TIMEOUT_S)

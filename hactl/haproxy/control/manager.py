@@ -250,16 +250,16 @@ class HaproxyManager:
         try:
             # Asked once, and best when no change waits for it.
             await self._live.version()
-            mend, done = await self._live.mend(good)
+            repair, done = await self._live.repair(good)
         except HaproxyError as error:
             log.warning("haproxy.not_put_right", problem=str(error))
             return
-        self._names.see(mend.unresolved)
+        self._names.see(repair.unresolved)
         await self._bound_old_workers()
         (self._busy.set if done.busy else self._busy.clear)()
-        if mend.notes or mend.reload:
-            self._emit("mended", detail="; ".join((*mend.notes, *mend.reload)))
-        if mend.reload and may_reload:
+        if repair.notes or repair.reload:
+            self._emit("mended", detail="; ".join((*repair.notes, *repair.reload)))
+        if repair.reload and may_reload:
             with contextlib.suppress(HaproxyError):
                 await self._reload(good, good)
 

@@ -88,9 +88,9 @@ class HaproxyProcess:
         log_size = self._log_size()
         before = await self.processes()
         # Until 2.6 there is no answer. Later there is one when it is over, but not whether the new worker serves.
-        told = await ask(self.settings.master_socket, "reload", timeout_s)
-        if told.startswith("Success=0"):
-            raise ReloadError(f"HAProxy's reload failed, it goes on as it was: {alerts(told)}")
+        reply = await ask(self.settings.master_socket, "reload", timeout_s)
+        if reply.startswith("Success=0"):
+            raise ReloadError(f"HAProxy's reload failed, it goes on as it was: {alerts(reply)}")
         try:
             async with asyncio.timeout(timeout_s):
                 after = await self._until_reloaded(before)
@@ -179,7 +179,7 @@ class HaproxyProcess:
         try:
             with Path(self._process.log_file).open("rb") as file:
                 file.seek(since)
-                told = file.read(65536).decode(errors="replace")
+                output = file.read(65536).decode(errors="replace")
         except FileNotFoundError:
             return f"; see: journalctl -t hactl-{self._process.name}"
-        return f": {alerts(told)}" if "[ALERT]" in told else ""
+        return f": {alerts(output)}" if "[ALERT]" in output else ""

@@ -1,4 +1,4 @@
-"""What a running HAProxy has of its servers beside what its file says: what to mend, and what to keep over a reload.
+"""What a running HAProxy has of its servers beside what its file says: what to repair, and what to keep over a reload.
 Pure.
 
 The file is what counts for weight, address and whether a server is in use; HAProxy alone knows which server is well.
@@ -47,9 +47,9 @@ class LiveServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class Repair:
     """How a running HAProxy comes to what its file says. `notes`: what differed, in words. `reload`: what no command
-    mends. `unresolved`: names of servers that HAProxy found no address for, and does not go on asking for."""
+    repairs. `unresolved`: names of servers that HAProxy found no address for, and does not go on asking for."""
 
     commands: tuple[Command, ...] = ()
     notes: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ def _live(row: Sequence[str]) -> LiveServer:
     )
 
 
-def differences(text: str, live: Iterable[LiveServer]) -> Mend:
+def differences(text: str, live: Iterable[LiveServer]) -> Repair:
     """What a HAProxy that runs with the file `text` does not have as it is there."""
     by_name = {(one.proxy, one.server): one for one in live}
     takes_out: list[Command] = []
@@ -106,11 +106,11 @@ def differences(text: str, live: Iterable[LiveServer]) -> Mend:
             for one in [one for one in by_name.values() if one.proxy == proxy.name]:
                 takes_out += _left_over(one)
                 notes += [] if one.admin & _MAINT else [f"{one.proxy}/{one.server} is not in the file"]
-    return Mend((*takes_out, *brings_in), tuple(notes), tuple(reload), tuple(unresolved))
+    return Repair((*takes_out, *brings_in), tuple(notes), tuple(reload), tuple(unresolved))
 
 
 def _differing(proxy: Proxy, server: Server, live: LiveServer) -> Iterable[tuple[Command, str]]:
-    """Commands, each with what it mends; "" where it belongs to the one before it."""
+    """Commands, each with what it repairs; "" where it belongs to the one before it."""
 
     def command(verb: str, argument: str = "") -> Command:
         return Command(verb, proxy.name, server.name, argument)  # type: ignore[arg-type]

@@ -46,13 +46,13 @@ def _refusals(text: str, output: str) -> Iterator[Refusal]:
     lines = text.splitlines()
     names = {one.name for one in sections(text) if one.name}
     for said in output.splitlines():
-        told = _TOLD.match(said)
-        if told is None or any(phrase in said for phrase in _TELLS_NOTHING):
+        said_of_line = _TOLD.match(said)
+        if said_of_line is None or any(phrase in said for phrase in _TELLS_NOTHING):
             continue
-        if told[1] == "WARNING" and not any(phrase in said for phrase in _OF_THE_MOMENT):
+        if said_of_line[1] == "WARNING" and not any(phrase in said for phrase in _OF_THE_MOMENT):
             continue
-        place = _LINE.search(told[2])
-        words = _LINE.sub("", told[2], count=1).strip(" :")
+        place = _LINE.search(said_of_line[2])
+        words = _LINE.sub("", said_of_line[2], count=1).strip(" :")
         number = int(place[1]) if place else 0
         line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
         named = next((one[1] for one in _QUOTED.finditer(words) if one[1] in names), "")

@@ -2,7 +2,8 @@
 
 pyhaproxy 0.3.7 takes a bind without a host, an IPv6 address and a unix socket for something else, and loses the
 offset of a port (`:+1000`) and the second of two addresses. So what it gives is put together again and compared
-with the line; where that differs the line's own words count.
+with the line; where that differs the line's own words count. Where it does not, our own reading is the same: a test
+says so.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ def read_statement(words: Sequence[str]) -> Statement:
 
 @functools.lru_cache(maxsize=256)
 def _read(words: tuple[str, ...]) -> Statement:
-    ours = _ours(words)
+    by_words = read_by_words(words)
     line = " ".join(words)
     try:
         sections = Parser(filestring=f"global\n\nbackend section\n    {line}\n").build_configuration().backends
         found = [_theirs(one, words) for one in sections[0].config_block]
     except Exception:
-        return ours
-    return found[0] if len(found) == 1 and found[0] is not None else ours
+        return by_words
+    return found[0] if len(found) == 1 and found[0] is not None else by_words
 
 
 def _theirs(parsed: object, words: Sequence[str]) -> Statement | None:
@@ -86,7 +87,8 @@ def _together(one: Statement) -> list[str]:
     return [word for word in (one.keyword, one.name, address) if word] + list(one.words)
 
 
-def _ours(words: Sequence[str]) -> Statement:
+def read_by_words(words: Sequence[str]) -> Statement:
+    """Take it apart without pyhaproxy."""
     keyword, rest = words[0], list(words[1:])
     named = keyword in ("server", "acl", "user", "use_backend", "default_backend")
     name = rest.pop(0) if named and rest else ""

@@ -74,7 +74,7 @@ def _read(file: Path) -> str:
 
 def _there(text: str, file: str) -> tuple[dict[str, str], list[str]]:
     """The nodes' addresses by name, and the names of the sets of defaults. What is wrong with the file otherwise may be
-    mended by what comes in: it is looked at afterwards."""
+    repaired by what comes in: it is looked at afterwards."""
     tree = read_yaml(text, file)
     if tree.problems or not isinstance(tree.data, dict):
         raise ConfigErrors(tree.problems or [tree.problem((), "is no mapping", "name a cluster.yaml")])
@@ -89,5 +89,5 @@ def _unsound(text: str, cluster: str) -> list[Note]:
     try:
         warnings = check_text(text, cluster).warnings
     except ConfigErrors as error:
-        return [Note("lost", 0, one.path, f"{one.problem}{one.mend and f'; {one.mend}'}") for one in error.problems]
+        return [Note("lost", 0, one.path, f"{one.problem}{one.hint and f'; {one.hint}'}") for one in error.problems]
     return [Note("hint", 0, f"{one.path}: {one.problem}", "") for one in warnings]

@@ -91,10 +91,10 @@ class Source:
         before, file = [(before, file) for before, file in self.begins or ((0, self.file),) if before < number][-1]
         return file, number - before
 
-    def problem(self, line: Line, problem: str, mend: str) -> Problem:
+    def problem(self, line: Line, problem: str, hint: str) -> Problem:
         """What is wrong with a line."""
         file, number = self.place(line.number)
-        return Problem(file, "", problem, mend, Place(number, 1))
+        return Problem(file, "", problem, hint, Place(number, 1))
 
     def directives(self) -> Iterator[tuple[Section | None, Line]]:
         """Every line but the sections' first ones."""
@@ -159,8 +159,8 @@ def _lines(text: str, file: str, before: int) -> tuple[list[Line], list[Problem]
         if "\0" in content:
             problems.append(Problem(file, "", "has a NUL character", "leave it out", place))
         elif words and words[0].value.startswith("["):
-            mend = "leave it, and what it is for, out"
-            problems.append(Problem(file, "", f"`{words[0].raw}` limits what HAProxy reads (a scope)", mend, place))
+            hint = "leave it, and what it is for, out"
+            problems.append(Problem(file, "", f"`{words[0].raw}` limits what HAProxy reads (a scope)", hint, place))
         elif words:
             prefixed = words[0].value in _PREFIXES and len(words) > 1
             found.append(Line(before + number, words[1:] if prefixed else words, words[0].value if prefixed else ""))
@@ -209,13 +209,13 @@ def _take_condition(source: Source, lines: Sequence[Line], kinds: Collection[str
         (source.sections[-1].lines if source.sections else source.loose).extend(literal)
         return len(lines)
     first = next(line for line in lines if not line.keyword.startswith("."))
-    mend = "keep what holds here and take the condition out; `haproxy -cc 'CONDITION'` says whether it holds"
+    hint = "keep what holds here and take the condition out; `haproxy -cc 'CONDITION'` says whether it holds"
     if first is not begins[0]:
         problem = "a condition begins inside one section and ends inside another"
-        problems.append(source.problem(lines[0], problem, mend))
+        problems.append(source.problem(lines[0], problem, hint))
     elif changes := [line for line in begins if line.keyword in ("defaults", "global")]:
         problem = f"`{changes[0].text}` is inside a condition (line {lines[0].number})"
-        problems.append(source.problem(changes[0], problem, mend))
+        problems.append(source.problem(changes[0], problem, hint))
     else:
         source.sections.append(Section(_OPENS, lines[0].rest(), literal[0], lines=literal))
     return len(lines)

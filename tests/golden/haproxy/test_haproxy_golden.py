@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from hactl.haproxy.diff.parse import read_binds, read_servers
+from hactl.haproxy.diff.parse import read_binds
 from hactl.haproxy.render.document import render
 from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec, NodeSpec
 from tests.support.haproxy_accepts import objections
+from tests.support.haproxy_servers import read_servers
 from tests.support.specs import haproxy_options, service_spec
 
 HERE = Path(__file__).parent

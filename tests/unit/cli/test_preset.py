@@ -43,7 +43,7 @@ def test_show_what_needs_nothing(hactl: Run, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "mend"), [("glanze", "did you mean `glance`?"), ("q", "`hactl preset list` shows them")]
+    ("name", "hint"), [("glanze", "did you mean `glance`?"), ("q", "`hactl preset list` shows them")]
 )
-def test_show_one_that_is_not_there(hactl: Run, name: str, mend: str) -> None:
-    assert hactl("preset", "show", name) == (2, "", f"error: `{name}` is no preset; {mend}\n")
+def test_show_one_that_is_not_there(hactl: Run, name: str, hint: str) -> None:
+    assert hactl("preset", "show", name) == (2, "", f"error: `{name}` is no preset; {hint}\n")

@@ -1,4 +1,4 @@
-"""cluster.yaml: what is read, and every error with its place, its setting and its mend."""
+"""cluster.yaml: what is read, and every error with its place, its setting and its hint."""
 
 from __future__ import annotations
 

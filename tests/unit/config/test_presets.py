@@ -235,13 +235,13 @@ def test_errors_are_at_the_place_in_the_file(case: tuple[str, int, str, str]) ->
 def test_a_writers_group_that_is_missing_has_a_preset() -> None:
     found = problems(f"{NODES}services:\n  - {{preset: mariadb, binds: [10.0.0.30]}}\n")
     assert [(one.path, one.place) for one in found] == [("services[0].group", (4, 5))]
-    assert found[0].mend == "add `- {preset: galera-writer}` to `groups`"
+    assert found[0].hint == "add `- {preset: galera-writer}` to `groups`"
 
 
 def test_a_services_preset_on_a_group() -> None:
     found = problems(f"{NODES}groups:\n  - {{preset: mariadb}}\nservices: []\n")
     assert [one.path for one in found] == ["groups[0].preset"]
-    assert "put it below `services`, or take `mariadb-alone`" in found[0].mend
+    assert "put it below `services`, or take `mariadb-alone`" in found[0].hint
 
 
 def test_a_wrong_resource_over_a_preset() -> None:

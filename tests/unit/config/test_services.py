@@ -183,7 +183,7 @@ def test_refused_in_a_service(given: str, path: str, says: str) -> None:
     assert [one.path for one in found] == [path], "\n".join(map(str, found))
     assert says in str(found[0])
     assert found[0].place is not None
-    assert found[0].mend
+    assert found[0].hint
 
 
 def warnings(text: str) -> list[str]:
@@ -301,7 +301,7 @@ def test_refused_together(text: str, path: str, says: str) -> None:
     found = problems(CLUSTER + text)
     assert [one.path for one in found] == [path], "\n".join(map(str, found))
     assert says in str(found[0])
-    assert found[0].mend
+    assert found[0].hint
 
 
 def test_addresses_that_the_kernel_tells_apart_are_bound_by_one_and_by_several() -> None:

@@ -11,8 +11,9 @@ from hactl.haproxy.control.binds import allow_nonlocal_bind, check_free
 from hactl.haproxy.control.files import alerts
 from hactl.haproxy.control.keeper import restart_delay_s
 from hactl.haproxy.control.runtime import Processes, parse_processes, parse_server_states
-from hactl.haproxy.diff.parse import ServerLine, read_binds, read_servers, sections
+from hactl.haproxy.diff.parse import read_binds, sections
 from hactl.haproxy.settings import HaproxyError
+from tests.support.haproxy_servers import ServerLine, read_servers
 
 SHOW_PROC = """\
 #<PID>          <type>          <reloads>       <uptime>        <version>      

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hactl.haproxy.diff.reconcile import Mend, carried_health, differences, parse_live
+from hactl.haproxy.diff.reconcile import Repair, carried_health, differences, parse_live
 from hactl.haproxy.settings import HaproxyError
 
 TEXT = """\
@@ -35,12 +35,12 @@ DB = row("db", "b", "10.9.9.9", 3306)
 WELL = HEAD + A + B + C + DA + DB + "\n"
 
 
-def mend(text: str) -> Mend:
+def repair(text: str) -> Repair:
     return differences(TEXT, parse_live(text))
 
 
 def test_nothing_differs() -> None:
-    assert mend(WELL) == Mend()
+    assert repair(WELL) == Repair()
 
 
 @pytest.mark.parametrize(
@@ -72,33 +72,34 @@ def test_nothing_differs() -> None:
     ],
 )
 def test_what_was_changed_by_hand(old: str, new: str, commands: list[str], note: str) -> None:
-    found = mend(WELL.replace(old, new))
+    found = repair(WELL.replace(old, new))
     assert [command.text for command in found.commands] == commands
     assert (found.notes, found.reload) == ((note,), ())
 
 
 def test_a_server_that_waits_for_its_last_session_is_nobodys_hand() -> None:
-    found = mend(WELL + row("web", "gone", "10.0.0.9", 80, admin=1))
+    found = repair(WELL + row("web", "gone", "10.0.0.9", 80, admin=1))
     assert ([command.text for command in found.commands], found.notes) == (["del server web/gone"], ())
 
 
 def test_what_is_missing_takes_a_reload() -> None:
-    assert mend(WELL.replace(B, "")).reload == ("web/b is missing",)
+    assert repair(WELL.replace(B, "")).reload == ("web/b is missing",)
 
 
 def test_out_of_use_comes_before_in_use() -> None:
-    found = mend(WELL.replace(A, row("web", "a", "10.0.0.1", 80, admin=1)).replace(C, C.replace(" 5 100", " 0 100")))
+    found = repair(WELL.replace(A, row("web", "a", "10.0.0.1", 80, admin=1)).replace(C, C.replace(" 5 100", " 0 100")))
     assert [command.verb for command in found.commands] == ["maint", "ready"]
 
 
 def test_what_an_agent_says_holds() -> None:
     text = TEXT.replace("default-server check", "default-server check agent-check agent-port 1")
-    assert differences(text, parse_live(WELL.replace(A, row("web", "a", "10.0.0.1", 80, weight=7, admin=1)))) == Mend()
+    live = WELL.replace(A, row("web", "a", "10.0.0.1", 80, weight=7, admin=1))
+    assert differences(text, parse_live(live)) == Repair()
 
 
 def test_templates_make_servers_that_no_line_has() -> None:
     text = TEXT.replace("backend db\n", "backend db\n    server-template x 1-3 db.example.org:3306\n")
-    assert differences(text, parse_live(WELL + row("db", "x1", "10.0.0.9", 3306))) == Mend()
+    assert differences(text, parse_live(WELL + row("db", "x1", "10.0.0.9", 3306))) == Repair()
 
 
 def test_only_the_health_of_servers_in_use_is_carried_over() -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from hactl.haproxy.diff.parse import read_servers
 from hactl.haproxy.effective import OptionError
 from hactl.haproxy.render.common import TIMEOUTS
 from hactl.haproxy.render.document import body, render
@@ -23,6 +22,7 @@ from hactl.haproxy.templates import TEMPLATES
 from hactl.model.cluster import ClusterSpec, NodeSpec
 from hactl.model.service import ServiceSpec
 from hactl.model.service_parts import Timeouts
+from tests.support.haproxy_servers import read_servers
 from tests.support.specs import haproxy_options, service_spec
 
 SETTINGS = HaproxySettings("/run/hactl/haproxy")

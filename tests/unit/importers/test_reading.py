@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from hactl.config.errors import ConfigErrors
-from hactl.haproxy.diff.parse import read_servers
-from hactl.haproxy.diff.statements import read_statement
+from hactl.haproxy.diff.parse import sections
+from hactl.haproxy.diff.statements import read_by_words, read_statement
 from hactl.haproxy.split_words import WordError, split_line
-from hactl.haproxy.words import SECTIONS
+from hactl.haproxy.words import SECTIONS, line_words
 from hactl.importers.haproxy.durations import canonical, to_ms, to_setting
 from hactl.importers.haproxy.server_words import overlaid, params
 from hactl.importers.haproxy.source import read_source
+from tests.support.haproxy_servers import read_servers
+
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.mark.parametrize(
@@ -138,6 +144,16 @@ def test_a_line_taken_apart(
     found = read_statement(line.split())
     assert found.keyword == line.split(maxsplit=1)[0] and found.by_library is by_library
     assert (found.name, found.address, found.port, found.words) == (name, address, port, words)
+
+
+def test_pyhaproxy_and_our_own_reading_say_the_same() -> None:
+    files = [*GOLDEN.rglob("*.cfg"), *GOLDEN.rglob("*.rendered")]
+    lines = {tuple(line_words(line)) for file in files for one in sections(file.read_text()) for line in one.lines}
+    read = {line: read_statement(line) for line in lines}
+    assert sum(statement.by_library for statement in read.values()) > len(lines) / 2
+    assert {line: replace(one, by_library=False) for line, one in read.items()} == {
+        line: read_by_words(line) for line in lines
+    }
 
 
 def test_words_of_a_server() -> None:
