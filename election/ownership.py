@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from election.clock import Instant
 from election.keys import Keys
-from election.observer import Observer
+from election.reading import ReadObserver, ReadView
 from election.records import FenceRecord, Holder, Ownership, Session, next_epoch
 from election.session import dead
 from election.store import Compare, Condition, Delete, Get, Operation, Put, Txn
-from election.view import Known, View
+from election.view import Known
 
 
 class Verdict(NamedTuple):
@@ -41,20 +41,20 @@ class Writer:
         return tuple(Get(key) for key in (*keys, self.keys.node(self.me.node), self.keys.identity))
 
 
-def session_of(view: View, holder: Holder) -> Known[Session] | None:
+def session_of(view: ReadView, holder: Holder) -> Known[Session] | None:
     """The holder's session, if it is still the one in the store."""
     found = view.sessions.get(holder.node)
     return found if found and found.create == holder.srev and found.record.sid == holder.sid else None
 
 
-def may_live(view: View, holder: Holder) -> bool:
+def may_live(view: ReadView, holder: Holder) -> bool:
     """Whether the holder's session is in the store, or may be: what is in its key cannot be read, and the key is still
     the one that it created."""
     bad = view.bad_node(holder.node)
     return session_of(view, holder) is not None or (bad is not None and bad.create == holder.srev)
 
 
-def holder_safe(view: View, observer: Observer, holder: Holder, lease_counts: bool, now: Instant) -> Verdict:
+def holder_safe(view: ReadView, observer: ReadObserver, holder: Holder, lease_counts: bool, now: Instant) -> Verdict:
     """Whether it is certain that `holder` runs nothing any more. `lease_counts`: the group has `fencing: lease`.
 
     A session that still is `nodes/N` is never safe: nothing is taken from it. Safe is final.
@@ -80,7 +80,7 @@ def holder_safe(view: View, observer: Observer, holder: Holder, lease_counts: bo
     return Verdict(False, f"waiting for {holder.node}: {waiting}")
 
 
-def takeable(view: View, observer: Observer, group: str, lease_counts: bool, me: str, now: Instant) -> Verdict:
+def takeable(view: ReadView, observer: ReadObserver, group: str, lease_counts: bool, me: str, now: Instant) -> Verdict:
     """Whether `group` may be taken by the session of `me`: everyone who may be running it is safe or is me."""
     if not (verdict := past_known(view, observer, lease_counts, now)).safe:
         return verdict
@@ -105,7 +105,7 @@ def takeable(view: View, observer: Observer, group: str, lease_counts: bool, me:
     return Verdict(True, reason)
 
 
-def past_known(view: View, observer: Observer, lease_counts: bool, now: Instant) -> Verdict:
+def past_known(view: ReadView, observer: ReadObserver, lease_counts: bool, now: Instant) -> Verdict:
     """After `hactl recover` the past of every node is unknown, until it attests or is confirmed (or, for leases,
     the longest lease is over): any of them may be running anything. After one, a record that cannot be read may be
     such a record, unless its node has a session: that was opened after it had attested."""
@@ -122,7 +122,7 @@ def past_known(view: View, observer: Observer, lease_counts: bool, now: Instant)
     return Verdict(True, "")
 
 
-def lost_holders(view: View) -> list[Holder]:
+def lost_holders(view: ReadView) -> list[Holder]:
     """Holders whose session is in neither key: their record was lost, anyone may write it. Not while one of the keys
     holds what cannot be read, nor while there is a session, which could only be an earlier one."""
     lost = {}
@@ -255,7 +255,7 @@ def probe(writer: Writer, group: str) -> Txn:
     )
 
 
-def unprobed(view: View, observer: Observer, group: str, lease_counts: bool, me: str, now: Instant) -> Verdict:
+def unprobed(view: ReadView, observer: ReadObserver, group: str, lease_counts: bool, me: str, now: Instant) -> Verdict:
     """Whether it is known that a group without an ownership record runs nowhere but, perhaps, here: every live
     member has answered the probe, every dead one is safe."""
     asked = view.probes.get(group)

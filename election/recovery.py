@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from election.keys import Keys
+from election.reading import ReadView
 from election.records import FenceRecord, Identity
 from election.store import Compare, Condition, Delete, Get, Operation, Put, Txn
-from election.view import View
 
 
 def init(keys: Keys, uuid: str, config: str) -> Txn:
@@ -21,7 +21,7 @@ def init(keys: Keys, uuid: str, config: str) -> Txn:
 
 
 def recover(
-    view: View,
+    view: ReadView,
     uuid: str,
     known_generation: int,
     nodes: Iterable[str],

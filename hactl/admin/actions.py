@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from election.reading import ReadView
 from election.store import Store
-from election.view import View
 from hactl.admin import drains, fencing, groups, moves, nodes, requests
 from hactl.admin.errors import NoSuchError
 from hactl.admin.requests import Request
@@ -31,13 +31,13 @@ class Context:
     record."""
 
     store: Store
-    view: View
+    view: ReadView
     spec: ClusterSpec | None
     by: str
     left: Mapping[str, Left]
 
     @property
-    def known(self) -> tuple[Store, View, ClusterSpec | None]:
+    def known(self) -> tuple[Store, ReadView, ClusterSpec | None]:
         """What every operation is given first."""
         return self.store, self.view, self.spec
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from election.reading import ReadView
 from election.records import Drain, RecordError
 from election.store import Compare, Delete, KeyValue, Put, Store, Txn
-from election.view import View
 from fencing.linux.clock import utc
 from hactl.admin import health_store
 from hactl.admin.errors import NoSuchError, RefusedError
@@ -45,7 +45,7 @@ def servers(spec: ClusterSpec, service: str = ALL) -> Iterator[Server]:
 
 def drain(
     store: Store,
-    view: View,
+    view: ReadView,
     spec: ClusterSpec | None,
     service: str,
     node: str,
@@ -76,7 +76,7 @@ def drain(
     return wish, True
 
 
-def undrain(store: Store, view: View, spec: ClusterSpec | None, service: str, node: str) -> bool:
+def undrain(store: Store, view: ReadView, spec: ClusterSpec | None, service: str, node: str) -> bool:
     """Take the wish back; False: there was none."""
     key = view.keys.drain(service, node)
     found, _ = store.get(key, timeout_s=TIMEOUT_S)
@@ -91,7 +91,7 @@ def undrain(store: Store, view: View, spec: ClusterSpec | None, service: str, no
     return True
 
 
-def progress(store: Store, view: View, spec: ClusterSpec | None, service: str, node: str) -> dict[str, Any]:
+def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: str, node: str) -> dict[str, Any]:
     """What is left: `drain` the wish (None: there is none), `sessions` of each balancer that has taken notice,
     `waiting` the live nodes whose balancer has not yet."""
     wish, _ = store.get(view.keys.drain(service, node), timeout_s=TIMEOUT_S)
@@ -141,7 +141,9 @@ def _check(spec: ClusterSpec, service: str, node: str) -> None:
     raise NoSuchError(f"no node `{node}`; {suggest(node, [*nodes, *places]) or 'there are none'}")
 
 
-def _without(spec: ClusterSpec, view: View, documents: Mapping[str, NodeHealth], service: str, node: str) -> list[str]:
+def _without(
+    spec: ClusterSpec, view: ReadView, documents: Mapping[str, NodeHealth], service: str, node: str
+) -> list[str]:
     """Which services have no server in use but those on `node`."""
     in_use: dict[str, set[str]] = {}
     out, nodes = drained(view, spec.services), [known.name for known in spec.nodes]
@@ -151,7 +153,7 @@ def _without(spec: ClusterSpec, view: View, documents: Mapping[str, NodeHealth],
     return [name for name, places in in_use.items() if places == {node}]
 
 
-def _in_use(one: Server, view: View, documents: Mapping[str, NodeHealth], nodes: Collection[str]) -> bool:
+def _in_use(one: Server, view: ReadView, documents: Mapping[str, NodeHealth], nodes: Collection[str]) -> bool:
     """Whether it gets connections: what the balancers say; before they have, whether its node is live."""
     told = [found for health in documents.values() if (found := health.server(one.service, one.name))]
     if told:
@@ -159,7 +161,7 @@ def _in_use(one: Server, view: View, documents: Mapping[str, NodeHealth], nodes:
     return one.place in view.sessions or one.place not in nodes
 
 
-def _fresh(store: Store, view: View) -> dict[str, NodeHealth]:
+def _fresh(store: Store, view: ReadView) -> dict[str, NodeHealth]:
     """What the live nodes' balancers say of the servers."""
     return current(health_store.read(store, view.keys, timeout_s=TIMEOUT_S), view)
 
@@ -168,7 +170,7 @@ def _is_drained(told: ServerHealth) -> bool:
     return told.weight == 0 or told.status.startswith("MAINT")
 
 
-def _as_seen(spec: ClusterSpec, view: View, service: str, node: str) -> list[Compare]:
+def _as_seen(spec: ClusterSpec, view: ReadView, service: str, node: str) -> list[Compare]:
     """That no other server of the service was drained meanwhile."""
     others = sorted({one.place for one in servers(spec, service)} - {node})
     pairs = dict.fromkeys(pair for other in others for pair in ((service, other), (ALL, other)))

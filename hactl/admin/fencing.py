@@ -7,10 +7,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import Literal
 
+from election.reading import ReadView
 from election.records import Confirm, FenceRecord, FenceTest, Session
 from election.session import dead
 from election.store import Compare, Delete, Put, Store, Txn
-from election.view import Known, View
+from election.view import Known
 from fencing.linux.clock import utc
 from hactl.admin.errors import NoSuchError, RefusedError, WaitError
 from hactl.admin.transaction import check_node, same_history, write
@@ -22,7 +23,7 @@ CONFIRM_AGAIN_MS = 200.0
 
 def confirm(
     store: Store,
-    view: View,
+    view: ReadView,
     spec: ClusterSpec | None,
     node: str,
     by: str,
@@ -61,7 +62,7 @@ def confirm(
     return record.sid
 
 
-def _dead(view: View, spec: ClusterSpec | None, node: str) -> Known[FenceRecord]:
+def _dead(view: ReadView, spec: ClusterSpec | None, node: str) -> Known[FenceRecord]:
     """The record of its dead session. Raises RefusedError where there is nothing to confirm."""
     fence = view.fences.get(node)
     if node in view.sessions:
@@ -76,7 +77,7 @@ def _dead(view: View, spec: ClusterSpec | None, node: str) -> Known[FenceRecord]
     return fence
 
 
-def _give_word(store: Store, view: View, node: str, record: FenceRecord, by: str) -> None:
+def _give_word(store: Store, view: ReadView, node: str, record: FenceRecord, by: str) -> None:
     """Have the daemons carry it out: they begin no other attempt, and end the one that is under way."""
     word, before = Confirm(record.sid, by), view.confirms.get(node)
     if before is not None and before.record == word:
@@ -86,7 +87,7 @@ def _give_word(store: Store, view: View, node: str, record: FenceRecord, by: str
     write(store, Txn(compares, (Put(key, word.to_json()),)), f"the word about {node}")
 
 
-def _attempt_ends(view: View, record: FenceRecord) -> str:
+def _attempt_ends(view: ReadView, record: FenceRecord) -> str:
     name, _, sid = record.executor.partition("/")
     found = view.sessions.get(name)
     if found is not None and found.record.sid == sid:
@@ -94,7 +95,7 @@ def _attempt_ends(view: View, record: FenceRecord) -> str:
     return f"{name}, which used it, is gone: in {record.action_ms / 1000:g} s at most it cannot hit any more"
 
 
-def fence(store: Store, view: View, spec: ClusterSpec | None, node: str, action: str, by: str) -> str:
+def fence(store: Store, view: ReadView, spec: ClusterSpec | None, node: str, action: str, by: str) -> str:
     """Have `node` fenced, whatever it runs: `action` is `off`, `reboot`, or "" for what is configured; which it is. Or
     have it switched on: `on`.
     A live session is deposed for it; the peers do the rest."""
@@ -125,7 +126,7 @@ def fence(store: Store, view: View, spec: ClusterSpec | None, node: str, action:
     return str(wanted)
 
 
-def switch_on(store: Store, view: View, spec: ClusterSpec | None, node: str, by: str) -> str:
+def switch_on(store: Store, view: ReadView, spec: ClusterSpec | None, node: str, by: str) -> str:
     """Have `node`, which is known to be stopped, switched on by its devices: those that switched it off, else those of
     its first level. The daemons do it, again and again until it is on."""
     check_node(spec, node)
@@ -167,7 +168,7 @@ def _to_be_fenced(node: str, found: Known[Session] | None, fence: Known[FenceRec
     return record
 
 
-def fence_test(store: Store, view: View, spec: ClusterSpec | None, by: str) -> tuple[FenceTest, list[str], float]:
+def fence_test(store: Store, view: ReadView, spec: ClusterSpec | None, by: str) -> tuple[FenceTest, list[str], float]:
     """Have every live node look at every fence device now: the wish, who is to answer, and how long that may take, in
     ms."""
     topology = spec.fencing if spec else None

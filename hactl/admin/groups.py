@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 
+from election.reading import ReadView
 from election.records import Cleanup
 from election.store import Compare, Delete, Put, Store, Txn
-from election.view import View
 from hactl.admin.transaction import check_node, same_history, wanted_group, write
 from hactl.model.cluster import ClusterSpec
 
 
 def cleanup(
-    store: Store, view: View, spec: ClusterSpec | None, group: str, node: str, by: str
+    store: Store, view: ReadView, spec: ClusterSpec | None, group: str, node: str, by: str
 ) -> tuple[list[str], bool]:
     """Forget that `group` failed on `node` or ("") anywhere, and that it is blocked: what failed is repaired, and is
     tried again at once. The nodes that it was kept off, and whether it was blocked."""
@@ -33,5 +33,5 @@ def cleanup(
     return sorted(failed), unblocked
 
 
-def _kept_off(view: View, group: str) -> list[str]:
+def _kept_off(view: ReadView, group: str) -> list[str]:
     return [name for key in view.failures for of, _, name in [key.partition("/")] if of == group]

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from election import recovery
 from election.keys import Keys
+from election.reading import ReadView
 from election.records import Identity, RecordError
 from election.store import Put, Store, StoreError, StoreRefusedError
-from election.view import View
 from hactl.admin.errors import RefusedError
 from hactl.admin.transaction import TIMEOUT_S
 
@@ -45,7 +45,7 @@ def init(store: Store, cluster: str, document: str) -> Identity:
 
 def recover(
     store: Store,
-    view: View,
+    view: ReadView,
     known_generation: int,
     nodes: Iterable[str],
     lease_ms: float,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 
 from election.keys import Keys
 from election.ownership import session_of
+from election.reading import ReadView
 from election.records import Move, RecordError
 from election.store import Compare, Delete, Operation, Put, Store, Txn
-from election.view import View
 from hactl.admin.errors import RefusedError
 from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, wanted_group, write
 from hactl.decide.placement import place
@@ -17,7 +16,7 @@ from hactl.decide.readiness import reported
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
 
-def failover(store: Store, view: View, spec: ClusterSpec | None, group: str, to: str, by: str) -> tuple[Move, int]:
+def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, to: str, by: str) -> tuple[Move, int]:
     """Wish that `group` moves once, to the node `to` or ("") to the best other one; the wish, and the revision at
     which it was written. A wish that is there already is replaced. Naming a node on which it failed says that it is
     repaired: that is forgotten."""
@@ -62,12 +61,13 @@ def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
     return store.txn(txn, timeout_s=TIMEOUT_S).succeeded
 
 
-def _check_target(spec: ClusterSpec, group: GroupSpec, view: View, owner: str, to: str) -> list[str]:
+def _check_target(spec: ClusterSpec, group: GroupSpec, view: ReadView, owner: str, to: str) -> list[str]:
     """Whether it may go there; the keys of what is to be forgotten first."""
     choice, failure = place(spec, group, view), f"{group.name}/{to}"
     if to and to not in choice.candidates and failure in view.failures:
-        failures = {key: found for key, found in view.failures.items() if key != failure}
-        choice = place(spec, group, replace(view, failures=failures))
+        forgiving = view.copy()
+        del forgiving.failures[failure]
+        choice = place(spec, group, forgiving)
         if to in choice.candidates:
             return [view.keys.failure(group.name, to)]
     if to and to not in choice.candidates:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from election.reading import ReadView
 from election.store import Compare, Delete, Put, Store, Txn
-from election.view import View
 from hactl.admin.errors import RefusedError
 from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, write
 from hactl.decide.placement import place
@@ -12,7 +12,14 @@ from hactl.model.cluster import ClusterSpec
 
 
 def standby(
-    store: Store, view: View, spec: ClusterSpec | None, node: str, by: str, *, force: bool = False, check: bool = False
+    store: Store,
+    view: ReadView,
+    spec: ClusterSpec | None,
+    node: str,
+    by: str,
+    *,
+    force: bool = False,
+    check: bool = False,
 ) -> list[str]:
     """Have every group leave `node`; the groups that it has now. Refused, unless `force`, when one of them could
     run nowhere else: it would be stopped. `check`: only look whether it would be refused."""
@@ -32,7 +39,7 @@ def standby(
     return [group.name for group in here]
 
 
-def online(store: Store, view: View, spec: ClusterSpec | None, node: str) -> bool:
+def online(store: Store, view: ReadView, spec: ClusterSpec | None, node: str) -> bool:
     """End a node's standby, have its servers get new connections again, and forget what failed there: it has been
     looked after. False: it was in use."""
     failed = [view.keys.failure(key.rpartition("/")[0], node) for key in view.failures if key.endswith(f"/{node}")]
@@ -46,6 +53,6 @@ def online(store: Store, view: View, spec: ClusterSpec | None, node: str) -> boo
     return True
 
 
-def _is_on(view: View, group: str, node: str) -> bool:
+def _is_on(view: ReadView, group: str, node: str) -> bool:
     found = view.groups.get(group)
     return found is not None and found.record.node == node and found.record.state == "owned"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from election.reading import ReadView
 from election.store import Condition, Store, Txn
-from election.view import View
 from hactl.admin.errors import NoSuchError, RefusedError
 from hactl.config.errors import suggest
 from hactl.model.cluster import ClusterSpec, GroupSpec
@@ -19,7 +19,7 @@ def write(store: Store, txn: Txn, what: str) -> int:
     return answer.revision
 
 
-def same_history(view: View) -> Condition:
+def same_history(view: ReadView) -> Condition:
     """What every transaction compares. Raises RefusedError where there is no cluster."""
     if view.identity is None and view.mod_of(view.keys.identity):
         raise RefusedError(f"{view.keys.identity} cannot be read: see `hactl status` for what to do first")

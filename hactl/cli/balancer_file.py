@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from election.keys import Keys
+from election.reading import ReadView
 from election.view import View
 from hactl.admin import health_store
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store, settings, settings_path
@@ -31,7 +32,7 @@ class Known:
     live node's HAProxy runs, as the node says; "" where none runs."""
 
     spec: ClusterSpec
-    view: View
+    view: ReadView
     revision: int
     files: Mapping[str, str]
 

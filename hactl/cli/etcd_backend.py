@@ -11,6 +11,7 @@ from typing import Any, cast
 from election.clock import Instant, observer_elapsed
 from election.keys import Keys
 from election.observer import Observer, limit_ms
+from election.reading import ReadView
 from election.records import FenceRecord
 from election.store import StoreError, WatchBatch, WatchClosed
 from election.view import Known, View
@@ -100,7 +101,7 @@ class Direct:
         """Let go of etcd."""
         self._store.close()
 
-    def _known(self) -> tuple[View, ClusterSpec | None, str]:
+    def _known(self) -> tuple[ReadView, ClusterSpec | None, str]:
         """What is known now; the third: why the configuration cannot be read."""
         view = View(self._keys)
         view.load(self._store.snapshot(self._keys.prefix, timeout_s=TIMEOUT_S))
@@ -108,7 +109,7 @@ class Direct:
             self._observer.saw_fence(node, fence.record, now())
         return view, *self._spec(view)
 
-    def _spec(self, view: View) -> tuple[ClusterSpec | None, str]:
+    def _spec(self, view: ReadView) -> tuple[ClusterSpec | None, str]:
         """The configuration, or why it cannot be read."""
         if view.config is None:
             return None, ""

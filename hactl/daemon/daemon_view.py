@@ -14,7 +14,7 @@ from hactl.daemon.observe.etcd_access import EtcdAccess
 from hactl.daemon.observe.watchdog import WatchdogFollower
 from hactl.daemon.parts.history import History
 from hactl.daemon.parts.last_known import LastKnown
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.status.health import NodeHealth
 from hactl.supervise import Tasks
 
@@ -42,7 +42,7 @@ class DaemonView(Protocol):
         """What Prometheus is told."""
 
     @property
-    def state(self) -> NodeState:
+    def state(self) -> ReadState:
         """What the decide side knows."""
 
     @property

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from hactl.config.node import NodeConfig
 from hactl.daemon.observe.loop_times import times_of_running_loop
 from hactl.decide.phases import resumable
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.model.cluster import ClusterSpec
 from hactl.model.resources import HaproxySpec, ResourceSpec
 from hactl.resources.base import NodeContext, Resource
@@ -77,7 +77,7 @@ class SecondStage:
         self._cluster: ClusterSpec | None = None  # that was looked at last
         self._counted: list[Callable[[Metrics], None]] | None = []
 
-    def look(self, state: NodeState) -> None:
+    def look(self, state: ReadState) -> None:
         """After every step."""
         if not _hurried(state):
             self.calm.set()
@@ -256,7 +256,7 @@ class SecondStage:
         await self._devices.run()
 
 
-def _hurried(state: NodeState) -> bool:
+def _hurried(state: ReadState) -> bool:
     """Whether the last daemon's session may be there to go on with, and was not renewed yet."""
     if state.phase == "listing":
         return resumable(state)

@@ -56,8 +56,8 @@ from hactl.daemon.registrar import Registrar
 from hactl.daemon.store_link import StoreLink
 from hactl.decide import node as decide
 from hactl.decide.peers import member_txn
+from hactl.decide.reading import ReadState
 from hactl.decide.sequences import GuardMessage
-from hactl.decide.state import NodeState
 from hactl.model import effects, events
 from hactl.model.purposes import Purpose
 from hactl.supervise import Tasks, describe
@@ -110,7 +110,7 @@ class Daemon:
     # --- what the API and the command line see ---------------------------------------------------------------
 
     @property
-    def state(self) -> NodeState:
+    def state(self) -> ReadState:
         """What the decide side knows."""
         return self._loop.state
 

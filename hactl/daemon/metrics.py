@@ -17,7 +17,7 @@ from hactl.daemon.metric_table import HEALTH, OUTCOMES, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES, LoopTimes
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide import outside
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.haproxy.control.runtime import ServerState
 from hactl.model.cluster import GroupSpec
 from hactl.model.events import READINESS
@@ -101,7 +101,7 @@ class Metrics:
         if completed:
             self._all["hactl_probe_seconds"].labels(service).observe(seconds)
 
-    def collect_troubles(self, state: NodeState, failures: Mapping[str, int], lost_lines: int) -> None:
+    def collect_troubles(self, state: ReadState, failures: Mapping[str, int], lost_lines: int) -> None:
         """What does not work on this node; how often each task has failed, how many lines the log has lost."""
         self._all["hactl_trouble"].clear()
         for source in state.troubles:
@@ -177,7 +177,7 @@ class Metrics:
             self._blocked[cause] = times.over[cause]
 
     def collect(
-        self, state: NodeState, now: Instant, dropped: int = 0, watchdog: Mapping[str, Any] | None = None
+        self, state: ReadState, now: Instant, dropped: int = 0, watchdog: Mapping[str, Any] | None = None
     ) -> None:
         """Look at what is known now; before every scrape. `dropped`: events that the history did not get;
         `watchdog`: what the guard says of it."""
@@ -206,7 +206,7 @@ class Metrics:
         for group in state.cluster.groups if state.cluster else ():
             self._collect_group(state, group)
 
-    def _collect_group(self, state: NodeState, group: GroupSpec) -> None:
+    def _collect_group(self, state: ReadState, group: GroupSpec) -> None:
         for reason in REASONS:
             self._all["hactl_failovers_total"].labels(group.name, reason)
         for phase in PHASE_NAMES:
@@ -231,7 +231,7 @@ class Metrics:
         return prometheus_client.generate_latest(self.registry)
 
 
-def _ownership(state: NodeState, group: str) -> str:
+def _ownership(state: ReadState, group: str) -> str:
     found = state.view.groups.get(group)
     if state.view.keys.group(group) in state.view.unreadable:
         return "unreadable"

@@ -13,7 +13,7 @@ from election.clock import Instant
 from hactl import __version__
 from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.observe.loop_times import times_of_running_loop
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.haproxy.control.runtime import ServerState
 from hactl.haproxy.settings import HaproxyError
 from hactl.model.snapshot import Snapshot, encode
@@ -91,7 +91,7 @@ class Publisher:
             return []
 
 
-def _about(state: NodeState, now: Instant) -> dict[str, Any]:
+def _about(state: ReadState, now: Instant) -> dict[str, Any]:
     session = state.session
     return {
         "version": __version__,

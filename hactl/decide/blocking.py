@@ -10,15 +10,16 @@ run twice is the guard's and the lease's matter (docs/protocol.md, *Session* 4).
 
 from __future__ import annotations
 
+from election.reading import ReadView
 from election.records import Block
 from election.store import Compare, Put, Txn
-from election.view import Known, View
+from election.view import Known
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.effects import SelfFence
 from hactl.model.purposes import Purpose
 
 
-def blocked(view: View, group: str) -> str:
+def blocked(view: ReadView, group: str) -> str:
     """Why nobody may start the group; empty: it is not blocked."""
     found = view.blocks.get(group)
     if found is None:
@@ -77,7 +78,7 @@ def _goes_first(state: NodeState, other: Known[Block], mine: Known[Block]) -> bo
     return back is None or back.record.sid == other.record.sid
 
 
-def _is_up(view: View, record: Block) -> bool:
+def _is_up(view: ReadView, record: Block) -> bool:
     """Whether the node that blocked it has not gone down: not yet, or it need not."""
     found = view.sessions.get(record.node)
     return found is not None and found.record.sid == record.sid

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from election.clock import Instant, observer_elapsed, owner_elapsed
 from election.observer import limit_ms
+from election.reading import ReadView
 from election.records import FenceRecord, Holder
 from election.store import Compare, Delete, Put, Txn
-from election.view import Known, View
+from election.view import Known
 from fencing import job
 from fencing.topology import NodeFencing
 from hactl.decide.state import NodeState, Out, Work
@@ -64,7 +65,7 @@ def in_flight(state: NodeState, node: str, found: Known[FenceRecord], now: Insta
     return observer_elapsed(seen[1], now) < limit_ms(record.action_ms)
 
 
-def confirmed(view: View, node: str, record: FenceRecord) -> bool:
+def confirmed(view: ReadView, node: str, record: FenceRecord) -> bool:
     """Whether an operator has said that this dead session runs nothing, and that is yet to be written."""
     word = view.confirms.get(node)
     return word is not None and record.state != "safe" and word.record.sid == record.sid

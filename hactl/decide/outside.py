@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from election.clock import owner_elapsed
 from election.records import ResourceWarning
+from hactl.decide.reading import ReadGroup, ReadState
 from hactl.decide.state import Interference, NodeState, Out, Run
 from hactl.model.events import Observed, Warned
 
@@ -66,12 +67,12 @@ def expire(run: Run, out: Out) -> None:
                 out.note("resource_warning_over", group=run.spec.name, resource=key[0], what=one.text)
 
 
-def warnings(state: NodeState) -> tuple[ResourceWarning, ...]:
+def warnings(state: ReadState) -> tuple[ResourceWarning, ...]:
     """What this node's report says of its resources."""
     return tuple(warning for name in sorted(state.runs) for warning in _of_group(state, state.runs[name]))
 
 
-def _of_group(state: NodeState, run: Run) -> Iterator[ResourceWarning]:
+def _of_group(state: ReadState, run: ReadGroup) -> Iterator[ResourceWarning]:
     group = run.spec.name
     for (resource, topic), one in sorted(run.interferences.items()):
         if one.lasts or one.count >= OFTEN:

@@ -12,6 +12,7 @@ from election.session import adopt, attest, close_txn, dead, open_txn, opened, o
 from election.view import Known
 from hactl.decide import namesake, phase_table
 from hactl.decide.fencing import awaited, in_flight
+from hactl.decide.reading import ReadState
 from hactl.decide.state import NodeState, Out, Run
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import Exit, GuardBegin, GuardExtend, Identify, Relist
@@ -125,7 +126,7 @@ def listed(state: NodeState, out: Out) -> None:
     begin_again(state)
 
 
-def resumable(state: NodeState) -> bool:
+def resumable(state: ReadState) -> bool:
     """Whether a guard holds the deadline for what may run here. Without one nothing may go on: it is stopped at
     once, before the store was even asked."""
     guard = state.boot.guard

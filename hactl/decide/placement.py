@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from election.view import View
+from election.reading import ReadView
 from hactl.decide.readiness import reported
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
@@ -25,7 +25,7 @@ class Choice(NamedTuple):
         return next((name for name in self.candidates if name != node), None)
 
 
-def place(cluster: ClusterSpec, group: GroupSpec, view: View) -> Choice:
+def place(cluster: ClusterSpec, group: GroupSpec, view: ReadView) -> Choice:
     """The choice for `group`, from the configuration and what the store holds: nodes that are ready for it, then
     poor ones. Among those as good as it an owner that is eligible comes first (no failback); where nobody owns it, a
     node on which it was found running."""
@@ -42,7 +42,7 @@ def place(cluster: ClusterSpec, group: GroupSpec, view: View) -> Choice:
     return Choice(tuple(candidates), excluded)
 
 
-def why_not(group: GroupSpec, node: str, view: View) -> str:
+def why_not(group: GroupSpec, node: str, view: ReadView) -> str:
     """Why `group` may not run on `node` now; empty: it may."""
     if node not in view.sessions:
         return "its session cannot be read" if view.bad_node(node) else "no live session"
@@ -55,7 +55,7 @@ def why_not(group: GroupSpec, node: str, view: View) -> str:
     return standing.why or "unfit" if standing.level == "unfit" and not _runs_well(view, group.name, node) else ""
 
 
-def _runs_well(view: View, group: str, node: str) -> bool:
+def _runs_well(view: ReadView, group: str, node: str) -> bool:
     """Whether the node owns the group and says that all of it runs, or that a daemon which has just begun is looking at
     it: what could not be started there need not leave."""
     found, report = view.groups.get(group), view.reports.get(node)
@@ -63,7 +63,7 @@ def _runs_well(view: View, group: str, node: str) -> bool:
     return owns and report is not None and report.record.groups.get(group, {}).get("phase") in ("running", "unknown")
 
 
-def _where_it_is(group: GroupSpec, view: View) -> str:
+def _where_it_is(group: GroupSpec, view: ReadView) -> str:
     found = view.groups.get(group.name)
     if found is not None:
         return found.record.node
@@ -71,7 +71,7 @@ def _where_it_is(group: GroupSpec, view: View) -> str:
     return running[0] if running else ""
 
 
-def reported_running(view: View, group: str, node: str) -> bool:
+def reported_running(view: ReadView, group: str, node: str) -> bool:
     """Whether the node says that something of the group runs there."""
     report = view.reports.get(node)
     return bool(

@@ -12,7 +12,7 @@ import ipaddress
 import zlib
 from collections.abc import Iterator
 
-from election.view import View
+from election.reading import ReadView
 from hactl.model.cluster import ClusterSpec
 from hactl.model.resources import VipSpec
 from hactl.model.service import ServiceSpec
@@ -29,7 +29,7 @@ def target(service: ServiceSpec, spec: ClusterSpec) -> str:
     return ""
 
 
-def probers(view: View, spec: ClusterSpec, target: str) -> list[str]:
+def probers(view: ReadView, spec: ClusterSpec, target: str) -> list[str]:
     """The live nodes that do not have the target's address, in the order of their turns."""
     if not target:
         return []

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from election.clock import Instant, owner_elapsed
+from election.reading import ReadView
 from election.records import Report
-from election.view import View
 from hactl.model.cluster import Timing
 from hactl.model.events import READINESS, ReadinessLevel
 
@@ -47,7 +47,7 @@ class Standing(NamedTuple):
 READY = Standing()
 
 
-def reported(view: View, group: str, node: str) -> Standing:
+def reported(view: ReadView, group: str, node: str) -> Standing:
     """What the node's report of its present session says of it for the group."""
     report, session = view.reports.get(node), view.sessions.get(node)
     if report is None or session is None or report.record.sid != session.record.sid:

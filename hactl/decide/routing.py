@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from election.ownership import may_live
-from election.view import View
+from election.reading import ReadView
 from hactl.decide.placement import reported_running
 from hactl.model.service import ServiceSpec
 
@@ -19,7 +19,7 @@ def drainable(service: ServiceSpec) -> bool:
     return not service.options.writer and not service.options.check.role
 
 
-def drained(view: View, services: Iterable[ServiceSpec]) -> frozenset[tuple[str, str]]:
+def drained(view: ReadView, services: Iterable[ServiceSpec]) -> frozenset[tuple[str, str]]:
     """`(service, node)` of what an operator has drained of these services."""
     wished = [(service, node) for service, _, node in (key.partition("/") for key in view.drains)]
     if not wished:
@@ -30,7 +30,7 @@ def drained(view: View, services: Iterable[ServiceSpec]) -> frozenset[tuple[str,
     )  # fmt: skip
 
 
-def owners(view: View, groups: Iterable[str]) -> dict[str, str]:
+def owners(view: ReadView, groups: Iterable[str]) -> dict[str, str]:
     """For each of these groups the node that owns it, if that is live: the one writer of what is bound to the group.
 
     A group that is on its way (`handoff`) is nobody's: who had it has stopped it, or, with overlap, lets go of it;

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from election.clock import owner_elapsed
+from election.reading import ReadView
 from election.records import Holder, Session
-from election.view import Known, View
+from election.view import Known
 from hactl.decide.state import GuardAsked, NodeState, Out
 from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import AskGuard
 from hactl.model.events import GuardTold
 
 
-def owns_required(view: View, cluster: ClusterSpec | None, holder: Holder) -> bool:
+def owns_required(view: ReadView, cluster: ClusterSpec | None, holder: Holder) -> bool:
     """Whether `holder` may be running a group that starts elsewhere only once it is known to be stopped."""
     if cluster is None:
         return False

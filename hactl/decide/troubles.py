@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from election.reading import ReadView
 from election.records import TroubleReport
-from election.view import View
 from hactl.decide.failures import trouble_over
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out
@@ -39,7 +39,7 @@ def bar(state: NodeState) -> None:
             own.post("state_dir", "unfit" if why else "ready", why)
 
 
-def troubles_of(view: View, node: str) -> Troubles:
+def troubles_of(view: ReadView, node: str) -> Troubles:
     """What a node says of itself; nothing once its session has ended."""
     report, session = view.reports.get(node), view.sessions.get(node)
     if report is None or session is None or report.record.sid != session.record.sid:

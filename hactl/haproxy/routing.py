@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from election.view import View
+from election.reading import ReadView
 from hactl.decide.routing import drained, owners
 from hactl.model.cluster import ClusterSpec
 
@@ -25,7 +25,7 @@ class Routing:
         return not self.drained.isdisjoint({(service, node), ("*", node)})
 
 
-def routing_of(view: View, spec: ClusterSpec, node: str) -> Routing:
+def routing_of(view: ReadView, spec: ClusterSpec, node: str) -> Routing:
     """As `node` sees it. It counts as live itself: its own backends are near, whatever its session does."""
     groups = {service.elected_by for service in spec.services} - {""}
     return Routing(frozenset(view.sessions) | {node}, drained(view, spec.services), owners(view, groups))

@@ -39,6 +39,7 @@ from typing import Any
 from election.clock import Instant, observer_elapsed
 from election.observer import Observer, limit_ms
 from election.ownership import session_of, takeable, unprobed
+from election.reading import ReadObserver, ReadView
 from election.records import (
     GENERATION_BITS,
     Count,
@@ -50,11 +51,11 @@ from election.records import (
     TroubleReport,
 )
 from election.text import printable
-from election.view import Known, View
+from election.view import Known
 from hactl.decide.blocking import blocked
 from hactl.decide.placement import place
 from hactl.decide.readiness import reported
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.decide.troubles import troubles_of
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.resources import VipSpec
@@ -108,7 +109,7 @@ class Local:
 
 
 def local_facts(
-    state: NodeState,
+    state: ReadState,
     now: Instant,
     *,
     haproxy: Mapping[str, Any] | None = None,
@@ -152,7 +153,7 @@ def local_facts(
     )
 
 
-def lease_left_ms(observer: Observer, node: str, record: FenceRecord, now: Instant) -> float:
+def lease_left_ms(observer: ReadObserver, node: str, record: FenceRecord, now: Instant) -> float:
     """How long until the lease of the dead session in `fence/<node>` is over for certain, as counted here."""
     limit = limit_ms(record.lease_ms)
     seen = observer.dead.get(node)
@@ -162,12 +163,12 @@ def lease_left_ms(observer: Observer, node: str, record: FenceRecord, now: Insta
 
 
 def status(
-    view: View,
+    view: ReadView,
     spec: ClusterSpec | None,
     me: str = "",
     *,
     local: Local | None = None,
-    observer: Observer | None = None,
+    observer: ReadObserver | None = None,
     now: Instant = _NO_TIME,
     config_problem: str = "",
     health: Mapping[str, NodeHealth] | None = None,
@@ -211,7 +212,7 @@ def status(
     return document
 
 
-def node_names(view: View, spec: ClusterSpec | None) -> list[str]:
+def node_names(view: ReadView, spec: ClusterSpec | None) -> list[str]:
     """The configured nodes in their order, then others that the store knows of."""
     configured = [node.name for node in spec.nodes] if spec else []
     known = {*view.sessions, *view.fences, *view.members} - set(configured)
@@ -221,7 +222,7 @@ def node_names(view: View, spec: ClusterSpec | None) -> list[str]:
     return [*configured, *sorted(known | unread)]
 
 
-def node_state(view: View, name: str, spec: ClusterSpec | None) -> str:
+def node_state(view: ReadView, name: str, spec: ClusterSpec | None) -> str:
     """One of NODE_STATES. A dead session that nobody waits for is not pending, whether it is known to be stopped or
     not: a node that was emptied and switched off is dead, as planned."""
     if name in view.sessions:
@@ -231,7 +232,7 @@ def node_state(view: View, name: str, spec: ClusterSpec | None) -> str:
     return "fence_pending" if matters(name, view, spec) else "dead"
 
 
-def group_state(view: View, group: GroupSpec) -> str:
+def group_state(view: ReadView, group: GroupSpec) -> str:
     """In one word: running, starting, stopping, blocked, failed, unknown (of its owner's report); handoff, released,
     unmanaged, unowned; lost (its owner has no session); unreadable (what the store says of it); disabled."""
     found = view.groups.get(group.name)
@@ -252,7 +253,7 @@ def group_state(view: View, group: GroupSpec) -> str:
 
 
 def group_status(
-    view: View, spec: ClusterSpec | None, group: GroupSpec, observer: Observer, me: str, now: Instant = _NO_TIME
+    view: ReadView, spec: ClusterSpec | None, group: GroupSpec, observer: ReadObserver, me: str, now: Instant = _NO_TIME
 ) -> dict[str, Any]:
     """One group's part of the document."""
     found = view.groups.get(group.name)
@@ -290,13 +291,13 @@ def group_status(
     }
 
 
-def _readiness(view: View, spec: ClusterSpec | None, group: GroupSpec) -> dict[str, dict[str, str]]:
+def _readiness(view: ReadView, spec: ClusterSpec | None, group: GroupSpec) -> dict[str, dict[str, str]]:
     order = group.nodes or (tuple(node.name for node in spec.nodes) if spec else ())
     standings = {name: reported(view, group.name, name) for name in order}
     return {name: one._asdict() for name, one in standings.items() if one.level != "ready"}
 
 
-def _groups(view: View, spec: ClusterSpec | None) -> list[GroupSpec]:
+def _groups(view: ReadView, spec: ClusterSpec | None) -> list[GroupSpec]:
     """The configured groups, then those that the store alone knows and that somebody may still run."""
     configured = list(spec.groups) if spec else []
     held = {name for name, found in view.groups.items() if found.record.state != "released"}
@@ -304,7 +305,7 @@ def _groups(view: View, spec: ClusterSpec | None) -> list[GroupSpec]:
     return configured + [GroupSpec(name, ()) for name in sorted(others)]
 
 
-def _told(view: View, group: str, own: Ownership) -> Mapping[str, Any]:
+def _told(view: ReadView, group: str, own: Ownership) -> Mapping[str, Any]:
     """What the owner says of the group, if it says it of this ownership."""
     report = view.reports.get(own.node)
     if report is None or report.record.sid != own.sid:
@@ -314,7 +315,13 @@ def _told(view: View, group: str, own: Ownership) -> Mapping[str, Any]:
 
 
 def _waiting(
-    view: View, spec: ClusterSpec | None, group: GroupSpec, state: str, observer: Observer, me: str, now: Instant
+    view: ReadView,
+    spec: ClusterSpec | None,
+    group: GroupSpec,
+    state: str,
+    observer: ReadObserver,
+    me: str,
+    now: Instant,
 ) -> str:
     """Why it does not run; empty when it runs, is on its way, or is not wanted."""
     found = view.groups.get(group.name)
@@ -341,7 +348,7 @@ def _waiting(
     return f"{choice.candidates[0]} will take it"
 
 
-def _node(view: View, spec: ClusterSpec | None, name: str, me: str, local: Local | None) -> dict[str, Any]:
+def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: Local | None) -> dict[str, Any]:
     configured = next((node for node in spec.nodes if node.name == name), None) if spec else None
     member, session, report = view.members.get(name), view.sessions.get(name), view.reports.get(name)
     used = report.record.config_revision if report else member.record.config_revision if member else 0
@@ -377,7 +384,7 @@ def _failure(key: str, found: Known[Failure]) -> dict[str, Any]:
     return {"group": group, "node": node, "resource": record.resource, "count": record.count, "reason": record.reason}
 
 
-def blocked_status(view: View, group: str) -> dict[str, str] | None:
+def blocked_status(view: ReadView, group: str) -> dict[str, str] | None:
     """Why nobody may start the group, and how that ends; None: it is not blocked."""
     found = view.blocks.get(group)
     if found is None:
@@ -385,7 +392,7 @@ def blocked_status(view: View, group: str) -> dict[str, str] | None:
     return {"node": found.record.node, "text": blocked(view, group), "do": f"`hactl group cleanup {group}`"}
 
 
-def move_status(group: str, view: View) -> dict[str, Any] | None:
+def move_status(group: str, view: ReadView) -> dict[str, Any] | None:
     """The operator's wish to move a group, None: there is none."""
     found = view.moves.get(group)
     if found is None:
@@ -394,7 +401,7 @@ def move_status(group: str, view: View) -> dict[str, Any] | None:
     return {"group": group, "id": record.id, "from": record.from_node, "to": record.to, "by": record.by}
 
 
-def _config(view: View, problem: str) -> dict[str, Any]:
+def _config(view: ReadView, problem: str) -> dict[str, Any]:
     try:
         stored = _Written.from_json(view.config.record) if view.config else _Written()
     except RecordError as error:

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from election.reading import ReadView
 from election.records import FenceRecord, Holder
-from election.view import View
 from fencing.topology import Target
 from hactl.decide.fencing import confirmed
 from hactl.decide.suspicion import owns_required
 from hactl.model.cluster import ClusterSpec
 
 
-def fence_status(name: str, view: View, spec: ClusterSpec | None, left_ms: int | None) -> dict[str, Any]:
+def fence_status(name: str, view: ReadView, spec: ClusterSpec | None, left_ms: int | None) -> dict[str, Any]:
     """The fence record of a node. `left_ms`: until its lease is over, as a daemon counts; None without one."""
     record = view.fences[name].record
     return {
@@ -38,13 +38,13 @@ def fence_status(name: str, view: View, spec: ClusterSpec | None, left_ms: int |
     }
 
 
-def being_fenced(name: str, view: View, spec: ClusterSpec | None) -> bool:
+def being_fenced(name: str, view: ReadView, spec: ClusterSpec | None) -> bool:
     """Whether the last dead session of a node is to be fenced, or is being fenced."""
     found = view.fences.get(name)
     return found is not None and name not in view.sessions and _job(name, view, spec, found.record)
 
 
-def awaited_by(name: str, view: View, spec: ClusterSpec | None) -> list[str]:
+def awaited_by(name: str, view: ReadView, spec: ClusterSpec | None) -> list[str]:
     """The groups that may start elsewhere only once the last dead session of a node is known to be stopped, or its
     lease is over: what it owned or held, and what requires that and never had an owner."""
     found = view.fences.get(name)
@@ -63,7 +63,7 @@ def awaited_by(name: str, view: View, spec: ClusterSpec | None) -> list[str]:
     return sorted(groups)
 
 
-def matters(name: str, view: View, spec: ClusterSpec | None) -> bool:
+def matters(name: str, view: ReadView, spec: ClusterSpec | None) -> bool:
     """Whether it matters that the last dead session of a node is not known to be stopped: a group waits for it, it is
     to be fenced, or everything before `hactl recover` is unknown."""
     found = view.fences.get(name)
@@ -73,7 +73,7 @@ def matters(name: str, view: View, spec: ClusterSpec | None) -> bool:
     return bool(record.generation or record.wanted or record.state == "acting" or awaited_by(name, view, spec))
 
 
-def waiting(name: str, view: View, spec: ClusterSpec | None, record: FenceRecord) -> str:
+def waiting(name: str, view: ReadView, spec: ClusterSpec | None, record: FenceRecord) -> str:
     """What has to happen next with a dead session; empty when nothing has."""
     executor = record.executor.partition("/")[0]
     if record.state == "safe":
@@ -93,7 +93,7 @@ def waiting(name: str, view: View, spec: ClusterSpec | None, record: FenceRecord
     return by_hand
 
 
-def _job(name: str, view: View, spec: ClusterSpec | None, record: FenceRecord) -> bool:
+def _job(name: str, view: ReadView, spec: ClusterSpec | None, record: FenceRecord) -> bool:
     """Whether it is to be fenced, or is being fenced."""
     if record.state == "safe" or spec is None or not spec.fencing.of(name).has_device:
         return False
@@ -102,7 +102,7 @@ def _job(name: str, view: View, spec: ClusterSpec | None, record: FenceRecord) -
     return not record.generation and owns_required(view, spec, Holder(name, record.sid, record.srev))
 
 
-def node_fencing(name: str, view: View, spec: ClusterSpec | None) -> dict[str, Any] | None:
+def node_fencing(name: str, view: ReadView, spec: ClusterSpec | None) -> dict[str, Any] | None:
     """How a node is fenced, and `by` whom it could be now; `untested`: live nodes that have not said. None where
     nothing is configured."""
     if spec is None or name not in spec.fencing.nodes:
@@ -120,7 +120,7 @@ def node_fencing(name: str, view: View, spec: ClusterSpec | None) -> dict[str, A
     return {**found, "by": by, "untested": untested}
 
 
-def _tested(view: View, by: str, node: str) -> Mapping[Target, bool]:
+def _tested(view: ReadView, by: str, node: str) -> Mapping[Target, bool]:
     found = view.devices.get(by)
     targets = found.record.targets if found else ()
     return {
@@ -130,7 +130,7 @@ def _tested(view: View, by: str, node: str) -> Mapping[Target, bool]:
     }
 
 
-def device_reports(view: View, spec: ClusterSpec | None) -> list[dict[str, Any]]:
+def device_reports(view: ReadView, spec: ClusterSpec | None) -> list[dict[str, Any]]:
     """What each live node found of the devices, when it last was another than before."""
     if spec is None or not spec.fencing.devices:
         return []

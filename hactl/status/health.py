@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from election.view import View
+from election.reading import ReadView
 
 NORMAL_WEIGHT = 100
 
@@ -173,7 +173,7 @@ class _Document:
 _DECODER = msgspec.json.Decoder(_Document)
 
 
-def current(documents: Mapping[str, NodeHealth], view: View, me: str = "") -> dict[str, NodeHealth]:
+def current(documents: Mapping[str, NodeHealth], view: ReadView, me: str = "") -> dict[str, NodeHealth]:
     """Those whose session, that wrote them, is live, by name; that of `me` in any case."""
     live = {name: session.record.sid for name, session in view.sessions.items()}
     return {name: documents[name] for name in sorted(documents) if name == me or live.get(name) == documents[name].sid}

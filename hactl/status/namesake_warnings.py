@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from election.view import View
+from election.reading import ReadView
 from hactl.decide.namesake import NEW_MACHINE_ID
 from hactl.status.service_warnings import Warning_
 
 
-def namesake_warnings(document: dict[str, Any], view: View) -> Iterator[Warning_]:
+def namesake_warnings(document: dict[str, Any], view: ReadView) -> Iterator[Warning_]:
     """Machines that were refused; and nodes with one machine id, which began before that was looked at."""
     for node, refusal in view.refusals.items():
         if node not in view.sessions or refusal.mod > view.sessions[node].create:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from election.view import View
+from election.reading import ReadView
 from hactl.decide.outside import PUT_RIGHT, STRAY, STUCK, TWIN
 from hactl.status.service_warnings import Warning_
 
 
-def reported_warnings(view: View) -> list[dict[str, Any]]:
+def reported_warnings(view: ReadView) -> list[dict[str, Any]]:
     """What live nodes report, with the node whose MAC address is named."""
     stations = {
         str(mac): {"node": name, "interface": str(interface)}

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from election.view import View
+from election.reading import ReadView
 from hactl.decide import probing
 from hactl.decide.routing import drained, owners
 from hactl.model.cluster import ClusterSpec
@@ -55,7 +55,7 @@ def word(server: ServerHealth) -> str:
 
 
 def balancer_status(
-    view: View, spec: ClusterSpec | None, me: str, health: Mapping[str, NodeHealth]
+    view: ReadView, spec: ClusterSpec | None, me: str, health: Mapping[str, NodeHealth]
 ) -> list[dict[str, Any]]:  # fmt: skip
     """HAProxy on every configured node. `me`: the node that is asked. `wanted`: it is to run there; `told`: its node is
     live and says something."""
@@ -81,7 +81,7 @@ def balancer_status(
 
 
 def service_status(
-    view: View, spec: ClusterSpec, me: str, health: Mapping[str, NodeHealth]
+    view: ReadView, spec: ClusterSpec, me: str, health: Mapping[str, NodeHealth]
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The configured services. `me`: the node that is asked."""
     told = {name: one for name, one in current(health, view, me).items() if one.running}
@@ -89,7 +89,7 @@ def service_status(
 
 
 def _service(
-    view: View, spec: ClusterSpec, service: ServiceSpec, own: NodeHealth | None, told: Mapping[str, NodeHealth]
+    view: ReadView, spec: ClusterSpec, service: ServiceSpec, own: NodeHealth | None, told: Mapping[str, NodeHealth]
 ) -> dict[str, Any]:
     group = service.elected_by
     writer = owners(view, (group,)).get(group, "") if group else None
@@ -108,7 +108,7 @@ def _service(
 
 
 def _server(
-    view: View,
+    view: ReadView,
     service: ServiceSpec,
     server: Server,
     writer: str | None,
@@ -133,7 +133,7 @@ def _server(
 
 
 def _probe(
-    view: View, spec: ClusterSpec, service: ServiceSpec, told: Mapping[str, NodeHealth]
+    view: ReadView, spec: ClusterSpec, service: ServiceSpec, told: Mapping[str, NodeHealth]
 ) -> dict[str, Any] | None:  # fmt: skip
     if service.options.probe is None:
         return None
@@ -151,7 +151,7 @@ def _probe(
     }
 
 
-def _wanted(view: View, spec: ClusterSpec, node: str) -> bool:
+def _wanted(view: ReadView, spec: ClusterSpec, node: str) -> bool:
     if not spec.services:
         return False
     group = spec.balancer_group()

@@ -6,8 +6,9 @@ import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from election.reading import ReadView
 from election.text import printable
-from election.view import Unreadable, View
+from election.view import Unreadable
 
 # Of how many the status says which; the others are counted.
 SHOWN = 20
@@ -27,7 +28,7 @@ class Advice(NamedTuple):
     fix: str
 
 
-def shown(view: View, etcdctl: str = "etcdctl") -> list[dict[str, str]]:
+def shown(view: ReadView, etcdctl: str = "etcdctl") -> list[dict[str, str]]:
     """The first SHOWN by key: `key`, `problem`, `level`, `waits`, `fix`. `etcdctl`: as it has to be typed."""
     found = []
     for key in _worst_first(view):
@@ -37,14 +38,14 @@ def shown(view: View, etcdctl: str = "etcdctl") -> list[dict[str, str]]:
     return found
 
 
-def _worst_first(view: View) -> list[str]:
+def _worst_first(view: ReadView) -> list[str]:
     """The first SHOWN, those that something waits for before all others; of as bad ones by key."""
     waited = [view.keys.of_kind(kind, name) for kind in _WAITED for name in sorted(view.unread(kind))][:SHOWN]
     others = set(waited)
     return [*waited, *heapq.nsmallest(SHOWN - len(waited), (key for key in view.unreadable if key not in others))]
 
 
-def warnings(found: list[dict[str, str]], view: View, etcdctl: str) -> Iterator[tuple[str, str, str]]:
+def warnings(found: list[dict[str, str]], view: ReadView, etcdctl: str) -> Iterator[tuple[str, str, str]]:
     """Level, what and do, of what is `shown`."""
     for one in found:
         waits = f"; {one['waits']}" if one["waits"] else ""
@@ -56,7 +57,7 @@ def warnings(found: list[dict[str, str]], view: View, etcdctl: str) -> Iterator[
         yield "error", f"{more} more documents in etcd cannot be read", todo
 
 
-def _advice(view: View, key: str, bad: Unreadable, etcdctl: str) -> Advice:
+def _advice(view: ReadView, key: str, bad: Unreadable, etcdctl: str) -> Advice:
     kind, name = view.keys.kind_of(key)
     if view.misnamed(key):
         todo = f"{_delete_misnamed(view, key, etcdctl)}; or upgrade hactl here, if a newer one has written it"
@@ -93,7 +94,7 @@ _IGNORED = {
 }
 
 
-def _delete_misnamed(view: View, key: str, etcdctl: str) -> str:
+def _delete_misnamed(view: ReadView, key: str, etcdctl: str) -> str:
     """No key that is any document's is so long, so all that begin like it may go with it."""
     if "\0" in key:
         return "delete it by a program of your own: it has a zero byte, which no shell can pass on"

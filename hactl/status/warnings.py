@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from election.view import View
+from election.reading import ReadView
 from hactl.decide.troubles import trouble_warnings
 from hactl.status import unreadable
 from hactl.status.namesake_warnings import namesake_warnings
@@ -21,7 +21,7 @@ LEVELS = ("error", "warning", "notice")
 _FENCES = "`hactl fence status`, `hactl fence history`"
 
 
-def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
+def warnings(document: dict[str, Any], view: ReadView) -> list[dict[str, str]]:
     """Level, what and do; the worst first."""
     found = [*_store(document, view), *namesake_warnings(document, view), *trouble_warnings(document)]
     if document["stale_ms"] is None:
@@ -37,7 +37,7 @@ def warnings(document: dict[str, Any], view: View) -> list[dict[str, str]]:
     return [{"level": level, "what": what, "do": todo} for level, what, todo in found]
 
 
-def _store(document: dict[str, Any], view: View) -> Iterator[Warning_]:
+def _store(document: dict[str, Any], view: ReadView) -> Iterator[Warning_]:
     local = document["local"] or {}
     if local.get("refused"):
         yield (

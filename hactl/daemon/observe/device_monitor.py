@@ -23,7 +23,7 @@ from fencing.linux.clock import utc_z
 from fencing.topology import Device, Target, Topology
 from hactl.config.node import NodeConfig
 from hactl.daemon.parts import fence_devices
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 
 if TYPE_CHECKING:
     from hactl.daemon.metrics import Metrics
@@ -55,7 +55,7 @@ class Host(Protocol):
     store: Store
 
     @property
-    def state(self) -> NodeState:
+    def state(self) -> ReadState:
         """What the decide side knows."""
 
     async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
@@ -88,7 +88,7 @@ class DeviceMonitor:
         self._failed = 0
         self._answered = ""
 
-    def look(self, state: NodeState) -> None:
+    def look(self, state: ReadState) -> None:
         """After every step of the decide side. Cheap."""
         if _busy(state) and self._testing is not None:
             self._testing.cancel()
@@ -132,13 +132,13 @@ class DeviceMonitor:
         except Exception:  # ours, not an agent's: it must not end the daemon
             log.exception("fence_agents_not_read")
 
-    def _asked(self, state: NodeState) -> str:
+    def _asked(self, state: ReadState) -> str:
         """The operator's wish that is not answered yet, "" if there is none."""
         wish, mine = state.view.fence_test, state.view.devices.get(state.node)
         known = (self._answered, mine.record.test if mine else "")
         return wish.record.id if wish is not None and wish.record.id not in known else ""
 
-    def _unsaid(self, state: NodeState) -> bool:
+    def _unsaid(self, state: ReadState) -> bool:
         """Whether the store holds another outcome than was found last."""
         if self._found is None:
             return False
@@ -226,7 +226,7 @@ class DeviceMonitor:
         found = self._host.state.view.sessions.get(node)
         return found.create if found else 0
 
-    async def _say(self, state: NodeState) -> None:
+    async def _say(self, state: ReadState) -> None:
         host, me = self._host, self._host.config.node
         targets = tuple(cast(TargetReport, one) for one in self._found or ())
         report = DeviceReport(self._answered, utc_z(), state.config_rev, targets)
@@ -248,7 +248,7 @@ def _off_though_alive(topology: Topology, node: str, target: Target) -> str:
     return f"{said}another machine is meant"
 
 
-def _busy(state: NodeState) -> bool:
+def _busy(state: ReadState) -> bool:
     """Whether this node is carrying out a fence job."""
     return any(work.given_up is None for work in state.fencing.values())
 

@@ -17,7 +17,7 @@ import structlog
 from election.etcd.facts import EndpointFacts
 from election.store import Store, StoreError
 from hactl.config.node import NodeConfig
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.status.etcd import EtcdState, Writes, etcdctl_command, judge
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ class EtcdObserver:
         self._seen: set[str] = set()
         self._told: set[str] = set()
 
-    async def run(self, state: Callable[[], NodeState]) -> None:
+    async def run(self, state: Callable[[], ReadState]) -> None:
         """Until cancelled."""
         while True:
             await self.look()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import structlog
 
 from hactl.decide.outside import TWIN
-from hactl.decide.state import NodeState, Run
+from hactl.decide.reading import ReadGroup, ReadState
 from hactl.linux.aside import aside
 from hactl.linux.errors import OperationError
 from hactl.model.events import Event, Observed, Readiness, Warned
@@ -47,7 +47,7 @@ class Lookout:
 
     def __init__(
         self,
-        state: Callable[[], NodeState],
+        state: Callable[[], ReadState],
         resource: Callable[[str, ResourceSpec], Resource],
         post: Callable[[Event], None],
     ) -> None:
@@ -98,7 +98,7 @@ class Lookout:
             self._tell(group, name, "")
             del self._told[group, name]
 
-    def _everything(self) -> Iterator[tuple[Run, ResourceSpec]]:
+    def _everything(self) -> Iterator[tuple[ReadGroup, ResourceSpec]]:
         """What this node may run one day."""
         state = self._state()
         for run in state.runs.values():
@@ -107,7 +107,7 @@ class Lookout:
                 for spec in run.spec.resources:
                     yield run, spec
 
-    async def _see_ready(self, run: Run, spec: ResourceSpec) -> None:
+    async def _see_ready(self, run: ReadGroup, spec: ResourceSpec) -> None:
         why = await _within(self._ready(run.spec.name, spec))
         if why is not None:
             self._tell(run.spec.name, spec.name, why)
@@ -120,7 +120,7 @@ class Lookout:
             self._told[group, name] = why
             self._post(Readiness(group, f"resource/{name}", "unfit" if why else "ready", why))
 
-    async def _see_strays(self, run: Run, spec: ResourceSpec) -> None:
+    async def _see_strays(self, run: ReadGroup, spec: ResourceSpec) -> None:
         if not self._must_be_stopped(run) or not self._may_run_command(run, spec):
             return
         seen = await _within(self._probe(run.spec.name, spec))
@@ -164,7 +164,7 @@ class Lookout:
     async def _probe(self, group: str, spec: ResourceSpec) -> Observation:
         return await self._resource(group, spec).probe()
 
-    def _must_be_stopped(self, run: Run) -> bool:
+    def _must_be_stopped(self, run: ReadGroup) -> bool:
         """Whether the group is another node's, and nothing of it is known to be here."""
         state, name = self._state(), run.spec.name
         return (
@@ -177,7 +177,7 @@ class Lookout:
             and not run.txn
         )
 
-    def _may_run_command(self, run: Run, spec: ResourceSpec) -> bool:
+    def _may_run_command(self, run: ReadGroup, spec: ResourceSpec) -> bool:
         if not isinstance(spec, ExecSpec) or spec.options.command:
             return True
         key, now = (run.spec.name, spec.name), asyncio.get_running_loop().time()

@@ -20,7 +20,7 @@ import structlog
 from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.metrics import Metrics
 from hactl.decide import probing
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.model.cluster import ClusterSpec
 from hactl.model.service_parts import Probe
 from hactl.status.health import ProbeHealth
@@ -72,7 +72,7 @@ class ServiceProbes:
         self._changed = asyncio.Event()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    def look(self, state: NodeState) -> None:
+    def look(self, state: ReadState) -> None:
         """After every step of the decide side. Cheap."""
         if state.cluster is not self._cluster:
             self._changed.set()

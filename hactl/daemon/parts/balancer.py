@@ -15,7 +15,7 @@ import structlog
 from hactl.daemon.log.repeats import Repeats
 from hactl.daemon.observe.haproxy_readiness import HaproxyReadiness
 from hactl.daemon.parts.haproxy_switch import LocalHaproxy
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.haproxy.control.files import ApplyResult
 from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.control.manager import HaproxyManager
@@ -86,7 +86,7 @@ class Balancer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._haproxy.close()
 
-    def changed(self, state: NodeState) -> None:
+    def changed(self, state: ReadState) -> None:
         """Look whether the file is to be rendered anew. Without a store there is no news: the last one stays."""
         if state.cluster is None or not state.view.listed or state.phase == "refused":
             return

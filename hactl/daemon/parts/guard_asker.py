@@ -24,7 +24,7 @@ from hactl.config.cluster_key import read_key
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
 from hactl.daemon.guard_link import GuardLink
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.model.events import GuardTold
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class GuardAsker:
         while len(self._pending) > _PENDING:
             self._pending.popitem(last=False)
 
-    def look(self, state: NodeState) -> None:
+    def look(self, state: ReadState) -> None:
         """After every step: whether this node has another address now."""
         if state.cluster is not None and (address := state.cluster.address(self._config.node)) != self._address:
             self._address = address

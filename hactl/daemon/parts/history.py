@@ -19,8 +19,8 @@ from election.store import Store, StoreAuthError, StoreError, StoreFullError, St
 from hactl.admin import event_log
 from hactl.admin.event_log import Entry
 from hactl.daemon.parts.ledger import Ledger, Timeline
+from hactl.decide.reading import ReadState
 from hactl.decide.repeated_notes import RepeatedNotes
-from hactl.decide.state import NodeState
 from hactl.model.notes import kind_of
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class History:
         self.recent: deque[Entry] = deque(maxlen=RECENT)
         self.dropped = 0
         self._store, self._keys = store, keys
-        self._state: Callable[[], NodeState] | None = None
+        self._state: Callable[[], ReadState] | None = None
         self._on_timeline: Callable[[Timeline], None] | None = None
         self._waiting: deque[Entry] = deque()
         self._news = asyncio.Event()
@@ -55,11 +55,11 @@ class History:
         self._most = event_log.BATCH  # of entries in a batch, as far as the store takes that
         self._since_trim = event_log.SLACK  # the first write looks how many there are
 
-    def attach(self, state: Callable[[], NodeState], on_timeline: Callable[[Timeline], None]) -> None:
+    def attach(self, state: Callable[[], ReadState], on_timeline: Callable[[Timeline], None]) -> None:
         """Where to look at what is known, and who is told of a finished takeover."""
         self._state, self._on_timeline = state, on_timeline
 
-    def look(self, state: NodeState, now: Instant) -> None:
+    def look(self, state: ReadState, now: Instant) -> None:
         """After a step: milestones of takeovers that only the store tells. Cheap."""
         self.ledger.look(state, now)
 

@@ -18,10 +18,11 @@ import msgspec
 import structlog
 
 from election.keys import Keys
+from election.reading import ReadView
 from election.store import KeyValue, Snapshot
 from election.view import View
 from hactl.daemon.parts.state_files import LARGEST, read_typed
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.linux.atomic_write import write_atomically
 from hactl.linux.disk_thread import DiskThread
 from hactl.model.cluster import ClusterSpec
@@ -53,7 +54,7 @@ class LastKnown:
     used last."""
 
     def __init__(self, state_dir: str, keys: Keys, last_spec: Callable[[], Awaitable[ClusterSpec | None]]) -> None:
-        self.view: View | None = None
+        self.view: ReadView | None = None
         self.spec: ClusterSpec | None = None
         self._state_dir, self._keys, self._last_spec = state_dir, keys, last_spec
         self._disk = DiskThread("state_dir", DISK_S)
@@ -61,13 +62,13 @@ class LastKnown:
         self._read = False
         self._mark, self._too_large = "", False
 
-    async def run(self, state: Callable[[], NodeState]) -> None:
+    async def run(self, state: Callable[[], ReadState]) -> None:
         """Until cancelled."""
         while True:
             await self.look(state())
             await asyncio.sleep(LOOK_S)
 
-    async def look(self, state: NodeState) -> None:
+    async def look(self, state: ReadState) -> None:
         """Take what is known now, and keep it; without etcd, what was kept by an earlier daemon."""
         if state.knows_store:
             if self._is_news(state.view):
@@ -80,12 +81,12 @@ class LastKnown:
                 self.view, age_s = found
                 self.spec, self._at_s = await self._last_spec(), time.monotonic() - age_s
 
-    def _is_news(self, view: View) -> bool:
+    def _is_news(self, view: ReadView) -> bool:
         if self.view is None or time.monotonic() - self._kept_s >= KEEP_S:
             return True
         return len(view.newest) < MANY and view.mark() != self.view.mark()
 
-    def stale_ms(self, state: NodeState) -> int | None:
+    def stale_ms(self, state: ReadState) -> int | None:
         """How old what is known of the cluster is; None while etcd answers, and where nothing is known."""
         if state.knows_store or (self.view is None and not state.store_away):
             return None
@@ -98,7 +99,7 @@ class LastKnown:
             log.debug("last_known_not_kept", problem=str(error))
             return None
 
-    def _keep(self, view: View) -> None:
+    def _keep(self, view: ReadView) -> None:
         """On a thread. No fsync: half a file is as good as none."""
         path, mark = Path(self._state_dir, _FILE), view.mark()
         try:
@@ -128,7 +129,7 @@ def _encoded(kept: _Kept) -> bytes:
         return msgspec.json.encode(asdict(replace(kept, items=tuple(items))))
 
 
-def read(state_dir: str, keys: Keys) -> tuple[View, float] | None:
+def read(state_dir: str, keys: Keys) -> tuple[ReadView, float] | None:
     """What was kept of this cluster, and how old it is in seconds; None: nothing, or nothing that can be read."""
     path = Path(state_dir, _FILE)
     try:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from election.clock import Instant
 from election.records import Ownership
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 
 KEPT = 50
 
@@ -102,7 +102,7 @@ class Ledger:
         self._wished: dict[str, Instant] = {}
         self._offered: dict[str, Instant] = {}
 
-    def look(self, state: NodeState, now: Instant) -> None:
+    def look(self, state: ReadState, now: Instant) -> None:
         """See what is new in the store since the last look."""
         if not state.view.listed:
             return
@@ -130,7 +130,7 @@ class Ledger:
         elif own.node != self.node or own.state == "released":
             self._owners[group] = _Owner(own.node, own.state == "released")
 
-    def note(self, event: str, data: dict[str, Any], state: NodeState | None, now: Instant) -> Timeline | None:
+    def note(self, event: str, data: dict[str, Any], state: ReadState | None, now: Instant) -> Timeline | None:
         """Take a note; the timeline that it completes."""
         group = str(data.get("group", ""))
         match event:
@@ -160,7 +160,7 @@ class Ledger:
         self._seen[key] = mod
         return True
 
-    def _begin_planned(self, group: str, epoch: int, state: NodeState | None, now: Instant) -> None:
+    def _begin_planned(self, group: str, epoch: int, state: ReadState | None, now: Instant) -> None:
         owner = self._owners.get(group)
         failed = state is not None and owner is not None and f"{group}/{owner.node}" in state.view.failures
         found = Timeline(

@@ -10,7 +10,7 @@ import structlog
 
 from hactl.daemon.parts.state_files import Disk, KnownStore
 from hactl.daemon.registrar import Registrar
-from hactl.decide.state import NodeState
+from hactl.decide.reading import ReadState
 from hactl.linux.disk_thread import DiskThread
 from hactl.supervise import describe
 
@@ -27,7 +27,7 @@ ANEW_S = 30.0
 class StateKeeper:
     """`sid` is this node's session now. `report` is told why the state cannot be kept, and with "" that it can."""
 
-    def __init__(self, disk: Disk, state: Callable[[], NodeState], report: Callable[[str], None]) -> None:
+    def __init__(self, disk: Disk, state: Callable[[], ReadState], report: Callable[[str], None]) -> None:
         self.sid = ""
         self._disk, self._state, self._report = disk, state, report
         self._thread = DiskThread("state_dir", WAIT_S)
