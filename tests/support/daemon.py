@@ -32,7 +32,8 @@ def boot(name: str = "n2", guard: events.GuardFacts = NO_GUARD, **more: Any) -> 
 
 class Daemon:
     """One node's daemon. `unanswered`: purposes of transactions, and `list`, `config`, `begin`, `register`, `act`,
-    `identify`, `probe-original`, that get no answer by themselves. `log`: events of its notes."""
+    `identify`, `probe-original`, that get no answer by themselves. `log`: events of its notes, `notes`: what the last
+    of each says."""
 
     def __init__(self, scene: Scene, name: str = "n2", start: events.Boot | None = None) -> None:
         self.scene, self.name = scene, name
@@ -42,6 +43,7 @@ class Daemon:
         self.waiting: list[effects.Effect] = []
         self.asked: list[events.Event] = []
         self.log: list[str] = []
+        self.notes: dict[str, dict[str, Any]] = {}
         self.done: list[str] = []
         self.health: dict[str, events.Health] = {}
         self.machine = f"identity-of-{name}"
@@ -58,6 +60,7 @@ class Daemon:
         for effect in step.effects:
             if isinstance(effect, effects.Note):
                 self.log.append(effect.event)
+                self.notes[effect.event] = effect.data
             else:
                 done.append(in_words(effect))
                 self._ask(effect)

@@ -4,13 +4,16 @@ docs/protocol.md. `pytest tests/transcripts --update` writes them anew."""
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.simulation.checks import Violation
 from tests.transcripts.commands import Play
-from tests.transcripts.script import COMMAND, INDENT, Script, is_command, transcripts
+from tests.transcripts.script import COMMAND, FOLDER, INDENT, Script, is_command, transcripts
+
+PROTOCOL = FOLDER.parents[1] / "docs" / "protocol.md"
 
 
 def play(script: Script) -> str:
@@ -39,3 +42,12 @@ def test_a_transcript_is_what_happens(path: Path, request: pytest.FixtureRequest
         before.splitlines(), now.splitlines(), "the transcript", "what happens now", lineterm=""
     )
     assert now == before, "\n".join(["", *diff, "", "as intended? pytest tests/transcripts --update"])
+
+
+@pytest.mark.parametrize("path", transcripts(), ids=lambda path: path.stem)
+def test_the_section_of_the_protocol_that_it_is_an_example_of_links_to_it(path: Path) -> None:
+    named = re.search(r'^An example of docs/protocol\.md, "(.+)"\.$', path.read_text(), re.MULTILINE)
+    assert named is not None
+    sections = re.split(r"^#+ (.+)\n", PROTOCOL.read_text(), flags=re.MULTILINE)
+    content = dict(zip(sections[1::2], sections[2::2], strict=True))
+    assert f"(../tests/transcripts/{path.name})" in content[named[1]]

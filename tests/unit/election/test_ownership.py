@@ -8,10 +8,21 @@ from election.clock import Instant
 from election.keys import Keys
 from election.memory_store import MemoryLedger
 from election.observer import Observer
-from election.ownership import Writer, acquire, depose, hand_over, leave, lost_holders, release, takeable
-from election.records import FenceRecord, Holder, Ownership, Record, Session, next_epoch
+from election.ownership import (
+    Writer,
+    acquire,
+    depose,
+    hand_over,
+    leave,
+    lost_holders,
+    probe,
+    release,
+    takeable,
+    unprobed,
+)
+from election.records import FenceRecord, GroupReport, Holder, Ownership, Record, Report, Session, next_epoch
 from election.recovery import init, recover
-from election.store import Compare, Put, Txn
+from election.store import Compare, Delete, Put, Txn
 from election.view import View
 
 KEYS = Keys.of("c")
@@ -54,6 +65,10 @@ class Scene:
         holder = self.holders[name]
         record = Ownership(holder.node, holder.sid, holder.srev, 7, state, holders, bool(holders))  # type: ignore[arg-type]
         self.put(KEYS.group("g"), record)
+
+    def verdict(self) -> str:
+        """Why n2 does not take the group; or why it may."""
+        return takeable(self.view, self.observer, "g", True, "n2", at(5000)).reason
 
     def depose_n1(self, now: float = 2000) -> None:
         view = self.view
@@ -216,3 +231,68 @@ def test_epochs_grow_over_everything() -> None:
     assert next_epoch(1, 0, 50) < next_epoch(1, next_epoch(1, 0, 50), 3)
     assert next_epoch(1, 10**9, 50) < next_epoch(2, 0, 1), "a generation is above all of the one before"
     assert next_epoch(2, next_epoch(1, 0, 99), 5) == next_epoch(2, 0, 5)
+
+
+def test_what_cannot_be_read_of_a_holder_is_no_evidence() -> None:
+    scene = Scene()
+    scene.own("n1")
+    scene.ledger.apply(Txn((), (Put(KEYS.node("n1"), "oops"),)))
+    assert scene.verdict() == "/hactl/c/nodes/n1 cannot be read: n1 may be alive"
+    scene = Scene()
+    scene.own("n1")
+    scene.ledger.apply(Txn((), (Delete(KEYS.node("n1")), Put(KEYS.fence("n1"), "oops"))))
+    assert scene.verdict() == "/hactl/c/fence/n1 cannot be read"
+
+
+def test_a_group_whose_ownership_cannot_be_read_is_taken_by_nobody() -> None:
+    scene = Scene()
+    scene.ledger.apply(Txn((), (Put(KEYS.group("g"), "oops"),)))
+    assert scene.verdict() == "/hactl/c/groups/g cannot be read: nobody takes it"
+
+
+def test_after_a_recover_a_fence_record_that_cannot_be_read_holds_everything_back() -> None:
+    scene = Scene()
+    scene.ledger.apply(recover(scene.view, "v", 0, (), 1000, "{}"))
+    scene.ledger.apply(Txn((), (Put(KEYS.fence("n1"), "oops"),)))
+    assert scene.verdict() == "/hactl/c/fence/n1 cannot be read: nothing is known of n1"
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        (None, "n1 has not yet said whether it runs here"),
+        ({"phase": "stopped"}, "it runs nowhere"),
+        ({"phase": "barred"}, "it runs nowhere"),
+        ({"phase": "blocked", "reason": "it hangs"}, "it cannot be stopped on n1: it hangs"),
+        ({"phase": "running"}, "it runs on n1, outside of any ownership"),
+    ],
+)
+def test_a_group_without_an_owner_is_taken_when_every_live_node_has_said_that_it_does_not_run_there(
+    told: GroupReport | None, verdict: str
+) -> None:
+    scene = Scene()
+    scene.ledger.apply(probe(scene.writer("n2"), "g"))
+    asked = scene.view.probes["g"].mod
+    for name, group in (("n1", told), ("n2", {"phase": "running"})):
+        if group is not None:
+            scene.put(KEYS.report(name), Report(f"s-{name}", 1, {"g": group}, {"g": asked}))  # type: ignore[dict-item]
+    assert unprobed(scene.view, scene.observer, "g", True, "n2", at(2000)).reason == verdict
+
+
+def test_nobody_is_asked_and_nobody_can_be_read_are_no_answers() -> None:
+    scene = Scene()
+    assert unprobed(scene.view, scene.observer, "g", True, "n2", at(0)).reason == "nobody has asked the members yet"
+    scene.ledger.apply(probe(scene.writer("n2"), "g"))
+    scene.ledger.apply(Txn((), (Put(KEYS.fence("n3"), "oops"),)))
+    found = unprobed(scene.view, scene.observer, "g", True, "n2", at(0))
+    assert found.reason == "/hactl/c/fence/n3 cannot be read: it may run there"
+
+
+def test_a_dead_node_may_run_a_group_without_an_owner_until_it_is_safe() -> None:
+    scene = Scene()
+    scene.depose_n1()
+    scene.ledger.apply(probe(scene.writer("n2"), "g"))
+    report = Report("s-n2", 1, {"g": {"phase": "stopped"}}, {"g": scene.view.probes["g"].mod})  # type: ignore[dict-item]
+    scene.put(KEYS.report("n2"), report)
+    found = unprobed(scene.view, scene.observer, "g", False, "n2", at(2000))
+    assert found.reason == "n1 is not known to be stopped"

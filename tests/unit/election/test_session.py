@@ -8,6 +8,7 @@ from election.memory_store import MemoryLedger
 from election.recovery import init
 from election.session import (
     ATTEMPTS_OF_A_DAEMON,
+    REMEMBERED_ATTEMPTS,
     Owner,
     SessionState,
     adopt,
@@ -15,11 +16,13 @@ from election.session import (
     lost,
     open_txn,
     opened,
+    overwritten,
     renew,
+    resolve,
     seen,
 )
-from election.store import Compare, Delete, Put, Txn
-from election.view import Known, View
+from election.store import Compare, Delete, Put, Txn, TxnResult
+from election.view import Known, Unreadable, View
 
 KEYS = Keys.of("c")
 LEASE = 1000.0
@@ -130,3 +133,63 @@ def test_owner_and_observer_err_on_the_safe_side() -> None:
     assert owner_elapsed(since, now) == 110
     assert observer_elapsed(since, now) == 90
     assert remaining(Instant(100, 100), now) == -10
+
+
+def test_what_comes_late_is_no_news() -> None:
+    """An answer to an attempt, a read or a watch that is older than the last write that is known."""
+    scene = Scene()
+    old = scene.ledger.get(KEYS.node("n1"))
+    attempt, txn = scene.renew(100)
+    late, _ = scene.renew(200)
+    result = scene.ledger.apply(txn)
+    answered(scene.state, attempt, result, at(110))
+    before = scene.state.mod_rev, scene.state.valid_until
+    resolve(scene.state, old, at(300))
+    resolve(scene.state, scene.ledger.get(KEYS.node("n1")), at(300))
+    seen(scene.state, None, result.revision)
+    answered(scene.state, late, TxnResult(True, result.revision - 1, {}), at(300))
+    assert (scene.state.state, *before) == ("live", scene.state.mod_rev, scene.state.valid_until)
+
+
+def test_a_session_that_is_over_learns_nothing_more() -> None:
+    scene = Scene()
+    attempt, txn = scene.renew(100)
+    result = scene.ledger.apply(txn)
+    scene.state.state = "deposed"
+    before = scene.state.mod_rev
+    answered(scene.state, attempt, result, at(110))
+    resolve(scene.state, scene.ledger.get(KEYS.node("n1")), at(110))
+    overwritten(scene.state, Unreadable("oops", scene.state.srev, result.revision + 1), at(110))
+    assert (scene.state.mod_rev, scene.state.overwritten) == (before, None)
+
+
+def test_a_read_without_the_session_says_that_it_was_deleted() -> None:
+    scene = Scene()
+    resolve(scene.state, None, at(100))
+    assert scene.state.state == "deposed"
+
+
+def test_what_stands_in_a_key_that_was_created_anew_says_so_too() -> None:
+    scene = Scene()
+    overwritten(scene.state, Unreadable("oops", scene.state.srev + 5, scene.state.mod_rev + 5), at(100))
+    assert scene.state.state == "deposed"
+
+
+def test_what_stands_in_the_key_that_it_created_is_written_over_once_nobody_moves_it() -> None:
+    scene = Scene()
+    bad = scene.ledger.apply(Txn((), (Put(KEYS.node("n1"), "oops"),))).revision
+    resolve(scene.state, scene.ledger.get(KEYS.node("n1")), at(100))
+    assert scene.state.overwritten == (bad, at(100))
+    _, txn = renew(scene.state, scene.identity, at(150), still_ms=100)
+    assert not scene.ledger.apply(txn).succeeded
+    attempt, txn = renew(scene.state, scene.identity, at(200), still_ms=100)
+    answered(scene.state, attempt, scene.ledger.apply(txn), at(210))
+    assert scene.state.overwritten is None
+    assert scene.state.state == "live"
+
+
+def test_only_so_many_attempts_are_remembered() -> None:
+    scene = Scene()
+    for number in range(REMEMBERED_ATTEMPTS + 5):
+        scene.renew(100 + number)
+    assert len(scene.state.sent) == REMEMBERED_ATTEMPTS
