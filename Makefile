@@ -7,7 +7,7 @@ PYTHON ?= python3
 SEEDS ?= 2000
 FIRST ?= 0
 JSON ?=
-PURE := $(wildcard tests/unit tests/golden tests/transcripts)
+PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
 .PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
 
@@ -41,7 +41,7 @@ audit: $(STAMP) ## known holes in the libraries, where that data can be had
 check: lint types imports audit ## ruff, mypy --strict, import rules, known holes
 
 unit: $(STAMP) ## pure tests: no processes, no sockets, no waiting
-	$(BIN)/pytest -qq -n 2 $(PURE)
+	$(BIN)/pytest -qq -n 2 --hypothesis-profile quick $(PURE)
 
 coverage: $(STAMP) ## how much of the protocol its examples cover: unit tests and transcripts, without the simulation
 	$(BIN)/coverage run -m pytest -q tests/unit/decide tests/unit/election tests/transcripts
@@ -82,7 +82,7 @@ bench-serving: setup ## floods against everything that a node listens on: make b
 	$(BIN)/python -m bench.serving --seconds $(or $(SECONDS_EACH),60) $(if $(JSON),--json $(JSON))
 
 fuzz: $(STAMP) ## malformed input of every kind: make fuzz FUZZ_SECONDS=300 (each of some ten targets), FUZZ_DOCUMENTS=100000
-	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) FUZZ_DOCUMENTS=$(or $(FUZZ_DOCUMENTS),100000) $(BIN)/pytest -q -n 2 --timeout 3600 --reruns 0 tests/unit/fuzz
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) FUZZ_DOCUMENTS=$(or $(FUZZ_DOCUMENTS),100000) $(BIN)/pytest -q -n 2 --timeout 3600 --reruns 0 tests/fuzz
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.lock pyproject.toml

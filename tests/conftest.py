@@ -1,4 +1,5 @@
-"""Tests that depend on real time get a second try, as the machine may be busy; pure tests do not.
+"""Pure tests (`tests.support.pure`) may not depend on the machine, and are never retried. Tests that depend on real
+time get a second try, as the machine may be busy.
 
 Each first failure is shown at the end (RERUN). A broken promise (`tests.support.promises`) is never retried.
 """
@@ -10,13 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from tests.support import examples as _profiles  # noqa: F401
 from tests.support.promises import BrokenPromiseError
+from tests.support.pure import guarded
 
 _BROKEN = pytest.StashKey[bool]()
 _REAL_TIME = [
     Path(__file__).parent / place for place in ("contract", "galera", "integration", "lab", "system", "watchdog")
 ]
+
+
+# By default structlog draws a traceback with all local variables, which takes a second.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,6 +43,24 @@ def _second_try(item: pytest.Item) -> pytest.MarkDecorator:
         return _BROKEN not in item.stash
 
     return pytest.mark.flaky(reruns=1, condition=allowed)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    with guarded(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    with guarded(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    with guarded(item):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

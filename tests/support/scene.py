@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -51,6 +52,7 @@ services:
 """
 
 
+@functools.cache
 def spec(text: str = CLUSTER) -> ClusterSpec:
     """The cluster of the file above, or of another."""
     return check_text(text, "cluster.yaml").spec

@@ -7,23 +7,22 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from hactl.config.load import parse_cluster
 from hactl.config.yaml_tree import read_yaml
-from hactl.haproxy.control.files import NOTHING_KNOWN
 from hactl.importers.haproxy.imported import Imported, import_text
 from hactl.importers.haproxy.written import as_yaml, report
 
 HERE = Path(__file__).parent
+
 NAMES = sorted(file.stem for file in HERE.glob("*.cfg"))
+
 OF_HACTL = ("#", "global", "defaults hactl")
+
 CLUSTER = "cluster: demo\nnodes: [{name: n1, address: 10.0.0.11}]\n"
-TAKEN_BY_HAPROXY = ("checks", "lab", "names", "web")
 
 
 def imported(name: str) -> Imported:
@@ -33,18 +32,6 @@ def imported(name: str) -> Imported:
 def of_the_file(rendered: str) -> str:
     """What was rendered without what hactl writes into every file."""
     return "\n\n".join(part for part in rendered.split("\n\n") if not part.startswith(OF_HACTL))
-
-
-def accepts(text: str, tmp_path: Path) -> str:
-    """What HAProxy says against a file; "" when it takes it."""
-    health, file = tmp_path / "health", tmp_path / "haproxy.cfg"
-    health.write_text(NOTHING_KNOWN)
-    file.write_text(text.replace("/run/hactl/haproxy/haproxy.health", str(health)))
-    binary = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"]) or "haproxy"
-    done = subprocess.run(
-        [binary, "-W", "-c", "-f", str(file)], capture_output=True, text=True, timeout=60, check=False
-    )
-    return "" if done.returncode == 0 else done.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,9 +62,3 @@ def test_what_was_rendered_is_imported_to_the_same(name: str) -> None:
     assert again.document["services"] == found.document["services"] and again.whole
     for key in ("sections", "userlists", "defaults"):
         assert again.document["haproxy"].get(key) == found.document["haproxy"].get(key)
-
-
-@pytest.mark.parametrize("name", TAKEN_BY_HAPROXY)
-def test_haproxy_takes_what_it_took(name: str, tmp_path: Path) -> None:
-    assert accepts((HERE / f"{name}.cfg").read_text(), tmp_path) == ""
-    assert accepts(imported(name).rendered, tmp_path) == ""

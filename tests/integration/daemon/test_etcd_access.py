@@ -21,7 +21,7 @@ from hactl.daemon.metrics import Metrics
 from hactl.daemon.observe.etcd_access import EtcdAccess
 from hactl.status import document as status
 from hactl.status.document import Local
-from tests.unit.election.test_x509 import make
+from tests.support.certificates import make
 
 
 def found(access: EtcdAccess) -> list[dict[str, str]]:

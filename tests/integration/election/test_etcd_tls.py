@@ -14,7 +14,7 @@ import pytest
 from election.etcd.auth import Token
 from election.etcd.endpoints import Endpoint
 from election.etcd.tls import TlsFiles
-from tests.unit.election.test_x509 import make
+from tests.support.certificates import make
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from hactl.config.cluster_key import create_key
 from hactl.config.errors import ConfigErrors, UnusableFileError
-from hactl.config.etcd_access import found_weak, open_etcd, weaknesses
+from hactl.config.etcd_access import open_etcd, weaknesses
 from hactl.config.node import NodeConfig
 from hactl.config.rules.open_to_others import open_to_others
-from tests.unit.election.test_x509 import make
 
 TLS = {"etcd_ca": "/ca.pem", "endpoints": ("https://10.0.0.1:2379",)}
+
 CLIENT = {"etcd_cert": "/c.pem", "etcd_key": "/k.pem"}
+
 USER = {"etcd_user": "hactl", "etcd_password_file": "/p"}
 
 
@@ -94,34 +94,6 @@ def test_the_password_is_read_at_each_login(tmp_path: Path, monkeypatch: pytest.
     assert given["password"]() == "old"
     secret.write_text("new\n")
     assert given["password"]() == "new"
-
-
-def test_a_file_that_would_not_be_taken_again_is_said_while_the_connection_lasts(tmp_path: Path) -> None:
-    """Renewed with a wide mode, or cut short: nobody notices before the next connection, or start."""
-    cert = make(tmp_path, "node", 30)
-    key, cluster_key = tmp_path / "node.key", tmp_path / "cluster.key"
-    create_key(cluster_key)
-    key.chmod(0o600)
-    settings = {"etcd_ca": str(cert), "etcd_cert": str(cert), "etcd_key": str(key), "cluster_key": str(cluster_key)}
-    here = node(endpoints=("https://10.0.0.1:1",), state_dir=str(tmp_path), run_dir=str(tmp_path), **settings)
-
-    def said() -> list[str]:
-        assert found_weak(here, root=False) == []
-        return [f"{one.problem}; {one.hint}" for one in found_weak(here, root=True)]
-
-    assert said() == []
-    key.chmod(0o644)
-    cluster_key.chmod(0o640)
-    first, second = said()
-    assert f"`chmod 600 {key}`" in first and "does not start with it as it is" in first
-    assert f"chmod 600 {cluster_key}" in second and "takes no new configuration" in second
-    cluster_key.chmod(0o600)
-    key.chmod(0o600)
-    key.write_text("")
-    (said_now,) = said()
-    assert "holds no private key" in said_now
-    with pytest.raises(UnusableFileError, match="holds no private key"):
-        open_etcd(here)
 
 
 def test_what_root_runs_and_others_may_change_is_said(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -91,9 +89,3 @@ def test_not_toml() -> None:
 def test_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match=r"node\.toml: cannot be read: No such file or directory; write it"):
         load_node(tmp_path / "node.toml")
-
-
-def test_reading_it_imports_neither_pydantic_nor_yaml() -> None:
-    code = "import sys, hactl.config.node, hactl.config.stored; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert not {"pydantic", "pydantic_core", "ruamel.yaml"} & set(done.stdout.split())

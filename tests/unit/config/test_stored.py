@@ -15,17 +15,17 @@ from election.memory_store import MemoryStore
 from election.records import Identity, Ownership
 from election.store import Delete, Put, StoreTimeoutError, Txn, TxnResult
 from hactl.admin import config
-from hactl.admin.config import AppliedResult, check_file
+from hactl.admin.config import AppliedResult
 from hactl.config.diff import diff, refusals
 from hactl.config.document import document, parse_document, read_stored
 from hactl.config.errors import ConfigErrors
 from hactl.config.load import load_cluster
 from hactl.config.stored import StoredConfig
 from hactl.model.cluster import ClusterSpec
-from hactl.model.resources import ResourceSpec
 from tests.support.specs import resource_spec
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "examples" / "cluster.yaml"
+
 KEYS = Keys.of("demo")
 
 
@@ -283,32 +283,3 @@ def test_apply_whose_answer_is_lost(spec: ClusterSpec) -> None:
     with pytest.raises(StoreTimeoutError):
         apply(store, without(spec, "agent"))
     assert stored_serial(store) == 1
-
-
-def test_check_file_reports(tmp_path: Path) -> None:
-    report = check_file(EXAMPLE)
-    assert report.ok
-    assert f"{EXAMPLE}: ok" in report.lines
-    assert "  vip: 6.594s, then 5s to start" in report.lines
-    assert sum(line.startswith("warning: ") for line in report.lines) == 1
-    wrong = tmp_path / "cluster.yaml"
-    wrong.write_text(EXAMPLE.read_text().replace("cluster: demo", "clutser: demo"))
-    report = check_file(wrong)
-    assert not report.ok
-    assert report.lines[-1] == f"{wrong}: 1 error: nothing changed"
-    assert "did you mean `cluster`?" in report.lines[0]
-
-
-def test_check_file_on_a_node() -> None:
-    asked = []
-
-    def check_here(resource: ResourceSpec) -> list[str]:
-        asked.append(resource.name)
-        return ["there is no such interface"] if resource.kind == "vip" else []
-
-    report = check_file(EXAMPLE, node="n1", check_here=check_here)
-    assert not report.ok
-    says = "groups[0].resources[0].vip: on this node, n1: there is no such interface"
-    assert report.lines[0] == f"error: {EXAMPLE}:68:14: {says}"
-    assert "pod" in asked
-    assert check_file(EXAMPLE, node="n9", check_here=check_here).ok

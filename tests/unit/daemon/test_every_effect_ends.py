@@ -19,12 +19,14 @@ from hactl.daemon.store_link import StoreLink
 from hactl.model import events
 from hactl.model.effects import Act, Relist, SendTxn
 from hactl.model.purposes import Purpose
-from hactl.resources.base import NodeContext, Observation, ResourceError
+from hactl.resources.base import NodeContext, Observation
 from hactl.supervise import Tasks
 from tests.support.specs import resource_spec
 
 DEADLINE_S = 10.0
+
 SPEC = resource_spec("thing", "exec", {"command": ["sleep", "600"]}, monitor_interval_ms=1)
+
 RAISED = [
     OSError(errno.EMFILE, "Too many open files"),
     OSError(errno.ENOSPC, "No space left on device"),
@@ -32,6 +34,7 @@ RAISED = [
     RuntimeError("can't start new thread"),
     TypeError("a mistake of our own"),
 ]
+
 NAMES = [str(one) or type(one).__name__ for one in RAISED]
 
 
@@ -91,33 +94,6 @@ def test_an_action_ends_in_acted(tmp_path: Path, error: Exception, action: Any, 
         ended = await heard(posted)
         assert isinstance(ended, events.Acted) and (ended.id, ended.ok, ended.health) == (7, False, "failed")
         assert ended.detail
-        await acting.close()
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("error", RAISED, ids=NAMES)
-def test_a_monitor_that_lacks_something_says_nothing_of_the_resource_and_goes_on(
-    tmp_path: Path, error: Exception
-) -> None:
-    async def main() -> None:
-        posted: asyncio.Queue[events.Event] = asyncio.Queue()
-        said: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        tasks = Tasks(lambda *what: said.put_nowait(what))
-        thing = Failing(error)
-        acting = actions(tmp_path, lambda *_: thing, tasks, posted)
-        acting._watch("db", thing)  # type: ignore[arg-type]
-        async with asyncio.timeout(DEADLINE_S):
-            name, reason = await said.get()
-            assert name == "monitor of thing" and reason
-            assert posted.empty()
-            thing.error = ResourceError("it is not well")
-            assert await said.get() == ("monitor of thing", "")
-        seen = await heard(posted)
-        assert isinstance(seen, events.Observed) and (seen.health, seen.detail) == (
-            "failed",
-            "monitor: it is not well",
-        )
         await acting.close()
 
     asyncio.run(main())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -68,29 +66,6 @@ def test_what_an_earlier_version_left_open_is_closed_and_said(config: NodeConfig
 def test_state_is_private_by_itself(tmp_path: Path) -> None:
     Disk(str(tmp_path), "boot").keep_known(KnownStore("uuid", 1, 7, "sid"))
     assert mode(tmp_path / "identity.json") == 0o600
-
-
-_CHILDREN = """
-import asyncio, os, sys
-os.umask(0o027)
-from fencing.linux.umask import keep_private, of_children
-keep_private(); keep_private()
-from fencing.guard.proc import run_bounded as by_guard
-from fencing.agents.process import run_bounded as by_agents
-from hactl.linux.run import run
-script = ["/bin/sh", "-c", "umask"]
-async def main():
-    print((await run(script, timeout_s=30)).stdout.strip())
-    print((await by_agents(script, stdin=b"", timeout_s=30, max_output=99)).stdout.strip())
-    print(by_guard(script, 30, limit=99).output.strip())
-    print("%04o" % os.umask(0))
-asyncio.run(main())
-"""
-
-
-def test_children_have_the_umask_that_was_given() -> None:
-    done = subprocess.run([sys.executable, "-c", _CHILDREN], capture_output=True, text=True, timeout=90, check=True)
-    assert done.stdout.split() == ["0027", "0027", "0027", "0077"]
 
 
 def test_modules_come_from_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 
-from hactl.haproxy.control.binds import allow_nonlocal_bind, check_free
+from hactl.haproxy.control.binds import allow_nonlocal_bind
 from hactl.haproxy.control.files import alerts
 from hactl.haproxy.control.keeper import restart_delay_s
 from hactl.haproxy.control.runtime import Processes, parse_processes, parse_server_states
@@ -26,7 +25,9 @@ SHOW_PROC = """\
 # programs
 
 """  # noqa: W291
+
 FIELDS = "pxname,svname,scur,status,weight,act,lastchg,type,check_status,last_chk,check_desc,addr,"
+
 SHOW_STAT = f"""\
 # {FIELDS}
 web,FRONTEND,0,OPEN,,,,0,,,,,
@@ -154,29 +155,6 @@ def test_nonlocal_bind_is_refused_with_the_mend(tmp_path: Path) -> None:
     assert (tmp_path / "net/ipv4/ip_nonlocal_bind").read_text() == "0\n"
     with pytest.raises(HaproxyError, match=r"net\.ipv6\.ip_nonlocal_bind cannot be read"):
         allow_nonlocal_bind(["[fd00::30]:80"], True, root)
-
-
-def test_an_address_that_another_holds_is_refused() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        for bind in (f"127.0.0.1:{port}", f"*:{port}", f"127.0.0.1:{port - 1}-{port}"):
-            with pytest.raises(HaproxyError, match="Address already in use"):
-                check_free([bind])
-    check_free([f"127.0.0.1:{port}", "/run/x.sock", "name.example.org:80"])
-
-
-def test_an_address_that_another_holds_elsewhere_is_free() -> None:
-    """By another protocol, in another network namespace, or of IPv4 beside one for IPv6 alone."""
-    with socket.socket() as other:
-        other.bind(("0.0.0.0", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        check_free([f"udp@127.0.0.1:{port}", f"namespace@127.0.0.1:{port}", f"v6only@[::]:{port}"])
-        for bind in (f"ipv4@127.0.0.1:{port}", f"ipv4@:{port}"):
-            with pytest.raises(HaproxyError, match="Address already in use"):
-                check_free([bind])
 
 
 def test_quick_ends_are_followed_by_longer_waits() -> None:

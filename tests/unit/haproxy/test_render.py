@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import zipfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,7 +13,6 @@ from hactl.haproxy.render.common import TIMEOUTS
 from hactl.haproxy.render.document import body, render
 from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
-from hactl.haproxy.templates import TEMPLATES
 from hactl.model.cluster import ClusterSpec, NodeSpec
 from hactl.model.service import ServiceSpec
 from hactl.model.service_parts import Timeouts
@@ -26,9 +20,13 @@ from tests.support.haproxy_servers import read_servers
 from tests.support.specs import haproxy_options, service_spec
 
 SETTINGS = HaproxySettings("/run/hactl/haproxy")
+
 NODES = tuple(NodeSpec(name, f"10.0.0.{number}") for number, name in enumerate("abc", 1))
+
 WEB = ServiceSpec("web", ("10.0.0.30:80",), 8080)
+
 CLUSTER = ClusterSpec("lab", NODES, services=(WEB,))
+
 ALL = Routing(frozenset("abc"))
 
 
@@ -98,24 +96,6 @@ def test_a_service_of_another_shape_is_not_decoded(options: dict[str, Any], told
 def test_settings_of_haproxy_of_another_shape_are_not_decoded() -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field `max_conn`"):
         haproxy_options(max_conn=1)
-
-
-def test_a_wheel_holds_the_template(tmp_path: Path) -> None:
-    top = TEMPLATES.resolve().parent
-    if not (top / "pyproject.toml").exists():
-        pytest.skip("not a checkout")
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("election", "fencing", "hactl", "templates"):
-        shutil.copytree(top / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(top / "pyproject.toml", source)
-    (source / "README.md").touch()
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    argv = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(tmp_path), str(source)]
-    subprocess.run(argv, check=True, capture_output=True, timeout=60)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        assert archive.read("hactl/templates/haproxy.cfg.j2") == (top / "templates/haproxy.cfg.j2").read_bytes()
 
 
 def test_every_timeout_has_a_side() -> None:

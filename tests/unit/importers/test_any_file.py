@@ -20,6 +20,7 @@ from hactl.importers.haproxy.compare import missing
 from hactl.importers.haproxy.imported import import_text
 from hactl.importers.haproxy.source import read_source
 from hactl.importers.haproxy.written import as_yaml
+from tests.support.examples import examples
 
 COMMON = r"""
 mode http
@@ -200,7 +201,9 @@ def plainly(text: str) -> str:
     return re.sub(r"(\d)ms\b", r"\1", text)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(files())
 def test_nothing_is_lost(text: str) -> None:
     found = import_text(text, "x.cfg")
@@ -214,7 +217,9 @@ def test_nothing_is_lost(text: str) -> None:
     assert found.whole, [str(note) for note in found.notes]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(files())
 def test_what_was_rendered_is_imported_to_the_same(text: str) -> None:
     first = import_text(text, "x.cfg")
@@ -226,7 +231,9 @@ def test_what_was_rendered_is_imported_to_the_same(text: str) -> None:
     parse_cluster("cluster: demo\nnodes: [{name: n1, address: 10.0.0.11}]\n" + written)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(files(), st.randoms(use_true_random=False))
 def test_a_line_that_is_taken_out_of_the_result_is_missed(text: str, chance: random.Random) -> None:
     rendered = import_text(text, "x.cfg").rendered

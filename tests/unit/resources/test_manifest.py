@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hactl.resources import factory
-from hactl.resources.base import NodeContext, Observation, Resource, ResourceError
+from hactl.resources.base import NodeContext, Resource, ResourceError
 from tests.support.specs import resource_spec
 
 CONTENT = "kind: Pod\n"
@@ -99,31 +99,6 @@ def test_it_appears_whole_under_its_name_and_is_staged_under_a_hidden_one(
     run(lambda: make(directory, content=CONTENT).start({}))
     assert seen[1:] == [["scheduler.yaml"]]
     assert [name.startswith(".scheduler.yaml.") for name in seen[0]] == [True]
-
-
-def test_it_is_put_back_when_removed_changed_or_its_directory_was_replaced(directory: Path) -> None:
-    resource = make(directory, content=CONTENT)
-    path = directory / "scheduler.yaml"
-
-    async def scenario() -> None:
-        reports: asyncio.Queue[Observation] = asyncio.Queue()
-        await resource.start({})
-        watch = asyncio.create_task(resource.watch(reports.put_nowait))
-        await asyncio.sleep(0.05)
-        path.unlink()
-        assert "was removed" in (await reports.get()).put_right and path.read_text() == CONTENT
-        path.write_text("other")
-        assert "was changed" in (await reports.get()).put_right and path.read_text() == CONTENT
-        directory.rename(directory.with_name("old"))  # noqa: ASYNC240
-        assert (await reports.get()).health == "failed"
-        directory.mkdir()  # noqa: ASYNC240
-        assert (await reports.get()).health == "running" and path.read_text() == CONTENT
-        await resource.stop()
-        await asyncio.sleep(0.05)
-        assert not path.exists() and reports.empty()
-        watch.cancel()
-
-    run(scenario)
 
 
 def test_a_changed_file_is_a_failure_for_a_probe_not_a_stop(directory: Path) -> None:

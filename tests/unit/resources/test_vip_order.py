@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hactl.linux.netlink import Address
 from hactl.resources.vip.order import standing
+from tests.support.examples import examples
 
 OWN = ("10.77.0.11/24", "10.77.0.12/24", "10.77.0.13/25", "192.168.7.5/24")
 VIPS = ("10.77.0.30/24", "10.77.0.31/24", "10.77.0.40/32", "10.77.0.50/25")
@@ -78,7 +79,7 @@ def tend(there: Interface, vip: str) -> bool:
 CHANGES = st.lists(st.tuples(st.booleans(), st.sampled_from(OWN + VIPS)) | st.none(), max_size=12)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(CHANGES, st.permutations(VIPS), st.sets(st.sampled_from(VIPS), min_size=1))
 @example([(True, OWN[3]), (True, VIPS[0]), (True, OWN[0])], list(VIPS), {VIPS[0]})
 def test_whatever_is_done_to_an_interface_no_connection_begins_from_a_vip(

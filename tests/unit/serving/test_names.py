@@ -6,18 +6,14 @@ import asyncio
 import grp
 import os
 import pwd
-import stat
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hactl.serving import names, sockets
-from hactl.serving.gate import Gate
-from hactl.serving.limits import Limits
+from hactl.serving import names
 from hactl.serving.names import Names
 
 DEADLINE_S = 10.0
@@ -45,27 +41,6 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameService]:
     monkeypatch.setattr(Names.group_id, "__defaults__", (0.01,))
     yield service
     service.answers.set()
-
-
-def test_a_socket_is_roots_until_the_name_service_answers(tmp_path: Path, hanging: NameService) -> None:
-    path, said = tmp_path / "s", []
-
-    async def mode_is(wanted: int) -> None:
-        while not path.exists() or stat.S_IMODE(path.stat().st_mode) != wanted:  # noqa: ASYNC110 - a file
-            await asyncio.sleep(0.001)
-
-    async def main() -> None:
-        gate = Gate(Limits(), lambda *_: pytest.fail("nobody connects"), lambda _: None)
-        serving = asyncio.create_task(sockets.serve_at(str(path), "hactl", gate, said.append))
-        async with asyncio.timeout(DEADLINE_S):
-            await mode_is(0o600)
-            hanging.answers.set()
-            await mode_is(0o660)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-
-    asyncio.run(main())
-    assert said == ["the name service does not answer"] and hanging.asked <= 2  # the second comes late
 
 
 def test_whose_name_is_not_known_in_time_is_a_number(hanging: NameService) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-
-import pytest
 
 from election.keys import Keys
 from election.store import KeyValue
@@ -13,6 +10,7 @@ from election.view import View
 from hactl.status import unreadable
 
 KEYS = Keys.of("c")
+
 ETCDCTL = "etcdctl --endpoints=https://10.0.0.1:2379 --cacert=/ca"
 
 
@@ -26,36 +24,6 @@ def holding(*keys: str, create: int = 3, mod: int = 7) -> View:
 def commands(view: View) -> list[str]:
     """Of the first: what stands between backquotes."""
     return unreadable.shown(view, ETCDCTL)[0]["fix"].split("`")[1::2]
-
-
-def as_bash_has_it(command: str) -> list[bytes]:
-    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True, timeout=10)
-    return done.stdout.split(b"\0")[:-1]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "a/b",
-        "..",
-        "it's",
-        "\udcff\udcfe",
-        "a\nb",
-        "\x1b[31m",
-        "back\\slash\t",
-        "é",
-        "$(reboot)",
-        "`reboot`",
-        "\u202e",
-        "two  spaces ",
-    ],
-)
-def test_a_key_that_is_none_can_be_deleted_by_what_is_said(name: str) -> None:
-    key = KEYS.group(name)
-    fix = unreadable.shown(holding(key), ETCDCTL)[0]["fix"]
-    command = fix.removeprefix("`").partition("`; or upgrade")[0]
-    found = as_bash_has_it(command)
-    assert found == [*(word.encode() for word in ETCDCTL.split()), b"del", key.encode(errors="surrogateescape")]
 
 
 def test_one_that_is_too_long_to_be_typed_goes_with_all_that_begin_like_it() -> None:

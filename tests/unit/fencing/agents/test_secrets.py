@@ -83,23 +83,6 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             read_secret(str(path))
 
 
-def test_from_a_script() -> None:
-    found = resolve({"password_script": "echo hunter22", "snmp_priv_passwd_script": "echo 'two words'"})
-    assert found.options == {"password": "hunter22", "snmp_priv_passwd": "two words"}
-    assert found.secrets == {"hunter22", "two words"}
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [("echo hunter22; exit 3", "exit status 3"), ("true", "empty"), ("echo hunter22; echo b", "more than one line"),
-     ("echo hunter22; sleep 30", "did not end in time")],
-)  # fmt: skip
-def test_a_script_that_fails(script: str, reason: str) -> None:
-    with pytest.raises(SecretError, match=reason) as raised:
-        resolve({"passwd_script": script}, timeout_s=0.3 if "sleep" in script else 30.0)
-    assert "hunter22" not in str(raised.value)
-
-
 def test_both(secret: Path) -> None:
     with pytest.raises(SecretError, match="both password and password_script"):
         resolve({"password": SecretFile(str(secret)), "password_script": "echo hunter22"})

@@ -26,6 +26,7 @@ from fencing.guard.state import (
     next_deadline,
     step,
 )
+from tests.support.examples import examples
 
 LEASE, M, R = 4000.0, 1000.0, 300.0
 STEPS = ({"kind": "unlink", "path": "/x"},)
@@ -238,7 +239,7 @@ _events = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(st.tuples(_events, st.integers(0, 500), st.integers(0, 20)), min_size=20, max_size=60))
 def test_invariants_over_any_history(history: list[tuple[GuardEvent, int, int]]) -> None:
     """Whatever comes in whatever order: nothing stays registered past a deadline without a stop or a fence,

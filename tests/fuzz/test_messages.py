@@ -20,7 +20,7 @@ from hactl.cli.common import CliError
 from hactl.haproxy.control.runtime import parse_processes, parse_server_states
 from hactl.haproxy.settings import HaproxyError
 from hactl.status import health
-from tests.unit.fuzz.fuzzing import as_json, changed, fuzzed, mutated, raw
+from tests.fuzz.fuzzing import as_json, changed, fuzzed, mutated, raw
 
 KEYS = Keys.of("demo")
 KEY = b"k" * 32

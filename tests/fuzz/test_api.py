@@ -10,9 +10,9 @@ from urllib.parse import quote
 from election.memory_store import MemoryStore
 from hactl.config.node import NodeConfig
 from hactl.daemon.api.routes import Api
+from tests.fuzz.fuzzing import as_json, fuzzed, raw
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import StandIn
-from tests.unit.fuzz.fuzzing import as_json, fuzzed, raw
 
 BODIES: dict[str, dict[str, Any]] = {
     "failover": {"group": "vip", "to": "n2"},

@@ -18,9 +18,10 @@ from hactl.daemon.parts.state_files import Disk, KnownStore
 from hactl.decide import node
 from hactl.linux.process_identity import read_record
 from hactl.model.events import Boot, GuardFacts
+from hactl.model.options import plain
 from hactl.status import document
+from tests.fuzz.fuzzing import as_json, fuzzed, mutated, raw
 from tests.support.scene import KEYS, spec
-from tests.unit.fuzz.fuzzing import as_json, fuzzed, mutated, raw
 
 KNOWN = asdict(KnownStore("uuid", 1, 500, "sid", 40))
 STOPPED = {"sid": "s", "reason": "why", "at": 1.5, "names": ["g/r"], "outcome": "stopped", "problems": {"g/r": "no"}}
@@ -34,7 +35,7 @@ def _text(rng: random.Random, value: object) -> bytes:
 @fuzzed(200)
 def test_what_the_daemon_kept(rng: random.Random, tmp_path_factory: object) -> None:
     place = _place(tmp_path_factory)
-    disk, group = Disk(str(place), "boot"), asdict(spec().groups[1])
+    disk, group = Disk(str(place), "boot"), plain(spec().groups[1])
     (place / "identity.json").write_bytes(_text(rng, KNOWN))
     (place / "started" / "database.json").write_bytes(_text(rng, group))
     known, leftovers = disk.known(), disk.leftovers()

@@ -14,6 +14,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
+
 SECONDS = float(os.environ.get("FUZZ_SECONDS") or 0)
 
 Test = Callable[..., None]
@@ -35,7 +37,7 @@ def fuzzed(short: int) -> Callable[[Test], Test]:
 
     def around(test: Test) -> Test:
         bounded = settings(
-            max_examples=short,
+            max_examples=examples(short),
             deadline=None,
             derandomize=not SECONDS,
             database=None,

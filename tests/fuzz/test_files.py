@@ -11,9 +11,9 @@ from hactl.config.errors import ConfigErrors
 from hactl.config.load import check_text
 from hactl.config.node import parse_node
 from hactl.importers.haproxy.imported import import_text
-from tests.unit.fuzz.fuzzing import fuzzed, mutated
+from tests.fuzz.fuzzing import fuzzed, mutated
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "deploy" / "examples").glob("*.yaml"))
 IMPORTED = sorted((ROOT / "tests" / "golden" / "importers").glob("*.cfg"))
 NODE = """\

@@ -1,0 +1,43 @@
+"""What the documents say is true: commands exist, generated pages are current, the examples of deploy/ load."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_docs import ROOT, UNITS, etcd_settings
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+@pytest.mark.parametrize(
+    "words",
+    [("check", "rules", "deploy/prometheus/alerts.yaml"), ("test", "rules", "tests/golden/prometheus/alerts.yaml")],
+    ids=["syntax", "what fires"],
+)
+def test_alerts_as_promtool_sees_them(words: tuple[str, ...]) -> None:
+    done = subprocess.run(["promtool", *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("etcd") is None, reason="needs etcd")
+def test_etcd_knows_its_settings() -> None:
+    shown = subprocess.run(["etcd", "--help"], capture_output=True, text=True, timeout=30, check=False)
+    flags = set(re.findall(r"--([a-z][a-z-]+)", shown.stdout + shown.stderr))
+    assert {one.removeprefix("ETCD_").lower().replace("_", "-") for one in etcd_settings()} <= flags
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.parametrize("unit", list(UNITS))
+def test_units_as_systemd_sees_them(unit: str, tmp_path: Path) -> None:
+    text = re.sub(r"^ExecStart=.*", "ExecStart=/bin/true", (ROOT / UNITS[unit]).read_text(), flags=re.MULTILINE)
+    if "ExecStart=" not in text:  # a drop-in
+        text = text.replace("[Service]", "[Service]\nExecStart=/bin/true")
+    (tmp_path / unit).write_text(text)
+    argv = ["systemd-analyze", "verify", "--man=no", "--generators=no", str(tmp_path / unit)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    complaints = [line for line in done.stderr.splitlines() if unit in line]
+    assert complaints == []

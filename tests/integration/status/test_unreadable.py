@@ -1,0 +1,40 @@
+"""What is said of documents that nobody can read: the worst first, and commands that do what they say."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from hactl.status import unreadable
+from tests.unit.status.test_unreadable import ETCDCTL, KEYS, holding
+
+
+def as_bash_has_it(command: str) -> list[bytes]:
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True, timeout=10)
+    return done.stdout.split(b"\0")[:-1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/b",
+        "..",
+        "it's",
+        "\udcff\udcfe",
+        "a\nb",
+        "\x1b[31m",
+        "back\\slash\t",
+        "é",
+        "$(reboot)",
+        "`reboot`",
+        "\u202e",
+        "two  spaces ",
+    ],
+)
+def test_a_key_that_is_none_can_be_deleted_by_what_is_said(name: str) -> None:
+    key = KEYS.group(name)
+    fix = unreadable.shown(holding(key), ETCDCTL)[0]["fix"]
+    command = fix.removeprefix("`").partition("`; or upgrade")[0]
+    found = as_bash_has_it(command)
+    assert found == [*(word.encode() for word in ETCDCTL.split()), b"del", key.encode(errors="surrogateescape")]

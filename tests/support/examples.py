@@ -1,0 +1,14 @@
+"""How many examples a property test draws: all of them in `make test`, a tenth in `make unit`."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+QUICK = "quick"
+_ALL = settings.default.max_examples
+settings.register_profile(QUICK, max_examples=_ALL // 10)
+
+
+def examples(number: int) -> int:
+    """`number`, or a tenth of it in the profile QUICK (`pytest --hypothesis-profile quick`)."""
+    return max(1, number * settings.default.max_examples // _ALL)
