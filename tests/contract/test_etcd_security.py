@@ -177,7 +177,7 @@ def test_a_short_call_leaves_the_login_to_the_next(with_users: EtcdCluster) -> N
 def test_authentication_may_be_off_yet(etcd: EtcdCluster) -> None:
     store = EtcdStore(etcd.endpoints, user="me", password="word")
     try:
-        put(store, "/mine/a", "1")
+        assert put(store, "/mine/a", "1") > 0
     finally:
         store.close()
 

@@ -203,7 +203,8 @@ assert not there, there
 import rich
 assert rich.__name__ == "rich"
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_disk_that_hangs_keeps_no_configuration_from_being_used(

@@ -15,4 +15,5 @@ assert not [name for name in sys.modules if name.startswith("pyroute2.ndb")]
 import pyroute2
 assert pyroute2.IPRoute and pyroute2.NDB
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr

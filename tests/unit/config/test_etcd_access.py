@@ -77,11 +77,14 @@ def test_a_secret_that_others_may_read_is_refused(which: str, tmp_path: Path) ->
         open_etcd(node(**given))
 
 
-def test_a_password_is_read(tmp_path: Path) -> None:
+def test_a_password_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = tmp_path / "secret"
     secret.write_text("geheim\n")
     secret.chmod(0o600)
-    open_etcd(node(etcd_user="u", etcd_password_file=str(secret))).close()
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("election.etcd.store.EtcdStore", lambda *_, **more: given.update(more))
+    open_etcd(node(etcd_user="u", etcd_password_file=str(secret)))
+    assert given["password"]() == "geheim"
 
 
 def test_the_password_is_read_at_each_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

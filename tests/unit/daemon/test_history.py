@@ -128,7 +128,8 @@ def test_whatever_stands_in_the_history_can_be_shown(raw: bytes) -> None:
     item = KeyValue(KEYS.event("x"), raw.decode(errors="replace"), 1, 1)
     found = event_log.parse(KEYS, item)
     if found is not None:
-        json.dumps(found.as_dict(), allow_nan=False, ensure_ascii=False).encode()
+        shown = json.dumps(found.as_dict(), allow_nan=False, ensure_ascii=False).encode()
+        assert json.loads(shown) == found.as_dict()
 
 
 @given(st.lists(st.integers(1, 900_000), max_size=150))
