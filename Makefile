@@ -90,7 +90,7 @@ lock: ## write requirements.lock anew from pyproject.toml
 
 test: setup check ## every test; those that touch nothing but their own files on both processors
 	bash deploy/packages.sh debootstrap systemd-container
-	$(BIN)/pytest -qq -n 2 $(PURE)
+	$(BIN)/pytest -q -n 2 $(PURE)
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
 	$(BIN)/pytest -q $(PURE:%=--ignore %) --ignore tests/integration
 

@@ -1,4 +1,4 @@
-"""HAProxy's files as they are written. `HACTL_UPDATE_GOLDEN=1 pytest tests/golden/haproxy` writes them anew."""
+"""HAProxy accepts each of the recorded files of `tests/golden/haproxy` without a warning."""
 
 from __future__ import annotations
 

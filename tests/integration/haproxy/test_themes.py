@@ -1,8 +1,4 @@
-"""A file of services for each theme, as it is rendered, accepted by HAProxy, and stored.
-
-`themes/NAME.yaml` goes into the cluster below; `themes/NAME.cfg` is what becomes of it on n1.
-`HACTL_UPDATE_GOLDEN=1 pytest tests/golden/haproxy` writes them anew.
-"""
+"""HAProxy accepts each of the recorded files of `tests/golden/haproxy/themes` without a warning."""
 
 from __future__ import annotations
 
