@@ -23,10 +23,11 @@ from hactl.decide.state import NodeState
 from hactl.model import effects, events
 from hactl.status import document as status
 from tests.support import malformed
+from tests.support.examples import examples
 from tests.support.scene import KEYS, Scene, fenced
 from tests.support.stand_in import node_state
 
-DOCUMENTS = int(os.environ.get("FUZZ_DOCUMENTS") or 2_000)
+DOCUMENTS = int(os.environ.get("FUZZ_DOCUMENTS") or examples(2_000))
 BATCH = 20
 DEVICE = "{name: switch, agent: fence_virsh, options: {ip: 10.0.0.1, username: a}}"
 

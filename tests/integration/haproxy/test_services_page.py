@@ -11,7 +11,8 @@ import pytest
 from hactl.config.load import check_text
 from hactl.haproxy.render.document import render
 from hactl.haproxy.routing import Routing
-from tests.golden.haproxy.test_haproxy_themes import CLUSTER, TLS_FILES
+from tests.golden.haproxy.test_haproxy_themes import CLUSTER
+from tests.integration.haproxy.test_themes import TLS_FILES
 from tests.support.haproxy_accepts import SETTINGS, make_tls_files, objections
 
 PAGE = Path(__file__).parents[3] / "docs" / "services.md"
