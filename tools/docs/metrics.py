@@ -25,14 +25,14 @@ _HEAD = """\
 
 A process of its own (`hactl-http.service`) serves them at `metrics_listen` (node.toml; by default port 9664 of the
 node's address), path `/metrics`, in Prometheus' text format; what to scrape, and alerts, are in
-[deploy/prometheus](../deploy/prometheus). They are the daemon's, a second old at most. While the daemon does not
-answer, `hactl_up` is 0 and all that is the daemon's is left out. Durations are seconds. A histogram has `_bucket`,
-`_sum` and `_count`. Beside these there are the usual `process_*` and `python_info`, of the daemon. Every series of what
-is configured is there from the start.
+[deploy/prometheus](../deploy/prometheus). They are the daemon's, at most a second old. While the daemon does not
+answer, `hactl_up` is 0 and all metrics of the daemon are left out. Durations are in seconds. A histogram has `_bucket`,
+`_sum` and `_count`. There are also the usual `process_*` and `python_info`, of the daemon. Every series with configured
+labels exists from the start.
 
-`/healthz` answers 200 while this node takes part, else 503, with the reason in JSON; `/readyz` 200 while the daemon
-answers. There is nothing else, and nothing can be changed from there. At most 64 connections are open at one time, and
-20 requests a second are answered to one address, so that nobody keeps another's monitoring out.
+`/healthz` answers 200 while this node takes part, else 503, with the reason in JSON; `/readyz` answers 200 while the
+daemon answers. There is nothing else, and nothing can be changed there. At most 64 connections are open at one time,
+and one address gets at most 20 answers a second, so that no client keeps another's monitoring out.
 """
 
 
