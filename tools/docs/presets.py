@@ -23,7 +23,7 @@ services:
   - {{preset: keystone, binds: [10.0.0.30]}}
 ```
 
-An address without a port gets the preset's port (IPv6, too: `"fd00::30"`). The name is the preset's unless you give one.
+An address without a port gets the preset's (IPv6, too: `"fd00::30"`). The name is the preset's unless you give one.
 
 {override}
 
