@@ -40,7 +40,8 @@ from hactl.daemon.observe.namesake import Namesake
 from hactl.daemon.observe.run_dir import RunDir
 from hactl.daemon.observe.self_check import SelfCheck
 from hactl.daemon.observe.watchdog import WatchdogFollower
-from hactl.daemon.parts.config_reader import ConfigReader, UnreadableError
+from hactl.daemon.parts.config_reader import ConfigReader
+from hactl.daemon.parts.config_reading import ConfigReading
 from hactl.daemon.parts.environment import Place, find_place, guard_spec, node_context
 from hactl.daemon.parts.fencer import Fencer
 from hactl.daemon.parts.history import History
@@ -60,7 +61,7 @@ from hactl.decide.reading import ReadState
 from hactl.decide.sequences import GuardMessage
 from hactl.model import effects, events
 from hactl.model.purposes import Purpose
-from hactl.supervise import Tasks, describe
+from hactl.supervise import Tasks
 
 if TYPE_CHECKING:
     from hactl.daemon.metrics import Metrics
@@ -85,13 +86,12 @@ class Daemon:
         self.history = History(store, self.keys, config.node)
         self.disk = Disk(config.state_dir, place.boot_id)
         self._reader = ConfigReader(config.state_dir, config.cluster, config.cluster_key)
-        self._reading = False
-        self._next_config: effects.ReadConfig | None = None
         self.notifier = Notifier()
         self.exit_code = 0
         self._ended = asyncio.Event()
         self._troubles = Troubles(config.state_dir, self._post)
         self.tasks = Tasks(self._troubles.of_task)
+        self._config_reading = ConfigReading(self._reader, self.tasks, lambda: self.state, self._post)
         self._namesake = Namesake(config, self.disk, self.tasks, self._post)
         context = node_context(config, place, self.tasks)
         self._second_stage = stage = SecondStage(config, context, self._note)
@@ -264,7 +264,7 @@ class Daemon:
             case effects.SendTxn() | effects.Relist():
                 self._link.carry_out(effect)
             case effects.ReadConfig():
-                self._read_config(effect)
+                self._config_reading.carry_out(effect)
             case effects.Act() | effects.Announce() | effects.StopAnnouncing():
                 self._actions.carry_out(effect)
             case effects.GuardBegin() | effects.GuardExtend() | effects.GuardRegister() | effects.GuardUnregister():
@@ -335,31 +335,6 @@ class Daemon:
         """What the event loop has nobody else to tell."""
         self.tasks.failures["callback"] += 1
         log.error("callback_failed", message=context.get("message", ""), exc_info=context.get("exception"))
-
-    def _read_config(self, effect: effects.ReadConfig) -> None:
-        """Read the configuration: one at a time, the newest when that is done."""
-        if self._reading:
-            self._next_config = effect
-        else:
-            self._reading = True
-            self.tasks.once("configuration", self._read_anew(effect))
-
-    async def _read_anew(self, effect: effects.ReadConfig) -> None:
-        try:
-            generation = self.state.generation
-            known = await self._reader.known(effect.text, generation)
-            event = events.Configured(effect.revision, known or await self._reader.read(effect.text, generation))
-        except Exception as error:
-            if not isinstance(error, UnreadableError):
-                log.exception("config_not_read", problem=describe(error))
-            earlier = await self._reader.last() if self.state.cluster is None else None
-            event = events.Configured(effect.revision, earlier, str(error) or describe(error))
-        finally:
-            self._reading = False
-        self._post(event)
-        if (newer := self._next_config) is not None:
-            self._next_config = None
-            self._read_config(newer)
 
     async def _write_member(self, effect: effects.WriteMember) -> None:
         member = await asyncio.to_thread(member_of, self.config.node, effect)

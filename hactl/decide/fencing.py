@@ -202,20 +202,7 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
             job.switched(work.job, "status", False, "unknown", problem, out.now)
             out.note_once(f"no-device/{node}", "fence_failed", node=node, reason=problem)
         case job.Switch() as switch:
-            work.switch = switch
-            limit = state.topology.devices[switch.target.device].limit_ms("off")
-            action_ms = limit + SLACK_HEARTBEATS * state.timing.heartbeat_ms
-            acting = replace(
-                record,
-                state="acting",
-                executor=_myself(state),
-                attempts=record.attempts + 1,
-                action_ms=int(action_ms),
-                failures=max(record.failures, work.job.failures),
-                last=work.job.problem or record.last,
-            )
-            if write(state, node, found, acting, Purpose.FENCE_ATTEMPT, out):
-                work.until = out.now.plus(int(action_ms))
+            _attempt(state, node, found, work, switch, out)
         case job.Finished():
             safe = replace(
                 record,
@@ -239,6 +226,24 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
             )
             write(state, node, found, pending, Purpose.FENCE_FAILED, out)
             out.note("fence_failed", node=node, reason=work.job.problem, failures=pending.failures, given_up=gives_up)
+
+
+def _attempt(state: NodeState, node: str, found: Known[FenceRecord], work: Work, switch: job.Switch, out: Out) -> None:
+    """Write that a device is about to act; what it does comes after the write's answer."""
+    work.switch, record = switch, found.record
+    limit = state.topology.devices[switch.target.device].limit_ms("off")
+    action_ms = limit + SLACK_HEARTBEATS * state.timing.heartbeat_ms
+    acting = replace(
+        record,
+        state="acting",
+        executor=_myself(state),
+        attempts=record.attempts + 1,
+        action_ms=int(action_ms),
+        failures=max(record.failures, work.job.failures),
+        last=work.job.problem or record.last,
+    )
+    if write(state, node, found, acting, Purpose.FENCE_ATTEMPT, out):
+        work.until = out.now.plus(int(action_ms))
 
 
 def _on_again(record: FenceRecord, fencing: NodeFencing) -> bool:

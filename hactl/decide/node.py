@@ -17,7 +17,7 @@ from election.observer import Observer
 from election.session import Owner, SessionState
 from election.view import View
 from hactl.decide import (
-    blocking,
+    answers,
     confirming,
     failures,
     fencing,
@@ -33,14 +33,14 @@ from hactl.decide import (
     troubles,
     unfencing,
 )
-from hactl.decide.apply_changes import learned, own_writes, own_writes_seen
+from hactl.decide.apply_changes import learned, own_writes_seen
 from hactl.decide.readiness import OwnReadiness
-from hactl.decide.state import Namesake, NodeState, Out, Pending, Run
+from hactl.decide.state import Namesake, NodeState, Out, Run
 from hactl.decide.waking import next_wake
 from hactl.model import events
 from hactl.model.cluster import Timing
 from hactl.model.effects import Effect, Exit, ReadConfig, SelfFence
-from hactl.model.purposes import FENCE_WRITES, GRANTS, Purpose
+from hactl.model.purposes import Purpose
 
 
 class Step(NamedTuple):
@@ -254,98 +254,6 @@ def _on_configured(state: NodeState, event: events.Configured, out: Out) -> None
     out.write_member()
 
 
-def _on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
-    pending = state.pending.pop(event.id, None)
-    if pending is None:
-        return
-    if pending.purpose is Purpose.REFUSAL:
-        namesake.left(state, out)
-    run = state.runs.get(pending.name)
-    current = run is not None and run.txn == event.id
-    if run is not None and current:
-        run.txn = 0
-    result = event.result
-    if result is None:
-        _unanswered(state, pending, event, out)
-        return
-    out.note_once("store", "store_reachable")
-    if pending.generation != state.generation:
-        return  # an answer from another history
-    if phases.went_back(state, result.revision, pending.known_revision, out):
-        return
-    learned(state, state.view.take(result.reads, result.revision), out)
-    if result.succeeded:
-        learned(state, own_writes(state, pending.txn, result.revision), out)
-    handler = _ANSWERS.get(pending.purpose)
-    if handler is not None:
-        handler(state, pending, event, out)
-    if pending.purpose in FENCE_WRITES:
-        fencing.wrote(state, pending.name, pending.purpose, result.succeeded, out)
-    if result.succeeded and run is not None and current and pending.purpose in GRANTS:
-        _granted(state, run, pending, event, out)
-
-
-def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    """Nobody knows what became of a transaction."""
-    if pending.purpose is Purpose.RENEW:
-        session.lost(state.session, pending.attempt)
-    if pending.purpose in (Purpose.CLOSE, Purpose.OPEN):
-        state.need_list = True
-    if pending.purpose in FENCE_WRITES:
-        fencing.wrote(state, pending.name, pending.purpose, False, out)
-    if pending.purpose is Purpose.CLOSE and state.release_on_exit and state.phase != "ending":
-        phases.end(state, "everything is stopped; the store could not be told", out)
-    if event.refused:
-        state.dirty = False  # refused at once, as by a full store: tried again with the next look, not in a circle
-    out.note_once("store", "store_unreachable", problem=event.problem)
-
-
-def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    assert event.result is not None
-    before = state.session.mod_rev
-    session.answered(state.session, pending.attempt, event.result, out.now)
-    if state.session.state == "live" and state.session.mod_rev > before:
-        state.observer.renewed_myself(out.now)
-        if state.unseen_since is None and state.view.revision < state.session.mod_rev:
-            state.unseen_since = out.now
-        (phases.extend_guard if state.guard_ready else phases.begin_guard)(state, out)
-
-
-def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    assert event.result is not None
-    if not event.result.succeeded:
-        return
-    out.note("session_closed")
-    state.close_sent = None
-    if state.release_on_exit:
-        phases.end(state, "released everything", out)
-
-
-def _open_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    assert event.result is not None
-    if event.result.succeeded:
-        phases.see_opened(state, pending.attempt, event.result.revision, out)
-
-
-def _depose_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    if event.result is not None and event.result.succeeded:
-        out.note("peer_deposed", node=pending.name)
-
-
-def _block_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    run = state.runs.get(pending.name)
-    if run is not None and run.stop_failed:
-        blocking.self_fence(state, run, out)
-
-
-def _granted(state: NodeState, run: Run, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
-    run.granted = pending.epoch
-    if pending.purpose is Purpose.ACCEPT:  # failures are counted anew in each place that it is moved to
-        run.restarts, run.failure, run.retry_at = 0, "", None
-    out.note(f"group_{pending.purpose}", group=run.spec.name, epoch=pending.epoch)
-
-
 def _on_guard(state: NodeState, event: events.GuardAnswered, out: Out) -> None:
     if event.name == "begin":
         state.guard_ready = event.ok and state.session.state == "live"
@@ -419,21 +327,13 @@ def _on_tick(state: NodeState, event: events.Tick, out: Out) -> None:
     pass
 
 
-_ANSWERS: dict[Purpose, Callable[[NodeState, Pending, events.TxnDone, Out], None]] = {
-    Purpose.RENEW: _renew_answered,
-    Purpose.CLOSE: _close_answered,
-    Purpose.OPEN: _open_answered,
-    Purpose.DEPOSE: _depose_answered,
-    Purpose.BLOCK: _block_answered,
-}
-
 _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Listed: _on_listed,
     events.ListFailed: _on_list_failed,
     events.Watched: _on_watched,
     events.WatchEnded: _on_watch_ended,
     events.Configured: _on_configured,
-    events.TxnDone: _on_txn,
+    events.TxnDone: answers.on_txn,
     events.GuardAnswered: _on_guard,
     events.GuardLost: _on_guard_lost,
     events.Acted: _on_acted,

@@ -41,7 +41,8 @@ OWN = {
     "hactl.daemon": {
         "actions", "deferred", "guard_link", "log", "log.setup", "log.writer", "loop", "main", "observe",
         "observe.etcd", "observe.etcd_access", "observe.loop_times", "observe.namesake", "observe.run_dir",
-        "observe.self_check", "observe.watchdog", "parts", "parts.config_reader", "parts.environment",
+        "observe.self_check", "observe.watchdog", "parts", "parts.config_reader", "parts.config_reading",
+        "parts.environment",
         "parts.fencer", "parts.history", "parts.last_known", "parts.ledger", "parts.machine", "parts.member",
         "parts.private_files", "parts.sdnotify", "parts.self_fence", "parts.state_files",
         "parts.state_keeper", "parts.troubles", "registrar", "startup", "store_link",

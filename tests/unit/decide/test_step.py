@@ -9,6 +9,7 @@ from msgspec import structs
 
 from election.records import Identity, Move, Session
 from election.store import TxnResult
+from hactl.decide import answers
 from hactl.decide import node as decide
 from hactl.model import events
 from tests.support.daemon import Daemon, boot
@@ -115,7 +116,7 @@ def test_an_answer_that_was_asked_for_in_another_history_is_no_news(owner: Daemo
     answer = owner.answer(owner.last("renew"))
     assert isinstance(answer, events.TxnDone)
     before, owner.state.identity = owner.state.session.mod_rev, (identity[0], identity[1] + 1)
-    decide._on_txn(owner.state, answer, decide.Out(owner.state, owner.now))
+    answers.on_txn(owner.state, answer, decide.Out(owner.state, owner.now))
     assert owner.state.session.mod_rev == before
 
 

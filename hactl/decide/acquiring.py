@@ -1,0 +1,85 @@
+"""Taking a group and bringing it up on this node (docs/protocol.md, *Ownership*). Pure."""
+
+from __future__ import annotations
+
+from election import ownership
+from election.clock import owner_elapsed
+from election.records import Ownership
+from election.store import Compare
+from election.view import Known
+from hactl.decide import announcing
+from hactl.decide.resources import calm, clear, probe_unknown
+from hactl.decide.state import NodeState, Out, Run
+from hactl.model.effects import GuardRegister
+from hactl.model.purposes import Purpose
+
+
+def take(
+    state: NodeState,
+    run: Run,
+    found: Known[Ownership] | None,
+    purpose: Purpose,
+    reason: str,
+    out: Out,
+    also: tuple[Compare, ...] = (),
+    cleanup: tuple[str, ...] = (),
+) -> None:
+    """Write myself as owner; what the answer allows is in `run.granted`."""
+    name = run.spec.name
+    epoch = ownership.epoch_for(found, state.me, state.generation, read_revision(state, name))
+    txn = ownership.acquire(
+        state.writer,
+        name,
+        found,
+        epoch,
+        state.config_seen,  # also where it cannot be read: then what was decided on is the last one that could
+        overlap=run.spec.overlap,
+        reason=reason,
+        also=also,
+        cleanup=cleanup,
+    )
+    run.txn = out.send(purpose, txn, name=name, epoch=epoch)
+    if found is not None and found.record.state == "owned" and found.record.node != state.node:
+        announcing.taking(state, run, found.record.node, out)
+
+
+def pursue(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+    """Bring everything of it up, in order; what comes after a resource that is down is stopped first. `found`: None
+    where it cannot be read, and what I last wrote counts."""
+    epoch = found.record.epoch if found else run.granted
+    probe_unknown(run, out)
+    if run.acting or (run.retry_at is not None and owner_elapsed(run.retry_at, out.now) < 0):
+        return
+    if run.barred:
+        clear(run, out, kill=True)
+        return
+    resources = run.spec.resources
+    first = next((i for i, item in enumerate(resources) if run.health[item.name] != "running"), None)
+    if first is None:
+        # Found running, or taken again after its record was lost: it runs in this ownership now.
+        run.epoch = epoch
+        calm(run, out)
+        return
+    run.since_running = None
+    for index in range(len(resources) - 1, first - 1, -1):
+        if run.health[resources[index].name] != "stopped":
+            out.act(run, index, "kill" if run.stop_failed else "stop")
+            return
+    if run.txn or not state.may_run(out.now):
+        return
+    if found and epoch != run.granted:
+        take(state, run, found, Purpose.RECLAIM, found.record.reason, out)
+        return
+    resource = resources[first]
+    if resource.name not in run.registered:
+        if resource.name not in run.registering and state.guard_ready:
+            run.registering.add(resource.name)
+            out.effects.append(GuardRegister(run.spec, resource))
+        return
+    run.epoch = epoch
+    out.act(run, first, "start")
+
+
+def read_revision(state: NodeState, group: str) -> int:
+    """As of which revision the group's key is known; a transaction may have read it later than the watch told."""
+    return max(state.view.revision, state.view.as_of(state.keys.group(group)))

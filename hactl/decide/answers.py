@@ -1,0 +1,113 @@
+"""The answers to transactions: what each means for the session, the groups and the peers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from election import session
+from hactl.decide import blocking, fencing, namesake, phases
+from hactl.decide.apply_changes import learned, own_writes
+from hactl.decide.state import NodeState, Out, Pending, Run
+from hactl.model import events
+from hactl.model.purposes import FENCE_WRITES, GRANTS, Purpose
+
+
+def on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
+    pending = state.pending.pop(event.id, None)
+    if pending is None:
+        return
+    if pending.purpose is Purpose.REFUSAL:
+        namesake.left(state, out)
+    run = state.runs.get(pending.name)
+    current = run is not None and run.txn == event.id
+    if run is not None and current:
+        run.txn = 0
+    result = event.result
+    if result is None:
+        _unanswered(state, pending, event, out)
+        return
+    out.note_once("store", "store_reachable")
+    if pending.generation != state.generation:
+        return  # an answer from another history
+    if phases.went_back(state, result.revision, pending.known_revision, out):
+        return
+    learned(state, state.view.take(result.reads, result.revision), out)
+    if result.succeeded:
+        learned(state, own_writes(state, pending.txn, result.revision), out)
+    handler = _ANSWERS.get(pending.purpose)
+    if handler is not None:
+        handler(state, pending, event, out)
+    if pending.purpose in FENCE_WRITES:
+        fencing.wrote(state, pending.name, pending.purpose, result.succeeded, out)
+    if result.succeeded and run is not None and current and pending.purpose in GRANTS:
+        _granted(state, run, pending, event, out)
+
+
+def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    """Nobody knows what became of a transaction."""
+    if pending.purpose is Purpose.RENEW:
+        session.lost(state.session, pending.attempt)
+    if pending.purpose in (Purpose.CLOSE, Purpose.OPEN):
+        state.need_list = True
+    if pending.purpose in FENCE_WRITES:
+        fencing.wrote(state, pending.name, pending.purpose, False, out)
+    if pending.purpose is Purpose.CLOSE and state.release_on_exit and state.phase != "ending":
+        phases.end(state, "everything is stopped; the store could not be told", out)
+    if event.refused:
+        state.dirty = False  # refused at once, as by a full store: tried again with the next look, not in a circle
+    out.note_once("store", "store_unreachable", problem=event.problem)
+
+
+def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    assert event.result is not None
+    before = state.session.mod_rev
+    session.answered(state.session, pending.attempt, event.result, out.now)
+    if state.session.state == "live" and state.session.mod_rev > before:
+        state.observer.renewed_myself(out.now)
+        if state.unseen_since is None and state.view.revision < state.session.mod_rev:
+            state.unseen_since = out.now
+        (phases.extend_guard if state.guard_ready else phases.begin_guard)(state, out)
+
+
+def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    assert event.result is not None
+    if not event.result.succeeded:
+        return
+    out.note("session_closed")
+    state.close_sent = None
+    if state.release_on_exit:
+        phases.end(state, "released everything", out)
+
+
+def _open_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    assert event.result is not None
+    if event.result.succeeded:
+        phases.see_opened(state, pending.attempt, event.result.revision, out)
+
+
+def _depose_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    if event.result is not None and event.result.succeeded:
+        out.note("peer_deposed", node=pending.name)
+
+
+def _block_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    run = state.runs.get(pending.name)
+    if run is not None and run.stop_failed:
+        blocking.self_fence(state, run, out)
+
+
+def _granted(state: NodeState, run: Run, pending: Pending, event: events.TxnDone, out: Out) -> None:
+    """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
+    run.granted = pending.epoch
+    if pending.purpose is Purpose.ACCEPT:  # failures are counted anew in each place that it is moved to
+        run.restarts, run.failure, run.retry_at = 0, "", None
+    out.note(f"group_{pending.purpose}", group=run.spec.name, epoch=pending.epoch)
+
+
+_ANSWERS: dict[Purpose, Callable[[NodeState, Pending, events.TxnDone, Out], None]] = {
+    Purpose.RENEW: _renew_answered,
+    Purpose.CLOSE: _close_answered,
+    Purpose.OPEN: _open_answered,
+    Purpose.DEPOSE: _depose_answered,
+    Purpose.BLOCK: _block_answered,
+}
