@@ -135,7 +135,7 @@ def _node(node: NodeSpec, topology: Topology) -> dict[str, Any]:
     levels = [
         {"watchdog": True}
         if level.watchdog
-        else {"devices": [{"device": one.device, "plug": one.plug} for one in level.targets]}
+        else {"devices": [{"device": target.device, "plug": target.plug} for target in level.targets]}
         for level in fencing.levels
     ]
     delays = {"delay": format_ms(fencing.delay_ms), "random_delay": format_ms(fencing.random_delay_ms)}

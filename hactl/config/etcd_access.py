@@ -1,6 +1,6 @@
 """How this node reaches etcd, by node.toml: the store itself, and what is weak about the way.
 
-Who can write to etcd can move and stop every group; so the way to it is to be closed to everybody else
+Who can write to etcd can move and stop every group; so access to it must be closed to everybody else
 (docs/security.md).
 """
 
@@ -84,7 +84,7 @@ def found_weak(config: NodeConfig, *, root: bool, node_toml: Path | None = None)
         has_key = read_key(Path(config.cluster_key)) is not None
     except ConfigErrors as error:
         has_key = True
-        found += [Weakness(str(one), _KEY_NOW) for one in error.problems] if root else []
+        found += [Weakness(str(problem), _KEY_NOW) for problem in error.problems] if root else []
     return [*found, *weaknesses(config, has_key=has_key)]
 
 

@@ -142,7 +142,7 @@ class Level(Strict):
 
     def spec(self) -> LevelSpec:
         """The level of the topology."""
-        return LevelSpec(tuple(one.spec() for one in self.devices), self.watchdog)
+        return LevelSpec(tuple(device.spec() for device in self.devices), self.watchdog)
 
 
 class NodeFencingSettings(Strict):

@@ -97,10 +97,12 @@ def check_tree(tree: Tree) -> Loaded:
     except ValidationError as error:
         problems += field_problems(tree, error)
     findings = cross_check(sound_parts(tree.data))
-    problems += [tree.problem(one.path, one.problem, one.hint) for one in findings if one.refused]
+    problems += [tree.problem(finding.path, finding.problem, finding.hint) for finding in findings if finding.refused]
     if problems or spec is None:
         raise ConfigErrors(problems)
-    warnings = [tree.problem(one.path, one.problem, one.hint) for one in findings if not one.refused]
+    warnings = [
+        tree.problem(finding.path, finding.problem, finding.hint) for finding in findings if not finding.refused
+    ]
     return Loaded(spec, tuple(warnings), tree)
 
 

@@ -18,7 +18,7 @@ def known_members(endpoints: Sequence[str]) -> int:
 
 
 def majority_findings(spec: ClusterSpec, endpoints: int) -> Iterator[Finding]:
-    """What is to be known before anything fails. `endpoints`: of etcd, in node.toml; 0: not known."""
+    """What an operator should know before anything fails. `endpoints`: of etcd, in node.toml; 0: not known."""
     path = ("nodes",)
     nodes, members = len(spec.nodes), endpoints or len(spec.nodes)
     here = f"etcd has {members} endpoint{'' if members == 1 else 's'} in node.toml"

@@ -78,7 +78,7 @@ def _of_type(root: type[BaseModel], path: KeyPath, kind: str, given: Any) -> str
 
 def _choice(root: type[BaseModel], path: KeyPath, given: Any) -> str:
     found = _field_at(root, path)
-    allowed = [one for one in literals(found.annotation) if isinstance(one, str)] if found else []
+    allowed = [literal for literal in literals(found.annotation) if isinstance(literal, str)] if found else []
     if isinstance(given, str):
         guess = suggest(given, allowed)
         return guess if guess.startswith("allowed") else f"{guess} allowed: {', '.join(allowed)}"

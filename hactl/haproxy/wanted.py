@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 from typing import NamedTuple
 
-from hactl.haproxy.diff.parse import read_binds
+from hactl.haproxy.diff.parse import bound_addresses
 from hactl.haproxy.render.document import render
 from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
@@ -58,8 +58,7 @@ def render_wanted(wanted: Wanted, node: str, settings: HaproxySettings) -> Rende
         text = render(wanted.cluster, wanted.routing, node, settings, wanted.revision)
     except ValueError as error:
         return Rendered("", str(error), bound_groups(wanted.cluster, _of_services(wanted.cluster)))
-    binds = (one for section in read_binds(text).values() for one in section)
-    return Rendered(text, "", bound_groups(wanted.cluster, binds))
+    return Rendered(text, "", bound_groups(wanted.cluster, bound_addresses(text)))
 
 
 def bound_groups(cluster: ClusterSpec, binds: Iterable[str]) -> frozenset[str]:

@@ -76,5 +76,5 @@ class ClusterSpec:
 
     def balancer_group(self) -> GroupSpec | None:
         """The group that HAProxy belongs to; None: it runs on every node."""
-        having = (group for group in self.groups for one in group.resources if isinstance(one, HaproxySpec))
+        having = (group for group in self.groups for resource in group.resources if isinstance(resource, HaproxySpec))
         return next(having, None)

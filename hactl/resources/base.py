@@ -1,6 +1,6 @@
 """What a resource is: the contract between the daemon and the kinds of resource (one file each beside this).
 
-A resource does what it is told and says what it sees; it decides nothing. All waiting is asyncio's; all
+A resource carries out actions and reports what it observes; it decides nothing. All waiting is asyncio's; all
 outcomes are verified, not assumed: `stop` and `kill` return only when it is known that nothing runs.
 """
 
@@ -110,4 +110,4 @@ class Announcing(Protocol):
         """Tell them again."""
 
     def stop_announcing(self) -> None:
-        """It is about to go, and another node about to tell where it is then: tell nobody any more."""
+        """Stop announcing; another node is taking the address."""

@@ -69,7 +69,7 @@ class Manifest:
         if "/" in name or name.startswith("."):
             raise ResourceError(f"{spec.name}: name {name!r} must not contain a slash or begin with a dot")
         self.path = self.directory / name
-        # What is to be there, while it is to be there. None: not yet known, an earlier daemon may have put it.
+        # What must be there while the group is here. None: not yet known, an earlier daemon may have put it.
         self._content: bytes | None = None
         self._wanted: bool | None = None
         self._renaming = threading.Lock()

@@ -270,7 +270,7 @@ class Supervised:
         record.unlink(missing_ok=True)
 
     def _clear(self) -> None:
-        """Nothing of it lives: nothing is to be remembered."""
+        """Nothing of it lives: there is nothing to remember."""
         self._forget()
         if self.cgroup is not None:
             self.cgroup.remove()

@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = ("service", "group", "advice")
 class Preset:
     """`what`: in a line. `settings`: of the service or group, without its name; `text`: the same as written, with the
     reasons. `accepts`: the port of `binds`, 0: that of the service. `also`: other names. For advice `reason` says why
-    nothing is to be configured and `instead` what to do. `example`: a part of a cluster.yaml."""
+    there is nothing to configure, and `instead` says what to do. `example`: a part of a cluster.yaml."""
 
     name: str
     kind: Kind
@@ -60,7 +60,7 @@ def find(name: str) -> Preset | None:
 
 def all_names() -> list[str]:
     """The names by which `find` finds one."""
-    return [name for one in presets().values() for name in (one.name, *one.also)]
+    return [name for preset in presets().values() for name in (preset.name, *preset.also)]
 
 
 def _preset(name: str, entry: Mapping[str, Any], written: str) -> Preset:

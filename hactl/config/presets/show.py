@@ -40,7 +40,7 @@ def ports_of(preset: Preset) -> str:
 
 def listed(kind: Kind) -> list[Preset]:
     """The presets of a kind, in the order of the data."""
-    return [one for one in presets().values() if one.kind == kind]
+    return [preset for preset in presets().values() if preset.kind == kind]
 
 
 def shown(preset: Preset) -> str:

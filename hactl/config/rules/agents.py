@@ -89,8 +89,8 @@ def _device(device: Device, topology: Topology, said: Installed) -> Iterator[_Sa
         yield ("agent",), what, "give the device `unfence: true`", False
     if device.unfence and not said.metadata.can("on"):
         yield ("unfence",), f"{device.agent} has no `on`", "leave `unfence` out", True
-    plugs = {one.plug for node in topology.nodes.values() for level in node.levels for one in level.targets
-             if one.device == device.name}  # fmt: skip
+    plugs = {target.plug for node in topology.nodes.values() for level in node.levels for target in level.targets
+             if target.device == device.name}  # fmt: skip
     for problem in check_options(said.metadata, device.options, plug=any(plugs)):
         secret = problem.option in said.metadata.secret_names
         yield _place(device, problem), problem.message, problem.hint, problem.level == "error" or secret

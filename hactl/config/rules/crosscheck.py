@@ -42,7 +42,9 @@ def _names(parts: Parts) -> Iterator[Finding]:
     lists += [(("fencing", "devices"), "device")]
     lists += [((*path, "resources"), "resource") for path, _ in items(parts.data, ("groups",))]
     for path, kind in lists:
-        named = (((*one.path, "name"), one.name, f"a {kind} named `{one.name}`") for one in names(parts.data, path))
+        named = (
+            ((*entry.path, "name"), entry.name, f"a {kind} named `{entry.name}`") for entry in names(parts.data, path)
+        )
         yield from twice(named, f"give every {kind} a name of its own")
 
 

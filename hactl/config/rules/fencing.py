@@ -72,7 +72,7 @@ def _alike(parts: Parts) -> Iterator[Finding]:
 
 def _references(parts: Parts, targets: list[tuple[KeyPath, LevelTarget]]) -> Iterator[Finding]:
     """Levels name devices that are there, and every device is named by one."""
-    known = [one.name for one in names(parts.data, ("fencing", "devices"))]
+    known = [entry.name for entry in names(parts.data, ("fencing", "devices"))]
     for path, target in targets:
         if target.device not in known:
             hint = suggest(target.device, known) or "give it in `fencing.devices`"
@@ -88,7 +88,7 @@ def _same_levels(path: KeyPath, fencing: NodeFencingSettings) -> Iterator[Findin
     first: dict[frozenset[tuple[str, str]], KeyPath] = {}
     for number, level in enumerate(fencing.levels):
         here = (*path, "fencing", "levels", number)
-        named = [(one.device, one.plug) for one in level.devices]
+        named = [(target.device, target.plug) for target in level.devices]
         for place, target in enumerate(named):
             if target in named[:place]:
                 yield Finding((*here, "devices", place), f"{_called(*target)} is in this level twice", "name it once")

@@ -53,7 +53,7 @@ def check_with_haproxy(loaded: Loaded, node: str, settings: HaproxySettings) -> 
         return Checked((Finding(("services",), f"cannot be rendered: {error}", "", refused=True),))
     except HaproxyError as error:
         return Checked(note=f"HAProxy was not asked whether it takes this: {error}")
-    return Checked(tuple(_finding(loaded, one, here) for one in refusals(text, output)))
+    return Checked(tuple(_finding(loaded, refusal, here) for refusal in refusals(text, output)))
 
 
 # With these HAProxy runs code while it reads its configuration, `-c` or not. Source: its manual, section 3.
@@ -150,7 +150,7 @@ def _texts(data: Any, path: KeyPath, line: str) -> Iterator[KeyPath]:
     elif isinstance(data, list):
         for index, value in enumerate(data):
             yield from _texts(value, (*path, index), line)
-    elif isinstance(data, str) and any(one.strip() == line for one in data.splitlines()):
+    elif isinstance(data, str) and any(text.strip() == line for text in data.splitlines()):
         yield path
 
 

@@ -26,8 +26,8 @@ def reference_findings(parts: Parts) -> Iterator[Finding]:
         yield from _group(parts, path, service)
         yield from _backends(parts, path, service)
         yield from _userlist(parts, path, service)
-        if service.probe and service.probe.bind and service.probe.bind not in [one.address for one in service.binds]:
-            known = [one.address for one in service.binds]
+        if service.probe and service.probe.bind and service.probe.bind not in [bind.address for bind in service.binds]:
+            known = [bind.address for bind in service.binds]
             yield Finding((*path, "probe", "bind"), f"`{service.probe.bind}` is none of `binds`", suggest("", known))
 
 
@@ -85,7 +85,7 @@ def _group(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
         yield Finding((*path, "group"), f"there is no group `{service.group}`", hint)
         return
     places = (found.settings.nodes if found.settings else []) or parts.node_names
-    served = {one.node for one in service.servers}
+    served = {server.node for server in service.servers}
     if service.members:
         served |= set(service.nodes or parts.node_names)
     if missing := [name for name in places if name not in served]:
@@ -129,7 +129,7 @@ def _userlist(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding
 
 def raw_proxies(parts: Parts) -> list[str]:
     """The names of the proxies with servers in `haproxy.sections`."""
-    found = [one for text in parts.haproxy.sections for one in sections(text)]
+    found = [section for text in parts.haproxy.sections for section in sections(text)]
     return [one.name for one in found if one.kind in _WITH_SERVERS]
 
 

@@ -64,7 +64,7 @@ def _listeners(parts: Parts) -> list[_Listener]:
             continue
         names = [name for name in addresses if not service.nodes or name in service.nodes]
         sockets = [socket_of(bind.address) for bind in service.binds] if not service.port else []
-        ports = [service.port] if service.port else [one.first for one in sockets if one is not None]
+        ports = [service.port] if service.port else [socket.first for socket in sockets if socket is not None]
         found += [_Listener(service.name, name, addresses[name], port) for name in names for port in ports]
     return found
 
@@ -81,7 +81,7 @@ def _binds(parts: Parts) -> Iterator[Finding]:
                 )
                 break
         earlier.append((path, bind, socket))
-        taken = next((one for one in listeners if socket.takes(one.address, one.port)), None)
+        taken = next((listener for listener in listeners if socket.takes(listener.address, listener.port)), None)
         if taken is not None:
             yield Finding(
                 path,
@@ -109,7 +109,11 @@ def _taken(parts: Parts, path: KeyPath, port: int) -> Iterator[Finding]:
     for _, node in parts.nodes:
         address = ip_address(node.address)
         taken = [show_path(other) for other, _, socket in all_binds(parts) if socket.takes(address, port)]
-        taken += [f"service `{one.service}`" for one in listeners if (one.node, one.port) == (node.name, port)]
+        taken += [
+            f"service `{listener.service}`"
+            for listener in listeners
+            if (listener.node, listener.port) == (node.name, port)
+        ]
         if taken:
             yield Finding(path, f"{node.address}:{port} is taken: {taken[0]}", "give it another port")
             return

@@ -19,7 +19,7 @@ from hactl.haproxy.control.late_names import LateNames
 from hactl.haproxy.control.live import MOST_OLD_WORKERS, LiveHaproxy
 from hactl.haproxy.control.process import IN_GROUP, NAME, HaproxyProcess
 from hactl.haproxy.control.runtime import ServerState, ask, parse_server_states
-from hactl.haproxy.diff.parse import read_binds
+from hactl.haproxy.diff.parse import bound_addresses
 from hactl.haproxy.diff.step import Step, decide_step, switch_first
 from hactl.haproxy.events import GOOD_NEWS, EventKind, HaproxyEvent, HaproxyStatus
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
@@ -27,7 +27,7 @@ from hactl.resources.base import NodeContext
 
 log = structlog.get_logger(__name__)
 
-# How often it is looked whether the servers are what the file says; sooner while one is to be removed.
+# How often the servers are compared with the file; sooner while one will be removed.
 _LOOK_EVERY_S = 30.0
 _LOOK_SOON_S = 2.0
 # For so long it may not answer before it counts as not well.
@@ -35,14 +35,10 @@ _SILENT_S = 2.5
 
 
 class _Applied(NamedTuple):
-    """By which step, and why not by less."""
+    """The step applied, and why a cheaper one was not enough."""
 
     step: Literal["none", "runtime", "reload", "start", "stop"]
     reason: str = ""
-
-
-def _binds(text: str) -> list[str]:
-    return [bind for binds in read_binds(text).values() for bind in binds]
 
 
 class HaproxyManager:
@@ -74,7 +70,7 @@ class HaproxyManager:
             self._files, self._live, self._reload_same, self._tell_certificate, context.tasks
         )
         self._looking: asyncio.Task[None] | None = None
-        # Whether a server is to be removed that has sessions left.
+        # Whether a server that will be removed still has sessions.
         self._busy = asyncio.Event()
         self._changes = 0
         self._reloads: Counter[str] = Counter(ok=0, failed=0, invalid=0)
@@ -164,7 +160,7 @@ class HaproxyManager:
         return parse_server_states(await ask(self.settings.stats_socket, "show stat -1 4 -1", timeout_s))
 
     async def _apply(self, text: str, running: bool, manage_sysctl: bool) -> _Applied:
-        binds = await asyncio.to_thread(_binds, text)
+        binds = await asyncio.to_thread(bound_addresses, text)
         if not binds:
             await self._stop()
             await self._files.kept.forget()
@@ -184,7 +180,7 @@ class HaproxyManager:
         step = await asyncio.to_thread(decide_step, good, text, await self._live.version())
         if step.kind == "none":
             return switched
-        await self._check(text, binds, await asyncio.to_thread(_binds, good), manage_sysctl)
+        await self._check(text, binds, await asyncio.to_thread(bound_addresses, good), manage_sysctl)
         if step.kind == "runtime":
             try:
                 await self._change(text, step)
@@ -308,7 +304,7 @@ class HaproxyManager:
         with contextlib.suppress(HaproxyError):
             text = await asyncio.to_thread(switch_first, text, wanted) if wanted else text
             if self.nonlocal_bind:
-                allow_nonlocal_bind(await asyncio.to_thread(_binds, text), kept is not None and kept[1])
+                allow_nonlocal_bind(await asyncio.to_thread(bound_addresses, text), kept is not None and kept[1])
             self._files.place(text)
             await self._start()
             self._files.mark_good()

@@ -58,7 +58,7 @@ class Silence:
         self.problem = pulse.problem
 
     def hung(self, now: float) -> bool:
-        """Whether it is to be killed."""
+        """Whether it must be killed."""
         idle = self.idle_since is not None and now - self.idle_since >= HUNG_S
         return idle or (self.since is not None and now - self.since >= BUSY_S)
 

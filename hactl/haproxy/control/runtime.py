@@ -96,8 +96,8 @@ async def old_sessions(master_socket: str, timeout_s: float) -> Counter[tuple[st
     found: Counter[tuple[str, str]] = Counter()
     for pid in processes.old:
         with contextlib.suppress(HaproxyError):  # it has ended meanwhile
-            for one in parse_server_states(await ask(master_socket, f"@!{pid} show stat -1 4 -1", timeout_s)):
-                found[one.proxy, one.server] += one.sessions
+            for state in parse_server_states(await ask(master_socket, f"@!{pid} show stat -1 4 -1", timeout_s)):
+                found[state.proxy, state.server] += state.sessions
     return found
 
 

@@ -47,6 +47,11 @@ def read_binds(text: str) -> dict[str, list[str]]:
     return found
 
 
+def bound_addresses(text: str) -> list[str]:
+    """All of them, whatever section they are of."""
+    return [bind for binds in read_binds(text).values() for bind in binds]
+
+
 def _bound(words: Sequence[str]) -> Iterator[str]:
     if words[0] not in ("bind", "dgram-bind") or len(words) < 2:
         return

@@ -181,4 +181,4 @@ def _line(proxy: str, server: Server, live: LiveServer) -> str:
         *live.check,
         *(_CHECKED | _CHECKS_ENABLED, 0, 0, 0, "-", server.port, "-"),
     ]
-    return " ".join(str(one) for one in fields)
+    return " ".join(str(field) for field in fields)

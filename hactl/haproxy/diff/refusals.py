@@ -44,7 +44,7 @@ def refusals(text: str, output: str) -> list[Refusal]:
 
 def _refusals(text: str, output: str) -> Iterator[Refusal]:
     lines = text.splitlines()
-    names = {one.name for one in sections(text) if one.name}
+    names = {section.name for section in sections(text) if section.name}
     for said in output.splitlines():
         said_of_line = _TOLD.match(said)
         if said_of_line is None or any(phrase in said for phrase in _TELLS_NOTHING):

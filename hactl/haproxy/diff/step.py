@@ -67,7 +67,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done. `commands`: of `runtime`, in their order. `reasons`: for a reload, why; for `runtime` what
+    """The step to take. `commands`: of `runtime`, in their order. `reasons`: for a reload, why; for `runtime` what
     changes, for people."""
 
     kind: Literal["none", "runtime", "reload"]

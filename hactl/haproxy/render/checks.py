@@ -1,4 +1,4 @@
-"""The lines that say what a check asks, and what it is to be answered. Pure."""
+"""The lines that say what a check asks, and which answer is good. Pure."""
 
 from __future__ import annotations
 

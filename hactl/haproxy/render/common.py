@@ -175,7 +175,7 @@ def check_words(check: CheckOptions, *, verified: bool) -> Iterator[str]:
 def says_verify(*all_options: Common, servers: Iterable[ListedServer] = ()) -> bool:
     """Whether these say with the servers' traffic whether they are verified, as a setting or in words: so a check does
     it, too."""
-    words = [own.server.words for own in all_options] + [one.words for one in servers]
+    words = [own.server.words for own in all_options] + [server.words for server in servers]
     words += [line for own in all_options for line in own.extra if _SERVER_LINE.match(line)]
     return any(own.server.tls is not None for own in all_options) or any(_VERIFIES.search(text) for text in words)
 

@@ -60,7 +60,7 @@ def body(text: str) -> str:
 
 
 def _lines(section: Section, routing: Routing) -> tuple[str, ...]:
-    servers = (server_line(one, section.service, section.elected, routing) for one in section.servers)
+    servers = (server_line(server, section.service, section.elected, routing) for server in section.servers)
     return (*section.lines, *servers)
 
 

@@ -93,7 +93,7 @@ def _lines(service: ServiceSpec, options: ServiceOptions, defaults: Common, plac
     if options.mode is not None:
         yield f"mode {options.mode}"
     yield from common_lines(options, place)
-    acls = [f"acl {one}" for one in options.acls]
+    acls = [f"acl {acl}" for acl in options.acls]
     if place.back:
         if options.stick is not None and _CONDITION.search(options.stick.on):
             # A condition has to stand before what names it.
@@ -124,7 +124,7 @@ def _bind(bind: BindOptions) -> str:
 
 def _bind_tls(tls: BindTls) -> Iterator[str]:
     yield "ssl"
-    yield from (f"crt {quoted(one)}" for one in tls.certificates)
+    yield from (f"crt {quoted(certificate)}" for certificate in tls.certificates)
     named = {
         "crt-list": tls.crt_list,
         "ca-file": tls.ca_file,

@@ -207,8 +207,8 @@ def request_of(line: Line, requests: Sequence[Line]) -> tuple[str, ...]:
     the first of these lines, () on others, and where they make none that hactl has words for."""
     if line is not requests[0]:
         return ()
-    options = [one for one in requests if one.keyword == "option"]
-    sends = [one for one in requests if one.keyword == "http-check"]
+    options = [request for request in requests if request.keyword == "option"]
+    sends = [request for request in requests if request.keyword == "http-check"]
     if len(options) != 1 or len(options) + len(sends) != len(requests) or len(sends) > 1:
         return ()
     words = [word.raw for word in options[0].args[1:]]

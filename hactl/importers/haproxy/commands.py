@@ -89,5 +89,8 @@ def _unsound(text: str, cluster: str) -> list[Note]:
     try:
         warnings = check_text(text, cluster).warnings
     except ConfigErrors as error:
-        return [Note("lost", 0, one.path, f"{one.problem}{one.hint and f'; {one.hint}'}") for one in error.problems]
-    return [Note("hint", 0, f"{one.path}: {one.problem}", "") for one in warnings]
+        return [
+            Note("lost", 0, problem.path, f"{problem.problem}{problem.hint and f'; {problem.hint}'}")
+            for problem in error.problems
+        ]
+    return [Note("hint", 0, f"{warning.path}: {warning.problem}", "") for warning in warnings]

@@ -59,7 +59,7 @@ def missing(
         if key not in theirs:
             found += [(item.line, f"there is no section `{' '.join(key).strip()}`") for item in items]
             continue
-        there = Counter(item.form for item in theirs[key])
+        there = Counter(part.form for part in theirs[key])
         for item in items:
             if there[item.form] > 0:
                 there[item.form] -= 1
@@ -76,7 +76,9 @@ def added(original: Source, made: Source, names: Mapping[int, str]) -> list[tupl
     found: dict[tuple[str, str], None] = {}
     ours = _sections(original, names)
     theirs = _sections(made, {})
-    made_from = {names.get(id(one)) for one in original.sections if one.kind == "defaults" and one.parent}
+    made_from = {
+        names.get(id(section)) for section in original.sections if section.kind == "defaults" and section.parent
+    }
     for key, items in ours.items():
         if key[0] == "defaults" and key[1] in made_from:
             continue
@@ -99,7 +101,7 @@ def _disorder(items: Sequence[Item], others: Sequence[Item]) -> Iterator[tuple[L
     for kind, ours in _in_order(items).items():
         # Others may stand between them: those of the set of defaults that this one is made from.
         theirs = iter([item.form for item in _in_order(others).get(kind, ())])
-        if wrong := next((item for item in ours if item.form not in theirs), None):
+        if wrong := next((part for part in ours if part.form not in theirs), None):
             yield wrong.line, f"{kind} are in another order"
 
 

@@ -127,4 +127,4 @@ def _reason(problem: Problem) -> str:
 
 
 def _refusal(file: str, problems: tuple[Problem, ...]) -> list[Problem]:
-    return [Problem(file, one.path, one.problem, one.hint) for one in problems]
+    return [Problem(file, problem.path, problem.problem, problem.hint) for problem in problems]

@@ -28,7 +28,7 @@ def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
     notes = []
     for service in document["services"]:
         servers = service.get("servers", [])
-        names = [by_address.get(plain_address(one["address"])) for one in servers]
+        names = [by_address.get(plain_address(server["address"])) for server in servers]
         known = [name for name in names if name is not None]
         if not known:
             continue
@@ -40,8 +40,8 @@ def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
             for one, name in zip(servers, names, strict=True):
                 one.update({"node": name} if name is not None else {})
             continue
-        was = ", ".join(one["name"] for one in servers)
-        cookies = "; their cookies have the nodes' names" if any("cookie" in one for one in servers) else ""
+        was = ", ".join(server["name"] for server in servers)
+        cookies = "; their cookies have the nodes' names" if any("cookie" in server for server in servers) else ""
         _become_members(service, known, list(nodes))
         notes.append(Note("hint", 0, f"{said}its servers ({was}) are its members now: {', '.join(known)}{cookies}", ""))
     return notes
@@ -58,15 +58,15 @@ def _against(document: Mapping[str, Any], service: Settings, names: list[str | N
         return "there are others, too"
     if len(set(names)) != len(names):
         return "a node is there twice"
-    if any(one.get("backup") for one in servers):
+    if any(server.get("backup") for server in servers):
         return "one is `backup`; see `writer: elected`"
-    if any(not set(one) <= _MAY_HAVE for one in servers):
+    if any(not set(server) <= _MAY_HAVE for server in servers):
         return _PER_SERVER
-    if len({one.get("weight") for one in servers}) > 1:
+    if len({server.get("weight") for server in servers}) > 1:
         return "their weights differ"
     if 0 in (servers[0].get("weight"), _weight(document, service)):
         return "their weight is 0, which keeps new connections away; a member's is never"
-    ports = {one.get("port", 0) for one in servers}
+    ports = {server.get("port", 0) for server in servers}
     if len(ports) > 1 or not ports.copy().pop():
         return "they have no port in common"
     if any(_OTHER_SERVERS.match(line) for line in service.get("extra", ())):

@@ -32,10 +32,10 @@ class Making(Protocol):
 def pair(made: Making, proxies: Sequence[Proxy]) -> dict[int, tuple[Proxy, Proxy, Settings]]:
     """The services that are made from two sections, by each of both. Frontends that cannot be a part of one, and have
     the name of a backend, are called otherwise, or get a reason to stay words."""
-    backs = {one.section.name: one for one in proxies if one.section.kind == "backend"}
-    names = {one.section.name for one in proxies}
+    backs = {proxy.section.name: proxy for proxy in proxies if proxy.section.kind == "backend"}
+    names = {proxy.section.name for proxy in proxies}
     found = {}
-    for front in (one for one in proxies if one.section.kind == "frontend"):
+    for front in (proxy for proxy in proxies if proxy.section.kind == "frontend"):
         name = front.section.name
         back = backs.get(name) or backs.get(name.removesuffix(FRONT))
         if back is None or front.reason:

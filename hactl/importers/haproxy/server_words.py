@@ -121,4 +121,4 @@ class Server:
 
     def get(self, key: str) -> Param | None:
         """Its word of this key."""
-        return next((one for one in self.params if one.key == key), None)
+        return next((param for param in self.params if param.key == key), None)

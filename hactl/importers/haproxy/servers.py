@@ -36,7 +36,7 @@ class Pool:
     @property
     def cookies(self) -> bool:
         """Every server has a cookie's value."""
-        return all(one.get("cookie") is not None for one in self.servers)
+        return all(server.get("cookie") is not None for server in self.servers)
 
 
 def take_servers(taken: Taken) -> Pool:
@@ -64,7 +64,7 @@ def take_servers(taken: Taken) -> Pool:
     if not found:
         return Pool(())
     taken.take(lines)
-    taken.notes += _without_effect(lines, [one for server in found for one in server.params])
+    taken.notes += _without_effect(lines, [param for server in found for param in server.params])
     return Pool(tuple(found), tuple(_common(found)))
 
 
@@ -78,10 +78,10 @@ def _without_effect(lines: Sequence[Line], held: Sequence[Param]) -> list[Note]:
     """Words that others replace wherever they could hold."""
     texts = {one.text for one in held}
     return [
-        Note("left", line.number, f"{line.keyword} … {one.text}", "has no effect: another one replaces it")
+        Note("left", line.number, f"{line.keyword} … {param.text}", "has no effect: another one replaces it")
         for line in lines
-        for one in params(line.args if line.keyword == "default-server" else line.words[3:])
-        if one.text not in texts
+        for param in params(line.args if line.keyword == "default-server" else line.words[3:])
+        if param.text not in texts
     ]
 
 
@@ -126,9 +126,11 @@ def _common(servers: Sequence[Server]) -> list[Param]:
         return []
     first, *others = servers
     # Without a port there is nothing that hactl would look at; it is left to HAProxy.
-    own = _OWN if all(one.port or one.get("port") for one in servers) else (*_OWN, "check")
+    own = _OWN if all(server.port or server.get("port") for server in servers) else (*_OWN, "check")
     return [
-        one for one in first.params if one.key not in own and all(_same(other.get(one.key), one) for other in others)
+        param
+        for param in first.params
+        if param.key not in own and all(_same(other.get(param.key), param) for other in others)
     ]
 
 
@@ -147,11 +149,11 @@ def _listed(server: Server, common: set[str]) -> Settings:
     if server.port.isdigit():
         found["port"] = int(server.port)
     words = []
-    for one in server.params:
-        if one.key in common:
+    for param in server.params:
+        if param.key in common:
             continue
-        if (setting := _of_one(one)) is None:
-            words.append(one.text)
+        if (setting := _of_one(param)) is None:
+            words.append(param.text)
         else:
             found.update(setting)
     if words:
@@ -212,9 +214,9 @@ def common_words(words: Sequence[Param], *, kind: bool) -> dict[str, Settings]:
     """The settings `server` and `check` of what is said once for all servers. `kind`: whether `check` itself is
     said by the kind of the check."""
     found: dict[str, Settings] = {"server": {}, "check": {}}
-    left = [one for one in words if not (kind and one.name == "check")]
+    left = [word for word in words if not (kind and word.name == "check")]
     # Several kinds of the PROXY protocol add up: no setting says that.
-    kinds = [one for one in words if one.key.startswith("send-proxy")]
+    kinds = [word for word in words if word.key.startswith("send-proxy")]
     several = kinds if len(kinds) > 1 else []
     left = _tls(left, found["server"])
     left = _agent(left, found["check"])
@@ -251,17 +253,17 @@ def _of_all(one: Param) -> tuple[str, str, Any] | None:
 
 def _tls(words: list[Param], server: Settings) -> list[Param]:
     """TLS to the servers, where it says by itself whether they are verified."""
-    by_name = {one.name: one for one in words if one.name in _TLS}
+    by_name = {word.name: word for word in words if word.name in _TLS}
     verify = by_name["verify"].value if "verify" in by_name else ""
     sound = "ssl" in by_name and verify in ("none", "required") and all(one.plain for one in by_name.values())
     if not sound or (verify == "required" and "ca-file" not in by_name):
         return words
     server["tls"] = {key: by_name[name].value for name, key in _TLS.items() if key and name in by_name}
-    return [one for one in words if one.name not in _TLS]
+    return [word for word in words if word.name not in _TLS]
 
 
 def _agent(words: list[Param], check: Settings) -> list[Param]:
-    by_name = {one.name: one for one in words if one.name in _AGENT}
+    by_name = {word.name: word for word in words if word.name in _AGENT}
     if not {"agent-check", "agent-port"}.issubset(by_name) or not all(one.plain for one in by_name.values()):
         return words
     inter = to_setting(by_name["agent-inter"].value) if "agent-inter" in by_name else ""
@@ -272,4 +274,4 @@ def _agent(words: list[Param], check: Settings) -> list[Param]:
         check["agent"]["inter"] = inter
     if "agent-send" in by_name:
         check["agent"]["send"] = by_name["agent-send"].value
-    return [one for one in words if one.name not in _AGENT]
+    return [word for word in words if word.name not in _AGENT]

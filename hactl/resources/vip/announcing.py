@@ -3,7 +3,7 @@
 Five announcements after a start, 100, 200, 400 and 800 ms apart: the first ones close together against loss, as MetalLB
 and keepalived repeat theirs, the last one after more than a second, because Linux neighbours heed no further ARP for a
 second after a change (`locktime`; keepalived has a second round after 5 s for the same reason). Then one every ten
-seconds, for switches that forget and stations that missed all of these. And one when another station claims the VIP:
+seconds, for switches that forget and hosts that missed all of these. And one when another host claims the VIP:
 that is its defence (RFC 5227, 2.4 c), at most one a second. The RFC has ten seconds, so that two hosts that both
 insist do not fill a network; with one a second they do not either, and clients that were called away are back sooner.
 """
@@ -67,7 +67,7 @@ class Announcements:
                 self._announcer.announce()
 
     def defend(self) -> None:
-        """Another station claims the VIP: announce it, unless that was done less than a second ago."""
+        """Another host claims the VIP: announce it, unless that was done less than a second ago."""
         now = asyncio.get_running_loop().time()
         if now - self._defended_at >= DEFEND_EVERY_S:
             self._defended_at = now

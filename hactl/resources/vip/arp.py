@@ -1,4 +1,4 @@
-"""This node as a station on the VIP's network: it announces the VIP, and hears others who claim it."""
+"""This node as a host on the VIP's network: it announces the VIP, and hears others who claim it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Announcer:
             self._socket.bind((link.name, 0))
 
     def announce(self) -> None:
-        """Tell all stations that the VIP is here. An interface without MAC addresses needs none. Raises
+        """Tell all hosts that the VIP is here. An interface without MAC addresses needs none. Raises
         OSError."""
         if not self.link.ethernet:
             return
@@ -63,7 +63,7 @@ class Announcer:
 
 
 class Listener:
-    """Hears other stations that claim a VIP. The filter runs in the kernel: while nobody does, it costs
+    """Hears other hosts that claim a VIP. The filter runs in the kernel: while nobody does, it costs
     nothing here."""
 
     def __init__(self, link: Link, ip: IPv4Address | IPv6Address) -> None:
@@ -75,7 +75,7 @@ class Listener:
         self._socket.bind((link.name, packets.ETH_P_ARP if ip.version == 4 else packets.ETH_P_IPV6))
 
     async def claim(self) -> bytes:
-        """The MAC address of the next station that claims the VIP. Raises OSError."""
+        """The MAC address of the next host that claims the VIP. Raises OSError."""
         while True:
             await wait_readable(self._socket.fileno())
             try:

@@ -1,8 +1,8 @@
-"""Hearing that another station has our VIP, too.
+"""Hearing that another host has our VIP, too.
 
-A station that claims the address is believed only when it does so again a second later: while a VIP moves
+A host that claims the address is believed only when it does so again a second later: while a VIP moves
 between two nodes (`overlap`), both have it for a moment. It is asked by a probe that every holder answers.
-Whenever it claims the VIP, that is announced anew (`defend`), so that stations which it called away are back soon; so
+Whenever it claims the VIP, that is announced anew (`defend`), so that hosts which it called away are back soon; so
 it is asked every second for as long as it answers. The VIP is not dropped: who is right is for the operator to find
 out, or for fencing.
 """
@@ -52,7 +52,7 @@ async def watch_conflicts(claims: Claims, link: Link, interval_s: float) -> None
 
 
 class Claims:
-    """What other stations claim of one VIP. `planned`: whether another node is meant to claim it now."""
+    """What other hosts claim of one VIP. `planned`: whether another node is meant to claim it now."""
 
     def __init__(
         self,

@@ -1,13 +1,13 @@
 """A VIP's move with `overlap` that breaks no TCP connection: what its new node and its old node do for each other.
 
-For a moment both have the address, and stations switch from the one to the other when they hear the new node's
+For a moment both have the address, and hosts switch from the one to the other when they hear the new node's
 announcements: in the middle of their connections. The new node knows nothing of those, and its kernel would answer
 them with RST. So, while the overlap lasts, it passes their segments on to the old node (`meet`). That one answers no
 more questions for the address as soon as it hears the newcomer (`leave`), and keeps it until they are over (`drain`).
 The new node learns the old one's MAC address by asking for the VIP on the wire, before it has it: nobody needs to know
 which networks the nodes share.
 
-How long: the old node keeps the address until the newcomer's burst of announcements is over - Linux stations heed
+How long: the old node keeps the address until the newcomer's burst of announcements is over - Linux hosts heed
 none for a second after a change (`locktime`) - and until its last connection is, at most `drain`. What is left then
 is ended with RST, so that nobody waits for an answer. The new node passes on for longer than that can take. Either
 node's death costs what it costs without all this: its connections.

@@ -32,7 +32,7 @@ class Rules:
         self._family, self._type = ("ip", "ipv4_addr") if ip.version == 4 else ("ip6", "ipv6_addr")
 
     async def forward(self, link: Link, mac: bytes, seconds: float) -> None:
-        """Send on to the station `mac` all segments to the VIP whose connection did not begin here, for so long.
+        """Send on to the host `mac` all segments to the VIP whose connection did not begin here, for so long.
         Raises ResourceError."""
         connection = f"{self._family} saddr . tcp sport . tcp dport"
         here = (

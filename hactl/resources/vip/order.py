@@ -14,7 +14,7 @@ from typing import Literal
 from hactl.linux.netlink import Address, IPInterface
 
 # well: as it should be. missing: to be put on. misplaced: to be taken off and put on again. preferred: to be made
-# deprecated. refused: as misplaced, for the kernel does not use it: another station had it. alone: to be taken off, and
+# deprecated. refused: as misplaced, for the kernel does not use it: another host had it. alone: to be taken off, and
 # put on again when the node has an address of its own there. barred: as alone, and it is off.
 Standing = Literal["well", "missing", "misplaced", "preferred", "refused", "alone", "barred"]
 

@@ -5,12 +5,12 @@ address lies in, if not given), `announce_burst`, `announce_burst_interval_ms`, 
 
 *Beside the node's own addresses.* No connection of the node's own begins from a VIP: `order`. Where a VIP has become
 the primary address of its network all the same, removing it would take all other addresses of that network along;
-`promote_secondaries`, set on its interface at the start, keeps them. The node's own questions for a station's MAC
+`promote_secondaries`, set on its interface at the start, keeps them. The node's own questions for a host's MAC
 address go out with its own address (`arp_announce`), never with the VIP: a question tells who hears it where the VIP
 is, which may be another node by now.
 
 *Moves with `overlap`.* For a moment two nodes have the address. The one that leaves says no more of it from then on
-(`stop_announcing`): a word of its burst, after the newcomer's first, would call the stations back to where it is about
+(`stop_announcing`): a word of its burst, after the newcomer's first, would call the hosts back to where it is about
 to go. What becomes of the connections: `handover`.
 """
 
@@ -123,7 +123,7 @@ class Vip:
         return await self.probe()
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
-        """Put the address back when it is lost; announce it; report the link's state, and other stations that
+        """Put the address back when it is lost; announce it; report the link's state, and other hosts that
         claim it."""
         await Watcher(self, report).run()
 
