@@ -80,7 +80,7 @@ class Keys(NamedTuple):
         return f"{self.prefix}intents/confirm/{node}"
 
     def move(self, group: str) -> str:
-        """The operator's one-shot wish to move a group."""
+        """The operator's request for one move of a group."""
         return f"{self.prefix}intents/move/{group}"
 
     def devices(self, node: str) -> str:
@@ -89,7 +89,7 @@ class Keys(NamedTuple):
 
     @property
     def fence_test(self) -> str:
-        """The operator's wish to have all fence devices looked at."""
+        """The operator's request to test all fence devices."""
         return self.prefix + "intents/fence-test"
 
     def standby(self, node: str) -> str:
@@ -121,8 +121,8 @@ class Keys(NamedTuple):
         empty name after a slash is `/`."""
         kind, slash, name = key[len(self.prefix) :].partition("/")
         if kind == "intents":
-            wish, slash, name = name.partition("/")
-            kind = f"intents/{wish}"
+            request, slash, name = name.partition("/")
+            kind = f"intents/{request}"
         return kind, name or slash
 
     def of_kind(self, kind: str, name: str) -> str:

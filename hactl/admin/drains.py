@@ -1,5 +1,5 @@
-"""Servers that get no new connections: the operator's wish, and what is left of the old ones. As
-`hactl.admin.operations`: calls block, and raise RefusedError with nothing written, or StoreError.
+"""`hactl service drain`: servers that get no new connections, and what is left of their old ones. Calls block, and
+raise RefusedError with nothing written, or StoreError.
 
 A service whose writer is elected has one server in use, which changes with its group: it is not drained. Nor, when all
 services of a node are, is one that has one server in use for its role.
@@ -54,8 +54,8 @@ def drain(
     reason: str = "",
     force: bool = False,
 ) -> tuple[Drain, bool]:
-    """Have the servers of `service` (`*`: of all) on `node` get no new connections; the wish that is there now, and
-    whether it is new. Refused, unless `force`, when a service would be left without a server in use."""
+    """Have the servers of `service` (`*`: of all) on `node` get no new connections; the request that is
+    there now, and whether it is new. Refused, unless `force`, when a service would be left without a server in use."""
     if spec is None:
         raise NoSuchError(f"no service `{service}`: no configuration is known")
     _check(spec, service, node)
@@ -64,20 +64,20 @@ def drain(
     key = view.keys.drain(service, node)
     there, _ = store.get(key, timeout_s=TIMEOUT_S)
     if there is not None:
-        return _wish(there), False
+        return _request(there), False
     if not force and (left := _without(spec, view, _fresh(store, view), service, node)):
         raise RefusedError(
             f"no other server of {', '.join(left)} is in use: draining {node} would end the service; "
             "`--force` does it all the same"
         )
-    wish = Drain(by, utc(), reason)
+    request = Drain(by, utc(), reason)
     compares = (same_history(view), Compare(key, "mod", 0), *_as_seen(spec, view, service, node))
-    write(store, Txn(compares, (Put(key, wish.to_json()),)), f"what is drained of service {service}")
-    return wish, True
+    write(store, Txn(compares, (Put(key, request.to_json()),)), f"what is drained of service {service}")
+    return request, True
 
 
 def undrain(store: Store, view: ReadView, spec: ClusterSpec | None, service: str, node: str) -> bool:
-    """Take the wish back; False: there was none."""
+    """Withdraw the request; False: there was none."""
     key = view.keys.drain(service, node)
     found, _ = store.get(key, timeout_s=TIMEOUT_S)
     if found is None:
@@ -92,9 +92,9 @@ def undrain(store: Store, view: ReadView, spec: ClusterSpec | None, service: str
 
 
 def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: str, node: str) -> dict[str, Any]:
-    """What is left: `drain` the wish (None: there is none), `sessions` of each balancer that has taken notice,
+    """What is left: `drain` the request (None: there is none), `sessions` of each balancer that has taken notice,
     `waiting` the live nodes whose balancer has not yet."""
-    wish, _ = store.get(view.keys.drain(service, node), timeout_s=TIMEOUT_S)
+    request, _ = store.get(view.keys.drain(service, node), timeout_s=TIMEOUT_S)
     here = [one for one in servers(spec, service) if one.place == node] if spec else []
     documents = _fresh(store, view)
     sessions: dict[str, int] = {}
@@ -106,7 +106,7 @@ def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: st
             waiting.append(name)
         elif health.running:
             sessions[name] = sum(one.sessions for one in told)
-    record = _wish(wish) if wish else None
+    record = _request(request) if request else None
     return {
         "drain": {"by": record.by, "at": record.at, "reason": record.reason} if record else None,
         "sessions": sessions,
@@ -114,7 +114,7 @@ def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: st
     }
 
 
-def _wish(found: KeyValue) -> Drain:
+def _request(found: KeyValue) -> Drain:
     """One that cannot be read is a drain all the same: the key says of what."""
     try:
         return Drain.from_json(found.value, found.key)

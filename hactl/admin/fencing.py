@@ -169,8 +169,8 @@ def _to_be_fenced(node: str, found: Known[Session] | None, fence: Known[FenceRec
 
 
 def fence_test(store: Store, view: ReadView, spec: ClusterSpec | None, by: str) -> tuple[FenceTest, list[str], float]:
-    """Have every live node look at every fence device now: the wish, who is to answer, and how long that may take, in
-    ms."""
+    """Have every live node test every fence device now. Returns the request, the nodes that will answer, and how long
+    that may take, in ms."""
     topology = spec.fencing if spec else None
     if topology is None or not topology.nodes:
         raise RefusedError("no node has `fencing` in cluster.yaml: there is nothing to test")
@@ -181,6 +181,6 @@ def fence_test(store: Store, view: ReadView, spec: ClusterSpec | None, by: str) 
         (one.status_timeout_ms * (targets[name] + 1) for name, one in topology.devices.items() if name in targets),
         default=0,
     )
-    wish = FenceTest(uuid.uuid4().hex[:12], by, utc())
-    write(store, Txn((same_history(view),), (Put(view.keys.fence_test, wish.to_json()),)), "the cluster")
-    return wish, sorted(view.sessions), limit_ms
+    request = FenceTest(uuid.uuid4().hex[:12], by, utc())
+    write(store, Txn((same_history(view),), (Put(view.keys.fence_test, request.to_json()),)), "the cluster")
+    return request, sorted(view.sessions), limit_ms

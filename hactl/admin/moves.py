@@ -17,9 +17,9 @@ from hactl.model.cluster import ClusterSpec, GroupSpec
 
 
 def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, to: str, by: str) -> tuple[Move, int]:
-    """Wish that `group` moves once, to the node `to` or ("") to the best other one; the wish, and the revision at
-    which it was written. A wish that is there already is replaced. Naming a node on which it failed says that it is
-    repaired: that is forgotten."""
+    """Request one move of `group`, to the node `to` or ("") to the best other one. Returns the request and the revision
+    at which it was written. It replaces an earlier request. Naming a node on which the group failed says that this is
+    repaired: the failure is forgotten."""
     keys, found = view.keys, view.groups.get(group)
     wanted = wanted_group(spec, group)
     assert spec is not None
@@ -50,7 +50,7 @@ def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str,
 
 
 def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
-    """Take a wish back; False: it is not there any more (granted, refused, or replaced)."""
+    """Withdraw a request; False: it is not there any more (carried out, refused, or replaced)."""
     found, _ = store.get(keys.move(group), timeout_s=TIMEOUT_S)
     try:
         if found is None or Move.from_json(found.value, found.key).id != move_id:
@@ -62,7 +62,7 @@ def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
 
 
 def _check_target(spec: ClusterSpec, group: GroupSpec, view: ReadView, owner: str, to: str) -> list[str]:
-    """Whether it may go there; the keys of what is to be forgotten first."""
+    """The keys of the failures that the move forgets. Raises RefusedError where the group may not go there."""
     choice, failure = place(spec, group, view), f"{group.name}/{to}"
     if to and to not in choice.candidates and failure in view.failures:
         forgiving = view.copy()

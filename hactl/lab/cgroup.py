@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
 from collections.abc import Iterable
 from pathlib import Path
+
+from tenacity import RetryError, Retrying, retry_if_not_exception_type, stop_after_delay, wait_fixed
 
 from fencing.linux import cgroup as cgroup_v2
 from hactl.lab.system import LabError, wait_until
@@ -78,7 +80,7 @@ class Cgroup:
             return
         self.kill(deadline_s)
         for directory, _, _ in os.walk(self.path, topdown=False):
-            _rmdir(Path(directory), time.monotonic() + deadline_s)
+            _rmdir(Path(directory), deadline_s)
 
     def _event(self, name: str) -> str:
         for line in (self.path / "cgroup.events").read_text().splitlines():
@@ -109,17 +111,16 @@ def _thread_runs(thread: Path) -> bool:
     return not int(words[6]) & _PF_EXITING
 
 
-def _rmdir(directory: Path, end: float) -> None:
-    while True:
-        try:
-            directory.rmdir()
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:  # a killed process keeps its group busy until it has been taken down
-            if time.monotonic() > end:
-                raise LabError(f"cannot remove the cgroup {directory}: {error}") from error
-            time.sleep(0.005)
+def _rmdir(directory: Path, deadline_s: float) -> None:
+    """A killed process keeps its group busy until it has been taken down."""
+    retrying = Retrying(
+        retry=retry_if_not_exception_type(FileNotFoundError), stop=stop_after_delay(deadline_s), wait=wait_fixed(0.005)
+    )
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            retrying(directory.rmdir)
+    except RetryError as error:
+        raise LabError(f"cannot remove the cgroup {directory}: {error.last_attempt.exception()}") from error
 
 
 def mount_point() -> Path:

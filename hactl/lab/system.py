@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import subprocess
-import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from fencing.linux.clock import now
 
@@ -38,11 +40,10 @@ def run(argv: Sequence[str], *, timeout_s: float = 15.0, stdin: str | None = Non
 
 def wait_until(condition: Callable[[], T | None], *, deadline_s: float, what: str, every_s: float = 0.02) -> T:
     """Ask `condition` until it gives something true, and return that. Raises LabError naming `what`."""
-    end = time.monotonic() + deadline_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise LabError(f"not within {deadline_s:g} s: {what}")
-        time.sleep(every_s)
+    retrying = Retrying(
+        retry=retry_if_result(operator.not_), stop=stop_after_delay(deadline_s), wait=wait_fixed(every_s)
+    )
+    try:
+        return cast(T, retrying(condition))
+    except RetryError:
+        raise LabError(f"not within {deadline_s:g} s: {what}") from None

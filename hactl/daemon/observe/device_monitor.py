@@ -1,5 +1,5 @@
 """Looks, now and then and when asked, whether this node could use every fence device: a device that does not answer
-is found when somebody has time to mend it, not when a node must be switched off.
+is found when somebody has time to fix it, not when a node must be switched off.
 
 What is found is written below `devices/<node>` when an outcome is another one, or when an operator has asked
 (`intents/fence-test`). Never while this node carries out a fence job: many devices take one login at a time.
@@ -133,10 +133,10 @@ class DeviceMonitor:
             log.exception("fence_agents_not_read")
 
     def _asked(self, state: ReadState) -> str:
-        """The operator's wish that is not answered yet, "" if there is none."""
-        wish, mine = state.view.fence_test, state.view.devices.get(state.node)
+        """The operator's request that is not answered yet, "" if there is none."""
+        request, mine = state.view.fence_test, state.view.devices.get(state.node)
         known = (self._answered, mine.record.test if mine else "")
-        return wish.record.id if wish is not None and wish.record.id not in known else ""
+        return request.record.id if request is not None and request.record.id not in known else ""
 
     def _unsaid(self, state: ReadState) -> bool:
         """Whether the store holds another outcome than was found last."""
