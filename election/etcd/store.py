@@ -90,8 +90,6 @@ class EndpointStatus(NamedTuple):
     leader_id: int
     version: str
     db_bytes: int
-    raft_index: int
-    raft_term: int
     error: str
 
     @property
@@ -230,20 +228,11 @@ def _status(name: str, future: Any, deadline: float) -> EndpointStatus:
     try:
         answer = future.result(max(0.0, deadline - time.monotonic()))
     except grpc.RpcError as error:
-        return EndpointStatus(name, 0, 0, "", 0, 0, 0, str(translate(error, name)))
+        return EndpointStatus(name, 0, 0, "", 0, str(translate(error, name)))
     except grpc.FutureTimeoutError:
         future.cancel()
-        return EndpointStatus(name, 0, 0, "", 0, 0, 0, f"{name}: no answer within the deadline")
-    return EndpointStatus(
-        name,
-        answer.header.member_id,
-        answer.leader,
-        answer.version,
-        answer.dbSize,
-        answer.raftIndex,
-        answer.raftTerm,
-        "",
-    )
+        return EndpointStatus(name, 0, 0, "", 0, f"{name}: no answer within the deadline")
+    return EndpointStatus(name, answer.header.member_id, answer.leader, answer.version, answer.dbSize, "")
 
 
 def _login_as(user: str, password: str | Callable[[], str]) -> Callable[[Client, float], str | None]:
