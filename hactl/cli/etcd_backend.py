@@ -29,6 +29,7 @@ from hactl.daemon.parts import last_known
 from hactl.model.cluster import ClusterSpec
 from hactl.status import document
 from hactl.status.etcd import EtcdState, Writes, judge
+from hactl.status.local import lease_left_ms
 
 TIMEOUT_S = 5.0
 LOOK_S = 0.1
@@ -80,7 +81,7 @@ class Direct:
         """An attempt of an executor that is gone counts from when it was seen here first."""
         seen = self._attempts.setdefault((node, fence.mod), now())
         action_ms = max(0.0, limit_ms(fence.record.action_ms) - observer_elapsed(seen, now()))
-        return Left(document.lease_left_ms(self._observer, node, fence.record, now()), action_ms)
+        return Left(lease_left_ms(self._observer, node, fence.record, now()), action_ms)
 
     def follow(self, limit: int) -> Iterator[dict[str, Any]]:
         """The newest events, then those that come."""

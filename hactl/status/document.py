@@ -33,35 +33,33 @@ the document stay; later versions of hactl add to them, and raise `version` when
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from election.clock import Instant, observer_elapsed
-from election.observer import Observer, limit_ms
+from election.clock import Instant
+from election.observer import Observer
 from election.ownership import session_of, takeable, unprobed
 from election.reading import ReadObserver, ReadView
 from election.records import (
     GENERATION_BITS,
     Count,
     Failure,
-    FenceRecord,
     Ownership,
     Record,
     RecordError,
-    TroubleReport,
 )
 from election.text import printable
 from election.view import Known
 from hactl.decide.blocking import blocked
 from hactl.decide.placement import place
 from hactl.decide.readiness import reported
-from hactl.decide.reading import ReadState
 from hactl.decide.troubles import troubles_of
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.resources import VipSpec
 from hactl.status import unreadable
 from hactl.status.fences import being_fenced, device_reports, fence_status, matters, node_fencing
 from hactl.status.health import NodeHealth
+from hactl.status.local import Local
 from hactl.status.resource_warnings import reported_warnings
 from hactl.status.services import balancer_status, service_status
 from hactl.status.stale import mark_as_old
@@ -73,93 +71,6 @@ NODE_STATES = ("online", "standby", "dead", "fence_pending", "unreadable")
 
 # Without a daemon nobody has counted anything: an observer that has seen nothing calls no lease over.
 _NO_TIME = Instant(0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Local:
-    """What only a daemon knows. `list_problem`: why it cannot list what is in etcd. `silent_ms`: for how long it saw
-    nothing new of each peer. `fence_left_ms`: how long until the lease of each dead session is over for it, 0: it is.
-    `waiting`, `blocked`: of groups here, why. `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it,
-    None: this node is to have none. `unasked`: why peers' guards are not asked though nodes can be fenced. `access`:
-    how etcd is reached: `weak` (`problem`, `hint`), `certificates` (`kind`, `path`, `end`), `soonest_days` (until the
-    first of them ends; None: there are none). `troubles`: as of a node, as this daemon knows them now. `errors`: how
-    often the daemon itself went wrong."""
-
-    phase: str
-    lease_left_ms: float
-    guard_ready: bool
-    store_away: bool = False
-    list_problem: str = ""
-    config_problem: str = ""
-    refused: str = ""
-    silent_ms: Mapping[str, int] = field(default_factory=dict)
-    fence_left_ms: Mapping[str, int] = field(default_factory=dict)
-    waiting: Mapping[str, str] = field(default_factory=dict)
-    blocked: Mapping[str, str] = field(default_factory=dict)
-    events_dropped: int = 0
-    started: str = ""
-    haproxy: Mapping[str, Any] | None = None
-    watchdog: Mapping[str, Any] | None = None
-    unasked: str = ""
-    access: Mapping[str, Any] | None = None
-    troubles: Mapping[str, TroubleReport] = field(default_factory=dict)
-    errors: int = 0
-    last_error: str = ""
-    loop: Mapping[str, float] | None = None
-
-
-def local_facts(
-    state: ReadState,
-    now: Instant,
-    *,
-    haproxy: Mapping[str, Any] | None = None,
-    events_dropped: int = 0,
-    started: str = "",
-    watchdog: Mapping[str, Any] | None = None,
-    asking_problem: str = "",
-    access: Mapping[str, Any] | None = None,
-    loop: Mapping[str, float] | None = None,
-) -> Local:
-    """What this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it reaches
-    etcd. `loop`: how long the loop that decides was kept from its work lately."""
-    fenced = state.cluster is not None and any(one.has_device for one in state.cluster.fencing.nodes.values())
-    fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
-    return Local(
-        phase=state.phase,
-        lease_left_ms=round(max(0.0, state.session.time_left(now))),
-        guard_ready=state.guard_ready,
-        store_away=state.store_away,
-        list_problem=state.list_problem if state.lists_failed > 1 else "",
-        config_problem=state.config_problem,
-        refused=state.refused,
-        silent_ms={
-            name: round(state.observer.silent_ms(name, now)) for name in state.view.sessions if name != state.node
-        },
-        fence_left_ms={
-            name: round(lease_left_ms(state.observer, name, record, now)) for name, record in fences.items()
-        },
-        waiting={name: run.waiting for name, run in state.runs.items() if run.waiting},
-        blocked={name: run.stop_failed for name, run in state.runs.items() if run.stop_failed},
-        events_dropped=events_dropped,
-        started=started,
-        haproxy=haproxy,
-        watchdog=watchdog,
-        unasked=asking_problem if fenced else "",
-        access=access,
-        troubles={source: one.copy() for source, one in state.troubles.items()},
-        errors=state.errors,
-        last_error=state.last_error,
-        loop=loop,
-    )
-
-
-def lease_left_ms(observer: ReadObserver, node: str, record: FenceRecord, now: Instant) -> float:
-    """How long until the lease of the dead session in `fence/<node>` is over for certain, as counted here."""
-    limit = limit_ms(record.lease_ms)
-    seen = observer.dead.get(node)
-    if seen is None or (seen.sid, seen.srev) != (record.sid, record.srev):
-        return limit
-    return max(0.0, limit - observer_elapsed(seen.since, now))
 
 
 def status(
@@ -195,10 +106,7 @@ def status(
         "balancers": balancer_status(view, spec, me, health or {}),
         "services": service_status(view, spec, me, health or {}) if spec else [],
         "resource_warnings": reported_warnings(view),
-        "fences": [
-            fence_status(name, view, spec, local.fence_left_ms.get(name) if local else None)
-            for name in sorted(view.fences)
-        ],
+        "fences": _fences(view, spec, local),
         "devices": device_reports(view, spec),
         "failures": [_failure(key, found) for key, found in sorted(view.failures.items())],
         "moves": [move_status(group, view) for group in sorted(view.moves)],
@@ -210,6 +118,11 @@ def status(
     mark_as_old(document, stale_ms)
     document["warnings"] = warnings(document, view)
     return document
+
+
+def _fences(view: ReadView, spec: ClusterSpec | None, local: Local | None) -> list[dict[str, Any]]:
+    left = local.fence_left_ms if local else {}
+    return [fence_status(name, view, spec, left.get(name)) for name in sorted(view.fences)]
 
 
 def node_names(view: ReadView, spec: ClusterSpec | None) -> list[str]:

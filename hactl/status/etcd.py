@@ -106,8 +106,7 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         served = f"{', '.join(one.endpoint for one in learners)} has a learner, which serves no clients"
         said = "; ".join(filter(None, (served if learners else "", _said(silent))))
         what = f"none of etcd's endpoints answers this node: {said}"
-        there = "compare `endpoints`, `etcd_ca`, `etcd_cert` in node.toml with how etcd was started"
-        there = there if _ANOTHER_WAY.search(said) else "`systemctl status etcd` there"
+        there = _COMPARE if _ANOTHER_WAY.search(said) else "`systemctl status etcd` there"
         yield EtcdProblem("unreachable", what, f"{there}; from here `{etcdctl} endpoint health`")
         return
     if separate := _separate(answer):
@@ -115,16 +114,16 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         yield EtcdProblem("separate", separate, todo)
         return
     members = [one for one in _members(facts) if not one.learner]
-    count = max(len(members), len({one.member_id for one in answer}), 1 if members else len(facts) - len(learners))
     ids, names = {one.member_id for one in answer}, {one.id: one.name for one in members}
+    count = max(len(members), len(ids), 1 if members else len(facts) - len(learners))
     needed = count // 2 + 1
-    if not any(one.leader_id for one in answer) and len(ids) >= needed:
-        what = (
-            f"etcd's members have no leader, though {len(ids)} of {count} answer this node; no node can hold anything"
-        )
-        yield EtcdProblem("no_majority", what, "wait; if it stays so, see that they reach each other (port 2380)")
+    leads = any(one.leader_id for one in answer)
+    if not leads and len(ids) >= needed:
+        what = f"etcd's members have no leader, though {len(ids)} of {count} answer this node"
+        todo = "wait; if it stays so, see that they reach each other (port 2380)"
+        yield EtcdProblem("no_majority", f"{what}; no node can hold anything", todo)
         return
-    if not any(one.leader_id for one in answer):
+    if not leads:
         there = ", ".join(names.get(one.member_id) or one.endpoint for one in answer)
         away = [one.name or f"{one.id:x}" for one in members if one.id not in ids] or [one.endpoint for one in silent]
         what = f"etcd has no majority: {len(ids)} of {count} members answer this node ({there}), {needed} are needed"
@@ -133,16 +132,15 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         return
     if silent:
         what = f"etcd's endpoint {_said(silent)}" if len(silent) == 1 else f"endpoints of etcd: {_said(silent)}"
-        left = max(0, len(ids) - needed)
-        may = "no further member may be lost" if left == 0 else f"{left} more may be lost"
+        left = len(ids) - needed
+        may = f"{left} more may be lost" if left > 0 else "no further member may be lost"
         todo = "start etcd there, or take the endpoint out of node.toml"
         yield EtcdProblem("endpoint_dead", f"{what}; {len(ids)} of {count} members answer: {may}", todo)
     yield from _never_started(members, etcdctl)
     if members and count < _ENOUGH:
         what = "etcd has one member: when it stops" if count == 1 else "etcd has two members: when either stops"
-        yield EtcdProblem(
-            "few_members", f"{what}, no node can hold anything", "add members on further machines, to three"
-        )
+        todo = "add members on further machines, to three"
+        yield EtcdProblem("few_members", f"{what}, no node can hold anything", todo)
 
 
 def _learners(learners: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
@@ -166,6 +164,7 @@ def _never_started(members: Sequence[EtcdMember], etcdctl: str) -> Iterable[Etcd
 
 
 # Something listens, and is to be spoken to in another way (election.etcd.errors).
+_COMPARE = "compare `endpoints`, `etcd_ca`, `etcd_cert` in node.toml with how etcd was started"
 _ANOTHER_WAY = re.compile("certificate|TLS|https|no etcd")
 
 _LOST = "where they are lost for good: docs/operations.md, *etcd has lost its majority*"

@@ -61,15 +61,7 @@ def _store(document: dict[str, Any], view: ReadView) -> Iterator[Warning_]:
         )
     if local.get("phase") == "live" and not local["guard_ready"]:
         yield "error", "this node's guard does not hold its deadline: nothing starts here", "see the daemon's log"
-    watchdog = local.get("watchdog") or {"problem": "", "armed": True}
-    if watchdog["problem"] or not watchdog["armed"]:
-        level = "error" if watchdog["use"] == "required" else "warning"
-        owns = ", and this node requires one to own anything" if level == "error" else ""
-        yield (
-            level,
-            f"this node's watchdog is not armed{owns}: {watchdog['problem'] or 'not yet'}",
-            "see docs/operations.md, *The watchdog*",
-        )
+    yield from _watchdog(local)
     if local.get("unasked"):
         what = (
             f"guards are not asked before their nodes are fenced (a restarted daemon may cost one): {local['unasked']}"
@@ -83,6 +75,18 @@ def _store(document: dict[str, Any], view: ReadView) -> Iterator[Warning_]:
         yield "notice", what, "see `haproxy.hard_stop_after`; of more than 8 the oldest is ended"
     if local.get("events_dropped"):
         yield "warning", f"{local['events_dropped']} events were not written to the history", "they are in the log"
+
+
+def _watchdog(local: dict[str, Any]) -> Iterator[Warning_]:
+    watchdog = local.get("watchdog") or {"problem": "", "armed": True}
+    if watchdog["problem"] or not watchdog["armed"]:
+        level = "error" if watchdog["use"] == "required" else "warning"
+        owns = ", and this node requires one to own anything" if level == "error" else ""
+        yield (
+            level,
+            f"this node's watchdog is not armed{owns}: {watchdog['problem'] or 'not yet'}",
+            "see docs/operations.md, *The watchdog*",
+        )
 
 
 def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warning_]:

@@ -22,6 +22,7 @@ from hactl.decide.routing import drained, owners
 from hactl.decide.state import NodeState
 from hactl.model import effects, events
 from hactl.status import document as status
+from hactl.status.local import local_facts
 from tests.support import malformed
 from tests.support.examples import examples
 from tests.support.scene import KEYS, Scene, fenced
@@ -89,7 +90,7 @@ class _Daemon:
         view, spec = state.view, state.cluster
         assert spec is not None
         self.ledger.look(state, now)
-        local = status.local_facts(state, now)
+        local = local_facts(state, now)
         document = status.status(view, spec, "n2", local=local, observer=state.observer, now=now)
         json.dumps(document, allow_nan=False).encode()
         status_view.render(document, Style(False, 100)).encode()

@@ -40,6 +40,7 @@ from hactl.serving.http import CHUNK, http_gate
 from hactl.serving.limits import Limits
 from hactl.serving.sockets import serve_at
 from hactl.status import document as status
+from hactl.status.local import lease_left_ms
 
 log = structlog.get_logger()
 
@@ -201,7 +202,7 @@ class Api:
         """What is known now, for a thread."""
         daemon, state, now = self.daemon, self.daemon.state, self.daemon.now()
         left = {
-            node: Left(status.lease_left_ms(state.observer, node, fence.record, now))
+            node: Left(lease_left_ms(state.observer, node, fence.record, now))
             for node, fence in state.view.fences.items()
         }
         return Context(daemon.store, state.view.copy(), state.cluster, by, left)

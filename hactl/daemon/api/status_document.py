@@ -19,6 +19,7 @@ from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.observe import loop_times
 from hactl.status import document as status
 from hactl.status.health import NodeHealth
+from hactl.status.local import local_facts
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ class StatusDocument:
         health = await self._health()
         daemon, now = self._daemon, self._daemon.now()
         state = daemon.state
-        local = status.local_facts(
+        local = local_facts(
             state,
             now,
             haproxy=self._haproxy(),

@@ -20,7 +20,7 @@ from hactl.config.node import NodeConfig
 from hactl.daemon.metrics import Metrics
 from hactl.daemon.observe.etcd_access import EtcdAccess
 from hactl.status import document as status
-from hactl.status.document import Local
+from hactl.status.local import Local
 from tests.support.certificates import make
 
 

@@ -18,8 +18,8 @@ from hactl.cli.output import Style, duration, shorten, shown, table, wrap
 from hactl.cli.status import show_event
 from hactl.cli.status_view import render
 from hactl.status import document
-from hactl.status.document import Local
 from hactl.status.health import ServerHealth
+from hactl.status.local import Local
 from tests.support.scene import KEYS, Scene
 
 SCREEN = """\

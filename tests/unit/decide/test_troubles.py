@@ -13,6 +13,7 @@ from hactl.decide.state import Out, Run
 from hactl.model.effects import Note, SendTxn
 from hactl.model.events import Trouble
 from hactl.status import document
+from hactl.status.local import local_facts
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state
 
@@ -70,7 +71,7 @@ def test_a_daemon_shows_its_own_before_it_has_told_them() -> None:
     scene.join("n1", "n2", "n3")
     state = node_state(scene.spec, "n2")
     node.step(state, FULL, at(0))
-    local = document.local_facts(state, at(0))
+    local = local_facts(state, at(0))
     found = document.status(scene.view, scene.spec, "n2", local=local)["warnings"]
     assert [one["what"] for one in found if "state_dir" in one["what"]] == [f"node n2: {FULL.what} (since 12:00)"]
 

@@ -16,7 +16,7 @@ from hactl.decide import node
 from hactl.decide.phases import LONGEST_LIST_MS
 from hactl.model import effects, events
 from hactl.status import document as status
-from hactl.status.document import Local
+from hactl.status.local import Local, local_facts
 from tests.support.scene import KEYS, LEASE_MS, Scene, at
 from tests.support.stand_in import node_state
 
@@ -205,7 +205,7 @@ def test_what_a_daemon_knows(scene: Scene) -> None:
     state.observer.saw_fence("n1", state.view.fences["n1"].record, at(1000))
     state.observer.saw_session("n3", state.view.sessions["n3"], at(1500))
     state.noted["store"] = "store_unreachable {}"
-    facts = status.local_facts(state, at(2000), events_dropped=2)
+    facts = local_facts(state, at(2000), events_dropped=2)
     assert facts.fence_left_ms == {"n1": round(LEASE_MS * 1.025 - 1000)}
     assert facts.silent_ms == {"n3": 500}
     assert facts.store_away and facts.events_dropped == 2 and facts.lease_left_ms == 0
@@ -241,7 +241,7 @@ def test_that_what_is_in_etcd_cannot_be_listed_is_told(scene: Scene) -> None:
         node.step(state, events.ListFailed(number, "a:1: no answer within the deadline"), at(number))
     endpoint = {"endpoint": "a:1", "reads": True}
     etcd = {"problems": [], "etcdctl": "etcdctl --endpoints=http://a:1", "endpoints": [endpoint]}
-    facts = status.local_facts(state, at(0))
+    facts = local_facts(state, at(0))
     (level, what, todo), *_ = told(scene, local=facts, etcd=etcd)
     assert level == "error" and what.endswith(
         "cannot list what is below /hactl/demo/: a:1: no answer within the deadline"
@@ -282,11 +282,11 @@ def test_what_is_wrong_with_etcd_is_told_while_it_answers(scene: Scene) -> None:
 def test_that_guards_are_not_asked_is_told_where_nodes_can_be_fenced(scene: Scene) -> None:
     state = node_state(scene.spec)
     assert state.cluster is not None
-    assert status.local_facts(state, at(0), asking_problem="there is no key").unasked == ""
+    assert local_facts(state, at(0), asking_problem="there is no key").unasked == ""
     switch = NodeFencing((Level((Target("switch", "n1"),)),))
     state.cluster = replace(state.cluster, fencing=Topology(nodes={"n1": switch}))
-    assert status.local_facts(state, at(0), asking_problem="there is no key").unasked == "there is no key"
-    assert status.local_facts(state, at(0)).unasked == ""
+    assert local_facts(state, at(0), asking_problem="there is no key").unasked == "there is no key"
+    assert local_facts(state, at(0)).unasked == ""
 
 
 def test_without_a_configuration_there_is_a_document_all_the_same(scene: Scene) -> None:
