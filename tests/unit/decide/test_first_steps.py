@@ -60,6 +60,8 @@ def test_a_list_that_failed_is_asked_for_again_after_a_heartbeat() -> None:
     assert daemon.run(events.ListFailed(daemon.last("list").id, "no leader")) == []
     assert daemon.log == ["store_unreachable"]
     assert daemon.wait(daemon.state.timing.heartbeat_ms) == ["list"]
+    first, second = daemon.waiting
+    assert second.timeout_ms == 2 * first.timeout_ms  # type: ignore[union-attr]
     late = daemon.answer(daemon.waiting[0])
     assert late is not None
     assert daemon.run(late) == []  # the answer to the first one: the second one is waited for
@@ -78,20 +80,21 @@ def test_a_session_that_the_guard_holds_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("guard", "found"),
+    ("guard", "found", "reason"),
     [
-        (holding("s"), session(booted="another boot")),
-        (holding("another session"), session()),
-        (holding("s", latched=True), session()),
+        (holding("s"), session(booted="another boot"), "rebooted"),
+        (holding("another session"), session(), "the guard held another session"),
+        (holding("s", latched=True), session(), "the guard's deadline came"),
     ],
-    ids=["it is of another boot", "the guard holds another one", "the deadline came"],
 )
-def test_any_other_session_is_closed_first_and_a_new_one_opened(guard: events.GuardFacts, found: Session) -> None:
+def test_any_other_session_is_closed_first_and_a_new_one_opened(
+    guard: events.GuardFacts, found: Session, reason: str
+) -> None:
     here = scene()
     here.put(KEYS.node("n1"), found)
     daemon = Daemon(here, "n1", boot("n1", guard, last_sid="s", held_sid="s"))
     daemon.begin()
-    assert "session_new" in daemon.log
+    assert daemon.notes["session_new"] == {"reason": reason}
     daemon.wait(daemon.state.timing.suspect_after_ms)
     daemon.wait(daemon.state.timing.heartbeat_ms)
     assert 0 < daemon.done.index("close") < daemon.done.index("open")

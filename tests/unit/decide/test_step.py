@@ -97,6 +97,14 @@ def test_a_session_with_another_sid_is_not_its_own(owner: Daemon) -> None:
     assert "deposed" in owner.log
 
 
+def test_a_session_that_was_overwritten_is_closed_once_nobody_has_moved_it_for_a_while(owner: Daemon) -> None:
+    owner.scene.put(KEYS.node("n1"), "oops")
+    owner.watch()
+    assert "close" not in owner.run(refuses("extend"))
+    assert "close" in owner.wait(owner.state.timing.suspect_after_ms)
+    assert owner.scene.view.fences["n1"].record.evidence == "self-stop"
+
+
 # --- the store ------------------------------------------------------------------------------------------------
 
 
