@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from election.machine import PARTS, differences, identity
@@ -33,6 +33,7 @@ def test_another_version_is_compared_in_what_both_know() -> None:
 
 
 @given(DIGESTS, DIGESTS)
+@settings(deadline=None)
 def test_it_is_mutual_and_never_of_what_one_lacks(one: tuple[str, ...], two: tuple[str, ...]) -> None:
     found = differences(identity(one), identity(two))
     assert found == differences(identity(two), identity(one))

@@ -296,3 +296,14 @@ def test_a_dead_node_may_run_a_group_without_an_owner_until_it_is_safe() -> None
     scene.put(KEYS.report("n2"), report)
     found = unprobed(scene.view, scene.observer, "g", False, "n2", at(2000))
     assert found.reason == "n1 is not known to be stopped"
+
+
+def test_an_answer_to_an_earlier_question_is_none() -> None:
+    scene = Scene()
+    scene.ledger.apply(probe(scene.writer("n2"), "g"))
+    asked = scene.view.probes["g"].mod
+    for name in ("n1", "n2"):
+        report = Report(f"s-{name}", 1, {"g": {"phase": "stopped"}}, {"g": asked - 1})  # type: ignore[dict-item]
+        scene.put(KEYS.report(name), report)
+    found = unprobed(scene.view, scene.observer, "g", True, "n2", at(0))
+    assert found.reason == "n1 has not yet said whether it runs here"
