@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from election.clock import Instant, observer_elapsed, owner_elapsed
 from election.records import FenceRecord, Session
-from election.view import Known
+from election.view import Versioned
 
 # Two clocks, each 1 % off, and what is left for rounding (docs/protocol.md, *Timing*: epsilon).
 CLOCK_RATE_MARGIN = 0.025
@@ -63,7 +63,7 @@ class Observer:
         self.dead.clear()
         self.last_own_renewal = None
 
-    def saw_session(self, node: str, found: Known[Session] | None, now: Instant) -> None:
+    def on_session(self, node: str, found: Versioned[Session] | None, now: Instant) -> None:
         """`nodes/<node>` is now `found`. What was seen of a session that is gone is kept: its fence record,
         which comes with the same transaction, may refer to it."""
         if found is None:
@@ -74,7 +74,7 @@ class Observer:
         elif found.mod != seen.mod:
             self.sightings[node] = Sighting(found.create, found.mod, now, now, True)
 
-    def saw_fence(self, node: str, record: FenceRecord | None, now: Instant) -> None:
+    def on_fence(self, node: str, record: FenceRecord | None, now: Instant) -> None:
         """`fence/<node>` is now `record`. My clock counts from my sighting only if I saw exactly the state at
         which the session was deposed, else from my first sight of the record."""
         if record is None:
@@ -87,7 +87,7 @@ class Observer:
         exact = seen is not None and seen.srev == record.srev and seen.mod == record.deposed_rev
         self.dead[node] = DeadSighting(record.sid, record.srev, seen.over_since if exact and seen else now)
 
-    def renewed_myself(self, now: Instant) -> None:
+    def on_own_renewal(self, now: Instant) -> None:
         """My own renewal (or opening) succeeded; after a gap the clocks of live peers restart: I may have been
         the blind one. Not those of dead sessions: they cannot have renewed meanwhile."""
         first = self.last_own_renewal is None
@@ -109,14 +109,14 @@ class Observer:
         """Whether I am in such a gap now: until a renewal of mine succeeds nobody else's silence means anything."""
         return self.last_own_renewal is None or owner_elapsed(self.last_own_renewal, now) > self.longest_gap_ms
 
-    def over(self, node: str, found: Known[Session], now: Instant) -> bool:
+    def over(self, node: str, found: Versioned[Session], now: Instant) -> bool:
         """Whether the lease in `nodes/<node>`, as observed, has run out for certain."""
         seen = self.sightings.get(node)
         if seen is None or (seen.srev, seen.mod) != (found.create, found.mod):
             return False
         return observer_elapsed(seen.over_since, now) >= limit_ms(found.record.lease_ms)
 
-    def suspected(self, node: str, found: Known[Session], suspect_after_ms: float, now: Instant) -> bool:
+    def suspected(self, node: str, found: Versioned[Session], suspect_after_ms: float, now: Instant) -> bool:
         """Whether the node has been silent for so long that it is taken for dead before its lease is over. Only one
         that was seen to renew; and not while I may be the blind one."""
         seen = self.sightings.get(node)
@@ -126,7 +126,7 @@ class Observer:
             return False
         return observer_elapsed(seen.suspect_since, now) >= suspect_after_ms
 
-    def told_since(self, node: str, told: Instant) -> bool:
+    def replied_since(self, node: str, told: Instant) -> bool:
         """Whether what was heard at `told` is news: nothing was seen of the node's session after it."""
         seen = self.sightings.get(node)
         return seen is not None and observer_elapsed(seen.suspect_since, told) >= 0

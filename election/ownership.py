@@ -13,7 +13,7 @@ from election.reading import ReadObserver, ReadView
 from election.records import FenceRecord, Holder, Ownership, Session, next_epoch
 from election.session import dead
 from election.store import Compare, Condition, Delete, Get, Operation, Put, Txn
-from election.view import Known
+from election.view import Versioned
 
 
 class Verdict(NamedTuple):
@@ -41,7 +41,7 @@ class Writer:
         return tuple(Get(key) for key in (*keys, self.keys.node(self.me.node), self.keys.identity))
 
 
-def session_of(view: ReadView, holder: Holder) -> Known[Session] | None:
+def session_of(view: ReadView, holder: Holder) -> Versioned[Session] | None:
     """The holder's session, if it is still the one in the store."""
     found = view.sessions.get(holder.node)
     return found if found and found.create == holder.srev and found.record.sid == holder.sid else None
@@ -138,7 +138,7 @@ def lost_holders(view: ReadView) -> list[Holder]:
     return [lost[node] for node in sorted(lost)]
 
 
-def depose(writer: Writer, node: str, found: Known[Session], fence_mod: int, by: str, *, over: bool = False) -> Txn:
+def depose(writer: Writer, node: str, found: Versioned[Session], fence_mod: int, by: str, *, over: bool = False) -> Txn:
     """Depose: if `nodes/N` is as observed and my session lives, delete it and put its fence record. `over`: I have not
     seen it renewed for its whole lease."""
     key, fence = writer.keys.node(node), writer.keys.fence(node)
@@ -165,7 +165,7 @@ def write_lost(writer: Writer, holder: Holder, fence_mod: int, lease_ms: int) ->
 def acquire(
     writer: Writer,
     group: str,
-    observed: Known[Ownership] | None,
+    observed: Versioned[Ownership] | None,
     epoch: int,
     config_mod: int,
     *,
@@ -193,7 +193,7 @@ def acquire(
     )
 
 
-def epoch_for(observed: Known[Ownership] | None, me: Holder, generation: int, read_revision: int) -> int:
+def epoch_for(observed: Versioned[Ownership] | None, me: Holder, generation: int, read_revision: int) -> int:
     """The epoch of my next ownership of a group observed at `read_revision`; a handoff to me has its own."""
     if observed and observed.record.state == "handoff" and observed.record.holder == me:
         return max(observed.record.epoch, next_epoch(generation, 0, 0))
@@ -203,7 +203,7 @@ def epoch_for(observed: Known[Ownership] | None, me: Holder, generation: int, re
 def release(
     writer: Writer,
     group: str,
-    observed: Known[Ownership],
+    observed: Versioned[Ownership],
     cleanup: Sequence[str] = (),
     *,
     holders: tuple[Holder, ...] = (),
@@ -223,7 +223,7 @@ def release(
 
 
 def hand_over(
-    writer: Writer, group: str, observed: Known[Ownership], to: Holder, epoch: int, *, reason: str, overlap: bool
+    writer: Writer, group: str, observed: Versioned[Ownership], to: Holder, epoch: int, *, reason: str, overlap: bool
 ) -> Txn:
     """Handoff: I have stopped it (or, with overlap, go on until `to` has started); `to` may accept it. Takes the
     operator's wish to move the group away: it was for this once."""
@@ -238,7 +238,7 @@ def hand_over(
     )
 
 
-def leave(writer: Writer, group: str, observed: Known[Ownership], gone: Sequence[Holder]) -> Txn:
+def leave(writer: Writer, group: str, observed: Versioned[Ownership], gone: Sequence[Holder]) -> Txn:
     """The end of an overlap: `gone` have stopped it (I myself) or are safe, and hold it no more."""
     key = writer.keys.group(group)
     own = replace(observed.record, holders=tuple(item for item in observed.record.holders if item not in gone))

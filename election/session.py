@@ -10,7 +10,7 @@ from election.clock import Instant, earlier, owner_elapsed, remaining
 from election.keys import Keys
 from election.records import FenceRecord, RecordError, Session
 from election.store import Compare, Condition, Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
-from election.view import Known, Unreadable
+from election.view import Unreadable, Versioned
 
 # Attempt numbers of one daemon begin here above those of the one before it, so that none is used twice.
 ATTEMPTS_OF_A_DAEMON = 1 << 32
@@ -126,7 +126,7 @@ def lost(session: SessionState, attempt: int) -> None:
         session.in_flight = None
 
 
-def seen(session: SessionState, found: Known[Session] | None, newest: int) -> None:
+def seen(session: SessionState, found: Versioned[Session] | None, newest: int) -> None:
     """Take what list or watch show of `nodes/N`, known as of revision `newest`: only an end of the session is
     news; what became of attempts their answers tell."""
     if session.state != "live" or newest <= session.mod_rev:
@@ -181,7 +181,7 @@ def opened(session: SessionState, sid: str, attempt: int, revision: int, now: In
     _written(session, attempt, revision, now)
 
 
-def adopt(session: SessionState, found: Known[Session], valid_until: Instant, incarnation: int) -> None:
+def adopt(session: SessionState, found: Versioned[Session], valid_until: Instant, incarnation: int) -> None:
     """Go on with the session that the daemon before this one held: `valid_until` comes from the guard."""
     session.state, session.sid, session.srev = "live", found.record.sid, found.create
     session.mod_rev, session.valid_until = found.mod, valid_until
@@ -205,7 +205,7 @@ def open_txn(session: SessionState, sid: str, fence_mod: int, identity: Conditio
 def close_txn(
     keys: Keys,
     node: str,
-    found: Known[Session] | None,
+    found: Versioned[Session] | None,
     fence_mod: int,
     record: FenceRecord,
     identity: Condition,
@@ -224,7 +224,7 @@ def close_txn(
     )
 
 
-def dead(found: Known[Session]) -> FenceRecord:
+def dead(found: Versioned[Session]) -> FenceRecord:
     """The fence record of a session that ends at what was observed of it."""
     record = found.record
     return FenceRecord(

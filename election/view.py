@@ -47,7 +47,7 @@ class Unreadable(NamedTuple):
     mod: int
 
 
-class Known(NamedTuple, Generic[R]):
+class Versioned(NamedTuple, Generic[R]):
     """A document with the revisions that created and last changed its key."""
 
     record: R
@@ -69,26 +69,26 @@ class View:
     revision: int = 0
     listed: int = 0
     newest: dict[str, int] = field(default_factory=dict)
-    identity: Known[Identity] | None = None
+    identity: Versioned[Identity] | None = None
     identity_text: str = ""
-    config: Known[str] | None = None
-    sessions: dict[str, Known[Session]] = field(default_factory=dict)
-    fences: dict[str, Known[FenceRecord]] = field(default_factory=dict)
-    groups: dict[str, Known[Ownership]] = field(default_factory=dict)
-    members: dict[str, Known[Member]] = field(default_factory=dict)
-    reports: dict[str, Known[Report]] = field(default_factory=dict)
-    devices: dict[str, Known[DeviceReport]] = field(default_factory=dict)
-    fence_test: Known[FenceTest] | None = None
-    failures: dict[str, Known[Failure]] = field(default_factory=dict)
-    blocks: dict[str, Known[Block]] = field(default_factory=dict)
-    moves: dict[str, Known[Move]] = field(default_factory=dict)
-    cleanups: dict[str, Known[Cleanup]] = field(default_factory=dict)
-    confirms: dict[str, Known[Confirm]] = field(default_factory=dict)
-    refusals: dict[str, Known[Refusal]] = field(default_factory=dict)
-    probes: dict[str, Known[str]] = field(default_factory=dict)
-    standby: dict[str, Known[str]] = field(default_factory=dict)
-    drains: dict[str, Known[Drain]] = field(default_factory=dict)
-    maintenance: dict[str, Known[str]] = field(default_factory=dict)
+    config: Versioned[str] | None = None
+    sessions: dict[str, Versioned[Session]] = field(default_factory=dict)
+    fences: dict[str, Versioned[FenceRecord]] = field(default_factory=dict)
+    groups: dict[str, Versioned[Ownership]] = field(default_factory=dict)
+    members: dict[str, Versioned[Member]] = field(default_factory=dict)
+    reports: dict[str, Versioned[Report]] = field(default_factory=dict)
+    devices: dict[str, Versioned[DeviceReport]] = field(default_factory=dict)
+    fence_test: Versioned[FenceTest] | None = None
+    failures: dict[str, Versioned[Failure]] = field(default_factory=dict)
+    blocks: dict[str, Versioned[Block]] = field(default_factory=dict)
+    moves: dict[str, Versioned[Move]] = field(default_factory=dict)
+    cleanups: dict[str, Versioned[Cleanup]] = field(default_factory=dict)
+    confirms: dict[str, Versioned[Confirm]] = field(default_factory=dict)
+    refusals: dict[str, Versioned[Refusal]] = field(default_factory=dict)
+    probes: dict[str, Versioned[str]] = field(default_factory=dict)
+    standby: dict[str, Versioned[str]] = field(default_factory=dict)
+    drains: dict[str, Versioned[Drain]] = field(default_factory=dict)
+    maintenance: dict[str, Versioned[str]] = field(default_factory=dict)
     unreadable: dict[str, Unreadable] = field(default_factory=dict)
     _unread: dict[str, dict[str, None]] = field(default_factory=dict)  # names by kind: there may be very many
     _changes: int = 0
@@ -151,7 +151,7 @@ class View:
         ]
         return Snapshot(self.revision, tuple(sorted(items)))
 
-    def _kept(self, place: _Place) -> Iterable[tuple[str, Known[Any]]]:
+    def _kept(self, place: _Place) -> Iterable[tuple[str, Versioned[Any]]]:
         kept = getattr(self, place.attribute)
         if place.parts:
             return list(kept.items())
@@ -185,7 +185,7 @@ class View:
             return False  # of a later version, or written by hand
         self.newest[key] = revision
         was_bad = self._readable_again(key, kind, name)
-        known: Known[Any] | None = None
+        known: Versioned[Any] | None = None
         if kv is not None:
             known, problem = place.read(kv, name)
             if problem:
@@ -212,7 +212,7 @@ class View:
         self._unread.get(kind, {}).pop(name, None)
         return True
 
-    def _is_renewal(self, kind: str, name: str, known: Known[Any] | None) -> bool:
+    def _is_renewal(self, kind: str, name: str, known: Versioned[Any] | None) -> bool:
         before = self.sessions.get(name) if kind == "nodes" else None
         return before is not None and known is not None and before.create == known.create
 
@@ -226,7 +226,7 @@ class View:
         found = self._at(key)
         return found.mod if found else 0
 
-    def _at(self, key: str) -> Known[Any] | Unreadable | None:
+    def _at(self, key: str) -> Versioned[Any] | Unreadable | None:
         if (bad := self.unreadable.get(key)) is not None:
             return bad
         kind, name = self.keys.kind_of(key)
@@ -234,7 +234,7 @@ class View:
         if place is None or place.misnamed(name):
             return None
         kept = getattr(self, place.attribute)
-        found: Known[Any] | None = kept.get(name) if place.parts else kept
+        found: Versioned[Any] | None = kept.get(name) if place.parts else kept
         return found
 
     def bad_node(self, node: str) -> Unreadable | None:
@@ -286,14 +286,14 @@ class _Place(NamedTuple):
             return "a key of this kind has a name"
         return "" if _NAMES[self.parts](name) else "this is no name that a key of this kind can have"
 
-    def read(self, kv: KeyValue, name: str) -> tuple[Known[Any] | None, str]:
+    def read(self, kv: KeyValue, name: str) -> tuple[Versioned[Any] | None, str]:
         """The document, and what is wrong with it."""
         if problem := self.misnamed(name):
             return None, problem
         try:
-            return Known(self.parse(kv.value, kv.key), kv.create_revision, kv.mod_revision), ""
+            return Versioned(self.parse(kv.value, kv.key), kv.create_revision, kv.mod_revision), ""
         except RecordError as error:
-            known = Known(self.unread, kv.create_revision, kv.mod_revision) if self.unread is not None else None
+            known = Versioned(self.unread, kv.create_revision, kv.mod_revision) if self.unread is not None else None
             return known, error.problem
 
 

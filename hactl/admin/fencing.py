@@ -11,7 +11,7 @@ from election.reading import ReadView
 from election.records import Confirm, FenceRecord, FenceTest, Session
 from election.session import dead
 from election.store import Compare, Delete, Put, Store, Txn
-from election.view import Known
+from election.view import Versioned
 from fencing.linux.clock import utc
 from hactl.admin.errors import NoSuchError, RefusedError, WaitError
 from hactl.admin.transaction import check_node, same_history, write
@@ -62,7 +62,7 @@ def confirm(
     return record.sid
 
 
-def _dead(view: ReadView, spec: ClusterSpec | None, node: str) -> Known[FenceRecord]:
+def _dead(view: ReadView, spec: ClusterSpec | None, node: str) -> Versioned[FenceRecord]:
     """The record of its dead session. Raises RefusedError where there is nothing to confirm."""
     fence = view.fences.get(node)
     if node in view.sessions:
@@ -154,7 +154,7 @@ def switch_on(store: Store, view: ReadView, spec: ClusterSpec | None, node: str,
     return "on"
 
 
-def _to_be_fenced(node: str, found: Known[Session] | None, fence: Known[FenceRecord] | None) -> FenceRecord:
+def _to_be_fenced(node: str, found: Versioned[Session] | None, fence: Versioned[FenceRecord] | None) -> FenceRecord:
     if found is not None:
         # Nobody has observed it at its end, so everybody counts from the first sight of the record.
         return replace(dead(found), deposed_rev=0)

@@ -14,7 +14,7 @@ from election.observer import Observer, limit_ms
 from election.reading import ReadView
 from election.records import FenceRecord
 from election.store import StoreError, WatchBatch, WatchClosed
-from election.view import Known, View
+from election.view import Versioned, View
 from fencing.linux.clock import now
 from hactl.admin import drains, errors, event_log, health_store
 from hactl.admin.actions import Context, Left, carry_out
@@ -77,7 +77,7 @@ class Direct:
         left = {node: self._left(node, fence) for node, fence in view.fences.items()}
         return Context(self._store, view, spec, asked_by(self._config), left)
 
-    def _left(self, node: str, fence: Known[FenceRecord]) -> Left:
+    def _left(self, node: str, fence: Versioned[FenceRecord]) -> Left:
         """An attempt of an executor that is gone counts from when it was seen here first."""
         seen = self._attempts.setdefault((node, fence.mod), now())
         action_ms = max(0.0, limit_ms(fence.record.action_ms) - observer_elapsed(seen, now()))
@@ -107,7 +107,7 @@ class Direct:
         view = View(self._keys)
         view.load(self._store.snapshot(self._keys.prefix, timeout_s=TIMEOUT_S))
         for node, fence in view.fences.items():
-            self._observer.saw_fence(node, fence.record, now())
+            self._observer.on_fence(node, fence.record, now())
         return view, *self._spec(view)
 
     def _spec(self, view: ReadView) -> tuple[ClusterSpec | None, str]:

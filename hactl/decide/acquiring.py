@@ -6,18 +6,19 @@ from election import ownership
 from election.clock import owner_elapsed
 from election.records import Ownership
 from election.store import Compare
-from election.view import Known
+from election.view import Versioned
 from hactl.decide import announcing
-from hactl.decide.resources import calm, clear, probe_unknown
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.resources import bring_down, probe_unknown, settle
+from hactl.decide.state import NodeState, Out
 from hactl.model.effects import GuardRegister
 from hactl.model.purposes import Purpose
 
 
-def take(
+def send_acquire(
     state: NodeState,
-    run: Run,
-    found: Known[Ownership] | None,
+    run: LocalGroup,
+    found: Versioned[Ownership] | None,
     purpose: Purpose,
     reason: str,
     out: Out,
@@ -43,7 +44,7 @@ def take(
         announcing.taking(state, run, found.record.node, out)
 
 
-def pursue(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+def bring_up(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | None, out: Out) -> None:
     """Bring everything of it up, in order; what comes after a resource that is down is stopped first. `found`: None
     where it cannot be read, and what I last wrote counts."""
     epoch = found.record.epoch if found else run.granted
@@ -51,14 +52,14 @@ def pursue(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out)
     if run.acting or (run.retry_at is not None and owner_elapsed(run.retry_at, out.now) < 0):
         return
     if run.barred:
-        clear(run, out, kill=True)
+        bring_down(run, out, kill=True)
         return
     resources = run.spec.resources
     first = next((i for i, item in enumerate(resources) if run.health[item.name] != "running"), None)
     if first is None:
         # Found running, or taken again after its record was lost: it runs in this ownership now.
         run.epoch = epoch
-        calm(run, out)
+        settle(run, out)
         return
     run.since_running = None
     for index in range(len(resources) - 1, first - 1, -1):
@@ -68,7 +69,7 @@ def pursue(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out)
     if run.txn or not state.may_run(out.now):
         return
     if found and epoch != run.granted:
-        take(state, run, found, Purpose.RECLAIM, found.record.reason, out)
+        send_acquire(state, run, found, Purpose.RECLAIM, found.record.reason, out)
         return
     resource = resources[first]
     if resource.name not in run.registered:

@@ -9,7 +9,8 @@ of that node: its fence record changes (it has stopped, it was switched off), or
 from __future__ import annotations
 
 from election.clock import owner_elapsed
-from hactl.decide.state import NodeState, Out, Run, Takeover
+from hactl.decide.local_group import LocalGroup, Takeover
+from hactl.decide.state import NodeState, Out
 from hactl.model.effects import Announce
 
 EVERY_MS = 1_000.0
@@ -18,12 +19,12 @@ AT_FIRST_MS = 60_000.0
 AFTER_SIGN_MS = 5_000.0
 
 
-def taking(state: NodeState, run: Run, node: str, out: Out) -> None:
+def taking(state: NodeState, run: LocalGroup, node: str, out: Out) -> None:
     """The group is being taken from a node that did not release it."""
     run.takeover = Takeover(node, out.now, AFTER_SIGN_MS if _stopped(state, node) else AT_FIRST_MS)
 
 
-def drive(state: NodeState, run: Run, out: Out) -> None:
+def step_announcement(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Announce, if it is time to."""
     takeover = run.takeover
     if takeover is None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from election import session
 from hactl.decide import blocking, fencing, namesake, phases
 from hactl.decide.apply_changes import learned, own_writes
-from hactl.decide.state import NodeState, Out, Pending, Run
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.state import NodeState, Out, Pending
 from hactl.model import events
 from hactl.model.purposes import FENCE_WRITES, GRANTS, Purpose
 
@@ -38,7 +39,7 @@ def on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
     if handler is not None:
         handler(state, pending, event, out)
     if pending.purpose in FENCE_WRITES:
-        fencing.wrote(state, pending.name, pending.purpose, result.succeeded, out)
+        fencing.on_write(state, pending.name, pending.purpose, result.succeeded, out)
     if result.succeeded and run is not None and current and pending.purpose in GRANTS:
         _granted(state, run, pending, event, out)
 
@@ -50,7 +51,7 @@ def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: 
     if pending.purpose in (Purpose.CLOSE, Purpose.OPEN):
         state.need_list = True
     if pending.purpose in FENCE_WRITES:
-        fencing.wrote(state, pending.name, pending.purpose, False, out)
+        fencing.on_write(state, pending.name, pending.purpose, False, out)
     if pending.purpose is Purpose.CLOSE and state.release_on_exit and state.phase != "ending":
         phases.end(state, "everything is stopped; the store could not be told", out)
     if event.refused:
@@ -63,7 +64,7 @@ def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
     before = state.session.mod_rev
     session.answered(state.session, pending.attempt, event.result, out.now)
     if state.session.state == "live" and state.session.mod_rev > before:
-        state.observer.renewed_myself(out.now)
+        state.observer.on_own_renewal(out.now)
         if state.unseen_since is None and state.view.revision < state.session.mod_rev:
             state.unseen_since = out.now
         (phases.extend_guard if state.guard_ready else phases.begin_guard)(state, out)
@@ -96,7 +97,7 @@ def _block_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
         blocking.self_fence(state, run, out)
 
 
-def _granted(state: NodeState, run: Run, pending: Pending, event: events.TxnDone, out: Out) -> None:
+def _granted(state: NodeState, run: LocalGroup, pending: Pending, event: events.TxnDone, out: Out) -> None:
     """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
     run.granted = pending.epoch
     if pending.purpose is Purpose.ACCEPT:  # failures are counted anew in each place that it is moved to

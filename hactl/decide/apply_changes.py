@@ -18,14 +18,14 @@ def learned(state: NodeState, changed: list[str], out: Out) -> None:
     kinds = [(*state.keys.kind_of(key), key) for key in changed]
     for kind, name, key in kinds:
         if kind == "nodes" and name != state.node:
-            state.observer.saw_session(name, state.view.sessions.get(name), out.now)
+            state.observer.on_session(name, state.view.sessions.get(name), out.now)
         elif kind == "nodes":
             _own_session(state, key, out)
     for kind, name, _ in kinds:
         if kind == "fence":
             fence = state.view.fences.get(name)
-            fencing.saw(state, name, out)
-            state.observer.saw_fence(name, fence.record if fence else None, out.now)
+            fencing.on_change(state, name, out)
+            state.observer.on_fence(name, fence.record if fence else None, out.now)
     _unreadable(state, changed, out)
 
 
@@ -50,7 +50,7 @@ def _own_session(state: NodeState, key: str, out: Out) -> None:
         # The answer to an opening was lost; this is what became of it.
         phases.see_opened(state, found.record.attempt, found.create, out)
     else:
-        namesake.saw(state, found, out)
+        namesake.on_session(state, found, out)
 
 
 def own_writes(state: NodeState, txn: Txn, revision: int) -> list[str]:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from election.reading import ReadView
 from election.records import Block
 from election.store import Compare, Put, Txn
-from election.view import Known
-from hactl.decide.state import NodeState, Out, Run
+from election.view import Versioned
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.state import NodeState, Out
 from hactl.model.effects import SelfFence
 from hactl.model.purposes import Purpose
 
@@ -32,7 +33,7 @@ def blocked(view: ReadView, group: str) -> str:
     return f"blocked: {what}, so nobody starts it until an operator says that it is repaired"
 
 
-def block(state: NodeState, run: Run, resource: str, reason: str, out: Out) -> None:
+def block(state: NodeState, run: LocalGroup, resource: str, reason: str, out: Out) -> None:
     """Resource `resource` cannot be stopped: block its group, then take this node down. A group that is blocked
     already, for another node or an earlier session, takes nobody down; nor does one on the last node that is alive."""
     name = run.spec.name
@@ -52,7 +53,7 @@ def block(state: NodeState, run: Run, resource: str, reason: str, out: Out) -> N
     out.send(Purpose.BLOCK, txn, name=name)
 
 
-def self_fence(state: NodeState, run: Run, out: Out) -> None:
+def self_fence(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Take this node down, if the group is blocked by this very session, and no other node goes down before it. Else it
     is looked at again when the stop has failed once more."""
     found = state.view.blocks.get(run.spec.name)
@@ -69,7 +70,7 @@ def self_fence(state: NodeState, run: Run, out: Out) -> None:
         out.effects.append(SelfFence(reason))
 
 
-def _goes_first(state: NodeState, other: Known[Block], mine: Known[Block]) -> bool:
+def _goes_first(state: NodeState, other: Versioned[Block], mine: Versioned[Block]) -> bool:
     """Whether the node of `other` goes down before this one, and is not back yet."""
     node = other.record.node
     if node == state.node or other.mod > mine.mod:

@@ -12,14 +12,14 @@ from dataclasses import replace
 from election.clock import observer_elapsed
 from election.records import Confirm, FenceRecord
 from election.store import Compare, Delete, Txn
-from election.view import Known
+from election.view import Versioned
 from hactl.decide.fencing import confirmed, in_flight, is_executor, write, writing
 from hactl.decide.state import NodeState, Out
 from hactl.model.effects import FenceCancel
 from hactl.model.purposes import Purpose
 
 
-def drive(state: NodeState, out: Out) -> None:
+def step_confirmations(state: NodeState, out: Out) -> None:
     """Carry out every word that was given."""
     if state.session.state != "live" or state.blind(out.now):
         return
@@ -33,7 +33,7 @@ def drive(state: NodeState, out: Out) -> None:
             _forget(state, node, word, out)
 
 
-def _carry_out(state: NodeState, node: str, found: Known[FenceRecord], word: Confirm, out: Out) -> None:
+def _carry_out(state: NodeState, node: str, found: Versioned[FenceRecord], word: Confirm, out: Out) -> None:
     work = state.fencing.get(node)
     if found.record.state == "acting" and is_executor(state, found.record):
         if writing(state, node) or (work is not None and work.until is not None):
@@ -53,7 +53,7 @@ def _carry_out(state: NodeState, node: str, found: Known[FenceRecord], word: Con
         write(state, node, found, safe, Purpose.FENCE_SAFE, out, Delete(state.keys.confirm(node)))
 
 
-def _forget(state: NodeState, node: str, word: Known[Confirm], out: Out) -> None:
+def _forget(state: NodeState, node: str, word: Versioned[Confirm], out: Out) -> None:
     """A word about a session that is known to be stopped, or that is not the last one any more: it was of no use."""
     if min(state.view.sessions, default="") != state.node:
         return

@@ -11,8 +11,9 @@ from __future__ import annotations
 from election.clock import owner_elapsed
 from election.records import Failure
 from election.store import Delete, Txn
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement import place
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
 
 # Long enough ago for every expiry.
@@ -59,7 +60,7 @@ def _see_quiet(state: NodeState, group: str, out: Out) -> None:
         state.failures_quiet.pop(group, None)
 
 
-def _is_over(state: NodeState, run: Run | None, group: str, failure: Failure, out: Out) -> bool:
+def _is_over(state: NodeState, run: LocalGroup | None, group: str, failure: Failure, out: Out) -> bool:
     """Whether its time is over, and nothing is to be tried first."""
     if run is None or state.cluster is None:
         return True

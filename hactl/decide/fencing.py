@@ -15,7 +15,7 @@ from election.observer import limit_ms
 from election.reading import ReadView
 from election.records import FenceRecord, Holder
 from election.store import Compare, Delete, Put, Txn
-from election.view import Known
+from election.view import Versioned
 from fencing import job
 from fencing.topology import NodeFencing
 from hactl.decide.state import NodeState, Out, Work
@@ -43,7 +43,7 @@ AWAITED_LEASES = 2.0
 # --- the record -------------------------------------------------------------------------------------------------
 
 
-def saw(state: NodeState, node: str, out: Out) -> None:
+def on_change(state: NodeState, node: str, out: Out) -> None:
     """`fence/<node>` has changed: an executor's time counts from here."""
     found = state.view.fences.get(node)
     if found is None:
@@ -52,7 +52,7 @@ def saw(state: NodeState, node: str, out: Out) -> None:
         state.fence_seen[node] = (found.mod, out.now)
 
 
-def in_flight(state: NodeState, node: str, found: Known[FenceRecord], now: Instant) -> bool:
+def in_flight(state: NodeState, node: str, found: Versioned[FenceRecord], now: Instant) -> bool:
     """Whether an action may be under way on the node (S5): its executor lives, or its time is not over."""
     record = found.record
     if record.state != "acting":
@@ -76,7 +76,7 @@ def is_executor(state: NodeState, record: FenceRecord) -> bool:
     return record.executor == _myself(state)
 
 
-def awaited(state: NodeState, found: Known[FenceRecord], now: Instant) -> bool:
+def awaited(state: NodeState, found: Versioned[FenceRecord], now: Instant) -> bool:
     """Whether this node, alive, is about to be switched off by an operator's word: coming back before another node
     has begun would undo it. Not for ever: where no device works it is not locked out."""
     record, seen = found.record, state.fence_seen.get(state.node)
@@ -103,7 +103,7 @@ def _wanted(state: NodeState, node: str, record: FenceRecord) -> bool:
     return bool(record.wanted) or owns_required(state.view, state.cluster, Holder(node, record.sid, record.srev))
 
 
-def _mine_to_do(state: NodeState, node: str, found: Known[FenceRecord], now: Instant) -> bool:
+def _mine_to_do(state: NodeState, node: str, found: Versioned[FenceRecord], now: Instant) -> bool:
     """Whether I hold the job, or may take it: the first of the others at once, each next one a heartbeat later."""
     record = found.record
     if record.executor == _myself(state):
@@ -122,7 +122,7 @@ def _mine_to_do(state: NodeState, node: str, found: Known[FenceRecord], now: Ins
 # --- the job ----------------------------------------------------------------------------------------------------
 
 
-def drive(state: NodeState, out: Out) -> None:
+def step_jobs(state: NodeState, out: Out) -> None:
     """Take the next step with every dead node."""
     if state.session.state != "live" or state.cluster is None or state.blind(out.now):
         return
@@ -150,7 +150,7 @@ def _is_over(state: NodeState, node: str, work: Work) -> bool:
     return found is None or found.record.sid != work.sid or (found.record.state == "safe" and not found.record.power)
 
 
-def _by_watchdog(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> bool:
+def _by_watchdog(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> bool:
     """Whether the node's own watchdog has reset it by now; its record is written safe then."""
     record = found.record
     fencing = state.topology.of(node)
@@ -163,7 +163,7 @@ def _by_watchdog(state: NodeState, node: str, found: Known[FenceRecord], out: Ou
     return True
 
 
-def _switch_off(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> None:
+def _switch_off(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> None:
     if not _mine_to_do(state, node, found, out.now):
         return
     record, fencing, work = found.record, state.topology.of(node), state.fencing.get(node)
@@ -178,7 +178,7 @@ def _switch_off(state: NodeState, node: str, found: Known[FenceRecord], out: Out
     _advance(state, node, found, work, out)
 
 
-def _let_go(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> None:
+def _let_go(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> None:
     """A job has ended before its goal, as nothing requires it any more, no device is left, or the store was recovered:
     nobody is to wait. Mine once no action is under way, another's once none can be."""
     work = state.fencing.get(node)
@@ -189,7 +189,7 @@ def _let_go(state: NodeState, node: str, found: Known[FenceRecord], out: Out) ->
         write(state, node, found, pending, Purpose.FENCE_FAILED, out)
 
 
-def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work, out: Out) -> None:
+def _advance(state: NodeState, node: str, found: Versioned[FenceRecord], work: Work, out: Out) -> None:
     record = found.record
     match job.next_step(work.job, out.now):
         case job.Switch(_, "status") if record.executor != _myself(state):
@@ -228,7 +228,9 @@ def _advance(state: NodeState, node: str, found: Known[FenceRecord], work: Work,
             out.note("fence_failed", node=node, reason=work.job.problem, failures=pending.failures, given_up=gives_up)
 
 
-def _attempt(state: NodeState, node: str, found: Known[FenceRecord], work: Work, switch: job.Switch, out: Out) -> None:
+def _attempt(
+    state: NodeState, node: str, found: Versioned[FenceRecord], work: Work, switch: job.Switch, out: Out
+) -> None:
     """Write that a device is about to act; what it does comes after the write's answer."""
     work.switch, record = switch, found.record
     limit = state.topology.devices[switch.target.device].limit_ms("off")
@@ -250,7 +252,7 @@ def _on_again(record: FenceRecord, fencing: NodeFencing) -> bool:
     return (record.wanted or fencing.action) == "reboot"
 
 
-def _switch_on(state: NodeState, node: str, found: Known[FenceRecord], out: Out) -> None:
+def _switch_on(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> None:
     """The second half of a reboot. Nothing waits for it, and it harms nobody who is on already."""
     record, fencing = found.record, state.topology.of(node)
     if not _mine_to_do(state, node, found, out.now):
@@ -287,7 +289,7 @@ def act(state: NodeState, node: str, work: Work, switch: job.Switch, until: Inst
     out.note("fence_action", node=node, device=device.name, plug=switch.target.plug, action=switch.action)
 
 
-def wrote(state: NodeState, node: str, purpose: Purpose, succeeded: bool, out: Out) -> None:
+def on_write(state: NodeState, node: str, purpose: Purpose, succeeded: bool, out: Out) -> None:
     """A write of mine to the record was answered, or (not `succeeded`) nobody knows or somebody else was first: then
     it is looked at anew. An action begins only if the write before it is now the record."""
     work, found = state.fencing.get(node), state.view.fences.get(node)
@@ -327,7 +329,7 @@ def writing(state: NodeState, node: str) -> bool:
 def write(
     state: NodeState,
     node: str,
-    found: Known[FenceRecord],
+    found: Versioned[FenceRecord],
     record: FenceRecord,
     purpose: Purpose,
     out: Out,

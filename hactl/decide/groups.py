@@ -12,34 +12,35 @@ from election import ownership
 from election.clock import owner_elapsed
 from election.records import Holder, Ownership, next_epoch
 from election.store import Compare
-from election.view import Known
+from election.view import Versioned
 from hactl.decide import announcing, blocking, outside, overlap, readiness_in_step
-from hactl.decide.acquiring import pursue, read_revision, take
+from hactl.decide.acquiring import bring_up, read_revision, send_acquire
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement import place, reported_running
-from hactl.decide.resources import bar, clean_up, clear, forget_unstarted, note_failure, probe_unknown
-from hactl.decide.state import NodeState, Out, Run
-from hactl.decide.unfencing import held_back
+from hactl.decide.resources import bar, bring_down, clean_up, forget_unstarted, note_failure, probe_unknown
+from hactl.decide.state import NodeState, Out
+from hactl.decide.unfencing import blocked_reason
 from hactl.model.effects import StopAnnouncing
 from hactl.model.purposes import Purpose
 
 
-class Departure(NamedTuple):
+class Release(NamedTuple):
     """The group is to leave this node: to a session, or (None) to nobody in particular."""
 
     to: Holder | None
     reason: str
 
 
-def drive(state: NodeState, run: Run, out: Out) -> None:
+def step_group(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Take the next step for one group."""
     clean_up(state, run, out)
     if state.emergency:
         run.granted = 0
-        clear(run, out, kill=True)
+        bring_down(run, out, kill=True)
     elif state.phase == "stopping":
         run.granted = 0
         if not run.untouched:
-            clear(run, out, kill=False)
+            bring_down(run, out, kill=False)
         else:
             probe_unknown(run, out)
     elif state.phase in ("live", "ending"):
@@ -63,23 +64,23 @@ def drive(state: NodeState, run: Run, out: Out) -> None:
             case "other":
                 as_other(state, run, found, out)
     forget_unstarted(run, out)
-    announcing.drive(state, run, out)
+    announcing.step_announcement(state, run, out)
     outside.expire(run, out)
 
 
-def as_frozen(state: NodeState, run: Run, reason: str, out: Out) -> None:
+def as_frozen(state: NodeState, run: LocalGroup, reason: str, out: Out) -> None:
     """What the store says of it cannot be read. What runs here goes on. As long as I have made no promise since I last
     wrote that it is mine, what fails is restarted in place: nobody can have taken it while my session lives."""
     run.waiting, run.takeable_since = reason, None
     if state.phase == "ending":
-        clear(run, out, kill=False)
+        bring_down(run, out, kill=False)
     elif run.granted and not run.outdated:
-        pursue(state, run, None, out)
+        bring_up(state, run, None, out)
     else:
         probe_unknown(run, out)
 
 
-def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
+def as_owner(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: Out) -> None:
     """Run it here, or stop it and let it go."""
     run.untouched, run.takeable_since = False, None
     if _dead_holders_leave(state, run, found, out):
@@ -91,16 +92,16 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
             return
     departure = leaving(state, run, found.record, out)
     if departure is None and run.outdated:
-        clear(run, out, kill=False)
+        bring_down(run, out, kill=False)
         return
     if departure is None:
-        pursue(state, run, found, out)
+        bring_up(state, run, found, out)
         return
     if run.txn:
         return
     overlapping = run.spec.overlap and departure.to is not None and run.running
     if not overlapping:
-        clear(run, out, kill=False)
+        bring_down(run, out, kill=False)
         if not (run.stopped or run.barred):
             return
     run.granted = 0  # a promise, from the moment it is sent
@@ -124,12 +125,12 @@ def as_owner(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> N
     )
 
 
-def _give_back(state: NodeState, run: Run, found: Known[Ownership], reason: str, out: Out) -> None:
+def _give_back(state: NodeState, run: LocalGroup, found: Versioned[Ownership], reason: str, out: Out) -> None:
     """An overlap in which I do not come to run it: stop what I started, then leave it to who still runs it."""
     if run.txn:
         return
     late = overlap.too_long(run, out.now, overlap.deadline_ms(run.spec))
-    clear(run, out, kill=late and any(action == "start" for _, action in run.acting.values()))
+    bring_down(run, out, kill=late and any(action == "start" for _, action in run.acting.values()))
     if not (run.stopped or run.barred):
         return
     run.granted = 0  # a promise, from the moment it is sent
@@ -140,7 +141,7 @@ def _give_back(state: NodeState, run: Run, found: Known[Ownership], reason: str,
     out.note("group_given_back", group=name, to=to[0].node, reason=reason)
 
 
-def _dead_holders_leave(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> bool:
+def _dead_holders_leave(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: Out) -> bool:
     """A holder that died in an overlap cannot leave it by itself: once it is safe its owner strikes it out."""
     lease_counts = run.spec.fencing == "lease"
     gone = [
@@ -153,47 +154,47 @@ def _dead_holders_leave(state: NodeState, run: Run, found: Known[Ownership], out
     return bool(gone)
 
 
-def leaving(state: NodeState, run: Run, own: Ownership, out: Out) -> Departure | None:
+def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Release | None:
     """Whether, and to whom, the group is to leave. None: it stays."""
     spec = run.spec
     if own.holders:
         return None  # an overlap comes to its end first
     if not spec.enabled or state.cluster is None or state.cluster.group(spec.name) is None:
-        return Departure(None, "taken out of the configuration" if spec.enabled else "disabled")
+        return Release(None, "taken out of the configuration" if spec.enabled else "disabled")
     choice = place(state.cluster, spec, state.view)
     best = choice.best_but(state.node)
     if state.phase == "ending":
-        return Departure(_session(state, best), "shutdown")
+        return Release(_session(state, best), "shutdown")
     move = state.view.moves.get(spec.name)
     if move and (move.record.from_node, move.record.from_srev) == (state.node, state.session.srev):
         to = move.record.to if move.record.to in choice.candidates else "" if move.record.to else best
         if to and to != state.node:
-            return Departure(_session(state, to), f"moved by {move.record.by or 'the operator'}")
+            return Release(_session(state, to), f"moved by {move.record.by or 'the operator'}")
     if state.view.bad_node(state.node) is not None:
         return None  # written over, and about to be written anew: no reason to leave
     if reason := choice.excluded.get(state.node, ""):
         if best is not None:
-            return Departure(_session(state, best), reason)
+            return Release(_session(state, best), reason)
         if state.node in state.view.standby or reason == "not in the group's nodes":
-            return Departure(None, reason)
+            return Release(None, reason)
     if better := readiness_in_step.better_node(state, spec.name, choice, out):
-        return Departure(_session(state, better), f"{state.node}: {state.readiness[spec.name].poor_because}")
+        return Release(_session(state, better), f"{state.node}: {state.readiness[spec.name].poor_because}")
     return None
 
 
-def accept(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
+def accept(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: Out) -> None:
     """A handoff to me: write `owned` before anything is started."""
     probe_unknown(run, out)
     if not run.started and "failed" in run.health.values():
-        clear(run, out, kill=True)  # what it is in cannot be told: nothing is started on top of it
-    run.waiting = run.stop_failed or held_back(state)
+        bring_down(run, out, kill=True)  # what it is in cannot be told: nothing is started on top of it
+    run.waiting = run.stop_failed or blocked_reason(state)
     if run.waiting or run.txn or run.acting:
         return
     if state.guard_ready and state.may_run(out.now):
-        take(state, run, found, Purpose.ACCEPT, found.record.reason, out)
+        send_acquire(state, run, found, Purpose.ACCEPT, found.record.reason, out)
 
 
-def as_holder(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> None:
+def as_holder(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: Out) -> None:
     """An overlap: go on until the new owner says that it runs, then stop and say so; or until it gives it back."""
     own = found.record
     overlap.watch(run, found, out.now)
@@ -202,60 +203,60 @@ def as_holder(state: NodeState, run: Run, found: Known[Ownership], out: Out) -> 
     report = state.view.reports.get(own.node)
     told = report.record.groups.get(run.spec.name, {}) if report and report.record.sid == own.sid else {}
     if ends or (own.state == "owned" and told.get("phase") == "running" and told.get("epoch") == own.epoch):
-        clear(run, out, kill=False)
+        bring_down(run, out, kill=False)
     if not run.stopped or (own.state != "owned" and not ends):
-        consider(state, run, found, out)  # also where it has died here: who it is handed to may be dead, too
+        try_acquire(state, run, found, out)  # also where it has died here: who it is handed to may be dead, too
     elif not run.txn:
         run.txn = out.send(
             Purpose.LEAVE, ownership.leave(state.writer, run.spec.name, found, (state.me,)), name=run.spec.name
         )
 
 
-def as_other(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+def as_other(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | None, out: Out) -> None:
     """Somebody else's, or nobody's: nothing of it may run here."""
     run.granted = 0
     probe_unknown(run, out)
     if run.stopped:
-        consider(state, run, found, out)
+        try_acquire(state, run, found, out)
     elif any(value in ("running", "failed") for value in run.health.values()) or any(
         action == "start" for _, action in run.acting.values()
     ):
-        begun = clear(run, out, kill=True)
+        begun = bring_down(run, out, kill=True)
         if begun and not run.barred and outside.tells(run):
             out.note("group_not_mine", group=run.spec.name, owner=found.record.node if found else "")
 
 
-def as_unowned(state: NodeState, run: Run, out: Out) -> None:
+def as_unowned(state: NodeState, run: LocalGroup, out: Out) -> None:
     """No ownership record. What runs goes on, if it runs here alone; where several nodes run it, the first of
     them by name keeps it and the others stop: nobody could be made its owner otherwise. Nor can anybody while
     this node, told to release everything, waits for it to end."""
     run.granted = 0
     if state.phase == "ending":
-        clear(run, out, kill=False)
+        bring_down(run, out, kill=False)
         return
     present = sorted([*state.view.sessions, *state.view.unread("nodes")])
     running = [node for node in present if reported_running(state.view, run.spec.name, node)]
     if run.stop_failed or (not run.stopped and state.node in running[1:]):
-        clear(run, out, kill=True)
+        bring_down(run, out, kill=True)
         return
     probe_unknown(run, out)
     sick = not (run.started or run.stop_failed) and "failed" in run.health.values()
     if sick and state.cluster is not None and place(state.cluster, run.spec, state.view).rank(state.node) is None:
         bar(state, run, out)  # not well, not hactl's, and not to be taken here: somebody else may
         return
-    consider(state, run, None, out)
+    try_acquire(state, run, None, out)
 
 
 def clear_leftovers(state: NodeState, out: Out) -> None:
     """Stop at once what an earlier daemon started and no guard holds the deadline for."""
     for run in state.runs.values():
-        clear(run, out, kill=True)
+        bring_down(run, out, kill=True)
 
 
-def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+def try_acquire(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | None, out: Out) -> None:
     """Acquire it, where placement names me and everyone who may be running it is safe."""
     spec, now = run.spec, out.now
-    run.waiting = held_back(state)
+    run.waiting = blocked_reason(state)
     if run.waiting or run.txn or run.acting or not _can_acquire(state, out) or state.cluster is None:
         return
     if not spec.enabled or state.cluster.group(spec.name) is None:
@@ -288,16 +289,18 @@ def consider(state: NodeState, run: Run, found: Known[Ownership] | None, out: Ou
     if owner_elapsed(run.takeable_since, now) < wait:
         run.waiting = f"{choice.candidates[0]} comes first"
         return
-    unblocked = () if holding else (Compare(state.keys.blocked(spec.name), "create", 0),)  # what runs already may go on
+    also = () if holding else (Compare(state.keys.blocked(spec.name), "create", 0),)  # what runs already may go on
+    reason, cleanup = verdict.reason, tuple[str, ...]()
     if found is None:
-        asked = state.view.probes[spec.name]
-        also = (*unblocked, Compare(state.keys.probe(spec.name), "mod", asked.mod))
-        take(state, run, None, Purpose.ACQUIRE, "first owner", out, also=also, cleanup=(state.keys.probe(spec.name),))
-    else:
-        take(state, run, found, Purpose.ACQUIRE, found.record.reason if back else verdict.reason, out, also=unblocked)
+        probe = state.keys.probe(spec.name)
+        also = (*also, Compare(probe, "mod", state.view.probes[spec.name].mod))
+        reason, cleanup = "first owner", (probe,)
+    elif back:
+        reason = found.record.reason
+    send_acquire(state, run, found, Purpose.ACQUIRE, reason, out, also=also, cleanup=cleanup)
 
 
-def _retire(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out) -> None:
+def _retire(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | None, out: Out) -> None:
     """A group that is to run nowhere, of an owner that is dead: release it in the owner's place once that is safe.
     One after the other is to try, so that one blind node does not block it."""
     if found is None or found.record.state == "released":
@@ -316,7 +319,7 @@ def _retire(state: NodeState, run: Run, found: Known[Ownership] | None, out: Out
     out.note("group_retired", group=run.spec.name, owner=found.record.node, reason=verdict.reason)
 
 
-def _runs_nowhere(state: NodeState, run: Run, out: Out) -> bool:
+def _runs_nowhere(state: NodeState, run: LocalGroup, out: Out) -> bool:
     """No ownership record: whether it runs anywhere is not known until every live member was asked."""
     name = run.spec.name
     if name not in state.view.probes:
@@ -337,5 +340,5 @@ def _session(state: NodeState, node: str | None) -> Holder | None:
     return Holder(node, found.record.sid, found.create) if node and found else None
 
 
-def _spent_move(state: NodeState, run: Run) -> tuple[str, ...]:
+def _spent_move(state: NodeState, run: LocalGroup) -> tuple[str, ...]:
     return (state.keys.move(run.spec.name),) if run.spec.name in state.view.moves else ()

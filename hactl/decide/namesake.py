@@ -12,7 +12,7 @@ from election.clock import owner_elapsed
 from election.machine import differences
 from election.records import FenceRecord, Refusal, Session
 from election.store import Compare, Delete, Put, Txn
-from election.view import Known
+from election.view import Versioned
 from hactl.decide import phase_table
 from hactl.decide.state import NodeState, Out
 from hactl.model.effects import Disown, Exit, ProbeOriginal
@@ -38,10 +38,10 @@ def held_here(state: NodeState, sid: str) -> bool:
     return bool(sid) and (sid in state.own_sids or sid in (state.boot.guard.sid, state.boot.held_sid))
 
 
-def saw(state: NodeState, found: Known[Session] | None, out: Out) -> None:
+def on_session(state: NodeState, found: Versioned[Session] | None, out: Out) -> None:
     """The session in my name, which is not the one I hold now, is as `found`."""
     watched = state.namesake
-    state.observer.saw_session(state.node, found, out.now)
+    state.observer.on_session(state.node, found, out.now)
     if found is None or held_here(state, found.record.sid):
         watched.session = None
         return
@@ -114,7 +114,7 @@ def left(state: NodeState, out: Out) -> None:
         out.effects.append(Exit(2, state.namesake.leaving))
 
 
-def surely_over(state: NodeState, found: Known[Session] | None, record: FenceRecord, out: Out) -> bool:
+def surely_over(state: NodeState, found: Versioned[Session] | None, record: FenceRecord, out: Out) -> bool:
     """Whether the session in my name, which is mine as far as anybody can tell, may be attested now. One that this boot
     held: at once, of an earlier daemon after S. Any other may be held by a machine that has all that this one has: when
     its lease is over, whoever holds it, and nobody answers for this node's address."""
@@ -129,7 +129,7 @@ def surely_over(state: NodeState, found: Known[Session] | None, record: FenceRec
     return over and _nobody_answers(state, out)
 
 
-def wait_for_operator(state: NodeState, found: Known[Session] | None, why: str, out: Out) -> None:
+def wait_for_operator(state: NodeState, found: Versioned[Session] | None, why: str, out: Out) -> None:
     """The dead session in my name is not for me to attest: say so, here and to the others."""
     record = found.record if found else state.view.fences[state.node].record
     text = (

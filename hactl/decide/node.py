@@ -34,8 +34,9 @@ from hactl.decide import (
     unfencing,
 )
 from hactl.decide.apply_changes import learned, own_writes_seen
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.readiness import OwnReadiness
-from hactl.decide.state import Namesake, NodeState, Out, Run
+from hactl.decide.state import Namesake, NodeState, Out
 from hactl.decide.waking import next_wake
 from hactl.model import events
 from hactl.model.cluster import Timing
@@ -75,7 +76,7 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
         known_revision=boot.known_revision,
     )
     for spec in boot.leftovers:
-        run = state.runs[spec.name] = Run(spec, registered=phases.held_by_guard(boot, spec))
+        run = state.runs[spec.name] = LocalGroup(spec, registered=phases.held_by_guard(boot, spec))
         run.leftover = boot.same_boot and not boot.guard.sid
     return state
 
@@ -124,16 +125,16 @@ def _decide(state: NodeState, out: Out) -> None:
         phases.keep_session(state, out)
     if state.phase in ("live", "ending") and not state.held:
         peers.watch(state, out)
-        confirming.drive(state, out)
-        fencing.drive(state, out)
-        unfencing.let_in(state, out)
+        confirming.step_confirmations(state, out)
+        fencing.step_jobs(state, out)
+        unfencing.unfence(state, out)
         failures.expire_failures(state, out)
         moves.void_moves(state, out)
         namesake.forget_refusal(state, out)
         phases.identified(state, out)
     readiness_in_step.see_everybody(state, out)
     for run in list(state.runs.values()):
-        groups.drive(state, run, out)
+        groups.step_group(state, run, out)
     if state.phase in ("live", "ending") and not state.held:
         peers.answer_probes(state)
         peers.report(state, out)
@@ -145,7 +146,7 @@ def _end_without_guard(state: NodeState, out: Out) -> None:
     """Stop everything by the fast way, then end; the session is left to its own end."""
     for run in state.runs.values():
         if not run.untouched:
-            resources.clear(run, out, kill=True)
+            resources.bring_down(run, out, kill=True)
     if phases.cleared(state):
         phase_table.enter(state, "gone")
         out.effects.append(Exit(1, "the guard has died"))
@@ -304,7 +305,7 @@ def _on_fence_acted(state: NodeState, event: events.FenceActed, out: Out) -> Non
 
 
 def _on_guard_told(state: NodeState, event: events.GuardTold, out: Out) -> None:
-    suspicion.told(state, event, out)
+    suspicion.on_reply(state, event, out)
 
 
 def _on_watchdog(state: NodeState, event: events.Watchdog, out: Out) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from election.clock import owner_elapsed
 from election.records import ResourceWarning
+from hactl.decide.local_group import Interference, LocalGroup
 from hactl.decide.reading import ReadGroup, ReadState
-from hactl.decide.state import Interference, NodeState, Out, Run
+from hactl.decide.state import NodeState, Out
 from hactl.model.events import Observed, Warned
 
 # What has not happened for so long is over, in ms.
@@ -24,7 +25,7 @@ OFTEN = 3
 PUT_RIGHT, STRAY, STUCK, TWIN = "put_right", "stray", "stuck", "twin"
 
 
-def observed(run: Run, event: Observed, out: Out) -> None:
+def observed(run: LocalGroup, event: Observed, out: Out) -> None:
     """Take what an observation says beside the health."""
     if event.put_right and _happened(run, event.resource, PUT_RIGHT, event.put_right, out) < OFTEN:
         out.note("resource_put_right", group=run.spec.name, resource=event.resource, what=event.put_right)
@@ -34,7 +35,7 @@ def observed(run: Run, event: Observed, out: Out) -> None:
         _ends(run, event.resource, event.warned.topic, out)
 
 
-def appeared(state: NodeState, run: Run, event: Observed, out: Out) -> None:
+def appeared(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> None:
     """A resource that was stopped here was found running."""
     if state.role(run.spec.name) == "other":
         _happened(run, event.resource, STRAY, "something else starts it here, where the group does not run", out)
@@ -43,13 +44,13 @@ def appeared(state: NodeState, run: Run, event: Observed, out: Out) -> None:
         out.note("resource_appeared", group=run.spec.name, **data)
 
 
-def stopped(run: Run, resource: str, out: Out) -> None:
+def stopped(run: LocalGroup, resource: str, out: Out) -> None:
     """Nothing of a resource is here any more: what was wrong with it while it ran is over."""
     for name, topic in [key for key, one in run.interferences.items() if key[0] == resource and one.lasts]:
         _ends(run, name, topic, out)
 
 
-def tells(run: Run, resource: str = "") -> bool:
+def tells(run: LocalGroup, resource: str = "") -> bool:
     """Whether what is done about a resource that was found here (or about any) is worth a note of its own."""
     return all(
         _is_milestone(one.count)
@@ -58,7 +59,7 @@ def tells(run: Run, resource: str = "") -> bool:
     )
 
 
-def expire(run: Run, out: Out) -> None:
+def expire(run: LocalGroup, out: Out) -> None:
     """Forget what has not happened for long."""
     for key, one in list(run.interferences.items()):
         if not one.lasts and owner_elapsed(one.last, out.now) >= QUIET_MS:
@@ -88,7 +89,7 @@ def _text(one: Interference) -> str:
     return f"{one.text}; that has happened {often} times or more"
 
 
-def _happened(run: Run, resource: str, topic: str, text: str, out: Out) -> int:
+def _happened(run: LocalGroup, resource: str, topic: str, text: str, out: Out) -> int:
     """It has happened once more, so many times in all."""
     before = run.interferences.get((resource, topic))
     one = run.interferences[resource, topic] = Interference(text, out.now, before.count + 1 if before else 1)
@@ -97,7 +98,7 @@ def _happened(run: Run, resource: str, topic: str, text: str, out: Out) -> int:
     return one.count
 
 
-def _begins(run: Run, resource: str, warned: Warned, out: Out) -> None:
+def _begins(run: LocalGroup, resource: str, warned: Warned, out: Out) -> None:
     before = run.interferences.get((resource, warned.topic))
     if before is not None and before.lasts and before.text == warned.text:
         return
@@ -107,7 +108,7 @@ def _begins(run: Run, resource: str, warned: Warned, out: Out) -> None:
         out.note("resource_warning", group=run.spec.name, resource=resource, what=warned.text)
 
 
-def _ends(run: Run, resource: str, topic: str, out: Out) -> None:
+def _ends(run: LocalGroup, resource: str, topic: str, out: Out) -> None:
     one = run.interferences.get((resource, topic))
     if one is not None and one.lasts:
         one.lasts, one.last = False, out.now

@@ -9,10 +9,11 @@ from __future__ import annotations
 from election.clock import Instant, owner_elapsed
 from election.ownership import session_of
 from election.records import Ownership
-from election.view import Known
+from election.view import Versioned
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement import place
-from hactl.decide.state import NodeState, Run
-from hactl.decide.unfencing import held_back
+from hactl.decide.state import NodeState
+from hactl.decide.unfencing import blocked_reason
 from hactl.model.cluster import GroupSpec
 
 # No move lasts longer, whatever the start timeouts of its resources come to.
@@ -27,18 +28,18 @@ def deadline_ms(spec: GroupSpec) -> float:
     return min(LONGEST_MOVE_MS, sum(one.start_timeout_ms for one in spec.resources))
 
 
-def watch(run: Run, found: Known[Ownership], now: Instant) -> None:
+def watch(run: LocalGroup, found: Versioned[Ownership], now: Instant) -> None:
     """Note when this ownership was first seen; called whenever this node is a part of an overlap."""
     if run.overlap_seen is None or run.overlap_seen[0] != found.record.epoch:
         run.overlap_seen = (found.record.epoch, now)
 
 
-def too_long(run: Run, now: Instant, limit_ms: float) -> bool:
+def too_long(run: LocalGroup, now: Instant, limit_ms: float) -> bool:
     """Whether this overlap has lasted longer here than `limit_ms`."""
     return run.overlap_seen is not None and owner_elapsed(run.overlap_seen[1], now) >= limit_ms
 
 
-def given_back(state: NodeState, run: Run, own: Ownership, now: Instant) -> str:
+def given_back(state: NodeState, run: LocalGroup, own: Ownership, now: Instant) -> str:
     """Why this node, the owner, is to give the group back to its earlier owner, who still runs it; empty: it is not."""
     if not wanted(state, run.spec):
         return "disabled"
@@ -53,7 +54,7 @@ def given_back(state: NodeState, run: Run, own: Ownership, now: Instant) -> str:
     return f"{state.node} did not start it within {deadline_ms(run.spec) / 1000:g} s" if late else ""
 
 
-def lets_go(state: NodeState, run: Run, own: Ownership, now: Instant) -> bool:
+def lets_go(state: NodeState, run: LocalGroup, own: Ownership, now: Instant) -> bool:
     """Whether this node, the earlier owner, is to stop it whatever becomes of the new one."""
     if not wanted(state, run.spec):
         return True
@@ -63,15 +64,15 @@ def lets_go(state: NodeState, run: Run, own: Ownership, now: Instant) -> bool:
     return own.state == "released" or too_long(run, now, patience)
 
 
-def lost_here(state: NodeState, run: Run) -> bool:
+def lost_here(state: NodeState, run: LocalGroup) -> bool:
     """Whether this node, the earlier owner, does not run it any more and could not start it again: what it holds is
     nothing but in the way of the others, who take nothing that a living node holds."""
     if not any(health in ("stopped", "failed") for health in run.health.values()) or state.cluster is None:
         return False
-    return bool(held_back(state)) or place(state.cluster, run.spec, state.view).rank(state.node) is None
+    return bool(blocked_reason(state)) or place(state.cluster, run.spec, state.view).rank(state.node) is None
 
 
-def takes_back(state: NodeState, run: Run, own: Ownership) -> bool:
+def takes_back(state: NodeState, run: LocalGroup, own: Ownership) -> bool:
     """Whether this node, the earlier owner, still runs what the new one gave back."""
     return own.state == "released" and state.me in own.holders and run.running and not unwilling(state, run.spec)
 

@@ -9,11 +9,12 @@ from election.clock import Instant, owner_elapsed, remaining
 from election.ownership import session_of
 from election.records import FenceRecord, Session
 from election.session import adopt, attest, close_txn, dead, open_txn, opened, overwritten, renew
-from election.view import Known
+from election.view import Versioned
 from hactl.decide import namesake, phase_table
 from hactl.decide.fencing import awaited, in_flight
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.reading import ReadState
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.state import NodeState, Out
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import Exit, GuardBegin, GuardExtend, Identify, Relist
 from hactl.model.events import Boot
@@ -133,7 +134,7 @@ def resumable(state: ReadState) -> bool:
     return guard.valid_until is not None and not guard.latched
 
 
-def _why_new(state: NodeState, found: Known[Session] | None) -> str:
+def _why_new(state: NodeState, found: Versioned[Session] | None) -> str:
     guard = state.boot.guard
     if guard.latched:
         return "the guard's deadline came"
@@ -230,7 +231,7 @@ def _wait_for_repair(state: NodeState, keys: tuple[str, ...], out: Out) -> None:
         end(state, f"everything is stopped; {' and '.join(bad)} cannot be read", out)
 
 
-def _written_over(state: NodeState) -> Known[Session] | None:
+def _written_over(state: NodeState) -> Versioned[Session] | None:
     """My session, where its key holds what cannot be read: the key is still the one that I created."""
     bad, session, boot = state.view.bad_node(state.node), state.session, state.boot
     sid = session.sid if session.sid in state.own_sids else ""
@@ -242,7 +243,7 @@ def _written_over(state: NodeState) -> Known[Session] | None:
         Session(sid, boot.machine_id, boot.boot_id, int(session.lease_ms), session.attempt, session.watchdog),
         machine=session.owner.machine,
     )
-    return Known(record, bad.create, bad.mod)
+    return Versioned(record, bad.create, bad.mod)
 
 
 def _unmoved(state: NodeState, now: Instant) -> bool:
@@ -266,7 +267,7 @@ def identified(state: NodeState, out: Out) -> bool:
 
 
 def _not_mine(
-    state: NodeState, found: Known[Session] | None, fence: Known[FenceRecord] | None, why: str, out: Out
+    state: NodeState, found: Versioned[Session] | None, fence: Versioned[FenceRecord] | None, why: str, out: Out
 ) -> None:
     """The last session in my name is not for me to attest: it is deposed by the others, or, where none lives, by me
     when its lease is over; then the operator has the word."""
@@ -287,7 +288,7 @@ def _not_mine(
         )
 
 
-def _open(state: NodeState, fence: Known[FenceRecord] | None, out: Out) -> None:
+def _open(state: NodeState, fence: Versioned[FenceRecord] | None, out: Out) -> None:
     if not state.opening_sid:
         state.sessions_opened += 1
         state.opening_sid = f"{state.boot.nonce}-{state.sessions_opened}"
@@ -308,7 +309,7 @@ def see_opened(state: NodeState, attempt: int, revision: int, out: Out) -> None:
     state.unseen_since, state.namesake.problem = None, ""
     state.fencing.clear()  # what an earlier session of mine was at is not this one's
     state.observer.last_own_renewal = None
-    state.observer.renewed_myself(out.now)
+    state.observer.on_own_renewal(out.now)
     begin_guard(state, out)
     out.note("session_opened", sid=state.session.sid, srev=state.session.srev)
     out.write_member()
@@ -381,7 +382,7 @@ def adjust_runs(state: NodeState) -> None:
     for name, spec in wanted.items():
         run = state.runs.get(name)
         if run is None:
-            run = state.runs[name] = Run(spec, untouched=not state.view.mod_of(state.keys.group(name)))
+            run = state.runs[name] = LocalGroup(spec, untouched=not state.view.mod_of(state.keys.group(name)))
             run.registered, run.leftover = held_by_guard(state.boot, spec), _maybe_started(state, name)
         elif run.spec == spec:
             run.outdated = False

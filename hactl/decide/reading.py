@@ -8,15 +8,16 @@ from typing import Protocol
 from election.reading import ReadObserver, ReadSession, ReadView
 from election.records import Holder, TroubleReport
 from fencing.topology import Topology
+from hactl.decide.local_group import Interference
 from hactl.decide.readiness import OwnReadiness
-from hactl.decide.state import Interference, Phase, Role, Work
+from hactl.decide.state import Phase, Role, Work
 from hactl.model.cluster import ClusterSpec, GroupSpec, Timing
 from hactl.model.effects import Action
 from hactl.model.events import Boot, Health
 
 
 class ReadGroup(Protocol):
-    """See `hactl.decide.state.Run`."""
+    """See `LocalGroup`."""
 
     @property
     def spec(self) -> GroupSpec: ...

@@ -6,8 +6,9 @@ from election.clock import owner_elapsed
 from election.records import Failure
 from election.store import Put, Txn
 from hactl.decide import blocking, outside
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.readiness import OwnReadiness
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.state import NodeState, Out
 from hactl.model.effects import GuardUnregister
 from hactl.model.events import Acted, Observed
 from hactl.model.purposes import Purpose
@@ -18,7 +19,7 @@ LONGEST_RETRY_MS = 30_000.0
 STOP_RETRY_MS = 1_000.0
 
 
-def clear(run: Run, out: Out, *, kill: bool) -> bool:
+def bring_down(run: LocalGroup, out: Out, *, kill: bool) -> bool:
     """Bring everything of it down: all at once by the fast way, or in reverse order. Whether something was begun."""
     before = len(out.effects)
     if run.barred and not run.acting:
@@ -32,7 +33,7 @@ def clear(run: Run, out: Out, *, kill: bool) -> bool:
     return len(out.effects) > before
 
 
-def _kill_all(run: Run, out: Out) -> None:
+def _kill_all(run: LocalGroup, out: Out) -> None:
     due = run.retry_at is None or owner_elapsed(run.retry_at, out.now) >= 0 or not run.stop_failed
     for index, item in enumerate(run.spec.resources):
         acting = run.acting.get(item.name)
@@ -42,7 +43,7 @@ def _kill_all(run: Run, out: Out) -> None:
             out.act(run, index, "kill")
 
 
-def _stop_last(run: Run, out: Out) -> None:
+def _stop_last(run: LocalGroup, out: Out) -> None:
     """The last one that is not stopped; by the fast way where stopping failed, and where hactl did not start it."""
     for index in range(len(run.spec.resources) - 1, -1, -1):
         health = run.health[run.spec.resources[index].name]
@@ -51,7 +52,7 @@ def _stop_last(run: Run, out: Out) -> None:
             return
 
 
-def bar(state: NodeState, run: Run, out: Out) -> None:
+def bar(state: NodeState, run: LocalGroup, out: Out) -> None:
     """What was not started here says that it is not well: it counts as stopped, and the group may not come here."""
     for name, health in run.health.items():
         if health == "failed":
@@ -60,7 +61,7 @@ def bar(state: NodeState, run: Run, out: Out) -> None:
     _look_later(run, out)
 
 
-def look_again(run: Run, out: Out) -> None:
+def look_again(run: LocalGroup, out: Out) -> None:
     """Its state could not be told: look again, with growing waits, rather than stop what was not started here."""
     if run.retry_at is None or owner_elapsed(run.retry_at, out.now) >= 0:
         for item in run.spec.resources:
@@ -69,14 +70,14 @@ def look_again(run: Run, out: Out) -> None:
         probe_unknown(run, out)
 
 
-def probe_unknown(run: Run, out: Out) -> None:
+def probe_unknown(run: LocalGroup, out: Out) -> None:
     """Find out the health of what is not known."""
     for index, item in enumerate(run.spec.resources):
         if run.health.setdefault(item.name, "unknown") == "unknown" and item.name not in run.acting:
             out.act(run, index, "probe")
 
 
-def forget_unstarted(run: Run, out: Out) -> None:
+def forget_unstarted(run: LocalGroup, out: Out) -> None:
     """Take from the guard what it acknowledged so late that it is not going to be started any more."""
     if run.granted and not run.outdated:
         return
@@ -85,7 +86,7 @@ def forget_unstarted(run: Run, out: Out) -> None:
         out.effects.append(GuardUnregister(run.spec.name, name))
 
 
-def calm(run: Run, out: Out) -> None:
+def settle(run: LocalGroup, out: Out) -> None:
     """Everything runs: note it once, and forget failures after a quiet time."""
     if run.since_running is None:
         run.since_running = out.now
@@ -94,7 +95,7 @@ def calm(run: Run, out: Out) -> None:
         run.restarts, run.failure = 0, ""
 
 
-def acted(state: NodeState, run: Run, name: str, event: Acted, out: Out) -> None:
+def acted(state: NodeState, run: LocalGroup, name: str, event: Acted, out: Out) -> None:
     """An action on resource `name` has ended; an action that was replaced by another is not listened to."""
     _, action = run.acting.pop(name)
     run.health[name] = event.health
@@ -129,7 +130,7 @@ def acted(state: NodeState, run: Run, name: str, event: Acted, out: Out) -> None
         out.effects.append(GuardUnregister(group, name))
 
 
-def observed(state: NodeState, run: Run, event: Observed, out: Out) -> None:
+def observed(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> None:
     """A monitor or an event showed the health of a resource on which nothing is under way."""
     outside.observed(run, event, out)
     name, health, detail = event.resource, event.health, event.detail
@@ -148,7 +149,7 @@ def observed(state: NodeState, run: Run, event: Observed, out: Out) -> None:
         outside.appeared(state, run, event, out)
 
 
-def failed(state: NodeState, run: Run, name: str, reason: str, out: Out) -> None:
+def failed(state: NodeState, run: LocalGroup, name: str, reason: str, out: Out) -> None:
     """Count a failure: restarted in place at first, with growing waits; beyond `restarts` the group moves."""
     run.restarts += 1
     run.failure, run.failing = reason, name
@@ -162,17 +163,17 @@ def failed(state: NodeState, run: Run, name: str, reason: str, out: Out) -> None
         )
 
 
-def note_failure(state: NodeState, run: Run, reason: str) -> Put:
+def note_failure(state: NodeState, run: LocalGroup, reason: str) -> Put:
     """What keeps the group off this node for a while: `reason`, of the resource that is not running."""
     return _failure(state, run, run.failing or run.spec.resources[0].name, run.failure or reason)
 
 
-def _failure(state: NodeState, run: Run, name: str, reason: str) -> Put:
+def _failure(state: NodeState, run: LocalGroup, name: str, reason: str) -> Put:
     record = Failure(max(1, run.restarts), name, reason[:300], unregistered=run.unregistered)
     return Put(state.keys.failure(run.spec.name, state.node), record.to_json())
 
 
-def registered(state: NodeState, run: Run, name: str, ok: bool, problem: str, out: Out) -> None:
+def registered(state: NodeState, run: LocalGroup, name: str, ok: bool, problem: str, out: Out) -> None:
     """The guard has acknowledged a resource, or it could not be registered: that is a start that failed."""
     run.registering.discard(name)
     if ok:
@@ -182,7 +183,7 @@ def registered(state: NodeState, run: Run, name: str, ok: bool, problem: str, ou
         failed(state, run, name, f"start failed: {problem}", out)
 
 
-def clean_up(state: NodeState, run: Run, out: Out) -> None:
+def clean_up(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Forget what failed here when the operator says that it is repaired: everything is tried again at once."""
     found = state.view.cleanups.get(run.spec.name)
     if found is None or found.record.id == run.cleaned:
@@ -193,7 +194,7 @@ def clean_up(state: NodeState, run: Run, out: Out) -> None:
         out.note("group_cleaned_up", group=run.spec.name, by=found.record.by)
 
 
-def _stop_failed(state: NodeState, run: Run, name: str, action: str, detail: str, out: Out) -> None:
+def _stop_failed(state: NodeState, run: LocalGroup, name: str, action: str, detail: str, out: Out) -> None:
     """A stop that fails is escalated to a kill; a kill that fails is tried again, in the open."""
     first = not run.stop_failed
     if not run.started:
@@ -214,12 +215,12 @@ def _of(name: str, words: str) -> str:
     return words if words.startswith(f"{name}: ") else f"{name}: {words}"
 
 
-def _look_later(run: Run, out: Out) -> None:
+def _look_later(run: LocalGroup, out: Out) -> None:
     run.retries += 1
     run.retry_at = out.now.plus(min(STOP_RETRY_MS * 2.0 ** (run.retries - 1), LONGEST_RETRY_MS))
 
 
-def _tell_readiness(state: NodeState, run: Run, name: str) -> None:
+def _tell_readiness(state: NodeState, run: LocalGroup, name: str) -> None:
     """While the state of a resource here cannot be told, its group may not come here (see `Run.barred`)."""
     source, own = f"resource/{name}", state.readiness.get(run.spec.name)
     if run.barred and run.health.get(name) == "failed":

@@ -15,10 +15,11 @@ from election.store import Condition, Txn
 from election.view import View
 from fencing import job as machine
 from fencing.topology import Topology
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.readiness import OwnReadiness, Sighting
-from hactl.model.cluster import ClusterSpec, GroupSpec, Timing
+from hactl.model.cluster import ClusterSpec, Timing
 from hactl.model.effects import Act, Action, Effect, Note, SendTxn, WriteMember
-from hactl.model.events import Boot, Health
+from hactl.model.events import Boot
 from hactl.model.purposes import Purpose
 
 # listing: no list yet. stopping: everything exclusive is being stopped. closing: the last session is ended and a
@@ -31,109 +32,6 @@ Role = Literal["owner", "offered", "holder", "absent", "other"]
 
 
 _NO_DEVICES = Topology()
-
-
-@dataclass(slots=True)
-class Interference:
-    """What something outside of hactl does to a resource here (`hactl.decide.outside`): `count` times so far, at `last`
-    the last time. `lasts`: it goes on until it is said to be over. `mac`: of the station that has to do with it."""
-
-    text: str
-    last: Instant
-    count: int = 1
-    lasts: bool = False
-    mac: str = ""
-
-
-@dataclass(slots=True)
-class Takeover:
-    """A group taken from `node`, which did not release it: announced again for `for_ms` from `since`, lately at `last`.
-    `sign`: what was known of that node then."""
-
-    node: str
-    since: Instant
-    for_ms: float
-    last: Instant | None = None
-    sign: tuple[int, int] | None = None
-
-
-@dataclass(slots=True)
-class Run:
-    """One group on this node: what runs, what is under way, and what it may do.
-
-    `granted` is the epoch of my own last successful write to `groups/G` since my last promise (release, handoff);
-    0: nothing may be started, whatever a read says. `untouched`: it was found here and has never been
-    hactl's: it is left alone until somebody owns it. `outdated`: it runs by a definition that is no longer the
-    configured one. `leftover`: an earlier daemon may have started it since this machine booted, and no guard knows
-    better. `failure`, `failing`: why something failed last, and which resource. `unregistered`: its last start could
-    not even be registered. `retries`: how often it was looked at again in vain. `words`: what each resource that is not
-    well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
-    `cleaned`: the last cleanup of the operator's that was carried out. `interferences`: by resource and topic.
-    """
-
-    spec: GroupSpec
-    health: dict[str, Health] = field(default_factory=dict)
-    acting: dict[str, tuple[int, Action]] = field(default_factory=dict)
-    registered: set[str] = field(default_factory=set)
-    registering: set[str] = field(default_factory=set)
-    granted: int = 0
-    epoch: int = 0
-    txn: int = 0
-    restarts: int = 0
-    failure: str = ""
-    failing: str = ""
-    stop_failed: str = ""
-    retry_at: Instant | None = None
-    takeable_since: Instant | None = None
-    untouched: bool = False
-    outdated: bool = False
-    leftover: bool = False
-    retries: int = 0
-    unregistered: bool = False
-    words: dict[str, str] = field(default_factory=dict)
-    probed: int = 0
-    answered_probe: int = 0
-    since_running: Instant | None = None
-    overlap_seen: tuple[int, Instant] | None = None
-    cleaned: str = ""
-    waiting: str = ""
-    interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
-    takeover: Takeover | None = None
-
-    @property
-    def stopped(self) -> bool:
-        """Everything of it is known to be stopped, and nothing is under way."""
-        return not self.acting and all(self.health.get(item.name) == "stopped" for item in self.spec.resources)
-
-    @property
-    def running(self) -> bool:
-        """Everything of it runs, and nothing is under way."""
-        return not self.acting and all(self.health.get(item.name) == "running" for item in self.spec.resources)
-
-    @property
-    def started(self) -> bool:
-        """Whether something of it may have been started here since this machine booted, and may still run."""
-        return bool(self.registered or self.registering) or self.leftover
-
-    @property
-    def barred(self) -> bool:
-        """Whether its state here cannot be told (its monitor is missing, hangs, says something unknown), and hactl has
-        not started it since the boot: it counts as stopped here, and may not come here."""
-        return bool(self.stop_failed) and not self.started and "running" not in self.health.values()
-
-    @property
-    def phase(self) -> str:
-        """One word for the operator."""
-        if self.stop_failed:
-            return "blocked" if self.started else "barred"
-        values = {self.health.get(item.name, "unknown") for item in self.spec.resources}
-        if "unknown" in values:
-            return "unknown"
-        if self.acting:
-            return "stopping" if any(action in ("stop", "kill") for _, action in self.acting.values()) else "starting"
-        if values == {"running"}:
-            return "running"
-        return "stopped" if values == {"stopped"} else "failed" if "failed" in values else "starting"
 
 
 @dataclass(slots=True)
@@ -165,7 +63,7 @@ class Pending:
     generation: int = 0
 
 
-class GuardAsked(NamedTuple):
+class GuardQueried(NamedTuple):
     """When a peer's guard was asked `first` since the peer is silent, and `last`."""
 
     first: Instant
@@ -203,8 +101,8 @@ class NodeState:
     in whatever phase.
     `lists_failed`: in a row, `list_problem`: why the last did. `identifying`: since when it is asked what machine this
     is.
-    `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guards_asked`,
-    `guards_told`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
+    `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guard_queries`,
+    `guard_replies`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
     let in by the devices that ask for that. `failures_since`: since when each failure of this node is known;
     `failures_quiet`: since when its group has run well elsewhere; `failures_unfit`: the groups that failed here by a
@@ -228,7 +126,7 @@ class NodeState:
     config_problem: str = ""
     identity: tuple[str, int] | None = None
     known_revision: int = 0
-    runs: dict[str, Run] = field(default_factory=dict)
+    runs: dict[str, LocalGroup] = field(default_factory=dict)
     pending: dict[int, Pending] = field(default_factory=dict)
     counter: int = 0
     sessions_opened: int = 0
@@ -258,8 +156,8 @@ class NodeState:
     decided_at: Instant | None = None
     fencing: dict[str, Work] = field(default_factory=dict)
     fence_seen: dict[str, tuple[int, Instant]] = field(default_factory=dict)
-    guards_asked: dict[str, GuardAsked] = field(default_factory=dict)
-    guards_told: dict[str, tuple[str, Instant]] = field(default_factory=dict)
+    guard_queries: dict[str, GuardQueried] = field(default_factory=dict)
+    guard_replies: dict[str, tuple[str, Instant]] = field(default_factory=dict)
     watchdog_missing: bool = False
     unfenced_sid: str = ""
     readiness: dict[str, OwnReadiness] = field(default_factory=dict)
@@ -397,7 +295,7 @@ class Out:
         self.effects.append(SendTxn(state.counter, purpose, txn, state.timing.heartbeat_ms / 2))
         return state.counter
 
-    def act(self, run: Run, resource_index: int, action: Action) -> None:
+    def act(self, run: LocalGroup, resource_index: int, action: Action) -> None:
         """Have an action carried out; it replaces whatever is under way on that resource."""
         state, resource = self.state, run.spec.resources[resource_index]
         state.counter += 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from election.clock import owner_elapsed
 from election.reading import ReadView
 from election.records import Holder, Session
-from election.view import Known
-from hactl.decide.state import GuardAsked, NodeState, Out
+from election.view import Versioned
+from hactl.decide.state import GuardQueried, NodeState, Out
 from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import AskGuard
 from hactl.model.events import GuardTold
@@ -24,7 +24,7 @@ def owns_required(view: ReadView, cluster: ClusterSpec | None, holder: Holder) -
     return False
 
 
-def suspected(state: NodeState, node: str, found: Known[Session], out: Out) -> bool:
+def suspected(state: NodeState, node: str, found: Versioned[Session], out: Out) -> bool:
     """Whether the node is to be deposed before its lease is over, in order to be fenced. Shortly before, its guard
     is asked: one that answers that it holds the deadline puts that off until the lease is over."""
     timing, observer = state.timing, state.observer
@@ -35,28 +35,28 @@ def suspected(state: NodeState, node: str, found: Known[Session], out: Out) -> b
     if not state.topology.of(node).has_device or not owns_required(state.view, state.cluster, holder):
         return False
     asked = _ask(state, node, found, out)
-    told = state.guards_told.get(node)
-    if told is not None and told[0] == found.record.sid and observer.told_since(node, told[1]):
+    told = state.guard_replies.get(node)
+    if told is not None and told[0] == found.record.sid and observer.replied_since(node, told[1]):
         return False
     if asked is not None and owner_elapsed(asked.first, out.now) < state.timing.heartbeat_ms / 2:
         return False  # I stood still myself between the question and the limit: it has its time to answer
     return observer.suspected(node, found, limit, out.now)
 
 
-def _ask(state: NodeState, node: str, found: Known[Session], out: Out) -> GuardAsked | None:
+def _ask(state: NodeState, node: str, found: Versioned[Session], out: Out) -> GuardQueried | None:
     """Ask its guard, again and again; since when that has been done in this silence, None: it has no address."""
-    asked, again = state.guards_asked.get(node), state.timing.heartbeat_ms / 2
-    if asked is not None and not state.observer.told_since(node, asked.first):
+    asked, again = state.guard_queries.get(node), state.timing.heartbeat_ms / 2
+    if asked is not None and not state.observer.replied_since(node, asked.first):
         asked = None  # of an earlier silence
     address = state.cluster.address(node) if state.cluster else ""
     if address and (asked is None or owner_elapsed(asked.last, out.now) >= again):
-        asked = state.guards_asked[node] = GuardAsked(asked.first if asked else out.now, out.now)
+        asked = state.guard_queries[node] = GuardQueried(asked.first if asked else out.now, out.now)
         out.effects.append(AskGuard(node, address, found.record.sid))
     return asked
 
 
-def told(state: NodeState, event: GuardTold, out: Out) -> None:
+def on_reply(state: NodeState, event: GuardTold, out: Out) -> None:
     """A guard has answered. Only that it holds the deadline is of use."""
     if event.holds:
-        state.guards_told[event.node] = (event.sid, out.now)
+        state.guard_replies[event.node] = (event.sid, out.now)
         out.note_once(f"guard/{event.node}", "guard_holds", node=event.node, sid=event.sid)

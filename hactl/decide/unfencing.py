@@ -14,7 +14,7 @@ def unfenced(state: NodeState) -> bool:
     return not state.topology.nodes or state.unfenced_sid == state.session.sid or not _doors(state)
 
 
-def held_back(state: NodeState) -> str:
+def blocked_reason(state: NodeState) -> str:
     """Why nothing may be taken by this node now; empty: it may."""
     if state.watchdog_missing:
         return "the watchdog that is required here is not armed"
@@ -27,7 +27,7 @@ def _doors(state: NodeState) -> tuple[Target, ...]:
     return tuple(item for level in levels for item in level.targets if known[item.device].unfence)
 
 
-def let_in(state: NodeState, out: Out) -> None:
+def unfence(state: NodeState, out: Out) -> None:
     """Have this node switched on by every device that asks for it."""
     if state.session.state != "live" or state.blind(out.now) or unfenced(state):
         return

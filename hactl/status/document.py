@@ -49,7 +49,7 @@ from election.records import (
     RecordError,
 )
 from election.text import printable
-from election.view import Known
+from election.view import Versioned
 from hactl.decide.blocking import blocked
 from hactl.decide.placement import place
 from hactl.decide.readiness import reported
@@ -286,12 +286,12 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
     }
 
 
-def _held_by(found: Known[Ownership], node: str) -> bool:
+def _held_by(found: Versioned[Ownership], node: str) -> bool:
     own = found.record
     return (own.node == node and own.state in ("owned", "unmanaged")) or any(one.node == node for one in own.holders)
 
 
-def _failure(key: str, found: Known[Failure]) -> dict[str, Any]:
+def _failure(key: str, found: Versioned[Failure]) -> dict[str, Any]:
     group, _, node = key.partition("/")
     record = found.record
     return {"group": group, "node": node, "resource": record.resource, "count": record.count, "reason": record.reason}

@@ -17,7 +17,8 @@ from election.records import Ownership
 from election.store import Delete, Txn
 from fencing.guard import state as guard_state
 from hactl.decide import blocking, groups, node, overlap, phases, resources
-from hactl.decide.state import NodeState, Run
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.state import NodeState
 from hactl.model import effects, events
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.mutations_fencing import FENCING_MUTATIONS
@@ -113,7 +114,7 @@ def _any_revision() -> Any:
         return seen is not None and observer_elapsed(seen.over_since, now) >= 0.5 * found.record.lease_ms
 
     return all_of(
-        patch(observer.Observer, "saw_fence", saw_fence),
+        patch(observer.Observer, "on_fence", saw_fence),
         patch(observer.Observer, "over", over),
     )
 
@@ -122,7 +123,7 @@ def _no_restart_after_gap() -> Any:
     def renewed_myself(self: Any, now: Instant) -> None:
         self.last_own_renewal = now
 
-    return patch(observer.Observer, "renewed_myself", renewed_myself)
+    return patch(observer.Observer, "on_own_renewal", renewed_myself)
 
 
 def _depose_in_gap() -> Any:
@@ -300,7 +301,7 @@ def _given_back_running() -> Any:
     original = groups._give_back
 
     def give_back(*args: Any) -> None:
-        with mock.patch.object(Run, "stopped", True):
+        with mock.patch.object(LocalGroup, "stopped", True):
             original(*args)
 
     return patch(groups, "_give_back", give_back)
@@ -345,12 +346,12 @@ def _started_though_blocked() -> Any:
 
 def _unknown_keeps_the_node_out() -> Any:
     """A node opens no session while it cannot tell the state of one resource."""
-    return patch(Run, "barred", False)
+    return patch(LocalGroup, "barred", False)
 
 
 def _unknown_counts_as_stopped() -> Any:
     """Whatever cannot be told counts as stopped, also where it was started."""
-    return all_of(patch(Run, "started", False), _end_at_once())
+    return all_of(patch(LocalGroup, "started", False), _end_at_once())
 
 
 def _nobody_fences_without_a_guard() -> Any:

@@ -99,7 +99,7 @@ def _one_supply_is_enough() -> Any:
 
 
 def _guards_not_heard() -> Any:
-    return patch(suspicion, "told", lambda *args: None)
+    return patch(suspicion, "on_reply", lambda *args: None)
 
 
 def _no_time_to_answer() -> Any:
@@ -119,8 +119,8 @@ def _suspected_after_a_gap() -> Any:
         for name, seen in self.sightings.items():
             seen.renewed = renewed[name]
 
-    original = observer.Observer.renewed_myself
-    return patch(observer.Observer, "renewed_myself", renewed_myself)
+    original = observer.Observer.on_own_renewal
+    return patch(observer.Observer, "on_own_renewal", renewed_myself)
 
 
 def _suspected_in_a_gap() -> Any:

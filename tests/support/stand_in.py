@@ -103,7 +103,7 @@ class StandIn:
             kind, *rest = self.keys.split(key)
             if kind == "fence":
                 fence = view.fences.get(rest[0])
-                observer.saw_fence(rest[0], fence.record if fence else None, now())
+                observer.on_fence(rest[0], fence.record if fence else None, now())
         self.history.look(self.state, now())
 
     async def run(self, ready: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from hactl.daemon.observe import resources
 from hactl.daemon.observe.resources import Lookout
-from hactl.decide.state import Run
+from hactl.decide.local_group import LocalGroup
 from hactl.model.events import Event, Observed, Readiness, Warned
 from hactl.model.resources import ResourceSpec
 from hactl.resources.base import NodeContext, Observation, Resource
@@ -57,7 +57,7 @@ class Node:
         self.state = node_state(self.scene.spec)
         self.state.view, self.state.phase = self.scene.view, "live"
         for group in self.scene.spec.groups:
-            self.state.runs[group.name] = Run(group, health={one.name: "stopped" for one in group.resources})
+            self.state.runs[group.name] = LocalGroup(group, health={one.name: "stopped" for one in group.resources})
         self.posted: list[Event] = []
         self.observed: list[Event] = []
         self._context = NodeContext("n2", str(directory), None)
@@ -73,7 +73,7 @@ class Node:
             self.observed.append(event)
 
     @property
-    def run(self) -> Run:
+    def run(self) -> LocalGroup:
         return self.state.runs["scheduler"]
 
     def seen(self, kind: type[Event]) -> list[Event]:
@@ -219,7 +219,7 @@ def test_a_process_that_runs_the_command_where_the_group_is_not_is_told_of(
     monkeypatch.setattr(resources, "COMMANDS_EVERY_S", 0.0)
     argv = ["/bin/sleep", f"600.{os.getpid()}"]
     group = replace(node.run.spec, resources=(resource_spec("daemon", "exec", {"command": argv}),))
-    node.state.runs["scheduler"] = Run(group, health={"daemon": "stopped"})
+    node.state.runs["scheduler"] = LocalGroup(group, health={"daemon": "stopped"})
 
     def last() -> Observed:
         found = node.seen(Observed)[-1]

@@ -29,9 +29,9 @@ class Story:
         view = self.state.view
         view.load(self.scene.store.snapshot(KEYS.prefix, timeout_s=1))
         for node, found in view.sessions.items():
-            self.state.observer.saw_session(node, found, at(ms))
+            self.state.observer.on_session(node, found, at(ms))
         for node, fence in view.fences.items():
-            self.state.observer.saw_fence(node, fence.record, at(ms))
+            self.state.observer.on_fence(node, fence.record, at(ms))
         self.ledger.look(self.state, at(ms))
 
     def note(self, ms: float, event: str, **data: Any) -> Timeline | None:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from hactl.daemon.metric_table import HEALTH, OUTCOMES, TABLE
 from hactl.daemon.metrics import Metrics
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
-from hactl.decide.state import Run
+from hactl.decide.local_group import LocalGroup
 from hactl.haproxy.control.runtime import ServerState
 from hactl.model.purposes import Purpose
 from hactl.status.health import NodeHealth, ProbeHealth
@@ -49,7 +49,7 @@ def collected(scene: Scene) -> Samples:
     state.guard_ready = True
     vip = scene.spec.group("vip")
     assert vip is not None
-    state.runs["vip"] = Run(vip, health={"address": "running"})
+    state.runs["vip"] = LocalGroup(vip, health={"address": "running"})
     watchdog = {"armed": True, "timeout_s": 3, "last_fed_s": 0.25}
     metrics.collect(state, at(3000), dropped=4, watchdog=watchdog)
     metrics.collect(state, at(3000), dropped=4, watchdog=watchdog)

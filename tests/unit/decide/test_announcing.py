@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from hactl.decide import announcing
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.state import NodeState, Out
 from hactl.model.effects import Announce
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state
@@ -25,7 +26,7 @@ class Newcomer:
         self.state.session.state, self.state.session.sid, self.state.session.srev = "live", me.sid, me.srev
         group = self.scene.spec.group("vip")
         assert group is not None
-        self.run = self.state.runs["vip"] = Run(group, health={"address": "running"})
+        self.run = self.state.runs["vip"] = LocalGroup(group, health={"address": "running"})
 
     def take(self) -> None:
         self.state.view = self.scene.view
@@ -36,7 +37,7 @@ class Newcomer:
         self.state.view, found = self.scene.view, 0
         for _ in range(int(seconds * 10)):
             out = Out(self.state, self.now)
-            announcing.drive(self.state, self.run, out)
+            announcing.step_announcement(self.state, self.run, out)
             found += out.effects.count(Announce("vip"))
             self.now = self.now.plus(100)
         return found

@@ -8,8 +8,9 @@ import pytest
 
 from election.records import Failure
 from hactl.decide import failures, readiness, readiness_in_step
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.readiness import OwnReadiness
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.state import NodeState, Out
 from hactl.model.effects import Note, SendTxn
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state
@@ -29,7 +30,7 @@ class Failed:
         self.state.session.state, self.state.session.sid, self.state.session.srev = "live", me.sid, me.srev
         group = self.scene.spec.group("vip")
         assert group is not None
-        self.state.runs["vip"] = Run(replace(group, failure_expiry_ms=DAY_MS), health={"address": "stopped"})
+        self.state.runs["vip"] = LocalGroup(replace(group, failure_expiry_ms=DAY_MS), health={"address": "stopped"})
 
     def post(self, source: str, level: readiness.ReadinessLevel) -> None:
         own = self.state.readiness.setdefault("vip", OwnReadiness())

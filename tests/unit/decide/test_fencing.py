@@ -9,7 +9,7 @@ import pytest
 
 from election.clock import Instant
 from election.records import Confirm, FenceRecord, Session
-from election.view import Known
+from election.view import Versioned
 from fencing.topology import Level, NodeFencing, Target, Topology
 from hactl.decide import confirming, fencing, suspicion, unfencing
 from hactl.decide.state import NodeState, Out
@@ -40,7 +40,7 @@ class Executor:
         """See what the store holds."""
         self.state.view = self.scene.view
         for node in self.state.view.fences:
-            fencing.saw(self.state, node, Out(self.state, self.now))
+            fencing.on_change(self.state, node, Out(self.state, self.now))
 
     def drive(self) -> list[effects.FenceAct]:
         """Let it go on as far as it can; what it wants of devices."""
@@ -48,10 +48,10 @@ class Executor:
         for _ in range(3):
             out = Out(self.state, self.now)
             self.look()
-            confirming.drive(self.state, out)
-            fencing.drive(self.state, out)
+            confirming.step_confirmations(self.state, out)
+            fencing.step_jobs(self.state, out)
             self.cancelled += [one.id for one in out.effects if isinstance(one, effects.FenceCancel)]
-            unfencing.let_in(self.state, out)
+            unfencing.unfence(self.state, out)
             found += self._carry_out(out)
         return found
 
@@ -63,7 +63,7 @@ class Executor:
                 pending = self.state.pending.pop(effect.id)
                 result = self.scene.store.txn(effect.txn, timeout_s=5)
                 self.look()
-                fencing.wrote(self.state, pending.name, effect.purpose, result.succeeded, more)
+                fencing.on_write(self.state, pending.name, effect.purpose, result.succeeded, more)
         return [one for one in (*out.effects, *more.effects) if isinstance(one, effects.FenceAct)]
 
     def acted(self, act: effects.FenceAct, ok: bool, power: events.Power) -> None:
@@ -152,7 +152,7 @@ def test_a_job_whose_device_has_gone_lets_go(executor: Executor) -> None:
 def test_a_device_that_was_renamed_in_between_is_not_used(executor: Executor) -> None:
     out = Out(executor.state, executor.now)
     executor.look()
-    fencing.drive(executor.state, out)
+    fencing.step_jobs(executor.state, out)
     assert executor.state.cluster is not None
     executor.state.cluster = replace(executor.state.cluster, fencing=Topology())
     assert executor._carry_out(out) == []
@@ -215,7 +215,7 @@ def test_a_node_does_not_come_back_while_an_action_may_be_under_way(
     assert fencing.in_flight(one.state, "n3", found, one.now.plus(passed_ms)) is blocked
 
 
-def observing_n1() -> tuple[Executor, NodeState, Known[Session]]:
+def observing_n1() -> tuple[Executor, NodeState, Versioned[Session]]:
     """n2, which has seen n1, that owns the database, renew its session just now."""
     one = Executor()
     one.scene.own("database", "n1")
@@ -234,9 +234,9 @@ def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
     assert [type(one) for one in out.effects] == [effects.AskGuard]
     renew_until(state, before, silent)
     assert suspicion.suspected(state, "n1", found, Out(state, silent))
-    suspicion.told(state, events.GuardTold("n1", "another", True), Out(state, before))
+    suspicion.on_reply(state, events.GuardTold("n1", "another", True), Out(state, before))
     assert suspicion.suspected(state, "n1", found, Out(state, silent))
-    suspicion.told(state, events.GuardTold("n1", "s-n1", True), Out(state, before))
+    suspicion.on_reply(state, events.GuardTold("n1", "s-n1", True), Out(state, before))
     assert not suspicion.suspected(state, "n1", found, Out(state, silent))
 
 
@@ -270,15 +270,15 @@ def renew_until(state: NodeState, since: Instant, until: Instant) -> None:
     """n2 itself renews every heartbeat."""
     while since != until:
         since = min(since.plus(state.timing.heartbeat_ms), until)
-        state.observer.renewed_myself(since)
+        state.observer.on_own_renewal(since)
 
 
 def sees(state: NodeState, one: Executor) -> None:
     """n1 is seen to renew, now."""
     found = one.state.view.sessions["n1"]
-    state.observer.renewed_myself(one.now)
-    state.observer.saw_session("n1", found._replace(mod=found.mod - 1), one.now)
-    state.observer.saw_session("n1", found, one.now)
+    state.observer.on_own_renewal(one.now)
+    state.observer.on_session("n1", found._replace(mod=found.mod - 1), one.now)
+    state.observer.on_session("n1", found, one.now)
 
 
 def test_a_node_is_let_in_before_it_takes_anything() -> None:
@@ -286,22 +286,22 @@ def test_a_node_is_let_in_before_it_takes_anything() -> None:
     one.scene = Scene(cluster=fenced(DEVICE.replace("}", ", unfence: true}")))
     one.scene.join("n1", "n2", "n3")
     one.state.cluster = one.scene.spec
-    assert unfencing.held_back(one.state)
+    assert unfencing.blocked_reason(one.state)
     (on,) = one.drive()
     assert (on.node, on.action, on.until) == ("n2", "on", None)
     one.acted(on, True, "unknown")
     (status,) = one.drive()
     one.acted(status, True, "on")
     one.drive()
-    assert unfencing.held_back(one.state) == ""
+    assert unfencing.blocked_reason(one.state) == ""
     one.state.session.sid = "the next"
-    assert unfencing.held_back(one.state)
+    assert unfencing.blocked_reason(one.state)
 
 
 def test_a_required_watchdog_that_is_not_armed_holds_back() -> None:
     one = Executor()
     one.state.watchdog_missing = True
-    assert "watchdog" in unfencing.held_back(one.state)
+    assert "watchdog" in unfencing.blocked_reason(one.state)
 
 
 @pytest.mark.parametrize(("record", "peers", "passed_ms", "waits"), [
@@ -332,7 +332,7 @@ def test_a_word_ends_the_attempt_and_is_written_when_that_is_dead(executor: Exec
     executor.now = executor.now.plus(3_600_000)
     assert executor.drive() == [] and executor.record.state == "acting"
     executor.state.session.valid_until = executor.now.plus(3_600_000)
-    executor.state.observer.saw_fence("n1", executor.record, executor.now.plus(-60_000))
+    executor.state.observer.on_fence("n1", executor.record, executor.now.plus(-60_000))
     executor.acted(off, False, "unknown")
     assert executor.drive() == []
     assert (executor.record.state, executor.record.evidence, executor.record.by) == ("safe", "confirmed", "anna")
@@ -351,7 +351,7 @@ def test_an_executor_that_is_gone_is_awaited_before_a_word_is_written(executor: 
     executor.scene.put(KEYS.confirm("n1"), Confirm("s-n1", "anna"))
     executor.scene.kill("n3")
     executor.look()
-    executor.state.observer.saw_fence("n1", executor.record, executor.now.plus(-60_000))
+    executor.state.observer.on_fence("n1", executor.record, executor.now.plus(-60_000))
     assert executor.drive() == [] and executor.record.state == "acting"
     executor.now = executor.now.plus(10_250)
     assert executor.drive() == [] and executor.record.evidence == "confirmed"

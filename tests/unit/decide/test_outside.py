@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hactl.decide import outside, resources
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.state import NodeState, Out
 from hactl.model.effects import Note
 from hactl.model.events import Acted, Observed, Warned
 from tests.support.scene import Scene, at
@@ -29,7 +30,7 @@ class Owner:
         self.state.session.state, self.state.session.sid, self.state.session.srev = "live", me.sid, me.srev
         group = scene.spec.group("vip")
         assert group is not None
-        self.run = self.state.runs["vip"] = Run(group, health={"address": "stopped" if other else "running"})
+        self.run = self.state.runs["vip"] = LocalGroup(group, health={"address": "stopped" if other else "running"})
         self.now = at(1_000_000)
 
     def see(self, health: str = "running", *, put_right: str = "", warned: Warned | None = None) -> list[str]:

@@ -9,10 +9,11 @@ import pytest
 from election.clock import Instant
 from election.records import Failure, Report
 from hactl.decide import node as decide
-from hactl.decide.groups import drive
+from hactl.decide.groups import step_group
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.overlap import LONGEST_MOVE_MS, deadline_ms
 from hactl.decide.resources import registered
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.state import NodeState, Out
 from hactl.model import effects, events
 from hactl.model.cluster import GroupSpec
 from tests.support.scene import KEYS, Scene, at
@@ -36,7 +37,7 @@ class Node:
         self.state.config_seen = self.state.config_rev = config.mod
         group = scene.spec.group("vip")
         assert group is not None
-        self.run = self.state.runs["vip"] = Run(group, health={"address": "stopped"})
+        self.run = self.state.runs["vip"] = LocalGroup(group, health={"address": "stopped"})
         self.notes: list[str] = []
 
     def look(self, health: events.Health | None = None) -> list[str]:
@@ -45,7 +46,7 @@ class Node:
             self.run.acting.clear()
             self.run.health["address"] = health
         self.state.view, out = self.scene.view, Out(self.state, self.now)
-        drive(self.state, self.run, out)
+        step_group(self.state, self.run, out)
         found = []
         for effect in out.effects:
             if isinstance(effect, effects.SendTxn):

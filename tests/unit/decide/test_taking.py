@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from election.records import Report
-from hactl.decide.groups import drive
-from hactl.decide.state import NodeState, Out, Run
+from hactl.decide.groups import step_group
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.state import NodeState, Out
 from hactl.model import effects
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state
@@ -29,12 +30,12 @@ class Second:
         self.state.config_seen = config.mod
         group = self.scene.spec.group("vip")
         assert group is not None
-        self.run = self.state.runs["vip"] = Run(group, health={one.name: "stopped" for one in group.resources})
+        self.run = self.state.runs["vip"] = LocalGroup(group, health={one.name: "stopped" for one in group.resources})
 
     def drive(self) -> list[str]:
         """What it sends, carried out at once."""
         self.state.view, out = self.scene.view, Out(self.state, self.now)
-        drive(self.state, self.run, out)
+        step_group(self.state, self.run, out)
         sent = [one for one in out.effects if isinstance(one, effects.SendTxn)]
         for one in sent:
             assert self.scene.store.txn(one.txn, timeout_s=5).succeeded
@@ -92,7 +93,7 @@ def test_a_node_that_is_to_go_does_not_keep_what_nobody_owns(second: Second) -> 
     second.run.health["address"] = "running"
     second.state.phase, second.state.view = "ending", second.scene.view
     out = Out(second.state, second.now)
-    drive(second.state, second.run, out)
+    step_group(second.state, second.run, out)
     (act,) = [one for one in out.effects if isinstance(one, effects.Act)]
     assert (act.resource.name, act.action) == ("address", "stop")
 

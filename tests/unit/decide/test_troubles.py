@@ -8,8 +8,9 @@ import pytest
 
 from election.records import Report
 from hactl.decide import node, peers, readiness_in_step, troubles
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement import place
-from hactl.decide.state import Out, Run
+from hactl.decide.state import Out
 from hactl.model.effects import Note, SendTxn
 from hactl.model.events import Trouble
 from hactl.status import document
@@ -81,7 +82,7 @@ def test_where_the_state_cannot_be_kept_nothing_is_to_be_started() -> None:
     scene = Scene()
     scene.join("n1", "n2", "n3")
     state = node_state(scene.spec)
-    state.runs = {name: Run(group) for group in scene.spec.groups for name in [group.name]}
+    state.runs = {name: LocalGroup(group) for group in scene.spec.groups for name in [group.name]}
     node.step(state, FULL, at(0))
     out = Out(state, at(0))
     troubles.bar(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from election.clock import Instant
 from election.observer import Observer
 from election.records import FenceRecord, Session
-from election.view import Known
+from election.view import Versioned
 
 H, E = 100.0, 300.0
 
@@ -14,8 +14,8 @@ def at(ms: float) -> Instant:
     return Instant(ms, ms)
 
 
-def found(mod: int, create: int = 1, lease_ms: int = 1000) -> Known[Session]:
-    return Known(Session("s", "m", "b", lease_ms, mod), create, mod)
+def found(mod: int, create: int = 1, lease_ms: int = 1000) -> Versioned[Session]:
+    return Versioned(Session("s", "m", "b", lease_ms, mod), create, mod)
 
 
 def record(deposed_rev: int) -> FenceRecord:
@@ -24,8 +24,8 @@ def record(deposed_rev: int) -> FenceRecord:
 
 def observer() -> Observer:
     made = Observer(H, E)
-    made.renewed_myself(at(0))
-    made.saw_session("n2", found(5), at(10))
+    made.on_own_renewal(at(0))
+    made.on_session("n2", found(5), at(10))
     return made
 
 
@@ -39,7 +39,7 @@ def test_over_after_the_lease_and_a_margin_for_both_clocks() -> None:
 
 def test_a_renewal_starts_the_clock_anew() -> None:
     seen = observer()
-    seen.saw_session("n2", found(6), at(900))
+    seen.on_session("n2", found(6), at(900))
     assert not seen.over("n2", found(6), at(1900))
     assert seen.over("n2", found(6), at(1925))
 
@@ -47,7 +47,7 @@ def test_a_renewal_starts_the_clock_anew() -> None:
 def test_a_gap_longer_than_an_election_restarts_the_clocks() -> None:
     for gap, over in ((2 * H + 2 * E - 1, True), (2 * H + 2 * E + 1, False)):
         seen = observer()
-        seen.renewed_myself(at(gap))
+        seen.on_own_renewal(at(gap))
         assert seen.over("n2", found(5), at(1040)) is over
         assert seen.sightings["n2"].suspect_since == at(gap), "suspicion restarts after 2h"
 
@@ -62,13 +62,13 @@ def test_in_a_gap_nobody_is_judged() -> None:
 def test_a_dead_session_counts_from_an_exact_sighting_else_from_its_record() -> None:
     for deposed_rev, since in ((5, 10.0), (6, 500.0)):
         seen = observer()
-        seen.saw_fence("n2", record(deposed_rev), at(500))
+        seen.on_fence("n2", record(deposed_rev), at(500))
         assert not seen.dead_over("n2", record(deposed_rev), at(since + 1024))
         assert seen.dead_over("n2", record(deposed_rev), at(since + 1025))
 
 
 def test_a_gap_does_not_restart_the_clock_of_a_dead_session() -> None:
     seen = observer()
-    seen.saw_fence("n2", record(5), at(500))
-    seen.renewed_myself(at(5000))
+    seen.on_fence("n2", record(5), at(500))
+    seen.on_own_renewal(at(5000))
     assert seen.dead_over("n2", record(5), at(5001))

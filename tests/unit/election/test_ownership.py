@@ -42,7 +42,7 @@ class Scene:
         self.config = self.ledger.revision
         self.holders = {name: self.open(name) for name in ("n1", "n2")}
         self.observer = Observer(100, 300)
-        self.observer.renewed_myself(at(0))
+        self.observer.on_own_renewal(at(0))
 
     def open(self, name: str) -> Holder:
         sid = f"s-{name}"
@@ -72,9 +72,9 @@ class Scene:
 
     def depose_n1(self, now: float = 2000) -> None:
         view = self.view
-        self.observer.saw_session("n1", view.sessions["n1"], at(0))
+        self.observer.on_session("n1", view.sessions["n1"], at(0))
         assert self.ledger.apply(depose(self.writer("n2"), "n1", view.sessions["n1"], 0, "n2")).succeeded
-        self.observer.saw_fence("n1", self.view.fences["n1"].record, at(now))
+        self.observer.on_fence("n1", self.view.fences["n1"].record, at(now))
 
     def may_take(self, *, lease: bool = True, now: float = 2000) -> bool:
         return takeable(self.view, self.observer, "g", lease, "n2", at(now)).safe
@@ -210,7 +210,7 @@ def test_after_recover_nothing_is_taken_before_every_past_is_known() -> None:
     assert view.identity and view.identity.record.generation == 5
     assert sorted(view.fences) == ["n1", "n2", "n3"] and not view.sessions
     for name, fence in view.fences.items():
-        scene.observer.saw_fence(name, fence.record, at(0))
+        scene.observer.on_fence(name, fence.record, at(0))
     assert not scene.may_take(now=1000)
     assert scene.may_take(now=1025), "the longest lease is over"
     assert not scene.may_take(lease=False, now=1e9)

@@ -22,7 +22,7 @@ from election.session import (
     seen,
 )
 from election.store import Compare, Delete, Put, Txn, TxnResult
-from election.view import Known, Unreadable, View
+from election.view import Unreadable, Versioned, View
 
 KEYS = Keys.of("c")
 LEASE = 1000.0
@@ -48,7 +48,7 @@ class Scene:
     def renew(self, now: float) -> tuple[int, Txn]:
         return renew(self.state, self.identity, at(now))
 
-    def known(self) -> Known:
+    def known(self) -> Versioned:
         view = View(KEYS)
         view.load(self.ledger.snapshot(KEYS.prefix))
         return view.sessions["n1"]

@@ -93,7 +93,7 @@ def test_an_owner_that_was_lost(scene: Scene) -> None:
     found = group(scene, "vip")
     assert (found["state"], found["waiting"]) == ("lost", "waiting for n1: its lease to be over")
     observer = Observer(250, 1000)
-    observer.saw_fence("n1", scene.view.fences["n1"].record, at(0))
+    observer.on_fence("n1", scene.view.fences["n1"].record, at(0))
     late = at(LEASE_MS * 1.03)
     assert group(scene, "vip", observer=observer, now=late)["waiting"] == "n2 will take it"
     assert document(scene)["nodes"][0]["state"] == "fence_pending"
@@ -202,8 +202,8 @@ def test_what_a_daemon_knows(scene: Scene) -> None:
     state = node_state(scene.spec)
     scene.kill("n1")
     state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
-    state.observer.saw_fence("n1", state.view.fences["n1"].record, at(1000))
-    state.observer.saw_session("n3", state.view.sessions["n3"], at(1500))
+    state.observer.on_fence("n1", state.view.fences["n1"].record, at(1000))
+    state.observer.on_session("n3", state.view.sessions["n3"], at(1500))
     state.noted["store"] = "store_unreachable {}"
     facts = local_facts(state, at(2000), events_dropped=2)
     assert facts.fence_left_ms == {"n1": round(LEASE_MS * 1.025 - 1000)}

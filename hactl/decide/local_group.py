@@ -1,0 +1,113 @@
+"""A group as it is on this node: what runs of it, what is under way, and what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from election.clock import Instant
+from hactl.model.cluster import GroupSpec
+from hactl.model.effects import Action
+from hactl.model.events import Health
+
+
+@dataclass(slots=True)
+class Interference:
+    """What something outside of hactl does to a resource here (`hactl.decide.outside`): `count` times so far, at `last`
+    the last time. `lasts`: it goes on until it is said to be over. `mac`: of the station that has to do with it."""
+
+    text: str
+    last: Instant
+    count: int = 1
+    lasts: bool = False
+    mac: str = ""
+
+
+@dataclass(slots=True)
+class Takeover:
+    """A group taken from `node`, which did not release it: announced again for `for_ms` from `since`, lately at `last`.
+    `sign`: what was known of that node then."""
+
+    node: str
+    since: Instant
+    for_ms: float
+    last: Instant | None = None
+    sign: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class LocalGroup:
+    """One group on this node: what runs, what is under way, and what it may do.
+
+    `granted` is the epoch of my own last successful write to `groups/G` since my last promise (release, handoff);
+    0: nothing may be started, whatever a read says. `untouched`: it was found here and has never been
+    hactl's: it is left alone until somebody owns it. `outdated`: it runs by a definition that is no longer the
+    configured one. `leftover`: an earlier daemon may have started it since this machine booted, and no guard knows
+    better. `failure`, `failing`: why something failed last, and which resource. `unregistered`: its last start could
+    not even be registered. `retries`: how often it was looked at again in vain. `words`: what each resource that is not
+    well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
+    `cleaned`: the last cleanup of the operator's that was carried out. `interferences`: by resource and topic.
+    """
+
+    spec: GroupSpec
+    health: dict[str, Health] = field(default_factory=dict)
+    acting: dict[str, tuple[int, Action]] = field(default_factory=dict)
+    registered: set[str] = field(default_factory=set)
+    registering: set[str] = field(default_factory=set)
+    granted: int = 0
+    epoch: int = 0
+    txn: int = 0
+    restarts: int = 0
+    failure: str = ""
+    failing: str = ""
+    stop_failed: str = ""
+    retry_at: Instant | None = None
+    takeable_since: Instant | None = None
+    untouched: bool = False
+    outdated: bool = False
+    leftover: bool = False
+    retries: int = 0
+    unregistered: bool = False
+    words: dict[str, str] = field(default_factory=dict)
+    probed: int = 0
+    answered_probe: int = 0
+    since_running: Instant | None = None
+    overlap_seen: tuple[int, Instant] | None = None
+    cleaned: str = ""
+    waiting: str = ""
+    interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
+    takeover: Takeover | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Everything of it is known to be stopped, and nothing is under way."""
+        return not self.acting and all(self.health.get(item.name) == "stopped" for item in self.spec.resources)
+
+    @property
+    def running(self) -> bool:
+        """Everything of it runs, and nothing is under way."""
+        return not self.acting and all(self.health.get(item.name) == "running" for item in self.spec.resources)
+
+    @property
+    def started(self) -> bool:
+        """Whether something of it may have been started here since this machine booted, and may still run."""
+        return bool(self.registered or self.registering) or self.leftover
+
+    @property
+    def barred(self) -> bool:
+        """Whether its state here cannot be told (its monitor is missing, hangs, says something unknown), and hactl has
+        not started it since the boot: it counts as stopped here, and may not come here."""
+        return bool(self.stop_failed) and not self.started and "running" not in self.health.values()
+
+    @property
+    def phase(self) -> str:
+        """One word for the operator."""
+        if self.stop_failed:
+            return "blocked" if self.started else "barred"
+        values = {self.health.get(item.name, "unknown") for item in self.spec.resources}
+        if "unknown" in values:
+            return "unknown"
+        if self.acting:
+            return "stopping" if any(action in ("stop", "kill") for _, action in self.acting.values()) else "starting"
+        if values == {"running"}:
+            return "running"
+        return "stopped" if values == {"stopped"} else "failed" if "failed" in values else "starting"
