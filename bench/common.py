@@ -1,4 +1,4 @@
-"""What every benchmark in the lab needs: a cluster that is asked, waited for, mended and judged between runs."""
+"""What every benchmark in the lab needs: a cluster that is asked, waited for, repaired and judged between runs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Runs in which something fails: power, a process, the network, the daemon's time. Each leaves the cluster as it is
-then; the caller mends it, and judges whether anything ran twice."""
+then; the caller repairs it, and judges whether anything ran twice."""
 
 from __future__ import annotations
 

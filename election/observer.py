@@ -106,7 +106,7 @@ class Observer:
         return 2 * self.heartbeat_ms + 2 * self.election_ms
 
     def in_gap(self, now: Instant) -> bool:
-        """Whether I am in such a gap now: until a renewal of mine succeeds nobody else's silence means anything."""
+        """Whether such a gap lasts: while my renewals fail, the silence of peers is not evidence."""
         return self.last_own_renewal is None or owner_elapsed(self.last_own_renewal, now) > self.longest_gap_ms
 
     def over(self, node: str, found: Versioned[Session], now: Instant) -> bool:

@@ -226,7 +226,7 @@ def hand_over(
     writer: Writer, group: str, observed: Versioned[Ownership], to: Holder, epoch: int, *, reason: str, overlap: bool
 ) -> Txn:
     """Handoff: I have stopped it (or, with overlap, go on until `to` has started); `to` may accept it. Takes the
-    operator's wish to move the group away: it was for this once."""
+    operator's request to move the group away: it was for this once."""
     key, keys = writer.keys.group(group), writer.keys
     kept = tuple(holder for holder in observed.record.holders if holder not in (to, writer.me))
     holders = (*kept, writer.me) if overlap else kept

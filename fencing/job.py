@@ -2,7 +2,7 @@
 
 Levels are tried in order. Everything of a level is switched off, and each `off` is confirmed by `status`, whatever
 `off` itself came to; once all of it is known to be off the node is. Then, for `reboot`, all of it is switched on.
-What fails is tried again for ever, with waits that grow up to a limit.
+A failed round is tried again without limit, with waits that grow up to a limit.
 """
 
 from __future__ import annotations

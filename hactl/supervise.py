@@ -66,7 +66,7 @@ class Tasks:
         return MappingProxyType(self._failing)
 
     def keep(self, name: str, work: Work, *, give_up: Callable[[str], None] | None = None) -> asyncio.Task[None]:
-        """Run `work` until it returns; when it raises, begin it again, for ever. `give_up` is called, with the reason,
+        """Run `work` until it returns; when it raises, begin it again. `give_up` is called, with the reason,
         after ESSENTIAL_TRIES failures in a row of a task that the daemon cannot do without."""
         return self._begin(name, _Kept(self, name, work, give_up, self._first_s).run())
 

@@ -1,6 +1,6 @@
 """`Store` on etcd v3, by python-etcd3: the only module that imports it.
 
-python-etcd3 knows one endpoint a client, no deadline by default, one token for ever, and a watcher that ends at
+python-etcd3 knows one endpoint a client, no deadline by default, one token without renewal, and a watcher that ends at
 the first error. What it lacks is made up for beside this: which endpoint (`etcd_endpoints`), tokens
 (`etcd_auth`), watches (`etcd_watch`), the messages of every heartbeat (`etcd_codec`), errors (`etcd_errors`).
 """

@@ -32,7 +32,7 @@ from fencing.linux.umask import keep_private
 
 
 class StartError(Exception):
-    """The guard cannot start. The text says why and what would mend it."""
+    """The guard cannot start. The text says why, with a hint."""
 
 
 def main(argv: Sequence[str] | None = None, open_device: OpenDevice = Device) -> int:

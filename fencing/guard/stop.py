@@ -12,7 +12,7 @@ A step is a JSON object with a `kind`:
   (optional) is another whose exit status 0 says that it is stopped; without it the command's own does. `env`
   (optional) is added to a PATH of the system's directories; nothing else is inherited.
 
-`check` refuses at registration, where it can still be mended, a step that could never work. `attempt` tries
+`check` refuses at registration, where the mistake can still be corrected, a step that could never work. `attempt` tries
 once and says what is wrong, or "" when it has *seen* that the thing is stopped.
 """
 

@@ -98,7 +98,7 @@ def node(
 
 
 def _prospect(found: dict[str, Any], name: str, action: str) -> Iterator[str]:
-    """What is there now, and what will be done; nothing of a node that is to be refused anyway."""
+    """Prompt lines: the state now, and what the command will do; empty if the request would be refused."""
     one = next((one for one in found["nodes"] if one["name"] == name), None)
     if one is None or one["fencing"] is None:
         return

@@ -78,7 +78,7 @@ def is_executor(state: NodeState, record: FenceRecord) -> bool:
 
 def awaited(state: NodeState, found: Versioned[FenceRecord], now: Instant) -> bool:
     """Whether this node, alive, is about to be switched off by an operator's word: coming back before another node
-    has begun would undo it. Not for ever: where no device works it is not locked out."""
+    has begun would undo it. The wait has an end: where no device works, the node is not locked out."""
     record, seen = found.record, state.fence_seen.get(state.node)
     if record.state != "pending" or not record.wanted or record.attempts or seen is None:
         return False

@@ -1,4 +1,4 @@
-"""The operator's wishes to move a group that can never come true. Pure."""
+"""The operator's requests to move a group that can never be carried out. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hactl.model.purposes import Purpose
 
 
 def void_moves(state: NodeState, out: Out) -> None:
-    """Take away wishes that can never come true: the group has left the session it was to leave, or I own it and
+    """Delete requests that can never be carried out: the group has left the session it was to leave, or I own it and
     there is nowhere to go."""
     for group, move in state.view.moves.items():
         found, run = state.view.groups.get(group), state.runs.get(group)

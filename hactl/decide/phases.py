@@ -301,7 +301,7 @@ def see_opened(state: NodeState, attempt: int, revision: int, out: Out) -> None:
     """The session I asked for is open."""
     if state.session.state == "live" or not state.opening_sid:
         return
-    # An attempt so old that its instant is forgotten: over long ago, the next renewal or session mends that.
+    # An attempt so old that its instant is forgotten: over long ago; the next renewal or session corrects it.
     state.session.sent.setdefault(attempt, Instant(0.0, 0.0))
     opened(state.session, state.opening_sid, attempt, revision, out.now)
     state.opening_sid = ""
@@ -330,7 +330,7 @@ def extend_guard(state: NodeState, out: Out) -> None:
 
 
 def keep_session(state: NodeState, out: Out) -> None:
-    """Renew every h, unless blind: a node that renews but does not see blocks its groups for ever."""
+    """Renew every h, unless blind: a node that renews but does not see would block its groups without end."""
     session, now, timing = state.session, out.now, state.timing
     if session.state == "foreign":
         out.note_once("foreign", "session_foreign", sid=session.sid)

@@ -21,11 +21,11 @@ def drainable(service: ServiceSpec) -> bool:
 
 def drained(view: ReadView, services: Iterable[ServiceSpec]) -> frozenset[tuple[str, str]]:
     """`(service, node)` of what an operator has drained of these services."""
-    wished = [(service, node) for service, _, node in (key.partition("/") for key in view.drains)]
-    if not wished:
+    requested = [(service, node) for service, _, node in (key.partition("/") for key in view.drains)]
+    if not requested:
         return frozenset()
     return frozenset(
-        (one.name, node) for one in services for service, node in wished
+        (one.name, node) for one in services for service, node in requested
         if service == one.name or (service == ALL and drainable(one))
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Letting oneself in: a device that keeps a fenced node out (storage, say) has to switch it on again before it takes
+"""Unfencing: a device that keeps a fenced node out (storage, say) has to switch it on again before the node takes
 anything. And what else holds a node back. Pure."""
 
 from __future__ import annotations

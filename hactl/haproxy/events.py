@@ -38,7 +38,7 @@ class HaproxyEvent:
     `hung`: it did not answer, and is killed. `kept`: it was started with the configuration kept on the disk, since the
     one that is wanted is not known, or refused.
     `resolved`: the name of a server resolves by now, so HAProxy reads its file again.
-    `mended`: somebody had changed servers by hand, which was undone. `certificate`: a renewed one is in use;
+    `mended`: servers that somebody had changed by hand were set back. `certificate`: a renewed one is in use;
     `certificate_refused`: it is not, and the old one stays."""
 
     kind: EventKind

@@ -86,7 +86,7 @@ class LabSpec:
     init: tuple[tuple[str, ...], ...] = ((*PYTHON, "init", "--config", "{node_toml}", "{cluster_yaml}"),)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, with the mend."""
+        """Refuse a lab that cannot work, with a hint."""
         if not re.fullmatch(r"[a-z0-9]{1,20}", self.name):
             raise LabError(f"lab name {self.name!r}: one to twenty of a-z and 0-9, please")
         if not 1 <= self.nodes <= 9:

@@ -3,7 +3,7 @@
 The calls block, for about 0.1 ms: the kernel carries a request out and answers it while it is being sent, so
 an asynchronous call would wait at the same place. pyroute2's own IPRoute runs an event loop of its own in
 every call and cannot be used below a running one. For events there is one subscription for all VIPs of an
-event loop: it tells only that something happened to a link; who is told looks for himself, so that events
+event loop: it tells only that something happened to a link; the listener reads the state itself, so that events
 lost in an overflow do no harm. While there is a subscription, what was listed is kept until something happens, so that
 a hundred VIPs which are woken by one event list everything once (`known_links`, `known_addresses`).
 """

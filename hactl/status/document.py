@@ -18,7 +18,7 @@ the document stay; later versions of hactl add to them, and raise `version` when
   `running`, `version`, `error`, `at`
 - `services`: `name`, `mode`, `binds`, `enabled`, `writer` (None: it has none to be elected), `group`, `role` (what
   its check asks for, such as `master`), `probe` (None, or `kind`, `target`, `by`, `outcome`, `nodes`: what each
-  found), `servers`: `name`, `node`, `address`, `live` (its node; None: it is on none), `drained` (by wish), `writer`,
+  found), `servers`: `name`, `node`, `address`, `live` (its node; None: it is on none), `drained`, `writer`,
   `state` (what all balancers say: up, down, drained, disabled, another word of HAProxy's; `disagree`; `unknown`),
   `sessions` (of those that are to end), `haproxy` (what this node's says), `balancers` (what each says: `word`,
   `status`, `weight`, `sessions`, `check`, `detail`, `since`)
@@ -306,7 +306,7 @@ def blocked_status(view: ReadView, group: str) -> dict[str, str] | None:
 
 
 def move_status(group: str, view: ReadView) -> dict[str, Any] | None:
-    """The operator's wish to move a group, None: there is none."""
+    """The operator's request to move a group; None: there is none."""
     found = view.moves.get(group)
     if found is None:
         return None

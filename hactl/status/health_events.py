@@ -104,7 +104,7 @@ def _of_the_role(servers: Mapping[str, ServerHealth]) -> dict[str, ServerHealth]
 
 
 def _servers(services: Services) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What is taken out of use by somebody's wish is neither up nor down, and not looked at."""
+    """A server that an operator took out of use is neither up nor down, and is left out."""
     for service, servers in services.items():
         for name, one in servers.items():
             if one.up or one.down:

@@ -1,4 +1,4 @@
-"""Faults: what the plan's words do to the world, and the operator who mends what needs a hand."""
+"""Faults: what the plan's words do to the world, and the operator who repairs what needs a hand."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _move(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _move_back(world: World, node: SimNode, fault: Fault) -> None:
-    """A wish to move that is taken back while it is being carried out."""
+    """A request to move that is withdrawn while it is being carried out."""
     _move(world, node, fault)
     keys = [world.keys.move(group.name) for group in world.plan.cluster.groups]
     when_store(world, 50 + 600 * fault.value, lambda: write(world, *(Delete(key) for key in keys)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.plan import Fault
     from tests.simulation.world import World
 
-# Wishes: what is below these keys says nothing, the key alone is the wish.
+# Requests: the value of these keys says nothing, the key alone is the request.
 _WISHES = ("standby", "maintenance", "drain")
 
 # How long the operator waits before a word about a session that was deleted: longer than any lease.

@@ -551,11 +551,11 @@ class SimNode:
             return  # it is not fed any more
         self.watchdog_at = at
 
-        def bite() -> None:
+        def trigger_reset() -> None:
             if self.powered and self.watchdog_at == at:
                 self.self_fence("the watchdog's time is over")
 
-        self.world.at(at, bite)
+        self.world.at(at, trigger_reset)
 
     def _guard_tick(self, state: guard.GuardState) -> None:
         self._watchdog(state)

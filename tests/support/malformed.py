@@ -45,8 +45,8 @@ def misnamed(keys: Keys) -> list[str]:
     """Keys of a known kind with a name that the kind cannot have, and kinds that no version knows."""
     kinds: tuple[str, ...] = ("identity", "config", "nodes", "fence", "groups", "members", "reports", "devices")
     kinds += ("failures", "probes", "blocked", "refused")
-    wishes = ("fence-test", "move", "standby", "drain", "maintenance", "cleanup", "confirm", "", "identity")
-    bases = [keys.prefix + kind for kind in kinds] + [f"{keys.prefix}intents/{wish}" for wish in wishes]
+    intents = ("fence-test", "move", "standby", "drain", "maintenance", "cleanup", "confirm", "", "identity")
+    bases = [keys.prefix + kind for kind in kinds] + [f"{keys.prefix}intents/{intent}" for intent in intents]
     found = [f"{base}/{name}" for base in bases for name in NAMES]
     found += [keys.prefix + kind for kind in (*kinds[2:], "intents", "intents/move", "intents/drain", "", "later/kind")]
     return found

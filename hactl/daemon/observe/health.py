@@ -92,7 +92,7 @@ class HealthFollower:
         return FAST_S if self._counting() or self._events.pending() else ASK_S
 
     async def _go_on(self) -> None:
-        """From where the daemon was that was here before: what it has told is not told again."""
+        """Resume from the previous daemon's document, so that its events are not repeated."""
         daemon = self._daemon
         try:
             told = await daemon.blocking(health_store.read_own, daemon.store, daemon.keys, daemon.config.node)
@@ -170,7 +170,7 @@ class HealthFollower:
     def _not_told(self, error: StoreError) -> None:
         if isinstance(error, StoreRefusedError) and not self._refused:
             self._refused = True
-            log.warning("health_refused", problem=str(error), mend="etcd: allow /hactl-health/, see docs/install.md")
+            log.warning("health_refused", problem=str(error), hint="etcd: allow /hactl-health/, see docs/install.md")
         else:
             log.debug("health_not_told", problem=str(error))
 
@@ -214,7 +214,7 @@ def _version(text: str) -> str:
 
 
 def _without_details(health: NodeHealth) -> NodeHealth:
-    """Without what may be another every time: the words of a check that fails, the time of a probe."""
+    """A copy without volatile fields, for comparison: the words of a failed check, the time of a probe."""
     services = {
         service: {name: replace(one, check="", detail="") for name, one in found.items()}
         for service, found in health.services.items()

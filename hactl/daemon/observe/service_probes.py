@@ -99,7 +99,7 @@ class ServiceProbes:
             self._jobs[job] = self._daemon.tasks.keep(f"probe of {job.service}", functools.partial(self._probe, job))
 
     async def _probe(self, job: _Job) -> None:
-        """One service, for ever."""
+        """Probe one service, until cancelled."""
         failures = 0
         while True:
             wait_s = self._wait_s(job)

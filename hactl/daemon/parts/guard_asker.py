@@ -105,7 +105,7 @@ class GuardAsker:
         except ConfigErrors as error:
             key, self.problem = None, "; ".join(str(one) for one in error.problems)
         if key is None:
-            log.info("guards_not_asked", reason=self.problem, mend="hactl key create, once for all nodes")
+            log.info("guards_not_asked", reason=self.problem, hint="hactl key create, once for all nodes")
         return key
 
     def _socket(self, address: str) -> socket.socket:

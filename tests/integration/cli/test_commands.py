@@ -129,13 +129,13 @@ def test_events_go_on_when_the_daemon_is_restarted(scene: Scene, config: NodeCon
 
 
 class Mover:
-    """Does what the daemons do about a wish, a step at a time; ends at the end of the block."""
+    """Does what the daemons do about a request, a step at a time; ends at the end of the block."""
 
     def __init__(self, scene: Scene, steps: Callable[[Scene], None]) -> None:
         self._thread = threading.Thread(target=self._run, args=(scene, steps))
 
     def _run(self, scene: Scene, steps: Callable[[Scene], None]) -> None:
-        until(lambda: scene.move("vip"), "the wish is written")
+        until(lambda: scene.move("vip"), "the request is written")
         steps(scene)
 
     def __enter__(self) -> None:

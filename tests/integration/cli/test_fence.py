@@ -240,9 +240,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def answering(scene: Scene, *names: str, broken: tuple[str, ...] = ()) -> Beside:
     def answer() -> None:
         before = scene.view.fence_test
-        wish = until(lambda: (now := scene.view.fence_test) != before and now, "a test is wished for")
+        request = until(lambda: (now := scene.view.fence_test) != before and now, "a test is requested")
         for name in names:
-            report(scene, name, wish.record.id, *broken)
+            report(scene, name, request.record.id, *broken)
 
     return Beside(answer)
 

@@ -59,10 +59,10 @@ def test_drain_shows_what_is_left_and_undrain(hactl: Run, scene: Scene, either: 
     assert out.startswith("api on n1 gets no new connections\n")
     for said in ("2 sessions left: 2 through n1", "1 session left: 1 through n1", "no session left"):
         assert said in out
-    wish = scene.view.drains["api/n1"].record
-    assert wish.by.endswith("@n2") and wish.reason == "disk"
+    request = scene.view.drains["api/n1"].record
+    assert request.by.endswith("@n2") and request.reason == "disk"
     until(lambda: newest_event(scene) == "asked_drain", "the history has it")
-    assert f"already (by {wish.by}, {wish.at})" in hactl("service", "drain", "api", "n1")[1]
+    assert f"already (by {request.by}, {request.at})" in hactl("service", "drain", "api", "n1")[1]
     assert hactl("service", "undrain", "api", "n1")[:2] == (0, "api on n1 gets connections again\n")
     until(lambda: newest_event(scene) == "asked_undrain", "the history has it")
     assert hactl("service", "undrain", "api", "n1")[:2] == (0, "api on n1 was not drained\n")

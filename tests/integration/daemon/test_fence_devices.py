@@ -155,7 +155,7 @@ class Bench:
         self.scene.put(KEYS.fence_test, FenceTest(name))
 
     async def answered(self, name: str) -> list[dict[str, Any]]:
-        """The targets of the report that answers a wish."""
+        """The targets of the report that answers a request."""
 
         def look() -> Any:
             found = self.scene.view.devices.get("n2")

@@ -1,4 +1,4 @@
-"""What is let in, on real sockets: never the last descriptors, never more than there are places, nothing for ever."""
+"""What is let in, on real sockets: never the last descriptors, never more than there are places, nothing endless."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _FAILED = pytest.StashKey[bool]()
 
 
 class Keeper:
-    """Brings the lab up when it is first wanted, and anew when a test left it so that it cannot be mended. `spec`:
+    """Brings the lab up when it is first wanted, and anew when a test left it so that it cannot be repaired. `spec`:
     what the lab is to be, but for its name, which begins with `prefix`."""
 
     def __init__(self, prefix: str, spec: LabSpec) -> None:
@@ -110,5 +110,5 @@ def _keep_logs(cluster: Cluster) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
     if call.when == "call" and call.excinfo is not None:
-        item.stash[_FAILED] = True  # expected to or not: the lab may be past mending
+        item.stash[_FAILED] = True  # expected to or not: the lab may be beyond repair
     return (yield)

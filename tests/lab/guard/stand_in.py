@@ -1,5 +1,5 @@
 """A stand-in for the daemon: adopts a guard, takes on a session or goes on with the one the guard holds,
-registers, renews for ever. Run as `python stand_in.py PLAN.json`; prints one JSON line when it is ready.
+registers, renews without end. Run as `python stand_in.py PLAN.json`; prints one JSON line when it is ready.
 
 Exit status 7: the guard died; 8: the guard refused to extend.
 """

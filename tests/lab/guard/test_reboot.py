@@ -80,7 +80,7 @@ def test_self_fence_by_the_watchdog_and_by_reboot_where_that_does_not_help(
         return ""
 
     def trigger_reset() -> str:
-        did.append("bite")
+        did.append("reset")
         return ""
 
     monkeypatch.setattr(jobs, "reboot", reboot)
@@ -90,7 +90,7 @@ def test_self_fence_by_the_watchdog_and_by_reboot_where_that_does_not_help(
         fencer.trigger_reset = trigger_reset
     fencer.fence()
     assert rebooted.wait(20)
-    assert did == (["bite", "reboot"] if armed else ["reboot"])
+    assert did == (["reset", "reboot"] if armed else ["reboot"])
 
 
 def test_a_watchdog_that_hangs_holds_nothing_up(lab: Lab) -> None:

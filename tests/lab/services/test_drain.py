@@ -88,7 +88,7 @@ def test_a_server_is_drained_and_comes_back(cluster: Cluster) -> None:
             target=lambda: said.append(cluster.hactl("n3", "service", "drain", "api-one", "n2", "--timeout", "60s"))
         )
         command.start()
-        cluster.until(lambda: cluster.store.view().drains, "the wish is written")
+        cluster.until(lambda: cluster.store.view().drains, "the request is written")
         with contextlib.closing(session):
             cluster.until(lambda: told(cluster, "n1") == {"n1": 1}, "its session is counted")
             drained = boottime_ms()
@@ -173,7 +173,7 @@ def test_standby_that_is_interrupted(cluster: Cluster) -> None:
     with contextlib.closing(open_session(cluster, "n1")):
         words = ["node", "standby", "n1", "--drain-timeout", "60s"]
         with start(cluster, "n2", *words) as command:
-            cluster.until(lambda: cluster.store.view().drains, "the wish is written")
+            cluster.until(lambda: cluster.store.view().drains, "the request is written")
             assert command.stdout is not None
             while "1 session left" not in (line := command.stdout.readline()):
                 assert line

@@ -64,10 +64,10 @@ def tell(scene: Scene, node: str, *, sid: str = "", running: bool = True, **serv
 
 
 def test_a_drain_is_written_once_and_taken_back_once(scene: Scene) -> None:
-    wish, new = drain(scene, "api", "n1", reason="disk")
-    assert new and (wish.by, wish.reason) == ("anna@n3", "disk") and wish.at
-    assert scene.view.drains["api/n1"].record == wish
-    assert drain(scene, "api", "n1", reason="another") == (wish, False)
+    request, new = drain(scene, "api", "n1", reason="disk")
+    assert new and (request.by, request.reason) == ("anna@n3", "disk") and request.at
+    assert scene.view.drains["api/n1"].record == request
+    assert drain(scene, "api", "n1", reason="another") == (request, False)
     assert undrain(scene, "api", "n1")
     assert not undrain(scene, "api", "n1")
     assert scene.view.drains == {}

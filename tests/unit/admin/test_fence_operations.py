@@ -143,14 +143,14 @@ def test_another_history_is_left_alone(scene: Scene) -> None:
     assert "n1" in scene.view.sessions
 
 
-def test_a_test_is_wished_for(scene: Scene) -> None:
-    wish, nodes, limit_ms = fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
+def test_a_test_is_requested_for(scene: Scene) -> None:
+    request, nodes, limit_ms = fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
     found = scene.view.fence_test
-    assert found is not None and found.record == wish and wish.by == "anna@n3"
+    assert found is not None and found.record == request and request.by == "anna@n3"
     assert nodes == ["n1", "n2", "n3"]
     assert limit_ms == 4 * 4000  # to see whether it is there, then its three plugs
     again, _, _ = fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
-    assert again.id != wish.id
+    assert again.id != request.id
 
 
 def test_a_test_is_refused_where_there_is_nothing_to_test() -> None:

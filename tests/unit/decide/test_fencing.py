@@ -253,7 +253,7 @@ def test_a_guard_has_its_time_to_answer_though_the_question_was_late() -> None:
 
 
 def test_a_job_of_a_dead_executor_that_nobody_wants_any_more_is_let_go(executor: Executor) -> None:
-    """Else `hactl fence confirm` would be refused for ever."""
+    """Else `hactl fence confirm` would always be refused."""
     executor.scene.own("database", "n3")
     record = replace(executor.record, state="acting", executor="n4/gone", attempts=1, action_ms=2500)
     executor.scene.put(KEYS.fence("n1"), record)

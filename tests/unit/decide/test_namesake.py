@@ -122,7 +122,7 @@ def test_whoever_answers_for_the_address_is_not_vouched_for(scene: Scene) -> Non
     assert "10.0.0.11 (MAC address 02:00:00:00:00:01)" in state.namesake.problem
     assert "`hactl fence confirm n1`" in state.namesake.problem
     done = look(state, scene, 300 + state.timing.lease_ms + 10)
-    assert probes(done) == 1  # asked again, for ever
+    assert probes(done) == 1  # asked again, without end
     assert evidence(answer(state, 5000)) == "reboot"
 
 
