@@ -27,7 +27,7 @@ class Sighting:
     clocks restart when I was blind myself)."""
 
     srev: int
-    mod: int
+    mod_revision: int
     over_since: Instant
     suspect_since: Instant
     renewed: bool
@@ -69,10 +69,10 @@ class Observer:
         if found is None:
             return
         seen = self.sightings.get(node)
-        if seen is None or seen.srev != found.create:
-            self.sightings[node] = Sighting(found.create, found.mod, now, now, False)
-        elif found.mod != seen.mod:
-            self.sightings[node] = Sighting(found.create, found.mod, now, now, True)
+        if seen is None or seen.srev != found.create_revision:
+            self.sightings[node] = Sighting(found.create_revision, found.mod_revision, now, now, False)
+        elif found.mod_revision != seen.mod_revision:
+            self.sightings[node] = Sighting(found.create_revision, found.mod_revision, now, now, True)
 
     def on_fence(self, node: str, record: FenceRecord | None, now: Instant) -> None:
         """`fence/<node>` is now `record`. My clock counts from my sighting only if I saw exactly the state at
@@ -84,7 +84,7 @@ class Observer:
         if known is not None and (known.sid, known.srev) == (record.sid, record.srev):
             return
         seen = self.sightings.get(node)
-        exact = seen is not None and seen.srev == record.srev and seen.mod == record.deposed_rev
+        exact = seen is not None and seen.srev == record.srev and seen.mod_revision == record.deposed_rev
         self.dead[node] = DeadSighting(record.sid, record.srev, seen.over_since if exact and seen else now)
 
     def on_own_renewal(self, now: Instant) -> None:
@@ -112,7 +112,7 @@ class Observer:
     def over(self, node: str, found: Versioned[Session], now: Instant) -> bool:
         """Whether the lease in `nodes/<node>`, as observed, has run out for certain."""
         seen = self.sightings.get(node)
-        if seen is None or (seen.srev, seen.mod) != (found.create, found.mod):
+        if seen is None or (seen.srev, seen.mod_revision) != (found.create_revision, found.mod_revision):
             return False
         return observer_elapsed(seen.over_since, now) >= limit_ms(found.record.lease_ms)
 
@@ -120,7 +120,11 @@ class Observer:
         """Whether the node has been silent for so long that it is taken for dead before its lease is over. Only one
         that was seen to renew; and not while I may be the blind one."""
         seen = self.sightings.get(node)
-        if seen is None or not seen.renewed or (seen.srev, seen.mod) != (found.create, found.mod):
+        if (
+            seen is None
+            or not seen.renewed
+            or (seen.srev, seen.mod_revision) != (found.create_revision, found.mod_revision)
+        ):
             return False
         if self.last_own_renewal is None or owner_elapsed(self.last_own_renewal, now) > 2 * self.heartbeat_ms:
             return False

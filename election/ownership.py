@@ -44,14 +44,14 @@ class Writer:
 def session_of(view: ReadView, holder: Holder) -> Versioned[Session] | None:
     """The holder's session, if it is still the one in the store."""
     found = view.sessions.get(holder.node)
-    return found if found and found.create == holder.srev and found.record.sid == holder.sid else None
+    return found if found and found.create_revision == holder.srev and found.record.sid == holder.sid else None
 
 
 def may_live(view: ReadView, holder: Holder) -> bool:
     """Whether the holder's session is in the store, or may be: what is in its key cannot be read, and the key is still
     the one that it created."""
     bad = view.bad_node(holder.node)
-    return session_of(view, holder) is not None or (bad is not None and bad.create == holder.srev)
+    return session_of(view, holder) is not None or (bad is not None and bad.create_revision == holder.srev)
 
 
 def holder_safe(view: ReadView, observer: ReadObserver, holder: Holder, lease_counts: bool, now: Instant) -> Verdict:
@@ -64,7 +64,7 @@ def holder_safe(view: ReadView, observer: ReadObserver, holder: Holder, lease_co
     if may_live(view, holder):
         return Verdict(False, f"{view.keys.node(holder.node)} cannot be read: {holder.node} may be alive")
     found, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
-    if found and holder.srev < found.create:
+    if found and holder.srev < found.create_revision:
         return Verdict(True, f"{holder.node} has opened a later session")
     if fence and holder.srev < fence.record.srev:
         return Verdict(True, f"{holder.node} has had a later session")
@@ -144,7 +144,7 @@ def depose(writer: Writer, node: str, found: Versioned[Session], fence_mod: int,
     key, fence = writer.keys.node(node), writer.keys.fence(node)
     record = replace(dead(found), by=by, over=over)
     return Txn(
-        writer.guarded(Compare(key, "mod", found.mod), Compare(fence, "mod", fence_mod)),
+        writer.guarded(Compare(key, "mod", found.mod_revision), Compare(fence, "mod", fence_mod)),
         (Delete(key), Put(fence, record.to_json())),
         writer.reads(key, fence),
     )
@@ -184,7 +184,7 @@ def acquire(
     own = Ownership(me.node, me.sid, me.srev, epoch, "owned", kept, overlap, reason)
     return Txn(
         writer.guarded(
-            Compare(key, "mod", observed.mod if observed else 0),
+            Compare(key, "mod", observed.mod_revision if observed else 0),
             Compare(writer.keys.config, "mod", config_mod),
             *also,
         ),
@@ -216,7 +216,7 @@ def release(
     own = replace(observed.record, state="released", holders=holders, reason=reason or observed.record.reason)
     deletes: tuple[Operation, ...] = tuple(Delete(item) for item in cleanup)
     return Txn(
-        writer.guarded(Compare(key, "mod", observed.mod)),
+        writer.guarded(Compare(key, "mod", observed.mod_revision)),
         (Put(key, own.to_json()), *deletes, *also),
         writer.reads(key),
     )
@@ -232,7 +232,7 @@ def hand_over(
     holders = (*kept, writer.me) if overlap else kept
     own = Ownership(to.node, to.sid, to.srev, epoch, "handoff", holders, overlap, reason)
     return Txn(
-        writer.guarded(Compare(key, "mod", observed.mod), Compare(keys.node(to.node), "create", to.srev)),
+        writer.guarded(Compare(key, "mod", observed.mod_revision), Compare(keys.node(to.node), "create", to.srev)),
         (Put(key, own.to_json()), Delete(keys.move(group))),
         writer.reads(key, keys.node(to.node)),
     )
@@ -242,7 +242,9 @@ def leave(writer: Writer, group: str, observed: Versioned[Ownership], gone: Sequ
     """The end of an overlap: `gone` have stopped it (I myself) or are safe, and hold it no more."""
     key = writer.keys.group(group)
     own = replace(observed.record, holders=tuple(item for item in observed.record.holders if item not in gone))
-    return Txn(writer.guarded(Compare(key, "mod", observed.mod)), (Put(key, own.to_json()),), writer.reads(key))
+    return Txn(
+        writer.guarded(Compare(key, "mod", observed.mod_revision)), (Put(key, own.to_json()),), writer.reads(key)
+    )
 
 
 def probe(writer: Writer, group: str) -> Txn:
@@ -266,7 +268,11 @@ def unprobed(view: ReadView, observer: ReadObserver, group: str, lease_counts: b
             return Verdict(False, f"{key} cannot be read: it may run there")
     for node, session in view.sessions.items():
         report = view.reports.get(node)
-        if report is None or report.record.sid != session.record.sid or report.record.probes.get(group) != asked.mod:
+        if (
+            report is None
+            or report.record.sid != session.record.sid
+            or report.record.probes.get(group) != asked.mod_revision
+        ):
             return Verdict(False, f"{node} has not yet said whether it runs here")
         told = report.record.groups.get(group, {})
         if node == me or told.get("phase") in ("stopped", "barred"):

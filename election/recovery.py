@@ -55,6 +55,6 @@ def recover(
         if session:
             writes.append(Delete(keys.node(name)))
     if view.config is None or lost:
-        compares.append(Compare(keys.config, "mod", view.config.mod if view.config else 0))
+        compares.append(Compare(keys.config, "mod", view.config.mod_revision if view.config else 0))
         writes.append(Put(keys.config, config))
     return Txn(tuple(compares), tuple(writes), (Get(keys.identity),))

@@ -35,7 +35,7 @@ class Owner(NamedTuple):
 class SessionState:
     """The session and the attempts under way.
 
-    `mod_rev` is the revision I last wrote `nodes/<node>` at. `sent` holds for each attempt until when it makes
+    `mod_revision` is the revision I last wrote `nodes/<node>` at. `sent` holds for each attempt until when it makes
     the session valid: counted from the instant taken before its request was sent, by the lease written in it.
     `overwritten`: at which revision, and since when as seen here, the key holds what is no session at all.
     """
@@ -47,7 +47,7 @@ class SessionState:
     state: State = "none"
     sid: str = ""
     srev: int = 0
-    mod_rev: int = 0
+    mod_revision: int = 0
     valid_until: Instant | None = None
     renewed_at: Instant | None = None
     last_sent: Instant | None = None
@@ -97,7 +97,7 @@ def renew(session: SessionState, identity: Condition, now: Instant, still_ms: fl
     attempt when an answer was lost, in one round trip.
     """
     attempt = session.next_attempt(now)
-    key, last = session.keys.node(session.owner.node), session.mod_rev
+    key, last = session.keys.node(session.owner.node), session.mod_revision
     if session.overwritten is not None and owner_elapsed(session.overwritten[1], now) >= still_ms:
         last = session.overwritten[0]
     txn = Txn(
@@ -129,21 +129,21 @@ def lost(session: SessionState, attempt: int) -> None:
 def seen(session: SessionState, found: Versioned[Session] | None, newest: int) -> None:
     """Take what list or watch show of `nodes/N`, known as of revision `newest`: only an end of the session is
     news; what became of attempts their answers tell."""
-    if session.state != "live" or newest <= session.mod_rev:
+    if session.state != "live" or newest <= session.mod_revision:
         return
-    if found is None or found.create != session.srev or found.record.sid != session.sid:
+    if found is None or found.create_revision != session.srev or found.record.sid != session.sid:
         session.state = "deposed"
 
 
 def overwritten(session: SessionState, bad: Unreadable, now: Instant) -> None:
     """`nodes/N` holds what is no session. Whoever wrote that has not ended mine, as long as the key is the one that I
     created; a key that was created anew tells that mine was deleted."""
-    if session.state != "live" or bad.mod <= session.mod_rev:
+    if session.state != "live" or bad.mod_revision <= session.mod_revision:
         return
-    if bad.create != session.srev:
+    if bad.create_revision != session.srev:
         session.state = "deposed"
-    elif session.overwritten is None or bad.mod > session.overwritten[0]:
-        session.overwritten = (bad.mod, now)
+    elif session.overwritten is None or bad.mod_revision > session.overwritten[0]:
+        session.overwritten = (bad.mod_revision, now)
 
 
 def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None:
@@ -153,7 +153,7 @@ def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None
     if found is None:
         session.state = "deposed"
         return
-    if found.mod_revision < session.mod_rev:
+    if found.mod_revision < session.mod_revision:
         return  # read before my last write: old news
     try:
         record = Session.from_json(found.value, found.key)
@@ -162,14 +162,14 @@ def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None
         return
     if record.sid != session.sid:
         session.state = "deposed"
-    elif found.mod_revision == session.mod_rev:
+    elif found.mod_revision == session.mod_revision:
         return
     elif record.attempt in session.sent:
         _written(session, record.attempt, found.mod_revision, now)
     elif record.attempt < _first_attempt(session):
         # A write of the daemon before this one, that arrived late. Its instant is not known: the revision
         # is taken, `valid_until` stays what the guard said.
-        session.mod_rev = found.mod_revision
+        session.mod_revision = found.mod_revision
     else:
         session.state = "foreign"
 
@@ -177,14 +177,14 @@ def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None
 def opened(session: SessionState, sid: str, attempt: int, revision: int, now: Instant) -> None:
     """The transaction that opens the session was carried out at `revision`."""
     session.state, session.sid, session.srev = "live", sid, revision
-    session.mod_rev, session.valid_until, session.overwritten = 0, None, None
+    session.mod_revision, session.valid_until, session.overwritten = 0, None, None
     _written(session, attempt, revision, now)
 
 
 def adopt(session: SessionState, found: Versioned[Session], valid_until: Instant, incarnation: int) -> None:
     """Go on with the session that the daemon before this one held: `valid_until` comes from the guard."""
-    session.state, session.sid, session.srev = "live", found.record.sid, found.create
-    session.mod_rev, session.valid_until = found.mod, valid_until
+    session.state, session.sid, session.srev = "live", found.record.sid, found.create_revision
+    session.mod_revision, session.valid_until = found.mod_revision, valid_until
     session.overwritten = None
     session.attempt = incarnation * ATTEMPTS_OF_A_DAEMON
 
@@ -215,7 +215,7 @@ def close_txn(
     delete: tuple[Operation, ...] = (Delete(key),) if found else ()
     return Txn(
         (
-            Compare(key, "mod", found.mod if found else 0),
+            Compare(key, "mod", found.mod_revision if found else 0),
             Compare(fence_key, "mod", fence_mod),
             identity,
         ),
@@ -229,8 +229,8 @@ def dead(found: Versioned[Session]) -> FenceRecord:
     record = found.record
     return FenceRecord(
         sid=record.sid,
-        srev=found.create,
-        deposed_rev=found.mod,
+        srev=found.create_revision,
+        deposed_rev=found.mod_revision,
         lease_ms=record.lease_ms,
         machine_id=record.machine_id,
         boot_id=record.boot_id,
@@ -249,9 +249,9 @@ def attest(record: FenceRecord, owner: Owner) -> FenceRecord:
 
 def _written(session: SessionState, attempt: int, revision: int, now: Instant) -> None:
     """`attempt` was written at `revision`: valid from before its request was sent, never from the answer."""
-    if revision <= session.mod_rev:
+    if revision <= session.mod_revision:
         return  # a later write of mine is known: it is the one that observers count by
-    session.mod_rev = revision
+    session.mod_revision = revision
     if session.overwritten is not None and session.overwritten[0] < revision:
         session.overwritten = None
     session.valid_until = session.sent.get(attempt, session.valid_until)

@@ -43,16 +43,16 @@ class Unreadable(NamedTuple):
     """A document that is no document of its kind, with the revisions that created and last changed its key."""
 
     problem: str
-    create: int
-    mod: int
+    create_revision: int
+    mod_revision: int
 
 
 class Versioned(NamedTuple, Generic[R]):
     """A document with the revisions that created and last changed its key."""
 
     record: R
-    create: int
-    mod: int
+    create_revision: int
+    mod_revision: int
 
 
 @dataclass(slots=True)
@@ -131,20 +131,23 @@ class View:
         return self._marked[1]
 
     def _mark(self) -> str:
-        parts: list[Any] = [self.identity.mod if self.identity else 0, self.config.mod if self.config else 0]
-        parts += [(name, found.create) for name, found in self.sessions.items()]
+        parts: list[Any] = [
+            self.identity.mod_revision if self.identity else 0,
+            self.config.mod_revision if self.config else 0,
+        ]
+        parts += [(name, found.create_revision) for name, found in self.sessions.items()]
         for kind in (
             self.fences, self.groups, self.members, self.reports, self.devices, self.failures, self.moves,
             self.standby, self.drains, self.maintenance, self.blocks,
         ):  # fmt: skip
-            parts.append([(name, found.mod) for name, found in kind.items()])
-        parts.append([(key, bad.mod) for key, bad in self.unreadable.items()])
+            parts.append([(name, found.mod_revision) for name, found in kind.items()])
+        parts.append([(key, bad.mod_revision) for key, bad in self.unreadable.items()])
         return f"{hash(repr(parts)) & 0xFFFFFFFFFFFF:012x}"
 
     def snapshot(self) -> Snapshot:
         """What is known and can be read, as the store would list it."""
         items = [
-            KeyValue(self.keys.of_kind(kind, name), _stored(known.record), known.create, known.mod)
+            KeyValue(self.keys.of_kind(kind, name), _stored(known.record), known.create_revision, known.mod_revision)
             for kind, place in _PLACES.items()
             for name, known in self._kept(place)
             if self.keys.of_kind(kind, name) not in self.unreadable
@@ -214,17 +217,17 @@ class View:
 
     def _is_renewal(self, kind: str, name: str, known: Versioned[Any] | None) -> bool:
         before = self.sessions.get(name) if kind == "nodes" else None
-        return before is not None and known is not None and before.create == known.create
+        return before is not None and known is not None and before.create_revision == known.create_revision
 
     def created(self, key: str) -> int:
         """The revision that created `key`, 0 when it is not known to be there."""
         found = self._at(key)
-        return found.create if found else 0
+        return found.create_revision if found else 0
 
     def mod_of(self, key: str) -> int:
         """The revision that last changed `key`, whether it can be read or not; 0 when it is not known to be there."""
         found = self._at(key)
-        return found.mod if found else 0
+        return found.mod_revision if found else 0
 
     def _at(self, key: str) -> Versioned[Any] | Unreadable | None:
         if (bad := self.unreadable.get(key)) is not None:

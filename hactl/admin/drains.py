@@ -175,5 +175,7 @@ def _as_seen(spec: ClusterSpec, view: ReadView, service: str, node: str) -> list
     others = sorted({one.place for one in servers(spec, service)} - {node})
     pairs = dict.fromkeys(pair for other in others for pair in ((service, other), (ALL, other)))
     found = {pair: view.drains.get("/".join(pair)) for pair in pairs}
-    compares = [Compare(view.keys.drain(*pair), "mod", known.mod if known else 0) for pair, known in found.items()]
+    compares = [
+        Compare(view.keys.drain(*pair), "mod", known.mod_revision if known else 0) for pair, known in found.items()
+    ]
     return compares[:_COMPARED]

@@ -55,7 +55,7 @@ def confirm(
     safe = replace(record, state="safe", evidence="confirmed", by=by)
     compares = (
         same_history(view),
-        Compare(keys.fence(node), "mod", fence.mod),
+        Compare(keys.fence(node), "mod", fence.mod_revision),
         Compare(keys.node(node), "create", 0),
     )
     write(store, Txn(compares, (Put(keys.fence(node), safe.to_json()),)), f"the fence record of {node}")
@@ -83,7 +83,7 @@ def _give_word(store: Store, view: ReadView, node: str, record: FenceRecord, by:
     if before is not None and before.record == word:
         return
     key = view.keys.confirm(node)
-    compares = (same_history(view), Compare(key, "mod", before.mod if before else 0))
+    compares = (same_history(view), Compare(key, "mod", before.mod_revision if before else 0))
     write(store, Txn(compares, (Put(key, word.to_json()),)), f"the word about {node}")
 
 
@@ -117,7 +117,7 @@ def fence(store: Store, view: ReadView, spec: ClusterSpec | None, node: str, act
     record = _to_be_fenced(node, found, fence)
     compares = (
         same_history(view),
-        Compare(keys.node(node), "create", found.create if found else 0),
+        Compare(keys.node(node), "create", found.create_revision if found else 0),
         Compare(keys.fence(node), "mod", view.mod_of(keys.fence(node))),
     )
     asked = replace(record, wanted=wanted, by=by)
@@ -149,7 +149,11 @@ def switch_on(store: Store, view: ReadView, spec: ClusterSpec | None, node: str,
     first = next(number for number, level in enumerate(fencing.levels) if level.targets)
     level = record.level if record.evidence == "off" and record.level < len(fencing.levels) else first
     asked = replace(record, power="off", level=level, executor="")
-    compares = (same_history(view), Compare(keys.node(node), "create", 0), Compare(keys.fence(node), "mod", fence.mod))
+    compares = (
+        same_history(view),
+        Compare(keys.node(node), "create", 0),
+        Compare(keys.fence(node), "mod", fence.mod_revision),
+    )
     write(store, Txn(compares, (Put(keys.fence(node), asked.to_json()),)), f"the fence record of {node}")
     return "on"
 

@@ -26,7 +26,7 @@ def cleanup(
     compares = [same_history(view)]
     deletes = [Delete(keys.failure(group, name)) for name in failed]
     if block is not None and unblocked:
-        compares.append(Compare(keys.blocked(group), "mod", block.mod))
+        compares.append(Compare(keys.blocked(group), "mod", block.mod_revision))
         deletes.append(Delete(keys.blocked(group)))
     word = Cleanup(uuid.uuid4().hex[:12], node, by)
     write(store, Txn(tuple(compares), (*deletes, Put(keys.cleanup(group), word.to_json()))), f"group {group}")

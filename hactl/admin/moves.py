@@ -42,7 +42,7 @@ def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str,
     move = Move(uuid.uuid4().hex[:12], to, own.node, own.srev, by)
     compares = (
         same_history(view),
-        Compare(keys.group(group), "mod", found.mod),
+        Compare(keys.group(group), "mod", found.mod_revision),
         Compare(keys.move(group), "mod", view.mod_of(keys.move(group))),
     )
     writes: tuple[Operation, ...] = (Put(keys.move(group), move.to_json()), *(Delete(key) for key in forgotten))

@@ -49,7 +49,7 @@ def read_store(node: NodeConfig) -> Known:
     if view.config is None:
         raise CliError(f"there is no cluster `{node.cluster}` in the store: begin it by `hactl init`", FAILED)
     files = {name: one.file for name, one in current(told, view).items()}
-    return Known(read_stored(view.config.record, checked=False).spec, view, view.config.mod, files)
+    return Known(read_stored(view.config.record, checked=False).spec, view, view.config.mod_revision, files)
 
 
 def rendered(file: Path | None, node: str, config: Path | None) -> str:

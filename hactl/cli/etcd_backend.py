@@ -79,7 +79,7 @@ class Direct:
 
     def _left(self, node: str, fence: Versioned[FenceRecord]) -> Left:
         """An attempt of an executor that is gone counts from when it was seen here first."""
-        seen = self._attempts.setdefault((node, fence.mod), now())
+        seen = self._attempts.setdefault((node, fence.mod_revision), now())
         action_ms = max(0.0, limit_ms(fence.record.action_ms) - observer_elapsed(seen, now()))
         return Left(lease_left_ms(self._observer, node, fence.record, now()), action_ms)
 

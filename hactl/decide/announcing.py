@@ -51,7 +51,7 @@ def _left_ms(takeover: Takeover, out: Out) -> float:
 
 def _sign(state: NodeState, node: str) -> tuple[int, int]:
     fence, session = state.view.fences.get(node), state.view.sessions.get(node)
-    return fence.mod if fence else 0, session.create if session else 0
+    return fence.mod_revision if fence else 0, session.create_revision if session else 0
 
 
 def _stopped(state: NodeState, node: str) -> bool:

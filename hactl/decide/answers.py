@@ -61,11 +61,11 @@ def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: 
 
 def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
     assert event.result is not None
-    before = state.session.mod_rev
+    before = state.session.mod_revision
     session.answered(state.session, pending.attempt, event.result, out.now)
-    if state.session.state == "live" and state.session.mod_rev > before:
+    if state.session.state == "live" and state.session.mod_revision > before:
         state.observer.on_own_renewal(out.now)
-        if state.unseen_since is None and state.view.revision < state.session.mod_rev:
+        if state.unseen_since is None and state.view.revision < state.session.mod_revision:
             state.unseen_since = out.now
         (phases.extend_guard if state.guard_ready else phases.begin_guard)(state, out)
 

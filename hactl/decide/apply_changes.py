@@ -48,7 +48,7 @@ def _own_session(state: NodeState, key: str, out: Out) -> None:
         session.seen(state.session, found, state.view.as_of(key))
     elif found is not None and state.phase == "closing" and found.record.sid == state.opening_sid:
         # The answer to an opening was lost; this is what became of it.
-        phases.see_opened(state, found.record.attempt, found.create, out)
+        phases.see_opened(state, found.record.attempt, found.create_revision, out)
     else:
         namesake.on_session(state, found, out)
 
@@ -73,5 +73,5 @@ def own_writes(state: NodeState, txn: Txn, revision: int) -> list[str]:
 
 def own_writes_seen(state: NodeState) -> None:
     """My last renewal has come back to me: I am not blind."""
-    if state.view.revision >= state.session.mod_rev:
+    if state.view.revision >= state.session.mod_revision:
         state.unseen_since = None

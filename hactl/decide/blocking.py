@@ -59,7 +59,7 @@ def self_fence(state: NodeState, run: LocalGroup, out: Out) -> None:
     found = state.view.blocks.get(run.spec.name)
     if found is None or found.record.sid != state.session.sid or state.session.state != "live":
         return
-    if state.view.revision < found.mod or state.view.unread("blocked"):
+    if state.view.revision < found.mod_revision or state.view.unread("blocked"):
         return  # which blocks were written before mine is not known, or not yet
     first = next((other.record for other in state.view.blocks.values() if _goes_first(state, other, found)), None)
     if first is not None:
@@ -73,7 +73,7 @@ def self_fence(state: NodeState, run: LocalGroup, out: Out) -> None:
 def _goes_first(state: NodeState, other: Versioned[Block], mine: Versioned[Block]) -> bool:
     """Whether the node of `other` goes down before this one, and is not back yet."""
     node = other.record.node
-    if node == state.node or other.mod > mine.mod:
+    if node == state.node or other.mod_revision > mine.mod_revision:
         return False
     back = state.view.sessions.get(node)
     return back is None or back.record.sid == other.record.sid

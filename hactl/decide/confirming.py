@@ -59,5 +59,5 @@ def _forget(state: NodeState, node: str, word: Versioned[Confirm], out: Out) -> 
         return
     key = state.keys.confirm(node)
     if not state.sending(Purpose.CONFIRM_SPENT, name=node):
-        txn = Txn(state.writer.guarded(Compare(key, "mod", word.mod)), (Delete(key),), state.writer.reads(key))
+        txn = Txn(state.writer.guarded(Compare(key, "mod", word.mod_revision)), (Delete(key),), state.writer.reads(key))
         out.send(Purpose.CONFIRM_SPENT, txn, name=node)

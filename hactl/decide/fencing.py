@@ -48,8 +48,8 @@ def on_change(state: NodeState, node: str, out: Out) -> None:
     found = state.view.fences.get(node)
     if found is None:
         state.fence_seen.pop(node, None)
-    elif state.fence_seen.get(node, (0, out.now))[0] != found.mod:
-        state.fence_seen[node] = (found.mod, out.now)
+    elif state.fence_seen.get(node, (0, out.now))[0] != found.mod_revision:
+        state.fence_seen[node] = (found.mod_revision, out.now)
 
 
 def in_flight(state: NodeState, node: str, found: Versioned[FenceRecord], now: Instant) -> bool:
@@ -60,7 +60,7 @@ def in_flight(state: NodeState, node: str, found: Versioned[FenceRecord], now: I
     if _executor_lives(state, record):
         return True
     seen = state.fence_seen.get(node)
-    if seen is None or seen[0] != found.mod:
+    if seen is None or seen[0] != found.mod_revision:
         return True
     return observer_elapsed(seen[1], now) < limit_ms(record.action_ms)
 
@@ -111,7 +111,7 @@ def _mine_to_do(state: NodeState, node: str, found: Versioned[FenceRecord], now:
     if in_flight(state, node, found, now) or (record.executor and _executor_lives(state, record)):
         return False
     seen = state.fence_seen.get(node)
-    if seen is None or seen[0] != found.mod:
+    if seen is None or seen[0] != found.mod_revision:
         return False
     work = state.fencing.get(node)
     if work is not None and work.given_up is not None and owner_elapsed(work.given_up, now) < GIVEN_UP_MS:
@@ -340,7 +340,7 @@ def write(
     if writing(state, node):
         return False
     keys = state.keys
-    compares = [Compare(keys.fence(node), "mod", found.mod)]
+    compares = [Compare(keys.fence(node), "mod", found.mod_revision)]
     if record.state != "safe" or found.record.state != "safe":
         compares.append(Compare(keys.node(node), "create", 0))
     txn = Txn(

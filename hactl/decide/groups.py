@@ -293,7 +293,7 @@ def try_acquire(state: NodeState, run: LocalGroup, found: Versioned[Ownership] |
     reason, cleanup = verdict.reason, tuple[str, ...]()
     if found is None:
         probe = state.keys.probe(spec.name)
-        also = (*also, Compare(probe, "mod", state.view.probes[spec.name].mod))
+        also = (*also, Compare(probe, "mod", state.view.probes[spec.name].mod_revision))
         reason, cleanup = "first owner", (probe,)
     elif back:
         reason = found.record.reason
@@ -337,7 +337,7 @@ def _can_acquire(state: NodeState, out: Out) -> bool:
 
 def _session(state: NodeState, node: str | None) -> Holder | None:
     found = state.view.sessions.get(node) if node else None
-    return Holder(node, found.record.sid, found.create) if node and found else None
+    return Holder(node, found.record.sid, found.create_revision) if node and found else None
 
 
 def _spent_move(state: NodeState, run: LocalGroup) -> tuple[str, ...]:

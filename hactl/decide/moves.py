@@ -23,7 +23,9 @@ def void_moves(state: NodeState, out: Out) -> None:
             problem = _move_problem(place(state.cluster, run.spec, state.view), record.to, state.node)
         key = state.keys.move(group)
         if problem and not state.sending(Purpose.VOID_MOVE, name=group):
-            txn = Txn(state.writer.guarded(Compare(key, "mod", move.mod)), (Delete(key),), state.writer.reads(key))
+            txn = Txn(
+                state.writer.guarded(Compare(key, "mod", move.mod_revision)), (Delete(key),), state.writer.reads(key)
+            )
             out.send(Purpose.VOID_MOVE, txn, name=group)
             out.note("move_refused", group=group, to=record.to, reason=problem, id=record.id)
 

@@ -45,9 +45,9 @@ def on_session(state: NodeState, found: Versioned[Session] | None, out: Out) -> 
     if found is None or held_here(state, found.record.sid):
         watched.session = None
         return
-    if watched.session is not None and watched.session != (found.create, found.mod):
+    if watched.session is not None and watched.session != (found.create_revision, found.mod_revision):
         watched.moves += 1
-    watched.session = (found.create, found.mod)
+    watched.session = (found.create_revision, found.mod_revision)
 
 
 def not_mine(state: NodeState, record: Session | FenceRecord) -> str:
@@ -164,13 +164,13 @@ def forget_refusal(state: NodeState, out: Out) -> None:
     known, watched = state.view.refusals.get(state.node), state.namesake
     if known is None or state.sending(Purpose.FORGET_REFUSAL):
         return
-    fresh = known.mod > state.session.srev
-    if fresh and (watched.refusal is None or watched.refusal[0] != known.mod):
-        watched.refusal = (known.mod, out.now)
+    fresh = known.mod_revision > state.session.srev
+    if fresh and (watched.refusal is None or watched.refusal[0] != known.mod_revision):
+        watched.refusal = (known.mod_revision, out.now)
         out.note("machine_refused", reason=known.record.reason)
     elif not fresh or (watched.refusal and owner_elapsed(watched.refusal[1], out.now) > SHOWN_MS):
         key = state.keys.refused(state.node)
-        compares = state.writer.guarded(Compare(key, "mod", known.mod))
+        compares = state.writer.guarded(Compare(key, "mod", known.mod_revision))
         out.send(Purpose.FORGET_REFUSAL, Txn(compares, (Delete(key),), state.writer.reads(key)))
 
 

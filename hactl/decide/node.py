@@ -98,9 +98,9 @@ def step(state: NodeState, event: events.Event, now: Instant) -> Step:
 
 def _ask_for_config(state: NodeState, out: Out) -> None:
     config = state.view.config
-    if config is not None and config.mod not in (state.config_seen, state.config_asked):
-        state.config_asked = config.mod
-        out.effects.append(ReadConfig(config.mod, config.record))
+    if config is not None and config.mod_revision not in (state.config_seen, state.config_asked):
+        state.config_asked = config.mod_revision
+        out.effects.append(ReadConfig(config.mod_revision, config.record))
 
 
 def note_error(state: NodeState, problem: str) -> None:

@@ -33,7 +33,7 @@ def watch(state: NodeState, out: Out) -> None:
             lease = max([int(state.timing.lease_ms), *(item.record.lease_ms for item in state.view.sessions.values())])
             out.send(
                 Purpose.LOST,
-                ownership.write_lost(state.writer, holder, fence.mod if fence else 0, lease),
+                ownership.write_lost(state.writer, holder, fence.mod_revision if fence else 0, lease),
                 name=holder.node,
             )
             out.note("session_lost", node=holder.node, sid=holder.sid)
@@ -45,14 +45,14 @@ def answer_probes(state: NodeState) -> None:
         run = state.runs.get(name)
         if run is None or state.view.mod_of(state.keys.group(name)):
             continue
-        if run.probed != asked.mod and not run.acting:
-            run.probed = asked.mod
+        if run.probed != asked.mod_revision and not run.acting:
+            run.probed = asked.mod_revision
             for resource, health in run.health.items():
                 if health == "stopped":
                     run.health[resource] = "unknown"
             state.dirty = True
-        elif run.probed == asked.mod and not run.acting and "unknown" not in run.health.values():
-            run.answered_probe = asked.mod
+        elif run.probed == asked.mod_revision and not run.acting and "unknown" not in run.health.values():
+            run.answered_probe = asked.mod_revision
 
 
 def report(state: NodeState, out: Out) -> None:

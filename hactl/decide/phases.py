@@ -115,12 +115,12 @@ def listed(state: NodeState, out: Out) -> None:
     ):
         adopt(state.session, found, guard.valid_until, guard.incarnation)
         if (bad := state.view.bad_node(state.node)) is not None:
-            state.session.mod_rev -= 1  # what I last wrote is not known
+            state.session.mod_revision -= 1  # what I last wrote is not known
             overwritten(state.session, bad, out.now)
         state.own_sids.add(guard.sid)
         state.guard_ready = True
         phase_table.enter(state, "live")
-        out.note("session_adopted", sid=guard.sid, srev=found.create)
+        out.note("session_adopted", sid=guard.sid, srev=found.create_revision)
         out.write_member()
         return
     out.note("session_new", reason=_why_new(state, found))
@@ -235,15 +235,15 @@ def _written_over(state: NodeState) -> Versioned[Session] | None:
     """My session, where its key holds what cannot be read: the key is still the one that I created."""
     bad, session, boot = state.view.bad_node(state.node), state.session, state.boot
     sid = session.sid if session.sid in state.own_sids else ""
-    if bad is not None and boot.last_sid == boot.guard.sid and bad.create == boot.last_srev:
+    if bad is not None and boot.last_sid == boot.guard.sid and bad.create_revision == boot.last_srev:
         sid = boot.guard.sid
-    elif bad is None or not sid or bad.create != session.srev:
+    elif bad is None or not sid or bad.create_revision != session.srev:
         return None
     record = replace(
         Session(sid, boot.machine_id, boot.boot_id, int(session.lease_ms), session.attempt, session.watchdog),
         machine=session.owner.machine,
     )
-    return Versioned(record, bad.create, bad.mod)
+    return Versioned(record, bad.create_revision, bad.mod_revision)
 
 
 def _unmoved(state: NodeState, now: Instant) -> bool:
@@ -251,8 +251,8 @@ def _unmoved(state: NodeState, now: Instant) -> bool:
     bad = state.view.bad_node(state.node)
     if bad is None:
         return True
-    if state.overwritten is None or state.overwritten[0] != bad.mod:
-        state.overwritten = (bad.mod, now)
+    if state.overwritten is None or state.overwritten[0] != bad.mod_revision:
+        state.overwritten = (bad.mod_revision, now)
     return owner_elapsed(state.overwritten[1], now) >= state.timing.suspect_after_ms
 
 
@@ -293,7 +293,9 @@ def _open(state: NodeState, fence: Versioned[FenceRecord] | None, out: Out) -> N
         state.sessions_opened += 1
         state.opening_sid = f"{state.boot.nonce}-{state.sessions_opened}"
         state.own_sids.add(state.opening_sid)
-    txn = open_txn(state.session, state.opening_sid, fence.mod if fence else 0, state.identity_compare, out.now)
+    txn = open_txn(
+        state.session, state.opening_sid, fence.mod_revision if fence else 0, state.identity_compare, out.now
+    )
     out.send(Purpose.OPEN, txn, attempt=state.session.attempt)
 
 

@@ -179,7 +179,7 @@ class NodeState:
     @property
     def wants_config(self) -> bool:
         """Whether the configuration in the store is another than the one last read."""
-        return self.view.config is not None and self.view.config.mod != self.config_seen
+        return self.view.config is not None and self.view.config.mod_revision != self.config_seen
 
     def forget_store(self) -> None:
         """Nothing of what was read holds any more."""

@@ -31,7 +31,7 @@ def suspected(state: NodeState, node: str, found: Versioned[Session], out: Out) 
     limit = timing.suspect_after_ms
     if not observer.suspected(node, found, limit - timing.heartbeat_ms, out.now):
         return False
-    holder = Holder(node, found.record.sid, found.create)
+    holder = Holder(node, found.record.sid, found.create_revision)
     if not state.topology.of(node).has_device or not owns_required(state.view, state.cluster, holder):
         return False
     asked = _ask(state, node, found, out)

@@ -275,12 +275,12 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
         "configured": configured is not None,
         "me": name == me,
         "sid": session.record.sid if session else "",
-        "srev": session.create if session else 0,
+        "srev": session.create_revision if session else 0,
         "lease_ms": session.record.lease_ms if session else 0,
         "silent_ms": local.silent_ms.get(name) if local else None,
         "runs": sorted(group for group, found in view.groups.items() if _held_by(found, name)),
         "config_revision": used,
-        "config_current": bool(view.config and used == view.config.mod),
+        "config_current": bool(view.config and used == view.config.mod_revision),
         "fencing": node_fencing(name, view, spec),
         "troubles": troubles_of(view, name),
     }
@@ -320,7 +320,7 @@ def _config(view: ReadView, problem: str) -> dict[str, Any]:
     except RecordError as error:
         stored, problem = _Written(), problem or error.problem
     return {
-        "revision": view.config.mod if view.config else 0,
+        "revision": view.config.mod_revision if view.config else 0,
         "serial": stored.serial,
         "by": printable(stored.by),
         "at": printable(stored.at),

@@ -13,7 +13,7 @@ from hactl.status.service_warnings import Warning_
 def namesake_warnings(document: dict[str, Any], view: ReadView) -> Iterator[Warning_]:
     """Machines that were refused; and nodes with one machine id, which began before that was looked at."""
     for node, refusal in view.refusals.items():
-        if node not in view.sessions or refusal.mod > view.sessions[node].create:
+        if node not in view.sessions or refusal.mod_revision > view.sessions[node].create_revision:
             what = f"a second machine with the name {node} was refused: {refusal.record.reason}"
             yield "error", what, "follow the reason; its daemon's log there: `journalctl -u hactl`"
     names: dict[str, list[str]] = {}

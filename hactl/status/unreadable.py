@@ -63,9 +63,9 @@ def _advice(view: ReadView, key: str, bad: Unreadable, etcdctl: str) -> Advice:
         todo = f"{_delete_misnamed(view, key, etcdctl)}; or upgrade hactl here, if a newer one has written it"
         return Advice("warning", "", todo)
     delete = f"`{etcdctl} del {_quoted(key)}`"
-    earlier = f"`{etcdctl} get {_quoted(key)} --rev={bad.mod - 1} --print-value-only`"
+    earlier = f"`{etcdctl} get {_quoted(key)} --rev={bad.mod_revision - 1} --print-value-only`"
     # A key that was made anew with this has no earlier value.
-    restore = f"put back what {earlier} shows, with `{etcdctl} put`; " if bad.create < bad.mod else ""
+    restore = f"put back what {earlier} shows, with `{etcdctl} put`; " if bad.create_revision < bad.mod_revision else ""
     match kind:
         case "identity":
             fix = f"{restore}do not delete it" if restore else "`hactl recover`"

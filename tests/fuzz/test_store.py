@@ -55,7 +55,7 @@ def _live(scene: Scene, base: dict[str, str]) -> NodeState:
     state = node_state(scene.spec, "n2")
     state.identity = ("u", 1)
     state.phase = state.session.state = "live"
-    state.session.sid, state.session.srev, state.session.mod_rev = "s-n2", 5, 5
+    state.session.sid, state.session.srev, state.session.mod_revision = "s-n2", 5, 5
     state.session.valid_until, state.guard_ready, state.config_seen = Instant(1e12, 1e12), True, 5
     state.own_sids.add("s-n2")
     return state

@@ -172,7 +172,7 @@ def _fence(world: World, node: SimNode, fault: Fault) -> None:
     record = replace(dead(found), deposed_rev=0, wanted="off" if fault.value < 0.2 else "reboot", by="operator")
     keys = world.keys
     compares = (
-        Compare(keys.node(node.name), "create", found.create),
+        Compare(keys.node(node.name), "create", found.create_revision),
         Compare(keys.fence(node.name), "mod", view.mod_of(keys.fence(node.name))),
     )
     world.checks.ordered.add((node.name, found.record.sid))

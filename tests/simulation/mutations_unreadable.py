@@ -47,7 +47,7 @@ def _session_counts_as_none() -> Any:
 
 def _overwritten_is_deposed() -> Any:
     def overwritten(state: Any, bad: Any, now: Instant) -> None:
-        if state.state == "live" and bad.mod > state.mod_rev:
+        if state.state == "live" and bad.mod_revision > state.mod_revision:
             state.state = "deposed"
 
     return all_of(patch(session, "overwritten", overwritten), patch(phases, "overwritten", overwritten))

@@ -115,7 +115,7 @@ def confirm(world: World, name: str) -> None:
         return
     record = replace(fence.record, state="safe", evidence="confirmed", by="operator")
     key = world.keys.fence(name)
-    compares = (Compare(key, "mod", fence.mod), Compare(world.keys.node(name), "create", 0))
+    compares = (Compare(key, "mod", fence.mod_revision), Compare(world.keys.node(name), "create", 0))
     write(world, Put(key, record.to_json()), compares=compares)
     world.say("--- operator: confirmed %s", name)
 

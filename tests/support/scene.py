@@ -101,7 +101,7 @@ class Scene:
         for name in names:
             self.put(KEYS.node(name), Session(f"s-{name}", f"machine-{name}", f"boot-{name}", LEASE_MS, 1))
             config = self.view.config
-            self.put(KEYS.member(name), Member(name, "10.0.0.1", "0.1.0", config.mod if config else 0))
+            self.put(KEYS.member(name), Member(name, "10.0.0.1", "0.1.0", config.mod_revision if config else 0))
             self.report(name, {})
             self.balance(name)
 
@@ -124,11 +124,11 @@ class Scene:
 
     def _report(self, name: str, groups: dict[str, dict[str, Any]]) -> Put:
         config = self.view.config
-        return Put(KEYS.report(name), Report(f"s-{name}", config.mod if config else 0, groups).to_json())
+        return Put(KEYS.report(name), Report(f"s-{name}", config.mod_revision if config else 0, groups).to_json())
 
     def holder(self, name: str) -> Holder:
         found = self.view.sessions[name]
-        return Holder(name, found.record.sid, found.create)
+        return Holder(name, found.record.sid, found.create_revision)
 
     def own(self, group: str, name: str, *, epoch: int = 7, phase: str = "running", **more: Any) -> None:
         """The node owns the group and says so: in one transaction, nobody sees the one without the other."""
@@ -144,7 +144,9 @@ class Scene:
     def kill(self, name: str, *, state: str = "pending", lease_ms: int = LEASE_MS, **more: Any) -> None:
         """The node is deposed."""
         found = self.view.sessions[name]
-        record = FenceRecord(found.record.sid, found.create, found.mod, lease_ms, "m", "b", "pending", by="n2", **more)
+        record = FenceRecord(
+            found.record.sid, found.create_revision, found.mod_revision, lease_ms, "m", "b", "pending", by="n2", **more
+        )
         record = replace(record, state=state)  # type: ignore[arg-type]
         self.txn(Delete(KEYS.node(name)), Put(KEYS.fence(name), record.to_json()))
 

@@ -224,7 +224,7 @@ class DeviceMonitor:
 
     def _session(self, node: str) -> int:
         found = self._host.state.view.sessions.get(node)
-        return found.create if found else 0
+        return found.create_revision if found else 0
 
     async def _say(self, state: ReadState) -> None:
         host, me = self._host, self._host.config.node

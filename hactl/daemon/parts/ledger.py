@@ -108,15 +108,15 @@ class Ledger:
             return
         first, self._looked = not self._looked, True
         for node, fence in state.view.fences.items():
-            if self._new(f"fence/{node}", fence.mod) and not first and fence.record.state == "pending":
+            if self._new(f"fence/{node}", fence.mod_revision) and not first and fence.record.state == "pending":
                 self._deposed[node] = now
                 if (dead := state.observer.dead.get(node)) is not None:
                     self._silent[node] = dead.since
         for group, move in state.view.moves.items():
-            if self._new(f"move/{group}", move.mod):
+            if self._new(f"move/{group}", move.mod_revision):
                 self._wished[group] = now
         for group, found in state.view.groups.items():
-            if self._new(f"group/{group}", found.mod):
+            if self._new(f"group/{group}", found.mod_revision):
                 self._look_at(group, found.record, now)
         for group in [group for group in self._wished if group not in state.view.moves]:
             owner = state.view.groups.get(group)

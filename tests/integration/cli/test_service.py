@@ -25,7 +25,7 @@ def tell(scene: Scene, sessions: int, *, drained: bool = True) -> None:
         count = sessions if name == "n1" else 0
         one = ServerHealth("DRAIN", 0, count) if drained else ServerHealth(sessions=count)
         health = NodeHealth(name, f"s-{name}", running=True, services={"api": {"n1": one, "n2": ServerHealth()}})
-        assert health_store.write(scene.store, KEYS, health, scene.view.sessions[name].create)
+        assert health_store.write(scene.store, KEYS, health, scene.view.sessions[name].create_revision)
 
 
 @contextmanager

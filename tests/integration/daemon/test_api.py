@@ -96,7 +96,7 @@ def test_failover_says_who_asked(daemon: StandIn, config: NodeConfig, scene: Sce
     answer = post(config, "/v1/failover", group="vip", to="n3")
     move = scene.move("vip")
     assert move is not None and (move.id, move.by, move.to) == (answer["id"], ME, "n3")
-    assert answer["revision"] == scene.view.moves["vip"].mod
+    assert answer["revision"] == scene.view.moves["vip"].mod_revision
     [entry] = until(lambda: event_log.read(scene.store, KEYS, 5)[0], "the history has it")
     assert (entry.event, entry.data) == ("asked_failover", {"group": "vip", "to": "n3", "by": ME})
     assert post(config, "/v1/failover/withdraw", group="vip", id=answer["id"]) == {"withdrawn": True}

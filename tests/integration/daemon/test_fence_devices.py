@@ -219,10 +219,10 @@ def test_an_outcome_that_is_the_same_is_not_told_again(bench: Bench, toy: ToyAge
 
     async def scene() -> None:
         await bench.until(lambda: bench.report() == WELL, "it is told")
-        mod = bench.scene.view.devices["n2"].mod
+        mod = bench.scene.view.devices["n2"].mod_revision
         asked = len(toy.asked())
         await bench.until(lambda: len(toy.asked()) > asked + 8, "it is tested again")
-        assert bench.scene.view.devices["n2"].mod == mod
+        assert bench.scene.view.devices["n2"].mod_revision == mod
 
     bench.play(scene)
 
@@ -290,7 +290,7 @@ def test_a_daemon_that_comes_back_does_not_tell_the_same_again(bench: Bench, toy
 
     bench.play(scene)
     again = Bench(bench.scene)
-    mod = bench.scene.view.devices["n2"].mod
+    mod = bench.scene.view.devices["n2"].mod_revision
     asked = len(toy.asked())
 
     async def later() -> None:
@@ -299,7 +299,7 @@ def test_a_daemon_that_comes_back_does_not_tell_the_same_again(bench: Bench, toy
 
     again.play(later)
     assert again.notes == []
-    assert bench.scene.view.devices["n2"].mod == mod
+    assert bench.scene.view.devices["n2"].mod_revision == mod
 
 
 def test_nothing_is_told_without_a_session(bench: Bench, toy: ToyAgent) -> None:

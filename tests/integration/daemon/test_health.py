@@ -115,7 +115,7 @@ class Node:
         self.stand_in.haproxy = self.haproxy  # type: ignore[assignment]
         self.stand_in.state.view.load(self.scene.store.snapshot(KEYS.prefix, timeout_s=5))
         session = self.stand_in.state.view.sessions["n2"]
-        self.stand_in.state.session.sid, self.stand_in.state.session.srev = session.record.sid, session.create
+        self.stand_in.state.session.sid, self.stand_in.state.session.srev = session.record.sid, session.create_revision
         self.noted: list[tuple[str, dict[str, Any]]] = []
         self.follower = HealthFollower(self.stand_in, lambda event, data: self.noted.append((event, data)))
 
@@ -227,7 +227,7 @@ def test_in_the_name_of_a_session_that_is_over_nothing_is_written(node: Node) ->
             assert node.told() is None
             node.scene.join("n2")
             node.scene.delete(KEYS.health("n2"))
-            node.stand_in.state.session.srev = node.scene.view.sessions["n2"].create
+            node.stand_in.state.session.srev = node.scene.view.sessions["n2"].create_revision
             await node.until(node.told)
 
     asyncio.run(main())

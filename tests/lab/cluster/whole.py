@@ -259,7 +259,7 @@ class Cluster:
         def live(view: View, name: str) -> bool:
             session, report = view.sessions.get(name), view.reports.get(name)
             assert view.config is not None
-            told = report is not None and report.record.config_revision == view.config.mod
+            told = report is not None and report.record.config_revision == view.config.mod_revision
             return session is not None and report is not None and report.record.sid == session.record.sid and told
 
         def look() -> bool:

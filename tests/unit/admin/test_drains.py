@@ -60,7 +60,7 @@ def progress(scene: Scene, service: str, node: str) -> dict[str, Any]:
 def tell(scene: Scene, node: str, *, sid: str = "", running: bool = True, **services: dict[str, ServerHealth]) -> None:
     """What a node's HAProxy says."""
     health = NodeHealth(node, sid or f"s-{node}", running=running, services=services)
-    assert health_store.write(scene.store, KEYS, health, scene.view.sessions[node].create)
+    assert health_store.write(scene.store, KEYS, health, scene.view.sessions[node].create_revision)
 
 
 def test_a_drain_is_written_once_and_taken_back_once(scene: Scene) -> None:

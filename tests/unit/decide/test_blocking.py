@@ -92,7 +92,9 @@ def test_it_is_known_first_who_blocked_what_before(owner: Node) -> None:
     scene.put(KEYS.blocked("vip"), Block("n2", me.sid, "address", "it hangs"))
     found = scene.view.blocks["vip"]
     known.learn(
-        KEYS.blocked("vip"), KeyValue(KEYS.blocked("vip"), found.record.to_json(), found.mod, found.mod), found.mod
+        KEYS.blocked("vip"),
+        KeyValue(KEYS.blocked("vip"), found.record.to_json(), found.mod_revision, found.mod_revision),
+        found.mod_revision,
     )
     owner.state.view, out = known, Out(owner.state, owner.now)
     self_fence(owner.state, owner.run, out)

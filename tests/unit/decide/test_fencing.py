@@ -277,7 +277,7 @@ def sees(state: NodeState, one: Executor) -> None:
     """n1 is seen to renew, now."""
     found = one.state.view.sessions["n1"]
     state.observer.on_own_renewal(one.now)
-    state.observer.on_session("n1", found._replace(mod=found.mod - 1), one.now)
+    state.observer.on_session("n1", found._replace(mod_revision=found.mod_revision - 1), one.now)
     state.observer.on_session("n1", found, one.now)
 
 

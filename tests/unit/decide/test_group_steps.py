@@ -71,7 +71,7 @@ def test_a_handoff_is_accepted_before_anything_is_started() -> None:
     here.own("vip", "n2")
     daemon = beside(here)
     mine = here.view.sessions["n1"]
-    own = Ownership("n1", mine.record.sid, mine.create, 9, "handoff")
+    own = Ownership("n1", mine.record.sid, mine.create_revision, 9, "handoff")
     here.put(KEYS.group("vip"), own)
     done = daemon.watch()
     assert done.index("accept") < done.index("register vip/address") < done.index("start vip/address")
@@ -178,7 +178,7 @@ def test_a_move_to_nowhere_is_refused(to: str, reason: str) -> None:
     here = scene()
     daemon = beside(here)
     mine = here.view.sessions["n1"]
-    here.put(KEYS.move("vip"), Move("m", to, "n1", mine.create, "anna"))
+    here.put(KEYS.move("vip"), Move("m", to, "n1", mine.create_revision, "anna"))
     settle(daemon)
     assert here.view.moves == {}
     assert daemon.notes["move_refused"]["reason"] == reason

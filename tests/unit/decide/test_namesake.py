@@ -55,7 +55,7 @@ def look(state: NodeState, scene: Scene, ms: float) -> list[Any]:
     snapshot = scene.store.snapshot(KEYS.prefix, timeout_s=5)
     done = effects_of(state, events.Listed(state.listing, snapshot), ms)
     if state.wants_config and state.view.config is not None:
-        done += effects_of(state, events.Configured(state.view.config.mod, state.cluster), ms)
+        done += effects_of(state, events.Configured(state.view.config.mod_revision, state.cluster), ms)
     for item in [one for one in done if isinstance(one, effects.ProbeOriginal)]:
         assert item.address == "10.0.0.11"
     return done
@@ -221,7 +221,7 @@ def test_the_original_says_that_a_copy_was_refused_and_forgets_it(scene: Scene) 
     scene.put(KEYS.node("n1"), session("s-1"))
     state = begun(scene)
     state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=5))
-    state.session.sid, state.session.srev = "s-1", state.view.sessions["n1"].create
+    state.session.sid, state.session.srev = "s-1", state.view.sessions["n1"].create_revision
     scene.put(KEYS.refused("n1"), Refusal("a copy", "m", "boot-9"))
     state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=5))
     for ms, expected in ((0.0, ["machine_refused"]), (1000.0, []), (namesake.SHOWN_MS + 10, ["forget-refusal"])):

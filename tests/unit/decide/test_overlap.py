@@ -34,7 +34,7 @@ class Node:
         self.state.guard_ready = True
         config = scene.view.config
         assert config is not None
-        self.state.config_seen = self.state.config_rev = config.mod
+        self.state.config_seen = self.state.config_rev = config.mod_revision
         group = scene.spec.group("vip")
         assert group is not None
         self.run = self.state.runs["vip"] = LocalGroup(group, health={"address": "stopped"})

@@ -123,9 +123,9 @@ def test_an_answer_that_was_asked_for_in_another_history_is_no_news(owner: Daemo
     assert identity is not None
     answer = owner.answer(owner.last("renew"))
     assert isinstance(answer, events.TxnDone)
-    before, owner.state.identity = owner.state.session.mod_rev, (identity[0], identity[1] + 1)
+    before, owner.state.identity = owner.state.session.mod_revision, (identity[0], identity[1] + 1)
     answers.on_txn(owner.state, answer, decide.Out(owner.state, owner.now))
-    assert owner.state.session.mod_rev == before
+    assert owner.state.session.mod_revision == before
 
 
 def test_an_answer_of_before_a_restore_stops_everything(owner: Daemon) -> None:

@@ -27,7 +27,7 @@ class Second:
         self.state.guard_ready = True
         config = self.scene.view.config
         assert config is not None
-        self.state.config_seen = config.mod
+        self.state.config_seen = config.mod_revision
         group = self.scene.spec.group("vip")
         assert group is not None
         self.run = self.state.runs["vip"] = LocalGroup(group, health={one.name: "stopped" for one in group.resources})
@@ -44,7 +44,7 @@ class Second:
 
     def answer(self, *names: str) -> None:
         """They say that it does not run there."""
-        asked = self.scene.view.probes["vip"].mod
+        asked = self.scene.view.probes["vip"].mod_revision
         for name in names:
             groups = {"vip": {"phase": "stopped", "epoch": 0, "resources": {}}}
             self.scene.put(KEYS.report(name), Report(f"s-{name}", 1, groups, {"vip": asked}))

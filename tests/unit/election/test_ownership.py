@@ -272,7 +272,7 @@ def test_a_group_without_an_owner_is_taken_when_every_live_node_has_said_that_it
 ) -> None:
     scene = Scene()
     scene.ledger.apply(probe(scene.writer("n2"), "g"))
-    asked = scene.view.probes["g"].mod
+    asked = scene.view.probes["g"].mod_revision
     for name, group in (("n1", told), ("n2", {"phase": "running"})):
         if group is not None:
             scene.put(KEYS.report(name), Report(f"s-{name}", 1, {"g": group}, {"g": asked}))  # type: ignore[dict-item]
@@ -292,7 +292,7 @@ def test_a_dead_node_may_run_a_group_without_an_owner_until_it_is_safe() -> None
     scene = Scene()
     scene.depose_n1()
     scene.ledger.apply(probe(scene.writer("n2"), "g"))
-    report = Report("s-n2", 1, {"g": {"phase": "stopped"}}, {"g": scene.view.probes["g"].mod})  # type: ignore[dict-item]
+    report = Report("s-n2", 1, {"g": {"phase": "stopped"}}, {"g": scene.view.probes["g"].mod_revision})  # type: ignore[dict-item]
     scene.put(KEYS.report("n2"), report)
     found = unprobed(scene.view, scene.observer, "g", False, "n2", at(2000))
     assert found.reason == "n1 is not known to be stopped"
@@ -301,7 +301,7 @@ def test_a_dead_node_may_run_a_group_without_an_owner_until_it_is_safe() -> None
 def test_an_answer_to_an_earlier_question_is_none() -> None:
     scene = Scene()
     scene.ledger.apply(probe(scene.writer("n2"), "g"))
-    asked = scene.view.probes["g"].mod
+    asked = scene.view.probes["g"].mod_revision
     for name in ("n1", "n2"):
         report = Report(f"s-{name}", 1, {"g": {"phase": "stopped"}}, {"g": asked - 1})  # type: ignore[dict-item]
         scene.put(KEYS.report(name), report)

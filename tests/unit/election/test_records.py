@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_none_of_the_documents_until_it_is_gone() -> None
     view.learn(KEYS.group("g"), None, 7)
     assert view.unreadable == {} and view.mod_of(KEYS.group("g")) == 0
     put(view, KEYS.group("g"), RECORDS[3].to_json(), 8)
-    assert view.groups["g"].mod == 8 and view.unreadable == {}
+    assert view.groups["g"].mod_revision == 8 and view.unreadable == {}
 
 
 def test_a_drain_that_cannot_be_read_is_a_drain_all_the_same() -> None:

@@ -122,9 +122,9 @@ def test_a_shorter_lease_counts_from_its_sending() -> None:
 
 def test_the_watch_shows_the_end_of_a_session_only() -> None:
     scene = Scene()
-    seen(scene.state, None, scene.state.mod_rev)
+    seen(scene.state, None, scene.state.mod_revision)
     assert scene.state.state == "live", "older than my own last write: old news"
-    seen(scene.state, None, scene.state.mod_rev + 1)
+    seen(scene.state, None, scene.state.mod_revision + 1)
     assert scene.state.state == "deposed"
 
 
@@ -143,12 +143,12 @@ def test_what_comes_late_is_no_news() -> None:
     late, _ = scene.renew(200)
     result = scene.ledger.apply(txn)
     answered(scene.state, attempt, result, at(110))
-    before = scene.state.mod_rev, scene.state.valid_until
+    before = scene.state.mod_revision, scene.state.valid_until
     resolve(scene.state, old, at(300))
     resolve(scene.state, scene.ledger.get(KEYS.node("n1")), at(300))
     seen(scene.state, None, result.revision)
     answered(scene.state, late, TxnResult(True, result.revision - 1, {}), at(300))
-    assert (scene.state.state, *before) == ("live", scene.state.mod_rev, scene.state.valid_until)
+    assert (scene.state.state, *before) == ("live", scene.state.mod_revision, scene.state.valid_until)
 
 
 def test_a_session_that_is_over_learns_nothing_more() -> None:
@@ -156,11 +156,11 @@ def test_a_session_that_is_over_learns_nothing_more() -> None:
     attempt, txn = scene.renew(100)
     result = scene.ledger.apply(txn)
     scene.state.state = "deposed"
-    before = scene.state.mod_rev
+    before = scene.state.mod_revision
     answered(scene.state, attempt, result, at(110))
     resolve(scene.state, scene.ledger.get(KEYS.node("n1")), at(110))
     overwritten(scene.state, Unreadable("oops", scene.state.srev, result.revision + 1), at(110))
-    assert (scene.state.mod_rev, scene.state.overwritten) == (before, None)
+    assert (scene.state.mod_revision, scene.state.overwritten) == (before, None)
 
 
 def test_a_read_without_the_session_says_that_it_was_deleted() -> None:
@@ -171,7 +171,7 @@ def test_a_read_without_the_session_says_that_it_was_deleted() -> None:
 
 def test_what_stands_in_a_key_that_was_created_anew_says_so_too() -> None:
     scene = Scene()
-    overwritten(scene.state, Unreadable("oops", scene.state.srev + 5, scene.state.mod_rev + 5), at(100))
+    overwritten(scene.state, Unreadable("oops", scene.state.srev + 5, scene.state.mod_revision + 5), at(100))
     assert scene.state.state == "deposed"
 
 
