@@ -62,7 +62,7 @@ class Loop:
             step = decide.step(self.state, event, now)
             self._step_done(step.decided)
         except decide.StepError as error:
-            step = decide.Step(error.effects, True, RETRY_S * 1000)
+            step = decide.Step(error.effects, True, min(RETRY_S * 1000, self.state.timing.heartbeat_ms / 2))
             self._step_failed(f"step/{type(event).__name__}", error.__cause__ or error, now)
         for effect in step.effects:
             self._do(effect)

@@ -309,10 +309,13 @@ class Daemon:
 
     def _tell_guard(self, effect: GuardMessage) -> None:
         """Whatever comes up: a guard that does not know of it has another deadline, or stops something else."""
-        failed = self._guard_silent
+        work = self._registrar.carry_out(effect)
         if isinstance(effect, effects.GuardRegister):
-            failed = partial(self._refused, f"{effect.group.name}/{effect.resource.name}")
-        self.tasks.once(type(effect).__name__, self._registrar.carry_out(effect), failed)
+            name = f"{effect.group.name}/{effect.resource.name}"
+            self.tasks.once("register", work, partial(self._refused, name))
+        else:
+            kind = type(effect).__name__.removeprefix("Guard").lower()
+            self.tasks.once(f"word to the guard: {kind}", work, self._guard_silent)
 
     def _guard_silent(self, problem: str) -> None:
         self._post(events.GuardLost())
