@@ -130,10 +130,10 @@ class Observer:
             return False
         return observer_elapsed(seen.suspect_since, now) >= suspect_after_ms
 
-    def replied_since(self, node: str, told: Instant) -> bool:
-        """Whether what was heard at `told` is news: nothing was seen of the node's session after it."""
+    def replied_since(self, node: str, replied_at: Instant) -> bool:
+        """Whether what was heard at `replied_at` is news: nothing was seen of the node's session after it."""
         seen = self.sightings.get(node)
-        return seen is not None and observer_elapsed(seen.suspect_since, told) >= 0
+        return seen is not None and observer_elapsed(seen.suspect_since, replied_at) >= 0
 
     def silent_ms(self, node: str, now: Instant) -> float:
         """For how long nothing new was seen of the node's session."""

@@ -249,19 +249,19 @@ def leave(writer: Writer, group: str, observed: Versioned[Ownership], gone: Sequ
 
 def probe(writer: Writer, group: str) -> Txn:
     """Ask every live member whether `group`, which has no ownership record, runs there."""
-    key, asked = writer.keys.group(group), writer.keys.probe(group)
+    key, probe_of_group = writer.keys.group(group), writer.keys.probe(group)
     return Txn(
-        writer.guarded(Compare(key, "create", 0), Compare(asked, "create", 0)),
-        (Put(asked, writer.me.sid),),
-        writer.reads(key, asked),
+        writer.guarded(Compare(key, "create", 0), Compare(probe_of_group, "create", 0)),
+        (Put(probe_of_group, writer.me.sid),),
+        writer.reads(key, probe_of_group),
     )
 
 
 def unprobed(view: ReadView, observer: ReadObserver, group: str, lease_counts: bool, me: str, now: Instant) -> Verdict:
     """Whether it is known that a group without an ownership record runs nowhere but, perhaps, here: every live
     member has answered the probe, every dead one is safe."""
-    asked = view.probes.get(group)
-    if asked is None:
+    probe_of_group = view.probes.get(group)
+    if probe_of_group is None:
         return Verdict(False, "nobody has asked the members yet")
     for key in (*map(view.keys.node, view.unread("nodes")), *map(view.keys.fence, view.unread("fence"))):
         if key.rpartition("/")[2] not in view.sessions:
@@ -271,14 +271,14 @@ def unprobed(view: ReadView, observer: ReadObserver, group: str, lease_counts: b
         if (
             report is None
             or report.record.sid != session.record.sid
-            or report.record.probes.get(group) != asked.mod_revision
+            or report.record.probes.get(group) != probe_of_group.mod_revision
         ):
             return Verdict(False, f"{node} has not yet said whether it runs here")
-        told = report.record.groups.get(group, {})
-        if node == me or told.get("phase") in ("stopped", "barred"):
+        reported = report.record.groups.get(group, {})
+        if node == me or reported.get("phase") in ("stopped", "barred"):
             continue  # barred: its state there cannot be told, but hactl has not started it there since that boot
-        if told.get("phase") == "blocked":
-            return Verdict(False, f"it cannot be stopped on {node}: {told.get('reason', '')}")
+        if reported.get("phase") == "blocked":
+            return Verdict(False, f"it cannot be stopped on {node}: {reported.get('reason', '')}")
         return Verdict(False, f"it runs on {node}, outside of any ownership")
     for node, fence in view.fences.items():
         record = fence.record

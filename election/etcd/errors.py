@@ -77,42 +77,42 @@ _REFUSALS = frozenset(
 def translate(error: grpc.RpcError, endpoint: str) -> StoreError:
     """The store's error for one of gRPC's."""
     code = error.code()
-    said = error.details() or ""
-    text = f"{endpoint}: {said or code.name.lower()}"
-    if said == _LEARNER:
+    reply_details = error.details() or ""
+    text = f"{endpoint}: {reply_details or code.name.lower()}"
+    if reply_details == _LEARNER:
         return NotSentError(text)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return StoreTimeoutError(f"{endpoint}: no answer within the deadline")
     if code is grpc.StatusCode.UNAVAILABLE:
-        if said == _NO_LEADER:
+        if reply_details == _NO_LEADER:
             return NotSentError(text)
-        if _NO_CONNECTION.search(said):
-            text = f"{endpoint} cannot be reached: {in_words(said)}"
-            return HandshakeError(text) if _HANDSHAKE.search(said) else NotSentError(text)
+        if _NO_CONNECTION.search(reply_details):
+            text = f"{endpoint} cannot be reached: {in_words(reply_details)}"
+            return HandshakeError(text) if _HANDSHAKE.search(reply_details) else NotSentError(text)
         return StoreUnavailableError(text)
     if code is grpc.StatusCode.CANCELLED:
         return StoreUnavailableError(text)
-    if code in _REFUSALS and said.startswith("etcdserver: "):
-        return refusal(said, text)
+    if code in _REFUSALS and reply_details.startswith("etcdserver: "):
+        return refusal(reply_details, text)
     return StoreError(text)
 
 
-def in_words(said: str) -> str:
+def in_words(reply_details: str) -> str:
     """Why there is no connection, as gRPC says it, for people."""
     for pattern, words in _IN_WORDS:
-        if found := re.search(pattern, said, re.I):
+        if found := re.search(pattern, reply_details, re.I):
             return words.format(*found.groups())
-    return said.rpartition(": ")[2]
+    return reply_details.rpartition(": ")[2]
 
 
-def refusal(said: str, text: str) -> StoreError:
+def refusal(reply_details: str, text: str) -> StoreError:
     """The error for something that etcd refused, by its words."""
-    if _TOKEN.search(said):
+    if _TOKEN.search(reply_details):
         return TokenError(text)
-    if _FULL in said:
+    if _FULL in reply_details:
         return StoreFullError(text)
-    if _COMPACTED in said:
+    if _COMPACTED in reply_details:
         return CompactedError(0)
-    if _AUTH.search(said):
+    if _AUTH.search(reply_details):
         return StoreAuthError(text)
     return StoreRefusedError(text)

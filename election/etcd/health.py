@@ -26,7 +26,7 @@ _ALARM = re.compile(r"alarm:(\w+)")
 _GRACE_S = 0.1
 
 
-class _Asked(NamedTuple):
+class _Query(NamedTuple):
     """What is under way to one endpoint. `read_s`: when its read ended."""
 
     endpoint: Endpoint
@@ -40,11 +40,11 @@ def look(endpoints: Iterable[Endpoint], probe: bytes, timeout_s: float) -> tuple
     """What each says, in their order. `probe`: a linearizable read. One that does not answer is no error of the call.
     Raises StoreUnavailableError when the store is closed."""
     began = time.monotonic()
-    asked = [_ask(one, probe, timeout_s) for one in endpoints]
-    return tuple(_facts(one, began, began + timeout_s + _GRACE_S) for one in asked)
+    queries = [_ask(one, probe, timeout_s) for one in endpoints]
+    return tuple(_facts(one, began, began + timeout_s + _GRACE_S) for one in queries)
 
 
-def _ask(endpoint: Endpoint, probe: bytes, timeout_s: float) -> _Asked:
+def _ask(endpoint: Endpoint, probe: bytes, timeout_s: float) -> _Query:
     channel, token = endpoint.client.channel, endpoint.token_metadata()
     try:
         status = channel.unary_unary("/etcdserverpb.Maintenance/Status", response_deserializer=read_status)
@@ -52,7 +52,7 @@ def _ask(endpoint: Endpoint, probe: bytes, timeout_s: float) -> _Asked:
         read_s: list[float] = []
         read = endpoint.services.range.future(probe, timeout_s, metadata=(REQUIRE_LEADER, *token))
         read.add_done_callback(lambda _: read_s.append(time.monotonic()))
-        return _Asked(
+        return _Query(
             endpoint,
             status.future(b"", timeout_s, metadata=token),
             members.future(b"", timeout_s, metadata=token),
@@ -63,18 +63,18 @@ def _ask(endpoint: Endpoint, probe: bytes, timeout_s: float) -> _Asked:
         raise StoreUnavailableError(f"{endpoint.name}: {error}") from None
 
 
-def _facts(asked: _Asked, began: float, deadline: float) -> EndpointFacts:
-    name = asked.endpoint.name
-    said, problem = _result(asked.status, name, deadline)
-    members, _ = _result(asked.members, name, deadline)
-    _, unread = _result(asked.read, name, deadline)
-    if said is None:
+def _facts(query: _Query, began: float, deadline: float) -> EndpointFacts:
+    name = query.endpoint.name
+    reply, problem = _result(query.status, name, deadline)
+    members, _ = _result(query.members, name, deadline)
+    _, unread = _result(query.read, name, deadline)
+    if reply is None:
         return EndpointFacts(name, str(problem))
     # Refused for want of a permission: it answered.
     answered = unread is None or isinstance(unread, StoreRefusedError)
-    ended = asked.read_s[0] if asked.read_s else time.monotonic()
+    ended = query.read_s[0] if query.read_s else time.monotonic()
     read_ms = (ended - began) * 1000 if answered else None
-    found: EndpointFacts = said._replace(endpoint=name, members=members or (), read_ms=read_ms)
+    found: EndpointFacts = reply._replace(endpoint=name, members=members or (), read_ms=read_ms)
     return found
 
 

@@ -181,15 +181,15 @@ class EtcdStore:
         """What every endpoint says of itself, in the order of the endpoints, asked at the same time. An
         endpoint that does not answer is no error of the call."""
         deadline = time.monotonic() + timeout_s
-        asked = []
+        pending = []
         for endpoint in self._endpoints:
             try:
                 request = etcd3.etcdrpc.StatusRequest()
-                asked.append(endpoint.client.maintenancestub.Status.future(request, timeout_s))
+                pending.append(endpoint.client.maintenancestub.Status.future(request, timeout_s))
             except ValueError as error:  # gRPC's word for a closed channel
                 raise StoreUnavailableError(f"{self.name}: {error}") from None
         return tuple(
-            _status(endpoint.name, future, deadline) for endpoint, future in zip(self._endpoints, asked, strict=True)
+            _status(endpoint.name, future, deadline) for endpoint, future in zip(self._endpoints, pending, strict=True)
         )
 
     def move_leader(self, to: int, *, timeout_s: float) -> None:

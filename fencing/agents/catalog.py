@@ -29,7 +29,7 @@ class Installed:
 
 _Stamp = tuple[str, int, int, int]
 # What an agent said, as long as its file is the same. Failures are not kept: a missing module may be there next time.
-_said: dict[_Stamp, Installed] = {}
+_known: dict[_Stamp, Installed] = {}
 
 
 async def describe(name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Installed:
@@ -45,17 +45,17 @@ async def describe(name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Installed:
         return Installed(short, path, None, f"not an agent: {NOT_AGENTS[short]}")
     if refused:
         return Installed(short, path, None, refused)
-    if stamp in _said:
-        return _said[stamp]
+    if stamp in _known:
+        return _known[stamp]
     result = await run_agent(AgentCall(path, "metadata", timeout_s))
     if result.outcome != "ok":
         return Installed(short, path, None, result.detail)
     try:
         found = Installed(short, path, parse(result.output))
     except MetadataError as error:
-        said = last_words(result.output, "")
-        return Installed(short, path, None, f"{error}; its last line: {said}" if said else str(error))
-    _said[stamp] = found
+        words = last_words(result.output, "")
+        return Installed(short, path, None, f"{error}; its last line: {words}" if words else str(error))
+    _known[stamp] = found
     return found
 
 

@@ -170,8 +170,8 @@ def _near(metadata: Metadata, name: str) -> str:
     known = metadata.parameter(close[0]) if close else None
     if known is None:
         return f"`hactl fence describe {metadata.name}` shows its options"
-    told = _described(known)
-    return f"did you mean `{known.name}`" + (f", {told}?" if told else "?")
+    described = _described(known)
+    return f"did you mean `{known.name}`" + (f", {described}?" if described else "?")
 
 
 def _described(known: Parameter) -> str:

@@ -28,8 +28,8 @@ def is_secret(name: str, description: str = "") -> bool:
     plain = name.lower().replace("-", "_")
     if _PLACE.search(plain):
         return False
-    said = description.lower()
-    return bool(_NAME.search(plain) or (_WORDS.search(said) and not _ABOUT.search(said)))
+    lowered = description.lower()
+    return bool(_NAME.search(plain) or (_WORDS.search(lowered) and not _ABOUT.search(lowered)))
 
 
 class Redactor:

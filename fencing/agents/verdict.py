@@ -61,10 +61,10 @@ def judge(action: Action, exit_status: int, stdout: str, stderr: str) -> Verdict
 
 def _judge_status(exit_status: int, stdout: str, stderr: str, words: str) -> Verdict:
     found = _SAYS.search(stdout)
-    said = found[1].lower() if found else ""
-    if exit_status == 0 and said != "off":
+    lowered = found[1].lower() if found else ""
+    if exit_status == 0 and lowered != "off":
         return Verdict("ok", "on", last_words(stdout, "") or "on")
-    if exit_status == OFF_STATUS and said != "on" and _means_off(stdout, stderr):
+    if exit_status == OFF_STATUS and lowered != "on" and _means_off(stdout, stderr):
         return Verdict("ok", "off", last_words(stdout, "") or "off")
     if exit_status not in (0, OFF_STATUS):
         return Verdict("failed", "unknown", _why(exit_status, words))
@@ -89,9 +89,9 @@ def last_words(stdout: str, stderr: str) -> str:
     """The last line that tells something: of the complaints, else of the output. One line, printable, bounded."""
     for text in (stderr, stdout):
         for line in reversed(text.split("\n")):
-            told = _printable(_STAMP.sub("", line.rstrip(), count=1)).strip()
-            if told and told not in _IDLE:
-                return told[:_LONGEST]
+            shown = _printable(_STAMP.sub("", line.rstrip(), count=1)).strip()
+            if shown and shown not in _IDLE:
+                return shown[:_LONGEST]
     return ""
 
 

@@ -176,15 +176,15 @@ def spawn(spec: GuardSpec, timeout_s: float = 10.0) -> None:
         ) as child:
             os.close(tell)
             tell = -1
-            said = _read_line(ready, timeout_s)
+            reply = _read_line(ready, timeout_s)
             child.kill()  # it has gone on in its own child; this one only if it hangs
     finally:
         os.close(ready)
         if tell >= 0:
             os.close(tell)
-    if said == READY:
+    if reply == READY:
         return
-    words = said.decode(errors="replace").strip()
+    words = reply.decode(errors="replace").strip()
     kind = OtherGuardError if words.startswith(OTHER_GUARD) else GuardError
     raise kind(f"the guard did not start: {words or 'no word from it'}")
 
@@ -250,12 +250,12 @@ def _status(state: Mapping[str, Any]) -> GuardStatus:
 
 def _read_line(fd: int, timeout_s: float) -> bytes:
     until = time.monotonic() + timeout_s
-    said = b""
+    reply = b""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    while not said.endswith(b"\n") and poll.poll(max(0.0, until - time.monotonic()) * 1000):
+    while not reply.endswith(b"\n") and poll.poll(max(0.0, until - time.monotonic()) * 1000):
         part = os.read(fd, 4096)
         if not part:
             break
-        said += part
-    return said
+        reply += part
+    return reply

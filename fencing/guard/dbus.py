@@ -52,13 +52,13 @@ class Connection:
         # All at once, as systemd's own tools do: a call that comes in one piece with BEGIN would lie unread there until
         # something else comes (seen with systemd 252), and what is sent after the answer to this comes later.
         self._socket.sendall(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\nBEGIN\r\n")
-        said = b""
-        while not said.endswith(b"\r\n"):
-            said += self._received(1)
-            if len(said) > 1024:
+        received = b""
+        while not received.endswith(b"\r\n"):
+            received += self._received(1)
+            if len(received) > 1024:
                 raise OSError("D-Bus: no answer to AUTH")
-        if not said.startswith(b"OK "):
-            raise OSError(f"D-Bus: {said.decode(errors='replace').strip()}")
+        if not received.startswith(b"OK "):
+            raise OSError(f"D-Bus: {received.decode(errors='replace').strip()}")
 
     def call(
         self, name: str, path: str, interface: str, method: str, signature: str = "", *arguments: Any

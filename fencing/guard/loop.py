@@ -109,7 +109,7 @@ class Guard:
         self._do(step(self.state, Tick(), at), None)
         wanted = [one for one in (next_deadline(self.state), self._watchdog.look(self.state, at)) if one is not None]
         self._timer.arm(min(wanted, default=None, key=lambda one: remaining(one, at)), at)
-        asked = False
+        requested = False
         self._keep_reachable()
         for descriptor, _ in self._epoll.poll(self._responder.wake_s(_LOOK_S)):
             if descriptor == self._timer.fd:
@@ -121,11 +121,11 @@ class Guard:
             elif descriptor in self._connections:
                 self._receive(self._connections[descriptor])
             elif descriptor == self._responder.fileno():
-                asked = True
+                requested = True
         while self._posted:
             self._posted.popleft()()
         # Last: whatever else there is to do comes before the curiosity of others.
-        if asked:
+        if requested:
             self._responder.serve(self.state, now())
         self._responder.reopen()
 

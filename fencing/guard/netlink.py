@@ -58,9 +58,9 @@ def _index(interface: str) -> int | None:
     """The interface's number; None when there is none of this name. Not socket.if_nametoindex: its error does
     not tell an absent interface from a failure to look."""
     request = struct.pack("16si20x", interface.encode()[: _IFNAMSIZ - 1], 0)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asked:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as query:
         try:
-            answer = fcntl.ioctl(asked, _SIOCGIFINDEX, request)
+            answer = fcntl.ioctl(query, _SIOCGIFINDEX, request)
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return None

@@ -49,7 +49,7 @@ class LivenessResponder:
         self._nonces: deque[str] = deque(maxlen=_NONCES)
         self.dropped: Counter[str] = Counter()
         self._unsaid: Counter[str] = Counter()
-        self._said_at = -_LOG_S
+        self._logged_at = -_LOG_S
 
     def listen(self, setup: Listen) -> str:
         """Listen there from now on; a new daemon that says the same changes nothing. Returns what is wrong, or ""."""
@@ -106,11 +106,11 @@ class LivenessResponder:
 
     def _reply(self, setup: Listen, packet: bytes, state: GuardState, now: Instant) -> bytes:
         query = liveness.decode_query(setup.key, packet)
-        for wanted, asked, why in (
+        for wanted, value, why in (
             (setup.cluster, query.cluster, "cluster"),
             (setup.node, query.node, "node"),
         ):
-            if wanted != asked:
+            if wanted != value:
                 raise AskError(why)
         # An honest node never sends the same query twice.
         if query.nonce in self._nonces:
@@ -121,8 +121,8 @@ class LivenessResponder:
     def _drop(self, why: str) -> None:
         self.dropped[why] += 1
         self._unsaid[why] += 1
-        if time.monotonic() - self._said_at >= _LOG_S:
-            self._said_at = time.monotonic()
+        if time.monotonic() - self._logged_at >= _LOG_S:
+            self._logged_at = time.monotonic()
             self._journal.event("questions_dropped", since_last=dict(self._unsaid), in_all=dict(self.dropped))
             self._unsaid.clear()
 

@@ -80,7 +80,7 @@ class FedWatchdog:
         # What the thread is to feed by.
         self._bound = False
         self._valid_until: Instant | None = None
-        self._asked = 0
+        self._requested = 0
         self._done = threading.Condition()
         self._lock = threading.Lock()
         self._resetting = False
@@ -90,7 +90,7 @@ class FedWatchdog:
 
     def look(self, guard: GuardState, at: Instant) -> Instant | None:
         """As in Watchdog."""
-        if self._asked or self._resetting:
+        if self._requested or self._resetting:
             return None  # the thread wakes the loop when it is done
         at_next = watchdog_state.next_look(guard, self._state, at)
         if at_next is None or remaining(at_next, at) > 0:
@@ -101,10 +101,10 @@ class FedWatchdog:
     def admit(self, guard: GuardState, at: Instant) -> str:
         """As in Watchdog."""
         state = self._state
-        if not guard.exclusive and (state.armed or self._use == "required" or self._asked):
+        if not guard.exclusive and (state.armed or self._use == "required" or self._requested):
             self._ask(guard, bound=True)
             with self._done:
-                if not self._done.wait_for(lambda: not self._asked, _ADMIT_S):
+                if not self._done.wait_for(lambda: not self._requested, _ADMIT_S):
                     return f"the watchdog did not answer within {_ADMIT_S:g} s"
         if state.armed and guard.valid_until and not watchdog_state.keeps(state, guard.valid_until):
             return "the watchdog does not end before the lease"
@@ -113,13 +113,13 @@ class FedWatchdog:
     def status(self, at: Instant) -> dict[str, Any] | None:
         """As in Watchdog."""
         identity = self._driver.identity if self._driver else ""
-        told = {"device": self._path, "use": self._use, "identity": identity}
-        return told | watchdog_state.document(self._state, at)
+        facts = {"device": self._path, "use": self._use, "identity": identity}
+        return facts | watchdog_state.document(self._state, at)
 
     def _ask(self, guard: GuardState, *, bound: bool) -> None:
         with self._done:
             self._bound, self._valid_until = bound, guard.valid_until
-            self._asked += 1
+            self._requested += 1
         self._worker.wake()
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class FedWatchdog:
         if was != (self._state.armed, self._state.problem):
             self._log("watchdog", **(self.status(now()) or {}))
         with self._done:
-            self._asked -= 1
+            self._requested -= 1
             self._done.notify_all()
         self._post(lambda: None)
 

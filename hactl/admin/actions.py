@@ -62,58 +62,60 @@ def carry_out(context: Context, request: Request[Any]) -> Outcome:
     return Outcome(outcome.answer, outcome.event, {**outcome.data, "by": context.by})
 
 
-def _failover(it: Context, asked: requests.Failover) -> Outcome:
-    move, revision = moves.failover(*it.known, asked.group, asked.to or "", it.by)
+def _failover(it: Context, params: requests.Failover) -> Outcome:
+    move, revision = moves.failover(*it.known, params.group, params.to or "", it.by)
     answer = requests.MoveRequested(move.id, move.from_node, move.to, revision)
-    return Outcome(answer, "asked_failover", {"group": asked.group, "to": asked.to or ""})
+    return Outcome(answer, "asked_failover", {"group": params.group, "to": params.to or ""})
 
 
-def _withdraw(it: Context, asked: requests.Withdraw) -> Outcome:
-    withdrawn = moves.withdraw(it.store, it.view.keys, asked.group, asked.id)
-    return Outcome(requests.Withdrawn(withdrawn), "withdrew_failover" if withdrawn else "", {"group": asked.group})
+def _withdraw(it: Context, params: requests.Withdraw) -> Outcome:
+    withdrawn = moves.withdraw(it.store, it.view.keys, params.group, params.id)
+    return Outcome(requests.Withdrawn(withdrawn), "withdrew_failover" if withdrawn else "", {"group": params.group})
 
 
-def _standby(it: Context, asked: requests.Standby) -> Outcome:
-    leaving = nodes.standby(*it.known, asked.node, it.by, force=asked.force, check=asked.check)
-    return Outcome(requests.Groups(leaving), "" if asked.check else "asked_standby", {"on": asked.node})
+def _standby(it: Context, params: requests.Standby) -> Outcome:
+    leaving = nodes.standby(*it.known, params.node, it.by, force=params.force, check=params.check)
+    return Outcome(requests.Groups(leaving), "" if params.check else "asked_standby", {"on": params.node})
 
 
-def _online(it: Context, asked: requests.Online) -> Outcome:
-    changed = nodes.online(*it.known, asked.node)
-    return Outcome(requests.Changed(changed), "asked_online" if changed else "", {"on": asked.node})
+def _online(it: Context, params: requests.Online) -> Outcome:
+    changed = nodes.online(*it.known, params.node)
+    return Outcome(requests.Changed(changed), "asked_online" if changed else "", {"on": params.node})
 
 
-def _cleanup(it: Context, asked: requests.Cleanup) -> Outcome:
-    cleaned, unblocked = groups.cleanup(*it.known, asked.group, asked.node, it.by)
-    data = {"group": asked.group, "on": asked.node}
+def _cleanup(it: Context, params: requests.Cleanup) -> Outcome:
+    cleaned, unblocked = groups.cleanup(*it.known, params.group, params.node, it.by)
+    data = {"group": params.group, "on": params.node}
     return Outcome(requests.CleanedUp(cleaned, unblocked), "asked_cleanup", data)
 
 
-def _drain(it: Context, asked: requests.Drain) -> Outcome:
-    there, new = drains.drain(*it.known, asked.service, asked.node, it.by, reason=asked.reason or "", force=asked.force)
+def _drain(it: Context, params: requests.Drain) -> Outcome:
+    there, new = drains.drain(
+        *it.known, params.service, params.node, it.by, reason=params.reason or "", force=params.force
+    )
     answer = requests.DrainRequested(there.by, there.at, there.reason, new)
-    data = {"service": asked.service, "on": asked.node, "reason": there.reason}
+    data = {"service": params.service, "on": params.node, "reason": there.reason}
     return Outcome(answer, "asked_drain" if new else "", data)
 
 
-def _undrain(it: Context, asked: requests.Undrain) -> Outcome:
-    changed = drains.undrain(*it.known, asked.service, asked.node)
-    data = {"service": asked.service, "on": asked.node}
+def _undrain(it: Context, params: requests.Undrain) -> Outcome:
+    changed = drains.undrain(*it.known, params.service, params.node)
+    data = {"service": params.service, "on": params.node}
     return Outcome(requests.Changed(changed), "asked_undrain" if changed else "", data)
 
 
-def _confirm(it: Context, asked: requests.Confirm) -> Outcome:
-    left = it.left.get(asked.node, Left())
-    sid = fencing.confirm(*it.known, asked.node, it.by, left.lease_ms, left.action_ms)
-    return Outcome(requests.Confirmed(sid), "fence_confirmed", {"on": asked.node, "sid": sid})
+def _confirm(it: Context, params: requests.Confirm) -> Outcome:
+    left = it.left.get(params.node, Left())
+    sid = fencing.confirm(*it.known, params.node, it.by, left.lease_ms, left.action_ms)
+    return Outcome(requests.Confirmed(sid), "fence_confirmed", {"on": params.node, "sid": sid})
 
 
-def _fence(it: Context, asked: requests.Fence) -> Outcome:
-    action = fencing.fence(*it.known, asked.node, asked.action, it.by)
-    return Outcome(requests.FenceRequested(action), "fence_asked", {"on": asked.node, "action": action})
+def _fence(it: Context, params: requests.Fence) -> Outcome:
+    action = fencing.fence(*it.known, params.node, params.action, it.by)
+    return Outcome(requests.FenceRequested(action), "fence_asked", {"on": params.node, "action": action})
 
 
-def _fence_test(it: Context, asked: requests.FenceTest) -> Outcome:
+def _fence_test(it: Context, params: requests.FenceTest) -> Outcome:
     test, answering, limit_ms = fencing.fence_test(*it.known, it.by)
     return Outcome(requests.TestRequested(test.id, answering, limit_ms))
 

@@ -99,9 +99,9 @@ def check_file(
         findings += program_findings(loaded)
         findings += [] if has_watchdog else watchdog_findings(loaded, node)
         if haproxy is not None:
-            asked = check_with_haproxy(loaded, node, haproxy)
-            findings += asked.findings
-            notes = (f"note: {asked.note}",) if asked.note else ()
+            by_haproxy = check_with_haproxy(loaded, node, haproxy)
+            findings += by_haproxy.findings
+            notes = (f"note: {by_haproxy.note}",) if by_haproxy.note else ()
         findings += majority_findings(loaded.spec, endpoints)
         problems += [loaded.tree.problem(one.path, one.problem, one.hint) for one in findings if one.refused]
         if problems:
@@ -122,8 +122,8 @@ def _problems_here(loaded: Loaded, node: str, check_here: CheckHere) -> Iterator
         if node not in (group.nodes or tuple(one.name for one in loaded.spec.nodes)):
             continue
         for place, resource in enumerate(group.resources):
-            for said in check_here(resource):
-                problem = f"on this node, {node}: {said}"
+            for complaint in check_here(resource):
+                problem = f"on this node, {node}: {complaint}"
                 yield loaded.tree.problem(("groups", index, "resources", place, resource.kind), problem, "")
 
 

@@ -101,11 +101,11 @@ def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: st
     waiting = []
     for name in sorted(view.sessions) if here else ():
         health = documents.get(name)
-        told = [found for one in here if health and (found := health.server(one.service, one.name))]
-        if health is None or not all(_is_drained(one) for one in told):
+        in_health = [found for one in here if health and (found := health.server(one.service, one.name))]
+        if health is None or not all(_is_drained(one) for one in in_health):
             waiting.append(name)
         elif health.running:
-            sessions[name] = sum(one.sessions for one in told)
+            sessions[name] = sum(one.sessions for one in in_health)
     record = _request(request) if request else None
     return {
         "drain": {"by": record.by, "at": record.at, "reason": record.reason} if record else None,
@@ -155,9 +155,9 @@ def _without(
 
 def _in_use(one: Server, view: ReadView, documents: Mapping[str, NodeHealth], nodes: Collection[str]) -> bool:
     """Whether it gets connections: what the balancers say; before they have, whether its node is live."""
-    told = [found for health in documents.values() if (found := health.server(one.service, one.name))]
-    if told:
-        return any(found.up for found in told)
+    in_health = [found for health in documents.values() if (found := health.server(one.service, one.name))]
+    if in_health:
+        return any(found.up for found in in_health)
     return one.place in view.sessions or one.place not in nodes
 
 
@@ -166,8 +166,8 @@ def _fresh(store: Store, view: ReadView) -> dict[str, NodeHealth]:
     return current(health_store.read(store, view.keys, timeout_s=TIMEOUT_S), view)
 
 
-def _is_drained(told: ServerHealth) -> bool:
-    return told.weight == 0 or told.status.startswith("MAINT")
+def _is_drained(server: ServerHealth) -> bool:
+    return server.weight == 0 or server.status.startswith("MAINT")
 
 
 def _as_seen(spec: ClusterSpec, view: ReadView, service: str, node: str) -> list[Compare]:

@@ -120,9 +120,9 @@ def fence(store: Store, view: ReadView, spec: ClusterSpec | None, node: str, act
         Compare(keys.node(node), "create", found.create_revision if found else 0),
         Compare(keys.fence(node), "mod", view.mod_of(keys.fence(node))),
     )
-    asked = replace(record, wanted=wanted, by=by)
+    requested = replace(record, wanted=wanted, by=by)
     gone = (Delete(keys.node(node)),) if found else ()
-    write(store, Txn(compares, (*gone, Put(keys.fence(node), asked.to_json()))), f"the session of {node}")
+    write(store, Txn(compares, (*gone, Put(keys.fence(node), requested.to_json()))), f"the session of {node}")
     return str(wanted)
 
 
@@ -148,13 +148,13 @@ def switch_on(store: Store, view: ReadView, spec: ClusterSpec | None, node: str,
         )
     first = next(number for number, level in enumerate(fencing.levels) if level.targets)
     level = record.level if record.evidence == "off" and record.level < len(fencing.levels) else first
-    asked = replace(record, power="off", level=level, executor="")
+    requested = replace(record, power="off", level=level, executor="")
     compares = (
         same_history(view),
         Compare(keys.node(node), "create", 0),
         Compare(keys.fence(node), "mod", fence.mod_revision),
     )
-    write(store, Txn(compares, (Put(keys.fence(node), asked.to_json()),)), f"the fence record of {node}")
+    write(store, Txn(compares, (Put(keys.fence(node), requested.to_json()),)), f"the fence record of {node}")
     return "on"
 
 

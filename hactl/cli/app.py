@@ -25,8 +25,8 @@ for family in (status, failover, node, group, service, config, importing, preset
     family.add_to(app)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         say(f"hactl {__version__}")
         raise typer.Exit
 

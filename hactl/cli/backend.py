@@ -14,7 +14,7 @@ from hactl.config.node import NodeConfig
 
 if TYPE_CHECKING:
     from hactl.admin.requests import A, Request
-    from hactl.cli.etcd_backend import Direct
+    from hactl.cli.etcd_backend import EtcdBackend
 
 READ_S = 3.0
 WRITE_S = 8.0
@@ -22,7 +22,7 @@ WRITE_S = 8.0
 T = TypeVar("T")
 
 
-class Source:
+class Backend:
     """Asks the daemon; from the first time that none answers on, etcd, and says so once.
 
     `seen`: the `mark` of the last answer; the next comes when there is another, or after `wait_s`.
@@ -30,7 +30,7 @@ class Source:
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
-        self._direct: Direct | None = None
+        self._direct: EtcdBackend | None = None
 
     def status(self, seen: str = "", wait_s: float = 0.0) -> dict[str, Any]:
         """The status document."""
@@ -78,12 +78,12 @@ class Source:
         return self.direct.do(request)
 
     @property
-    def direct(self) -> Direct:
+    def direct(self) -> EtcdBackend:
         """Etcd itself."""
         if self._direct is None:
-            from hactl.cli.etcd_backend import Direct  # noqa: PLC0415 - half a second
+            from hactl.cli.etcd_backend import EtcdBackend  # noqa: PLC0415 - half a second
 
-            self._direct = Direct(self._config)
+            self._direct = EtcdBackend(self._config)
         return self._direct
 
     def close(self) -> None:

@@ -43,12 +43,12 @@ def read_store(node: NodeConfig) -> Known:
     store = open_store(node)
     try:
         view.load(store.snapshot(view.keys.prefix, timeout_s=_TIMEOUT_S))
-        told = health_store.read(store, view.keys)
+        documents = health_store.read(store, view.keys)
     finally:
         store.close()
     if view.config is None:
         raise CliError(f"there is no cluster `{node.cluster}` in the store: begin it by `hactl init`", FAILED)
-    files = {name: one.file for name, one in current(told, view).items()}
+    files = {name: one.file for name, one in current(documents, view).items()}
     return Known(read_stored(view.config.record, checked=False).spec, view, view.config.mod_revision, files)
 
 

@@ -36,7 +36,7 @@ LOOK_S = 0.1
 LOOK_AT_ETCD_S = 2.0
 
 
-class Direct:
+class EtcdBackend:
     """Reads all of the cluster's keys for every answer. What dead sessions it has seen, and since when, it keeps."""
 
     def __init__(self, config: NodeConfig) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hactl.admin.requests import Failover, MoveRequested, Withdraw
-from hactl.cli.backend import Source
+from hactl.cli.backend import Backend
 from hactl.cli.common import FAILED, CliError, leave, say, settings, tell
 from hactl.cli.options import ConfigOption
 
@@ -34,12 +34,12 @@ def failover(
 
     Exit status: 0 moved, 1 refused, failed or not in time, 2 bad input.
     """
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         began = time.monotonic()
-        asked = source.do(Failover(group, to))
-        say(f"{group}: from {asked.from_node} to {asked.to or 'the best other node'}")
-        move = Watched(source, group, asked, began)
+        request = source.do(Failover(group, to))
+        say(f"{group}: from {request.from_node} to {request.to or 'the best other node'}")
+        move = Watched(source, group, request, began)
         move.tell("request written")
         if wait:
             leave(move.until(began + timeout))
@@ -50,14 +50,14 @@ def failover(
 class Watched:
     """A move under way. `tell` shows a phase once, with the milliseconds since it was asked for."""
 
-    def __init__(self, source: Source, group: str, asked: MoveRequested, began: float) -> None:
-        self._source, self._group, self._asked, self._began = source, group, asked, began
-        self._told: list[str] = []
+    def __init__(self, source: Backend, group: str, request: MoveRequested, began: float) -> None:
+        self._source, self._group, self._request, self._began = source, group, request, began
+        self._shown: list[str] = []
 
     def tell(self, phase: str) -> None:
         """Show a phase, when it is another."""
-        if phase and phase not in self._told:
-            self._told.append(phase)
+        if phase and phase not in self._shown:
+            self._shown.append(phase)
             say(f"{(time.monotonic() - self._began) * 1000:8.0f} ms  {phase}")
 
     def until(self, deadline: float) -> int:
@@ -78,7 +78,7 @@ class Watched:
 
     def _phase(self, found: dict[str, Any]) -> tuple[str, int | None]:
         """The phase, and the exit status once it is over."""
-        group, old = found["group"], self._asked.from_node
+        group, old = found["group"], self._request.from_node
         owner, state = group["owner"], group["state"]
         if group["ownership"] == "handoff":
             return f"handed over to {owner}", None
@@ -88,8 +88,8 @@ class Watched:
             if state == "running":
                 return f"running on {owner}; {', '.join(group['holders'])} lets go", None
             return (f"starting on {owner}" if state == "starting" else f"{state} on {owner}"), None
-        mine = found["move"] and found["move"]["id"] == self._asked.id
-        if mine or found["revision"] < self._asked.revision:
+        mine = found["move"] and found["move"]["id"] == self._request.id
+        if mine or found["revision"] < self._request.revision:
             return (f"stopping on {old}" if state == "stopping" else f"{state} on {old}" * (state == "blocked")), None
         if owner == old:
             tell(f"error: {self._why_not_moved(group)}")
@@ -99,16 +99,16 @@ class Watched:
     @property
     def _elsewhere(self) -> bool:
         """Whether another node had it meanwhile."""
-        return any(phase.startswith(("handed over", "starting", "given back", "running")) for phase in self._told)
+        return any(phase.startswith(("handed over", "starting", "given back", "running")) for phase in self._shown)
 
     def _why_not_moved(self, group: dict[str, Any]) -> str:
         """It is where it was, and the request is gone."""
-        name, old, reason = group["name"], self._asked.from_node, group["reason"]
+        name, old, reason = group["name"], self._request.from_node, group["reason"]
         if self._elsewhere and reason:
             return f"the move failed: {name} is on {old} again: {reason}"
         if self._elsewhere:
             return f"the move failed: {name} is on {old} again; `hactl events` says why"
-        target = self._asked.to
+        target = self._request.to
         why = group["excluded"].get(target) or "; ".join(f"{node}: {text}" for node, text in group["excluded"].items())
         return f"the move was refused: {name} stays on {old}: {why or '`hactl events` says why'}"
 
@@ -122,7 +122,7 @@ class Watched:
 
     def _withdraw(self) -> bool:
         try:
-            return self._source.do(Withdraw(self._group, self._asked.id)).withdrawn
+            return self._source.do(Withdraw(self._group, self._request.id)).withdrawn
         except CliError as error:
             tell(f"error: the request could not be withdrawn: {error}")
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hactl.cli.backend import Source
+from hactl.cli.backend import Backend
 from hactl.cli.common import say, settings
 from hactl.cli.output import Style
 from hactl.cli.status_view import render
@@ -13,7 +13,7 @@ from hactl.cli.status_view import render
 
 def show_status(*, as_json: bool, config: Path | None = None) -> None:
     """Ask, and show the answer."""
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         found = source.status()
     finally:

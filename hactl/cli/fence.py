@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from hactl.admin.requests import Fence, FenceTest, TestRequested
-from hactl.cli.backend import Source
+from hactl.cli.backend import Backend
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, leave, say, settings, tell, waiting
 from hactl.cli.options import ConfigOption
 from hactl.cli.output import Style, duration, table
@@ -80,7 +80,7 @@ def node(
     """
     if off + reboot + on > 1:
         raise CliError("--off, --reboot or --on: give one", BAD_INPUT)
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         action = "off" if off else "reboot" if reboot else "on" if on else ""
         if not yes and not on:
@@ -116,9 +116,9 @@ def _prospect(found: dict[str, Any], name: str, action: str) -> Iterator[str]:
         yield "At the last test of the devices NOBODY could fence it: `hactl fence test`."
 
 
-def _watch(source: Source, name: str, deadline: float) -> int:
+def _watch(source: Backend, name: str, deadline: float) -> int:
     """Tell what comes of it until it is over; the exit status."""
-    told, mark, began = "", "", time.monotonic()
+    shown, mark, began = "", "", time.monotonic()
     while (left := deadline - time.monotonic()) > 0:
         found = source.status(mark, min(NEWS_S, left))
         mark = found["mark"]
@@ -126,19 +126,19 @@ def _watch(source: Source, name: str, deadline: float) -> int:
         if fence is None:
             continue
         phase = _phase(fence)
-        if phase != told:
-            told = phase
+        if phase != shown:
+            shown = phase
             say(f"{(time.monotonic() - began) * 1000:8.0f} ms  {phase}")
         if fence["state"] == "safe" and fence["power"] != "off":
             if fence["evidence"] == "off":
                 return 0
             tell(f"error: {name} was not switched off: its session is over otherwise ({fence['evidence']})")
             return FAILED
-    tell(f"error: not in time: {told or 'nothing was seen of it'}; it goes on: `hactl fence status`")
+    tell(f"error: not in time: {shown or 'nothing was seen of it'}; it goes on: `hactl fence status`")
     return FAILED
 
 
-def _watch_on(source: Source, name: str, deadline: float) -> int:
+def _watch_on(source: Backend, name: str, deadline: float) -> int:
     """Until its devices have switched it on; the exit status."""
     mark = ""
     while (left := deadline - time.monotonic()) > 0:
@@ -163,7 +163,7 @@ def _phase(fence: dict[str, Any]) -> str:
 
 def status(as_json: Json = False, config: ConfigOption = None) -> None:
     """Show the dead sessions: whether they are known to be stopped, who fences them, and what is waited for."""
-    source, style = Source(settings(config)), Style.of()
+    source, style = Backend(settings(config)), Style.of()
     fences = source.status()["fences"]
     source.close()
     if as_json:
@@ -198,7 +198,7 @@ def history(
     config: ConfigOption = None,
 ) -> None:
     """Show what was done to make nodes certainly off, and how the devices fared, from the cluster's events."""
-    source, style = Source(settings(config)), Style.of()
+    source, style = Backend(settings(config)), Style.of()
     events = source.events(ALL)["events"]
     source.close()
     found = [one for one in events if _in_story(one, node)]
@@ -220,13 +220,13 @@ def test(as_json: Json = False, config: ConfigOption = None) -> None:
 
     Switches nothing. Exit status: 0 every device answers every node, 1 not, or a node did not answer, 2 bad input.
     """
-    source, style = Source(settings(config)), Style.of()
+    source, style = Backend(settings(config)), Style.of()
     try:
-        asked = source.do(FenceTest())
-        found, silent = _answers(source, asked)
+        request = source.do(FenceTest())
+        found, silent = _answers(source, request)
     finally:
         source.close()
-    reports = [one for one in found["devices"] if one["test"] == asked.id]
+    reports = [one for one in found["devices"] if one["test"] == request.id]
     well = not silent and all(target["ok"] for one in reports for target in one["targets"])
     nodes = [
         {"name": one["name"], **one["fencing"]} if one["fencing"] else {"name": one["name"], "device": False}
@@ -242,15 +242,15 @@ def test(as_json: Json = False, config: ConfigOption = None) -> None:
     leave(0 if well else FAILED)
 
 
-def _answers(source: Source, asked: TestRequested) -> tuple[dict[str, Any], list[str]]:
+def _answers(source: Backend, request: TestRequested) -> tuple[dict[str, Any], list[str]]:
     """The status once all have answered, and those that have not when the time was over."""
-    deadline, mark = time.monotonic() + asked.limit_ms / 1000 + SLACK_S, ""
+    deadline, mark = time.monotonic() + request.limit_ms / 1000 + SLACK_S, ""
     while True:
         left = deadline - time.monotonic()
         found = source.status(mark, max(0.0, min(NEWS_S, left)))
         mark = found["mark"]
-        told = {one["node"] for one in found["devices"] if one["test"] == asked.id}
-        silent = [name for name in asked.nodes if name not in told]
+        shown = {one["node"] for one in found["devices"] if one["test"] == request.id}
+        silent = [name for name in request.nodes if name not in shown]
         if not silent or left <= 0:
             return found, silent
         if sys.stderr.isatty():
@@ -258,14 +258,14 @@ def _answers(source: Source, asked: TestRequested) -> tuple[dict[str, Any], list
 
 
 def _page(nodes: list[dict[str, Any]], reports: list[dict[str, Any]], silent: list[str], style: Style) -> Iterator[str]:
-    said = {(one["node"], _named(target)): target for one in reports for target in one["targets"]}
+    outcomes = {(one["node"], _named(target)): target for one in reports for target in one["targets"]}
     testers = [one["node"] for one in reports]
     named = dict.fromkeys(_named(target) for one in reports for target in one["targets"])
-    rows = [(*name, *(_cell(said.get((by, name))) for by in testers)) for name in sorted(named)]
+    rows = [(*name, *(_cell(outcomes.get((by, name))) for by in testers)) for name in sorted(named)]
     columns = tuple(range(2, 2 + len(testers)))
     yield from table(("NODE", "DEVICE", *(f"ASKED BY {by}" for by in testers)), rows, style, painted=columns)
     failed: dict[tuple[str, str], list[str]] = {}
-    for (by, (_, device)), target in said.items():
+    for (by, (_, device)), target in outcomes.items():
         if not target["ok"]:
             failed.setdefault((device, f"{target['detail']} (since {target['since']})"), []).append(by)
     for (device, detail), testers in failed.items():

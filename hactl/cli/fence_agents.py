@@ -124,8 +124,8 @@ def _option(metadata: Metadata, one: Parameter, style: Style, width: int) -> lis
     facts += ["each node's plug"] if one.name == metadata.plug_option else []
     facts += [f"formerly {one.replaces}"] if one.replaces and one.replaces != one.name else []
     lines = [f"{style.paint(one.name, 'bold')}  {', '.join(facts)}"]
-    told = wrap(one.description, width - len(_INDENT), "") if one.description else []
-    return lines + [_INDENT + line for line in told]
+    described = wrap(one.description, width - len(_INDENT), "") if one.description else []
+    return lines + [_INDENT + line for line in described]
 
 
 def _action(one: ActionInfo) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hactl.admin.requests import Cleanup
-from hactl.cli.backend import Source
+from hactl.cli.backend import Backend
 from hactl.cli.common import say, settings
 from hactl.cli.options import ConfigOption
 
@@ -33,7 +33,7 @@ def cleanup(
 
     For what was repaired: it is tried again at once. Nothing is moved. Exit status: 0 done, 1 refused, 2 bad input.
     """
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         done = source.do(Cleanup(group, node))
     finally:

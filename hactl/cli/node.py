@@ -10,7 +10,7 @@ import typer
 
 from hactl.admin.requests import Confirm, Drain, Online, Standby
 from hactl.cli import fence, fence_agents
-from hactl.cli.backend import Source
+from hactl.cli.backend import Backend
 from hactl.cli.client import WaitError
 from hactl.cli.common import CliError, confirmed, say, settings, waiting
 from hactl.cli.options import ConfigOption, seconds
@@ -56,7 +56,7 @@ def standby(
     What ends before that, interrupted or refused, may leave it drained: repeat the command, or `online`.
     """
     limit_s = seconds(drain_timeout)
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         source.do(Standby(node, force, check=True))
         if limit_s:
@@ -67,7 +67,7 @@ def standby(
     say(f"{node} is in standby; " + (f"leaving it now: {', '.join(groups)}" if groups else "no group was on it"))
 
 
-def _drain(source: Source, node: str, limit_s: float, *, force: bool) -> None:
+def _drain(source: Backend, node: str, limit_s: float, *, force: bool) -> None:
     source.do(Drain(ALL, node, "standby", force))
     say(f"{node}: its servers get no new connections")
     if not await_empty(source, ALL, node, limit_s, f"hactl node online {node}"):
@@ -79,7 +79,7 @@ def online(node: Node, config: ConfigOption = None) -> None:
 
     Groups do not come back by themselves.
     """
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         changed = source.do(Online(node)).changed
     finally:
@@ -99,7 +99,7 @@ def confirm(
 
     Its groups are then started elsewhere. If they still ran there, they would run twice.
     """
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         if not yes and not confirmed(f"Is it certain that nothing of the cluster runs on {node} any more?"):
             raise CliError("not confirmed: nothing was done")
@@ -109,7 +109,7 @@ def confirm(
     say(f"{node}: session {sid or '(all before the recovery)'} is taken to be stopped")
 
 
-def _confirm(source: Source, node: str) -> str:
+def _confirm(source: Backend, node: str) -> str:
     """Ask until its lease is over; that may take as long as a lease, when nobody has watched it yet."""
     while True:
         try:

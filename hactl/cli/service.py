@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hactl.admin.requests import Drain, Undrain
-from hactl.cli.backend import Source
+from hactl.cli.backend import Backend
 from hactl.cli.common import CliError, leave, say, settings, tell
 from hactl.cli.options import ConfigOption, seconds
 
@@ -46,11 +46,11 @@ def drain(
     Exit status: 0 no session is left, 1 refused, 2 bad input, 3 not in time: it stays drained, sessions are left.
     """
     limit_s = seconds(timeout)
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         drained = source.do(Drain(service, node, reason, force))
-        asked = "" if drained.changed else f" already (by {drained.by}, {drained.at})"
-        say(f"{_what(service)} on {node} gets no new connections{asked}")
+        already = "" if drained.changed else f" already (by {drained.by}, {drained.at})"
+        say(f"{_what(service)} on {node} gets no new connections{already}")
         if wait and not await_empty(source, service, node, limit_s, f"hactl service undrain {_quoted(service)} {node}"):
             leave(LEFT)
     finally:
@@ -59,7 +59,7 @@ def drain(
 
 def undrain(service: Service, node: Node, config: ConfigOption = None) -> None:
     """Have a node's server of a service get new connections again."""
-    source = Source(settings(config))
+    source = Backend(settings(config))
     try:
         changed = source.do(Undrain(service, node)).changed
     finally:
@@ -67,17 +67,17 @@ def undrain(service: Service, node: Node, config: ConfigOption = None) -> None:
     say(f"{_what(service)} on {node} " + ("gets connections again" if changed else "was not drained"))
 
 
-def await_empty(source: Source, service: str, node: str, limit_s: float, undo: str) -> bool:
+def await_empty(source: Backend, service: str, node: str, limit_s: float, undo: str) -> bool:
     """Show the sessions left until there are none; False: not in time. `undo`: the command that takes it back."""
-    began, told, words = time.monotonic(), "", ""
+    began, shown, words = time.monotonic(), "", ""
     try:
         while True:
             found = source.draining(service, node)
             if found["drain"] is None:
                 raise CliError(f"{_what(service)} on {node} was taken back by somebody: it gets connections again")
             words, empty = _left(found)
-            if words != told:
-                told = words
+            if words != shown:
+                shown = words
                 say(f"{(time.monotonic() - began) * 1000:8.0f} ms  {words}")
             if empty:
                 return True

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hactl.cli.backend import Source
+from hactl.cli.backend import Backend
 from hactl.cli.common import say, settings, tell
 from hactl.cli.fast_status import show_status
 from hactl.cli.options import ConfigOption
@@ -43,7 +43,7 @@ def status(
     if not watch:
         show_status(as_json=as_json, config=config)
         return
-    for found in _changes(Source(settings(config))):
+    for found in _changes(Backend(settings(config))):
         if as_json:
             say(json.dumps(found))
         elif sys.stdout.isatty():
@@ -52,7 +52,7 @@ def status(
             say(render(found, Style.of()) + "\n")
 
 
-def _changes(source: Source) -> Iterator[dict[str, Any]]:
+def _changes(source: Backend) -> Iterator[dict[str, Any]]:
     """The document whenever what the screen shows is another one, but for the running of clocks."""
     shown, mark = "", ""
     while True:
@@ -72,7 +72,7 @@ def events(
     config: ConfigOption = None,
 ) -> None:
     """Show what happened, in the whole cluster."""
-    source, style = Source(settings(config)), Style.of()
+    source, style = Backend(settings(config)), Style.of()
     if not follow:
         for one in source.events(number)["events"]:
             say(json.dumps(one) if as_json else show_event(one, style))
@@ -82,7 +82,7 @@ def events(
         say(json.dumps(one) if as_json else show_event(one, style))
 
 
-def _followed(source: Source, number: int) -> Iterator[dict[str, Any]]:
+def _followed(source: Backend, number: int) -> Iterator[dict[str, Any]]:
     """The events, over every end of the stream: each once. By the stamps of nodes whose clocks differ they are not
     always in order, so that what was shown is remembered."""
     shown: deque[str] = deque(maxlen=_again(number))
@@ -126,7 +126,7 @@ def timeline(
     config: ConfigOption = None,
 ) -> None:
     """Show the last takeovers, and how long each part of them took."""
-    source, style = Source(settings(config)), Style.of()
+    source, style = Backend(settings(config)), Style.of()
     found = source.timeline(group, number)["timelines"]
     source.close()
     if as_json:

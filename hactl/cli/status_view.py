@@ -111,11 +111,11 @@ def _count(service: dict[str, Any]) -> str:
 
 def _on(servers: list[dict[str, Any]]) -> str:
     """The servers; where the same is to be said of all, it is said once."""
-    said = [_about_server(server) for server in servers]
+    states = [_about_server(server) for server in servers]
     names = [server["name"] for server in servers]
-    if len(set(said)) == 1:
-        return ", ".join(names) + (f": {'all ' if len(said) > 1 else ''}{said[0]}" if said[0] else "")
-    return "; ".join(f"{name}: {words}" if words else name for name, words in zip(names, said, strict=True))
+    if len(set(states)) == 1:
+        return ", ".join(names) + (f": {'all ' if len(states) > 1 else ''}{states[0]}" if states[0] else "")
+    return "; ".join(f"{name}: {words}" if words else name for name, words in zip(names, states, strict=True))
 
 
 def _about_server(server: dict[str, Any]) -> str:

@@ -22,19 +22,19 @@ def majority_findings(spec: ClusterSpec, endpoints: int) -> Iterator[Finding]:
     path = ("nodes",)
     nodes, members = len(spec.nodes), endpoints or len(spec.nodes)
     here = f"etcd has {members} endpoint{'' if members == 1 else 's'} in node.toml"
-    said = here if endpoints else f"with etcd on {'this node' if nodes == 1 else f'these {nodes} nodes'} alone"
+    where = here if endpoints else f"with etcd on {'this node' if nodes == 1 else f'these {nodes} nodes'} alone"
     if nodes == 1:
         problem = "one node: when it fails, nobody takes its groups over"
         yield Finding(path, problem, "add nodes, to three", refused=False)
     if members == 1:
-        yield Finding(path, f"{said}: when that one stops, no node can hold anything", _THREE, refused=False)
+        yield Finding(path, f"{where}: when that one stops, no node can hold anything", _THREE, refused=False)
     elif members == 2:
         problem = (
-            f"{said}: one of two is no majority, so when either dies the other holds nothing, and nothing fails over"
+            f"{where}: one of two is no majority, so when either dies the other holds nothing, and nothing fails over"
         )
         yield Finding(path, problem, _THREE, refused=False)
     elif members % 2 == 0:
-        problem = f"{said}: an even number survives the loss of no more than one less does"
+        problem = f"{where}: an even number survives the loss of no more than one less does"
         yield Finding(path, problem, "have an odd number of members: one more, or one less", refused=False)
 
 

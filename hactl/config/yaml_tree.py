@@ -56,8 +56,8 @@ def read_yaml(text: str, file: str) -> Tree:
         hint = "put a text that begins with `*` or `&` in quotes" if "alias" in what else ""
         tree.problems.append(Problem(file, "", f"is not YAML: {what}", hint, _place(mark) if mark else None))
     except (YAMLError, RecursionError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        tree.problems.append(Problem(file, "", f"is not YAML: {said}", ""))
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        tree.problems.append(Problem(file, "", f"is not YAML: {first_line}", ""))
     else:
         if root is not None:
             tree.data = _Builder(tree).build(root, ())

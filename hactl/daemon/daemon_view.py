@@ -67,5 +67,5 @@ class DaemonView(Protocol):
     async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
         """Run a blocking call on a thread."""
 
-    async def asked(self, call: Callable[..., Any], *args: Any) -> Any:
+    async def query(self, call: Callable[..., Any], *args: Any) -> Any:
         """The same, for somebody who asks: on threads that nothing else waits for."""

@@ -167,14 +167,14 @@ class SecondStage:
         from hactl.haproxy.control.in_group import InGroupManager  # noqa: PLC0415 - when it is wanted
         from hactl.haproxy.settings import HaproxySettings  # noqa: PLC0415
 
-        def heard(event: HaproxyEvent) -> None:
+        def on_event(event: HaproxyEvent) -> None:
             self._note_of_haproxy(f"haproxy_{event.kind}", {"detail": event.detail})
             if event.kind == "stopped" and self.balancer is not None:
                 self.balancer.again()
 
         if self._in_group is None:
             settings = HaproxySettings(self._config.haproxy_dir, self._config.haproxy_binary, self._config.state_dir)
-            self._in_group = InGroupManager(settings, self._context, heard)
+            self._in_group = InGroupManager(settings, self._context, on_event)
         return self._in_group
 
     async def _await_balancer(self) -> Balancer:

@@ -28,7 +28,7 @@ class GuardLink:
         link.setblocking(False)
         self._socket, self._timeout_s, self._cgroup = link, timeout_s, cgroup
         self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._pending: dict[int, asyncio.Future[Answer]] = {}
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().add_reader(link, self._read)
 
@@ -80,7 +80,7 @@ class GuardLink:
         except wire.WireError as error:
             return Answer(number, False, str(error), None)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._asked[number] = answer
+        self._pending[number] = answer
         try:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.get_running_loop().sock_sendall(self._socket, packet)
@@ -90,7 +90,7 @@ class GuardLink:
         except OSError as error:
             raise GuardError(f"the guard is gone: {error.strerror}") from None
         finally:
-            self._asked.pop(number, None)
+            self._pending.pop(number, None)
 
     def _read(self) -> None:
         """There is a packet, or the guard is gone."""
@@ -105,7 +105,7 @@ class GuardLink:
         except (OSError, GuardError) as error:
             self._end(f"the guard is gone: {error}")
             return
-        waiting = self._asked.get(answer.number) if answer.number is not None else None
+        waiting = self._pending.get(answer.number) if answer.number is not None else None
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
@@ -113,7 +113,7 @@ class GuardLink:
         asyncio.get_running_loop().remove_reader(self._socket)
         if not self.lost.done():
             self.lost.set_result(reason)
-        for waiting in self._asked.values():
+        for waiting in self._pending.values():
             if not waiting.done():
                 waiting.set_exception(GuardError(reason))
 

@@ -148,9 +148,9 @@ class Daemon:
         """Run a blocking store call on a thread."""
         return await self._link.blocking(call, *args)
 
-    async def asked(self, call: Callable[..., Any], *args: Any) -> Any:
+    async def query(self, call: Callable[..., Any], *args: Any) -> Any:
         """The same, for somebody who asks."""
-        return await self._link.asked(call, *args)
+        return await self._link.query(call, *args)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -296,11 +296,11 @@ class Daemon:
     def _refused(self, name: str, problem: str) -> None:
         self._post(events.GuardAnswered(name, False, problem))
 
-    async def _ask_guard(self, name: str, asked: Awaitable[Any]) -> None:
+    async def _ask_guard(self, name: str, request: Awaitable[Any]) -> None:
         """Send the guard a message; its answer becomes an event where it is waited for. No answer in time is the
         same as a dead guard: nobody could tell whether it holds the deadline."""
         try:
-            answer = await asked
+            answer = await request
         except GuardError as error:
             self._guard_silent(str(error))
             return

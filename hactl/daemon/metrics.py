@@ -157,9 +157,9 @@ class Metrics:
         counts: dict[str, Counts[str]] = {}
         for one in servers:
             seen = ServerHealth(plain_status(one.status), one.weight, check=one.check)
-            said = "disabled" if one.proxy in with_roles and seen.other_role else word(seen)
-            counts.setdefault(one.proxy, Counts())[said] += 1
-            self._all["hactl_server_up"].labels(one.proxy, one.server).set(int(said == "up"))
+            word_of = "disabled" if one.proxy in with_roles and seen.other_role else word(seen)
+            counts.setdefault(one.proxy, Counts())[word_of] += 1
+            self._all["hactl_server_up"].labels(one.proxy, one.server).set(int(word_of == "up"))
             self._all["hactl_server_sessions"].labels(one.proxy, one.server).set(one.sessions)
         for service, found in counts.items():
             for state in SERVERS:
@@ -191,10 +191,10 @@ class Metrics:
         self._all["hactl_internal_errors_total"].inc(state.errors - self._errors)
         self._errors = state.errors
         self._all["hactl_unreadable_documents"].set(len(state.view.unreadable))
-        told = watchdog or {}
-        self._all["hactl_watchdog_armed"].set(int(told.get("armed", False)))
-        self._all["hactl_watchdog_timeout_seconds"].set(told.get("timeout_s") or 0)
-        self._all["hactl_watchdog_last_fed_seconds"].set(told.get("last_fed_s") or 0.0)
+        known = watchdog or {}
+        self._all["hactl_watchdog_armed"].set(int(known.get("armed", False)))
+        self._all["hactl_watchdog_timeout_seconds"].set(known.get("timeout_s") or 0)
+        self._all["hactl_watchdog_last_fed_seconds"].set(known.get("last_fed_s") or 0.0)
         counts = Counts(node_state(state.view, name, state.cluster) for name in node_names(state.view, state.cluster))
         for name in NODE_STATES:
             self._all["hactl_nodes"].labels(name).set(counts[name])
@@ -218,9 +218,9 @@ class Metrics:
         mine = found is not None and found.record.state == "owned" and found.record.holder == state.me
         self._all["hactl_group_owned"].labels(group.name).set(int(mine))
         own = state.readiness.get(group.name)
-        told = own.told.level if own else "ready"
+        known = own.reported.level if own else "ready"
         for level in READINESS:
-            self._all["hactl_group_readiness"].labels(group.name, level).set(int(level == told))
+            self._all["hactl_group_readiness"].labels(group.name, level).set(int(level == known))
         for resource in group.resources:
             health = run.health.get(resource.name, "unknown") if run else "unknown"
             for state_ in HEALTH:

@@ -39,7 +39,7 @@ class StoreLink:
         self._renewing = ThreadPoolExecutor(3, "renew")
         self._others = ThreadPoolExecutor(6, "store")
         self._beside = ThreadPoolExecutor(3, "beside")
-        self._asked = ThreadPoolExecutor(4, "asked")
+        self._queries = ThreadPoolExecutor(4, "asked")
         self._watch: Watch | None = None
         self._watch_number = 0
 
@@ -65,14 +65,14 @@ class StoreLink:
         """Run a blocking call on a thread, for something that the daemon does beside deciding."""
         return await self._loop.run_in_executor(self._beside, call, *args)
 
-    async def asked(self, call: Callable[..., Any], *args: Any) -> Any:
+    async def query(self, call: Callable[..., Any], *args: Any) -> Any:
         """Run a blocking call on a thread, for somebody who asks."""
-        return await self._loop.run_in_executor(self._asked, call, *args)
+        return await self._loop.run_in_executor(self._queries, call, *args)
 
     def close(self) -> None:
         """End the watch and the threads; calls under way end by their own deadlines."""
         self._watch_number += 1
-        for pool in (self._renewing, self._others, self._beside, self._asked):
+        for pool in (self._renewing, self._others, self._beside, self._queries):
             pool.shutdown(wait=False, cancel_futures=True)
         self._store.close()
 

@@ -80,4 +80,4 @@ def _cause_is_gone(state: NodeState, group: str, failure: Failure) -> bool:
     if own is not None and f"resource/{failure.resource}" in own.sources:
         state.failures_unfit.add(group)
         return False
-    return group in state.failures_unfit and (own is None or own.told.level != "unfit")
+    return group in state.failures_unfit and (own is None or own.reported.level != "unfit")

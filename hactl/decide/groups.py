@@ -201,8 +201,8 @@ def as_holder(state: NodeState, run: LocalGroup, found: Versioned[Ownership], ou
     probe_unknown(run, out)  # a daemon that has just begun
     ends = overlap.lets_go(state, run, own, out.now) or overlap.lost_here(state, run)
     report = state.view.reports.get(own.node)
-    told = report.record.groups.get(run.spec.name, {}) if report and report.record.sid == own.sid else {}
-    if ends or (own.state == "owned" and told.get("phase") == "running" and told.get("epoch") == own.epoch):
+    reported = report.record.groups.get(run.spec.name, {}) if report and report.record.sid == own.sid else {}
+    if ends or (own.state == "owned" and reported.get("phase") == "running" and reported.get("epoch") == own.epoch):
         bring_down(run, out, kill=False)
     if not run.stopped or (own.state != "owned" and not ends):
         try_acquire(state, run, found, out)  # also where it has died here: who it is handed to may be dead, too

@@ -41,18 +41,18 @@ def watch(state: NodeState, out: Out) -> None:
 
 def answer_probes(state: NodeState) -> None:
     """Answer who asks whether a group without an owner runs here, after looking anew."""
-    for name, asked in state.view.probes.items():
+    for name, probe in state.view.probes.items():
         run = state.runs.get(name)
         if run is None or state.view.mod_of(state.keys.group(name)):
             continue
-        if run.probed != asked.mod_revision and not run.acting:
-            run.probed = asked.mod_revision
+        if run.probed != probe.mod_revision and not run.acting:
+            run.probed = probe.mod_revision
             for resource, health in run.health.items():
                 if health == "stopped":
                     run.health[resource] = "unknown"
             state.dirty = True
-        elif run.probed == asked.mod_revision and not run.acting and "unknown" not in run.health.values():
-            run.answered_probe = asked.mod_revision
+        elif run.probed == probe.mod_revision and not run.acting and "unknown" not in run.health.values():
+            run.answered_probe = probe.mod_revision
 
 
 def report(state: NodeState, out: Out) -> None:

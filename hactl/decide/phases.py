@@ -1,5 +1,4 @@
-"""A node's way through its sessions: list, adopt or stop everything, close, open, live, be deposed, end
-(docs/protocol.md, *Identity*, *Session*). Pure."""
+"""A node's way through its sessions: list, adopt or stop, close, open, live, end (docs/protocol.md, *Session*)."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ def reported(view: ReadView, group: str, node: str) -> Standing:
 
 def standing_in(report: Report, group: str) -> Standing:
     """What a report says of its node for the group. A level of a later version counts as ready."""
-    told = report.readiness.get(group)
-    level: ReadinessLevel = next((one for one in READINESS if told and told.get("level") == one), "ready")
-    return Standing(level, str(told.get("why", ""))) if told and level != "ready" else READY
+    entry = report.readiness.get(group)
+    level: ReadinessLevel = next((one for one in READINESS if entry and entry.get("level") == one), "ready")
+    return Standing(level, str(entry.get("why", ""))) if entry and level != "ready" else READY
 
 
 def settle_ms(timing: Timing) -> float:
@@ -69,11 +69,11 @@ def settle_ms(timing: Timing) -> float:
 
 @dataclass(slots=True)
 class OwnReadiness:
-    """How ready this node is for one group. `told`: what its report says. `differs`: the level that its sources have
+    """How ready this node is for one group. `reported`: in its report. `differs`: the level that its sources have
     said instead, and since when."""
 
     sources: dict[str, Standing] = field(default_factory=dict)
-    told: Standing = READY
+    reported: Standing = READY
     differs: tuple[ReadinessLevel, Instant] | None = None
     changes: int = 0
     noted: int = 0
@@ -92,11 +92,11 @@ class OwnReadiness:
         return max((self.sources[name] for name in sorted(self.sources)), key=lambda one: one.badness, default=READY)
 
     def settle(self, settle: float, now: Instant) -> None:
-        """Bring what is told closer to what the sources say: a worse level at once, all else once it has lasted."""
+        """Bring the reported level closer to the sources: a worse one at once, any other once it has lasted."""
         worst = self.worst
-        if worst.badness > self.told.badness:
+        if worst.badness > self.reported.badness:
             self._tell(worst)
-        elif worst == self.told:
+        elif worst == self.reported:
             self.differs = None
         elif self.differs is None or self.differs[0] != worst.level:
             self.differs = (worst.level, now)
@@ -104,8 +104,8 @@ class OwnReadiness:
             self._tell(worst)
 
     def _tell(self, standing: Standing) -> None:
-        self.changes += standing.level != self.told.level
-        self.told, self.differs = standing, None
+        self.changes += standing.level != self.reported.level
+        self.reported, self.differs = standing, None
 
     def changes_to_note(self, now: Instant) -> int:
         """How many changes of the level are to be noted now, as one; 0: none, or they wait for others."""
@@ -125,7 +125,7 @@ class OwnReadiness:
     def owner_level(self) -> ReadinessLevel:
         """By which an owner stays or goes. That the group could not be started here (unfit) does not hide that it would
         be better off elsewhere."""
-        return "poor" if self.poor_because else self.told.level
+        return "poor" if self.poor_because else self.reported.level
 
 
 @dataclass(slots=True)

@@ -20,15 +20,15 @@ def own_standings(state: NodeState, out: Out) -> dict[str, ReadinessReport]:
     for name in state.runs:
         own = state.readiness.get(name)
         if own is None and (before := _before(state, name)).level != "ready":
-            own = state.readiness[name] = OwnReadiness(told=before)
+            own = state.readiness[name] = OwnReadiness(reported=before)
         if own is None:
             continue
         own.settle(settle_ms(state.timing), out.now)
         if changes := own.changes_to_note(out.now):
-            event = "node_ready" if own.told.level == "ready" else "node_not_ready"
-            out.note(event, group=name, level=own.told.level, reason=own.told.why, changes=changes)
-        if own.told.level != "ready":
-            content[name] = {"level": own.told.level, "why": own.told.why}
+            event = "node_ready" if own.reported.level == "ready" else "node_not_ready"
+            out.note(event, group=name, level=own.reported.level, reason=own.reported.why, changes=changes)
+        if own.reported.level != "ready":
+            content[name] = {"level": own.reported.level, "why": own.reported.why}
     return content
 
 

@@ -38,9 +38,9 @@ class _Story:
     data: dict[str, Any]
     told_at: float
     last_at: float
-    told: int = 1
+    passed: int = 1
     wait_s: float = FIRST_WAIT_S
-    untold: int = 0
+    withheld: int = 0
 
 
 class RepeatedNotes:
@@ -53,7 +53,7 @@ class RepeatedNotes:
     @property
     def waiting(self) -> bool:
         """Whether something was counted that is yet to be told."""
-        return any(story.untold for story in self._stories.values())
+        return any(story.withheld for story in self._stories.values())
 
     def take(self, event: str, data: dict[str, Any], now: float) -> dict[str, Any] | None:
         """What is to be told of a note, with `repeated` where others went before it untold; None: it is counted."""
@@ -70,15 +70,15 @@ class RepeatedNotes:
                 self._stories.popitem(last=False)
             return data
         story.last_at, story.data = now, data
-        if story.told < BURST:
-            story.told, story.told_at = story.told + 1, now
+        if story.passed < BURST:
+            story.passed, story.told_at = story.passed + 1, now
             return data
-        story.untold += 1
+        story.withheld += 1
         return self._tell(story, now)
 
     def due(self, now: float) -> list[tuple[str, dict[str, Any]]]:
         """What was counted and whose time has come."""
-        found = [(story.event, self._tell(story, now)) for story in self._stories.values() if story.untold]
+        found = [(story.event, self._tell(story, now)) for story in self._stories.values() if story.withheld]
         return [(event, data) for event, data in found if data is not None]
 
     def _another_variant(self, event: str, data: dict[str, Any], now: float) -> bool:
@@ -97,10 +97,10 @@ class RepeatedNotes:
     def _tell(story: _Story, now: float) -> dict[str, Any] | None:
         if now - story.told_at < story.wait_s:
             return None
-        told = {**story.data, "repeated": story.untold}
-        story.told_at, story.untold = now, 0
+        passed = {**story.data, "repeated": story.withheld}
+        story.told_at, story.withheld = now, 0
         story.wait_s = min(2 * story.wait_s, LONGEST_WAIT_S)
-        return told
+        return passed
 
 
 def identity(event: str, data: dict[str, Any]) -> Identity:

@@ -34,25 +34,25 @@ def suspected(state: NodeState, node: str, found: Versioned[Session], out: Out) 
     holder = Holder(node, found.record.sid, found.create_revision)
     if not state.topology.of(node).has_device or not owns_required(state.view, state.cluster, holder):
         return False
-    asked = _ask(state, node, found, out)
-    told = state.guard_replies.get(node)
-    if told is not None and told[0] == found.record.sid and observer.replied_since(node, told[1]):
+    query = _ask(state, node, found, out)
+    reply = state.guard_replies.get(node)
+    if reply is not None and reply[0] == found.record.sid and observer.replied_since(node, reply[1]):
         return False
-    if asked is not None and owner_elapsed(asked.first, out.now) < state.timing.heartbeat_ms / 2:
+    if query is not None and owner_elapsed(query.first, out.now) < state.timing.heartbeat_ms / 2:
         return False  # I stood still myself between the question and the limit: it has its time to answer
     return observer.suspected(node, found, limit, out.now)
 
 
 def _ask(state: NodeState, node: str, found: Versioned[Session], out: Out) -> GuardQueried | None:
     """Ask its guard, again and again; since when that has been done in this silence, None: it has no address."""
-    asked, again = state.guard_queries.get(node), state.timing.heartbeat_ms / 2
-    if asked is not None and not state.observer.replied_since(node, asked.first):
-        asked = None  # of an earlier silence
+    query, again = state.guard_queries.get(node), state.timing.heartbeat_ms / 2
+    if query is not None and not state.observer.replied_since(node, query.first):
+        query = None  # of an earlier silence
     address = state.cluster.address(node) if state.cluster else ""
-    if address and (asked is None or owner_elapsed(asked.last, out.now) >= again):
-        asked = state.guard_queries[node] = GuardQueried(asked.first if asked else out.now, out.now)
+    if address and (query is None or owner_elapsed(query.last, out.now) >= again):
+        query = state.guard_queries[node] = GuardQueried(query.first if query else out.now, out.now)
         out.effects.append(AskGuard(node, address, found.record.sid))
-    return asked
+    return query
 
 
 def on_reply(state: NodeState, event: GuardTold, out: Out) -> None:

@@ -46,18 +46,18 @@ class Listeners:
 
     async def _listen(self, listen: str) -> None:
         """A port that is taken, or an address that is not there yet, is tried again."""
-        said = ""
+        logged = ""
         while True:
             try:
                 listener = tcp_listener(listen)
             except OSError as error:
                 problem = error.strerror or str(error)
-                if problem != said:
+                if problem != logged:
                     log.error("cannot listen at %s: %s; trying again every %g s", listen, problem, RETRY_S)
-                said = problem
+                logged = problem
                 await asyncio.sleep(RETRY_S)
                 continue
-            said = ""
+            logged = ""
             log.info("listening at %s", listen)
             try:
                 await self._gate.accept_from(listener)

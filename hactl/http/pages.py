@@ -65,8 +65,8 @@ class Pages:
         """Why this node takes no part; "": it does."""
         last, now = answer.last, self._source.now()
         if answer.problem or last is None:
-            heard = f"; last heard of {last.age_s(now):.0f} s ago" if last else ""
-            return f"the daemon does not answer: {answer.problem}{heard}"
+            since = f"; last heard of {last.age_s(now):.0f} s ago" if last else ""
+            return f"the daemon does not answer: {answer.problem}{since}"
         if last.refused:
             return last.refused
         if last.phase != "live":

@@ -32,7 +32,7 @@ class DaemonSource:
     def __init__(self, path: str, clock: Callable[[], Instant]) -> None:
         self._path, self._clock = path, clock
         self._answer = Answer(None, "it was not asked yet")
-        self._asked: asyncio.Task[None] | None = None
+        self._query: asyncio.Task[None] | None = None
         self._fresh_until = 0.0
 
     def now(self) -> Instant:
@@ -43,14 +43,14 @@ class DaemonSource:
         """The daemon's answer, a second old at most. Whoever asks meanwhile waits for the same one."""
         if asyncio.get_running_loop().time() < self._fresh_until:
             return self._answer
-        if self._asked is None:
-            self._asked = asyncio.create_task(self._ask())
-            self._asked.add_done_callback(self._done)
-        await asyncio.shield(self._asked)
+        if self._query is None:
+            self._query = asyncio.create_task(self._ask())
+            self._query.add_done_callback(self._done)
+        await asyncio.shield(self._query)
         return self._answer
 
     def _done(self, _task: asyncio.Task[None]) -> None:
-        self._asked = None
+        self._query = None
         self._fresh_until = asyncio.get_running_loop().time() + KEPT_S
 
     async def _ask(self) -> None:

@@ -43,13 +43,13 @@ def remove(name: str, *, keep_files: bool = False) -> None:
 
 def last_words(logs: Path) -> str:
     """The end of each log below a directory that is about to be removed, some lines of each."""
-    said = []
+    words = []
     for log in sorted(logs.rglob("*.log"))[:_LOGS]:
         with contextlib.suppress(OSError), log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _LINES * _LINE_LENGTH))
             lines = file.read().decode(errors="replace").splitlines()[-_LINES:]
-            said += [f"{log.relative_to(logs)}: {line[:_LINE_LENGTH]}" for line in lines]
-    return "\n".join(said)
+            words += [f"{log.relative_to(logs)}: {line[:_LINE_LENGTH]}" for line in lines]
+    return "\n".join(words)
 
 
 def labs() -> list[str]:

@@ -57,9 +57,9 @@ class Lab:
             self.spec.save()
             self._build()
         except LabError as error:
-            said = cleanup.last_words(self.spec.path / "logs") if self.spec.directory else ""
+            words = cleanup.last_words(self.spec.path / "logs") if self.spec.directory else ""
             self.down()
-            raise LabError(f"{error}\n{said}".rstrip()) from error
+            raise LabError(f"{error}\n{words}".rstrip()) from error
         except BaseException:
             self.down()
             raise
@@ -199,8 +199,8 @@ class Lab:
         for node in self.nodes.values():
             for port in BACKEND_PORTS.values():
                 target = f"{node.address}:{port}"
-                asked = functools.partial(self.ask, target)
-                wait_until(asked, deadline_s=deadline_s, what=f"{target} answers")
+                query = functools.partial(self.ask, target)
+                wait_until(query, deadline_s=deadline_s, what=f"{target} answers")
 
     def ask(self, target: str, timeout_s: float = 1.0) -> str:
         """One request from the client: the node that answered, or "" for none."""

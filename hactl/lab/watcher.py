@@ -160,11 +160,11 @@ class AddressWatcher:
                 nsid = next(
                     (struct.unpack("=i", value)[0] for _, kind, value in ancillary if kind == _LISTEN_ALL_NSID), 0
                 )
-                self._heard(now, nsid, data)
+                self._on_message(now, nsid, data)
             elif self._woken in ready:
                 return
 
-    def _heard(self, now: float, nsid: int, data: bytes) -> None:
+    def _on_message(self, now: float, nsid: int, data: bytes) -> None:
         node = self._nodes.get(nsid % NSID_STRIDE)
         for kind, message in _messages(data):
             if nsid == 0 and kind == _NEWLINK and (port := _link(message)) and port[0] in self._ports:

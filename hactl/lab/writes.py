@@ -78,8 +78,10 @@ class Database:
         found = []
         for node in self._lab.nodes.values():
             if node.powered:
-                said = run(["ip", "netns", "exec", node.namespace, "ss", "-Htn", "state", "established", "dst", target])
-                found += [f"{node.name}: {line}" for line in said.splitlines()]
+                listed = run(
+                    ["ip", "netns", "exec", node.namespace, "ss", "-Htn", "state", "established", "dst", target]
+                )
+                found += [f"{node.name}: {line}" for line in listed.splitlines()]
         return found
 
     def _accepts(self, name: str) -> bool:

@@ -29,7 +29,7 @@ class OutputKeeper:
 
     def __init__(self, directory: str, cut: Callable[[str, int], None] = lambda process, gone: None) -> None:
         self._directory, self._cut = Path(directory), cut
-        self._said: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
     async def run(self) -> None:
         """Until cancelled. Raises OSError when the directory cannot be had."""
@@ -65,7 +65,7 @@ class OutputKeeper:
         words = f"[hactl] {size} bytes were cut here: this process writes too much; their end is in {path.name}.1"
         with contextlib.suppress(OSError), path.open("ab", buffering=0) as file:
             file.write(words.encode() + b"\n")
-        if time.monotonic() - self._said.get(path.name, -SAY_S) >= SAY_S:
-            self._said[path.name] = time.monotonic()
+        if time.monotonic() - self._logged.get(path.name, -SAY_S) >= SAY_S:
+            self._logged[path.name] = time.monotonic()
             log.warning("process.output_cut", file=str(path), bytes=size)
         return size

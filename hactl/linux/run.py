@@ -57,8 +57,8 @@ class Completed:
             how = f"was killed by signal {signal_name(-self.returncode)}"
         else:
             how = f"ended with exit status {self.returncode}"
-        said = (self.stderr.strip() or self.stdout.strip()).rpartition("\n")[2]
-        return f"{how}: {said[:300]}" if said else how
+        words = (self.stderr.strip() or self.stdout.strip()).rpartition("\n")[2]
+        return f"{how}: {words[:300]}" if words else how
 
 
 def signal_name(number: int) -> str:

@@ -23,7 +23,7 @@ class Names:
     """Asks; one question of a kind at a time, however many want to know."""
 
     def __init__(self) -> None:
-        self._asked: dict[Hashable, Future[Any]] = {}
+        self._queries: dict[Hashable, Future[Any]] = {}
         self._users: OrderedDict[int, str] = OrderedDict()
 
     async def group_id(self, group: str, wait_s: float | None = WAIT_S) -> int | None:
@@ -43,27 +43,27 @@ class Names:
         return self._users[uid]
 
     async def _ask(self, what: Hashable, question: Callable[[], Any], wait_s: float | None) -> Any:
-        asked = self._asked.get(what)
-        if asked is None:
-            asked = self._asked[what] = Future()
-            begun = threading.Thread(target=self._answer, args=(what, question, asked), name="names", daemon=True)
+        query = self._queries.get(what)
+        if query is None:
+            query = self._queries[what] = Future()
+            begun = threading.Thread(target=self._answer, args=(what, question, query), name="names", daemon=True)
             try:
                 begun.start()
             except RuntimeError:  # no thread can be had
-                del self._asked[what]
+                del self._queries[what]
                 raise TimeoutError from None
         async with asyncio.timeout(wait_s):
-            return await asyncio.shield(asyncio.wrap_future(asked))
+            return await asyncio.shield(asyncio.wrap_future(query))
 
-    def _answer(self, what: Hashable, question: Callable[[], Any], asked: Future[Any]) -> None:
+    def _answer(self, what: Hashable, question: Callable[[], Any], query: Future[Any]) -> None:
         try:
             found = question()
         except Exception as error:  # whatever it is, it is the answer
-            del self._asked[what]
-            asked.set_exception(error)
+            del self._queries[what]
+            query.set_exception(error)
         else:
-            del self._asked[what]
-            asked.set_result(found)
+            del self._queries[what]
+            query.set_result(found)
 
 
 def _group_id(group: str) -> int | None:

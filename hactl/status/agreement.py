@@ -17,15 +17,15 @@ def agreed(words: Mapping[str, str]) -> str:
 
 def words(server: dict[str, Any]) -> str:
     """What the check of a server that is down came to, in HAProxy's words: those of the first that says it."""
-    told = next((one for one in server["balancers"].values() if one["word"] == "down"), {"check": "", "detail": ""})
-    return f"{told['check']} {told['detail']}".strip() or "HAProxy does not say why"
+    down = next((one for one in server["balancers"].values() if one["word"] == "down"), {"check": "", "detail": ""})
+    return f"{down['check']} {down['detail']}".strip() or "HAProxy does not say why"
 
 
 def says(server: dict[str, Any], between: str) -> str:
     """Who says what of a server: `down says n1, up say n2 and n3`."""
     found: dict[str, list[str]] = {}
-    for name, told in server["balancers"].items():
-        found.setdefault(told["word"], []).append(name)
+    for name, down in server["balancers"].items():
+        found.setdefault(down["word"], []).append(name)
     rare_first = sorted(found.items(), key=lambda one: len(one[1]))
     return between.join(
         f"{word} say{'s' if len(names) == 1 else ''} {' and '.join(names)}" for word, names in rare_first

@@ -158,10 +158,10 @@ def group_state(view: ReadView, group: GroupSpec) -> str:
         return own.state
     if session_of(view, own.holder) is None:
         return "lost"
-    told = _told(view, group.name, own)
-    phase = str(told.get("phase", "starting"))
+    group_report = _reported(view, group.name, own)
+    phase = str(group_report.get("phase", "starting"))
     if phase == "stopped":
-        return "failed" if told.get("failed") else "starting"
+        return "failed" if group_report.get("failed") else "starting"
     return phase
 
 
@@ -172,7 +172,7 @@ def group_status(
     found = view.groups.get(group.name)
     own = found.record if found else None
     held = own is not None and own.state != "released"
-    told = _told(view, group.name, own) if own else {}
+    group_report = _reported(view, group.name, own) if own else {}
     choice = place(spec, group, view) if spec else None
     state = group_state(view, group)
     epoch = own.epoch if own else 0
@@ -180,7 +180,7 @@ def group_status(
         "name": group.name,
         "state": state,
         "owner": own.node if own and held else "",
-        "phase": told.get("phase", ""),
+        "phase": group_report.get("phase", ""),
         "ownership": own.state if own else "",
         "epoch": epoch,
         "generation": epoch >> GENERATION_BITS,
@@ -189,7 +189,7 @@ def group_status(
         "holders": [holder.node for holder in own.holders] if own and held else [],
         "vips": [item.options.address for item in group.resources if isinstance(item, VipSpec)],
         "resources": [
-            {"name": item.name, "kind": item.kind, "health": told.get("resources", {}).get(item.name, "")}
+            {"name": item.name, "kind": item.kind, "health": group_report.get("resources", {}).get(item.name, "")}
             for item in group.resources
         ],
         "enabled": group.enabled,
@@ -218,13 +218,13 @@ def _groups(view: ReadView, spec: ClusterSpec | None) -> list[GroupSpec]:
     return configured + [GroupSpec(name, ()) for name in sorted(others)]
 
 
-def _told(view: ReadView, group: str, own: Ownership) -> Mapping[str, Any]:
+def _reported(view: ReadView, group: str, own: Ownership) -> Mapping[str, Any]:
     """What the owner says of the group, if it says it of this ownership."""
     report = view.reports.get(own.node)
     if report is None or report.record.sid != own.sid:
         return {}
-    told: Mapping[str, Any] = report.record.groups.get(group, {})
-    return told if told.get("epoch") == own.epoch or told.get("phase") == "blocked" else {}
+    group_report: Mapping[str, Any] = report.record.groups.get(group, {})
+    return group_report if group_report.get("epoch") == own.epoch or group_report.get("phase") == "blocked" else {}
 
 
 def _waiting(
@@ -241,7 +241,7 @@ def _waiting(
     if state in ("running", "disabled", "unmanaged") or spec is None:
         return ""
     if found is not None and found.record.state == "owned" and state != "lost":
-        return str(_told(view, group.name, found.record).get("reason", ""))
+        return str(_reported(view, group.name, found.record).get("reason", ""))
     if state == "handoff":
         return "" if found and session_of(view, found.record.holder) else "it was handed to a node that is gone"
     if reason := blocked(view, group.name):

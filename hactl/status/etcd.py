@@ -104,9 +104,9 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
     yield from _learners(learners, etcdctl)
     if not answer:
         served = f"{', '.join(one.endpoint for one in learners)} has a learner, which serves no clients"
-        said = "; ".join(filter(None, (served if learners else "", _said(silent))))
-        what = f"none of etcd's endpoints answers this node: {said}"
-        there = _COMPARE if _ANOTHER_WAY.search(said) else "`systemctl status etcd` there"
+        text = "; ".join(filter(None, (served if learners else "", _each(silent))))
+        what = f"none of etcd's endpoints answers this node: {text}"
+        there = _COMPARE if _ANOTHER_WAY.search(text) else "`systemctl status etcd` there"
         yield EtcdProblem("unreachable", what, f"{there}; from here `{etcdctl} endpoint health`")
         return
     if separate := _separate(answer):
@@ -131,7 +131,7 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         yield EtcdProblem("no_majority", f"{what}; until then no node can hold anything", f"{todo}; {_LOST}")
         return
     if silent:
-        what = f"etcd's endpoint {_said(silent)}" if len(silent) == 1 else f"endpoints of etcd: {_said(silent)}"
+        what = f"etcd's endpoint {_each(silent)}" if len(silent) == 1 else f"endpoints of etcd: {_each(silent)}"
         left = len(ids) - needed
         may = f"{left} more may be lost" if left > 0 else "no further member may be lost"
         todo = "start etcd there, or take the endpoint out of node.toml"
@@ -217,14 +217,14 @@ def _slow(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> Itera
     leader = next((one.leader_id for one in facts if one.leader_id), 0)
     where = next((one.endpoint for one in facts if _leads(one)), "")
     who = f"{names.get(leader) or format(leader, 'x')}{where and f' ({where})'}"
-    said = [f"{writes.unanswered} of {writes.sent} writes of the last seconds had no answer in time"] if late else []
-    said += [f"reads at {', '.join(unread)} have none"] if unread else []
+    text = [f"{writes.unanswered} of {writes.sent} writes of the last seconds had no answer in time"] if late else []
+    text += [f"reads at {', '.join(unread)} have none"] if unread else []
     other = next((one.id for one in _members(facts) if one.id != leader and not one.learner and one.urls), 0)
     todo = f"look at the disk and the load of {who}: `journalctl -u etcd` has `slow fdatasync`, `took too long`"
     if other and where:
         moved = etcdctl.replace(_flag(etcdctl), f"--endpoints={_scheme(etcdctl)}{where}")
         todo += f"; to have {names.get(other) or format(other, 'x')} lead: `{moved} move-leader {other:x}`"
-    yield EtcdProblem("slow", f"etcd is slow: {'; '.join(said)}; member {who} leads", todo)
+    yield EtcdProblem("slow", f"etcd is slow: {'; '.join(text)}; member {who} leads", todo)
 
 
 def _flag(etcdctl: str) -> str:
@@ -235,7 +235,7 @@ def _scheme(etcdctl: str) -> str:
     return "https://" if "https://" in _flag(etcdctl) else "http://"
 
 
-def _said(silent: Sequence[EndpointFacts]) -> str:
+def _each(silent: Sequence[EndpointFacts]) -> str:
     """Each with why, which begins with its name."""
     return "; ".join(
         one.problem if one.problem.startswith(one.endpoint) else f"{one.endpoint}: {one.problem}" for one in silent

@@ -30,10 +30,10 @@ Event = tuple[str, dict[str, Any]]
 
 @dataclass(slots=True)
 class _Subject:
-    """Something that is told of. `told`: what was said last; `now`, `since`: what it is; `left`: how many changes may
-    be told, as of `counted_s`: a fraction of one is time that has gone by."""
+    """A server, service or probe. `reported`: its last reported state; `now`, `since`: its state; `left`: how many
+    changes may be reported, as of `counted_s`: a fraction of one is time that has gone by."""
 
-    told: str
+    reported: str
     now: str
     since: float
     counted_s: float
@@ -72,11 +72,11 @@ class HealthEvents:
         """This was told before: by the daemon that was here before this one."""
         self.look(services, probes, now_s, with_roles)
         for one in self._subjects.values():
-            one.told = one.now
+            one.reported = one.now
 
     def pending(self) -> bool:
         """Whether something waits to be told."""
-        return any(one.told != one.now for one in self._subjects.values())
+        return any(one.reported != one.now for one in self._subjects.values())
 
     def _is_ripe(self, key: tuple[str, ...], state: str, now_s: float) -> bool:
         one = self._subjects.get(key)
@@ -87,9 +87,9 @@ class HealthEvents:
         one.left = min(BURST, one.left + (now_s - one.counted_s) / AGAIN_S)
         one.counted_s = now_s
         lasts = RECOVER_S if state in _GOOD else SETTLE_S
-        if one.told == state or now_s - one.since < lasts or one.left < 1:
+        if one.reported == state or now_s - one.since < lasts or one.left < 1:
             return False
-        one.told, one.left = state, one.left - 1
+        one.reported, one.left = state, one.left - 1
         return True
 
 

@@ -107,8 +107,8 @@ def _down(services: list[dict[str, Any]]) -> Iterator[Warning_]:
 
 def _has_another_role(service: dict[str, Any], server: dict[str, Any]) -> bool:
     """It answers, but the role that the check asks for is another server's: as it is meant to be."""
-    said = [one["check"] for one in server["balancers"].values() if one["word"] == "down"]
-    return bool(service["role"]) and all(check.startswith("L7") for check in said)
+    checks = [one["check"] for one in server["balancers"].values() if one["word"] == "down"]
+    return bool(service["role"]) and all(check.startswith("L7") for check in checks)
 
 
 def _disagreements(services: list[dict[str, Any]]) -> Iterator[Warning_]:

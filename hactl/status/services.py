@@ -50,8 +50,8 @@ def word(server: ServerHealth) -> str:
     """What HAProxy does with it: `up`, `down`, `drained` (no new connections), `disabled`; else HAProxy's own word."""
     if server.up:
         return "up"
-    said = _WORDS.get(server.status.split()[0] if server.status else "", server.status.lower())
-    return "drained" if said == "up" else said
+    text = _WORDS.get(server.status.split()[0] if server.status else "", server.status.lower())
+    return "drained" if text == "up" else text
 
 
 def balancer_status(
@@ -61,16 +61,16 @@ def balancer_status(
     live and says something."""
     if spec is None:
         return []
-    told = current(health, view, me)
+    documents = current(health, view, me)
     found = []
     for node in spec.nodes:
-        one = told.get(node.name) or NodeHealth(node.name, "")
+        one = documents.get(node.name) or NodeHealth(node.name, "")
         found.append(
             {
                 "node": node.name,
                 "live": node.name in view.sessions,
                 "wanted": _wanted(view, spec, node.name),
-                "told": node.name in told,
+                "told": node.name in documents,
                 "running": one.running,
                 "version": one.version,
                 "error": one.error,
@@ -84,12 +84,12 @@ def service_status(
     view: ReadView, spec: ClusterSpec, me: str, health: Mapping[str, NodeHealth]
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The configured services. `me`: the node that is asked."""
-    told = {name: one for name, one in current(health, view, me).items() if one.running}
-    return [_service(view, spec, service, told.get(me), told) for service in spec.services]
+    documents = {name: one for name, one in current(health, view, me).items() if one.running}
+    return [_service(view, spec, service, documents.get(me), documents) for service in spec.services]
 
 
 def _service(
-    view: ReadView, spec: ClusterSpec, service: ServiceSpec, own: NodeHealth | None, told: Mapping[str, NodeHealth]
+    view: ReadView, spec: ClusterSpec, service: ServiceSpec, own: NodeHealth | None, documents: Mapping[str, NodeHealth]
 ) -> dict[str, Any]:
     group = service.elected_by
     writer = owners(view, (group,)).get(group, "") if group else None
@@ -102,8 +102,8 @@ def _service(
         "writer": writer,
         "group": group,
         "role": service.options.check.role,
-        "servers": [_server(view, service, one, writer, out, own, told) for one in servers_of(service, spec)],
-        "probe": _probe(view, spec, service, told),
+        "servers": [_server(view, service, one, writer, out, own, documents) for one in servers_of(service, spec)],
+        "probe": _probe(view, spec, service, documents),
     }
 
 
@@ -114,9 +114,9 @@ def _server(
     writer: str | None,
     out: Collection[str],
     own: NodeHealth | None,
-    told: Mapping[str, NodeHealth],
+    documents: Mapping[str, NodeHealth],
 ) -> dict[str, Any]:
-    seen = {name: found for name, one in told.items() if (found := one.server(service.name, server.name))}
+    seen = {name: found for name, one in documents.items() if (found := one.server(service.name, server.name))}
     here = own.server(service.name, server.name) if own else None
     return {
         "name": server.name,
@@ -133,14 +133,16 @@ def _server(
 
 
 def _probe(
-    view: ReadView, spec: ClusterSpec, service: ServiceSpec, told: Mapping[str, NodeHealth]
+    view: ReadView, spec: ClusterSpec, service: ServiceSpec, documents: Mapping[str, NodeHealth]
 ) -> dict[str, Any] | None:  # fmt: skip
     if service.options.probe is None:
         return None
     target = probing.target(service, spec)
     by = probing.probers(view, spec, target)
     probed: dict[str, ProbeHealth] = {
-        name: told[name].probes[service.name] for name in by if name in told and service.name in told[name].probes
+        name: documents[name].probes[service.name]
+        for name in by
+        if name in documents and service.name in documents[name].probes
     }
     return {
         "kind": service.options.probe.kind,

@@ -82,7 +82,7 @@ class StandIn:
     async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.to_thread(call, *args)
 
-    asked = blocking
+    query = blocking
 
     def follow(self, loop: asyncio.AbstractEventLoop) -> Any:
         """Keep the view up with the store."""

@@ -78,8 +78,8 @@ def _names(parameter: Any) -> str:
 
 def _meaning(parameter: Any) -> str:
     default = parameter.default
-    told = _is_option(parameter) and default not in (None, "", False) and not callable(default)
-    return str(parameter.help) + (f" Default: {_words(parameter)}." if told else "")
+    shows_default = _is_option(parameter) and default not in (None, "", False) and not callable(default)
+    return str(parameter.help) + (f" Default: {_words(parameter)}." if shows_default else "")
 
 
 def _words(parameter: Any) -> str:

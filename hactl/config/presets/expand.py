@@ -93,8 +93,8 @@ def _chosen(name: object, kind: Kind) -> tuple[Preset | None, tuple[str, str]]:
     there = next(section for section, of in _KINDS.items() if of == preset.kind)
     alike = [one.name for one in presets().values() if one.kind == kind and one.name.startswith(preset.name)]
     other = f", or take `{alike[0]}`" if alike else ""
-    said = "runs on one node at a time, it is not balanced" if preset.kind == "group" else "is balanced, on every node"
-    return None, (f"`{name}` {said}", f"put it below `{there}`{other}")
+    why = "runs on one node at a time, it is not balanced" if preset.kind == "group" else "is balanced, on every node"
+    return None, (f"`{name}` {why}", f"put it below `{there}`{other}")
 
 
 def _clause(sentence: str) -> str:

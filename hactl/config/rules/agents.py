@@ -23,10 +23,10 @@ def agent_findings(loaded: Loaded) -> list[Finding]:
     """What the agents that are here say of the devices' options; and, as remarks, which ones are not here."""
     topology = loaded.spec.fencing
     places = {named.name: named.path for named in names(loaded.tree.data, ("fencing", "devices"))}
-    said = asyncio.run(_ask({device.agent for device in topology.devices.values()}))
+    answers = asyncio.run(_ask({device.agent for device in topology.devices.values()}))
     found = []
     for device in topology.devices.values():
-        for option, problem, hint, refused in _device(device, topology, said[device.agent]):
+        for option, problem, hint, refused in _device(device, topology, answers[device.agent]):
             path = (*places[device.name], *option)
             found.append(Finding(path, problem, hint, refused))
     return found
@@ -67,7 +67,7 @@ async def _ask(agents: Iterable[str]) -> dict[str, Installed]:
 _Said = tuple[tuple[str, ...], str, str, bool]
 
 
-def _device(device: Device, topology: Topology, said: Installed) -> Iterator[_Said]:
+def _device(device: Device, topology: Topology, answers: Installed) -> Iterator[_Said]:
     path = find_agent(device.agent)
     if path is None:
         what = f"{device.agent} is not installed here, so that its options are not checked"
@@ -77,24 +77,24 @@ def _device(device: Device, topology: Topology, said: Installed) -> Iterator[_Sa
         reason, _, fix = refused.partition(": `")
         yield ("agent",), f"{path} is not run: {reason}", f"`{fix}" if fix else "name an agent of the system's", True
         return
-    if said.metadata is None:
-        yield ("agent",), f"{device.agent} does not work here: {said.broken}", "see `hactl fence agents`", False
+    if answers.metadata is None:
+        yield ("agent",), f"{device.agent} does not work here: {answers.broken}", "see `hactl fence agents`", False
         return
-    if not said.metadata.verifiable:
+    if not answers.metadata.verifiable:
         what = f"{device.agent} cannot say whether a machine is off (it has no `off` with `status`)"
         yield ("agent",), what, "choose another: what is not seen to be off is not taken to be off", True
         return
-    if said.metadata.unfencing and not device.unfence:
+    if answers.metadata.unfencing and not device.unfence:
         what = f"{device.agent} says that a node has to be switched on by it before it takes part"
         yield ("agent",), what, "give the device `unfence: true`", False
-    if device.unfence and not said.metadata.can("on"):
+    if device.unfence and not answers.metadata.can("on"):
         yield ("unfence",), f"{device.agent} has no `on`", "leave `unfence` out", True
     plugs = {target.plug for node in topology.nodes.values() for level in node.levels for target in level.targets
              if target.device == device.name}  # fmt: skip
-    for problem in check_options(said.metadata, device.options, plug=any(plugs)):
-        secret = problem.option in said.metadata.secret_names
+    for problem in check_options(answers.metadata, device.options, plug=any(plugs)):
+        secret = problem.option in answers.metadata.secret_names
         yield _place(device, problem), problem.message, problem.hint, problem.level == "error" or secret
-    if any(plugs) and said.metadata.plug_option is None:
+    if any(plugs) and answers.metadata.plug_option is None:
         what = f"{device.agent} knows no plugs: it switches one machine"
         yield ("agent",), what, "leave out `plug` in the levels, and give each node a device of its own", True
 

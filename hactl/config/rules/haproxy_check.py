@@ -123,13 +123,13 @@ def _run(program: str, text: str) -> subprocess.CompletedProcess[str]:
 
 def _finding(loaded: Loaded, refusal: Refusal, here: bool) -> Finding:
     line = f" (line `{refusal.line}`)" if refusal.line else ""
-    said, path = f"HAProxy refuses it: {refusal.words}{line}", _path(loaded.tree.data, refusal)
+    complaint, path = f"HAProxy refuses it: {refusal.words}{line}", _path(loaded.tree.data, refusal)
     if refusal.of_the_moment:
         hint = "as long as that is so on a node, HAProxy there has no use of it"
         return Finding(path, f"HAProxy says: {refusal.words}{line}", hint, refused=False)
     if refusal.of_the_machine and (not here or os.geteuid() != 0):
-        return Finding(path, said, "see that it is there on the nodes", refused=False)
-    return Finding(path, said, "", refused=True)
+        return Finding(path, complaint, "see that it is there on the nodes", refused=False)
+    return Finding(path, complaint, "", refused=True)
 
 
 def _path(data: Any, refusal: Refusal) -> KeyPath:

@@ -29,7 +29,7 @@ from election.store import StoreError
 from hactl.admin import drains, event_log
 from hactl.admin.actions import ACTIONS, Context, Left, carry_out
 from hactl.admin.errors import NoSuchError, RefusedError, WaitError
-from hactl.admin.requests import Request as Asked
+from hactl.admin.requests import Request as ActionRequest
 from hactl.daemon.api import callers
 from hactl.daemon.api.bodies import LARGEST_BODY, TooLargeError, decoded
 from hactl.daemon.api.status_document import StatusDocument, encode
@@ -185,15 +185,15 @@ class Api:
         """`service`, `node`: what is left of the old connections."""
         service, node = (request.query_params.get(name, "") for name in ("service", "node"))
         known = (self.daemon.store, self.daemon.state.view.copy(), self.daemon.state.cluster)
-        return Answer(await self.daemon.asked(drains.progress, *known, service, node))
+        return Answer(await self.daemon.query(drains.progress, *known, service, node))
 
     # --- writing ---------------------------------------------------------------------------------------------
 
-    async def act(self, kind: type[Asked[Any]], request: Request) -> Response:
+    async def act(self, kind: type[ActionRequest[Any]], request: Request) -> Response:
         """Carry out an operator's action."""
-        asked = await decoded(request, kind)
+        action = await decoded(request, kind)
         by = f"{await callers.name_of(request)}@{self.daemon.config.node}"
-        outcome = await self.daemon.asked(carry_out, self._context(by), asked)
+        outcome = await self.daemon.query(carry_out, self._context(by), action)
         if outcome.event:
             self.daemon.history.note(outcome.event, outcome.data, self.daemon.now())
         return Answer(outcome.answer)

@@ -83,7 +83,7 @@ class StatusDocument:
         if not daemon.state.store_away:
             read = functools.partial(health_store.read, timeout_s=HEALTH_TIMEOUT_S)
             try:
-                found = await daemon.asked(read, daemon.store, daemon.keys)
+                found = await daemon.query(read, daemon.store, daemon.keys)
             except StoreError as error:
                 log.debug("health_not_read", problem=str(error))
         return {**found, daemon.config.node: own} if own is not None else found

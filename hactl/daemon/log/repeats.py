@@ -14,10 +14,10 @@ _REMEMBERED = 100
 
 
 @dataclass(slots=True)
-class _Told:
+class _Reported:
     at: float
-    told: int = 0
-    untold: int = 0
+    reported: int = 0
+    withheld: int = 0
 
 
 class Repeats:
@@ -30,24 +30,24 @@ class Repeats:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._note, self._repeated, self._now = note, repeated, now
-        self._told: dict[str, _Told] = {}
+        self._reported: dict[str, _Reported] = {}
 
     def note(self, event: str, data: dict[str, Any]) -> None:
         """Tell it, or count it."""
         key, now = f"{event} {sorted(data.items())}", self._now()
-        told = self._told.setdefault(key, _Told(now))
-        if now - told.at >= AGAIN_S:
-            told.told = 0
-        if told.told >= AT_ONCE:
-            told.untold += 1
+        reported = self._reported.setdefault(key, _Reported(now))
+        if now - reported.at >= AGAIN_S:
+            reported.reported = 0
+        if reported.reported >= AT_ONCE:
+            reported.withheld += 1
             self._repeated(event)
             return
-        times, told.untold = told.untold + 1, 0
-        told.at, told.told = now, told.told + 1
-        while len(self._told) > _REMEMBERED:
-            del self._told[min(self._told, key=lambda one: self._told[one].at)]
+        times, reported.withheld = reported.withheld + 1, 0
+        reported.at, reported.reported = now, reported.reported + 1
+        while len(self._reported) > _REMEMBERED:
+            del self._reported[min(self._reported, key=lambda one: self._reported[one].at)]
         self._note(event, {**data, "times": times} if times > 1 else data)
 
     def forget(self) -> None:
         """All is well again: what comes next is new."""
-        self._told.clear()
+        self._reported.clear()

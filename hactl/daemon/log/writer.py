@@ -38,7 +38,7 @@ class LogWriter(io.TextIOBase):
         self._lock = threading.RLock()  # what is collected while a line is taken may have a word to say
         self._idle = threading.Event()
         self._idle.set()
-        self._failing, self._told = "", 0
+        self._failing, self._reported = "", 0
         self._began: float | None = None
         self._partial = ""
         threading.Thread(target=self._run, name="log", daemon=True).start()
@@ -106,6 +106,6 @@ class LogWriter(io.TextIOBase):
                 time.sleep(RETRY_S)
         self._began = None
         reason, self._failing = self._failing, ""
-        if (lost := self.lost - self._told) and self._on_recovered is not None:
-            self._told = self.lost
+        if (lost := self.lost - self._reported) and self._on_recovered is not None:
+            self._reported = self.lost
             self._on_recovered(lost, reason or "nobody read it")

@@ -92,7 +92,7 @@ class DeviceMonitor:
         """After every step of the decide side. Cheap."""
         if _busy(state) and self._testing is not None:
             self._testing.cancel()
-        if state.cluster is not None and (state.cluster.fencing is not self._tested or self._asked(state)):
+        if state.cluster is not None and (state.cluster.fencing is not self._tested or self._requested(state)):
             self._news.set()
 
     async def run(self) -> None:
@@ -107,8 +107,8 @@ class DeviceMonitor:
                 await asyncio.sleep(RETRY_S)
                 continue
             await self._follow(state.cluster.fencing)
-            if self._asked(state) or time.monotonic() >= self._next:
-                await self._test(state.cluster.fencing, self._asked(state))
+            if self._requested(state) or time.monotonic() >= self._next:
+                await self._test(state.cluster.fencing, self._requested(state))
             if self._unsaid(self._host.state):
                 await self._say(self._host.state)
 
@@ -132,7 +132,7 @@ class DeviceMonitor:
         except Exception:  # ours, not an agent's: it must not end the daemon
             log.exception("fence_agents_not_read")
 
-    def _asked(self, state: ReadState) -> str:
+    def _requested(self, state: ReadState) -> str:
         """The operator's request that is not answered yet, "" if there is none."""
         request, mine = state.view.fence_test, state.view.devices.get(state.node)
         known = (self._answered, mine.record.test if mine else "")
@@ -145,12 +145,12 @@ class DeviceMonitor:
         mine = state.view.devices.get(state.node)
         if mine is None:
             return bool(self._found) or bool(self._answered)
-        told = mine.record
-        return _outcomes(told.targets) != _outcomes(self._found) or self._answered not in ("", told.test)
+        reported = mine.record
+        return _outcomes(reported.targets) != _outcomes(self._found) or self._answered not in ("", reported.test)
 
     # --- what ------------------------------------------------------------------------------------------------
 
-    async def _test(self, topology: Topology, asked: str) -> None:
+    async def _test(self, topology: Topology, request_id: str) -> None:
         self._testing = asyncio.create_task(self._all(topology), name="fence devices")
         try:
             await asyncio.wait({self._testing})
@@ -165,7 +165,7 @@ class DeviceMonitor:
         before = self._before()
         moment = utc_z()
         self._found = [_since(one, before, moment) for one in self._testing.result()]
-        self._answered = asked or self._answered
+        self._answered = request_id or self._answered
         self._failed = 0 if all(one["ok"] for one in self._found) else self._failed + 1
         wait_s = next_test_s(topology.test_interval_ms / 1000, self._failed)
         self._next = time.monotonic() + wait_s * random.uniform(0.9, 1.1)
@@ -242,10 +242,10 @@ class DeviceMonitor:
 
 def _off_though_alive(topology: Topology, node: str, target: Target) -> str:
     """What it can mean. An attempt that ended as the node came back may have left one outlet of several off."""
-    said = f"it says that {node} is off, which is alive: "
+    claim = f"it says that {node} is off, which is alive: "
     if any(target in level.targets and len(level.targets) > 1 for level in topology.of(node).levels):
-        return f"{said}this one of its outlets is off (switch it on by hand), or another machine is meant"
-    return f"{said}another machine is meant"
+        return f"{claim}this one of its outlets is off (switch it on by hand), or another machine is meant"
+    return f"{claim}another machine is meant"
 
 
 def _busy(state: ReadState) -> bool:

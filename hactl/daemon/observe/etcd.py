@@ -54,7 +54,7 @@ class EtcdObserver:
         self.found = EtcdState()
         self._writes: deque[tuple[float, bool]] = deque(maxlen=200)
         self._seen: set[str] = set()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     async def run(self, state: Callable[[], ReadState]) -> None:
         """Until cancelled."""
@@ -88,10 +88,10 @@ class EtcdObserver:
     def _tell(self) -> None:
         """What is seen twice in a row, and what is over."""
         now = {one.code: one for one in self.found.problems if one.level != "notice"}
-        for code in self._told - now.keys():
+        for code in self._reported - now.keys():
             self._note("etcd_recovered", {"problem": code})
-        for code in (now.keys() & self._seen) - self._told:
+        for code in (now.keys() & self._seen) - self._reported:
             event = "etcd_unusable" if now[code].level == "error" else "etcd_weakened"
             self._note(event, {"problem": code, "detail": now[code].what})
-        self._told = now.keys() & (self._seen | self._told)
+        self._reported = now.keys() & (self._seen | self._reported)
         self._seen = set(now)

@@ -42,11 +42,11 @@ class HaproxyReadiness:
         if why and not ill:
             return
         for group in sorted(self._groups | set(self._posted)):
-            said = why if group in self._groups else ""
-            if self._posted.get(group, "") != said:
-                self._post(Readiness(group, SOURCE, "poor" if said else "ready", said))
-                self._posted[group] = said
-        self._posted = {group: said for group, said in self._posted.items() if said}
+            reason = why if group in self._groups else ""
+            if self._posted.get(group, "") != reason:
+                self._post(Readiness(group, SOURCE, "poor" if reason else "ready", reason))
+                self._posted[group] = reason
+        self._posted = {group: reason for group, reason in self._posted.items() if reason}
 
     async def run(self) -> None:
         """Until cancelled."""

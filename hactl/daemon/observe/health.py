@@ -95,13 +95,13 @@ class HealthFollower:
         """Resume from the previous daemon's document, so that its events are not repeated."""
         daemon = self._daemon
         try:
-            told = await daemon.blocking(health_store.read_own, daemon.store, daemon.keys, daemon.config.node)
+            document = await daemon.blocking(health_store.read_own, daemon.store, daemon.keys, daemon.config.node)
         except StoreError as error:
             log.debug("health_not_read", problem=str(error))
             return
-        if told is not None:
-            self._events.begin(told.services, told.probes, time.monotonic(), with_roles(daemon.state.cluster))
-            self.health = replace(told, probes={})
+        if document is not None:
+            self._events.begin(document.services, document.probes, time.monotonic(), with_roles(daemon.state.cluster))
+            self.health = replace(document, probes={})
 
     def _note_changes(self) -> None:
         if self.health is None or not self.health.running:
@@ -157,17 +157,17 @@ class HealthFollower:
         state = daemon.state
         if health is None or state.phase != "live" or not self._differs() or time.monotonic() < self._write_next:
             return
-        told = replace(health, sid=state.session.sid, at=utc_z())
+        document = replace(health, sid=state.session.sid, at=utc_z())
         try:
-            done = await daemon.blocking(health_store.write, daemon.store, daemon.keys, told, state.session.srev)
+            done = await daemon.blocking(health_store.write, daemon.store, daemon.keys, document, state.session.srev)
         except StoreError as error:
-            self._not_told(error)
+            self._on_write_failed(error)
             done = False
         self._write_next = time.monotonic() + (WRITE_S if done else RETRY_S)
         if done:
-            self._written, self._refused = told, False
+            self._written, self._refused = document, False
 
-    def _not_told(self, error: StoreError) -> None:
+    def _on_write_failed(self, error: StoreError) -> None:
         if isinstance(error, StoreRefusedError) and not self._refused:
             self._refused = True
             log.warning("health_refused", problem=str(error), hint="etcd: allow /hactl-health/, see docs/install.md")

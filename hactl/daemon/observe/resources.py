@@ -53,7 +53,7 @@ class Lookout:
     ) -> None:
         self._state, self._resource, self._post = state, resource, post
         # What was posted last of each group and resource, and when its command was run last.
-        self._told: dict[tuple[str, str], str] = {}
+        self._reported: dict[tuple[str, str], str] = {}
         self._ran_at: dict[tuple[str, str], float] = {}
         self._twins: dict[tuple[str, str], str] = {}
         self._twins_at = float("-inf")
@@ -94,9 +94,9 @@ class Lookout:
                 await self._see_ready(run, spec)
                 await self._see_strays(run, spec)
         here = {(run.spec.name, spec.name) for run, spec in self._everything()}
-        for group, name in [key for key in self._told if key not in here]:
+        for group, name in [key for key in self._reported if key not in here]:
             self._tell(group, name, "")
-            del self._told[group, name]
+            del self._reported[group, name]
 
     def _everything(self) -> Iterator[tuple[ReadGroup, ResourceSpec]]:
         """What this node may run one day."""
@@ -116,8 +116,8 @@ class Lookout:
         return await self._resource(group, spec).ready()
 
     def _tell(self, group: str, name: str, why: str) -> None:
-        if self._told.get((group, name), "") != why:
-            self._told[group, name] = why
+        if self._reported.get((group, name), "") != why:
+            self._reported[group, name] = why
             self._post(Readiness(group, f"resource/{name}", "unfit" if why else "ready", why))
 
     async def _see_strays(self, run: ReadGroup, spec: ResourceSpec) -> None:

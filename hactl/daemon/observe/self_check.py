@@ -22,7 +22,7 @@ class SelfCheck:
     ) -> None:
         """`on_emptied` is called when `run_dir` was: what supervises has its records there."""
         self._log, self._run_dir, self._trouble, self._on_emptied = log, run_dir, trouble, on_emptied
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -40,6 +40,6 @@ class SelfCheck:
         self._tell("log", what, "make room for it, or see to its reader; it goes on by itself")
 
     def _tell(self, source: str, what: str, todo: str) -> None:
-        if self._told.get(source, "") != what:
-            self._told[source] = what
+        if self._reported.get(source, "") != what:
+            self._reported[source] = what
             self._trouble(source, what, todo)

@@ -39,7 +39,7 @@ MAX_ANSWER = 64 * 1024
 STAYS_S = 0.3
 
 
-class Asked(NamedTuple):
+class ProbeAnswer(NamedTuple):
     """How a probe ended. `problem`: "" when it completed. `seconds`: until it was answered, or given up."""
 
     seconds: float
@@ -109,11 +109,11 @@ class ServiceProbes:
                 self._forget(job.service)
                 continue
             async with self._turns:
-                asked = await ask(job.target, job.probe)
-            failures = failures + 1 if asked.problem else 0
-            self._count(lambda metrics, it=asked: metrics.observe_probe(job.service, it.seconds, not it.problem))  # type: ignore[misc]
+                answer = await ask(job.target, job.probe)
+            failures = failures + 1 if answer.problem else 0
+            self._count(lambda metrics, it=answer: metrics.observe_probe(job.service, it.seconds, not it.problem))  # type: ignore[misc]
             if failures in (0, FAILURES) or job.service in self._found:
-                self._learn(job.service, asked, failed=failures >= FAILURES)
+                self._learn(job.service, answer, failed=failures >= FAILURES)
 
     def _wait_s(self, job: _Job) -> float | None:
         """Until it is this node's turn; None: it has the address, or takes no part."""
@@ -126,13 +126,13 @@ class ServiceProbes:
         now = time.time()
         return probing.next_turn(now, job.probe.interval_ms / 1000, job.service, nodes.index(me), len(nodes)) - now
 
-    def _learn(self, service: str, asked: Asked, *, failed: bool) -> None:
+    def _learn(self, service: str, answer: ProbeAnswer, *, failed: bool) -> None:
         before = self._found.get(service)
-        if asked.problem and not failed:
+        if answer.problem and not failed:
             return  # once is never
         outcome = "failed" if failed else "completed"
         since = before.since if before is not None and before.outcome == outcome else int(time.time())
-        self._found[service] = ProbeHealth(outcome, round(asked.seconds * 1000, 1), asked.problem, since)
+        self._found[service] = ProbeHealth(outcome, round(answer.seconds * 1000, 1), answer.problem, since)
         self._tell(service, self._found[service])
 
     def _forget(self, service: str) -> None:
@@ -149,12 +149,12 @@ def _jobs(cluster: ClusterSpec) -> set[_Job]:
     return jobs
 
 
-async def ask(target: str, probe: Probe) -> Asked:
+async def ask(target: str, probe: Probe) -> ProbeAnswer:
     """Make one request."""
     began = time.monotonic()
     try:
         async with asyncio.timeout(probe.timeout_ms / 1000):
-            return Asked(await _ask(target, probe, began), "")
+            return ProbeAnswer(await _ask(target, probe, began), "")
     except TimeoutError:
         problem = f"no answer within {probe.timeout_ms / 1000:g} s"
     except ProbeError as error:
@@ -163,7 +163,7 @@ async def ask(target: str, probe: Probe) -> Asked:
         problem = f"{error.strerror or error}"
     except ValueError:
         problem = "no HTTP answer: its first line has no end"
-    return Asked(time.monotonic() - began, problem)
+    return ProbeAnswer(time.monotonic() - began, problem)
 
 
 async def _ask(target: str, probe: Probe, began: float) -> float:

@@ -26,7 +26,7 @@ class WatchdogFollower:
     def __init__(self, use: Use, post: Callable[[Watchdog], None]) -> None:
         self.status: Mapping[str, Any] | None = None
         self._use, self._post = use, post
-        self._told: bool | None = None
+        self._reported: bool | None = None
 
     async def run(self, guard: GuardLink) -> None:
         """Until the guard is gone."""
@@ -36,15 +36,15 @@ class WatchdogFollower:
             except GuardError:  # the daemon ends
                 return
             if answer.status is not None:
-                self._heard(answer.status.watchdog or NONE)
+                self._on_status(answer.status.watchdog or NONE)
             await asyncio.sleep(ASK_S)
 
-    def _heard(self, found: Mapping[str, Any]) -> None:
+    def _on_status(self, found: Mapping[str, Any]) -> None:
         self.status = {"use": self._use, **found}
         armed = bool(found["armed"])
         # Before the first session it was not tried; until then the guard lets nothing be registered either.
-        if armed == self._told or not (armed or found["problem"]):
+        if armed == self._reported or not (armed or found["problem"]):
             return
-        self._told = armed
+        self._reported = armed
         (log.info if armed else log.error)("watchdog", **self.status)
         self._post(Watchdog(armed, self._use == "required"))

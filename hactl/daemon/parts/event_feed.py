@@ -98,7 +98,7 @@ class EventFeed:
             entries, start = event_log.read(daemon.store, daemon.keys, event_log.KEPT)
             return History(entries, [line(entry) for entry in entries], start)
 
-        found: History = await daemon.asked(read)
+        found: History = await daemon.query(read)
         return found
 
     async def join(self, limit: int, peer: str = "") -> Follower:
@@ -136,8 +136,8 @@ class EventFeed:
         daemon, loop = self._daemon, asyncio.get_running_loop()
         news: asyncio.Queue[WatchBatch | WatchClosed] = asyncio.Queue()
         try:
-            _, start = await daemon.asked(event_log.read, daemon.store, daemon.keys, 0)
-            watch = await daemon.asked(
+            _, start = await daemon.query(event_log.read, daemon.store, daemon.keys, 0)
+            watch = await daemon.query(
                 daemon.store.watch,
                 daemon.keys.event(""),
                 start,
@@ -148,7 +148,7 @@ class EventFeed:
                 while isinstance(item := await news.get(), WatchBatch):
                     self._hand_out(item)
             finally:
-                await asyncio.shield(daemon.asked(watch.cancel))
+                await asyncio.shield(daemon.query(watch.cancel))
         except StoreError as error:
             if not begun.done():
                 begun.set_exception(error)

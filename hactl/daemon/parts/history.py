@@ -68,9 +68,9 @@ class History:
         state = self._state() if self._state else None
         if state is not None:
             self.look(state, now)
-        told = self._repeated.take(event, data, time.monotonic())
-        if told is not None:
-            self._tell(event, told)
+        passed = self._repeated.take(event, data, time.monotonic())
+        if passed is not None:
+            self._tell(event, passed)
         elif self._repeated.waiting:
             self._news.set()  # what was counted has a time at which it is told
         if (done := self.ledger.note(event, data, state, now)) is not None:

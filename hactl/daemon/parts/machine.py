@@ -88,8 +88,8 @@ def _board() -> str:
 
 def in_container() -> bool:
     """Where the mainboard is the host's, which may be another one tomorrow, and so is the boot id."""
-    said = Path("/run/systemd/container").exists() or "container=" in _text(Path("/proc/1/environ"))
-    return said or _processes() not in ("", _ALL_PROCESSES)
+    contained = Path("/run/systemd/container").exists() or "container=" in _text(Path("/proc/1/environ"))
+    return contained or _processes() not in ("", _ALL_PROCESSES)
 
 
 def _processes() -> str:

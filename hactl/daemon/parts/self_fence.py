@@ -30,8 +30,8 @@ async def self_fence(how: Sequence[str], guard: GuardLink, reason: str) -> None:
     if how[0] == "log":
         return
     try:
-        asked = await guard.fence(reason)
-        problem = asked.problem
+        answer = await guard.fence(reason)
+        problem = answer.problem
     except GuardError as error:
         problem = str(error)
     if problem:

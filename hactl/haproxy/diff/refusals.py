@@ -45,11 +45,11 @@ def refusals(text: str, output: str) -> list[Refusal]:
 def _refusals(text: str, output: str) -> Iterator[Refusal]:
     lines = text.splitlines()
     names = {section.name for section in sections(text) if section.name}
-    for said in output.splitlines():
-        said_of_line = _TOLD.match(said)
-        if said_of_line is None or any(phrase in said for phrase in _TELLS_NOTHING):
+    for printed in output.splitlines():
+        said_of_line = _TOLD.match(printed)
+        if said_of_line is None or any(phrase in printed for phrase in _TELLS_NOTHING):
             continue
-        if said_of_line[1] == "WARNING" and not any(phrase in said for phrase in _OF_THE_MOMENT):
+        if said_of_line[1] == "WARNING" and not any(phrase in printed for phrase in _OF_THE_MOMENT):
             continue
         place = _LINE.search(said_of_line[2])
         words = _LINE.sub("", said_of_line[2], count=1).strip(" :")

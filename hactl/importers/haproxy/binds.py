@@ -41,8 +41,8 @@ def take_binds(taken: Taken) -> list[Settings | str]:
 
 
 def _addresses(line: Line) -> list[str]:
-    said = read_statement([word.raw for word in line.words])
-    return [f"{said.address}:{said.port}"] if said.port else said.address.split(",")
+    statement = read_statement([word.raw for word in line.words])
+    return [f"{statement.address}:{statement.port}"] if statement.port else statement.address.split(",")
 
 
 def normal_address(text: str) -> str:

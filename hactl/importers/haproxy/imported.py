@@ -122,8 +122,8 @@ def _give_way(made: Draft, problems: tuple[Problem, ...]) -> bool:
 def _reason(problem: Problem) -> str:
     where = problem.path.partition(".")[2]
     # Where in the document the other one is says nothing to who has the file alone.
-    said = problem.problem.partition(": services[")[0]
-    return f"as a service, {where and f'`{where}` '}{said}"
+    wording = problem.problem.partition(": services[")[0]
+    return f"as a service, {where and f'`{where}` '}{wording}"
 
 
 def _refusal(file: str, problems: tuple[Problem, ...]) -> list[Problem]:

@@ -32,10 +32,10 @@ def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
         known = [name for name in names if name is not None]
         if not known:
             continue
-        said = f"service {service['name']}: "
+        intro = f"service {service['name']}: "
         if reason := _against(document, service, names):
-            said += f"{_nodes(known)} among its servers, and stay in the list: {reason}"
-            notes.append(Note("hint", 0, said, ""))
+            intro += f"{_nodes(known)} among its servers, and stay in the list: {reason}"
+            notes.append(Note("hint", 0, intro, ""))
             # So that they are drained with their nodes.
             for one, name in zip(servers, names, strict=True):
                 one.update({"node": name} if name is not None else {})
@@ -43,7 +43,9 @@ def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
         was = ", ".join(server["name"] for server in servers)
         cookies = "; their cookies have the nodes' names" if any("cookie" in server for server in servers) else ""
         _become_members(service, known, list(nodes))
-        notes.append(Note("hint", 0, f"{said}its servers ({was}) are its members now: {', '.join(known)}{cookies}", ""))
+        notes.append(
+            Note("hint", 0, f"{intro}its servers ({was}) are its members now: {', '.join(known)}{cookies}", "")
+        )
     return notes
 
 

@@ -53,8 +53,8 @@ def renew(source: Source) -> list[Note]:
             if line.keyword in _RENAMED:
                 new = tuple(Word(word, word) for word in _RENAMED[line.keyword].split())
                 section.lines[index] = replace(line, words=(*new, *line.args))
-                said = f"became `{section.lines[index].text}`: HAProxy has not known it since 2.1"
-                notes.append(Note("hint", line.number, line.text, said))
+                wording = f"became `{section.lines[index].text}`: HAProxy has not known it since 2.1"
+                notes.append(Note("hint", line.number, line.text, wording))
     return notes
 
 

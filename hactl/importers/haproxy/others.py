@@ -74,8 +74,8 @@ def late_globals(sections: Sequence[Section]) -> Iterator[Note]:
             variable = line.values[0] if line.keyword in _ENVIRONMENT and line.args else ""
             known = re.search(rf"\$\{{?{re.escape(variable)}\b", above) if variable else line.keyword in _FROM_HERE_ON
             if known and above:
-                said = "holds for the sections above it, too: hactl writes one `global`, before everything"
-                yield Note("hint", line.number, line.text, said)
+                reason = "holds for the sections above it, too: hactl writes one `global`, before everything"
+                yield Note("hint", line.number, line.text, reason)
         if section.kind != "global":
             above += "".join(f"{line.text}\n" for line in (section.header, *section.lines))
 
@@ -109,9 +109,9 @@ def _last(taken: Taken, name: str) -> str:
 
 def _identity(taken: Taken) -> Settings:
     """`user` and `group`. Where the file says nothing of either hactl's own holds."""
-    said = any(taken.family(name) for name in ("user", "group", "uid", "gid"))
+    reason = any(taken.family(name) for name in ("user", "group", "uid", "gid"))
     found = {name: _last(taken, name) for name in ("user", "group")}
-    return found if said else {}
+    return found if reason else {}
 
 
 def _log(taken: Taken) -> list[str]:
@@ -133,9 +133,9 @@ def userlist(section: Section) -> list[Settings] | None:
     for line in section.lines:
         if not line.plain or len(line.args) < 1:
             return None
-        said = read_statement([word.raw for word in line.words])
-        words = said.words if said.name else said.words[1:]
-        name = said.name or line.values[0]
+        reason = read_statement([word.raw for word in line.words])
+        words = reason.words if reason.name else reason.words[1:]
+        name = reason.name or line.values[0]
         if line.keyword == "group" and (not words or (len(words) == 2 and words[0] == "users")):
             groups[name] = words[1].split(",") if words else []
         elif line.keyword == "user" and name not in users and _is_user(words):

@@ -63,8 +63,8 @@ def _rename(made: Making, front: Proxy, names: Collection[str]) -> None:
     base = f"{front.section.name}{FRONT}"
     name = next(one for one in (base, *(f"{base}-{number}" for number in range(2, 1000))) if one not in names)
     front.service["name"] = made.names[id(front.section)] = name
-    said = f"became service `{name}`: the backend of that name keeps it, and both do not fit into one service"
-    made.notes.append(Note("hint", front.section.header.number, front.section.header.text, said))
+    wording = f"became service `{name}`: the backend of that name keeps it, and both do not fit into one service"
+    made.notes.append(Note("hint", front.section.header.number, front.section.header.text, wording))
 
 
 def _is_named(source: Source, front: Section) -> bool:

@@ -107,9 +107,13 @@ def _is_sound(line: Line) -> bool:
 
 
 def _server(line: Line, behind: Sequence[Param]) -> Server:
-    said = read_statement([word.raw for word in line.words])
+    statement = read_statement([word.raw for word in line.words])
     return Server(
-        line, said.name, plain_address(said.address), said.port, tuple(overlaid(behind, params(line.words[3:])))
+        line,
+        statement.name,
+        plain_address(statement.address),
+        statement.port,
+        tuple(overlaid(behind, params(line.words[3:]))),
     )
 
 

@@ -46,7 +46,7 @@ class Handover:
         self._rules = Rules(ip)
         # An earlier daemon may have left some.
         self._has_rules = True
-        self._told = ""
+        self._reported = ""
         self._background: asyncio.Task[None] | None = None
         self._newcomer: asyncio.Task[Exception | None] | None = None
         # When the newcomer was first heard (the event loop's time).
@@ -176,6 +176,6 @@ class Handover:
             self._background = None
 
     def _tell(self, error: Exception) -> None:
-        if str(error) != self._told:
-            self._told = str(error)
-            log.warning("vip.connections_not_handed_over", resource=self._name, problem=self._told)
+        if str(error) != self._reported:
+            self._reported = str(error)
+            log.warning("vip.connections_not_handed_over", resource=self._name, problem=self._reported)

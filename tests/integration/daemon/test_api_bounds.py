@@ -27,7 +27,7 @@ from election.store import Put, Txn
 from hactl.admin import event_log, nodes
 from hactl.admin.requests import Standby
 from hactl.cli import client
-from hactl.cli.backend import Source
+from hactl.cli.backend import Backend
 from hactl.cli.client import NotAllowedError
 from hactl.cli.common import CliError
 from hactl.config.errors import ConfigErrors
@@ -204,10 +204,10 @@ def daemon_of_one_event() -> Any:
     store.txn(Txn((), (Put(KEYS.identity, Identity("u", 1).to_json()),)), timeout_s=5)
     event_log.note(store, KEYS, "n1", "first", {})
 
-    async def asked(call: Any, *args: Any) -> Any:
+    async def query(call: Any, *args: Any) -> Any:
         return await asyncio.to_thread(call, *args)
 
-    return SimpleNamespace(store=store, keys=KEYS, asked=asked)
+    return SimpleNamespace(store=store, keys=KEYS, query=query)
 
 
 def test_events_go_out_in_large_parts_between_which_the_loop_does_other_work() -> None:
@@ -374,8 +374,8 @@ def test_groups(daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: 
                 os.setuid(65534)
                 monkeypatch.setattr(client, "sudo_user", lambda: "anna")  # says that it is sudo's: it is not root
                 for call in (
-                    Source(config).status,
-                    lambda: Source(config).do(Standby("n1", force=True)),
+                    Backend(config).status,
+                    lambda: Backend(config).do(Standby("n1", force=True)),
                 ):
                     try:
                         said.append("done" if call() else "")
@@ -398,7 +398,7 @@ def test_groups(daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: 
 
 def test_the_message_names_the_group() -> None:
     config = NodeConfig(cluster="demo", node="n2", run_dir="/nowhere")
-    assert "be root, or a member of the group `hactl` or `hactl-read`" in str(Source(config)._not_allowed())
+    assert "be root, or a member of the group `hactl` or `hactl-read`" in str(Backend(config)._not_allowed())
     assert issubclass(NotAllowedError, CliError)
 
 

@@ -152,7 +152,7 @@ def test_what_was_decided_waits_for_nobody_who_asks() -> None:
     async def main() -> None:
         posted: asyncio.Queue[events.Event] = asyncio.Queue()
         link, done = StoreLink(MemoryStore(), Keys.of("demo"), posted.put_nowait, lambda *_: None), threading.Event()
-        asking = [asyncio.ensure_future(call(done.wait, DEADLINE_S)) for call in (link.asked, link.blocking) * 64]
+        asking = [asyncio.ensure_future(call(done.wait, DEADLINE_S)) for call in (link.query, link.blocking) * 64]
         await asyncio.sleep(0)
         try:
             for purpose in (Purpose.ACQUIRE, Purpose.RENEW):

@@ -99,13 +99,13 @@ def test_worse_is_told_at_once_and_better_after_a_while() -> None:
     own = OwnReadiness()
     own.post("haproxy", "poor", "it hangs")
     own.settle(SETTLE, at(0))
-    assert own.told.level == "poor"
+    assert own.reported.level == "poor"
     own.post("haproxy", "ready", "")
     for ms in (1.0, SETTLE):
         own.settle(SETTLE, at(ms))
-        assert own.told.level == "poor"
+        assert own.reported.level == "poor"
     own.settle(SETTLE, at(SETTLE + 1))
-    assert own.told.level == "ready"
+    assert own.reported.level == "ready"
 
 
 def test_the_worst_source_counts() -> None:
@@ -113,7 +113,7 @@ def test_the_worst_source_counts() -> None:
     own.post("resource/address", "unfit", "no network")
     own.post("haproxy", "poor", "it hangs")
     own.settle(SETTLE, at(0))
-    assert own.told == ("unfit", "no network")
+    assert own.reported == ("unfit", "no network")
     assert own.owner_level == "poor", "what speaks against going on is not hidden by what speaks against a start"
 
 
@@ -124,10 +124,10 @@ def test_a_source_that_changes_all_the_time_is_no_stream_of_writes(changes: list
     for wait, level in changes:
         now += wait
         own.post("source", level, "why")
-        before = own.told
+        before = own.reported
         own.settle(SETTLE, at(now))
-        if own.told != before:
-            told.append((now, before.badness, own.told.badness))
+        if own.reported != before:
+            told.append((now, before.badness, own.reported.badness))
         noted += bool(own.changes_to_note(at(now)))
     better = [ms for ms, before, after in told if after < before]
     assert all(later - earlier >= SETTLE for earlier, later in itertools.pairwise(better))
