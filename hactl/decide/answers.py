@@ -27,7 +27,7 @@ def on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
     if result is None:
         _unanswered(state, pending, event, out)
         return
-    out.note_once("store", "store_reachable")
+    store_answered(state, out)
     if pending.generation != state.generation:
         return  # an answer from another history
     if phases.went_back(state, result.revision, pending.known_revision, out):
@@ -44,6 +44,18 @@ def on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
         _granted(state, run, pending, event, out)
 
 
+def store_answered(state: NodeState, out: Out) -> None:
+    """A transaction was answered."""
+    state.store_away = False
+    out.note_once("store", "store_reachable")
+
+
+def store_failed(state: NodeState, problem: str, out: Out) -> None:
+    """A list or a transaction has failed."""
+    state.store_away = True
+    out.note_once("store", "store_unreachable", problem=problem)
+
+
 def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
     """Nobody knows what became of a transaction."""
     if pending.purpose is Purpose.RENEW:
@@ -56,7 +68,7 @@ def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: 
         phases.end(state, "everything is stopped; the store could not be told", out)
     if event.refused:
         state.dirty = False  # refused at once, as by a full store: tried again with the next look, not in a circle
-    out.note_once("store", "store_unreachable", problem=event.problem)
+    store_failed(state, event.problem, out)
 
 
 def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:

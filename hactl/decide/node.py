@@ -218,7 +218,7 @@ def _on_list_failed(state: NodeState, event: events.ListFailed, out: Out) -> Non
         state.listing = 0
         state.lists_failed += 1
         state.list_problem = event.problem
-    out.note_once("store", "store_unreachable", problem=event.problem)
+    answers.store_failed(state, event.problem, out)
 
 
 def _on_watched(state: NodeState, event: events.Watched, out: Out) -> None:

@@ -101,6 +101,8 @@ class NodeState:
     in whatever phase.
     `lists_failed`: in a row, `list_problem`: why the last did. `identifying`: since when it is asked what machine this
     is.
+    `noted`: what was noted last, by topic, so that it is not noted again. `store_away`: etcd does not
+    answer this daemon, or takes no writes.
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guard_queries`,
     `guard_replies`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
     `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
@@ -151,6 +153,7 @@ class NodeState:
     failures_quiet: dict[str, Instant] = field(default_factory=dict)
     failures_unfit: set[str] = field(default_factory=set)
     noted: dict[str, str] = field(default_factory=dict)
+    store_away: bool = False
     dirty: bool = True
     close_sent: Instant | None = None
     decided_at: Instant | None = None
@@ -189,11 +192,6 @@ class NodeState:
         self.fence_seen.clear()
         self.fencing.clear()
         self.config_rev = self.config_seen = self.config_asked = 0
-
-    @property
-    def store_away(self) -> bool:
-        """Whether etcd does not answer this daemon, or takes no writes."""
-        return self.noted.get("store", "").startswith("store_unreachable")
 
     @property
     def knows_store(self) -> bool:

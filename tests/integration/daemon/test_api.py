@@ -64,7 +64,7 @@ def test_status_has_what_every_balancer_says(daemon: StandIn, config: NodeConfig
         return {name: one["word"] for name, one in found["services"][0]["servers"][2]["balancers"].items()}
 
     assert words() == {"n1": "down", "n2": "disabled", "n3": "up"}  # of its own what it knows now
-    daemon.state.noted["store"] = "store_unreachable {}"
+    daemon.state.store_away = True
     assert words() == {"n2": "disabled"}  # etcd is not waited for
 
 

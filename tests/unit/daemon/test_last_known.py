@@ -33,7 +33,7 @@ def made(place: Path, spec: ClusterSpec | None = None) -> LastKnown:
 
 
 def away(state: NodeState) -> NodeState:
-    state.noted["store"] = "store_unreachable {}"
+    state.store_away = True
     state.forget_store()
     return state
 

@@ -204,7 +204,7 @@ def test_what_a_daemon_knows(scene: Scene) -> None:
     state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
     state.observer.on_fence("n1", state.view.fences["n1"].record, at(1000))
     state.observer.on_session("n3", state.view.sessions["n3"], at(1500))
-    state.noted["store"] = "store_unreachable {}"
+    state.store_away = True
     facts = local_facts(state, at(2000), events_dropped=2)
     assert facts.fence_left_ms == {"n1": round(LEASE_MS * 1.025 - 1000)}
     assert facts.silent_ms == {"n3": 500}
