@@ -74,6 +74,7 @@ def test_a_secret_that_this_node_lacks_is_named(toy: ToyAgent) -> None:
     assert ok and f"options.password: on this node, n1: secret file {secret}: No such file" in said
     assert "on this node, n" not in check(toy, options, node="n9")[1]  # no node of this cluster
     toy.put("key", "sesame\n")
+    secret.chmod(0o644)
     assert "chmod 600" in check(toy, options, node="n1")[1]
     secret.chmod(0o600)
     ok, said = check(toy, options, node="n1")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("fence_dummy", path="/usr/sbin"
 
 @pytest.fixture(autouse=True)
 def nothing_said() -> None:
-    catalog._said.clear()
+    catalog._known.clear()
 
 
 def test_all_agents_of_the_distribution() -> None:
