@@ -78,15 +78,15 @@ def _start_unacknowledged() -> Any:
     original = node.step
 
     def step(state: NodeState, event: Any, now: Instant) -> Any:
-        found = []
-        for effect in original(state, event, now):
+        found, done = [], original(state, event, now)
+        for effect in done.effects:
             if isinstance(effect, effects.GuardRegister):
                 run = state.runs[effect.group.name]
                 run.registering.discard(effect.resource.name)
                 run.registered.add(effect.resource.name)
             else:
                 found.append(effect)
-        return found
+        return done._replace(effects=found)
 
     return patch(node, "step", step)
 
@@ -151,13 +151,13 @@ def _own_session_not_compared() -> Any:
 
 def _start_on_a_read() -> Any:
     """Whoever reads of himself as owner starts, also after a promise to stop."""
-    original = groups.pursue
+    original = groups.bring_up
 
-    def pursue(state: NodeState, run: Any, found: Any, out: Any) -> None:
+    def bring_up(state: NodeState, run: Any, found: Any, out: Any) -> None:
         run.granted = found.record.epoch
         original(state, run, found, out)
 
-    return patch(groups, "pursue", pursue)
+    return patch(groups, "bring_up", bring_up)
 
 
 def _start_on_offer() -> Any:
@@ -165,7 +165,7 @@ def _start_on_offer() -> Any:
 
     def accept(state: NodeState, run: Any, found: Any, out: Any) -> None:
         run.granted = found.record.epoch
-        groups.pursue(state, run, found, out)
+        groups.bring_up(state, run, found, out)
 
     return patch(groups, "accept", accept)
 

@@ -34,7 +34,10 @@ def test_a_copy_ends_and_all_are_told_and_it_never_vouches_for_the_original(clus
         assert copy.ended() == 2
         assert f"node name '{owner}' is in use by another machine, at {cluster.node(owner).address}" in copy.said()
         for asked in (owner, other):
-            cluster.until(lambda asked=asked: warned(cluster, asked, f"a second machine with the name {owner} was refused"), "status tells")  # type: ignore[misc]
+            cluster.until(
+                lambda asked=asked: warned(cluster, asked, f"a second machine with the name {owner} was refused"),
+                "status tells",
+            )  # type: ignore[misc]
         cluster.await_event(owner, "machine_refused")
         assert cluster.store.view().sessions[owner].record.sid == sid
         # Now the original is cut off from etcd, and the copy is started again, as by somebody who did not read.
