@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -35,7 +36,8 @@ class ConfigReading:
             self._next = effect
         else:
             self._reading = True
-            self._tasks.once("configuration", self._read(effect))
+            failed = partial(Configured, effect.revision, None)
+            self._tasks.once("configuration", self._read(effect), lambda why: self._answer(failed(why)))
 
     async def _read(self, effect: ReadConfig) -> None:
         try:
@@ -47,8 +49,11 @@ class ConfigReading:
                 log.exception("config_not_read", problem=describe(error))
             earlier = await self._reader.last() if self._state().cluster is None else None
             event = Configured(effect.revision, earlier, str(error) or describe(error))
-        finally:
-            self._reading = False
+        self._answer(event)
+
+    def _answer(self, event: Configured) -> None:
+        """Whatever came up: the decide side asks once for each revision, and waits for this."""
+        self._reading = False
         self._post(event)
         if (newer := self._next) is not None:
             self._next = None

@@ -110,14 +110,6 @@ class ConfigFiles:
         """What was noted last. Raises OSError."""
         return Path(self.settings.certificates_file).read_text()
 
-    def take_back(self) -> bool:
-        """Put the last good file in place again; False when there is none."""
-        good = self.good()
-        if not good:
-            return False
-        write_text(self.settings.config_file, good)
-        return True
-
     def forget(self) -> None:
         """HAProxy is not to run: leave nothing that could be started again."""
         settings = self.settings
