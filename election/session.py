@@ -117,7 +117,7 @@ def answered(session: SessionState, attempt: int, result: TxnResult, now: Instan
     if result.succeeded:
         _written(session, attempt, result.revision, now)
     elif (key := session.keys.node(session.owner.node)) in result.reads:
-        resolve(session, result.reads[key], now)
+        resolve(session, result.reads[key], result.revision, now)
 
 
 def lost(session: SessionState, attempt: int) -> None:
@@ -146,15 +146,13 @@ def overwritten(session: SessionState, bad: Unreadable, now: Instant) -> None:
         session.overwritten = (bad.mod_revision, now)
 
 
-def resolve(session: SessionState, found: KeyValue | None, now: Instant) -> None:
-    """Learn from reading `nodes/N` what became of my attempts."""
-    if session.state != "live":
-        return
+def resolve(session: SessionState, found: KeyValue | None, newest: int, now: Instant) -> None:
+    """Learn from reading `nodes/N`, as of revision `newest`, what became of my attempts."""
+    if session.state != "live" or newest < session.mod_revision:
+        return  # read before my last write, perhaps before this session was opened: old news
     if found is None:
         session.state = "deposed"
         return
-    if found.mod_revision < session.mod_revision:
-        return  # read before my last write: old news
     try:
         record = Session.from_json(found.value, found.key)
     except RecordError as error:

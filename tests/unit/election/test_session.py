@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from election.clock import Instant, observer_elapsed, owner_elapsed, remaining
 from election.keys import Keys
 from election.memory_store import MemoryLedger
@@ -21,7 +25,7 @@ from election.session import (
     resolve,
     seen,
 )
-from election.store import Compare, Delete, Put, Txn, TxnResult
+from election.store import Compare, Delete, KeyValue, Operation, Put, Txn, TxnResult
 from election.view import Unreadable, Versioned, View
 
 KEYS = Keys.of("c")
@@ -47,6 +51,9 @@ class Scene:
 
     def renew(self, now: float) -> tuple[int, Txn]:
         return renew(self.state, self.identity, at(now))
+
+    def read(self) -> tuple[KeyValue | None, int]:
+        return self.ledger.get(KEYS.node("n1")), self.ledger.revision
 
     def known(self) -> Versioned:
         view = View(KEYS)
@@ -138,17 +145,31 @@ def test_owner_and_observer_err_on_the_safe_side() -> None:
 def test_what_comes_late_is_no_news() -> None:
     """An answer to an attempt, a read or a watch that is older than the last write that is known."""
     scene = Scene()
-    old = scene.ledger.get(KEYS.node("n1"))
+    old = scene.read()
     attempt, txn = scene.renew(100)
     late, _ = scene.renew(200)
     result = scene.ledger.apply(txn)
     answered(scene.state, attempt, result, at(110))
     before = scene.state.mod_revision, scene.state.valid_until
-    resolve(scene.state, old, at(300))
-    resolve(scene.state, scene.ledger.get(KEYS.node("n1")), at(300))
+    resolve(scene.state, *old, at(300))
+    resolve(scene.state, *scene.read(), at(300))
     seen(scene.state, None, result.revision)
     answered(scene.state, late, TxnResult(True, result.revision - 1, {}), at(300))
     assert (scene.state.state, *before) == ("live", scene.state.mod_revision, scene.state.valid_until)
+
+
+@pytest.mark.parametrize("meanwhile", [Delete(KEYS.node("n1")), Put(KEYS.node("n1"), "oops")])
+def test_a_late_answer_to_the_session_before_says_nothing_about_this_one(meanwhile: Operation) -> None:
+    scene = Scene()
+    attempt, txn = scene.renew(100)
+    scene.ledger.apply(Txn((), (meanwhile,)))
+    late = scene.ledger.apply(txn)
+    scene.ledger.apply(Txn((), (Delete(KEYS.node("n1")),)))
+    opening = open_txn(scene.state, "s2", 0, scene.identity, at(200))
+    opened(scene.state, "s2", scene.state.attempt, scene.ledger.apply(opening).revision, at(205))
+    before = replace(scene.state)
+    answered(scene.state, attempt, late, at(300))
+    assert (late.succeeded, scene.state) == (False, before)
 
 
 def test_a_session_that_is_over_learns_nothing_more() -> None:
@@ -158,14 +179,14 @@ def test_a_session_that_is_over_learns_nothing_more() -> None:
     scene.state.state = "deposed"
     before = scene.state.mod_revision
     answered(scene.state, attempt, result, at(110))
-    resolve(scene.state, scene.ledger.get(KEYS.node("n1")), at(110))
+    resolve(scene.state, *scene.read(), at(110))
     overwritten(scene.state, Unreadable("oops", scene.state.srev, result.revision + 1), at(110))
     assert (scene.state.mod_revision, scene.state.overwritten) == (before, None)
 
 
 def test_a_read_without_the_session_says_that_it_was_deleted() -> None:
     scene = Scene()
-    resolve(scene.state, None, at(100))
+    resolve(scene.state, None, scene.state.mod_revision + 1, at(100))
     assert scene.state.state == "deposed"
 
 
@@ -178,7 +199,7 @@ def test_what_stands_in_a_key_that_was_created_anew_says_so_too() -> None:
 def test_what_stands_in_the_key_that_it_created_is_written_over_once_nobody_moves_it() -> None:
     scene = Scene()
     bad = scene.ledger.apply(Txn((), (Put(KEYS.node("n1"), "oops"),))).revision
-    resolve(scene.state, scene.ledger.get(KEYS.node("n1")), at(100))
+    resolve(scene.state, *scene.read(), at(100))
     assert scene.state.overwritten == (bad, at(100))
     _, txn = renew(scene.state, scene.identity, at(150), still_ms=100)
     assert not scene.ledger.apply(txn).succeeded
