@@ -26,7 +26,7 @@ class Sighting:
     """The newest state seen of a peer's session, and when it was first seen (`over_since` may be later: the
     clocks restart when I was blind myself)."""
 
-    srev: int
+    session_revision: int
     mod_revision: int
     over_since: Instant
     suspect_since: Instant
@@ -37,8 +37,8 @@ class Sighting:
 class DeadSighting:
     """Since when, for me, the lease of a dead session runs out; kept while its fence record is this one."""
 
-    sid: str
-    srev: int
+    session_id: str
+    session_revision: int
     since: Instant
 
 
@@ -69,7 +69,7 @@ class Observer:
         if found is None:
             return
         seen = self.sightings.get(node)
-        if seen is None or seen.srev != found.create_revision:
+        if seen is None or seen.session_revision != found.create_revision:
             self.sightings[node] = Sighting(found.create_revision, found.mod_revision, now, now, False)
         elif found.mod_revision != seen.mod_revision:
             self.sightings[node] = Sighting(found.create_revision, found.mod_revision, now, now, True)
@@ -81,11 +81,20 @@ class Observer:
             self.dead.pop(node, None)
             return
         known = self.dead.get(node)
-        if known is not None and (known.sid, known.srev) == (record.sid, record.srev):
+        if known is not None and (known.session_id, known.session_revision) == (
+            record.session_id,
+            record.session_revision,
+        ):
             return
         seen = self.sightings.get(node)
-        exact = seen is not None and seen.srev == record.srev and seen.mod_revision == record.deposed_rev
-        self.dead[node] = DeadSighting(record.sid, record.srev, seen.over_since if exact and seen else now)
+        exact = (
+            seen is not None
+            and seen.session_revision == record.session_revision
+            and seen.mod_revision == record.deposed_revision
+        )
+        self.dead[node] = DeadSighting(
+            record.session_id, record.session_revision, seen.over_since if exact and seen else now
+        )
 
     def on_own_renewal(self, now: Instant) -> None:
         """My own renewal (or opening) succeeded; after a gap the clocks of live peers restart: I may have been
@@ -112,7 +121,7 @@ class Observer:
     def over(self, node: str, found: Versioned[Session], now: Instant) -> bool:
         """Whether the lease in `nodes/<node>`, as observed, has run out for certain."""
         seen = self.sightings.get(node)
-        if seen is None or (seen.srev, seen.mod_revision) != (found.create_revision, found.mod_revision):
+        if seen is None or (seen.session_revision, seen.mod_revision) != (found.create_revision, found.mod_revision):
             return False
         return observer_elapsed(seen.over_since, now) >= limit_ms(found.record.lease_ms)
 
@@ -123,7 +132,7 @@ class Observer:
         if (
             seen is None
             or not seen.renewed
-            or (seen.srev, seen.mod_revision) != (found.create_revision, found.mod_revision)
+            or (seen.session_revision, seen.mod_revision) != (found.create_revision, found.mod_revision)
         ):
             return False
         if self.last_own_renewal is None or owner_elapsed(self.last_own_renewal, now) > 2 * self.heartbeat_ms:
@@ -143,6 +152,6 @@ class Observer:
     def dead_over(self, node: str, record: FenceRecord, now: Instant, margin_ms: float = 0.0) -> bool:
         """Whether the lease of the dead session in `fence/<node>`, and `margin_ms` more, has run out for certain."""
         seen = self.dead.get(node)
-        if seen is None or (seen.sid, seen.srev) != (record.sid, record.srev):
+        if seen is None or (seen.session_id, seen.session_revision) != (record.session_id, record.session_revision):
             return False
         return observer_elapsed(seen.since, now) >= limit_ms(record.lease_ms + margin_ms)

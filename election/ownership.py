@@ -34,7 +34,7 @@ class Writer:
 
     def guarded(self, *more: Condition) -> tuple[Condition, ...]:
         """`more`, with the compares that every transaction has."""
-        return (*more, Compare(self.keys.node(self.me.node), "create", self.me.srev), self.identity)
+        return (*more, Compare(self.keys.node(self.me.node), "create", self.me.session_revision), self.identity)
 
     def reads(self, *keys: str) -> tuple[Get, ...]:
         """What a failed transaction reads, to tell why it failed."""
@@ -44,14 +44,18 @@ class Writer:
 def session_of(view: ReadView, holder: Holder) -> Versioned[Session] | None:
     """The holder's session, if it is still the one in the store."""
     found = view.sessions.get(holder.node)
-    return found if found and found.create_revision == holder.srev and found.record.sid == holder.sid else None
+    return (
+        found
+        if found and found.create_revision == holder.session_revision and found.record.session_id == holder.session_id
+        else None
+    )
 
 
 def may_live(view: ReadView, holder: Holder) -> bool:
     """Whether the holder's session is in the store, or may be: what is in its key cannot be read, and the key is still
     the one that it created."""
     bad = view.bad_node(holder.node)
-    return session_of(view, holder) is not None or (bad is not None and bad.create_revision == holder.srev)
+    return session_of(view, holder) is not None or (bad is not None and bad.create_revision == holder.session_revision)
 
 
 def holder_safe(view: ReadView, observer: ReadObserver, holder: Holder, lease_counts: bool, now: Instant) -> Verdict:
@@ -64,11 +68,14 @@ def holder_safe(view: ReadView, observer: ReadObserver, holder: Holder, lease_co
     if may_live(view, holder):
         return Verdict(False, f"{view.keys.node(holder.node)} cannot be read: {holder.node} may be alive")
     found, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
-    if found and holder.srev < found.create_revision:
+    if found and holder.session_revision < found.create_revision:
         return Verdict(True, f"{holder.node} has opened a later session")
-    if fence and holder.srev < fence.record.srev:
+    if fence and holder.session_revision < fence.record.session_revision:
         return Verdict(True, f"{holder.node} has had a later session")
-    if fence is None or (fence.record.sid, fence.record.srev) != (holder.sid, holder.srev):
+    if fence is None or (fence.record.session_id, fence.record.session_revision) != (
+        holder.session_id,
+        holder.session_revision,
+    ):
         keys = (view.keys.node(holder.node), view.keys.fence(holder.node))
         bad = next((f"{key} cannot be read" for key in keys if key in view.unreadable), "")
         return Verdict(False, bad or f"the record of {holder.node}'s session was lost")
@@ -133,7 +140,7 @@ def lost_holders(view: ReadView) -> list[Holder]:
             session, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
             if session or view.bad_node(holder.node) or view.bad_fence(holder.node):
                 continue
-            if fence is None or fence.record.srev < holder.srev:
+            if fence is None or fence.record.session_revision < holder.session_revision:
                 lost[holder.node] = holder
     return [lost[node] for node in sorted(lost)]
 
@@ -152,9 +159,9 @@ def depose(writer: Writer, node: str, found: Versioned[Session], fence_mod: int,
 
 def write_lost(writer: Writer, holder: Holder, fence_mod: int, lease_ms: int) -> Txn:
     """Write the fence record of a session that is in neither key. No state of it was observed by anyone
-    (`deposed_rev` 0), so everyone counts from the first sight of the record."""
+    (`deposed_revision` 0), so everyone counts from the first sight of the record."""
     key, fence = writer.keys.node(holder.node), writer.keys.fence(holder.node)
-    record = FenceRecord(holder.sid, holder.srev, 0, lease_ms, "", "", "pending", by=writer.me.node)
+    record = FenceRecord(holder.session_id, holder.session_revision, 0, lease_ms, "", "", "pending", by=writer.me.node)
     return Txn(
         writer.guarded(Compare(key, "create", 0), Compare(fence, "mod", fence_mod)),
         (Put(fence, record.to_json()),),
@@ -181,7 +188,7 @@ def acquire(
     kept: tuple[Holder, ...] = ()
     if observed and observed.record.holder == me:
         kept = tuple(holder for holder in observed.record.holders if holder != me)
-    own = Ownership(me.node, me.sid, me.srev, epoch, "owned", kept, overlap, reason)
+    own = Ownership(me.node, me.session_id, me.session_revision, epoch, "owned", kept, overlap, reason)
     return Txn(
         writer.guarded(
             Compare(key, "mod", observed.mod_revision if observed else 0),
@@ -230,9 +237,11 @@ def hand_over(
     key, keys = writer.keys.group(group), writer.keys
     kept = tuple(holder for holder in observed.record.holders if holder not in (to, writer.me))
     holders = (*kept, writer.me) if overlap else kept
-    own = Ownership(to.node, to.sid, to.srev, epoch, "handoff", holders, overlap, reason)
+    own = Ownership(to.node, to.session_id, to.session_revision, epoch, "handoff", holders, overlap, reason)
     return Txn(
-        writer.guarded(Compare(key, "mod", observed.mod_revision), Compare(keys.node(to.node), "create", to.srev)),
+        writer.guarded(
+            Compare(key, "mod", observed.mod_revision), Compare(keys.node(to.node), "create", to.session_revision)
+        ),
         (Put(key, own.to_json()), Delete(keys.move(group))),
         writer.reads(key, keys.node(to.node)),
     )
@@ -252,7 +261,7 @@ def probe(writer: Writer, group: str) -> Txn:
     key, probe_of_group = writer.keys.group(group), writer.keys.probe(group)
     return Txn(
         writer.guarded(Compare(key, "create", 0), Compare(probe_of_group, "create", 0)),
-        (Put(probe_of_group, writer.me.sid),),
+        (Put(probe_of_group, writer.me.session_id),),
         writer.reads(key, probe_of_group),
     )
 
@@ -270,7 +279,7 @@ def unprobed(view: ReadView, observer: ReadObserver, group: str, lease_counts: b
         report = view.reports.get(node)
         if (
             report is None
-            or report.record.sid != session.record.sid
+            or report.record.session_id != session.record.session_id
             or report.record.probes.get(group) != probe_of_group.mod_revision
         ):
             return Verdict(False, f"{node} has not yet said whether it runs here")

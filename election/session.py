@@ -45,8 +45,8 @@ class SessionState:
     lease_ms: float
     attempt: int = 0
     state: State = "none"
-    sid: str = ""
-    srev: int = 0
+    session_id: str = ""
+    session_revision: int = 0
     mod_revision: int = 0
     valid_until: Instant | None = None
     renewed_at: Instant | None = None
@@ -84,7 +84,13 @@ def document(session: SessionState, attempt: int) -> str:
     """The session as it is written for `attempt`."""
     owner = session.owner
     return Session(
-        session.sid, owner.machine_id, owner.boot_id, int(session.lease_ms), attempt, session.watchdog, owner.machine
+        session.session_id,
+        owner.machine_id,
+        owner.boot_id,
+        int(session.lease_ms),
+        attempt,
+        session.watchdog,
+        owner.machine,
     ).to_json()
 
 
@@ -131,7 +137,11 @@ def seen(session: SessionState, found: Versioned[Session] | None, newest: int) -
     news; what became of attempts their answers tell."""
     if session.state != "live" or newest <= session.mod_revision:
         return
-    if found is None or found.create_revision != session.srev or found.record.sid != session.sid:
+    if (
+        found is None
+        or found.create_revision != session.session_revision
+        or found.record.session_id != session.session_id
+    ):
         session.state = "deposed"
 
 
@@ -140,7 +150,7 @@ def overwritten(session: SessionState, bad: Unreadable, now: Instant) -> None:
     created; a key that was created anew tells that mine was deleted."""
     if session.state != "live" or bad.mod_revision <= session.mod_revision:
         return
-    if bad.create_revision != session.srev:
+    if bad.create_revision != session.session_revision:
         session.state = "deposed"
     elif session.overwritten is None or bad.mod_revision > session.overwritten[0]:
         session.overwritten = (bad.mod_revision, now)
@@ -158,7 +168,7 @@ def resolve(session: SessionState, found: KeyValue | None, newest: int, now: Ins
     except RecordError as error:
         overwritten(session, Unreadable(error.problem, found.create_revision, found.mod_revision), now)
         return
-    if record.sid != session.sid:
+    if record.session_id != session.session_id:
         session.state = "deposed"
     elif found.mod_revision == session.mod_revision:
         return
@@ -172,27 +182,27 @@ def resolve(session: SessionState, found: KeyValue | None, newest: int, now: Ins
         session.state = "foreign"
 
 
-def opened(session: SessionState, sid: str, attempt: int, revision: int, now: Instant) -> None:
+def opened(session: SessionState, session_id: str, attempt: int, revision: int, now: Instant) -> None:
     """The transaction that opens the session was carried out at `revision`."""
-    session.state, session.sid, session.srev = "live", sid, revision
+    session.state, session.session_id, session.session_revision = "live", session_id, revision
     session.mod_revision, session.valid_until, session.overwritten = 0, None, None
     _written(session, attempt, revision, now)
 
 
 def adopt(session: SessionState, found: Versioned[Session], valid_until: Instant, incarnation: int) -> None:
     """Go on with the session that the daemon before this one held: `valid_until` comes from the guard."""
-    session.state, session.sid, session.srev = "live", found.record.sid, found.create_revision
+    session.state, session.session_id, session.session_revision = "live", found.record.session_id, found.create_revision
     session.mod_revision, session.valid_until = found.mod_revision, valid_until
     session.overwritten = None
     session.attempt = incarnation * ATTEMPTS_OF_A_DAEMON
 
 
-def open_txn(session: SessionState, sid: str, fence_mod: int, identity: Condition, now: Instant) -> Txn:
+def open_txn(session: SessionState, session_id: str, fence_mod: int, identity: Condition, now: Instant) -> Txn:
     """Open: if there is no `nodes/N` and `fence/N` is the safe one I read, put `nodes/N`."""
     node = session.owner.node
     attempt = session.next_attempt(now)
     key, fence = session.keys.node(node), session.keys.fence(node)
-    value = document(_as(session, sid), attempt)
+    value = document(_as(session, session_id), attempt)
     return Txn(
         (Compare(key, "create", 0), Compare(fence, "mod", fence_mod), identity),
         (Put(key, value),),
@@ -226,9 +236,9 @@ def dead(found: Versioned[Session]) -> FenceRecord:
     """The fence record of a session that ends at what was observed of it."""
     record = found.record
     return FenceRecord(
-        sid=record.sid,
-        srev=found.create_revision,
-        deposed_rev=found.mod_revision,
+        session_id=record.session_id,
+        session_revision=found.create_revision,
+        deposed_revision=found.mod_revision,
         lease_ms=record.lease_ms,
         machine_id=record.machine_id,
         boot_id=record.boot_id,
@@ -260,5 +270,5 @@ def _first_attempt(session: SessionState) -> int:
     return session.attempt // ATTEMPTS_OF_A_DAEMON * ATTEMPTS_OF_A_DAEMON
 
 
-def _as(session: SessionState, sid: str) -> SessionState:
-    return replace(session, sid=sid)
+def _as(session: SessionState, session_id: str) -> SessionState:
+    return replace(session, session_id=session_id)

@@ -1,6 +1,15 @@
 """The documents in etcd (docs/protocol.md, *Keys in etcd*), each read by the types of its fields."""
 
-from election.records.document import LONGEST_LEASE_MS, NAME, Count, Generation, Record, RecordError, too_deep
+from election.records.document import (
+    LONGEST_LEASE_MS,
+    NAME,
+    STORED_NAMES,
+    Count,
+    Generation,
+    Record,
+    RecordError,
+    too_deep,
+)
 from election.records.ownership import GENERATION_BITS, Block, Failure, Holder, Ownership, next_epoch
 from election.records.reports import (
     DeviceReport,
@@ -16,8 +25,8 @@ from election.records.requests import Cleanup, Confirm, Drain, FenceTest, Move
 from election.records.session import FenceRecord, Identity, Refusal, Session
 
 __all__ = [
-    "GENERATION_BITS", "LONGEST_LEASE_MS", "NAME", "Block", "Cleanup", "Confirm", "Count", "DeviceReport",
-    "Drain", "Failure", "FenceRecord", "FenceTest", "Generation", "GroupReport", "Holder", "Identity", "Member",
-    "Move", "Ownership", "ReadinessReport", "Record", "RecordError", "Refusal", "Report", "ResourceWarning",
-    "Session", "TargetReport", "TroubleReport", "next_epoch", "too_deep",
+    "GENERATION_BITS", "LONGEST_LEASE_MS", "NAME", "STORED_NAMES", "Block", "Cleanup", "Confirm", "Count",
+    "DeviceReport", "Drain", "Failure", "FenceRecord", "FenceTest", "Generation", "GroupReport", "Holder", "Identity",
+    "Member", "Move", "Ownership", "ReadinessReport", "Record", "RecordError", "Refusal", "Report",
+    "ResourceWarning", "Session", "TargetReport", "TroubleReport", "next_epoch", "too_deep",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ where a document is changed with `dataclasses.replace`; a document that is made 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, Self
@@ -21,6 +22,14 @@ CLIPPED = 300
 
 # How nodes, groups and services are named (hactl.config.fields).
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+
+# How fields are called in documents, where the code has another name: what is stored does not change.
+STORED_NAMES = {
+    "session_id": "sid",
+    "session_revision": "srev",
+    "deposed_revision": "deposed_rev",
+    "from_session_revision": "from_srev",
+}
 
 Name = Annotated[str, msgspec.Meta(pattern=rf"^{NAME}\Z")]
 NameOrNone = Annotated[str, msgspec.Meta(pattern=rf"^({NAME})?\Z")]
@@ -49,7 +58,7 @@ class Record:
 
     def to_json(self) -> str:
         """The document as it is stored; texts are cut where it would be too large to be read again."""
-        plain = {name: getattr(self, name) for name in _names(type(self))}
+        plain = {stored: getattr(self, name) for stored, name in _names(type(self)).items()}
         if self.unknown:
             plain.update(self.unknown)
         text = _encode(plain)
@@ -64,20 +73,21 @@ class Record:
             raw = _DECODER.decode(text)
             if not isinstance(raw, dict):
                 raise RecordError(key, "is not a JSON object")
-            unknown = {name: raw.pop(name) for name in raw.keys() - _names(cls)}
-            found = msgspec.convert(raw, cls)
+            names = _names(cls)
+            unknown = {name: raw.pop(name) for name in raw.keys() - names.keys()}
+            record = msgspec.convert({names[stored]: value for stored, value in raw.items()}, cls)
         except msgspec.ValidationError as error:
-            raise RecordError(key, str(error)) from None
+            raise RecordError(key, _CODE_NAMES.sub(lambda name: STORED_NAMES[name[0]], str(error))) from None
         except RecursionError:
             raise RecordError(key, "is nested too deeply") from None
         except UnicodeEncodeError:
             raise RecordError(key, "is not UTF-8") from None
         except msgspec.DecodeError as error:
             raise RecordError(key, f"is not JSON: {error}") from None
-        problem = "is nested too deeply" if unknown and too_deep(unknown) else found.problem()
+        problem = "is nested too deeply" if unknown and too_deep(unknown) else record.problem()
         if problem:
             raise RecordError(key, problem)
-        return replace(found, unknown=unknown) if unknown else found
+        return replace(record, unknown=unknown) if unknown else record
 
     def problem(self) -> str:
         """What is wrong with it though every field is of its type; empty: nothing."""
@@ -85,14 +95,17 @@ class Record:
 
 
 _DECODER, _ENCODER = msgspec.json.Decoder(), msgspec.json.Encoder(enc_hook=str)
+_CODE_NAMES = re.compile(rf"\b({'|'.join(STORED_NAMES)})\b")
 
 
-_FIELDS: dict[type, tuple[str, ...]] = {}
+_FIELDS: dict[type, dict[str, str]] = {}
 
 
-def _names(cls: type[Record]) -> tuple[str, ...]:
+def _names(cls: type[Record]) -> dict[str, str]:
+    """The fields of a document: their stored names, and those in the code."""
     if (names := _FIELDS.get(cls)) is None:
-        names = _FIELDS[cls] = tuple(item.name for item in fields(cls) if item.name != "unknown")
+        known = (each.name for each in fields(cls) if each.name != "unknown")
+        names = _FIELDS[cls] = {STORED_NAMES.get(name, name): name for name in known}
     return names
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from election.records.document import Count, Name, Record
+import msgspec
+
+from election.records.document import STORED_NAMES, Count, Name, Record
 
 # The generation is the high part of every epoch: `hactl recover` raises it, and with it all later epochs.
 GENERATION_BITS = 44
@@ -14,13 +16,12 @@ GENERATION_BITS = 44
 LAST_EPOCH = 1 << (GENERATION_BITS - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True, rename=STORED_NAMES):
     """A session that may be running a group. A part of an ownership, which is not kept by fields it does not know."""
 
     node: Name
-    sid: str
-    srev: Count
+    session_id: str
+    session_revision: Count
 
 
 OwnershipState = Literal["owned", "handoff", "released", "unmanaged"]
@@ -31,8 +32,8 @@ class Ownership(Record):
     """Who runs a group. `holders` are earlier owners that may still run it beside the owner (overlap)."""
 
     node: Name
-    sid: str
-    srev: Count
+    session_id: str
+    session_revision: Count
     epoch: Count
     state: OwnershipState
     holders: tuple[Holder, ...] = ()
@@ -47,7 +48,7 @@ class Ownership(Record):
     @property
     def holder(self) -> Holder:
         """The owner itself as a holder."""
-        return Holder(self.node, self.sid, self.srev)
+        return Holder(self.node, self.session_id, self.session_revision)
 
 
 def next_epoch(generation: int, previous: int, read_revision: int) -> int:
@@ -71,10 +72,10 @@ class Failure(Record):
 
 @dataclass(frozen=True, slots=True)
 class Block(Record):
-    """A group that nobody starts until an operator says so: `node`, in its session `sid`, took itself down since
+    """A group that nobody starts until an operator says so: `node`, in its session `session_id`, took itself down since
     `resource` could not be stopped."""
 
     node: str
-    sid: str
+    session_id: str
     resource: str
     reason: str

@@ -73,7 +73,7 @@ class Report(Record):
 
     limit = 1 << 20
 
-    sid: str
+    session_id: str
     config_revision: Count
     groups: dict[str, GroupReport] = field(default_factory=dict)
     probes: dict[str, Count] = field(default_factory=dict)

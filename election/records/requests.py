@@ -11,14 +11,14 @@ from election.records.document import Count, Name, NameOrNone, Record
 class Move(Record):
     """The operator's request to move a group once; deleted by the transaction that hands the group over.
 
-    `to` is empty for "anywhere else"; `from_srev` is the session it is to leave, so that a request that
+    `to` is empty for "anywhere else"; `from_session_revision` is the session it is to leave, so that a request that
     comes after the move is void.
     """
 
     id: str
     to: NameOrNone
     from_node: Name
-    from_srev: Count
+    from_session_revision: Count
     by: str = ""
 
 
@@ -34,10 +34,10 @@ class Cleanup(Record):
 
 @dataclass(frozen=True, slots=True)
 class Confirm(Record):
-    """The operator's word that the dead session `sid` runs nothing any more. Daemons carry it out as soon as no device
-    can hit the node, and take it away then."""
+    """The operator's word that the dead session `session_id` runs nothing any more. Daemons carry it out as soon as no
+    device can hit the node, and delete it then."""
 
-    sid: str
+    session_id: str
     by: str = ""
 
 

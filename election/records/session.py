@@ -18,13 +18,13 @@ class Identity(Record):
 
 @dataclass(frozen=True, slots=True)
 class Session(Record):
-    """A node's session: there while the node renews. `attempt` is never used twice within one `sid`. `watchdog`:
+    """A node's session: there while the node renews. `attempt` is never used twice within one `session_id`. `watchdog`:
     a watchdog resets the node before its lease ends, whatever else becomes of it. `machine`: what beside the machine id
     tells this machine from others (election.machine); empty: written by a version that did not know."""
 
     limit = 4096
 
-    sid: str
+    session_id: str
     machine_id: str
     boot_id: str
     lease_ms: LeaseMs
@@ -40,7 +40,7 @@ FenceState = Literal["pending", "acting", "safe"]
 class FenceRecord(Record):
     """What became of a node's last dead session.
 
-    `deposed_rev` is the mod_revision of `nodes/<node>` at which it was deposed: an observer's clock counts
+    `deposed_revision` is the mod_revision of `nodes/<node>` at which it was deposed: an observer's clock counts
     only when it saw exactly that one. `generation` is set by `hactl recover`: while such a record is not
     safe, the node's whole past is unknown. `evidence`: `self-stop`, `reboot`, `confirmed`, `off`, `watchdog`.
 
@@ -52,9 +52,9 @@ class FenceRecord(Record):
     `watchdog`, `machine`: as in the session. `over`: whoever deposed it had not seen it renewed for its whole lease.
     """
 
-    sid: str
-    srev: Count
-    deposed_rev: Count
+    session_id: str
+    session_revision: Count
+    deposed_revision: Count
     lease_ms: LeaseMs
     machine_id: str
     boot_id: str

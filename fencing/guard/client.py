@@ -80,7 +80,7 @@ class GuardStatus:
     datagrams of others that it did not answer, by reason; `watchdog`: `device`, `use`, `identity` and what
     watchdog_state.document says, None: it has none."""
 
-    sid: str
+    session_id: str
     valid_until: Instant | None
     phase: Phase
     exclusive: tuple[str, ...]
@@ -115,10 +115,12 @@ def adopt_fields(cgroup: str | None) -> dict[str, Any]:
     return {"cgroup": cgroup} if cgroup is not None else {}
 
 
-def deadline_fields(sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> dict[str, Any]:
+def deadline_fields(
+    session_id: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant
+) -> dict[str, Any]:
     """What `begin` and `extend` carry."""
     return {
-        "sid": sid,
+        "sid": session_id,
         "stop_budget_ms": stop_budget_ms,
         "self_fence_lead_ms": self_fence_lead_ms,
         "valid_until": list(valid_until),
@@ -207,7 +209,7 @@ def connect_or_spawn(spec: GuardSpec, timeout_s: float = 1.0, patience_s: float 
 
 
 def read_stop_record(state_dir: str) -> dict[str, Any] | None:
-    """The record of the last deadline that a guard let fall, as guard_loop writes it: `sid`, `reason`, `at`
+    """The record of the last deadline that a guard let fall, as guard_loop writes it: `session_id`, `reason`, `at`
     (Unix time), `names`, `outcome` (stopping, stopped, self-fence), `problems`. For the next daemon to report;
     remove the file then (`forget_stop_record`)."""
     try:
@@ -232,7 +234,7 @@ def _status(state: Mapping[str, Any]) -> GuardStatus:
     if valid_until is not None and not all(map(math.isfinite, valid_until)):
         raise ValueError("a deadline that never comes")
     return GuardStatus(
-        sid=state["sid"],
+        session_id=state["sid"],
         valid_until=valid_until,
         phase=state["phase"],
         exclusive=tuple(state["exclusive"]),

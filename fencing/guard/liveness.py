@@ -36,27 +36,32 @@ class AskError(Exception):
         self.why = why
 
 
+# The fields on the wire, in the order of the tuples below.
+_QUERY = ("cluster", "node", "sid", "nonce")
+_REPLY = (*_QUERY, "held_sid", "holds", "daemon", "left_ms")
+
+
 class LivenessQuery(NamedTuple):
-    """Does the guard of `node` hold the deadline of session `sid`? `nonce`: hexadecimal, never used before."""
+    """Does the guard of `node` hold the deadline of session `session_id`? `nonce`: hexadecimal, never used before."""
 
     cluster: str
     node: str
-    sid: str
+    session_id: str
     nonce: str
 
 
 class LivenessReply(NamedTuple):
-    """A guard's reply. `sid` and `nonce` are the query's, `held_sid` is the session that the guard has.
+    """A guard's reply. `session_id` and `nonce` are the query's, `held_session_id` is the session that the guard has.
 
-    `holds`: it will let the deadline of `sid` fall, or is just stopping everything. `daemon`: one is connected, which
-    may hang all the same. `left_ms`: until that session ends, 0 where it is over or is not this one.
+    `holds`: it still guards that session, or is just stopping everything. `daemon`: one is connected, which may hang
+    all the same. `left_ms`: until that session ends, 0 where it is over or is not this one.
     """
 
     cluster: str
     node: str
-    sid: str
+    session_id: str
     nonce: str
-    held_sid: str
+    held_session_id: str
     holds: bool
     daemon: bool
     left_ms: int
@@ -64,18 +69,18 @@ class LivenessReply(NamedTuple):
 
 def encode_query(key: bytes, query: LivenessQuery) -> bytes:
     """The query as a datagram."""
-    return _seal(key, "ask", query._asdict())
+    return _seal(key, "ask", dict(zip(_QUERY, query, strict=True)))
 
 
 def encode_reply(key: bytes, reply: LivenessReply) -> bytes:
     """The reply as a datagram."""
-    return _seal(key, "told", reply._asdict())
+    return _seal(key, "told", dict(zip(_REPLY, reply, strict=True)))
 
 
 def decode_query(key: bytes, packet: bytes) -> LivenessQuery:
     """A query from a datagram. Raises AskError."""
     fields = _open(key, "ask", packet)
-    return LivenessQuery(*(_text(fields, name) for name in LivenessQuery._fields))
+    return LivenessQuery(*(_text(fields, name) for name in _QUERY))
 
 
 def decode_reply(key: bytes, packet: bytes) -> LivenessReply:
@@ -83,19 +88,19 @@ def decode_reply(key: bytes, packet: bytes) -> LivenessReply:
     fields = _open(key, "told", packet)
     if type(fields.get("left_ms")) is not int or not all(type(fields.get(one)) is bool for one in ("holds", "daemon")):
         raise AskError("form")
-    cluster, node, sid, nonce = (_text(fields, name) for name in LivenessQuery._fields)
+    cluster, node, session_id, nonce = (_text(fields, name) for name in _QUERY)
     held = fields.get("held_sid")
     if not isinstance(held, str):
         raise AskError("form")
-    return LivenessReply(cluster, node, sid, nonce, held, fields["holds"], fields["daemon"], fields["left_ms"])
+    return LivenessReply(cluster, node, session_id, nonce, held, fields["holds"], fields["daemon"], fields["left_ms"])
 
 
 def answer(state: GuardState, query: LivenessQuery, now: Instant) -> LivenessReply:
     """What a guard in this state says to the query."""
-    same = state.sid == query.sid and state.valid_until is not None
+    same = state.session_id == query.session_id and state.valid_until is not None
     left = max(0, round(remaining(state.valid_until, now))) if same and state.valid_until is not None else 0
     holds = same and state.phase in ("holding", "stopping")
-    return LivenessReply(*query, state.sid, holds, state.daemon_connected, left)
+    return LivenessReply(*query, state.session_id, holds, state.daemon_connected, left)
 
 
 def _seal(key: bytes, kind: str, fields: dict[str, Any]) -> bytes:

@@ -311,7 +311,7 @@ class Guard:
 
     def _new_record(self, reason: str) -> dict[str, Any]:
         return {
-            "sid": self.state.sid,
+            "sid": self.state.session_id,
             "reason": reason,
             "at": time.time(),
             "at_boot_ms": now().boot,

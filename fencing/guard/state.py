@@ -26,7 +26,7 @@ class Adopt(NamedTuple):
 class Begin(NamedTuple):
     """A new session: nothing of an earlier one runs here any more. Takes the latch away."""
 
-    sid: str
+    session_id: str
     stop_budget_ms: float
     self_fence_lead_ms: float
     valid_until: Instant
@@ -35,7 +35,7 @@ class Begin(NamedTuple):
 class Extend(NamedTuple):
     """The session was renewed. The budgets come with every deadline: the configuration may have changed them."""
 
-    sid: str
+    session_id: str
     stop_budget_ms: float
     self_fence_lead_ms: float
     valid_until: Instant
@@ -116,7 +116,7 @@ Phase = Literal["holding", "stopping", "stopped", "fenced"]
 class GuardState:
     """All the guard knows. `incarnation` counts the daemons served: the high part of attempt numbers."""
 
-    sid: str = ""
+    session_id: str = ""
     valid_until: Instant | None = None
     stop_budget_ms: float = 0.0
     self_fence_lead_ms: float = 0.0
@@ -188,14 +188,14 @@ def _deadline(state: GuardState, now: Instant) -> list[GuardEffect]:
 def _begin(state: GuardState, event: Begin, now: Instant) -> Reply:
     if state.exclusive or state.phase in ("stopping", "fenced"):
         return Reply(False, f"still exclusive here: {', '.join(sorted(state.exclusive)) or state.phase}")
-    if state.latched and event.sid == state.sid:
+    if state.latched and event.session_id == state.session_id:
         # Else beginning the same session again would be the later `valid_until` that takes the latch away.
         return Reply(False, "the deadline of this session has come: it takes a new one")
     if not 0 <= event.self_fence_lead_ms < event.stop_budget_ms:
         return Reply(False, _BUDGETS)
     if remaining(event.valid_until, now) <= 0:
         return Reply(False, "the new session has ended already")
-    state.sid, state.valid_until = event.sid, event.valid_until
+    state.session_id, state.valid_until = event.session_id, event.valid_until
     state.stop_budget_ms, state.self_fence_lead_ms = event.stop_budget_ms, event.self_fence_lead_ms
     state.phase = "holding"
     return Reply(True)
@@ -206,8 +206,8 @@ def _extend(state: GuardState, event: Extend) -> Reply:
         return Reply(False, "the deadline has come: everything exclusive is being stopped")
     if not 0 <= event.self_fence_lead_ms < event.stop_budget_ms:
         return Reply(False, _BUDGETS)
-    if event.sid != state.sid or state.valid_until is None:
-        return Reply(False, f"the guard holds another session: {state.sid or 'none'}")
+    if event.session_id != state.session_id or state.valid_until is None:
+        return Reply(False, f"the guard holds another session: {state.session_id or 'none'}")
     # The newest word counts, also when it is an earlier deadline: a shorter lease came into use.
     state.valid_until = event.valid_until
     state.stop_budget_ms, state.self_fence_lead_ms = event.stop_budget_ms, event.self_fence_lead_ms

@@ -56,7 +56,7 @@ class WatchdogState:
 
 def rule(guard: GuardState) -> Rule:
     """By which rule the watchdog is fed. `closed`: not at all, whether it runs or not."""
-    if not guard.sid or guard.phase == "fenced":
+    if not guard.session_id or guard.phase == "fenced":
         return "closed"
     return "bound" if guard.exclusive else "free"
 

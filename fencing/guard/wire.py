@@ -92,7 +92,7 @@ def state_document(state: GuardState, at: Instant) -> dict[str, Any]:
     until = state.valid_until
     return {
         "version": VERSION,
-        "sid": state.sid,
+        "sid": state.session_id,
         "valid_until": list(until) if until else None,
         "remaining_ms": remaining(until, at) if until else None,
         "stop_budget_ms": state.stop_budget_ms,

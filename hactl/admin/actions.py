@@ -106,8 +106,8 @@ def _undrain(it: Context, params: requests.Undrain) -> Outcome:
 
 def _confirm(it: Context, params: requests.Confirm) -> Outcome:
     left = it.left.get(params.node, Left())
-    sid = fencing.confirm(*it.known, params.node, it.by, left.lease_ms, left.action_ms)
-    return Outcome(requests.Confirmed(sid), "fence_confirmed", {"on": params.node, "sid": sid})
+    session_id = fencing.confirm(*it.known, params.node, it.by, left.lease_ms, left.action_ms)
+    return Outcome(requests.Confirmed(session_id), "fence_confirmed", {"on": params.node, "sid": session_id})
 
 
 def _fence(it: Context, params: requests.Fence) -> Outcome:

@@ -30,13 +30,13 @@ def confirm(
     lease_left_ms: float,
     action_left_ms: float = float("inf"),
 ) -> str:
-    """Take an operator's word that the dead session of `node` runs nothing any more; its sid (docs/protocol.md,
+    """Take an operator's word that the dead session of `node` runs nothing any more; its id (docs/protocol.md,
     *Fencing*). Until its lease is over, and no device can hit it any more, as counted by whoever asks: `lease_left_ms`,
     `action_left_ms`. Raises WaitError while a device is being used: then the daemons carry it out."""
     keys, fence = view.keys, _dead(view, spec, node)
     record = fence.record
     if record.state == "safe" and record.evidence == "confirmed" and record.by == by:
-        return record.sid  # it was carried out by a daemon meanwhile
+        return record.session_id  # it was carried out by a daemon meanwhile
     if record.state == "safe":
         raise RefusedError(f"{node}'s last session is known to be stopped already ({record.evidence}, by {record.by})")
     if lease_left_ms > 0:
@@ -59,7 +59,7 @@ def confirm(
         Compare(keys.node(node), "create", 0),
     )
     write(store, Txn(compares, (Put(keys.fence(node), safe.to_json()),)), f"the fence record of {node}")
-    return record.sid
+    return record.session_id
 
 
 def _dead(view: ReadView, spec: ClusterSpec | None, node: str) -> Versioned[FenceRecord]:
@@ -79,7 +79,7 @@ def _dead(view: ReadView, spec: ClusterSpec | None, node: str) -> Versioned[Fenc
 
 def _give_word(store: Store, view: ReadView, node: str, record: FenceRecord, by: str) -> None:
     """Have the daemons carry it out: they begin no other attempt, and end the one that is under way."""
-    word, before = Confirm(record.sid, by), view.confirms.get(node)
+    word, before = Confirm(record.session_id, by), view.confirms.get(node)
     if before is not None and before.record == word:
         return
     key = view.keys.confirm(node)
@@ -88,9 +88,9 @@ def _give_word(store: Store, view: ReadView, node: str, record: FenceRecord, by:
 
 
 def _attempt_ends(view: ReadView, record: FenceRecord) -> str:
-    name, _, sid = record.executor.partition("/")
+    name, _, session_id = record.executor.partition("/")
     found = view.sessions.get(name)
-    if found is not None and found.record.sid == sid:
+    if found is not None and found.record.session_id == session_id:
         return f"{name} ends its attempt"
     return f"{name}, which used it, is gone: in {record.action_ms / 1000:g} s at most it cannot hit any more"
 
@@ -161,7 +161,7 @@ def switch_on(store: Store, view: ReadView, spec: ClusterSpec | None, node: str,
 def _to_be_fenced(node: str, found: Versioned[Session] | None, fence: Versioned[FenceRecord] | None) -> FenceRecord:
     if found is not None:
         # Nobody has observed it at its end, so everybody counts from the first sight of the record.
-        return replace(dead(found), deposed_rev=0)
+        return replace(dead(found), deposed_revision=0)
     if fence is None:
         raise RefusedError(f"nothing is known of a session of {node}: there is nothing to fence")
     record = fence.record

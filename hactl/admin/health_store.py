@@ -23,8 +23,8 @@ def read_own(store: Store, keys: Keys, node: str) -> NodeHealth | None:
     return decode(found.value) if found else None
 
 
-def write(store: Store, keys: Keys, health: NodeHealth, srev: int) -> bool:
-    """Write this node's document; False: its session, created at `srev`, is over. Raises StoreError."""
-    mine = Compare(keys.node(health.node), "create", srev)
+def write(store: Store, keys: Keys, health: NodeHealth, session_revision: int) -> bool:
+    """Write this node's document; False: its session, created at `session_revision`, is over. Raises StoreError."""
+    mine = Compare(keys.node(health.node), "create", session_revision)
     done = store.txn(Txn((mine,), (Put(keys.health(health.node), encode(health)),)), timeout_s=TIMEOUT_S)
     return done.succeeded

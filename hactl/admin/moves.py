@@ -39,7 +39,7 @@ def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str,
     if to == own.node:
         raise RefusedError(f"group {group} is on {to} already")
     forgotten = _check_target(spec, wanted, view, own.node, to)
-    move = Move(uuid.uuid4().hex[:12], to, own.node, own.srev, by)
+    move = Move(uuid.uuid4().hex[:12], to, own.node, own.session_revision, by)
     compares = (
         same_history(view),
         Compare(keys.group(group), "mod", found.mod_revision),

@@ -60,10 +60,10 @@ class DrainRequested(msgspec.Struct):
     changed: bool
 
 
-class Confirmed(msgspec.Struct):
+class Confirmed(msgspec.Struct, rename={"session_id": "sid"}):
     """The session that is taken to be stopped."""
 
-    sid: str
+    session_id: str
 
 
 class FenceRequested(msgspec.Struct):

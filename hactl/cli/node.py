@@ -103,17 +103,17 @@ def confirm(
     try:
         if not yes and not confirmed(f"Is it certain that nothing of the cluster runs on {node} any more?"):
             raise CliError("not confirmed: nothing was done")
-        sid = _confirm(source, node)
+        session_id = _confirm(source, node)
     finally:
         source.close()
-    say(f"{node}: session {sid or '(all before the recovery)'} is taken to be stopped")
+    say(f"{node}: session {session_id or '(all before the recovery)'} is taken to be stopped")
 
 
 def _confirm(source: Backend, node: str) -> str:
     """Ask until its lease is over; that may take as long as a lease, when nobody has watched it yet."""
     while True:
         try:
-            return source.do(Confirm(node)).sid
+            return source.do(Confirm(node)).session_id
         except WaitError as error:
             if sys.stderr.isatty():
                 waiting(f"{error}; waiting")

@@ -106,7 +106,7 @@ class SecondStage:
     def ask(self, effect: AskGuard) -> None:
         """Ask a peer's guard."""
         if self.asker is not None:
-            self.asker.ask(effect.node, effect.address, effect.sid)
+            self.asker.ask(effect.node, effect.address, effect.session_id)
 
     async def run(self, daemon: DaemonView, guard: GuardLink, post: Callable[[Event], None], resource: Make) -> None:
         """Begin with every part, each for itself. `post` gets what peers' guards answer, how ready this node is for

@@ -36,14 +36,18 @@ class GuardLink:
         """Be the daemon that the guard serves; `status` holds the session, deadline and names it has."""
         return await self._ask("adopt", **client.adopt_fields(self._cgroup))
 
-    async def begin(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> Answer:
+    async def begin(
+        self, session_id: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant
+    ) -> Answer:
         """Have the guard hold a new session."""
-        fields = client.deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until)
+        fields = client.deadline_fields(session_id, stop_budget_ms, self_fence_lead_ms, valid_until)
         return await self._ask("begin", **fields)
 
-    async def extend(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> Answer:
+    async def extend(
+        self, session_id: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant
+    ) -> Answer:
         """The session was renewed."""
-        fields = client.deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until)
+        fields = client.deadline_fields(session_id, stop_budget_ms, self_fence_lead_ms, valid_until)
         return await self._ask("extend", **fields)
 
     async def register(self, name: str, steps: Sequence[StopStep]) -> Answer:

@@ -166,7 +166,7 @@ class Daemon:
             self._ask_guard,
             self._refused,
             self._keeper.begin,
-            lambda sid: self.disk.hold(self.config.run_dir, sid),
+            lambda session_id: self.disk.hold(self.config.run_dir, session_id),
         )
         state = decide.new_state(self.keys, await self._boot())
         self._link = StoreLink(self.store, self.keys, self._post, self._measure)
@@ -204,9 +204,9 @@ class Daemon:
             log.error("guard_stopped_everything", **stop)
             forget_stop_record(self.config.state_dir)
         known = self.disk.known()
-        self._keeper.sid = known.sid
+        self._keeper.session_id = known.session_id
         facts = events.GuardFacts(
-            status.sid, status.valid_until, status.phase != "holding", status.exclusive, status.incarnation
+            status.session_id, status.valid_until, status.phase != "holding", status.exclusive, status.incarnation
         )
         return events.Boot(
             self.config.node,
@@ -216,12 +216,12 @@ class Daemon:
             facts,
             known.identity,
             known.revision,
-            known.sid,
+            known.session_id,
             self.disk.leftovers(),
             self.disk.started_since_boot(),
             self.disk.held(self.config.run_dir),
             self.disk.disowned(),
-            known.srev,
+            known.session_revision,
         )
 
     async def _close(self) -> None:

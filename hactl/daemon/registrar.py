@@ -76,9 +76,9 @@ class Registrar:
     async def _do(self, operation: Operation) -> None:
         match operation:
             case KeepSession():
-                await self._keep_session(operation.sid)
+                await self._keep_session(operation.session_id)
             case HoldSession():
-                await asyncio.to_thread(self._hold, operation.sid)
+                await asyncio.to_thread(self._hold, operation.session_id)
             case KeepDefinition():
                 await self._writer.run(self._disk.keep_started, operation.group)
             case TellGuard():

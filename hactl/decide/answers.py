@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from election import session
-from hactl.decide import blocking, fencing, namesake, phases
+from hactl.decide import blocking, fencing, namesake, own_session, phases
 from hactl.decide.apply_changes import learned, own_writes
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.state import NodeState, Out, Pending
@@ -79,7 +79,7 @@ def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
         state.observer.on_own_renewal(out.now)
         if state.unseen_since is None and state.view.revision < state.session.mod_revision:
             state.unseen_since = out.now
-        (phases.extend_guard if state.guard_ready else phases.begin_guard)(state, out)
+        (own_session.extend_guard if state.guard_ready else own_session.begin_guard)(state, out)
 
 
 def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
@@ -95,7 +95,7 @@ def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
 def _open_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
     assert event.result is not None
     if event.result.succeeded:
-        phases.see_opened(state, pending.attempt, event.result.revision, out)
+        own_session.see_opened(state, pending.attempt, event.result.revision, out)
 
 
 def _depose_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:

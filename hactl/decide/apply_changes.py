@@ -6,7 +6,7 @@ from __future__ import annotations
 from election import session
 from election.store import Get, KeyValue, Put, Txn
 from election.text import printable
-from hactl.decide import fencing, namesake, phases
+from hactl.decide import fencing, namesake, own_session
 from hactl.decide.state import NodeState, Out
 
 # Of how many documents that cannot be read it is said which.
@@ -46,9 +46,9 @@ def _own_session(state: NodeState, key: str, out: Out) -> None:
         session.overwritten(state.session, bad, out.now)
     elif state.session.state == "live":
         session.seen(state.session, found, state.view.as_of(key))
-    elif found is not None and state.phase == "closing" and found.record.sid == state.opening_sid:
+    elif found is not None and state.phase == "closing" and found.record.session_id == state.opening_session_id:
         # The answer to an opening was lost; this is what became of it.
-        phases.see_opened(state, found.record.attempt, found.create_revision, out)
+        own_session.see_opened(state, found.record.attempt, found.create_revision, out)
     else:
         namesake.on_session(state, found, out)
 

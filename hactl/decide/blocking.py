@@ -46,7 +46,7 @@ def block(state: NodeState, run: LocalGroup, resource: str, reason: str, out: Ou
     if state.sending(Purpose.BLOCK, name=name):
         return
     key, repaired = state.keys.blocked(name), state.keys.cleanup(name)
-    record = Block(state.node, state.session.sid, resource, reason[:300])
+    record = Block(state.node, state.session.session_id, resource, reason[:300])
     # Not after a word of the operator's that is later than this: it may linger on the way.
     compares = Compare(key, "create", 0), Compare(repaired, "mod", state.view.mod_of(repaired))
     txn = Txn(state.writer.guarded(*compares), (Put(key, record.to_json()),), state.writer.reads(key))
@@ -57,7 +57,7 @@ def self_fence(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Take this node down, if the group is blocked by this very session, and no other node goes down before it. Else it
     is looked at again when the stop has failed once more."""
     found = state.view.blocks.get(run.spec.name)
-    if found is None or found.record.sid != state.session.sid or state.session.state != "live":
+    if found is None or found.record.session_id != state.session.session_id or state.session.state != "live":
         return
     if state.view.revision < found.mod_revision or state.view.unread("blocked"):
         return  # which blocks were written before mine is not known, or not yet
@@ -76,13 +76,13 @@ def _goes_first(state: NodeState, other: Versioned[Block], mine: Versioned[Block
     if node == state.node or other.mod_revision > mine.mod_revision:
         return False
     back = state.view.sessions.get(node)
-    return back is None or back.record.sid == other.record.sid
+    return back is None or back.record.session_id == other.record.session_id
 
 
 def _is_up(view: ReadView, record: Block) -> bool:
     """Whether the node that blocked it has not gone down: not yet, or it need not."""
     found = view.sessions.get(record.node)
-    return found is not None and found.record.sid == record.sid
+    return found is not None and found.record.session_id == record.session_id
 
 
 def _others_live(state: NodeState) -> bool:

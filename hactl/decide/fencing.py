@@ -68,7 +68,7 @@ def in_flight(state: NodeState, node: str, found: Versioned[FenceRecord], now: I
 def confirmed(view: ReadView, node: str, record: FenceRecord) -> bool:
     """Whether an operator has said that this dead session runs nothing, and that is yet to be written."""
     word = view.confirms.get(node)
-    return word is not None and record.state != "safe" and word.record.sid == record.sid
+    return word is not None and record.state != "safe" and word.record.session_id == record.session_id
 
 
 def is_executor(state: NodeState, record: FenceRecord) -> bool:
@@ -87,20 +87,22 @@ def awaited(state: NodeState, found: Versioned[FenceRecord], now: Instant) -> bo
 
 
 def _executor_lives(state: NodeState, record: FenceRecord) -> bool:
-    node, _, sid = record.executor.partition("/")
+    node, _, session_id = record.executor.partition("/")
     found = state.view.sessions.get(node)
-    return state.view.bad_node(node) is not None or (found is not None and found.record.sid == sid)
+    return state.view.bad_node(node) is not None or (found is not None and found.record.session_id == session_id)
 
 
 def _myself(state: NodeState) -> str:
-    return f"{state.node}/{state.session.sid}"
+    return f"{state.node}/{state.session.session_id}"
 
 
 def _wanted(state: NodeState, node: str, record: FenceRecord) -> bool:
     """Whether the node is to be fenced. Not what is unknown since `hactl recover`: everyone may be alive."""
     if record.generation and not record.wanted:
         return False
-    return bool(record.wanted) or owns_required(state.view, state.cluster, Holder(node, record.sid, record.srev))
+    return bool(record.wanted) or owns_required(
+        state.view, state.cluster, Holder(node, record.session_id, record.session_revision)
+    )
 
 
 def _mine_to_do(state: NodeState, node: str, found: Versioned[FenceRecord], now: Instant) -> bool:
@@ -147,7 +149,11 @@ def step_jobs(state: NodeState, out: Out) -> None:
 
 def _is_over(state: NodeState, node: str, work: Work) -> bool:
     found = state.view.fences.get(node)
-    return found is None or found.record.sid != work.sid or (found.record.state == "safe" and not found.record.power)
+    return (
+        found is None
+        or found.record.session_id != work.session_id
+        or (found.record.state == "safe" and not found.record.power)
+    )
 
 
 def _by_watchdog(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> bool:
@@ -169,11 +175,16 @@ def _switch_off(state: NodeState, node: str, found: Versioned[FenceRecord], out:
     record, fencing, work = found.record, state.topology.of(node), state.fencing.get(node)
     if writing(state, node) or (work is not None and work.action):
         return
-    same = work is not None and work.sid == record.sid and work.job.goal == "off" and work.job.fencing == fencing
+    same = (
+        work is not None
+        and work.session_id == record.session_id
+        and work.job.goal == "off"
+        and work.job.fencing == fencing
+    )
     if work is None or not same or work.given_up is not None:
-        wait = fencing.delay_ms + fencing.random_delay_ms * _chance(record.sid)
+        wait = fencing.delay_ms + fencing.random_delay_ms * _chance(record.session_id)
         at_once = bool(record.attempts or record.wanted)  # the operator has waited long enough
-        work = Work(record.sid, job.begin(fencing, 0.0 if at_once else wait, out.now))
+        work = Work(record.session_id, job.begin(fencing, 0.0 if at_once else wait, out.now))
         state.fencing[node] = work
     _advance(state, node, found, work, out)
 
@@ -264,9 +275,14 @@ def _switch_on(state: NodeState, node: str, found: Versioned[FenceRecord], out: 
     work = state.fencing.get(node)
     if writing(state, node) or (work is not None and work.action):
         return
-    same = work is not None and work.sid == record.sid and work.job.goal == "on" and work.job.fencing == fencing
+    same = (
+        work is not None
+        and work.session_id == record.session_id
+        and work.job.goal == "on"
+        and work.job.fencing == fencing
+    )
     if work is None or not same:
-        work = state.fencing[node] = Work(record.sid, job.switch_on(fencing, record.level, out.now))
+        work = state.fencing[node] = Work(record.session_id, job.switch_on(fencing, record.level, out.now))
     match job.next_step(work.job, out.now):
         case job.Switch() as switch:
             act(state, node, work, switch, None, out)
@@ -354,6 +370,6 @@ def write(
     return True
 
 
-def _chance(sid: str) -> float:
+def _chance(session_id: str) -> float:
     """A number from 0 to 1 that is the same wherever it is drawn for a session."""
-    return zlib.crc32(sid.encode()) / 2**32
+    return zlib.crc32(session_id.encode()) / 2**32

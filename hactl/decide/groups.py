@@ -166,7 +166,10 @@ def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Rele
     if state.phase == "ending":
         return Release(_session(state, best), "shutdown")
     move = state.view.moves.get(spec.name)
-    if move and (move.record.from_node, move.record.from_srev) == (state.node, state.session.srev):
+    if move and (move.record.from_node, move.record.from_session_revision) == (
+        state.node,
+        state.session.session_revision,
+    ):
         to = move.record.to if move.record.to in choice.candidates else "" if move.record.to else best
         if to and to != state.node:
             return Release(_session(state, to), f"moved by {move.record.by or 'the operator'}")
@@ -201,7 +204,9 @@ def as_holder(state: NodeState, run: LocalGroup, found: Versioned[Ownership], ou
     probe_unknown(run, out)  # a daemon that has just begun
     ends = overlap.lets_go(state, run, own, out.now) or overlap.lost_here(state, run)
     report = state.view.reports.get(own.node)
-    reported = report.record.groups.get(run.spec.name, {}) if report and report.record.sid == own.sid else {}
+    reported = (
+        report.record.groups.get(run.spec.name, {}) if report and report.record.session_id == own.session_id else {}
+    )
     if ends or (own.state == "owned" and reported.get("phase") == "running" and reported.get("epoch") == own.epoch):
         bring_down(run, out, kill=False)
     if not run.stopped or (own.state != "owned" and not ends):
@@ -337,7 +342,7 @@ def _can_acquire(state: NodeState, out: Out) -> bool:
 
 def _session(state: NodeState, node: str | None) -> Holder | None:
     found = state.view.sessions.get(node) if node else None
-    return Holder(node, found.record.sid, found.create_revision) if node and found else None
+    return Holder(node, found.record.session_id, found.create_revision) if node and found else None
 
 
 def _spent_move(state: NodeState, run: LocalGroup) -> tuple[str, ...]:

@@ -16,7 +16,10 @@ def void_moves(state: NodeState, out: Out) -> None:
         record, problem = move.record, ""
         if state.frozen(group) or state.view.bad_node(record.from_node):
             continue
-        if found is None or (found.record.node, found.record.srev) != (record.from_node, record.from_srev):
+        if found is None or (found.record.node, found.record.session_revision) != (
+            record.from_node,
+            record.from_session_revision,
+        ):
             if record.from_node == state.node or record.from_node not in state.view.sessions:
                 problem = "it is not where it was"
         elif found.record.holder == state.me and run and state.cluster:

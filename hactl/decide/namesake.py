@@ -32,17 +32,19 @@ SHOWN_MS = 600_000.0
 NEW_MACHINE_ID = "`rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup`, then reboot"
 
 
-def held_here(state: NodeState, sid: str) -> bool:
+def held_here(state: NodeState, session_id: str) -> bool:
     """Whether a daemon of this boot of this machine held the session: this one, the one that the guard served, or the
     one that noted it in run_dir, which no copy of a disk has."""
-    return bool(sid) and (sid in state.own_sids or sid in (state.boot.guard.sid, state.boot.held_sid))
+    return bool(session_id) and (
+        session_id in state.own_session_ids or session_id in (state.boot.guard.session_id, state.boot.held_session_id)
+    )
 
 
 def on_session(state: NodeState, found: Versioned[Session] | None, out: Out) -> None:
     """The session in my name, which is not the one I hold now, is as `found`."""
     watched = state.namesake
     state.observer.on_session(state.node, found, out.now)
-    if found is None or held_here(state, found.record.sid):
+    if found is None or held_here(state, found.record.session_id):
         watched.session = None
         return
     if watched.session is not None and watched.session != (found.create_revision, found.mod_revision):
@@ -52,9 +54,9 @@ def on_session(state: NodeState, found: Versioned[Session] | None, out: Out) -> 
 
 def not_mine(state: NodeState, record: Session | FenceRecord) -> str:
     """Why a dead session in my name was another machine's, or may have been; "": nothing says so."""
-    if held_here(state, record.sid):
+    if held_here(state, record.session_id):
         return ""
-    if record.sid in state.namesake.disowned:
+    if record.session_id in state.namesake.disowned:
         return "another machine was seen to renew it"
     if record.machine_id and record.machine_id != state.boot.machine_id:
         return f"it is of the machine with the machine id {record.machine_id}"
@@ -62,7 +64,7 @@ def not_mine(state: NodeState, record: Session | FenceRecord) -> str:
         other = differences(state.session.owner.machine, record.machine)
         return f"it is of a machine with another {' and another '.join(other)}" if other else ""
     # A record written without the session having been read: by `recover` (any of my past), or for a lost one.
-    known = (isinstance(record, FenceRecord) and record.generation) or record.sid == state.boot.last_sid
+    known = (isinstance(record, FenceRecord) and record.generation) or record.session_id == state.boot.last_session_id
     return "" if known else "nobody knows which machine's it is"
 
 
@@ -73,8 +75,8 @@ def refused(state: NodeState, out: Out) -> bool:
         return True
     found = state.view.sessions.get(state.node)
     if found is not None and state.namesake.moves > STRAY_WRITES:
-        out.effects.append(Disown(found.record.sid))
-        state.namesake.disowned.add(found.record.sid)
+        out.effects.append(Disown(found.record.session_id))
+        state.namesake.disowned.add(found.record.session_id)
         text = (
             f"node name '{state.node}' is in use by another machine{where(state)}, which has this machine's id, "
             f"{state.boot.machine_id}, and renews its session: one of them is a copy, or an old backup, of the other. "
@@ -118,8 +120,12 @@ def surely_over(state: NodeState, found: Versioned[Session] | None, record: Fenc
     """Whether the session in my name, which is mine as far as anybody can tell, may be attested now. One that this boot
     held: at once, of an earlier daemon after S. Any other may be held by a machine that has all that this one has: when
     its lease is over, whoever holds it, and nobody answers for this node's address."""
-    if held_here(state, record.sid):
-        soon = record.sid in state.own_sids or record.sid == state.boot.guard.sid or found is None
+    if held_here(state, record.session_id):
+        soon = (
+            record.session_id in state.own_session_ids
+            or record.session_id == state.boot.guard.session_id
+            or found is None
+        )
         return soon or state.observer.silent_ms(state.node, out.now) >= state.timing.suspect_after_ms
     over = (
         state.observer.over(state.node, found, out.now)
@@ -138,7 +144,7 @@ def wait_for_operator(state: NodeState, found: Versioned[Session] | None, why: s
     )
     if state.namesake.problem != text:
         state.namesake.problem = text
-        out.note("session_not_mine", sid=record.sid, machine_id=record.machine_id, reason=text)
+        out.note("session_not_mine", sid=record.session_id, machine_id=record.machine_id, reason=text)
         _tell_others(state, text, out)
 
 
@@ -164,7 +170,7 @@ def forget_refusal(state: NodeState, out: Out) -> None:
     known, watched = state.view.refusals.get(state.node), state.namesake
     if known is None or state.sending(Purpose.FORGET_REFUSAL):
         return
-    fresh = known.mod_revision > state.session.srev
+    fresh = known.mod_revision > state.session.session_revision
     if fresh and (watched.refusal is None or watched.refusal[0] != known.mod_revision):
         watched.refusal = (known.mod_revision, out.now)
         out.note("machine_refused", reason=known.record.reason)

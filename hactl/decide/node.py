@@ -24,6 +24,7 @@ from hactl.decide import (
     groups,
     moves,
     namesake,
+    own_session,
     peers,
     phase_table,
     phases,
@@ -77,7 +78,7 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
     )
     for spec in boot.leftovers:
         run = state.runs[spec.name] = LocalGroup(spec, registered=phases.held_by_guard(boot, spec))
-        run.leftover = boot.same_boot and not boot.guard.sid
+        run.leftover = boot.same_boot and not boot.guard.session_id
     return state
 
 
@@ -122,7 +123,7 @@ def _decide(state: NodeState, out: Out) -> None:
     if state.namesake.leaving:
         return  # nothing but the end is waited for
     if state.phase in ("live", "ending"):
-        phases.keep_session(state, out)
+        own_session.keep_session(state, out)
     if state.phase in ("live", "ending") and not state.held:
         peers.watch(state, out)
         confirming.step_confirmations(state, out)
@@ -131,7 +132,7 @@ def _decide(state: NodeState, out: Out) -> None:
         failures.expire_failures(state, out)
         moves.void_moves(state, out)
         namesake.forget_refusal(state, out)
-        phases.identified(state, out)
+        own_session.identified(state, out)
     readiness_in_step.see_everybody(state, out)
     for run in list(state.runs.values()):
         groups.step_group(state, run, out)
@@ -158,13 +159,13 @@ def _advance(state: NodeState, out: Out) -> None:
     """Bring the lifecycle on as far as what is known allows."""
     ready = state.view.listed > 0 and state.cluster is not None and _config_current(state)
     if state.phase == "listing" and ready and state.identity is not None:
-        phases.listed(state, out)
+        own_session.listed(state, out)
     if state.phase in ("live", "ending", "stopping", "closing") and ready:
         phases.adjust_runs(state)
     if state.phase == "stopping" and ready and phases.cleared(state):
         phase_table.enter(state, "closing")
     if state.phase == "closing" and ready:
-        phases.close(state, out)
+        own_session.close(state, out)
     if state.phase == "refused":
         state.need_list = True
 

@@ -26,7 +26,7 @@ def watch(state: NodeState, out: Out) -> None:
             txn = ownership.depose(state.writer, node, found, fence_mod, state.node, over=over)
             out.send(Purpose.DEPOSE, txn, name=node)
             silent = round(state.observer.silent_ms(node, out.now))
-            out.note("peer_over", node=node, silent_ms=silent, sid=found.record.sid)
+            out.note("peer_over", node=node, silent_ms=silent, sid=found.record.session_id)
     for holder in ownership.lost_holders(state.view):
         if holder.node not in under_way and holder.node != state.node:
             fence = state.view.fences.get(holder.node)
@@ -36,7 +36,7 @@ def watch(state: NodeState, out: Out) -> None:
                 ownership.write_lost(state.writer, holder, fence.mod_revision if fence else 0, lease),
                 name=holder.node,
             )
-            out.note("session_lost", node=holder.node, sid=holder.sid)
+            out.note("session_lost", node=holder.node, sid=holder.session_id)
 
 
 def answer_probes(state: NodeState) -> None:
@@ -72,7 +72,7 @@ def report(state: NodeState, out: Out) -> None:
     standings = readiness_in_step.own_standings(state, out)
     failing = {source: one.copy() for source, one in state.troubles.items()}
     warnings = outside.warnings(state)
-    report = Report(state.session.sid, state.config_rev, content, probes, standings, failing, warnings)
+    report = Report(state.session.session_id, state.config_rev, content, probes, standings, failing, warnings)
     found = state.view.reports.get(state.node)
     if found is not None and found.record == report:
         return  # compared with what the store holds: an older report of mine may have landed late

@@ -50,7 +50,7 @@ READY = Standing()
 def reported(view: ReadView, group: str, node: str) -> Standing:
     """What the node's report of its present session says of it for the group."""
     report, session = view.reports.get(node), view.sessions.get(node)
-    if report is None or session is None or report.record.sid != session.record.sid:
+    if report is None or session is None or report.record.session_id != session.record.session_id:
         return READY
     return standing_in(report.record, group)
 

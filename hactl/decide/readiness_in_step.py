@@ -36,7 +36,11 @@ def _before(state: NodeState, group: str) -> Standing:
     """What the daemon before this one told in the session that this one goes on with: it holds until observers have
     had the time to look."""
     found = state.view.reports.get(state.node)
-    return standing_in(found.record, group) if found and found.record.sid == state.session.sid else Standing()
+    return (
+        standing_in(found.record, group)
+        if found and found.record.session_id == state.session.session_id
+        else Standing()
+    )
 
 
 def see_everybody(state: NodeState, out: Out) -> None:

@@ -15,13 +15,13 @@ from hactl.model.effects import GuardBegin, GuardExtend, GuardRegister, GuardUnr
 class KeepSession(NamedTuple):
     """Keep the session in `state_dir`, for the next daemon. A disk that is full or slow does not fail it."""
 
-    sid: str
+    session_id: str
 
 
 class HoldSession(NamedTuple):
     """Keep where no copy of the disk has it that this boot held the session."""
 
-    sid: str
+    session_id: str
 
 
 class KeepDefinition(NamedTuple):
@@ -45,7 +45,7 @@ def sequence(effect: GuardMessage) -> tuple[Operation, ...]:
     """The operations of the effect, in their order."""
     match effect:
         case GuardBegin():
-            return KeepSession(effect.sid), HoldSession(effect.sid), TellGuard("begin", effect)
+            return KeepSession(effect.session_id), HoldSession(effect.session_id), TellGuard("begin", effect)
         case GuardExtend():
             return (TellGuard("extend", effect),)
         case GuardRegister():

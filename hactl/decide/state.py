@@ -36,12 +36,12 @@ _NO_DEVICES = Topology()
 
 @dataclass(slots=True)
 class Work:
-    """My part in fencing one node. `sid`: the dead session. `switch`: what a device is to do next or is doing;
+    """My part in fencing one node. `session_id`: the dead session. `switch`: what a device is to do next or is doing;
     `until`: by when that has to be over, while the write of `acting` before it is under way; `action`: its number
     while the device is at it (0: it is not). `cancelled`: the number of the last one that was to be ended before its
     time."""
 
-    sid: str
+    session_id: str
     job: machine.Job
     switch: machine.Switch | None = None
     until: Instant | None = None
@@ -132,8 +132,8 @@ class NodeState:
     pending: dict[int, Pending] = field(default_factory=dict)
     counter: int = 0
     sessions_opened: int = 0
-    opening_sid: str = ""
-    own_sids: set[str] = field(default_factory=set)
+    opening_session_id: str = ""
+    own_session_ids: set[str] = field(default_factory=set)
     guard_ready: bool = False
     guard_lost: bool = False
     listing: int = 0
@@ -162,7 +162,7 @@ class NodeState:
     guard_queries: dict[str, GuardQueried] = field(default_factory=dict)
     guard_replies: dict[str, tuple[str, Instant]] = field(default_factory=dict)
     watchdog_missing: bool = False
-    unfenced_sid: str = ""
+    unfenced_session_id: str = ""
     readiness: dict[str, OwnReadiness] = field(default_factory=dict)
     sightings: dict[tuple[str, str], Sighting] = field(default_factory=dict)
     troubles: dict[str, TroubleReport] = field(default_factory=dict)
@@ -217,7 +217,7 @@ class NodeState:
     @property
     def me(self) -> Holder:
         """My session as a holder."""
-        return Holder(self.node, self.session.sid, self.session.srev)
+        return Holder(self.node, self.session.session_id, self.session.session_revision)
 
     @property
     def identity_compare(self) -> Condition:
@@ -312,4 +312,4 @@ class Out:
         state, cluster = self.state, self.state.cluster
         macs = cluster is not None and any(item.kind == "vip" for group in cluster.groups for item in group.resources)
         address = cluster.address(state.node) if cluster else ""
-        self.effects.append(WriteMember(state.session.srev, address, state.config_rev, macs))
+        self.effects.append(WriteMember(state.session.session_revision, address, state.config_rev, macs))

@@ -31,12 +31,12 @@ def suspected(state: NodeState, node: str, found: Versioned[Session], out: Out) 
     limit = timing.suspect_after_ms
     if not observer.suspected(node, found, limit - timing.heartbeat_ms, out.now):
         return False
-    holder = Holder(node, found.record.sid, found.create_revision)
+    holder = Holder(node, found.record.session_id, found.create_revision)
     if not state.topology.of(node).has_device or not owns_required(state.view, state.cluster, holder):
         return False
     query = _ask(state, node, found, out)
     reply = state.guard_replies.get(node)
-    if reply is not None and reply[0] == found.record.sid and observer.replied_since(node, reply[1]):
+    if reply is not None and reply[0] == found.record.session_id and observer.replied_since(node, reply[1]):
         return False
     if query is not None and owner_elapsed(query.first, out.now) < state.timing.heartbeat_ms / 2:
         return False  # I stood still myself between the question and the limit: it has its time to answer
@@ -51,12 +51,12 @@ def _ask(state: NodeState, node: str, found: Versioned[Session], out: Out) -> Gu
     address = state.cluster.address(node) if state.cluster else ""
     if address and (query is None or owner_elapsed(query.last, out.now) >= again):
         query = state.guard_queries[node] = GuardQueried(query.first if query else out.now, out.now)
-        out.effects.append(AskGuard(node, address, found.record.sid))
+        out.effects.append(AskGuard(node, address, found.record.session_id))
     return query
 
 
 def on_reply(state: NodeState, event: GuardTold, out: Out) -> None:
     """A guard has answered. Only that it holds the deadline is of use."""
     if event.holds:
-        state.guard_replies[event.node] = (event.sid, out.now)
-        out.note_once(f"guard/{event.node}", "guard_holds", node=event.node, sid=event.sid)
+        state.guard_replies[event.node] = (event.session_id, out.now)
+        out.note_once(f"guard/{event.node}", "guard_holds", node=event.node, sid=event.session_id)

@@ -42,7 +42,7 @@ def bar(state: NodeState) -> None:
 def troubles_of(view: ReadView, node: str) -> Troubles:
     """What a node says of itself; nothing once its session has ended."""
     report, session = view.reports.get(node), view.sessions.get(node)
-    if report is None or session is None or report.record.sid != session.record.sid:
+    if report is None or session is None or report.record.session_id != session.record.session_id:
         return {}
     return report.record.troubles
 

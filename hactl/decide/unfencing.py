@@ -11,7 +11,7 @@ from hactl.decide.state import NodeState, Out, Work
 
 def unfenced(state: NodeState) -> bool:
     """Whether the devices that keep a fenced node out have let this session in."""
-    return not state.topology.nodes or state.unfenced_sid == state.session.sid or not _doors(state)
+    return not state.topology.nodes or state.unfenced_session_id == state.session.session_id or not _doors(state)
 
 
 def blocked_reason(state: NodeState) -> str:
@@ -33,8 +33,8 @@ def unfence(state: NodeState, out: Out) -> None:
         return
     doors = _doors(state)
     work = state.fencing.get(state.node)
-    if work is None or work.sid != state.session.sid:
-        work = Work(state.session.sid, job.switch_on(NodeFencing((Level(doors),)), 0, out.now))
+    if work is None or work.session_id != state.session.session_id:
+        work = Work(state.session.session_id, job.switch_on(NodeFencing((Level(doors),)), 0, out.now))
         state.fencing[state.node] = work
     if work.action:
         return
@@ -42,6 +42,6 @@ def unfence(state: NodeState, out: Out) -> None:
         case job.Switch() as switch:
             act(state, state.node, work, switch, None, out)
         case job.Finished():
-            state.unfenced_sid = state.session.sid
+            state.unfenced_session_id = state.session.session_id
             del state.fencing[state.node]
             out.note("unfenced", node=state.node)

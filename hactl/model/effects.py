@@ -41,7 +41,7 @@ class ReadConfig(NamedTuple):
 class GuardBegin(NamedTuple):
     """Give the guard the new session; answered by GuardAnswered."""
 
-    sid: str
+    session_id: str
     stop_budget_ms: float
     self_fence_lead_ms: float
     valid_until: Instant
@@ -50,7 +50,7 @@ class GuardBegin(NamedTuple):
 class GuardExtend(NamedTuple):
     """Tell the guard the new deadline; answered by GuardAnswered only when refused."""
 
-    sid: str
+    session_id: str
     stop_budget_ms: float
     self_fence_lead_ms: float
     valid_until: Instant
@@ -126,12 +126,12 @@ class FenceCancel(NamedTuple):
 
 
 class AskGuard(NamedTuple):
-    """Ask a peer's guard, directly, whether it holds the deadline of session `sid`; answered by GuardTold, or by
+    """Ask a peer's guard, directly, whether it holds the deadline of session `session_id`; answered by GuardTold, or by
     nothing."""
 
     node: str
     address: str
-    sid: str
+    session_id: str
 
 
 class Identify(NamedTuple):
@@ -147,9 +147,9 @@ class ProbeOriginal(NamedTuple):
 
 
 class Disown(NamedTuple):
-    """Keep on disk that another machine was seen to renew session `sid`: no daemon here ever attests it."""
+    """Keep on disk that another machine was seen to renew session `session_id`: no daemon here ever attests it."""
 
-    sid: str
+    session_id: str
 
 
 class SelfFence(NamedTuple):

@@ -18,7 +18,7 @@ READINESS: tuple[ReadinessLevel, ...] = ("ready", "poor", "unfit")
 class GuardFacts(NamedTuple):
     """What the guard said when the daemon adopted it. `exclusive`: names `group/resource`."""
 
-    sid: str
+    session_id: str
     valid_until: Instant | None
     latched: bool
     exclusive: tuple[str, ...]
@@ -29,10 +29,11 @@ class Boot(NamedTuple):
     """What the daemon knows when it begins.
 
     `nonce`: never used before by any daemon. `identity`: uuid and generation of the store's history as kept on
-    disk, with the highest revision seen of it. `last_sid`, `last_srev`: this node's last session, as kept on disk.
+    disk, with the highest revision seen of it. `last_session_id`, `last_session_revision`: this node's last
+    session, as kept on disk.
     `leftovers`: the groups of which something was started here, by their definition then; `same_boot`: perhaps since
-    this machine booted. `held_sid`: the last session that was held in this boot, as kept where no copy of the disk has
-    it. `disowned`: sessions in this node's name that another machine was seen to renew.
+    this machine booted. `held_session_id`: the last session that was held in this boot, as kept where no copy of the
+    disk has it. `disowned`: sessions in this node's name that another machine was seen to renew.
     """
 
     node: str
@@ -42,12 +43,12 @@ class Boot(NamedTuple):
     guard: GuardFacts
     identity: tuple[str, int] | None
     known_revision: int
-    last_sid: str = ""
+    last_session_id: str = ""
     leftovers: tuple[GroupSpec, ...] = ()
     same_boot: bool = True
-    held_sid: str = ""
+    held_session_id: str = ""
     disowned: tuple[str, ...] = ()
-    last_srev: int = 0
+    last_session_revision: int = 0
 
 
 class Listed(NamedTuple):
@@ -158,10 +159,10 @@ class FenceActed(NamedTuple):
 
 
 class GuardTold(NamedTuple):
-    """A peer's guard has answered: it holds the deadline of session `sid`, or (`holds` false) of none such."""
+    """A peer's guard has answered: it holds the deadline of session `session_id`, or (`holds` false) of none such."""
 
     node: str
-    sid: str
+    session_id: str
     holds: bool
 
 

@@ -221,7 +221,7 @@ def _groups(view: ReadView, spec: ClusterSpec | None) -> list[GroupSpec]:
 def _reported(view: ReadView, group: str, own: Ownership) -> Mapping[str, Any]:
     """What the owner says of the group, if it says it of this ownership."""
     report = view.reports.get(own.node)
-    if report is None or report.record.sid != own.sid:
+    if report is None or report.record.session_id != own.session_id:
         return {}
     group_report: Mapping[str, Any] = report.record.groups.get(group, {})
     return group_report if group_report.get("epoch") == own.epoch or group_report.get("phase") == "blocked" else {}
@@ -274,7 +274,7 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
         "state": node_state(view, name, spec) if known else "absent",
         "configured": configured is not None,
         "me": name == me,
-        "sid": session.record.sid if session else "",
+        "sid": session.record.session_id if session else "",
         "srev": session.create_revision if session else 0,
         "lease_ms": session.record.lease_ms if session else 0,
         "silent_ms": local.silent_ms.get(name) if local else None,

@@ -20,8 +20,8 @@ def fence_status(name: str, view: ReadView, spec: ClusterSpec | None, left_ms: i
     return {
         "node": name,
         "state": record.state,
-        "sid": record.sid,
-        "srev": record.srev,
+        "sid": record.session_id,
+        "srev": record.session_revision,
         "evidence": record.evidence,
         "by": record.by,
         "generation": record.generation,
@@ -50,7 +50,7 @@ def awaited_by(name: str, view: ReadView, spec: ClusterSpec | None) -> list[str]
     found = view.fences.get(name)
     if found is None or found.record.state == "safe":
         return []
-    holder = Holder(name, found.record.sid, found.record.srev)
+    holder = Holder(name, found.record.session_id, found.record.session_revision)
     groups = [
         group
         for group, known in view.groups.items()
@@ -88,7 +88,7 @@ def waiting(name: str, view: ReadView, spec: ClusterSpec | None, record: FenceRe
     by_hand = f"hactl to start on it, or `hactl fence confirm {name}`"
     if record.generation:
         return by_hand
-    if spec is not None and not owns_required(view, spec, Holder(name, record.sid, record.srev)):
+    if spec is not None and not owns_required(view, spec, Holder(name, record.session_id, record.session_revision)):
         return f"{by_hand}; no group waits for it"
     return by_hand
 
@@ -99,7 +99,7 @@ def _job(name: str, view: ReadView, spec: ClusterSpec | None, record: FenceRecor
         return False
     if record.wanted:
         return True
-    return not record.generation and owns_required(view, spec, Holder(name, record.sid, record.srev))
+    return not record.generation and owns_required(view, spec, Holder(name, record.session_id, record.session_revision))
 
 
 def node_fencing(name: str, view: ReadView, spec: ClusterSpec | None) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from election.reading import ReadView
+from election.records import STORED_NAMES
 
 NORMAL_WEIGHT = 100
 
@@ -82,12 +83,12 @@ class ProbeHealth:
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth:
-    """A node's document. `at`: when it was written, by the node's clock. It holds while the node's session `sid` does
-    (`current`): it is written when something changes, so that it may be old and true. `error`: why HAProxy does not
+    """A node's document. `at`: when it was written, by the node's clock. It holds while the node's session does
+    (`session_id`, `current`): it is written on change, so that it may be old and true. `error`: why HAProxy does not
     run as it is configured. `file`: the fingerprint of the configuration that it runs with."""
 
     node: str
-    sid: str
+    session_id: str
     at: str = ""
     version: str = ""
     running: bool = False
@@ -111,7 +112,7 @@ def encode(health: NodeHealth) -> str:
     return json.dumps(
         {
             "node": health.node,
-            "sid": health.sid,
+            "sid": health.session_id,
             "at": health.at,
             "haproxy": {
                 "version": health.version,
@@ -139,7 +140,7 @@ def decode(text: str) -> NodeHealth | None:
     haproxy = read.haproxy
     return NodeHealth(
         read.node,
-        read.sid,
+        read.session_id,
         read.at,
         haproxy.version,
         haproxy.running,
@@ -158,12 +159,11 @@ class _Haproxy:
     file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
+class _Document(msgspec.Struct, frozen=True, rename=STORED_NAMES):
     """As it is stored; fields that a later version adds are ignored."""
 
     node: str
-    sid: str
+    session_id: str
     at: str
     haproxy: _Haproxy
     services: dict[str, dict[str, ServerHealth]]
@@ -175,8 +175,12 @@ _DECODER = msgspec.json.Decoder(_Document)
 
 def current(documents: Mapping[str, NodeHealth], view: ReadView, me: str = "") -> dict[str, NodeHealth]:
     """Those whose session, that wrote them, is live, by name; that of `me` in any case."""
-    live = {name: session.record.sid for name, session in view.sessions.items()}
-    return {name: documents[name] for name in sorted(documents) if name == me or live.get(name) == documents[name].sid}
+    live = {name: session.record.session_id for name, session in view.sessions.items()}
+    return {
+        name: documents[name]
+        for name in sorted(documents)
+        if name == me or live.get(name) == documents[name].session_id
+    }
 
 
 _NORMAL = ServerHealth().as_dict()

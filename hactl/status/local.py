@@ -98,6 +98,6 @@ def lease_left_ms(observer: ReadObserver, node: str, record: FenceRecord, now: I
     """How long until the lease of the dead session in `fence/<node>` is over for certain, as counted here."""
     limit = limit_ms(record.lease_ms)
     seen = observer.dead.get(node)
-    if seen is None or (seen.sid, seen.srev) != (record.sid, record.srev):
+    if seen is None or (seen.session_id, seen.session_revision) != (record.session_id, record.session_revision):
         return limit
     return max(0.0, limit - observer_elapsed(seen.since, now))

@@ -29,7 +29,7 @@ def reported_warnings(view: ReadView) -> list[dict[str, Any]]:
             "station": stations.get(one.mac),
         }
         for name, report in sorted(view.reports.items())
-        if (session := view.sessions.get(name)) is not None and session.record.sid == report.record.sid
+        if (session := view.sessions.get(name)) is not None and session.record.session_id == report.record.session_id
         for one in report.record.warnings
     ]
 

@@ -75,7 +75,7 @@ def test_the_guards_answers(rng: random.Random) -> None:
         answer = guard_client.parse_answer(packet if rng.random() < 0.8 else raw(rng, packet))
         assert isinstance(answer.ok, bool) and isinstance(answer.problem, str)
         if (status := answer.status) is not None:
-            assert isinstance(status.sid, str) and all(isinstance(name, str) for name in status.exclusive)
+            assert isinstance(status.session_id, str) and all(isinstance(name, str) for name in status.exclusive)
             assert isinstance(status.incarnation, int) and isinstance(status.dropped, dict)
 
 
@@ -83,10 +83,9 @@ def test_the_guards_answers(rng: random.Random) -> None:
 def test_datagrams_of_peers_who_have_the_key(rng: random.Random) -> None:
     """Who has none is stopped before anything is read."""
     told = liveness.LivenessReply("c", "n", "s", "x" * 8, "s", True, True, 500)
-    kind, fields = rng.choice(
-        [("ask", liveness.LivenessQuery("c", "n", "s", "x" * 8)._asdict()), ("told", told._asdict())]
-    )
-    text = as_json(rng, {"version": liveness.VERSION, "kind": kind, **fields}).encode("utf-8", "surrogatepass")
+    query = liveness.LivenessQuery("c", "n", "s", "x" * 8)
+    sealed = rng.choice([liveness.encode_query(KEY, query), liveness.encode_reply(KEY, told)])
+    text = as_json(rng, json.loads(sealed[len(liveness._mac(KEY, b"")) :])).encode("utf-8", "surrogatepass")
     packet = liveness._mac(KEY, text) + text
     with contextlib.suppress(liveness.AskError):
         liveness.decode_query(KEY, packet)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from dataclasses import asdict
 from pathlib import Path
+
+import msgspec
 
 from fencing.guard.client import read_stop_record
 from fencing.guard.log import RECORD_NAME
@@ -23,7 +24,7 @@ from hactl.status import document
 from tests.fuzz.fuzzing import as_json, fuzzed, mutated, raw
 from tests.support.scene import KEYS, spec
 
-KNOWN = asdict(KnownStore("uuid", 1, 500, "sid", 40))
+KNOWN = msgspec.to_builtins(KnownStore("uuid", 1, 500, "sid", 40))
 STOPPED = {"sid": "s", "reason": "why", "at": 1.5, "names": ["g/r"], "outcome": "stopped", "problems": {"g/r": "no"}}
 
 
@@ -42,7 +43,19 @@ def test_what_the_daemon_kept(rng: random.Random, tmp_path_factory: object) -> N
     assert isinstance(known.generation, int) and isinstance(known.revision, int)
     facts = GuardFacts("s", None, False, ("database/mariadb",), 1)
     state = node.new_state(
-        KEYS, Boot("n1", "m", "b", "nonce", facts, known.identity, known.revision, known.sid, leftovers, known.srev)
+        KEYS,
+        Boot(
+            "n1",
+            "m",
+            "b",
+            "nonce",
+            facts,
+            known.identity,
+            known.revision,
+            known.session_id,
+            leftovers,
+            known.session_revision,
+        ),
     )
     state.cluster = spec()
     disk.keep_known(KnownStore("uuid", 2, 501, "sid", 41))

@@ -41,7 +41,8 @@ def _base(scene: Scene) -> dict[str, str]:
     own = Ownership("n1", "s-n1", 5, 900, "owned", (Holder("n3", "s-n3", 4),), True, "first owner")
     fence = FenceRecord("old", 3, 3, 3750, "machine-n3", "boot-n3", "pending", executor="n2/s-n2", generation=0)
     more = {
-        KEYS.group("vip"): own, KEYS.group("database"): replace(own, node="n2", sid="s-n2", holders=(), overlap=False),
+        KEYS.group("vip"): own,
+        KEYS.group("database"): replace(own, node="n2", session_id="s-n2", holders=(), overlap=False),
         KEYS.fence("n3"): fence, KEYS.fence("n1"): replace(fence, state="acting", action_ms=5000, attempts=2),
         KEYS.failure("vip", "n3"): Failure(3, "address", "failed"), KEYS.move("vip"): Move("id", "n2", "n1", 5, "root"),
         KEYS.drain("api", "n1"): Drain("root", "at", "why"), KEYS.fence_test: FenceTest("id", "root", "at"),
@@ -55,9 +56,9 @@ def _live(scene: Scene, base: dict[str, str]) -> NodeState:
     state = node_state(scene.spec, "n2")
     state.identity = ("u", 1)
     state.phase = state.session.state = "live"
-    state.session.sid, state.session.srev, state.session.mod_revision = "s-n2", 5, 5
+    state.session.session_id, state.session.session_revision, state.session.mod_revision = "s-n2", 5, 5
     state.session.valid_until, state.guard_ready, state.config_seen = Instant(1e12, 1e12), True, 5
-    state.own_sids.add("s-n2")
+    state.own_session_ids.add("s-n2")
     return state
 
 

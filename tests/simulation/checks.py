@@ -53,7 +53,7 @@ class Checks:
 
     # --- effects ------------------------------------------------------------------------------------------
 
-    def started(self, node: SimNode, act: effects.Act, sid: str) -> None:
+    def started(self, node: SimNode, act: effects.Act, session_id: str) -> None:
         """A resource begins to run, as the session `sid` wanted: S1, S2, S3, G6."""
         self.count("start")
         group = act.group
@@ -63,7 +63,7 @@ class Checks:
         ]  # fmt: skip
         if others and not self._overlapping(group, [*others, node.name]):
             self.fail("S1", f"{group} starts on {node.name} while it runs on {', '.join(others)}")
-        holder = (node.name, sid)
+        holder = (node.name, session_id)
         known, by = self.epochs.get(group, (0, ("", "")))
         # Between a restore and `hactl recover` a node that was cut off since before the backup cannot tell.
         if not self.history_broken and (act.epoch < known or (act.epoch == known and by != holder)):
@@ -89,7 +89,7 @@ class Checks:
         state = node.daemon.state  # type: ignore[union-attr]
         session = state.session
         if session.state == "live" and session.valid_until is not None:
-            written = self.committed_at.get((node.name, session.sid))
+            written = self.committed_at.get((node.name, session.session_id))
             if written is not None:
                 commit, lease = written
                 clock = [offset + rate * commit for offset, rate in zip(node.offsets, node.rates, strict=True)]
@@ -119,7 +119,7 @@ class Checks:
         record = readable(FenceRecord, found)
         if record is None or (record.generation and not self._session_lives(record.executor)):
             return  # begun before `hactl recover`, which knows nothing of why, and ended the executor's session
-        if not (record.wanted or self._owns_required(name, record.sid, record.srev)):
+        if not (record.wanted or self._owns_required(name, record.session_id, record.session_revision)):
             self.fail("S4", f"{name} is fenced without need")
 
     def self_fenced(self, node: SimNode) -> None:
@@ -206,7 +206,7 @@ class Checks:
         if old is None:
             self.away.discard(name)
         record = Session.from_json(item.value)
-        self.committed_at[name, record.sid] = (self.world.now, record.lease_ms)
+        self.committed_at[name, record.session_id] = (self.world.now, record.lease_ms)
 
     def _session_deleted(self, node: SimNode, name: str, old: KeyValue | None, txn: Txn) -> None:
         if old is None:
@@ -221,7 +221,7 @@ class Checks:
             self.fail("G4", f"{node.name} deposes {name} without a live session")
         record, world = Session.from_json(old.value, old.key), self.world
         other = world.nodes[name]
-        written = self.committed_at.get((name, record.sid))
+        written = self.committed_at.get((name, record.session_id))
         if written is None:
             return
         commit = written[0]
@@ -234,25 +234,25 @@ class Checks:
 
     def _closed(self, node: SimNode, record: Session) -> None:
         """G5 of the session in one's own name: whoever did not hold it in this boot lets its lease run out."""
-        written = self.committed_at.get((node.name, record.sid))
-        if written is None or record.sid in node.held or self.history_broken:
+        written = self.committed_at.get((node.name, record.session_id))
+        if written is None or record.session_id in node.held or self.history_broken:
             return
         passed = min(rate * (self.world.now - written[0]) for rate in node.rates)
         if passed < record.lease_ms - SLACK:
             self.fail("G5", f"a machine called {node.name} closes a session {passed:.0f} ms after its last renewal")
 
-    def _silence_needed(self, name: str, record: Session, srev: int) -> float:
+    def _silence_needed(self, name: str, record: Session, session_revision: int) -> float:
         """After how long a session may be deposed: its lease, or on suspicion where the node can be fenced for a
         group that requires it."""
         cluster = self.world.plan.cluster
-        if self._owns_required(name, record.sid, srev) and cluster.fencing.of(name).has_device:
+        if self._owns_required(name, record.session_id, session_revision) and cluster.fencing.of(name).has_device:
             return cluster.timing.suspect_after_ms * 0.98  # by the observer's clock: nothing rests on it
         return record.lease_ms
 
-    def _owns_required(self, name: str, sid: str, srev: int) -> bool:
+    def _owns_required(self, name: str, session_id: str, session_revision: int) -> bool:
         """By what the store holds now, since it may have been restored; of a record that was deleted, by what it said:
         it may have been there when what is judged now was decided."""
-        world, holder = self.world, Holder(name, sid, srev)
+        world, holder = self.world, Holder(name, session_id, session_revision)
         required = [group.name for group in world.plan.cluster.groups if group.fencing == "required"]
         for group in required:
             found = world.ledger.get(world.keys.group(group))
@@ -265,7 +265,12 @@ class Checks:
         """L2: a node whose guard answers that it holds the deadline is not fenced on suspicion."""
         other, world = self.world.nodes[name], self.world
         guard = other.guard
-        if passed >= record.lease_ms - SLACK or guard is None or guard.sid != record.sid or guard.phase != "holding":
+        if (
+            passed >= record.lease_ms - SLACK
+            or guard is None
+            or guard.session_id != record.session_id
+            or guard.phase != "holding"
+        ):
             return
         silent = other.cut("answers") or other.guard_paused() or node.cut("requests") or world.plan.loss
         if not silent and self.quiet_since(name) > 2 * world.plan.cluster.timing.heartbeat_ms:
@@ -291,12 +296,12 @@ class Checks:
 
     def _fence_written(self, record: FenceRecord, name: str, old: KeyValue | None) -> None:
         before = readable(FenceRecord, old)
-        if before is not None and (before.sid, before.state) == (record.sid, "safe"):
+        if before is not None and (before.session_id, before.state) == (record.session_id, "safe"):
             return
         if record.state != "safe" or record.evidence not in ("self-stop", "reboot", "off", "watchdog"):
             return
         machines = clones.machines(self.world, name)
-        held = [one for one in machines if record.sid in one.sids] or machines
+        held = [one for one in machines if record.session_id in one.session_ids] or machines
         owned = {group for other in held for group, _ in other.running}
         if owned:
             self.fail("G3", f"{name} is written safe while {sorted(owned)} runs there")
@@ -308,7 +313,7 @@ class Checks:
         if live is None or writer not in (None, live.create_revision):
             self.fail("G7", f"{name} is written by {node.name} without a live session")
         mine = own.node == node.name and own.state != "released"  # an earlier session's may be released for it
-        if mine and live is not None and own.srev != live.create_revision:
+        if mine and live is not None and own.session_revision != live.create_revision:
             self.fail("G7", f"{name} is written for a session of {node.name} that is not the live one")
         previous = readable(Ownership, old)
         if own.state == "handoff":
@@ -329,10 +334,10 @@ class Checks:
 
     def _session_lives(self, executor: str) -> bool:
         """Of an executor, `node/sid`, as a fence record names it."""
-        name, _, sid = executor.partition("/")
+        name, _, session_id = executor.partition("/")
         found = self._live(name)
         session = readable(Session, found)
-        return found is not None and (session is None or session.sid == sid)
+        return found is not None and (session is None or session.session_id == session_id)
 
     # --- the end ------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ def boot(world: World, node: SimNode, fault: Fault) -> None:
     clone = world.nodes[key] = world.machine(node.name, "other" if fault.value < 0.3 else "")
     clone.disk = {**node.disk, "specs": dict(node.disk["specs"])}
     if fault.value > 0.8:  # a backup of last week's
-        clone.disk.update(known=0, sid="", specs={})
+        clone.disk.update(known=0, session_id="", specs={})
     clone.unheard = fault.kind == "clone-unheard" or (lease_alone and fault.value > 0.5)
     world.after(1000 + fault.length, lambda: remove(world, key))
 
@@ -45,7 +45,7 @@ def restore_disk(world: World, node: SimNode, fault: Fault) -> None:
     if not node.powered:
         return
     node.power_off()
-    node.disk.update(known=node.disk["known"] // 2, sid="", specs={}, disowned=())
+    node.disk.update(known=node.disk["known"] // 2, session_id="", specs={}, disowned=())
     world.after(4000 + fault.length, node.power_on)
 
 
@@ -68,7 +68,7 @@ def carry_out(node: SimNode, daemon: Daemon, effect: effects.Identify | effects.
     world = node.world
     match effect:
         case effects.Disown():
-            node.disk["disowned"] = (*node.disk["disowned"], effect.sid)
+            node.disk["disowned"] = (*node.disk["disowned"], effect.session_id)
         case effects.Identify():
             world.after(1, lambda: node.deliver(daemon, events.Identified(node.machine)))
         case effects.ProbeOriginal():
@@ -88,7 +88,7 @@ def _confirm(world: World, clone: SimNode, tries: int) -> None:
     found = None if world.store_away() or world.now < world.full_until else world.ledger.get(key)
     record = readable(FenceRecord, found)
     session = world.ledger.get(world.keys.node(clone.name))
-    if found and record and record.sid in clone.sids and record.state == "pending" and session is None:
+    if found and record and record.session_id in clone.session_ids and record.state == "pending" and session is None:
         safe = replace(record, state="safe", evidence="confirmed", by="operator")
         compares = (Compare(key, "mod", found.mod_revision), Compare(world.keys.node(clone.name), "create", 0))
         world.commit(Txn(compares, (Put(key, safe.to_json()),)))

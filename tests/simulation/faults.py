@@ -108,7 +108,7 @@ def _move(world: World, node: SimNode, fault: Fault) -> None:
     except RecordError:
         return
     to = node.name if fault.value < 0.5 else ""
-    text = Move(str(fault.at), to, own.node, own.srev, "simulation").to_json()
+    text = Move(str(fault.at), to, own.node, own.session_revision, "simulation").to_json()
     write(world, Put(world.keys.move(spec.name), text))
 
 
@@ -169,13 +169,13 @@ def _fence(world: World, node: SimNode, fault: Fault) -> None:
     found = view.sessions.get(node.name)
     if found is None or world.store_away() or not world.plan.devices:
         return
-    record = replace(dead(found), deposed_rev=0, wanted="off" if fault.value < 0.2 else "reboot", by="operator")
+    record = replace(dead(found), deposed_revision=0, wanted="off" if fault.value < 0.2 else "reboot", by="operator")
     keys = world.keys
     compares = (
         Compare(keys.node(node.name), "create", found.create_revision),
         Compare(keys.fence(node.name), "mod", view.mod_of(keys.fence(node.name))),
     )
-    world.checks.ordered.add((node.name, found.record.sid))
+    world.checks.ordered.add((node.name, found.record.session_id))
     write(world, Delete(keys.node(node.name)), Put(keys.fence(node.name), record.to_json()), compares=compares)
 
 

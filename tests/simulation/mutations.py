@@ -16,7 +16,7 @@ from election.clock import Instant, observer_elapsed
 from election.records import Ownership
 from election.store import Delete, Txn
 from fencing.guard import state as guard_state
-from hactl.decide import blocking, groups, node, overlap, phases, resources
+from hactl.decide import blocking, groups, node, overlap, own_session, phases, resources
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.state import NodeState
 from hactl.model import effects, events
@@ -66,7 +66,7 @@ def _no_guard_deadline() -> Any:
 
     real_step = node.step
     _now = [Instant(0, 0)]
-    return all_of(patch(phases, "adopt", adopt), patch(node, "step", step))
+    return all_of(patch(own_session, "adopt", adopt), patch(node, "step", step))
 
 
 def _guard_asleep() -> Any:
@@ -102,11 +102,14 @@ def _any_revision() -> Any:
         if record is None:
             return
         known = self.dead.get(name)
-        if known is not None and (known.sid, known.srev) == (record.sid, record.srev):
+        if known is not None and (known.session_id, known.session_revision) == (
+            record.session_id,
+            record.session_revision,
+        ):
             return
         seen = self.sightings.get(name)
-        since = seen.over_since if seen and seen.srev == record.srev else now
-        self.dead[name] = observer.DeadSighting(record.sid, record.srev, since)
+        since = seen.over_since if seen and seen.session_revision == record.session_revision else now
+        self.dead[name] = observer.DeadSighting(record.session_id, record.session_revision, since)
 
     # Deposing early is what makes an exact sighting matter: suspicion, which comes with fencing devices.
     def over(self: Any, name: str, found: Any, now: Instant) -> bool:

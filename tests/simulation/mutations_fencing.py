@@ -10,7 +10,7 @@ from election import observer
 from election.clock import owner_elapsed
 from election.store import Put, Txn
 from fencing import job as machine
-from hactl.decide import confirming, fencing, phases, suspicion
+from hactl.decide import confirming, fencing, own_session, suspicion
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.scripts import (
     asked_late,
@@ -57,7 +57,7 @@ def _no_compare_on_the_attempt() -> Any:
 
 
 def _open_while_acting() -> Any:
-    return patch(phases, "in_flight", lambda *args: False)
+    return patch(own_session, "in_flight", lambda *args: False)
 
 
 def _executor_not_waited_for() -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from election import session, view
 from election.clock import Instant
 from election.records import FenceRecord, Ownership, RecordError, Session
-from hactl.decide import groups, phases
+from hactl.decide import groups, own_session
 from hactl.decide.state import NodeState
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.plan import gentle_plan
@@ -50,7 +50,7 @@ def _overwritten_is_deposed() -> Any:
         if state.state == "live" and bad.mod_revision > state.mod_revision:
             state.state = "deposed"
 
-    return all_of(patch(session, "overwritten", overwritten), patch(phases, "overwritten", overwritten))
+    return all_of(patch(session, "overwritten", overwritten), patch(own_session, "overwritten", overwritten))
 
 
 def _identity_counts_as_none() -> Any:

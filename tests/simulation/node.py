@@ -41,7 +41,7 @@ class SimNode:
         """`board`: what it has in common with no copy of its disk."""
         self.world, self.name = world, name
         self.machine = identity((f"secret-{name}", board or f"board-{name}", ""))
-        self.sids: set[str] = set()  # of all its sessions
+        self.session_ids: set[str] = set()  # of all its sessions
         self.held: list[str] = []  # of those in this boot
         self.unheard = False  # nobody in its network hears it
         self.rates = world.plan.rates[name]
@@ -141,7 +141,7 @@ class SimNode:
         if state is None:
             return  # its deadline was past: it brought the node down
         facts = events.GuardFacts(
-            state.sid, state.valid_until, state.latched, tuple(state.exclusive), state.incarnation
+            state.session_id, state.valid_until, state.latched, tuple(state.exclusive), state.incarnation
         )
         disk = self.disk
         boot = events.Boot(
@@ -331,7 +331,7 @@ class SimNode:
             self.actions[name][0] = False
         alive = [True]
         self.actions[name] = alive
-        sid = daemon.state.session.sid  # the daemon may be dead when the action begins
+        session_id = daemon.state.session.session_id  # the daemon may be dead when the action begins
         delay = rng.uniform(0.2, 5)
         if act.action == "start" and self.agents_paused_until > world.now:
             delay = self.agents_paused_until - world.now
@@ -342,13 +342,13 @@ class SimNode:
             broken = plan.broken.get((self.name, act.group))
             if act.action == "start" and broken == "start":  # in vain, though something of it may be left running
                 self.running.add(name)
-                world.checks.started(self, act, sid)
+                world.checks.started(self, act, session_id)
                 end(rng.uniform(*plan.start_ms), False, "running")
             elif act.action == "start" and broken:
                 end(1e9 if broken == "hang" else rng.uniform(*plan.start_ms), False, "broken")
             elif act.action == "start":
                 self.running.add(name)
-                world.checks.started(self, act, sid)
+                world.checks.started(self, act, session_id)
                 end(rng.uniform(*plan.start_ms), rng.random() >= plan.failing, "running")
             elif act.action == "stop":
                 slow = self.slow_stops_until > world.now
@@ -438,8 +438,10 @@ class SimNode:
         def arrive() -> None:
             state = other.guard
             if state is not None and other.powered and not other.guard_paused() and not other.cut("answers"):
-                holds = state.sid == ask.sid and state.phase in ("holding", "stopping")
-                world.after(world.delay(), lambda: self.deliver(daemon, events.GuardTold(ask.node, ask.sid, holds)))
+                holds = state.session_id == ask.session_id and state.phase in ("holding", "stopping")
+                world.after(
+                    world.delay(), lambda: self.deliver(daemon, events.GuardTold(ask.node, ask.session_id, holds))
+                )
 
         if not self.cut("requests") and world.rng.random() >= world.plan.loss:
             world.after(world.delay(), arrive)
@@ -540,7 +542,7 @@ class SimNode:
 
     def _watchdog(self, state: guard.GuardState) -> None:
         """Fed up to the end of what the guard holds; freely while it holds nothing, once it knows that nothing runs."""
-        if not self.world.plan.watchdogs or not state.sid:
+        if not self.world.plan.watchdogs or not state.session_id:
             return
         if not state.exclusive or state.valid_until is None:
             self.watchdog_at = None

@@ -110,7 +110,7 @@ def confirm(world: World, name: str) -> None:
     if fence.record.state == "safe":
         return  # refused
     if fence.record.state == "acting":
-        write(world, Put(world.keys.confirm(name), Confirm(fence.record.sid, "operator").to_json()))
+        write(world, Put(world.keys.confirm(name), Confirm(fence.record.session_id, "operator").to_json()))
         world.say("--- operator: gives the word about %s", name)
         return
     record = replace(fence.record, state="safe", evidence="confirmed", by="operator")

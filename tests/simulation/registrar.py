@@ -34,7 +34,7 @@ class Registrar:
         if isinstance(effect, effects.GuardRegister):
             self.node.world.checks.registers(self.node, effect)
         if isinstance(effect, effects.GuardBegin):
-            self.node.sids.add(effect.sid)
+            self.node.session_ids.add(effect.session_id)
         if not isinstance(effect, IN_TURN):
             self._go_on(daemon, effect, list(sequence(effect)))
             return
@@ -64,9 +64,9 @@ class Registrar:
         node = self.node
         match operation:
             case KeepSession():
-                node.disk["sid"], node.disk["srev"] = operation.sid, daemon.state.session.srev
+                node.disk["sid"], node.disk["srev"] = operation.session_id, daemon.state.session.session_revision
             case HoldSession():
-                node.held.append(operation.sid)
+                node.held.append(operation.session_id)
             case KeepDefinition():
                 group = operation.group
                 if node.world.plan.broken.get((node.name, group.name)) == "register":

@@ -58,15 +58,17 @@ class GuardClient:
         Refused while it serves another."""
         return _with_status(self._call("adopt", **adopt_fields(cgroup)))
 
-    def begin(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> GuardStatus:
+    def begin(
+        self, session_id: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant
+    ) -> GuardStatus:
         """Have the guard hold a new session; refused while anything exclusive is registered."""
         return _with_status(
-            self._call("begin", **deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until))
+            self._call("begin", **deadline_fields(session_id, stop_budget_ms, self_fence_lead_ms, valid_until))
         )
 
-    def extend(self, sid: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> None:
+    def extend(self, session_id: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant) -> None:
         """The session was renewed; refused once the deadline has come."""
-        self._call("extend", **deadline_fields(sid, stop_budget_ms, self_fence_lead_ms, valid_until))
+        self._call("extend", **deadline_fields(session_id, stop_budget_ms, self_fence_lead_ms, valid_until))
 
     def register(self, name: str, steps: Sequence[StopStep]) -> None:
         """Name what is about to be started and how to stop it; it may be started once this returns."""

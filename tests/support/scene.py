@@ -128,13 +128,13 @@ class Scene:
 
     def holder(self, name: str) -> Holder:
         found = self.view.sessions[name]
-        return Holder(name, found.record.sid, found.create_revision)
+        return Holder(name, found.record.session_id, found.create_revision)
 
     def own(self, group: str, name: str, *, epoch: int = 7, phase: str = "running", **more: Any) -> None:
         """The node owns the group and says so: in one transaction, nobody sees the one without the other."""
         holder = self.holder(name)
         state = more.pop("state", "owned")
-        ownership = Ownership(name, holder.sid, holder.srev, epoch, state, **more)
+        ownership = Ownership(name, holder.session_id, holder.session_revision, epoch, state, **more)
         wanted = self.spec.group(group)
         assert wanted is not None
         health = {one.name: phase for one in wanted.resources}
@@ -145,7 +145,15 @@ class Scene:
         """The node is deposed."""
         found = self.view.sessions[name]
         record = FenceRecord(
-            found.record.sid, found.create_revision, found.mod_revision, lease_ms, "m", "b", "pending", by="n2", **more
+            found.record.session_id,
+            found.create_revision,
+            found.mod_revision,
+            lease_ms,
+            "m",
+            "b",
+            "pending",
+            by="n2",
+            **more,
         )
         record = replace(record, state=state)  # type: ignore[arg-type]
         self.txn(Delete(KEYS.node(name)), Put(KEYS.fence(name), record.to_json()))

@@ -428,7 +428,7 @@ def _confirm(play: Play, name: str) -> None:
 def _fence(play: Play, name: str, off: str | None) -> None:
     view = play.view
     if name in view.sessions:
-        play.world.checks.ordered.add((name, view.sessions[name].record.sid))
+        play.world.checks.ordered.add((name, view.sessions[name].record.session_id))
     play.operate(requests.Fence(name, "off" if off else "reboot"))
 
 

@@ -157,7 +157,7 @@ class Prose:
     def _reported(self, old: Report | None, new: Report | None) -> str:
         if new is None:
             return ""
-        parts, same = [], old is not None and old.sid == new.sid
+        parts, same = [], old is not None and old.session_id == new.session_id
         known = old.groups if old is not None and same else {}
         for group, entry in new.groups.items():
             before = known.get(group, {})
@@ -198,7 +198,7 @@ def _called(purpose: str) -> str:
 
 def _same_session(old: KeyValue | None, new: KeyValue) -> bool:
     before, after = readable(Session, old), readable(Session, new)
-    return before is not None and after is not None and before.sid == after.sid
+    return before is not None and after is not None and before.session_id == after.session_id
 
 
 def _fence(found: KeyValue) -> str:

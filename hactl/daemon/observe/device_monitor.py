@@ -231,7 +231,7 @@ class DeviceMonitor:
         targets = tuple(cast(TargetReport, one) for one in self._found or ())
         report = DeviceReport(self._answered, utc_z(), state.config_rev, targets)
         txn = Txn(
-            (Compare(host.keys.node(me), "create", state.session.srev),),
+            (Compare(host.keys.node(me), "create", state.session.session_revision),),
             (Put(host.keys.devices(me), report.to_json()),),
         )
         try:

@@ -115,11 +115,11 @@ class HealthFollower:
 
     async def _look(self) -> None:
         daemon = self._daemon
-        manager, sid = daemon.haproxy, daemon.state.session.sid
+        manager, session_id = daemon.haproxy, daemon.state.session.session_id
         if manager is None:
             return
         how = manager.status()
-        before = self.health or NodeHealth(daemon.config.node, sid)
+        before = self.health or NodeHealth(daemon.config.node, session_id)
         services: Servers = before.services
         error = how.error
         if not how.running:
@@ -141,8 +141,9 @@ class HealthFollower:
                 self._unanswered += 1
                 error = error or (str(problem) if self._unanswered >= UNANSWERED else "")
         version = self._version[1] if how.running else ""
+        node, probes = daemon.config.node, dict(self._probes)
         self.health = NodeHealth(
-            daemon.config.node, sid, before.at, version, how.running, error, services, dict(self._probes), how.file
+            node, session_id, before.at, version, how.running, error, services, probes, how.file
         )  # fmt: skip
 
     def _counting(self) -> bool:
@@ -157,9 +158,11 @@ class HealthFollower:
         state = daemon.state
         if health is None or state.phase != "live" or not self._differs() or time.monotonic() < self._write_next:
             return
-        document = replace(health, sid=state.session.sid, at=utc_z())
+        document = replace(health, session_id=state.session.session_id, at=utc_z())
         try:
-            done = await daemon.blocking(health_store.write, daemon.store, daemon.keys, document, state.session.srev)
+            done = await daemon.blocking(
+                health_store.write, daemon.store, daemon.keys, document, state.session.session_revision
+            )
         except StoreError as error:
             self._on_write_failed(error)
             done = False

@@ -27,7 +27,7 @@ class Namesake:
         """Does not wait for the network, nor for another program."""
         match effect:
             case effects.Disown():
-                self._disk.disown(effect.sid)
+                self._disk.disown(effect.session_id)
             case effects.Identify():
                 nothing = machine.identity(("", "", ""))  # a part that cannot be had says nothing
                 self._tasks.once(

@@ -49,11 +49,11 @@ class GuardAsker:
         self.problem = ""
         self._key = self._read_key()
 
-    def ask(self, node: str, address: str, sid: str) -> None:
+    def ask(self, node: str, address: str, session_id: str) -> None:
         """Send the query; does not wait, and does not say when it cannot be sent."""
         if self._key is None:
             return
-        query = LivenessQuery(self._config.cluster, node, sid, os.urandom(liveness.NONCE_BYTES).hex())
+        query = LivenessQuery(self._config.cluster, node, session_id, os.urandom(liveness.NONCE_BYTES).hex())
         try:
             packet = liveness.encode_query(self._key, query)
             self._socket(address).sendto(packet, (address, self._config.guard_port))
@@ -131,11 +131,16 @@ class GuardAsker:
         except AskError as error:
             log.debug("guard_answer_dropped", why=error.why)
             return
-        if self._pending.get(reply.nonce) != LivenessQuery(reply.cluster, reply.node, reply.sid, reply.nonce):
+        if self._pending.get(reply.nonce) != LivenessQuery(reply.cluster, reply.node, reply.session_id, reply.nonce):
             log.debug("guard_answer_dropped", why="unasked")
             return
         del self._pending[reply.nonce]
         log.debug(
-            "guard_told", node=reply.node, sid=reply.sid, holds=reply.holds, daemon=reply.daemon, left_ms=reply.left_ms
+            "guard_told",
+            node=reply.node,
+            sid=reply.session_id,
+            holds=reply.holds,
+            daemon=reply.daemon,
+            left_ms=reply.left_ms,
         )
-        self._on_reply(GuardTold(reply.node, reply.sid, reply.holds))
+        self._on_reply(GuardTold(reply.node, reply.session_id, reply.holds))

@@ -7,14 +7,13 @@ import contextlib
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import structlog
 
-from election.records import Count, Generation
+from election.records import STORED_NAMES, Count, Generation
 from hactl.linux.atomic_write import write_atomically
 from hactl.model.cluster import GroupSpec
 from hactl.model.options import plain
@@ -32,16 +31,15 @@ LARGEST = 16 << 20
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class KnownStore:
+class KnownStore(msgspec.Struct, frozen=True, rename=STORED_NAMES):
     """What is kept of the store: `uuid` and `generation` of its history, the highest `revision` seen of it; and this
-    node's last session, `sid` and `srev`."""
+    node's last session, `session_id` and `session_revision`."""
 
     uuid: str = ""
     generation: Generation = 0
     revision: Count = 0
-    sid: str = ""
-    srev: Count = 0
+    session_id: str = ""
+    session_revision: Count = 0
 
     @property
     def identity(self) -> tuple[str, int] | None:
@@ -95,27 +93,27 @@ class Disk:
             return
         if anew:
             self._written.pop(str(self._identity), None)
-        self._write(self._identity, json.dumps(asdict(known)))
+        self._write(self._identity, msgspec.json.encode(known).decode())
 
-    def hold(self, run_dir: str, sid: str) -> None:
+    def hold(self, run_dir: str, session_id: str) -> None:
         """Note that a daemon of this boot holds the session: in `run_dir`, which no copy of the disk has."""
         try:
-            write_atomically(Path(run_dir, _HELD), f"{self._boot_id} {sid}\n", durable=False)
+            write_atomically(Path(run_dir, _HELD), f"{self._boot_id} {session_id}\n", durable=False)
         except OSError as error:  # then this boot's next daemon waits for the lease to be over
             log.error("state_not_kept", problem=str(error))
 
     def held(self, run_dir: str) -> str:
         """The session that a daemon of this boot held last; "" when none is known."""
         try:
-            boot, _, sid = Path(run_dir, _HELD).read_text(encoding="utf-8").strip().partition(" ")
+            boot, _, session_id = Path(run_dir, _HELD).read_text(encoding="utf-8").strip().partition(" ")
         except (OSError, UnicodeDecodeError):
             return ""
-        return sid if boot == self._boot_id else ""
+        return session_id if boot == self._boot_id else ""
 
-    def disown(self, sid: str) -> None:
+    def disown(self, session_id: str) -> None:
         """Another machine was seen to renew this session in our name."""
         try:
-            self._write(self._disowned, json.dumps([*self.disowned(), sid][-_DISOWNED:]))
+            self._write(self._disowned, json.dumps([*self.disowned(), session_id][-_DISOWNED:]))
         except OSError as error:
             log.error("state_not_kept", problem=str(error))
 

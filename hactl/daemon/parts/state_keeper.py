@@ -25,10 +25,10 @@ ANEW_S = 30.0
 
 
 class StateKeeper:
-    """`sid` is this node's session now. `report` is told why the state cannot be kept, and with "" that it can."""
+    """`session_id`: this node's session now. `report` gets the reason why the state cannot be kept, "" when it can."""
 
     def __init__(self, disk: Disk, state: Callable[[], ReadState], report: Callable[[str], None]) -> None:
-        self.sid = ""
+        self.session_id = ""
         self._disk, self._state, self._report = disk, state, report
         self._thread = DiskThread("state_dir", WAIT_S)
         self._problem, self._anew_at = "", 0.0
@@ -40,9 +40,9 @@ class StateKeeper:
             await asyncio.sleep(PERSIST_S)
             await registrar.forget(lambda: set(self._state().runs))
 
-    async def begin(self, sid: str) -> None:
+    async def begin(self, session_id: str) -> None:
         """A session begins: return when it is on disk, or when that was tried for WAIT_S."""
-        self.sid = sid
+        self.session_id = session_id
         await self.persist_soon()
 
     async def persist_soon(self) -> None:
@@ -60,7 +60,13 @@ class StateKeeper:
         """On the thread, one after another: the state is looked at then, so the newest is written last."""
         state, anew = self._state(), time.monotonic() >= self._anew_at
         uuid, generation = state.identity or ("", 0)
-        srev = state.session.srev if state.session.sid == self.sid else state.boot.last_srev
-        self._disk.keep_known(KnownStore(uuid, generation, state.known_revision, self.sid, srev), anew=anew)
+        session_revision = (
+            state.session.session_revision
+            if state.session.session_id == self.session_id
+            else state.boot.last_session_revision
+        )
+        self._disk.keep_known(
+            KnownStore(uuid, generation, state.known_revision, self.session_id, session_revision), anew=anew
+        )
         if anew:
             self._anew_at = time.monotonic() + ANEW_S

@@ -189,7 +189,7 @@ def test_groups_that_no_service_is_bound_to_do_not_matter(scene: Scene) -> None:
         await applied.next()
         before = balancing._wanted
         holder = scene.holder("n3")
-        scene.put(KEYS.group("vip"), Ownership("n3", holder.sid, holder.srev, 9, "owned"))
+        scene.put(KEYS.group("vip"), Ownership("n3", holder.session_id, holder.session_revision, 9, "owned"))
         look(state, scene, balancing)
         assert balancing._wanted == before
 

@@ -53,7 +53,7 @@ def test_a_full_disk_is_said_leaves_nothing_half_and_is_well_again(small: Path) 
         disk.keep_started(GROUP)
     assert describe(caught.value).startswith("No space left on device")
     assert files(small) == before
-    assert disk.known().sid == "sid"
+    assert disk.known().session_id == "sid"
     filler.unlink()
     disk.keep_started(GROUP)
     assert disk.leftovers() == (GROUP,)
@@ -85,7 +85,7 @@ def test_what_was_removed_is_written_again(tmp_path: Path) -> None:
     subprocess.run(["rm", "-rf", state], check=True)
     disk.keep_started(GROUP)
     disk.keep_known(KNOWN)
-    assert disk.leftovers() == (GROUP,) and disk.known().sid == "sid"
+    assert disk.leftovers() == (GROUP,) and disk.known().session_id == "sid"
 
 
 LOCK = (

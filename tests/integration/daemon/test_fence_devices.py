@@ -131,7 +131,7 @@ class Bench:
         self.host = StandIn(
             scene, NodeConfig(cluster="demo", node="n2", metrics_listen="", operate_group="", read_group="")
         )
-        self.host.state.session.srev = scene.holder("n2").srev
+        self.host.state.session.session_revision = scene.holder("n2").session_revision
         self.monitor = DeviceMonitor(
             self.host, lambda event, data: self.notes.append((event, data)), lambda tell: tell(self.metrics)
         )

@@ -115,7 +115,10 @@ class Node:
         self.stand_in.haproxy = self.haproxy  # type: ignore[assignment]
         self.stand_in.state.view.load(self.scene.store.snapshot(KEYS.prefix, timeout_s=5))
         session = self.stand_in.state.view.sessions["n2"]
-        self.stand_in.state.session.sid, self.stand_in.state.session.srev = session.record.sid, session.create_revision
+        self.stand_in.state.session.session_id, self.stand_in.state.session.session_revision = (
+            session.record.session_id,
+            session.create_revision,
+        )
         self.noted: list[tuple[str, dict[str, Any]]] = []
         self.follower = HealthFollower(self.stand_in, lambda event, data: self.noted.append((event, data)))
 
@@ -164,7 +167,7 @@ def test_what_is_new_is_written_and_all_is_asked_for_only_then(node: Node, monke
         async with node.following():
             await node.until(node.told)
             told = node.told()
-            assert told is not None and (told.version, told.running, told.sid) == ("2.6.12", True, "s-n2")
+            assert told is not None and (told.version, told.running, told.session_id) == ("2.6.12", True, "s-n2")
             assert told.services == {"api": {"n1": ServerHealth(), "n2": ServerHealth()}}
             before, asked = node.scene.store.snapshot("/", timeout_s=5).revision, len(node.haproxy.asked)
             await node.until(lambda: len(node.haproxy.asked) > asked + 10)
@@ -227,7 +230,7 @@ def test_in_the_name_of_a_session_that_is_over_nothing_is_written(node: Node) ->
             assert node.told() is None
             node.scene.join("n2")
             node.scene.delete(KEYS.health("n2"))
-            node.stand_in.state.session.srev = node.scene.view.sessions["n2"].create_revision
+            node.stand_in.state.session.session_revision = node.scene.view.sessions["n2"].create_revision
             await node.until(node.told)
 
     asyncio.run(main())

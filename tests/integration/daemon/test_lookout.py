@@ -157,7 +157,11 @@ def test_what_is_here_of_a_group_of_this_nodes_own_or_of_nobodys_is_not_looked_a
         await node.until(lambda: len(node.seen(Readiness)) == 3)
 
     me = node.scene.holder("n2")
-    node.state.session.state, node.state.session.sid, node.state.session.srev = "live", me.sid, me.srev
+    node.state.session.state, node.state.session.session_id, node.state.session.session_revision = (
+        "live",
+        me.session_id,
+        me.session_revision,
+    )
     node.scene.own("scheduler", "n2")
     node.state.view = node.scene.view
     node.look(scenario)

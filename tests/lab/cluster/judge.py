@@ -48,7 +48,9 @@ class Judge:
                 found.append(f"service: epoch went from {earlier} to {later}")
         for group in sorted(groups):
             for before, after in pairwise(self._store.history(group, revision)):
-                if after.epoch < before.epoch or (after.epoch == before.epoch and after.sid != before.sid):
+                if after.epoch < before.epoch or (
+                    after.epoch == before.epoch and after.session_id != before.session_id
+                ):
                     found.append(f"ownership of {group}: from {before} to {after}")
         return found
 

@@ -19,7 +19,7 @@ from .whole import DEADLINE_S, Cluster
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 
-def ask(cluster: Cluster, asking: str, asked: str, sid: str, deadline_s: float = DEADLINE_S) -> GuardTold:
+def ask(cluster: Cluster, asking: str, asked: str, session_id: str, deadline_s: float = DEADLINE_S) -> GuardTold:
     """As the daemon of `asking` would, several times. Raises TimeoutError."""
 
     async def until_told() -> GuardTold:
@@ -30,7 +30,7 @@ def ask(cluster: Cluster, asking: str, asked: str, sid: str, deadline_s: float =
         try:
             async with asyncio.timeout(deadline_s):
                 while True:
-                    asker.ask(asked, cluster.node(asked).station.address, sid)
+                    asker.ask(asked, cluster.node(asked).station.address, session_id)
                     try:
                         return await asyncio.wait_for(told.get(), 0.1)
                     except TimeoutError:
@@ -44,29 +44,29 @@ def ask(cluster: Cluster, asking: str, asked: str, sid: str, deadline_s: float =
 def test_a_guard_says_that_it_holds_its_frozen_daemons_deadline(cluster: Cluster) -> None:
     owner = cluster.owner("service")
     other = cluster.others(owner)[0]
-    sid = cluster.store.view().sessions[owner].record.sid
-    assert ask(cluster, other, owner, sid) == GuardTold(owner, sid, True)
+    session_id = cluster.store.view().sessions[owner].record.session_id
+    assert ask(cluster, other, owner, session_id) == GuardTold(owner, session_id, True)
     assert ask(cluster, other, owner, "no-such-session") == GuardTold(owner, "no-such-session", False)
     pid = cluster.node(owner).daemon_pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    assert ask(cluster, other, owner, sid) == GuardTold(owner, sid, True)
+    assert ask(cluster, other, owner, session_id) == GuardTold(owner, session_id, True)
     # It lets the deadline fall, and holds that of the next daemon's session then.
     cluster.await_stopped(owner)
     cluster.await_live(owner)
     cluster.await_all_running()
-    cluster.until(lambda: not ask(cluster, other, owner, sid).holds, "it holds another session")
+    cluster.until(lambda: not ask(cluster, other, owner, session_id).holds, "it holds another session")
 
 
 def test_a_frozen_node_does_not_answer(cluster: Cluster) -> None:
     owner = cluster.owner("service")
     other = cluster.others(owner)[0]
-    sid = cluster.store.view().sessions[owner].record.sid
-    assert ask(cluster, other, owner, sid).holds
+    session_id = cluster.store.view().sessions[owner].record.session_id
+    assert ask(cluster, other, owner, session_id).holds
     cluster.node(owner).freeze()
     try:
         with pytest.raises(TimeoutError):
-            ask(cluster, other, owner, sid, 0.3)
+            ask(cluster, other, owner, session_id, 0.3)
     finally:
         cluster.node(owner).thaw()
     cluster.await_all_running()

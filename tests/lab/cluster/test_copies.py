@@ -27,7 +27,7 @@ def test_a_copy_ends_and_all_are_told_and_it_never_vouches_for_the_original(clus
     owner = cluster.owner("service")
     cluster.bring(owner)
     other = cluster.others(owner)[0]
-    sid = cluster.store.view().sessions[owner].record.sid
+    session_id = cluster.store.view().sessions[owner].record.session_id
     with Copy(cluster, cluster.node(owner)) as copy:
         copy.start()
         cluster.until(lambda: copy.ended() is not None, "the copy ends")
@@ -39,14 +39,14 @@ def test_a_copy_ends_and_all_are_told_and_it_never_vouches_for_the_original(clus
                 "status tells",
             )  # type: ignore[misc]
         cluster.await_event(owner, "machine_refused")
-        assert cluster.store.view().sessions[owner].record.sid == sid
+        assert cluster.store.view().sessions[owner].record.session_id == session_id
         # Now the original is cut off from etcd, and the copy is started again, as by somebody who did not read.
         cluster.lab.partition(owner, "etcd")
         copy.start()
         cluster.await_all_running(cluster.others(owner))
         cluster.until(lambda: "session_not_mine" in copy.said(), "the copy does not vouch for it")
         fence = cluster.store.view().fences[owner].record
-        assert (fence.sid, fence.state) == (sid, "pending") and fence.by in cluster.others(owner)
+        assert (fence.session_id, fence.state) == (session_id, "pending") and fence.by in cluster.others(owner)
         assert f"`hactl fence confirm {owner}`" in copy.said()
         copy.stop()
     cluster.lab.heal()
@@ -58,7 +58,7 @@ def test_a_copy_with_the_same_address_asks_for_it_and_is_answered(cluster: Clust
     owner = cluster.owner("service")
     cluster.bring(owner)
     address, others = cluster.node(owner).address, cluster.others(owner)
-    sid = cluster.store.view().sessions[owner].record.sid
+    session_id = cluster.store.view().sessions[owner].record.session_id
     cluster.lab.partition(owner, "etcd")
     cluster.await_all_running(others)
     with Copy(cluster, cluster.node(owner), ADDRESS, address) as copy:
@@ -66,7 +66,7 @@ def test_a_copy_with_the_same_address_asks_for_it_and_is_answered(cluster: Clust
         cluster.until(lambda: "original_answers" in copy.said(), "the original answers")
         cluster.until(lambda: warned(cluster, others[0], f"another machine answers for its address {address}"), "told")
         fence = cluster.store.view().fences[owner].record
-        assert (fence.sid, fence.state) == (sid, "pending") and copy.ended() is None
+        assert (fence.session_id, fence.state) == (session_id, "pending") and copy.ended() is None
         copy.stop()
     cluster.lab.heal()
     cluster.await_live(owner)
@@ -83,7 +83,7 @@ def test_the_machine_itself_is_back_after_a_reset_without_anybodys_word(cluster:
     cluster.await_live(owner)
     view = cluster.store.view()
     fence, now = view.fences[owner].record, view.sessions[owner].record
-    assert (fence.sid, fence.state, fence.evidence) == (before.sid, "safe", "reboot")
+    assert (fence.session_id, fence.state, fence.evidence) == (before.session_id, "safe", "reboot")
     assert now.machine == before.machine != "" and now.boot_id != before.boot_id
     assert (cluster.node(owner).home / "state" / "machine-secret").read_text() == secret
     assert not cluster.events(owner, "original_answers")

@@ -43,7 +43,7 @@ def test_a_frozen_daemon_is_replaced_by_another_node(cluster: Cluster) -> None:
     assert record["outcome"] == "stopped"
     cluster.await_live(owner)
     session = cluster.store.view().sessions[owner]
-    assert session.record.sid != before.sessions[owner].record.sid
+    assert session.record.session_id != before.sessions[owner].record.session_id
 
 
 def test_what_an_agent_has_started_is_stopped_by_the_guard(cluster: Cluster) -> None:
@@ -72,7 +72,7 @@ def test_a_daemon_without_groups_that_was_frozen_finds_itself_replaced(cluster: 
     os.kill(pid, signal.SIGSTOP)
     cluster.until(lambda: idle not in cluster.store.view().sessions, f"{idle} is deposed")
     os.kill(pid, signal.SIGCONT)
-    cluster.await_event(idle, "deposed", sid=before.sessions[idle].record.sid)
+    cluster.await_event(idle, "deposed", session_id=before.sessions[idle].record.session_id)
     cluster.await_event(idle, "session_opened")
     cluster.await_live(idle)
     assert cluster.node(idle).daemon_pid() == pid

@@ -51,12 +51,12 @@ def test_it_waits_for_the_reboot(cluster: Cluster) -> None:
 
 def test_it_waits_for_the_operators_word(cluster: Cluster) -> None:
     owner = strict(cluster)
-    epoch, sid = cluster.group("strict").epoch, cluster.group("strict").sid
+    epoch, session_id = cluster.group("strict").epoch, cluster.group("strict").session_id
     via, other = cluster.others(owner)
     with pytest.raises(LabError, match=r"exit 1: .*is alive"):
         cluster.hactl(via, "fence", "confirm", owner, "--yes")
     lose(cluster, owner)
-    assert sid in cluster.hactl(via, "fence", "confirm", owner, "--yes")
+    assert session_id in cluster.hactl(via, "fence", "confirm", owner, "--yes")
     cluster.await_running("strict", [via, other], epoch_above=epoch)
     fence = cluster.store.view().fences[owner].record
     assert (fence.state, fence.evidence) == ("safe", "confirmed")

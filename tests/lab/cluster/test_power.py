@@ -21,8 +21,8 @@ def test_a_power_cut_of_the_owner(cluster: Cluster, leads_etcd: bool) -> None:
     after = cluster.store.view()
     for group in taken:
         assert after.groups[group].record.epoch > before.groups[group].record.epoch
-    assert (after.fences[owner].record.sid, after.fences[owner].record.state) == (
-        before.sessions[owner].record.sid,
+    assert (after.fences[owner].record.session_id, after.fences[owner].record.state) == (
+        before.sessions[owner].record.session_id,
         "pending",
     )
     assert after.fences[owner].record.by in others
@@ -30,7 +30,11 @@ def test_a_power_cut_of_the_owner(cluster: Cluster, leads_etcd: bool) -> None:
     cluster.lab.start(owner)
     cluster.await_live(owner)
     fence = cluster.store.view().fences[owner].record
-    assert (fence.sid, fence.state, fence.evidence) == (before.sessions[owner].record.sid, "safe", "reboot")
+    assert (fence.session_id, fence.state, fence.evidence) == (
+        before.sessions[owner].record.session_id,
+        "safe",
+        "reboot",
+    )
     cluster.await_renewals()
     assert cluster.store.view().groups == after.groups  # no failback
     assert cluster.await_all_running() == taken

@@ -260,7 +260,12 @@ class Cluster:
             session, report = view.sessions.get(name), view.reports.get(name)
             assert view.config is not None
             told = report is not None and report.record.config_revision == view.config.mod_revision
-            return session is not None and report is not None and report.record.sid == session.record.sid and told
+            return (
+                session is not None
+                and report is not None
+                and report.record.session_id == session.record.session_id
+                and told
+            )
 
         def look() -> bool:
             view = self.store.view()
@@ -370,7 +375,7 @@ def running(view: View, group: str) -> str | None:
     session, report = view.sessions.get(own.node), view.reports.get(own.node)
     if own.state != "owned" or own.holders or session is None or report is None:
         return None
-    if {session.record.sid, report.record.sid} != {own.sid}:
+    if {session.record.session_id, report.record.session_id} != {own.session_id}:
         return None
     told = report.record.groups.get(group, {})
     return own.node if told.get("phase") == "running" and told.get("epoch") == own.epoch else None

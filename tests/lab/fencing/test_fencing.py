@@ -49,12 +49,12 @@ def acted(cluster: Cluster, node: str) -> list[tuple[str, str, bool, str]]:
     return [(one["device"], one["action"], one["ok"], one["power"]) for one in found]
 
 
-def await_fenced(cluster: Cluster, node: str, sid: str) -> FenceRecord:
+def await_fenced(cluster: Cluster, node: str, session_id: str) -> FenceRecord:
     """Until that session is over because its node was switched off."""
 
     def over() -> FenceRecord | None:
         record = fence(cluster, node)
-        return record if record.sid == sid and record.state == "safe" else None
+        return record if record.session_id == session_id and record.state == "safe" else None
 
     record = cluster.until(over, f"{node} is known to be off")
     assert record.evidence == "off"
@@ -80,15 +80,15 @@ def await_acting(cluster: Cluster, node: str) -> str:
 
 
 def sid_of(cluster: Cluster, node: str) -> str:
-    return cluster.store.view().sessions[node].record.sid
+    return cluster.store.view().sessions[node].record.session_id
 
 
 def test_a_power_cut(cluster: Cluster) -> None:
     owner = active(cluster)
-    before, sid = boots(cluster), sid_of(cluster, owner)
+    before, session_id = boots(cluster), sid_of(cluster, owner)
     cluster.lab.kill(owner)
     cluster.await_all_running(cluster.others(owner))
-    await_fenced(cluster, owner, sid)
+    await_fenced(cluster, owner, session_id)
     cluster.until(lambda: fence(cluster, owner).power == "", "what was switched off is switched on again")
     seen = acted(cluster, owner)
     offs = [n for n, one in enumerate(seen) if one == (SWITCH, "status", True, "off")]
@@ -104,21 +104,21 @@ def test_a_power_cut(cluster: Cluster) -> None:
 
 def test_a_frozen_node_is_dead_before_anything_runs_elsewhere(cluster: Cluster) -> None:
     owner = active(cluster)
-    node, before, sid = cluster.node(owner), boots(cluster), sid_of(cluster, owner)
+    node, before, session_id = cluster.node(owner), boots(cluster), sid_of(cluster, owner)
     pids = node.group.pids()
     node.freeze()
     cluster.await_all_running(cluster.others(owner))
     assert not [pid for pid in pids if runs(pid)]
-    await_fenced(cluster, owner, sid)
+    await_fenced(cluster, owner, session_id)
     await_reboot(cluster, owner, before)
 
 
 def test_a_node_that_is_parted_from_all_is_switched_off_by_the_others(cluster: Cluster) -> None:
     owner = active(cluster)
-    before, sid = boots(cluster), sid_of(cluster, owner)
+    before, session_id = boots(cluster), sid_of(cluster, owner)
     cluster.lab.partition(owner, "all")  # it reaches the switch: it must not fence anybody
     cluster.await_all_running(cluster.others(owner))
-    await_fenced(cluster, owner, sid)
+    await_fenced(cluster, owner, session_id)
     cluster.lab.heal()
     await_reboot(cluster, owner, before)
 
@@ -129,11 +129,11 @@ def test_a_device_that_does_not_do_what_it_is_asked(cluster: Cluster, fault: Fau
     """The next level does."""
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S
-    before, sid = boots(cluster), sid_of(cluster, owner)
+    before, session_id = boots(cluster), sid_of(cluster, owner)
     cluster.lab.switch_faults.set(unit, fault)
     cluster.node(owner).freeze()
     cluster.await_all_running(cluster.others(owner))
-    record = await_fenced(cluster, owner, sid)
+    record = await_fenced(cluster, owner, session_id)
     assert record.level == 1
     assert (unit, "status", True, "off") not in acted(cluster, owner)
     # What the first level switched off and could not finish is not what it is switched on by.
@@ -145,7 +145,7 @@ def test_no_device_works_for_a_while(cluster: Cluster) -> None:
     """Then nothing runs, which is said, and it goes on until one works."""
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S
-    before, sid, epoch = boots(cluster), sid_of(cluster, owner), cluster.group("service").epoch
+    before, session_id, epoch = boots(cluster), sid_of(cluster, owner), cluster.group("service").epoch
     for unit, fault in ((SWITCH, "lie"), (SECOND, "fail"), (BMC, "fail")):
         cluster.lab.switch_faults.set(unit, fault)  # type: ignore[arg-type]
     cluster.node(owner).freeze()
@@ -162,7 +162,7 @@ def test_no_device_works_for_a_while(cluster: Cluster) -> None:
     assert f"waiting for {owner}" in shown["waiting"]
     cluster.lab.switch_faults.clear()
     cluster.await_all_running(cluster.others(owner))
-    await_fenced(cluster, owner, sid)
+    await_fenced(cluster, owner, session_id)
     await_reboot(cluster, owner, before)
 
 
@@ -170,7 +170,7 @@ def test_no_device_works_for_a_while(cluster: Cluster) -> None:
 def test_the_executor_dies_in_the_middle_of_an_action(cluster: Cluster, fate: str) -> None:
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S
-    sid = sid_of(cluster, owner)
+    session_id = sid_of(cluster, owner)
     for unit in cluster.lab.spec.units:
         cluster.lab.switch_faults.set(unit, "slow")
     cluster.node(owner).freeze()
@@ -183,14 +183,14 @@ def test_the_executor_dies_in_the_middle_of_an_action(cluster: Cluster, fate: st
     if fate == "node":
         cluster.lab.start(executor)
     cluster.await_all_running(cluster.others(owner))
-    await_fenced(cluster, owner, sid)
+    await_fenced(cluster, owner, session_id)
 
 
 def test_a_node_comes_back_in_the_middle_of_an_action(cluster: Cluster) -> None:
     """It takes part only when nothing can hit it any more (S5)."""
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S
-    sid = sid_of(cluster, owner)
+    session_id = sid_of(cluster, owner)
     for unit in cluster.lab.spec.units:
         cluster.lab.switch_faults.set(unit, "slow")
     cluster.lab.kill(owner)
@@ -204,7 +204,7 @@ def test_a_node_comes_back_in_the_middle_of_an_action(cluster: Cluster) -> None:
         return state == "safe" and owner in view.sessions
 
     cluster.until(settled, f"{owner} takes part again")
-    assert fence(cluster, owner).sid == sid
+    assert fence(cluster, owner).session_id == session_id
     before = boots(cluster)
     cluster.lab.switch_faults.clear()
     cluster.await_live(owner)
@@ -216,11 +216,11 @@ def test_a_node_comes_back_in_the_middle_of_an_action(cluster: Cluster) -> None:
 def test_an_operator_has_a_node_fenced(cluster: Cluster, action: str) -> None:
     owner = active(cluster)
     via = cluster.others(owner)[0]
-    before, sid = boots(cluster), sid_of(cluster, owner)
+    before, session_id = boots(cluster), sid_of(cluster, owner)
     said = cluster.hactl(via, "fence", owner, f"--{action}", "--yes")
     assert "safe (off, by " in said
     cluster.await_all_running(cluster.others(owner))
-    await_fenced(cluster, owner, sid)
+    await_fenced(cluster, owner, session_id)
     if action == "off":
         assert not cluster.node(owner).powered
         assert boots(cluster) == before

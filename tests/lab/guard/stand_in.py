@@ -24,10 +24,10 @@ def main(plan: dict[str, Any]) -> int:
     spec = client.GuardSpec(**plan["spec"])
     guard = ensure(spec) if plan.get("spawn") else GuardClient(spec.socket)
     status = guard.adopt(spec.daemon_cgroup)
-    sid = status.sid
-    if not sid:
-        sid = plan.get("sid", "s1")
-        guard.begin(sid, plan["stop_budget_ms"], plan["self_fence_lead_ms"], now().plus(plan["lease_ms"]))
+    session_id = status.session_id
+    if not session_id:
+        session_id = plan.get("sid", "s1")
+        guard.begin(session_id, plan["stop_budget_ms"], plan["self_fence_lead_ms"], now().plus(plan["lease_ms"]))
     for name, steps in plan.get("register", {}).items():
         guard.register(name, steps)
     if "listen" in plan:
@@ -46,7 +46,9 @@ def main(plan: dict[str, Any]) -> int:
             if poll.poll(plan.get("renew_ms", 100)):
                 return 7
             if plan.get("renew", True):
-                guard.extend(sid, plan["stop_budget_ms"], plan["self_fence_lead_ms"], now().plus(plan["lease_ms"]))
+                guard.extend(
+                    session_id, plan["stop_budget_ms"], plan["self_fence_lead_ms"], now().plus(plan["lease_ms"])
+                )
     except client.GuardError:
         return 7
     except GuardRefusedError:

@@ -91,9 +91,9 @@ def test_it_answers_with_its_daemon_and_without(lab: Lab, address: str) -> None:
     daemon, setup = listening(lab, address, register={"r": [step]}, **LONG)
     with Peer(setup) as peer:
         told = peer.ask()
-        assert (told.held_sid, told.holds, told.daemon) == ("s1", True, True)
+        assert (told.held_session_id, told.holds, told.daemon) == ("s1", True, True)
         assert 0 < told.left_ms <= 60_000
-        assert not peer.ask(sid="s0").holds
+        assert not peer.ask(session_id="s0").holds
         daemon.send_signal(signal.SIGSTOP)
         assert peer.ask()[5:7] == (True, True)
         daemon.kill()
@@ -260,7 +260,7 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
             packet, peer = await asyncio.get_running_loop().sock_recvfrom(fake, 2048)
             asked = liveness.decode_query(key, packet)
             for one in (
-                asked._replace(sid="s2"),
+                asked._replace(session_id="s2"),
                 asked._replace(node="n2"),
                 asked._replace(nonce="other"),
                 asked,

@@ -46,7 +46,7 @@ def test_a_link_starts_a_guard_and_asks_many_things_at_once(lab: Lab) -> None:
         again = await open_link(lab.spec)
         answer = await again.adopt()
         assert answer.status is not None
-        assert (answer.status.incarnation, answer.status.sid) == (2, "s1")
+        assert (answer.status.incarnation, answer.status.session_id) == (2, "s1")
         await again.close()
 
     asyncio.run(scene())

@@ -57,9 +57,11 @@ def progress(scene: Scene, service: str, node: str) -> dict[str, Any]:
     return drains.progress(scene.store, scene.view, scene.spec, service, node)
 
 
-def tell(scene: Scene, node: str, *, sid: str = "", running: bool = True, **services: dict[str, ServerHealth]) -> None:
+def tell(
+    scene: Scene, node: str, *, session_id: str = "", running: bool = True, **services: dict[str, ServerHealth]
+) -> None:
     """What a node's HAProxy says."""
-    health = NodeHealth(node, sid or f"s-{node}", running=running, services=services)
+    health = NodeHealth(node, session_id or f"s-{node}", running=running, services=services)
     assert health_store.write(scene.store, KEYS, health, scene.view.sessions[node].create_revision)
 
 
@@ -158,7 +160,7 @@ def test_what_is_left_is_the_sessions_of_all_balancers(scene: Scene) -> None:
 
 def test_what_a_dead_session_has_said_does_not_count(scene: Scene) -> None:
     drain(scene, "api", "n1")
-    tell(scene, "n1", sid="earlier", api={"n1": ServerHealth("DRAIN", 0)})
+    tell(scene, "n1", session_id="earlier", api={"n1": ServerHealth("DRAIN", 0)})
     assert progress(scene, "api", "n1")["waiting"] == ["n1", "n2", "n3"]
     scene.kill("n3")
     assert progress(scene, "api", "n1")["waiting"] == ["n1", "n2"]

@@ -35,11 +35,11 @@ def record(scene: Scene, node: str) -> FenceRecord:
 
 
 def test_a_live_session_ends_and_is_to_be_fenced(scene: Scene) -> None:
-    srev = scene.holder("n1").srev
+    session_revision = scene.holder("n1").session_revision
     assert fence(scene, "n1", "off") == "off"
     assert "n1" not in scene.view.sessions
     assert record(scene, "n1") == FenceRecord(
-        "s-n1", srev, 0, LEASE_MS, "machine-n1", "boot-n1", "pending", by="anna@n3", wanted="off"
+        "s-n1", session_revision, 0, LEASE_MS, "machine-n1", "boot-n1", "pending", by="anna@n3", wanted="off"
     )
 
 

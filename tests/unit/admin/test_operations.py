@@ -56,7 +56,12 @@ def test_init_whose_answer_is_lost_has_begun_the_cluster() -> None:
 def test_failover_writes_a_wish_for_this_session_of_the_owner(scene: Scene) -> None:
     move = failover(scene, "vip", "n3")
     assert scene.move("vip") == move
-    assert (move.to, move.from_node, move.from_srev, move.by) == ("n3", "n1", scene.holder("n1").srev, "anna@n3")
+    assert (move.to, move.from_node, move.from_session_revision, move.by) == (
+        "n3",
+        "n1",
+        scene.holder("n1").session_revision,
+        "anna@n3",
+    )
 
 
 def test_a_later_wish_replaces_an_earlier_one(scene: Scene) -> None:
@@ -101,7 +106,10 @@ def test_failover_is_refused_to_a_node_that_the_group_would_leave_again(scene: S
         for name in names:
             report = scene.view.reports[name].record if name in scene.view.reports else Report(f"s-{name}", 1)
             poor = {"vip": ReadinessReport(level="poor", why="HAProxy does not run")}
-            scene.put(KEYS.report(name), replace(report, sid=scene.view.sessions[name].record.sid, readiness=poor))
+            scene.put(
+                KEYS.report(name),
+                replace(report, session_id=scene.view.sessions[name].record.session_id, readiness=poor),
+            )
 
     is_poor("n3")
     with pytest.raises(RefusedError, match="n3 is not well for group vip, which would leave it again: HAProxy does"):
@@ -191,8 +199,8 @@ def test_confirm_takes_the_operators_word_for_this_session_alone(scene: Scene) -
     before = scene.view.fences["n1"].record
     assert confirm(scene, "n1") == "s-n1"
     after = scene.view.fences["n1"].record
-    assert (after.state, after.evidence, after.by, after.sid, after.srev) == (
-        "safe", "confirmed", "anna@n2", before.sid, before.srev,
+    assert (after.state, after.evidence, after.by, after.session_id, after.session_revision) == (
+        "safe", "confirmed", "anna@n2", before.session_id, before.session_revision,
     )  # fmt: skip
     assert confirm(scene, "n1") == "s-n1"  # asked again, as by a command that waits for the daemons
     with pytest.raises(RefusedError, match=r"already \(confirmed, by anna@n2\)"):

@@ -73,7 +73,7 @@ def test_a_node_that_somebody_else_deposed(story: Story) -> None:
 
 
 def test_a_planned_move(story: Story) -> None:
-    story.scene.put(KEYS.move("vip"), Move("id", "n2", "n1", story.scene.holder("n1").srev, "anna"))
+    story.scene.put(KEYS.move("vip"), Move("id", "n2", "n1", story.scene.holder("n1").session_revision, "anna"))
     story.look(100)
     story.scene.delete(KEYS.move("vip"))
     story.scene.own("vip", "n2", epoch=6, state="handoff", reason="moved by anna")
@@ -97,7 +97,7 @@ def test_a_move_because_a_resource_failed(story: Story) -> None:
 
 
 def test_a_wish_that_went_elsewhere_is_forgotten(story: Story) -> None:
-    story.scene.put(KEYS.move("vip"), Move("id", "n3", "n1", story.scene.holder("n1").srev, "anna"))
+    story.scene.put(KEYS.move("vip"), Move("id", "n3", "n1", story.scene.holder("n1").session_revision, "anna"))
     story.look(100)
     story.scene.delete(KEYS.move("vip"))
     story.scene.own("vip", "n3", epoch=6)

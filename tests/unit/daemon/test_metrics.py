@@ -42,8 +42,8 @@ def collected(scene: Scene) -> Samples:
     metrics = Metrics()
     state = node_state(scene.spec, "n1")
     state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=1))
-    state.session.state, state.session.sid = "live", "s-n1"
-    state.session.srev = state.view.sessions["n1"].create_revision
+    state.session.state, state.session.session_id = "live", "s-n1"
+    state.session.session_revision = state.view.sessions["n1"].create_revision
     state.session.valid_until = at(5000)
     state.config_rev = 12
     state.guard_ready = True

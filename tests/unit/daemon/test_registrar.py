@@ -58,14 +58,14 @@ class Story:
             self._ask,
             lambda *refusal: self.refused.append(refusal),
             self._keep_session,
-            lambda sid: None,
+            lambda session_id: None,
         )
 
     def _resource(self, group: str, spec: ResourceSpec) -> Resource:
         return factory.make(spec, self._context, group)
 
     @staticmethod
-    async def _keep_session(sid: str) -> None:
+    async def _keep_session(session_id: str) -> None:
         pass
 
     @staticmethod

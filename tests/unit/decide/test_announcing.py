@@ -23,7 +23,11 @@ class Newcomer:
         self.scene.own("vip", "n2")
         self.state: NodeState = node_state(self.scene.spec)
         me = self.scene.holder("n2")
-        self.state.session.state, self.state.session.sid, self.state.session.srev = "live", me.sid, me.srev
+        self.state.session.state, self.state.session.session_id, self.state.session.session_revision = (
+            "live",
+            me.session_id,
+            me.session_revision,
+        )
         group = self.scene.spec.group("vip")
         assert group is not None
         self.run = self.state.runs["vip"] = LocalGroup(group, health={"address": "running"})

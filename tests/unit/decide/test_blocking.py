@@ -69,7 +69,7 @@ def test_the_last_node_does_not_go_down(owner: Node) -> None:
 def test_two_nodes_go_down_for_two_groups_one_after_the_other(owner: Node) -> None:
     """What both groups need is broken everywhere."""
     scene = owner.scene
-    scene.put(KEYS.blocked("database"), Block("n1", scene.holder("n1").sid, "mariadb", "it hangs"))
+    scene.put(KEYS.blocked("database"), Block("n1", scene.holder("n1").session_id, "mariadb", "it hangs"))
     assert cannot_stop(owner) == ["block"]  # n1 goes first, and lives yet
     scene.kill("n1")
     assert cannot_stop(owner) == []
@@ -80,8 +80,8 @@ def test_two_nodes_go_down_for_two_groups_one_after_the_other(owner: Node) -> No
 
 def test_who_blocked_its_group_first_does_not_wait_for_others(owner: Node) -> None:
     scene, me = owner.scene, owner.scene.holder("n2")
-    scene.put(KEYS.blocked("vip"), Block("n2", me.sid, "address", "it hangs"))
-    scene.put(KEYS.blocked("database"), Block("n1", scene.holder("n1").sid, "mariadb", "it hangs"))
+    scene.put(KEYS.blocked("vip"), Block("n2", me.session_id, "address", "it hangs"))
+    scene.put(KEYS.blocked("database"), Block("n1", scene.holder("n1").session_id, "mariadb", "it hangs"))
     assert cannot_stop(owner) == ["self-fence"]
 
 
@@ -89,7 +89,7 @@ def test_it_is_known_first_who_blocked_what_before(owner: Node) -> None:
     """The answer to the block comes before the watch has told of another's."""
     known = owner.scene.view
     scene, me = owner.scene, owner.scene.holder("n2")
-    scene.put(KEYS.blocked("vip"), Block("n2", me.sid, "address", "it hangs"))
+    scene.put(KEYS.blocked("vip"), Block("n2", me.session_id, "address", "it hangs"))
     found = scene.view.blocks["vip"]
     known.learn(
         KEYS.blocked("vip"),

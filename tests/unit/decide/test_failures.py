@@ -27,7 +27,11 @@ class Failed:
         self.scene.put(KEYS.failure("vip", "n2"), Failure(3, "address", "the link of eth0 is down"))
         self.state: NodeState = node_state(self.scene.spec)
         me = self.scene.holder("n2")
-        self.state.session.state, self.state.session.sid, self.state.session.srev = "live", me.sid, me.srev
+        self.state.session.state, self.state.session.session_id, self.state.session.session_revision = (
+            "live",
+            me.session_id,
+            me.session_revision,
+        )
         group = self.scene.spec.group("vip")
         assert group is not None
         self.state.runs["vip"] = LocalGroup(replace(group, failure_expiry_ms=DAY_MS), health={"address": "stopped"})

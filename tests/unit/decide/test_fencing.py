@@ -31,7 +31,11 @@ class Executor:
         self.state = state = node_state(self.scene.spec)
         me = self.scene.holder("n2")
         state.phase = state.session.state = "live"
-        state.session.sid, state.session.srev, state.session.valid_until = me.sid, me.srev, self.now.plus(3_600_000)
+        state.session.session_id, state.session.session_revision, state.session.valid_until = (
+            me.session_id,
+            me.session_revision,
+            self.now.plus(3_600_000),
+        )
         self.sent: list[str] = []
         self.cancelled: list[int] = []
         self.look()
@@ -208,8 +212,8 @@ def test_a_node_does_not_come_back_while_an_action_may_be_under_way(
     executor_lives: bool, passed_ms: float, blocked: bool
 ) -> None:
     one = Executor()
-    sid = "s-n1" if executor_lives else "gone"
-    one.scene.kill("n3", state="acting", executor=f"n1/{sid}", action_ms=2_000)
+    session_id = "s-n1" if executor_lives else "gone"
+    one.scene.kill("n3", state="acting", executor=f"n1/{session_id}", action_ms=2_000)
     one.look()
     found = one.state.view.fences["n3"]
     assert fencing.in_flight(one.state, "n3", found, one.now.plus(passed_ms)) is blocked
@@ -294,7 +298,7 @@ def test_a_node_is_let_in_before_it_takes_anything() -> None:
     one.acted(status, True, "on")
     one.drive()
     assert unfencing.blocked_reason(one.state) == ""
-    one.state.session.sid = "the next"
+    one.state.session.session_id = "the next"
     assert unfencing.blocked_reason(one.state)
 
 

@@ -29,12 +29,12 @@ def scene() -> Scene:
     return Scene(cluster=ONE_GROUP)
 
 
-def holding(sid: str, *, latched: bool = False, exclusive: tuple[str, ...] = ()) -> events.GuardFacts:
-    return events.GuardFacts(sid, at(BEGAN_MS + 3000), latched, exclusive, 2)
+def holding(session_id: str, *, latched: bool = False, exclusive: tuple[str, ...] = ()) -> events.GuardFacts:
+    return events.GuardFacts(session_id, at(BEGAN_MS + 3000), latched, exclusive, 2)
 
 
-def session(sid: str = "s", machine: str = "machine-n1", booted: str = "boot-n1", attempt: int = 1) -> Session:
-    return Session(sid, machine, booted, LEASE_MS, attempt)
+def session(session_id: str = "s", machine: str = "machine-n1", booted: str = "boot-n1", attempt: int = 1) -> Session:
+    return Session(session_id, machine, booted, LEASE_MS, attempt)
 
 
 def test_a_new_node_lists_reads_the_configuration_and_opens_a_session() -> None:
@@ -71,7 +71,7 @@ def test_a_session_that_the_guard_holds_goes_on() -> None:
     here = scene()
     here.put(KEYS.node("n1"), session())
     here.own("vip", "n1")
-    daemon = Daemon(here, "n1", boot("n1", holding("s", exclusive=("vip/address",)), last_sid="s"))
+    daemon = Daemon(here, "n1", boot("n1", holding("s", exclusive=("vip/address",)), last_session_id="s"))
     daemon.health["vip/address"] = "running"
     assert daemon.begin()[:4] == ["list", "config", "writemember", "writemember"]
     assert "session_adopted" in daemon.log
@@ -92,7 +92,7 @@ def test_any_other_session_is_closed_first_and_a_new_one_opened(
 ) -> None:
     here = scene()
     here.put(KEYS.node("n1"), found)
-    daemon = Daemon(here, "n1", boot("n1", guard, last_sid="s", held_sid="s"))
+    daemon = Daemon(here, "n1", boot("n1", guard, last_session_id="s", held_session_id="s"))
     daemon.begin()
     assert daemon.notes["session_new"] == {"reason": reason}
     daemon.wait(daemon.state.timing.suspect_after_ms)
@@ -105,13 +105,13 @@ def test_a_session_of_mine_that_was_overwritten_is_adopted_and_written_anew() ->
     here = scene()
     created = here.put(KEYS.node("n1"), session())
     here.put(KEYS.node("n1"), "oops")
-    daemon = Daemon(here, "n1", boot("n1", holding("s"), last_sid="s", last_srev=created))
+    daemon = Daemon(here, "n1", boot("n1", holding("s"), last_session_id="s", last_session_revision=created))
     daemon.begin()
     assert "session_adopted" in daemon.log
     for _ in range(3):
         daemon.wait(daemon.state.timing.heartbeat_ms)
         daemon.watch()
-    assert here.view.sessions["n1"].record.sid == "s"
+    assert here.view.sessions["n1"].record.session_id == "s"
 
 
 def test_what_an_earlier_daemon_started_is_killed_at_once_where_no_guard_holds_it() -> None:
@@ -199,9 +199,11 @@ def test_nobody_is_let_in_while_a_device_may_switch_the_node_off() -> None:
     here = scene()
     here.join("n2")
     holder = here.holder("n2")
-    record = FenceRecord("s", 1, 1, LEASE_MS, "machine-n1", "b", "acting", executor=f"n2/{holder.sid}", action_ms=5000)
+    record = FenceRecord(
+        "s", 1, 1, LEASE_MS, "machine-n1", "b", "acting", executor=f"n2/{holder.session_id}", action_ms=5000
+    )
     here.put(KEYS.fence("n1"), record)
-    daemon = Daemon(here, "n1", boot("n1", last_sid="s"))
+    daemon = Daemon(here, "n1", boot("n1", last_session_id="s"))
     daemon.begin()
     assert daemon.log[-1] == "waiting_for_fence_action"
     assert daemon.state.phase == "closing"

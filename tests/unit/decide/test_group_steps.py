@@ -31,7 +31,7 @@ def beside(here: Scene, name: str = "n1") -> Daemon:
 def adopted(here: Scene) -> Daemon:
     """n1's next daemon, which goes on with the session `s-n1` that the guard holds."""
     guard = events.GuardFacts("s-n1", at(BEGAN_MS + 3000), False, ("vip/address",), 2)
-    return Daemon(here, "n1", boot("n1", guard, last_sid="s-n1"))
+    return Daemon(here, "n1", boot("n1", guard, last_session_id="s-n1"))
 
 
 def test_a_resource_that_died_with_the_daemon_is_started_by_an_ownership_of_its_own() -> None:
@@ -71,7 +71,7 @@ def test_a_handoff_is_accepted_before_anything_is_started() -> None:
     here.own("vip", "n2")
     daemon = beside(here)
     mine = here.view.sessions["n1"]
-    own = Ownership("n1", mine.record.sid, mine.create_revision, 9, "handoff")
+    own = Ownership("n1", mine.record.session_id, mine.create_revision, 9, "handoff")
     here.put(KEYS.group("vip"), own)
     done = daemon.watch()
     assert done.index("accept") < done.index("register vip/address") < done.index("start vip/address")
@@ -242,7 +242,7 @@ def test_a_session_whose_records_were_lost_gets_a_fence_record() -> None:
     here.delete(KEYS.node("n2"))
     daemon = beside(here)
     assert "lost" in daemon.done
-    assert here.view.fences["n2"].record.sid == "s-n2"
+    assert here.view.fences["n2"].record.session_id == "s-n2"
 
 
 def test_what_could_not_be_begun_is_tried_again_when_the_nodes_own_trouble_is_over() -> None:

@@ -26,12 +26,12 @@ def scene() -> Scene:
     return Scene(MemoryStore())
 
 
-def session(sid: str, attempt: int = 1, machine: str = MINE, machine_id: str = "m") -> Session:
-    return Session(sid, machine_id, "boot-1", LEASE_MS, attempt, machine=machine)
+def session(session_id: str, attempt: int = 1, machine: str = MINE, machine_id: str = "m") -> Session:
+    return Session(session_id, machine_id, "boot-1", LEASE_MS, attempt, machine=machine)
 
 
-def dead(sid: str, **more: Any) -> FenceRecord:
-    record = FenceRecord(sid, 7, 9, LEASE_MS, "m", "boot-1", "pending", by="n2", machine=MINE)
+def dead(session_id: str, **more: Any) -> FenceRecord:
+    record = FenceRecord(session_id, 7, 9, LEASE_MS, "m", "boot-1", "pending", by="n2", machine=MINE)
     return replace(record, **more)
 
 
@@ -162,7 +162,7 @@ def test_what_was_disowned_is_never_attested(scene: Scene) -> None:
     ],
 )
 def test_whose_it_is(scene: Scene, record: FenceRecord, why: str) -> None:
-    state = begun(scene, last_sid="last", held_sid="held")
+    state = begun(scene, last_session_id="last", held_session_id="held")
     assert namesake.not_mine(state, record) == why
 
 
@@ -178,7 +178,7 @@ def test_with_nobody_else_a_foreign_session_is_deposed_and_not_attested(scene: S
 
 def test_the_session_of_this_boot_is_closed_soon_without_asking(scene: Scene) -> None:
     scene.put(KEYS.node("n1"), replace(session("held"), boot_id="boot-2"))
-    state = begun(scene, held_sid="held")
+    state = begun(scene, held_session_id="held")
     assert "close" not in sent(look(state, scene, 0))
     scene.put(KEYS.node("n1"), replace(session("held", 2), boot_id="boot-2"))  # a stray renewal
     done = [*look(state, scene, 500), *look(state, scene, 500 + S + 10)]
@@ -221,7 +221,7 @@ def test_the_original_says_that_a_copy_was_refused_and_forgets_it(scene: Scene) 
     scene.put(KEYS.node("n1"), session("s-1"))
     state = begun(scene)
     state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=5))
-    state.session.sid, state.session.srev = "s-1", state.view.sessions["n1"].create_revision
+    state.session.session_id, state.session.session_revision = "s-1", state.view.sessions["n1"].create_revision
     scene.put(KEYS.refused("n1"), Refusal("a copy", "m", "boot-9"))
     state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=5))
     for ms, expected in ((0.0, ["machine_refused"]), (1000.0, []), (namesake.SHOWN_MS + 10, ["forget-refusal"])):

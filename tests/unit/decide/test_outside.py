@@ -27,7 +27,11 @@ class Owner:
         self.state: NodeState = node_state(scene.spec)
         me = scene.holder("n2")
         self.state.view, self.state.phase = scene.view, "live"
-        self.state.session.state, self.state.session.sid, self.state.session.srev = "live", me.sid, me.srev
+        self.state.session.state, self.state.session.session_id, self.state.session.session_revision = (
+            "live",
+            me.session_id,
+            me.session_revision,
+        )
         group = scene.spec.group("vip")
         assert group is not None
         self.run = self.state.runs["vip"] = LocalGroup(group, health={"address": "stopped" if other else "running"})

@@ -27,10 +27,10 @@ def scene(**levels: ReadinessLevel) -> Scene:
     return found
 
 
-def tell(found: Scene, node: str, level: ReadinessLevel, sid: str = "", phase: str = "stopped") -> None:
+def tell(found: Scene, node: str, level: ReadinessLevel, session_id: str = "", phase: str = "stopped") -> None:
     readiness = {} if level == "ready" else {"vip": {"level": level, "why": f"{level} here"}}
     groups = {"vip": {"phase": phase, "epoch": 1, "resources": {}}}
-    found.put(KEYS.report(node), Report(sid or f"s-{node}", 1, groups, {}, readiness))
+    found.put(KEYS.report(node), Report(session_id or f"s-{node}", 1, groups, {}, readiness))
 
 
 def candidates(found: Scene) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def test_an_unfit_owner_that_runs_the_group_keeps_it_and_one_that_does_not_is_ou
 
 def test_what_an_earlier_session_said_of_itself_does_not_count() -> None:
     found = scene()
-    tell(found, "n1", "unfit", sid="s-of-before")
+    tell(found, "n1", "unfit", session_id="s-of-before")
     assert candidates(found) == ("n1", "n2", "n3")
 
 

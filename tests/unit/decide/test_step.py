@@ -216,7 +216,7 @@ def test_a_shutdown_ends_while_the_identity_cannot_be_read(owner: Daemon) -> Non
 def test_a_session_whose_end_gets_no_answer_is_left_to_the_others() -> None:
     here = scene()
     here.put(KEYS.node("n1"), Session("s", "machine-n1", "boot-n1", LEASE_MS, 1))
-    daemon = Daemon(here, "n1", boot("n1", last_sid="s", held_sid="s"))
+    daemon = Daemon(here, "n1", boot("n1", last_session_id="s", held_session_id="s"))
     daemon.unanswered = {"close"}
     daemon.begin()
     daemon.wait(daemon.state.timing.suspect_after_ms)

@@ -22,7 +22,7 @@ class Second:
         self.state: NodeState = node_state(self.scene.spec)
         me = self.scene.holder("n2")
         self.state.phase = self.state.session.state = "live"
-        self.state.session.sid, self.state.session.srev = me.sid, me.srev
+        self.state.session.session_id, self.state.session.session_revision = me.session_id, me.session_revision
         self.state.session.valid_until = self.now.plus(3_600_000)
         self.state.guard_ready = True
         config = self.scene.view.config

@@ -18,8 +18,8 @@ def found(mod: int, create: int = 1, lease_ms: int = 1000) -> Versioned[Session]
     return Versioned(Session("s", "m", "b", lease_ms, mod), create, mod)
 
 
-def record(deposed_rev: int) -> FenceRecord:
-    return FenceRecord("s", 1, deposed_rev, 1000, "m", "b", "pending")
+def record(deposed_revision: int) -> FenceRecord:
+    return FenceRecord("s", 1, deposed_revision, 1000, "m", "b", "pending")
 
 
 def observer() -> Observer:
@@ -60,11 +60,11 @@ def test_in_a_gap_nobody_is_judged() -> None:
 
 
 def test_a_dead_session_counts_from_an_exact_sighting_else_from_its_record() -> None:
-    for deposed_rev, since in ((5, 10.0), (6, 500.0)):
+    for deposed_revision, since in ((5, 10.0), (6, 500.0)):
         seen = observer()
-        seen.on_fence("n2", record(deposed_rev), at(500))
-        assert not seen.dead_over("n2", record(deposed_rev), at(since + 1024))
-        assert seen.dead_over("n2", record(deposed_rev), at(since + 1025))
+        seen.on_fence("n2", record(deposed_revision), at(500))
+        assert not seen.dead_over("n2", record(deposed_revision), at(since + 1024))
+        assert seen.dead_over("n2", record(deposed_revision), at(since + 1025))
 
 
 def test_a_gap_does_not_restart_the_clock_of_a_dead_session() -> None:

@@ -45,9 +45,9 @@ class Scene:
         self.observer.on_own_renewal(at(0))
 
     def open(self, name: str) -> Holder:
-        sid = f"s-{name}"
-        result = self.put(KEYS.node(name), Session(sid, f"m-{name}", "b", 1000, 1))
-        return Holder(name, sid, result)
+        session_id = f"s-{name}"
+        result = self.put(KEYS.node(name), Session(session_id, f"m-{name}", "b", 1000, 1))
+        return Holder(name, session_id, result)
 
     def put(self, key: str, record: Record) -> int:
         return self.ledger.apply(Txn((), (Put(key, record.to_json()),))).revision
@@ -63,7 +63,7 @@ class Scene:
 
     def own(self, name: str, state: str = "owned", holders: tuple[Holder, ...] = ()) -> None:
         holder = self.holders[name]
-        record = Ownership(holder.node, holder.sid, holder.srev, 7, state, holders, bool(holders))  # type: ignore[arg-type]
+        record = Ownership(holder.node, holder.session_id, holder.session_revision, 7, state, holders, bool(holders))  # type: ignore[arg-type]
         self.put(KEYS.group("g"), record)
 
     def verdict(self) -> str:
@@ -107,7 +107,9 @@ def test_where_fencing_is_required_no_lease_counts() -> None:
     scene.depose_n1()
     assert not scene.may_take(lease=False, now=1e9)
     fence = scene.view.fences["n1"].record
-    record = FenceRecord(fence.sid, fence.srev, fence.deposed_rev, 1000, "m", "b", "safe", "confirmed")
+    record = FenceRecord(
+        fence.session_id, fence.session_revision, fence.deposed_revision, 1000, "m", "b", "safe", "confirmed"
+    )
     scene.put(KEYS.fence("n1"), record)
     assert scene.may_take(lease=False)
 
@@ -224,7 +226,7 @@ def test_recover_keeps_what_is_known_of_an_action_under_way() -> None:
     assert scene.ledger.apply(recover(scene.view, "v", 4, (), 1000, "{}")).succeeded
     found = scene.view.fences["n1"].record
     assert (found.state, found.executor, found.attempts, found.action_ms) == ("acting", "n2/s-n2", 2, 2500)
-    assert (found.generation, found.sid) == (5, "")
+    assert (found.generation, found.session_id) == (5, "")
 
 
 def test_epochs_grow_over_everything() -> None:

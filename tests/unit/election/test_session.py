@@ -180,7 +180,7 @@ def test_a_session_that_is_over_learns_nothing_more() -> None:
     before = scene.state.mod_revision
     answered(scene.state, attempt, result, at(110))
     resolve(scene.state, *scene.read(), at(110))
-    overwritten(scene.state, Unreadable("oops", scene.state.srev, result.revision + 1), at(110))
+    overwritten(scene.state, Unreadable("oops", scene.state.session_revision, result.revision + 1), at(110))
     assert (scene.state.mod_revision, scene.state.overwritten) == (before, None)
 
 
@@ -192,7 +192,9 @@ def test_a_read_without_the_session_says_that_it_was_deleted() -> None:
 
 def test_what_stands_in_a_key_that_was_created_anew_says_so_too() -> None:
     scene = Scene()
-    overwritten(scene.state, Unreadable("oops", scene.state.srev + 5, scene.state.mod_revision + 5), at(100))
+    overwritten(
+        scene.state, Unreadable("oops", scene.state.session_revision + 5, scene.state.mod_revision + 5), at(100)
+    )
     assert scene.state.state == "deposed"
 
 

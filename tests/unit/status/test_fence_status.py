@@ -86,7 +86,7 @@ def test_what_owns_nothing_that_requires_it_is_not_fenced(scene: Scene) -> None:
 
 def test_of_what_is_unknown_since_a_recovery_nobody_says_that_no_group_waits(scene: Scene) -> None:
     killed(scene, generation=2)
-    scene.put(KEYS.fence("n1"), replace(scene.view.fences["n1"].record, sid=""))
+    scene.put(KEYS.fence("n1"), replace(scene.view.fences["n1"].record, session_id=""))
     assert fence(scene)["waiting"] == "hactl to start on it, or `hactl fence confirm n1`"
 
 

@@ -46,7 +46,7 @@ def test_what_is_no_document(text: str) -> None:
 def test_it_holds_as_long_as_its_session() -> None:
     scene = Scene()
     scene.join("n1", "n2")
-    documents = {name: replace(WELL, node=name, sid="s-n1") for name in ("n1", "n2", "n3")}
+    documents = {name: replace(WELL, node=name, session_id="s-n1") for name in ("n1", "n2", "n3")}
     assert set(current(documents, scene.view)) == {"n1"}
     assert set(current(documents, scene.view, "n3")) == {"n1", "n3"}
     scene.kill("n1")

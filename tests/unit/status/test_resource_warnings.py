@@ -56,7 +56,7 @@ def test_a_node_is_named_and_what_to_type_there(scene: Scene) -> None:
 
 
 def test_what_an_earlier_session_said_does_not_count(scene: Scene) -> None:
-    before = replace(scene.view.reports["n3"].record, sid="s-before", warnings=(CONFLICT,))
+    before = replace(scene.view.reports["n3"].record, session_id="s-before", warnings=(CONFLICT,))
     scene.put(KEYS.report("n3"), before)
     assert told(scene) == []
     say(scene, "n1", CONFLICT)

@@ -158,7 +158,7 @@ def test_a_balancer_without_a_server_while_others_have_some(scene: Scene) -> Non
 
 
 def test_what_a_dead_session_has_said_does_not_count(scene: Scene) -> None:
-    scene.balance("n1", {"n3": DOWN}, sid="of-before")
+    scene.balance("n1", {"n3": DOWN}, session_id="of-before")
     assert told(scene) == [("notice", "the state of the servers as HAProxy on n1 sees it is not known")]
     assert set(service(scene, "api")["servers"][2]["balancers"]) == {"n2", "n3"}
     balancer = document(scene)["balancers"][0]

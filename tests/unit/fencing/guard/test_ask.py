@@ -38,18 +38,19 @@ def sealed(fields: Any, key: bytes = KEY, purpose: bytes = b"hactl ask-the-guard
 
 
 def asked(**changes: Any) -> dict[str, Any]:
-    return {"version": 1, "kind": "ask", **QUESTION._asdict(), **changes}
+    return {"version": 1, "kind": "ask", "cluster": "demo", "node": "n1", "sid": "s1", "nonce": "00ff", **changes}
 
 
 def told(**changes: Any) -> dict[str, Any]:
-    return {"version": 1, "kind": "told", **TOLD._asdict(), **changes}
+    reply = {"held_sid": "s1", "holds": True, "daemon": False, "left_ms": 250}
+    return {**asked(), "kind": "told", **reply, **changes}
 
 
 def test_both_arrive_as_they_were_sent() -> None:
     assert decode_query(KEY, encode_query(KEY, QUESTION)) == QUESTION
     assert decode_reply(KEY, encode_reply(KEY, TOLD)) == TOLD
     assert decode_query(KEY, sealed(asked())) == QUESTION
-    assert decode_reply(KEY, sealed(told(held_sid=""))) == TOLD._replace(held_sid="")
+    assert decode_reply(KEY, sealed(told(held_sid=""))) == TOLD._replace(held_session_id="")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_guard_says_what_it_holds() -> None:
     step(state, Begin("s1", 200, 50, at(1000)), at(0))
     step(state, Register("vip", ({"kind": "unlink", "path": "/x"},)), at(0))
     assert answer(state, QUESTION, at(100)) == LivenessReply(*QUESTION, "s1", True, True, 900)
-    other = QUESTION._replace(sid="s0")
+    other = QUESTION._replace(session_id="s0")
     assert answer(state, other, at(100)) == LivenessReply(*other, "s1", False, True, 0)
     step(state, DaemonGone(), at(100))
     assert answer(state, QUESTION, at(100))[5:7] == (True, False)

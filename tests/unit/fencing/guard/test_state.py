@@ -203,7 +203,7 @@ def test_a_daemon_that_comes_back_finds_the_deadline_as_it_was() -> None:
     step(state, DaemonGone(), at(100))
     assert not state.daemon_connected
     assert step(state, Adopt(2), at(200)) == [Reply(True)]
-    assert (state.incarnation, state.valid_until, state.sid) == (2, at(LEASE), "s1")
+    assert (state.incarnation, state.valid_until, state.session_id) == (2, at(LEASE), "s1")
     assert step(state, Tick(), at(LEASE - M))[0] == KillDaemon()
 
 
@@ -247,7 +247,7 @@ def test_invariants_over_any_history(history: list[tuple[GuardEvent, int, int]])
     state, now, drift = holding("a"), 0.0, 0.0
     for event, passes, drifts in history:
         now, drift = now + passes, drift + drifts
-        latched_sid, until = (state.sid if state.latched else None), state.valid_until
+        latched_sid, until = (state.session_id if state.latched else None), state.valid_until
         moment = at(now, drift)
         effects = step(state, event, moment)
         answered = [effect for effect in effects if isinstance(effect, Reply)]
@@ -258,8 +258,8 @@ def test_invariants_over_any_history(history: list[tuple[GuardEvent, int, int]])
             assert left > M or state.latched
             assert left > R or state.phase == "fenced"
         if latched_sid is not None:
-            assert state.latched or (isinstance(event, Begin) and state.sid != latched_sid)
-        if latched_sid is not None and state.sid == latched_sid:
+            assert state.latched or (isinstance(event, Begin) and state.session_id != latched_sid)
+        if latched_sid is not None and state.session_id == latched_sid:
             assert state.valid_until == until
         if any(isinstance(effect, Stop) for effect in effects):
             assert state.latched

@@ -77,7 +77,7 @@ def test_too_long_a_message_is_refused_before_it_is_sent() -> None:
 
 
 def test_an_answer_gives_back_the_state() -> None:
-    state = GuardState(sid="s", valid_until=Instant(11.25, 7.5), incarnation=3, exclusive={"vip": (UNLINK,)})
+    state = GuardState(session_id="s", valid_until=Instant(11.25, 7.5), incarnation=3, exclusive={"vip": (UNLINK,)})
     document = state_document(state, Instant(1, 1)) | {
         "pid": 5,
         "daemon_pid": None,
@@ -88,7 +88,7 @@ def test_an_answer_gives_back_the_state() -> None:
     assert (answer.number, answer.ok) == (4, True)
     assert answer.status is not None
     assert answer.status.valid_until == Instant(11.25, 7.5)
-    assert (answer.status.sid, answer.status.incarnation, answer.status.exclusive) == ("s", 3, ("vip",))
+    assert (answer.status.session_id, answer.status.incarnation, answer.status.exclusive) == ("s", 3, ("vip",))
 
 
 @pytest.mark.parametrize("packet", [b"x", b"{}", b'{"ok":true,"problem":"","state":{}}'])
