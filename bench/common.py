@@ -214,9 +214,9 @@ class Cluster:
         """What must never be, and was since then. `moved`: the overlapping group was moved as planned."""
         found = []
         for address in (SERVICE_VIP, *(() if moved else (VIP, VIP6))):
-            for one in self.watcher.overlaps(address):
-                if one.begin_ms >= since_ms:
-                    found.append(f"{address} on {one.first} and {one.second} for {one.ms:.1f} ms")
+            for overlap in self.watcher.overlaps(address):
+                if overlap.begin_ms >= since_ms:
+                    found.append(f"{address} on {overlap.first} and {overlap.second} for {overlap.ms:.1f} ms")
         directory = self.lab.spec.traces
         for two in traces.find_overlaps(directory):
             if two.second.begin_ms >= since_ms:

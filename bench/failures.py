@@ -62,12 +62,16 @@ def kill_daemon(cluster: Cluster) -> Run:
     if run.more["late"]:
         run.odd = "the next daemon did not renew in time, and the guard stopped everything"
     else:
-        moved = [one for one in cluster.watcher.changes() if one.at_ms >= begin and one.address in ADDRESSES.values()]
+        moved = [
+            change
+            for change in cluster.watcher.changes()
+            if change.at_ms >= begin and change.address in ADDRESSES.values()
+        ]
         begun = [one for one in traces.read_runs(cluster.lab.spec.traces) if one.begin_ms >= begin]
         run.violations += [f"{one.address} {'to' if one.held else 'from'} {one.node}" for one in moved]
         run.violations += [f"the service was started anew on {one.node}" for one in begun]
     run.figures["failed"] = run.figures["vip failed"] + run.figures["service failed"]
-    renewed = [one.at_ms for one in cluster.notes(active, begin) if one.event == "store_reachable"]
+    renewed = [note.at_ms for note in cluster.notes(active, begin) if note.event == "store_reachable"]
     if renewed and not run.more["late"]:
         run.figures["renewed"] = round(renewed[0] - begin, 1)
     return run
@@ -163,7 +167,7 @@ def _favour(pid: int, nice: int) -> None:
 def _guard_stops(cluster: Cluster, node: str, since_ms: float) -> list[dict[str, Any]]:
     """What the node's guard stopped since then, as the next daemon reports it."""
     notes = cluster.notes(node, since_ms)
-    return [dict(one.data) for one in notes if one.event == "guard_stopped_everything"]
+    return [dict(note.data) for note in notes if note.event == "guard_stopped_everything"]
 
 
 def _demand_guard(run: Run) -> Run:

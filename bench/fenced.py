@@ -78,16 +78,16 @@ class Before:
     def lease_was_over(self) -> bool:
         """Whether anybody was deposed because its lease was over since, not on suspicion."""
         lease_ms = PROFILES[self._cluster.profile].lease_ms
-        notes = (one for name in self._cluster.lab.nodes for one in self._cluster.notes(name, self._at_ms))
-        return any(one.event == "peer_over" and one.data["silent_ms"] >= lease_ms for one in notes)
+        notes = (note for name in self._cluster.lab.nodes for note in self._cluster.notes(name, self._at_ms))
+        return any(note.event == "peer_over" and note.data["silent_ms"] >= lease_ms for note in notes)
 
     def judge(self, run: Run) -> Run:
         """Add to the run who was fenced since."""
         found = [
-            f"{name} would have {one.data['node']} switched {one.data['action']}"
+            f"{name} would have {note.data['node']} switched {note.data['action']}"
             for name in self._cluster.lab.nodes
-            for one in self._cluster.notes(name, self._at_ms)
-            if one.event == "fence_action"
+            for note in self._cluster.notes(name, self._at_ms)
+            if note.event == "fence_action"
         ]
         nodes = self._cluster.lab.nodes
         found += [f"{name} was booted" for name, boots in self._boots.items() if nodes[name].boots != boots]
@@ -105,6 +105,6 @@ def _await_boot(cluster: Cluster, name: str, boots: int) -> None:
 
 def _both_ms(cluster: Cluster, since_ms: float) -> float:
     """For how long two nodes held one of the addresses, at the longest."""
-    found = [one.ms for address in TARGETS.values() for one in cluster.watcher.overlaps(address.rpartition(":")[0])
-             if one.begin_ms >= since_ms]  # fmt: skip
+    seen = (cluster.watcher.overlaps(address.rpartition(":")[0]) for address in TARGETS.values())
+    found = [overlap.ms for overlaps in seen for overlap in overlaps if overlap.begin_ms >= since_ms]
     return round(max(found, default=0.0), 1)

@@ -76,7 +76,7 @@ def scenarios() -> list[Scenario]:
 
 def compared(outcomes: list[Outcome]) -> str:
     """Whether it is faster with a device than without."""
-    medians = {one.scenario.name: row.spread.median for one in outcomes for row in one.rows()
+    medians = {outcome.scenario.name: row.spread.median for outcome in outcomes for row in outcome.rows()
                if row.figure.key == "vip" and row.spread}  # fmt: skip
     lines = []
     for name, median in medians.items():

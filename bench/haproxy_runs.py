@@ -36,7 +36,7 @@ def changes(cluster: Cluster, _: int) -> Run:
             node.call(*argv, timeout_s=600)
         done: list[tuple[str, float]] = json.loads(file.read_text())
     steps = Counter(
-        one.data["step"] for one in cluster.notes(cluster.owner("vip"), begin) if one.event == "haproxy_applied"
+        note.data["step"] for note in cluster.notes(cluster.owner("vip"), begin) if note.event == "haproxy_applied"
     )
     run.figures |= {"runtime": steps["runtime"], "reload": steps["reload"]}
     run.figures["in force"] = round(median(seconds for _, seconds in done) * 1000, 1)

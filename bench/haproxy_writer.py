@@ -114,7 +114,7 @@ def _writing(cluster: Cluster, run: Run, name: str, old: str) -> Iterator[None]:
         time.sleep(BEFORE_S)
         yield
         time.sleep(AFTER_S)
-    accepted = [one for one in Database(cluster.lab).writes(since) if one.client.startswith(client)]
+    accepted = [write for write in Database(cluster.lab).writes(since) if write.client.startswith(client)]
     before = [one.accepted_ms for one in accepted if one.node == old]
     after = [one.accepted_ms for one in accepted if one.node != old]
     if not before or not after:

@@ -20,7 +20,7 @@ def move_vip(cluster: Cluster, number: int) -> Run:
         begin = boottime_ms()
         cluster.move("vip", new)
         run.more["seconds"] = round((boottime_ms() - begin) / 1000, 3)
-    both = [one for one in cluster.watcher.overlaps(VIP) if one.begin_ms >= begin]
+    both = [overlap for overlap in cluster.watcher.overlaps(VIP) if overlap.begin_ms >= begin]
     run.more |= {"from": old, "to": new, "both_ms": [round(one.ms, 1) for one in both]}
     return run
 

@@ -54,7 +54,7 @@ class Outcome:
     @property
     def violations(self) -> list[str]:
         """What must never be, and was."""
-        return [f"run {number}: {one}" for number, run in enumerate(self.runs, 1) for one in run.violations]
+        return [f"run {number}: {violation}" for number, run in enumerate(self.runs, 1) for violation in run.violations]
 
     @property
     def problems(self) -> list[str]:
@@ -128,13 +128,13 @@ def verdict(outcomes: list[Outcome]) -> str:
     """What is not as it should be, plainly."""
     lines = []
     for what, found in (
-        ("VIOLATED", [(one, text) for one in outcomes for text in one.violations]),
-        ("NO END", [(one, text) for one in outcomes for text in one.problems]),
-        ("MISSED", [(one, text) for one in outcomes for text in one.missed]),
+        ("VIOLATED", [(outcome, text) for outcome in outcomes for text in outcome.violations]),
+        ("NO END", [(outcome, text) for outcome in outcomes for text in outcome.problems]),
+        ("MISSED", [(outcome, text) for outcome in outcomes for text in outcome.missed]),
     ):
         lines += [f"{what}  {one.scenario.name}: {text}" for one, text in found]
-    counts = Counter(bool(one.violations) for one in outcomes)
-    runs = sum(len(one.runs) for one in outcomes)
+    counts = Counter(bool(outcome.violations) for outcome in outcomes)
+    runs = sum(len(outcome.runs) for outcome in outcomes)
     lines.append(f"{runs} runs of {len(outcomes)} scenarios; {counts[True]} scenarios with a violation")
     return "\n".join(lines)
 
@@ -150,10 +150,10 @@ def document(outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
             "load": os.getloadavg(),
         },
         "seconds": round(seconds, 1),
-        "missed": [f"{one.scenario.name}: {text}" for one in outcomes for text in one.missed],
-        "violations": [f"{one.scenario.name}: {text}" for one in outcomes for text in one.violations],
-        "problems": [f"{one.scenario.name}: {text}" for one in outcomes for text in one.problems],
-        "scenarios": [one.as_dict() for one in outcomes],
+        "missed": [f"{outcome.scenario.name}: {text}" for outcome in outcomes for text in outcome.missed],
+        "violations": [f"{outcome.scenario.name}: {text}" for outcome in outcomes for text in outcome.violations],
+        "problems": [f"{outcome.scenario.name}: {text}" for outcome in outcomes for text in outcome.problems],
+        "scenarios": [outcome.as_dict() for outcome in outcomes],
     }
 
 

@@ -140,4 +140,4 @@ def command(
         if given.json:
             found = document(bench.outcomes, time.monotonic() - began)
             given.json.write_text(json.dumps(found, indent=1) + "\n")
-    return 1 if any(one.violations or one.problems for one in bench.outcomes) else 0
+    return 1 if any(outcome.violations or outcome.problems for outcome in bench.outcomes) else 0

@@ -79,9 +79,9 @@ def look(lab: Lab, node: Node) -> tuple[Looked, dict[str, float]]:
     """What its daemon publishes, and what the kernel says of it; with it the longest its loop was kept, in ms."""
     values: dict[str, float] = {}
     for family in text_string_to_metric_families(published(run_dir(lab, node) / "publish.sock").decode()):
-        for one in family.samples:
-            label = ",".join(f"{name}={value}" for name, value in sorted(one.labels.items()))
-            values[f"{one.name}{{{label}}}"] = one.value
+        for sample in family.samples:
+            label = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            values[f"{sample.name}{{{label}}}"] = sample.value
     count = values["hactl_renew_seconds_count{}"]
     unknown = values["hactl_store_requests_total{outcome=unknown,purpose=renew}"]
     late = count - values[f"hactl_renew_seconds_bucket{{le={HEARTBEAT_S}}}"] + unknown

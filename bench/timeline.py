@@ -19,8 +19,8 @@ def lost(cluster: Cluster, group: str, dead: str, to: str, begin_ms: float, seen
     client); the lease runs from there. With a fence device it is not waited for: see `_fenced`.
     """
     notes = {name: cluster.notes(name, begin_ms) for name in cluster.lab.nodes if name != dead}
-    over = [(one, name) for name, found in notes.items() for one in found if _is(one, "peer_over", node=dead)]
-    deposed = [one.at_ms for found in notes.values() for one in found if _is(one, "peer_deposed", node=dead)]
+    over = [(one, name) for name, note in notes.items() for one in note if _is(one, "peer_over", node=dead)]
+    deposed = [one.at_ms for note in notes.values() for one in note if _is(one, "peer_deposed", node=dead)]
     if not over or not deposed:
         return {}
     first, _ = min(over)
@@ -37,8 +37,8 @@ def moved(cluster: Cluster, group: str, old: str, new: str, begin_ms: float, see
 
     The first (OWN_STOP) and the last (OWN_START) are the service's; what is between is the cluster's.
     """
-    stopped = [one for one in cluster.notes(old, begin_ms) if _is(one, "resource_stopped", group=group)]
-    left = [one.at_ms for one in cluster.notes(old, begin_ms) if _is(one, "group_leaving", group=group)]
+    stopped = [note for note in cluster.notes(old, begin_ms) if _is(note, "resource_stopped", group=group)]
+    left = [note.at_ms for note in cluster.notes(old, begin_ms) if _is(note, "group_leaving", group=group)]
     taken = _taken(cluster.notes(new, begin_ms), group, "group_accept", "accept")
     if len(stopped) < 2 or not left or len(taken) < 3:
         return {}
@@ -61,8 +61,8 @@ def _fenced(notes: dict[str, list[Note]], dead: str) -> Marks:
 
 def _taken(notes: list[Note], group: str, event: str, name: str) -> Marks:
     """From the write of the ownership on: that, and each resource started."""
-    marks = [(name, one.at_ms) for one in notes if _is(one, event, group=group)][:1]
-    started = [one for one in notes if _is(one, "resource_started", group=group)]
+    marks = [(name, note.at_ms) for note in notes if _is(note, event, group=group)][:1]
+    started = [note for note in notes if _is(note, "resource_started", group=group)]
     return marks + [(f"start {one.data['resource']}", one.at_ms) for one in started]
 
 

@@ -94,7 +94,7 @@ class MemoryLedger:
         """Carry out a transaction. Raises StoreRefusedError, StoreFullError: nothing was changed."""
         self._check(txn)
         data = self._data
-        succeeded = all(_holds(one, data.get(one.key)) for one in txn.compares)
+        succeeded = all(_holds(compare, data.get(compare.key)) for compare in txn.compares)
         reads: dict[str, KeyValue | None] = {}
         revision = self.revision + 1
         written = False
@@ -226,7 +226,7 @@ class MemoryStore:
         with self.locked():
             watch = MemoryWatch(self, prefix, start_revision, deliver)
             self._watches.add(watch)
-        watch.start()
+            watch.start()  # before anybody who closes the store waits for its end
         return watch
 
     def close(self) -> None:

@@ -133,8 +133,8 @@ def lost_holders(view: ReadView) -> list[Holder]:
     """Holders whose session is in neither key: their record was lost, anyone may write it. Not while one of the keys
     holds what cannot be read, nor while there is a session, which could only be an earlier one."""
     lost = {}
-    for found in view.groups.values():
-        own = found.record
+    for group in view.groups.values():
+        own = group.record
         owner = (own.holder,) if own.state in ("owned", "unmanaged") else ()
         for holder in (*owner, *own.holders):
             session, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
@@ -250,7 +250,7 @@ def hand_over(
 def leave(writer: Writer, group: str, observed: Versioned[Ownership], gone: Sequence[Holder]) -> Txn:
     """The end of an overlap: `gone` have stopped it (I myself) or are safe, and hold it no more."""
     key = writer.keys.group(group)
-    own = replace(observed.record, holders=tuple(item for item in observed.record.holders if item not in gone))
+    own = replace(observed.record, holders=tuple(holder for holder in observed.record.holders if holder not in gone))
     return Txn(
         writer.guarded(Compare(key, "mod", observed.mod_revision)), (Put(key, own.to_json()),), writer.reads(key)
     )

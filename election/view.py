@@ -135,7 +135,7 @@ class View:
             self.identity.mod_revision if self.identity else 0,
             self.config.mod_revision if self.config else 0,
         ]
-        parts += [(name, found.create_revision) for name, found in self.sessions.items()]
+        parts += [(name, session.create_revision) for name, session in self.sessions.items()]
         for kind in (
             self.fences, self.groups, self.members, self.reports, self.devices, self.failures, self.moves,
             self.standby, self.drains, self.maintenance, self.blocks,

@@ -63,7 +63,7 @@ class Level:
     @property
     def words(self) -> str:
         """For people: `pdu-a 3 + pdu-b 3`."""
-        return "watchdog" if self.watchdog else " + ".join(one.words for one in self.targets)
+        return "watchdog" if self.watchdog else " + ".join(target.words for target in self.targets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def look_up() -> dict[str, Any]:
 def judge(report: dict[str, Any]) -> tuple[list[str], int]:
     """Lines to print, and the exit status."""
     libraries = report["dependencies"]
-    audited = [one for one in libraries if "vulns" in one]
+    audited = [library for library in libraries if "vulns" in library]
     holes = [
         f"{one['name']} {one['version']}: {hole['id']}, fixed in {', '.join(hole['fix_versions']) or 'no version yet'}"
         for one in audited

@@ -107,9 +107,9 @@ def watch_request(prefix: str, start_revision: int) -> bytes:
 
 def txn_request(txn: Txn) -> bytes:
     """A transaction."""
-    parts = [content(1, _compare(one)) for one in txn.compares]
-    parts += [content(2, one) for one in _operations(txn.success)]
-    parts += [content(3, one) for one in _operations(txn.failure)]
+    parts = [content(1, _compare(compare)) for compare in txn.compares]
+    parts += [content(2, operation) for operation in _operations(txn.success)]
+    parts += [content(3, operation) for operation in _operations(txn.failure)]
     return b"".join(parts)
 
 

@@ -40,8 +40,8 @@ def look(endpoints: Iterable[Endpoint], probe: bytes, timeout_s: float) -> tuple
     """What each says, in their order. `probe`: a linearizable read. One that does not answer is no error of the call.
     Raises StoreUnavailableError when the store is closed."""
     began = time.monotonic()
-    queries = [_ask(one, probe, timeout_s) for one in endpoints]
-    return tuple(_facts(one, began, began + timeout_s + _GRACE_S) for one in queries)
+    queries = [_ask(endpoint, probe, timeout_s) for endpoint in endpoints]
+    return tuple(_facts(query, began, began + timeout_s + _GRACE_S) for query in queries)
 
 
 def _ask(endpoint: Endpoint, probe: bytes, timeout_s: float) -> _Query:

@@ -30,7 +30,7 @@ NOT_AGENTS = {
 
 def search_path() -> list[str]:
     """The directories that are looked into, in this order: the system's, then those of PATH."""
-    given = [one for one in os.environ.get("PATH", "").split(os.pathsep) if one.startswith("/")]
+    given = [word for word in os.environ.get("PATH", "").split(os.pathsep) if word.startswith("/")]
     return list(dict.fromkeys([*_ALWAYS, *given]))
 
 

@@ -100,12 +100,12 @@ class Metadata:
     @property
     def unfencing(self) -> ActionInfo | None:
         """The `on` that a node needs before it may be used again, if it needs one."""
-        return next((one for one in self.actions if one.name == "on" and one.automatic), None)
+        return next((action for action in self.actions if action.name == "on" and action.automatic), None)
 
     @property
     def secret_names(self) -> frozenset[str]:
         """The options whose values must not be shown."""
-        return frozenset(one.name for one in self.parameters if one.secret)
+        return frozenset(parameter.name for parameter in self.parameters if parameter.secret)
 
 
 def parse(text: str) -> Metadata:

@@ -134,7 +134,7 @@ def _wrong_kind(known: Parameter, text: str) -> str:
         return "is not a whole number" + (" of seconds" if known.kind == "second" else "")
     if known.kind == "boolean" and text.lower() not in _SWITCH:
         return "is neither true nor false"
-    if known.choices and text.lower() not in [one.lower() for one in known.choices]:
+    if known.choices and text.lower() not in [choice.lower() for choice in known.choices]:
         return f"is none of {', '.join(known.choices)}"
     return ""
 
@@ -164,7 +164,7 @@ def _missing(metadata: Metadata, options: Mapping[str, OptionValue], plug: bool)
 
 
 def _near(metadata: Metadata, name: str) -> str:
-    names = [one.name for one in metadata.parameters if metadata.newer_name(one) == one.name]
+    names = [parameter.name for parameter in metadata.parameters if metadata.newer_name(parameter) == parameter.name]
     names = [one for one in names if not refused_name(one)]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     known = metadata.parameter(close[0]) if close else None

@@ -132,7 +132,7 @@ def _end(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
 
 
 async def _closed(readers: Sequence[Output], timeout_s: float) -> None:
-    await asyncio.wait([one.closed for one in readers], timeout=timeout_s)
+    await asyncio.wait([reader.closed for reader in readers], timeout=timeout_s)
 
 
 class _Cgroup:

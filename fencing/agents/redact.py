@@ -37,7 +37,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str], logins: Iterable[str] = ()) -> None:
         """`secrets` are the values; `logins` the names of users they may belong to."""
-        known = {one for one in secrets if one}
+        known = {secret for secret in secrets if secret}
         users = tuple(logins)
         self._too_short = any(len(one) < _SHORTEST for one in known)
         spellings = {spelling for one in known for spelling in _spellings(one, users)}

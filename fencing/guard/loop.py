@@ -139,7 +139,7 @@ class Guard:
 
     def _holds(self) -> bool:
         """Whether there is anything for which this guard is needed."""
-        daemon = any(one.daemon for one in self._connections.values())
+        daemon = any(connection.daemon for connection in self._connections.values())
         return daemon or bool(self.state.exclusive) or self.state.phase in ("stopping", "fenced")
 
     def _accept(self) -> None:

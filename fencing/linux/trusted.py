@@ -56,7 +56,7 @@ def _way(path: str) -> tuple[Path, Path, str]:
                 return done, done, f"{path}: too many links"
             target = str(entry.readlink())
             done = Path("/") if target.startswith("/") else done
-            todo = [one for one in target.split("/") if one and one != "."] + todo
+            todo = [word for word in target.split("/") if word and word != "."] + todo
             continue
         done, holder = entry, done
     return done, holder, ""

@@ -103,10 +103,16 @@ def check_file(
             findings += by_haproxy.findings
             notes = (f"note: {by_haproxy.note}",) if by_haproxy.note else ()
         findings += majority_findings(loaded.spec, endpoints)
-        problems += [loaded.tree.problem(one.path, one.problem, one.hint) for one in findings if one.refused]
+        problems += [
+            loaded.tree.problem(finding.path, finding.problem, finding.hint) for finding in findings if finding.refused
+        ]
         if problems:
             raise ConfigErrors(problems)
-        remarks = [loaded.tree.problem(one.path, one.problem, one.hint) for one in findings if not one.refused]
+        remarks = [
+            loaded.tree.problem(finding.path, finding.problem, finding.hint)
+            for finding in findings
+            if not finding.refused
+        ]
         remarks += list(_problems_here(loaded, node, doubt_here)) if doubt_here else []
         loaded = replace(loaded, warnings=(*loaded.warnings, *remarks))
     except ConfigErrors as error:

@@ -95,7 +95,7 @@ def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: st
     """What is left: `drain` the request (None: there is none), `sessions` of each balancer that has taken notice,
     `waiting` the live nodes whose balancer has not yet."""
     request, _ = store.get(view.keys.drain(service, node), timeout_s=TIMEOUT_S)
-    here = [one for one in servers(spec, service) if one.place == node] if spec else []
+    here = [server for server in servers(spec, service) if server.place == node] if spec else []
     documents = _fresh(store, view)
     sessions: dict[str, int] = {}
     waiting = []
@@ -133,7 +133,7 @@ def _check(spec: ClusterSpec, service: str, node: str) -> None:
             f"`hactl failover {bound[0].options.group}`"
         )
     nodes = [one.name for one in spec.nodes]
-    places = [one.place for one in servers(spec, service)]
+    places = [server.place for server in servers(spec, service)]
     if node in places or (service == ALL and node in nodes):
         return
     if node in nodes:
@@ -147,9 +147,9 @@ def _without(
     """Which services have no server in use but those on `node`."""
     in_use: dict[str, set[str]] = {}
     out, nodes = drained(view, spec.services), [known.name for known in spec.nodes]
-    for one in servers(spec, service):
-        if (one.service, one.place) not in out and _in_use(one, view, documents, nodes):
-            in_use.setdefault(one.service, set()).add(one.place)
+    for server in servers(spec, service):
+        if (server.service, server.place) not in out and _in_use(server, view, documents, nodes):
+            in_use.setdefault(server.service, set()).add(server.place)
     return [name for name, places in in_use.items() if places == {node}]
 
 
@@ -172,7 +172,7 @@ def _is_drained(server: ServerHealth) -> bool:
 
 def _as_seen(spec: ClusterSpec, view: ReadView, service: str, node: str) -> list[Compare]:
     """That no other server of the service was drained meanwhile."""
-    others = sorted({one.place for one in servers(spec, service)} - {node})
+    others = sorted({server.place for server in servers(spec, service)} - {node})
     pairs = dict.fromkeys(pair for other in others for pair in ((service, other), (ALL, other)))
     found = {pair: view.drains.get("/".join(pair)) for pair in pairs}
     compares = [

@@ -101,7 +101,9 @@ def _in_order(found: Snapshot) -> list[KeyValue]:
 
 def timelines(entries: Sequence[Entry], group: str, limit: int) -> list[dict[str, Any]]:
     """The newest `limit` takeovers among them, of `group` or ("") of all, oldest first."""
-    found = [{**one.data, "at": one.at} for one in entries if one.event == "failover" and is_takeover(one.data)]
+    found = [
+        {**entry.data, "at": entry.at} for entry in entries if entry.event == "failover" and is_takeover(entry.data)
+    ]
     found = [one for one in found if not group or one["group"] == group]
     return found[-limit:] if limit else []
 

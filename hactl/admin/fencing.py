@@ -180,9 +180,15 @@ def fence_test(store: Store, view: ReadView, spec: ClusterSpec | None, by: str) 
         raise RefusedError("no node has `fencing` in cluster.yaml: there is nothing to test")
     if not view.sessions:
         raise RefusedError("no node is alive that could test anything: start hactl")
-    targets = Counter(one.device for node in topology.nodes.values() for level in node.levels for one in level.targets)
+    targets = Counter(
+        target.device for node in topology.nodes.values() for level in node.levels for target in level.targets
+    )
     limit_ms = max(
-        (one.status_timeout_ms * (targets[name] + 1) for name, one in topology.devices.items() if name in targets),
+        (
+            device.status_timeout_ms * (targets[name] + 1)
+            for name, device in topology.devices.items()
+            if name in targets
+        ),
         default=0,
     )
     request = FenceTest(uuid.uuid4().hex[:12], by, utc())

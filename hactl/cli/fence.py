@@ -169,14 +169,14 @@ def status(as_json: Json = False, config: ConfigOption = None) -> None:
     if as_json:
         say(json.dumps(fences, indent=1))
         return
-    rows = [_row(one) for one in sorted(fences, key=lambda one: (one["state"] == "safe", one["node"]))]
+    rows = [_row(fence) for fence in sorted(fences, key=lambda one: (one["state"] == "safe", one["node"]))]
     head = ("NODE", "STATE", "HOW", "FENCED BY", "ATTEMPTS", "LAST", "WAITING FOR")
     say("\n".join(table(head, rows, style, painted=(1,))) or "no session has died yet")
-    for one in fences:
-        if one["fencing"] and one["failures"]:
+    for fence in fences:
+        if fence["fencing"] and fence["failures"]:
             say(
-                f"{one['node']}: fix its devices, or make sure that it is off and say so: "
-                f"`hactl fence confirm {one['node']}`"
+                f"{fence['node']}: fix its devices, or make sure that it is off and say so: "
+                f"`hactl fence confirm {fence['node']}`"
             )
 
 
@@ -201,7 +201,7 @@ def history(
     source, style = Backend(settings(config)), Style.of()
     events = source.events(ALL)["events"]
     source.close()
-    found = [one for one in events if _in_story(one, node)]
+    found = [event for event in events if _in_story(event, node)]
     for one in found[-number:] if number else ():
         say(json.dumps(one) if as_json else show_event(one, style))
     if not found and not as_json:
@@ -227,7 +227,7 @@ def test(as_json: Json = False, config: ConfigOption = None) -> None:
     finally:
         source.close()
     reports = [one for one in found["devices"] if one["test"] == request.id]
-    well = not silent and all(target["ok"] for one in reports for target in one["targets"])
+    well = not silent and all(target["ok"] for report in reports for target in report["targets"])
     nodes = [
         {"name": one["name"], **one["fencing"]} if one["fencing"] else {"name": one["name"], "device": False}
         for one in found["nodes"]
@@ -258,9 +258,9 @@ def _answers(source: Backend, request: TestRequested) -> tuple[dict[str, Any], l
 
 
 def _page(nodes: list[dict[str, Any]], reports: list[dict[str, Any]], silent: list[str], style: Style) -> Iterator[str]:
-    outcomes = {(one["node"], _named(target)): target for one in reports for target in one["targets"]}
-    testers = [one["node"] for one in reports]
-    named = dict.fromkeys(_named(target) for one in reports for target in one["targets"])
+    outcomes = {(report["node"], _named(target)): target for report in reports for target in report["targets"]}
+    testers = [report["node"] for report in reports]
+    named = dict.fromkeys(_named(target) for report in reports for target in report["targets"])
     rows = [(*name, *(_cell(outcomes.get((by, name))) for by in testers)) for name in sorted(named)]
     columns = tuple(range(2, 2 + len(testers)))
     yield from table(("NODE", "DEVICE", *(f"ASKED BY {by}" for by in testers)), rows, style, painted=columns)

@@ -86,8 +86,8 @@ def _document(found: Installed, metadata: Metadata) -> dict[str, Any]:
         "plug_option": metadata.plug_option,
         "plug_required": metadata.plug_required,
         "verifiable": metadata.verifiable,
-        "options": [{**asdict(one), "secret": one.secret} for one in metadata.parameters],
-        "actions": [asdict(one) for one in metadata.actions],
+        "options": [{**asdict(parameter), "secret": parameter.secret} for parameter in metadata.parameters],
+        "actions": [asdict(action) for action in metadata.actions],
     }
 
 
@@ -101,7 +101,11 @@ def _page(metadata: Metadata, style: Style) -> list[str]:
             "",
             *wrap("It cannot say whether a machine is off (no `status`): alone it makes no node safe.", width, ""),
         ]
-    current = [one for one in metadata.parameters if metadata.newer_name(one) == one.name and not _ours(one)]
+    current = [
+        parameter
+        for parameter in metadata.parameters
+        if metadata.newer_name(parameter) == parameter.name and not _ours(parameter)
+    ]
     for title, wanted in (("OPTIONS IT NEEDS", True), ("OTHER OPTIONS", False)):
         chosen = [one for one in current if one.required is wanted]
         lines += ["", style.paint(title, "dim")] if chosen else []

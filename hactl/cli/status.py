@@ -43,13 +43,13 @@ def status(
     if not watch:
         show_status(as_json=as_json, config=config)
         return
-    for found in _changes(Backend(settings(config))):
+    for change in _changes(Backend(settings(config))):
         if as_json:
-            say(json.dumps(found))
+            say(json.dumps(change))
         elif sys.stdout.isatty():
-            say(f"{ESCAPE}[H{ESCAPE}[J" + render(found, Style.of()))
+            say(f"{ESCAPE}[H{ESCAPE}[J" + render(change, Style.of()))
         else:
-            say(render(found, Style.of()) + "\n")
+            say(render(change, Style.of()) + "\n")
 
 
 def _changes(source: Backend) -> Iterator[dict[str, Any]]:
@@ -74,8 +74,8 @@ def events(
     """Show what happened, in the whole cluster."""
     source, style = Backend(settings(config)), Style.of()
     if not follow:
-        for one in source.events(number)["events"]:
-            say(json.dumps(one) if as_json else show_event(one, style))
+        for event in source.events(number)["events"]:
+            say(json.dumps(event) if as_json else show_event(event, style))
         source.close()
         return
     for one in _followed(source, number):

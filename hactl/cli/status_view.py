@@ -153,8 +153,8 @@ def _probe(probe: dict[str, Any] | None) -> str:
         return ""
     nodes, outcome = probe["nodes"], probe["outcome"]
     if outcome == "completed":
-        return f"completed {duration(max(one['ms'] for one in nodes.values()))}"
-    failed = [name for name, one in nodes.items() if one["outcome"] == "failed"]
+        return f"completed {duration(max(node['ms'] for node in nodes.values()))}"
+    failed = [name for name, node in nodes.items() if node["outcome"] == "failed"]
     return f"failed from {', '.join(failed)}" if failed else "not yet" if probe["by"] else "by nobody"
 
 

@@ -122,7 +122,10 @@ def _fencing(topology: Topology) -> dict[str, Any]:
     """Levels and secrets as texts: what is in them changes as a whole."""
     tree = asdict(topology)
     for name, device in topology.devices.items():
-        shown = {key: f"file {one.path}" if isinstance(one, SecretFile) else one for key, one in device.options.items()}
+        shown = {
+            key: f"file {option.path}" if isinstance(option, SecretFile) else option
+            for key, option in device.options.items()
+        }
         tree["devices"][name]["options"] = shown
     for name, node in topology.nodes.items():
         tree["nodes"][name]["levels"] = [level.words for level in node.levels]

@@ -91,8 +91,10 @@ class Metrics:
     def observe_devices(self, targets: Sequence[Mapping[str, Any]], wall_s: float) -> None:
         """The fence devices have been tested, at `wall_s` by the wall clock."""
         self._all["hactl_fence_device_ok"].clear()
-        for one in targets:
-            self._all["hactl_fence_device_ok"].labels(one["device"], one["plug"], one["node"]).set(int(one["ok"]))
+        for target in targets:
+            self._all["hactl_fence_device_ok"].labels(target["device"], target["plug"], target["node"]).set(
+                int(target["ok"])
+            )
         self._all["hactl_fence_test_timestamp_seconds"].set(wall_s)
 
     def observe_probe(self, service: str, seconds: float, completed: bool) -> None:
@@ -125,13 +127,13 @@ class Metrics:
         """What the endpoints of etcd said last; before every scrape."""
         for name in ("hactl_etcd_db_bytes", "hactl_etcd_endpoint_up", "hactl_etcd_read_seconds"):
             self._all[name].clear()
-        for one in found.facts:
-            self._all["hactl_etcd_endpoint_up"].labels(one.endpoint).set(int(not one.problem))
-            read_s = float("nan") if one.read_ms is None else one.read_ms / 1000
-            self._all["hactl_etcd_read_seconds"].labels(one.endpoint).set(read_s)
-            if not one.problem:
-                self._all["hactl_etcd_db_bytes"].labels(one.endpoint).set(one.db_bytes)
-        seen = {one.code for one in found.problems}
+        for fact in found.facts:
+            self._all["hactl_etcd_endpoint_up"].labels(fact.endpoint).set(int(not fact.problem))
+            read_s = float("nan") if fact.read_ms is None else fact.read_ms / 1000
+            self._all["hactl_etcd_read_seconds"].labels(fact.endpoint).set(read_s)
+            if not fact.problem:
+                self._all["hactl_etcd_db_bytes"].labels(fact.endpoint).set(fact.db_bytes)
+        seen = {problem.code for problem in found.problems}
         for code in PROBLEMS:
             self._all["hactl_etcd_problem"].labels(code).set(int(code in seen))
 
@@ -155,15 +157,15 @@ class Metrics:
         for name in ("hactl_probe_success", "hactl_server_sessions", "hactl_server_up", "hactl_service_servers"):
             self._all[name].clear()
         counts: dict[str, Counts[str]] = {}
-        for one in servers:
-            seen = ServerHealth(plain_status(one.status), one.weight, check=one.check)
-            word_of = "disabled" if one.proxy in with_roles and seen.other_role else word(seen)
-            counts.setdefault(one.proxy, Counts())[word_of] += 1
-            self._all["hactl_server_up"].labels(one.proxy, one.server).set(int(word_of == "up"))
-            self._all["hactl_server_sessions"].labels(one.proxy, one.server).set(one.sessions)
-        for service, found in counts.items():
+        for server in servers:
+            seen = ServerHealth(plain_status(server.status), server.weight, check=server.check)
+            word_of = "disabled" if server.proxy in with_roles and seen.other_role else word(seen)
+            counts.setdefault(server.proxy, Counts())[word_of] += 1
+            self._all["hactl_server_up"].labels(server.proxy, server.server).set(int(word_of == "up"))
+            self._all["hactl_server_sessions"].labels(server.proxy, server.server).set(server.sessions)
+        for service, count in counts.items():
             for state in SERVERS:
-                self._all["hactl_service_servers"].labels(service, state).set(found[state])
+                self._all["hactl_service_servers"].labels(service, state).set(count[state])
         for service, probe in health.probes.items() if health else ():
             self._all["hactl_probe_success"].labels(service).set(int(probe.outcome == "completed"))
 
@@ -201,8 +203,8 @@ class Metrics:
         for name in _OF_GROUPS:
             self._all[name].clear()
         self._all["hactl_resource_warnings"].clear()
-        for one in outside.warnings(state):
-            self._all["hactl_resource_warnings"].labels(one.group, one.resource, one.topic).set(1)
+        for warning in outside.warnings(state):
+            self._all["hactl_resource_warnings"].labels(warning.group, warning.resource, warning.topic).set(1)
         for group in state.cluster.groups if state.cluster else ():
             self._collect_group(state, group)
 

@@ -22,9 +22,9 @@ _LONG_AGO_MS = 1e9
 
 def trouble_over(state: NodeState, out: Out) -> None:
     """This node has got over something: what could not even be begun for its sake may be tried again at once."""
-    for key, found in state.view.failures.items():
+    for key, failure in state.view.failures.items():
         group, _, node = key.partition("/")
-        if node == state.node and found.record.unregistered:
+        if node == state.node and failure.record.unregistered:
             state.failures_since[group] = out.now.plus(-_LONG_AGO_MS)
 
 

@@ -128,20 +128,20 @@ def step_jobs(state: NodeState, out: Out) -> None:
     """Take the next step with every dead node."""
     if state.session.state != "live" or state.cluster is None or state.blind(out.now):
         return
-    for node, found in list(state.view.fences.items()):
-        record = found.record
+    for node, fence in list(state.view.fences.items()):
+        record = fence.record
         if confirmed(state.view, node, record):
             continue  # the operator has said that it is stopped: see confirming.py
         if node == state.node or (record.state == "safe" and record.power != "off"):
             continue
         if record.state == "safe":
-            _switch_on(state, node, found, out)
-        elif _by_watchdog(state, node, found, out):
+            _switch_on(state, node, fence, out)
+        elif _by_watchdog(state, node, fence, out):
             continue
         elif _wanted(state, node, record) and state.topology.of(node).has_device:
-            _switch_off(state, node, found, out)
+            _switch_off(state, node, fence, out)
         elif record.state == "acting":
-            _let_go(state, node, found, out)
+            _let_go(state, node, fence, out)
     idle = [(node, work) for node, work in state.fencing.items() if node != state.node and not work.action]
     for node in [node for node, work in idle if _is_over(state, node, work)]:
         del state.fencing[node]

@@ -80,12 +80,12 @@ class LocalGroup:
     @property
     def stopped(self) -> bool:
         """Everything of it is known to be stopped, and nothing is under way."""
-        return not self.acting and all(self.health.get(item.name) == "stopped" for item in self.spec.resources)
+        return not self.acting and all(self.health.get(resource.name) == "stopped" for resource in self.spec.resources)
 
     @property
     def running(self) -> bool:
         """Everything of it runs, and nothing is under way."""
-        return not self.acting and all(self.health.get(item.name) == "running" for item in self.spec.resources)
+        return not self.acting and all(self.health.get(resource.name) == "running" for resource in self.spec.resources)
 
     @property
     def started(self) -> bool:
@@ -103,7 +103,7 @@ class LocalGroup:
         """One word for the operator."""
         if self.stop_failed:
             return "blocked" if self.started else "barred"
-        values = {self.health.get(item.name, "unknown") for item in self.spec.resources}
+        values = {self.health.get(resource.name, "unknown") for resource in self.spec.resources}
         if "unknown" in values:
             return "unknown"
         if self.acting:

@@ -185,8 +185,10 @@ def _end(state: NodeState, out: Out) -> None:
     if state.held and phases.cleared(state):
         phases.end(state, f"everything is stopped; {state.held}", out)
         return
-    mine = any(item.record.node == state.node and item.record.state == "owned" for item in state.view.groups.values())
-    holds = any(state.me in item.record.holders for item in state.view.groups.values())
+    mine = any(
+        group.record.node == state.node and group.record.state == "owned" for group in state.view.groups.values()
+    )
+    holds = any(state.me in group.record.holders for group in state.view.groups.values())
     if mine or holds or not phases.cleared(state) or any(run.txn for run in state.runs.values()):
         return
     found = state.view.sessions.get(state.node)

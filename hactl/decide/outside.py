@@ -46,26 +46,28 @@ def appeared(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> No
 
 def stopped(run: LocalGroup, resource: str, out: Out) -> None:
     """Nothing of a resource is here any more: what was wrong with it while it ran is over."""
-    for name, topic in [key for key, one in run.interferences.items() if key[0] == resource and one.lasts]:
+    for name, topic in [
+        key for key, interference in run.interferences.items() if key[0] == resource and interference.lasts
+    ]:
         _ends(run, name, topic, out)
 
 
 def tells(run: LocalGroup, resource: str = "") -> bool:
     """Whether what is done about a resource that was found here (or about any) is worth a note of its own."""
     return all(
-        _is_milestone(one.count)
-        for (name, topic), one in run.interferences.items()
+        _is_milestone(interference.count)
+        for (name, topic), interference in run.interferences.items()
         if topic == STRAY and resource in ("", name)
     )
 
 
 def expire(run: LocalGroup, out: Out) -> None:
     """Forget what has not happened for long."""
-    for key, one in list(run.interferences.items()):
-        if not one.lasts and owner_elapsed(one.last, out.now) >= QUIET_MS:
+    for key, interference in list(run.interferences.items()):
+        if not interference.lasts and owner_elapsed(interference.last, out.now) >= QUIET_MS:
             del run.interferences[key]
-            if one.count >= OFTEN:
-                out.note("resource_warning_over", group=run.spec.name, resource=key[0], what=one.text)
+            if interference.count >= OFTEN:
+                out.note("resource_warning_over", group=run.spec.name, resource=key[0], what=interference.text)
 
 
 def warnings(state: ReadState) -> tuple[ResourceWarning, ...]:
@@ -75,9 +77,9 @@ def warnings(state: ReadState) -> tuple[ResourceWarning, ...]:
 
 def _of_group(state: ReadState, run: ReadGroup) -> Iterator[ResourceWarning]:
     group = run.spec.name
-    for (resource, topic), one in sorted(run.interferences.items()):
-        if one.lasts or one.count >= OFTEN:
-            yield ResourceWarning(group, resource, topic, _text(one), one.mac)
+    for (resource, topic), interference in sorted(run.interferences.items()):
+        if interference.lasts or interference.count >= OFTEN:
+            yield ResourceWarning(group, resource, topic, _text(interference), interference.mac)
     if run.stop_failed and state.role(group) == "other":
         yield ResourceWarning(group, "", STUCK, run.stop_failed)
 

@@ -25,7 +25,7 @@ PATIENCE_LEASES = 2.0
 
 def deadline_ms(spec: GroupSpec) -> float:
     """How long the new owner of an overlap may take to start everything."""
-    return min(LONGEST_MOVE_MS, sum(one.start_timeout_ms for one in spec.resources))
+    return min(LONGEST_MOVE_MS, sum(resource.start_timeout_ms for resource in spec.resources))
 
 
 def watch(run: LocalGroup, found: Versioned[Ownership], now: Instant) -> None:
@@ -46,7 +46,7 @@ def given_back(state: NodeState, run: LocalGroup, own: Ownership, now: Instant) 
     late = too_long(run, now, deadline_ms(run.spec))
     if (reason := unwilling(state, run.spec)) and (late or not run.running):
         return reason
-    earlier = [one for one in own.holders if session_of(state.view, one)]
+    earlier = [holder for holder in own.holders if session_of(state.view, holder)]
     if run.running or not earlier:
         return ""  # it comes to its end, or nobody is there any more to give it back to
     if run.restarts > run.spec.restarts:

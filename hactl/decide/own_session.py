@@ -162,7 +162,9 @@ def _not_mine(
         phases.end(state, "everything is stopped; the last session in this name is not this machine's", out)
         return
     namesake.wait_for_operator(state, found, why, out)
-    if found is None or not all(state.observer.over(name, one, out.now) for name, one in state.view.sessions.items()):
+    if found is None or not all(
+        state.observer.over(name, session, out.now) for name, session in state.view.sessions.items()
+    ):
         return
     if fence is None or not in_flight(state, state.node, fence, out.now):
         record = replace(dead(found), by=state.node, over=True)

@@ -16,21 +16,23 @@ def watch(state: NodeState, out: Out) -> None:
     if state.session.state != "live" or state.blind(out.now) or state.observer.in_gap(out.now):
         return
     under_way = {item.name for item in state.pending.values() if item.purpose in (Purpose.DEPOSE, Purpose.LOST)}
-    for node, found in state.view.sessions.items():
+    for node, session in state.view.sessions.items():
         if node == state.node or node in under_way:
             continue
-        over = state.observer.over(node, found, out.now)
-        if over or suspicion.suspected(state, node, found, out):
+        over = state.observer.over(node, session, out.now)
+        if over or suspicion.suspected(state, node, session, out):
             # A fence record that cannot be read, beside a session, is an earlier session's: it may be written over.
             fence_mod = state.view.mod_of(state.keys.fence(node))
-            txn = ownership.depose(state.writer, node, found, fence_mod, state.node, over=over)
+            txn = ownership.depose(state.writer, node, session, fence_mod, state.node, over=over)
             out.send(Purpose.DEPOSE, txn, name=node)
             silent = round(state.observer.silent_ms(node, out.now))
-            out.note("peer_over", node=node, silent_ms=silent, sid=found.record.session_id)
+            out.note("peer_over", node=node, silent_ms=silent, sid=session.record.session_id)
     for holder in ownership.lost_holders(state.view):
         if holder.node not in under_way and holder.node != state.node:
             fence = state.view.fences.get(holder.node)
-            lease = max([int(state.timing.lease_ms), *(item.record.lease_ms for item in state.view.sessions.values())])
+            lease = max(
+                [int(state.timing.lease_ms), *(session.record.lease_ms for session in state.view.sessions.values())]
+            )
             out.send(
                 Purpose.LOST,
                 ownership.write_lost(state.writer, holder, fence.mod_revision if fence else 0, lease),
@@ -70,7 +72,7 @@ def report(state: NodeState, out: Out) -> None:
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     standings = readiness_in_step.own_standings(state, out)
-    failing = {source: one.copy() for source, one in state.troubles.items()}
+    failing = {source: trouble.copy() for source, trouble in state.troubles.items()}
     warnings = outside.warnings(state)
     report = Report(state.session.session_id, state.config_rev, content, probes, standings, failing, warnings)
     found = state.view.reports.get(state.node)

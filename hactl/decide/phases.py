@@ -101,7 +101,7 @@ def lease_ends(state: NodeState, now: Instant) -> bool:
 
 def held_by_guard(boot: Boot, spec: GroupSpec) -> set[str]:
     """The resources of a group that the guard held when this daemon adopted it."""
-    return {item.name for item in spec.resources if f"{spec.name}/{item.name}" in boot.guard.exclusive}
+    return {resource.name for resource in spec.resources if f"{spec.name}/{resource.name}" in boot.guard.exclusive}
 
 
 def _maybe_started(state: NodeState, name: str) -> bool:
@@ -154,7 +154,7 @@ def adjust_runs(state: NodeState) -> None:
             run.spec = spec  # the same resources: only how the group is treated has changed
         elif run.stopped and not run.registered:
             run.spec, run.outdated = spec, False
-            run.health = {item.name: "unknown" for item in spec.resources}
+            run.health = {resource.name: "unknown" for resource in spec.resources}
         else:
             run.outdated = True
     gone = [name for name, run in state.runs.items() if name not in wanted and (run.stopped or run.barred)]

@@ -35,9 +35,9 @@ def bring_down(run: LocalGroup, out: Out, *, kill: bool) -> bool:
 
 def _kill_all(run: LocalGroup, out: Out) -> None:
     due = run.retry_at is None or owner_elapsed(run.retry_at, out.now) >= 0 or not run.stop_failed
-    for index, item in enumerate(run.spec.resources):
-        acting = run.acting.get(item.name)
-        if run.health.get(item.name) == "stopped" and acting is None:
+    for index, resource in enumerate(run.spec.resources):
+        acting = run.acting.get(resource.name)
+        if run.health.get(resource.name) == "stopped" and acting is None:
             continue
         if (acting is None or acting[1] != "kill") and due:
             out.act(run, index, "kill")
@@ -64,16 +64,16 @@ def bar(state: NodeState, run: LocalGroup, out: Out) -> None:
 def look_again(run: LocalGroup, out: Out) -> None:
     """Its state could not be told: look again, with growing waits, rather than stop what was not started here."""
     if run.retry_at is None or owner_elapsed(run.retry_at, out.now) >= 0:
-        for item in run.spec.resources:
-            if run.health.get(item.name) == "failed":
-                run.health[item.name] = "unknown"
+        for resource in run.spec.resources:
+            if run.health.get(resource.name) == "failed":
+                run.health[resource.name] = "unknown"
         probe_unknown(run, out)
 
 
 def probe_unknown(run: LocalGroup, out: Out) -> None:
     """Find out the health of what is not known."""
-    for index, item in enumerate(run.spec.resources):
-        if run.health.setdefault(item.name, "unknown") == "unknown" and item.name not in run.acting:
+    for index, resource in enumerate(run.spec.resources):
+        if run.health.setdefault(resource.name, "unknown") == "unknown" and resource.name not in run.acting:
             out.act(run, index, "probe")
 
 

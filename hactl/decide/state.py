@@ -243,7 +243,7 @@ class NodeState:
     def others_that_hold(self, name: str) -> tuple[str, ...]:
         """The other nodes that hold the group."""
         known = self.view.groups.get(name)
-        return tuple(item.node for item in known.record.holders if item.node != self.node) if known else ()
+        return tuple(holder.node for holder in known.record.holders if holder.node != self.node) if known else ()
 
     def role(self, name: str) -> Role:
         """What the newest known ownership makes of me."""
@@ -310,6 +310,8 @@ class Out:
     def write_member(self) -> None:
         """Have the others know where this node is, and which configuration it uses."""
         state, cluster = self.state, self.state.cluster
-        macs = cluster is not None and any(item.kind == "vip" for group in cluster.groups for item in group.resources)
+        macs = cluster is not None and any(
+            resource.kind == "vip" for group in cluster.groups for resource in group.resources
+        )
         address = cluster.address(state.node) if cluster else ""
         self.effects.append(WriteMember(state.session.session_revision, address, state.config_rev, macs))

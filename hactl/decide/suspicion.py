@@ -16,8 +16,8 @@ def owns_required(view: ReadView, cluster: ClusterSpec | None, holder: Holder) -
     """Whether `holder` may be running a group that starts elsewhere only once it is known to be stopped."""
     if cluster is None:
         return False
-    for name, found in view.groups.items():
-        own, spec = found.record, cluster.group(name)
+    for name, group in view.groups.items():
+        own, spec = group.record, cluster.group(name)
         owner = own.state in ("owned", "unmanaged") and own.holder == holder
         if (owner or holder in own.holders) and spec is not None and spec.fencing == "required":
             return True

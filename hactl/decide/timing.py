@@ -197,8 +197,10 @@ def worst_case_ms(
     `fencing: required` and a node without a fence device the end is not in the cluster's hands, so there is no bound.
     """
     starts = [
-        Part(f"start {one.name}", one.start_timeout_ms, f"start_timeout {format_ms(one.start_timeout_ms)}")
-        for one in group.resources
+        Part(
+            f"start {resource.name}", resource.start_timeout_ms, f"start_timeout {format_ms(resource.start_timeout_ms)}"
+        )
+        for resource in group.resources
     ]
     fenced = _fenced(topology or Topology(), nodes) if group.fencing == "required" else None
     silent = _silence(timing, suspected=fenced is not None)
@@ -250,9 +252,13 @@ def _first_level(topology: Topology, node: str) -> Part | None:
     delay = fencing.delay_ms + fencing.random_delay_ms
     devices = [topology.devices[target.device] for target in first.targets]
     why = [f"delays of {node} {format_ms(delay)}"] if delay else []
-    for one in devices:
-        why.append(f"`off` of {one.name} {format_ms(one.timeout_ms)}, its status {format_ms(one.status_timeout_ms)}")
-    return Part("fenced", delay + sum(one.timeout_ms + one.status_timeout_ms for one in devices), "; ".join(why))
+    for device in devices:
+        why.append(
+            f"`off` of {device.name} {format_ms(device.timeout_ms)}, its status {format_ms(device.status_timeout_ms)}"
+        )
+    return Part(
+        "fenced", delay + sum(device.timeout_ms + device.status_timeout_ms for device in devices), "; ".join(why)
+    )
 
 
 def _takeover(timing: Timing) -> Part:

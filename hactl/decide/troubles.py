@@ -52,7 +52,7 @@ def trouble_warnings(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]
     own = (document["local"] or {}).get("troubles", {})
     for node in document["nodes"]:
         troubles = own if node["me"] and document["local"] else node["troubles"]
-        for one in troubles.values():
-            since = f" (since {one['since']})" if one.get("since") else ""
-            todo = one.get("do") or f"see the daemon's log on {node['name']}"
-            yield "warning", f"node {node['name']}: {one.get('what')}{since}", todo
+        for trouble in troubles.values():
+            since = f" (since {trouble['since']})" if trouble.get("since") else ""
+            todo = trouble.get("do") or f"see the daemon's log on {node['name']}"
+            yield "warning", f"node {node['name']}: {trouble.get('what')}{since}", todo

@@ -24,7 +24,7 @@ def blocked_reason(state: NodeState) -> str:
 def _doors(state: NodeState) -> tuple[Target, ...]:
     known = state.topology.devices
     levels = state.topology.of(state.node).levels
-    return tuple(item for level in levels for item in level.targets if known[item.device].unfence)
+    return tuple(target for level in levels for target in level.targets if known[target.device].unfence)
 
 
 def unfence(state: NodeState, out: Out) -> None:

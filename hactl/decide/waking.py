@@ -18,11 +18,11 @@ def next_wake(state: NodeState, now: Instant) -> float:
         renewal = timing.heartbeat_ms - owner_elapsed(state.session.last_sent, now)
         if 0 < renewal < soonest:
             soonest = renewal
-    for node, found in state.view.sessions.items():
+    for node, session in state.view.sessions.items():
         if node == state.node:
             continue
         silent = state.observer.silent_ms(node, now)
-        for limit in (limit_ms(found.record.lease_ms), suspect_ms, suspect_ms - timing.heartbeat_ms):
+        for limit in (limit_ms(session.record.lease_ms), suspect_ms, suspect_ms - timing.heartbeat_ms):
             if silent < limit < silent + soonest:
                 soonest = limit - silent
     return max(1.0, soonest)

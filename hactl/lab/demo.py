@@ -144,10 +144,10 @@ class Demo:
         """What ran twice, over the whole demo. Two holders of the overlapping address are as planned while it was
         moved, and at no other time."""
         elsewhen = [
-            one
+            overlap
             for address in (VIP, VIP6)
-            for one in self.watcher.overlaps(address)
-            if not any(begin <= one.begin_ms <= end for begin, end in self.planned)
+            for overlap in self.watcher.overlaps(address)
+            if not any(begin <= overlap.begin_ms <= end for begin, end in self.planned)
         ]
         return Overlaps(
             len(elsewhen),
@@ -291,7 +291,7 @@ def main() -> int:
     screen.verdicts(verdicts)
     if given.json:
         given.json.write_text(json.dumps(figures.as_dict(verdicts), indent=1) + "\n")
-    return 0 if all(one.ok for one in verdicts) else 1
+    return 0 if all(verdict.ok for verdict in verdicts) else 1
 
 
 if __name__ == "__main__":

@@ -103,10 +103,10 @@ class Figures:
         """For JSON."""
         return {
             "version": __version__,
-            "ok": all(one.ok for one in verdicts),
+            "ok": all(verdict.ok for verdict in verdicts),
             "promised_ms": self.promised_ms,
             **asdict(self),
-            "verdicts": [one._asdict() for one in verdicts],
+            "verdicts": [verdict._asdict() for verdict in verdicts],
         }
 
 
@@ -136,7 +136,7 @@ def judge(figures: Figures) -> list[Verdict]:
 
 def _outage(figures: Figures, cut: Recovery, group: str) -> Verdict:
     """The cluster's part is promised; the start of the group's own resources is added as it was measured."""
-    starts = [one["phases"].get("start", 0.0) for one in cut.timelines if one["group"] == group]
+    starts = [timeline["phases"].get("start", 0.0) for timeline in cut.timelines if timeline["group"] == group]
     bound = figures.promised_ms + max(starts, default=0.0) + (PROGRAM_MS if group == "service" else 0.0)
     found = cut.client[group]["outage_ms"]
     return Verdict(f"power cut: outage of {group}", f"<= {bound:.0f} ms", f"{found:.0f} ms", found <= bound)
@@ -194,10 +194,10 @@ class Screen:
     def verdicts(self, verdicts: list[Verdict]) -> None:
         """The end: everything promised, and what was found."""
         self.head("What was promised, and what was found")
-        widths = [max(len(one[column]) for one in verdicts) for column in range(3)]  # type: ignore[arg-type]
-        for one in verdicts:
-            mark = "WRONG" if not one.ok else "ok" if one.promised else ""
-            cells = [str(cell).ljust(width) for cell, width in zip(one[:3], widths, strict=True)]
+        widths = [max(len(verdict[column]) for verdict in verdicts) for column in range(3)]  # type: ignore[arg-type]
+        for verdict in verdicts:
+            mark = "WRONG" if not verdict.ok else "ok" if verdict.promised else ""
+            cells = [str(cell).ljust(width) for cell, width in zip(verdict[:3], widths, strict=True)]
             self._write(f"   {mark:<6}{'  '.join(cells)}".rstrip())
 
     def _write(self, text: str) -> None:

@@ -116,7 +116,7 @@ class Stream:
 def switch(writes: list[Write], old: str, new: str) -> Switch:
     """What became of the writes between `old` and `new`, which took over from it once. Raises LabError when one of them
     accepted none, and when that was through different balancers."""
-    before, after = ([one for one in writes if one.node == node] for node in (old, new))
+    before, after = ([write for write in writes if write.node == node] for node in (old, new))
     if not {one.balancer for one in before} & {one.balancer for one in after}:
         raise LabError(f"{len(before)} writes on {old}, {len(after)} on {new}: there was no switch")
     last = {one.balancer: one.accepted_ms for one in before}

@@ -108,7 +108,7 @@ def status(
         "resource_warnings": reported_warnings(view),
         "fences": _fences(view, spec, local),
         "devices": device_reports(view, spec),
-        "failures": [_failure(key, found) for key, found in sorted(view.failures.items())],
+        "failures": [_failure(key, failure) for key, failure in sorted(view.failures.items())],
         "moves": [move_status(group, view) for group in sorted(view.moves)],
         "maintenance": sorted(view.maintenance),
         "unreadable": unreadable.shown(view, etcd["etcdctl"] if etcd else "etcdctl"),
@@ -187,10 +187,14 @@ def group_status(
         "number": epoch & ((1 << GENERATION_BITS) - 1),
         "reason": own.reason if own and held else "",
         "holders": [holder.node for holder in own.holders] if own and held else [],
-        "vips": [item.options.address for item in group.resources if isinstance(item, VipSpec)],
+        "vips": [resource.options.address for resource in group.resources if isinstance(resource, VipSpec)],
         "resources": [
-            {"name": item.name, "kind": item.kind, "health": group_report.get("resources", {}).get(item.name, "")}
-            for item in group.resources
+            {
+                "name": resource.name,
+                "kind": resource.kind,
+                "health": group_report.get("resources", {}).get(resource.name, ""),
+            }
+            for resource in group.resources
         ],
         "enabled": group.enabled,
         "configured": spec is not None and spec.group(group.name) is not None,
@@ -207,7 +211,7 @@ def group_status(
 def _readiness(view: ReadView, spec: ClusterSpec | None, group: GroupSpec) -> dict[str, dict[str, str]]:
     order = group.nodes or (tuple(node.name for node in spec.nodes) if spec else ())
     standings = {name: reported(view, group.name, name) for name in order}
-    return {name: one._asdict() for name, one in standings.items() if one.level != "ready"}
+    return {name: standing._asdict() for name, standing in standings.items() if standing.level != "ready"}
 
 
 def _groups(view: ReadView, spec: ClusterSpec | None) -> list[GroupSpec]:
@@ -288,7 +292,9 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
 
 def _held_by(found: Versioned[Ownership], node: str) -> bool:
     own = found.record
-    return (own.node == node and own.state in ("owned", "unmanaged")) or any(one.node == node for one in own.holders)
+    return (own.node == node and own.state in ("owned", "unmanaged")) or any(
+        holder.node == node for holder in own.holders
+    )
 
 
 def _failure(key: str, found: Versioned[Failure]) -> dict[str, Any]:

@@ -64,12 +64,13 @@ class EtcdState:
 
     def document(self) -> dict[str, Any]:
         """For the status document."""
-        names = {one.id: one.name for one in _members(self.facts)}
+        names = {member.id: member.name for member in _members(self.facts)}
         return {
-            "endpoints": [_endpoint(one, names.get(one.member_id, "")) for one in self.facts],
-            "members": [one._asdict() for one in _members(self.facts)],
+            "endpoints": [_endpoint(fact, names.get(fact.member_id, "")) for fact in self.facts],
+            "members": [member._asdict() for member in _members(self.facts)],
             "problems": [
-                {"code": one.code, "level": one.level, "what": one.what, "do": one.todo} for one in self.problems
+                {"code": problem.code, "level": problem.level, "what": problem.what, "do": problem.todo}
+                for problem in self.problems
             ],
         }
 
@@ -98,12 +99,12 @@ def judge(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> EtcdS
 
 def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
     """Which answer, and whether they are a majority of one and the same etcd."""
-    answer = [one for one in facts if not one.problem and not one.learner]
-    silent = [one for one in facts if one.problem]
-    learners = [one for one in facts if one.learner]
+    answer = [fact for fact in facts if not fact.problem and not fact.learner]
+    silent = [fact for fact in facts if fact.problem]
+    learners = [fact for fact in facts if fact.learner]
     yield from _learners(learners, etcdctl)
     if not answer:
-        served = f"{', '.join(one.endpoint for one in learners)} has a learner, which serves no clients"
+        served = f"{', '.join(learner.endpoint for learner in learners)} has a learner, which serves no clients"
         text = "; ".join(filter(None, (served if learners else "", _each(silent))))
         what = f"none of etcd's endpoints answers this node: {text}"
         there = _COMPARE if _ANOTHER_WAY.search(text) else "`systemctl status etcd` there"
@@ -113,8 +114,8 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         todo = f"compare `{etcdctl} member list` of each; set etcd up as one cluster (docs/install.md, *etcd*)"
         yield EtcdProblem("separate", separate, todo)
         return
-    members = [one for one in _members(facts) if not one.learner]
-    ids, names = {one.member_id for one in answer}, {one.id: one.name for one in members}
+    members = [member for member in _members(facts) if not member.learner]
+    ids, names = {one.member_id for one in answer}, {member.id: member.name for member in members}
     count = max(len(members), len(ids), 1 if members else len(facts) - len(learners))
     needed = count // 2 + 1
     leads = any(one.leader_id for one in answer)
@@ -125,7 +126,9 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         return
     if not leads:
         there = ", ".join(names.get(one.member_id) or one.endpoint for one in answer)
-        away = [one.name or f"{one.id:x}" for one in members if one.id not in ids] or [one.endpoint for one in silent]
+        away = [member.name or f"{member.id:x}" for member in members if member.id not in ids] or [
+            one.endpoint for one in silent
+        ]
         what = f"etcd has no majority: {len(ids)} of {count} members answer this node ({there}), {needed} are needed"
         todo = f"start etcd on {', '.join(away)} (`systemctl start etcd`)" if away else f"`{etcdctl} endpoint status`"
         yield EtcdProblem("no_majority", f"{what}; until then no node can hold anything", f"{todo}; {_LOST}")
@@ -145,15 +148,15 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
 
 def _learners(learners: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
     """Members that follow the others and have no voice yet: hactl goes by the other endpoints."""
-    for one in learners:
-        what = f"etcd at {one.endpoint} is a learner: it answers no reads and writes, and counts for no majority"
-        todo = f"when it has caught up: `{etcdctl} member promote {one.member_id:x}`"
+    for learner in learners:
+        what = f"etcd at {learner.endpoint} is a learner: it answers no reads and writes, and counts for no majority"
+        todo = f"when it has caught up: `{etcdctl} member promote {learner.member_id:x}`"
         yield EtcdProblem("learner", what, todo)
 
 
 def _never_started(members: Sequence[EtcdMember], etcdctl: str) -> Iterable[EtcdProblem]:
     """Members that were added, and do nothing but count."""
-    for one in (one for one in members if not one.urls):
+    for one in (member for member in members if not member.urls):
         started, needed = sum(bool(each.urls) for each in members), len(members) // 2 + 1
         left = max(0, started - needed)
         may = "none of them may be lost" if left == 0 else f"{left} of them may be lost"
@@ -190,7 +193,7 @@ def _separate(answer: Sequence[EndpointFacts]) -> str:
 
 
 def _space(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
-    alarms = {alarm for one in facts for alarm in one.alarms}
+    alarms = {alarm for fact in facts for alarm in fact.alarms}
     if "NOSPACE" in alarms:
         what = "etcd is full (alarm NOSPACE): it takes no writes, so no node can hold anything"
         todo = f"make room (docs/operations.md, *etcd is full*), then `{etcdctl} alarm disarm`"
@@ -210,16 +213,18 @@ def _space(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem
 def _slow(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> Iterable[EtcdProblem]:
     """It answers, but not in time."""
     late = writes.sent >= _WRITES and writes.unanswered >= _UNANSWERED * writes.sent
-    unread = [one.endpoint for one in facts if not one.problem and not one.learner and one.read_ms is None]
+    unread = [fact.endpoint for fact in facts if not fact.problem and not fact.learner and fact.read_ms is None]
     if not late and not unread:
         return
-    names = {one.id: one.name for one in _members(facts)}
-    leader = next((one.leader_id for one in facts if one.leader_id), 0)
-    where = next((one.endpoint for one in facts if _leads(one)), "")
+    names = {member.id: member.name for member in _members(facts)}
+    leader = next((fact.leader_id for fact in facts if fact.leader_id), 0)
+    where = next((fact.endpoint for fact in facts if _leads(fact)), "")
     who = f"{names.get(leader) or format(leader, 'x')}{where and f' ({where})'}"
     text = [f"{writes.unanswered} of {writes.sent} writes of the last seconds had no answer in time"] if late else []
     text += [f"reads at {', '.join(unread)} have none"] if unread else []
-    other = next((one.id for one in _members(facts) if one.id != leader and not one.learner and one.urls), 0)
+    other = next(
+        (member.id for member in _members(facts) if member.id != leader and not member.learner and member.urls), 0
+    )
     todo = f"look at the disk and the load of {who}: `journalctl -u etcd` has `slow fdatasync`, `took too long`"
     if other and where:
         moved = etcdctl.replace(_flag(etcdctl), f"--endpoints={_scheme(etcdctl)}{where}")
@@ -244,7 +249,7 @@ def _each(silent: Sequence[EndpointFacts]) -> str:
 
 def _members(facts: Sequence[EndpointFacts]) -> tuple[EtcdMember, ...]:
     """As the endpoint says that names most of them."""
-    return max((one.members for one in facts), key=len, default=())
+    return max((fact.members for fact in facts), key=len, default=())
 
 
 def _leads(one: EndpointFacts) -> bool:
@@ -258,6 +263,6 @@ def _mib(size: int) -> str:
 def etcdctl_command(endpoints: Sequence[str], *, ca: str, cert: str, key: str, user: str) -> str:
     """`etcdctl` with what it needs to reach these endpoints; it asks for the password."""
     scheme = "https" if ca else "http"
-    named = ",".join(one if "://" in one else f"{scheme}://{one}" for one in endpoints)
+    named = ",".join(endpoint if "://" in endpoint else f"{scheme}://{endpoint}" for endpoint in endpoints)
     flags = (("--endpoints", named), ("--cacert", ca), ("--cert", cert), ("--key", key), ("--user", user))
     return " ".join(["etcdctl", *(f"{flag}={value}" for flag, value in flags if value)])

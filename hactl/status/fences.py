@@ -113,9 +113,9 @@ def node_fencing(name: str, view: ReadView, spec: ClusterSpec | None) -> dict[st
     by, untested = [], []
     for other in sorted(set(view.sessions) - {name}) if fencing.has_device else ():
         tested = _tested(view, other, name)
-        if any(level.targets and all(tested.get(one) for one in level.targets) for level in fencing.levels):
+        if any(level.targets and all(tested.get(target) for target in level.targets) for level in fencing.levels):
             by.append(other)
-        elif not all(one in tested for level in fencing.levels for one in level.targets):
+        elif not all(target in tested for level in fencing.levels for target in level.targets):
             untested.append(other)
     return {**found, "by": by, "untested": untested}
 
@@ -124,9 +124,9 @@ def _tested(view: ReadView, by: str, node: str) -> Mapping[Target, bool]:
     found = view.devices.get(by)
     targets = found.record.targets if found else ()
     return {
-        Target(str(one.get("device")), str(one.get("plug"))): bool(one.get("ok"))
-        for one in targets
-        if one.get("node") == node
+        Target(str(target.get("device")), str(target.get("plug"))): bool(target.get("ok"))
+        for target in targets
+        if target.get("node") == node
     }
 
 
@@ -135,7 +135,7 @@ def device_reports(view: ReadView, spec: ClusterSpec | None) -> list[dict[str, A
     if spec is None or not spec.fencing.devices:
         return []
     return [
-        {"node": node, "test": found.record.test, "at": found.record.at, "targets": list(found.record.targets)}
-        for node, found in sorted(view.devices.items())
+        {"node": node, "test": device.record.test, "at": device.record.at, "targets": list(device.record.targets)}
+        for node, device in sorted(view.devices.items())
         if node in view.sessions
     ]

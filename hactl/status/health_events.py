@@ -57,8 +57,8 @@ class HealthEvents:
         role, which one server has."""
         services = {**services, **{name: _of_the_role(services[name]) for name in with_roles if name in services}}
         found = {**dict(_servers(services)), **dict(_service_states(services, with_roles))}
-        found |= {("probe", name): one.outcome for name, one in probes.items()}
-        self._subjects = {key: one for key, one in self._subjects.items() if key in found}
+        found |= {("probe", name): probe.outcome for name, probe in probes.items()}
+        self._subjects = {key: subject for key, subject in self._subjects.items() if key in found}
         ripe = {key: found[key] for key in found if self._is_ripe(key, found[key], now_s)}
         return [*_of_servers(ripe, services), *_of_services(ripe, services), *_of_probes(ripe, probes)]
 
@@ -71,12 +71,12 @@ class HealthEvents:
     ) -> None:
         """This was told before: by the daemon that was here before this one."""
         self.look(services, probes, now_s, with_roles)
-        for one in self._subjects.values():
-            one.reported = one.now
+        for subject in self._subjects.values():
+            subject.reported = subject.now
 
     def pending(self) -> bool:
         """Whether something waits to be told."""
-        return any(one.reported != one.now for one in self._subjects.values())
+        return any(subject.reported != subject.now for subject in self._subjects.values())
 
     def _is_ripe(self, key: tuple[str, ...], state: str, now_s: float) -> bool:
         one = self._subjects.get(key)
@@ -100,23 +100,25 @@ def _usual(key: tuple[str, ...]) -> str:
 
 def _of_the_role(servers: Mapping[str, ServerHealth]) -> dict[str, ServerHealth]:
     """Those without the role are as if out of use for good."""
-    return {name: ServerHealth("MAINT") if one.other_role else one for name, one in servers.items()}
+    return {name: ServerHealth("MAINT") if server.other_role else server for name, server in servers.items()}
 
 
 def _servers(services: Services) -> Iterator[tuple[tuple[str, ...], str]]:
     """A server that an operator took out of use is neither up nor down, and is left out."""
     for service, servers in services.items():
-        for name, one in servers.items():
-            if one.up or one.down:
-                yield ("server", service, name), "up" if one.up else "down"
+        for name, server in servers.items():
+            if server.up or server.down:
+                yield ("server", service, name), "up" if server.up else "down"
 
 
 def _service_states(services: Services, with_roles: Collection[str]) -> Iterator[tuple[tuple[str, ...], str]]:
     """`none`, `last` of several, or `well`. A server that is out of use for good (MAINT) is not one of several, nor is
     the one that has a role."""
     for service, servers in services.items():
-        up = [name for name, one in servers.items() if one.up]
-        several = service not in with_roles and sum(not one.status.startswith("MAINT") for one in servers.values()) > 1
+        up = [name for name, server in servers.items() if server.up]
+        several = (
+            service not in with_roles and sum(not server.status.startswith("MAINT") for server in servers.values()) > 1
+        )
         yield ("service", service), "none" if not up else f"last {up[0]}" if several and len(up) == 1 else "well"
 
 

@@ -63,7 +63,7 @@ def local_facts(
 ) -> Local:
     """What this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it reaches
     etcd. `loop`: how long the loop that decides was kept from its work lately."""
-    fenced = state.cluster is not None and any(one.has_device for one in state.cluster.fencing.nodes.values())
+    fenced = state.cluster is not None and any(node.has_device for node in state.cluster.fencing.nodes.values())
     fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
     return Local(
         phase=state.phase,
@@ -87,7 +87,7 @@ def local_facts(
         watchdog=watchdog,
         unasked=asking_problem if fenced else "",
         access=access,
-        troubles={source: one.copy() for source, one in state.troubles.items()},
+        troubles={source: trouble.copy() for source, trouble in state.troubles.items()},
         errors=state.errors,
         last_error=state.last_error,
         loop=loop,

@@ -17,8 +17,8 @@ def namesake_warnings(document: dict[str, Any], view: ReadView) -> Iterator[Warn
             what = f"a second machine with the name {node} was refused: {refusal.record.reason}"
             yield "error", what, "follow the reason; its daemon's log there: `journalctl -u hactl`"
     names: dict[str, list[str]] = {}
-    for node, found in sorted(view.sessions.items()):
-        names.setdefault(found.record.machine_id, []).append(node)
+    for node, session in sorted(view.sessions.items()):
+        names.setdefault(session.record.machine_id, []).append(node)
     for machine_id, nodes in names.items():
         if machine_id and len(nodes) > 1:
             what = f"nodes {' and '.join(nodes)} have the same machine id, {machine_id}: one is a copy of the other"

@@ -15,22 +15,22 @@ def reported_warnings(view: ReadView) -> list[dict[str, Any]]:
     """What live nodes report, with the node whose MAC address is named."""
     stations = {
         str(mac): {"node": name, "interface": str(interface)}
-        for name, found in sorted(view.members.items())
-        for mac, interface in _macs(found.record.extra).items()
+        for name, member in sorted(view.members.items())
+        for mac, interface in _macs(member.record.extra).items()
     }
     return [
         {
             "node": name,
-            "group": one.group,
-            "resource": one.resource,
-            "topic": one.topic,
-            "text": one.text,
-            "mac": one.mac,
-            "station": stations.get(one.mac),
+            "group": warning.group,
+            "resource": warning.resource,
+            "topic": warning.topic,
+            "text": warning.text,
+            "mac": warning.mac,
+            "station": stations.get(warning.mac),
         }
         for name, report in sorted(view.reports.items())
         if (session := view.sessions.get(name)) is not None and session.record.session_id == report.record.session_id
-        for one in report.record.warnings
+        for warning in report.record.warnings
     ]
 
 

@@ -116,7 +116,9 @@ def _server(
     own: NodeHealth | None,
     documents: Mapping[str, NodeHealth],
 ) -> dict[str, Any]:
-    seen = {name: found for name, one in documents.items() if (found := one.server(service.name, server.name))}
+    seen = {
+        name: found for name, document in documents.items() if (found := document.server(service.name, server.name))
+    }
     here = own.server(service.name, server.name) if own else None
     return {
         "name": server.name,

@@ -34,7 +34,7 @@ def until(look: Callable[[], EtcdState], codes: list[str]) -> tuple[EndpointFact
     deadline = time.monotonic() + DEADLINE_S
     while True:
         found = look()
-        if [one.code for one in found.problems] == codes:
+        if [problem.code for problem in found.problems] == codes:
             return found.facts
         assert time.monotonic() < deadline, found
 
@@ -43,8 +43,8 @@ def test_whole_without_one_and_without_a_majority(stack: ExitStack) -> None:
     cluster = stack.enter_context(EtcdCluster(3))
     look = looked(stack, cluster.endpoints)
     facts = until(look, [])
-    assert len({one.member_id for one in facts}) == 3 and {len(one.members) for one in facts} == {3}
-    assert all(one.read_ms is not None and one.db_bytes and one.version for one in facts)
+    assert len({fact.member_id for fact in facts}) == 3 and {len(fact.members) for fact in facts} == {3}
+    assert all(fact.read_ms is not None and fact.db_bytes and fact.version for fact in facts)
     with frozen(cluster.members[0]):
         assert [bool(one.problem) for one in until(look, ["endpoint_dead"])] == [True, False, False]
         with frozen(cluster.members[1]):
@@ -74,7 +74,7 @@ def test_a_member_that_has_never_started_and_then_is_a_learner(stack: ExitStack)
     member.start()
     endpoints = [member.endpoint, *cluster.endpoints]
     facts = until(looked(stack, endpoints), ["learner", "few_members"])
-    assert [(one.learner, one.read_ms is None) for one in facts] == [(True, True), (False, False)]
+    assert [(fact.learner, fact.read_ms is None) for fact in facts] == [(True, True), (False, False)]
     # It is passed over.
     store = EtcdStore(endpoints)
     stack.callback(store.close)

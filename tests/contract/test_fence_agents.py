@@ -30,7 +30,7 @@ SEQUENCE: tuple[tuple[Action, str], ...] = (("off", "unknown"), ("status", "off"
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
-    missing = [one for one in programs if not shutil.which(one, path="/usr/sbin:/usr/bin:/sbin:/bin")]
+    missing = [program for program in programs if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")]
     return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}: deploy/packages.sh")
 
 

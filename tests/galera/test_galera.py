@@ -52,7 +52,7 @@ def writing(cluster: Cluster, galera: Galera, node: str, since_ms: float) -> Non
     """Wait until rows that were sent since then are committed by the server on this node."""
 
     def look() -> bool:
-        return sum(one.node == node for one in galera.writes(node, since_ms)) >= 20
+        return sum(write.node == node for write in galera.writes(node, since_ms)) >= 20
 
     cluster.until(look, f"{node} is written to")
 
@@ -62,8 +62,8 @@ def judged(galera: Galera, clients: Clients, old: str, new: str, since_ms: float
     writes = galera.writes(new, since_ms)
     found = switch(writes, old, new)
     assert not found.late
-    assert {one.node for one in writes} == {old, new}
-    there = {(one.client, one.number) for one in writes}
+    assert {write.node for write in writes} == {old, new}
+    there = {(write.client, write.number) for write in writes}
     acked = {(name, number) for name, numbers in clients.acked.items() for number in numbers}
     assert acked <= there
     print(f"{old} -> {new}: {found.gap_ms:.0f} ms from its last commit to the first of the next; {len(there)} rows")

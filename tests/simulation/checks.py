@@ -301,7 +301,7 @@ class Checks:
         if record.state != "safe" or record.evidence not in ("self-stop", "reboot", "off", "watchdog"):
             return
         machines = clones.machines(self.world, name)
-        held = [one for one in machines if record.session_id in one.session_ids] or machines
+        held = [machine for machine in machines if record.session_id in machine.session_ids] or machines
         owned = {group for other in held for group, _ in other.running}
         if owned:
             self.fail("G3", f"{name} is written safe while {sorted(owned)} runs there")

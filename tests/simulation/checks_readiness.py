@@ -52,7 +52,7 @@ class ReadinessChecks:
         state = node.daemon.state  # type: ignore[union-attr]
         group = state.pending[send.id].name
         report, found = state.view.reports.get(node.name), state.view.groups.get(group)
-        mine = found is not None and node.name in (found.record.node, *(one.node for one in found.record.holders))
+        mine = found is not None and node.name in (found.record.node, *(holder.node for holder in found.record.holders))
         current = report is not None and report.record.session_id == state.session.session_id
         if current and not mine and standing_in(report.record, group).level == "unfit":
             self.checks.fail("R3", f"{node.name} asks for {group}, for which it is unfit")

@@ -77,8 +77,8 @@ def carry_out(node: SimNode, daemon: Daemon, effect: effects.Identify | effects.
 
 def _answer(node: SimNode) -> str:
     """Whoever has power answers, also when every process stands still."""
-    others = [one for one in machines(node.world, node.name) if one is not node and one.powered]
-    heard = not node.unheard and not any(one.unheard for one in others)
+    others = [machine for machine in machines(node.world, node.name) if machine is not node and machine.powered]
+    heard = not node.unheard and not any(other.unheard for other in others)
     return "02:00:00:00:00:01" if others and heard else ""
 
 

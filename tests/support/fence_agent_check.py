@@ -19,7 +19,7 @@ async def check_device(
         return [OptionProblem("", f"{agent}: {found.broken}", "`hactl fence agents` shows what there is")]
     metadata = found.metadata
     problems = check_options(metadata, options, plug=plug is not None)
-    if any(one.level == "error" for one in problems) or not metadata.can("validate-all"):
+    if any(problem.level == "error" for problem in problems) or not metadata.can("validate-all"):
         return problems
     call = AgentCall(
         found.path, "validate-all", timeout_s, options, plug,

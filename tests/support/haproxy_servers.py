@@ -35,7 +35,7 @@ class ServerLine:
 
 def read_servers(text: str) -> dict[str, list[ServerLine]]:
     """The servers of every `listen` and `backend` section, in the file's order."""
-    return {one.name: _servers(one) for one in sections(text) if one.kind in _WITH_SERVERS}
+    return {section.name: _servers(section) for section in sections(text) if section.kind in _WITH_SERVERS}
 
 
 def _servers(section: Section) -> list[ServerLine]:

@@ -137,7 +137,7 @@ class Scene:
         ownership = Ownership(name, holder.session_id, holder.session_revision, epoch, state, **more)
         wanted = self.spec.group(group)
         assert wanted is not None
-        health = {one.name: phase for one in wanted.resources}
+        health = {resource.name: phase for resource in wanted.resources}
         report = self._report(name, {group: {"phase": phase, "epoch": epoch, "resources": health}})
         self.txn(Put(KEYS.group(group), ownership.to_json()), report)
 

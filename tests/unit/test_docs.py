@@ -70,7 +70,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
 def test_commands_exist(name: str) -> None:
     known = typer.main.get_command(app)
     parser = lab.parser()
-    subparsers = next(one for one in parser._actions if one.choices)
+    subparsers = next(action for action in parser._actions if action.choices)
     wrong = []
     for words in commands_in((ROOT / name).read_text()):
         if words[0] == "lab":
@@ -103,7 +103,7 @@ def test_examples_of_configuration() -> None:
     node, cluster = load_node(ROOT / BOTH[0]), read_cluster(ROOT / BOTH[1])
     assert node.cluster == cluster.spec.name
     assert node.node in [one.name for one in cluster.spec.nodes]
-    assert [one.problem for one in cluster.warnings] == [] or all(str(one) for one in cluster.warnings)
+    assert [warning.problem for warning in cluster.warnings] == [] or all(str(warning) for warning in cluster.warnings)
 
 
 # What is Prometheus' in an expression, not ours.
@@ -131,9 +131,9 @@ def test_what_is_scraped() -> None:
     found = YAML(typ="safe").load((ROOT / "deploy/prometheus/scrape.yaml").read_text())
     listen = load_node(ROOT / BOTH[0]).metrics_listen.rpartition(":")[2]
     targets = found["scrape_configs"][0]["static_configs"][0]["targets"]
-    assert {one.rpartition(":")[2] for one in targets} == {listen}
-    nodes = [one.address for one in read_cluster(ROOT / BOTH[1]).spec.nodes]
-    assert [one.rpartition(":")[0] for one in targets] == nodes
+    assert {target.rpartition(":")[2] for target in targets} == {listen}
+    nodes = [node.address for node in read_cluster(ROOT / BOTH[1]).spec.nodes]
+    assert [target.rpartition(":")[0] for target in targets] == nodes
 
 
 def etcd_settings() -> dict[str, str]:
@@ -147,7 +147,7 @@ def test_etcds_settings_fit_the_profile() -> None:
     assert timing == PROFILES["default"]
     assert float(found["ETCD_ELECTION_TIMEOUT"]) == timing.etcd_election_ms
     assert float(found["ETCD_ELECTION_TIMEOUT"]) >= 5 * float(found["ETCD_HEARTBEAT_INTERVAL"])
-    assert {one.partition("=")[0] for one in found["ETCD_INITIAL_CLUSTER"].split(",")} == {"n1", "n2", "n3"}
+    assert {word.partition("=")[0] for word in found["ETCD_INITIAL_CLUSTER"].split(",")} == {"n1", "n2", "n3"}
 
 
 UNITS = {"hactl.service": "deploy/systemd/hactl.service", "etcd.service": "deploy/etcd/hactl.conf"}

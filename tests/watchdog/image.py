@@ -87,7 +87,7 @@ def _copy_python(tree: Path) -> None:
     python = Path(sys.executable).resolve()
     told = _run([str(python), "-I", "-S", "-c", _LOADED, str(ROOT)])
     version, prefix, libdir, files = json.loads(told)
-    wanted = {Path(one) for one in files}
+    wanted = {Path(file) for file in files}
     library = Path(prefix, libdir, f"python{version[0]}.{version[1]}")
     wanted.add(library / "os.py")
     shared = {python, *(one for one in wanted if one.suffix == ".so")}

@@ -45,11 +45,13 @@ def _command(name: str, command: Any) -> Iterator[str]:
             yield from _command(f"{name} {word}", inner)
         return
     parameters = [one for one in command.params if not getattr(one, "hidden", False)]
-    usage = " ".join([name, *(_usage(one) for one in parameters)])
+    usage = " ".join([name, *(_usage(parameter) for parameter in parameters)])
     yield f"## {name}"
     yield f"\n```\n{usage}\n```\n"
     yield (command.help or "").strip().replace("\n    ", "\n")
-    rows = [(f"`{_names(one)}`", _meaning(one)) for one in parameters if getattr(one, "help", None)]
+    rows = [
+        (f"`{_names(parameter)}`", _meaning(parameter)) for parameter in parameters if getattr(parameter, "help", None)
+    ]
     if rows:
         yield "\n| | |\n| --- | --- |"
         yield from (f"| {shown} | {meaning} |" for shown, meaning in rows)

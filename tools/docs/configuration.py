@@ -92,7 +92,7 @@ def _is_duration(info: FieldInfo) -> bool:
 def _value(info: FieldInfo) -> str:
     if _is_duration(info):
         return "duration"
-    choices = [f"`{one}`" for one in literals(info.annotation) if isinstance(one, str) and one]
+    choices = [f"`{literal}`" for literal in literals(info.annotation) if isinstance(literal, str) and literal]
     if choices:
         return ", ".join(choices)
     shown = str(info.annotation)
@@ -133,10 +133,10 @@ def _profiles() -> Iterator[str]:
 def _node_table() -> Iterator[str]:
     yield "| setting | default | meaning |"
     yield "| --- | --- | --- |"
-    for one in fields(NodeConfig):
-        default = one.metadata["shown"] or ("required" if one.default is MISSING else _toml(one.default))
-        meaning = str(one.metadata["meaning"]).replace("|", "\\|")
-        yield f"| `{one.name}` | {default} | {meaning} |"
+    for field in fields(NodeConfig):
+        default = field.metadata["shown"] or ("required" if field.default is MISSING else _toml(field.default))
+        meaning = str(field.metadata["meaning"]).replace("|", "\\|")
+        yield f"| `{field.name}` | {default} | {meaning} |"
 
 
 def _toml(value: Any) -> str:

@@ -14,7 +14,9 @@ from hactl.config.rules.services import all_binds
 
 def balancer_findings(parts: Parts) -> Iterator[Finding]:
     """What is wrong with it."""
-    having = [(group, path, one.name) for group, path, one in parts.resources() if one.haproxy is not None]
+    having = [
+        (group, path, resource.name) for group, path, resource in parts.resources() if resource.haproxy is not None
+    ]
     if not having:
         return
     first, first_path, name = having[0]
@@ -35,9 +37,9 @@ def _can_bind(
     parts: Parts, having: GroupPart, name: str, path: KeyPath, bind: str, address: Address
 ) -> Iterator[Finding]:
     """No address of another node has to be bound by a HAProxy that starts after its group's addresses."""
-    names = [one.name for _, one in having.resources]
-    for group, _, one in parts.resources():
-        if one.vip is None or ip_interface(one.vip.address).ip != address:
+    names = [resource.name for _, resource in having.resources]
+    for group, _, resource in parts.resources():
+        if resource.vip is None or ip_interface(resource.vip.address).ip != address:
             continue
         if group is not having:
             yield Finding(
@@ -45,11 +47,11 @@ def _can_bind(
                 f"{bind} is of group `{group.name}`, but HAProxy runs where group `{having.name}` does",
                 f"move the address to group `{having.name}`, or have HAProxy on every node by taking `{name}` out",
             )
-        elif names.index(one.name) > names.index(name):
+        elif names.index(resource.name) > names.index(name):
             yield Finding(
                 path,
-                f"group `{having.name}` starts `{name}`, which is to bind {bind}, before the address `{one.name}`",
-                f"put `{one.name}` before `{name}`",
+                f"group `{having.name}` starts `{name}`, which is to bind {bind}, before the address `{resource.name}`",
+                f"put `{resource.name}` before `{name}`",
             )
         return
     for _, node in parts.nodes:

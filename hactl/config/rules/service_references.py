@@ -59,7 +59,7 @@ def _servers(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]
     if service.nodes and not service.members:
         yield Finding((*path, "nodes"), "has `nodes` and `members: false`", "leave out one of them")
     members = (service.nodes or parts.node_names) if service.members and service.kind != "frontend" else []
-    listed = [((*path, "servers", index), one) for index, one in enumerate(service.servers)]
+    listed = [((*path, "servers", index), server) for index, server in enumerate(service.servers)]
     for here, one in listed:
         if one.name in members:
             yield Finding((*here, "name"), f"node `{one.name}` is a server of that name", "call this one otherwise")

@@ -121,7 +121,7 @@ def _taken(parts: Parts, path: KeyPath, port: int) -> Iterator[Finding]:
 
 def _bind_addresses(parts: Parts) -> Iterator[Finding]:
     known: set[Address] = {ip_address(node.address) for _, node in parts.nodes}
-    known |= {ip_interface(one.vip.address).ip for _, _, one in parts.resources() if one.vip is not None}
+    known |= {ip_interface(resource.vip.address).ip for _, _, resource in parts.resources() if resource.vip is not None}
     for path, bind, socket in all_binds(parts):
         if not socket.address.is_unspecified and socket.address not in known:
             yield Finding(

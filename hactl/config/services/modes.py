@@ -80,8 +80,8 @@ def _checkable(parts: Parts, path: KeyPath, service: Service) -> Iterator[Findin
         yield Finding(
             (*path, "check"), "has no port to look at: `port` is that of the `bind`", "give `check: {port: …}`"
         )
-    for index, one in enumerate(service.servers):
-        if not (one.port or service.port or is_path(one.address)):
+    for index, server in enumerate(service.servers):
+        if not (server.port or service.port or is_path(server.address)):
             here = (*path, "servers", index)
             yield Finding(here, "has no port that a check could look at", "give it `port`, or `check: {port: …}`")
 

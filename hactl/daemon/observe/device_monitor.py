@@ -178,7 +178,7 @@ class DeviceMonitor:
         if self._found is not None:
             return {_key(one): one for one in self._found}
         mine = self._host.state.view.devices.get(self._host.config.node)
-        return {_key(one): one for one in mine.record.targets} if mine else {}
+        return {_key(target): target for target in mine.record.targets} if mine else {}
 
     def _tell(self, one: Found, before: Found | None) -> None:
         about = {"device": one["device"], "plug": one["plug"], "target": one["node"]}

@@ -60,7 +60,7 @@ class EtcdObserver:
         """Until cancelled."""
         while True:
             await self.look()
-            soon = not state().knows_store or any(one.level == "error" for one in self.found.problems)
+            soon = not state().knows_store or any(problem.level == "error" for problem in self.found.problems)
             await asyncio.sleep(SOON_S if soon else LOOK_S)
 
     async def look(self) -> None:
@@ -87,7 +87,7 @@ class EtcdObserver:
 
     def _tell(self) -> None:
         """What is seen twice in a row, and what is over."""
-        now = {one.code: one for one in self.found.problems if one.level != "notice"}
+        now = {problem.code: problem for problem in self.found.problems if problem.level != "notice"}
         for code in self._reported - now.keys():
             self._note("etcd_recovered", {"problem": code})
         for code in (now.keys() & self._seen) - self._reported:

@@ -42,8 +42,12 @@ class EtcdAccess:
         return {
             "weak": [one._asdict() for one in self.weak],
             "certificates": [
-                {"kind": one.kind, "path": one.path, "end": one.end.isoformat(timespec="seconds")}
-                for one in self.certificates
+                {
+                    "kind": certificate.kind,
+                    "path": certificate.path,
+                    "end": certificate.end.isoformat(timespec="seconds"),
+                }
+                for certificate in self.certificates
             ],
             "soonest_days": _days(self.certificates),
         }

@@ -130,9 +130,11 @@ class HealthFollower:
                 glance = _glance(await ask(socket, "show servers state", TIMEOUT_S))
                 if glance != self._glance or self._counting():
                     states = parse_server_states(await ask(socket, "show stat -1 4 -1", TIMEOUT_S))
-                    if not all(one.up and one.weight for one in states):
+                    if not all(state.up and state.weight for state in states):
                         old = await old_sessions(manager.settings.master_socket, TIMEOUT_S)
-                        states = [replace(one, sessions=one.sessions + old[one.proxy, one.server]) for one in states]
+                        states = [
+                            replace(state, sessions=state.sessions + old[state.proxy, state.server]) for state in states
+                        ]
                     services, self._glance = servers(states, before.services, time.time()), glance
                 if self._version[0] != how.pid:
                     self._version = (how.pid, _version(await ask(socket, "show info", TIMEOUT_S)))
@@ -149,7 +151,7 @@ class HealthFollower:
     def _counting(self) -> bool:
         """Whether there are sessions that are to end."""
         found = self.health.services.values() if self.health else ()
-        return any(one.counted and one.sessions for servers in found for one in servers.values())
+        return any(server.counted and server.sessions for servers in found for server in servers.values())
 
     # --- telling ---------------------------------------------------------------------------------------------
 
@@ -192,15 +194,15 @@ def servers(states: Iterable[ServerState], before: Servers, wall_s: float) -> di
     """What HAProxy says, by service and server. A status that is as it was `before` keeps its time: HAProxy says it
     in seconds ago, and forgets it at a reload."""
     found: dict[str, dict[str, ServerHealth]] = {}
-    for one in states:
-        status = plain_status(one.status)
-        new = ServerHealth(status, one.weight)
+    for state in states:
+        status = plain_status(state.status)
+        new = ServerHealth(status, state.weight)
         if not new.up:
-            old = before.get(one.proxy, {}).get(one.server)
-            since = old.since if old and old.since and old.status == status else int(wall_s) - one.changed_s
-            check, detail = (one.check, one.detail) if new.down else ("", "")
-            new = ServerHealth(status, one.weight, one.sessions, check, detail, since)
-        found.setdefault(one.proxy, {})[one.server] = new
+            old = before.get(state.proxy, {}).get(state.server)
+            since = old.since if old and old.since and old.status == status else int(wall_s) - state.changed_s
+            check, detail = (state.check, state.detail) if new.down else ("", "")
+            new = ServerHealth(status, state.weight, state.sessions, check, detail, since)
+        found.setdefault(state.proxy, {})[state.server] = new
     return found
 
 
@@ -222,5 +224,5 @@ def _without_details(health: NodeHealth) -> NodeHealth:
         service: {name: replace(one, check="", detail="") for name, one in found.items()}
         for service, found in health.services.items()
     }
-    probes = {service: replace(one, ms=0.0, detail="") for service, one in health.probes.items()}
+    probes = {service: replace(probe, ms=0.0, detail="") for service, probe in health.probes.items()}
     return replace(health, services=services, probes=probes)

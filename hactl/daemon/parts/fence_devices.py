@@ -41,7 +41,7 @@ async def preload(topology: Topology) -> None:
         elif _known.pop(agent, None) is not None or found.path:
             log.warning("fence_agent_unusable", agent=agent, problem=found.broken)
 
-    await asyncio.gather(*(ask(agent) for agent in sorted({one.agent for one in topology.devices.values()})))
+    await asyncio.gather(*(ask(agent) for agent in sorted({device.agent for device in topology.devices.values()})))
 
 
 def can(device: Device, action: Action) -> bool:

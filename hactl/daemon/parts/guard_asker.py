@@ -103,7 +103,7 @@ class GuardAsker:
             key = read_key(Path(path))
             self.problem = "" if key is not None else f"there is no {path}"
         except ConfigErrors as error:
-            key, self.problem = None, "; ".join(str(one) for one in error.problems)
+            key, self.problem = None, "; ".join(str(problem) for problem in error.problems)
         if key is None:
             log.info("guards_not_asked", reason=self.problem, hint="hactl key create, once for all nodes")
         return key

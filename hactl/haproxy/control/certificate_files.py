@@ -66,7 +66,7 @@ def members(named: Named) -> Iterator[str]:
     """The single files that HAProxy reads for it, by the names it has for them."""
     yield named.path
     if named.kind == "crt" and Path(named.path).is_dir():
-        for name in sorted(one.name for one in Path(named.path).iterdir()):
+        for name in sorted(path.name for path in Path(named.path).iterdir()):
             if not name.startswith("."):
                 yield f"{named.path}/{name}"
     elif named.kind == "crt":

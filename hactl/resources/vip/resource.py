@@ -239,7 +239,11 @@ class Vip:
     def _find(self, interface: str | None) -> tuple[str, Link | None]:
         events = netlink.Events.shared()
         moving = self.context.moving
-        addresses = [one for one in events.known_addresses(self.ip.version) if one.host not in moving]
+        addresses = [
+            known_address
+            for known_address in events.known_addresses(self.ip.version)
+            if known_address.host not in moving
+        ]
         return find_interface(self.ip, interface, events.known_links(), addresses)
 
     def _place(self) -> Link:

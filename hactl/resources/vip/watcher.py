@@ -77,7 +77,9 @@ class Watcher:
         """See what has become of the interface and the address, and put it right."""
         try:
             home = self._vip.home()
-            link = next((one for one in netlink.Events.shared().known_links() if one.name == home), None)
+            link = next(
+                (known_link for known_link in netlink.Events.shared().known_links() if known_link.name == home), None
+            )
             self._follow(link)
             if link is None or not link.running:
                 self._beside_own()

@@ -157,19 +157,19 @@ def test_followers_are_few_and_cost_one_watch(daemon: StandIn, config: NodeConfi
     threads = threading.active_count()
     event_log.note(scene.store, KEYS, "n1", "first", {})
     followers = [client.stream(config.api_socket, "/v1/events?follow=1&n=1") for _ in range(event_feed.FOLLOWERS)]
-    assert {next(one)["event"] for one in followers} == {"first"}
+    assert {next(follower)["event"] for follower in followers} == {"first"}
     assert threading.active_count() - threads < 10
     with pytest.raises(CliError, match="too many follow the events"):
         next(client.stream(config.api_socket, "/v1/events?follow=1&n=1"))
     for number in range(3):
         event_log.note(scene.store, KEYS, "n3", f"later-{number}", {})
-    for one in followers:
-        assert [next(one)["event"] for _ in range(3)] == ["later-0", "later-1", "later-2"]
+    for follower in followers:
+        assert [next(follower)["event"] for _ in range(3)] == ["later-0", "later-1", "later-2"]
     followers.pop().close()
     with_place = until(lambda: _joined(config), "the place of one that left is free")
     assert with_place["event"] == "later-2"
-    for one in followers:
-        one.close()
+    for follower in followers:
+        follower.close()
 
 
 def _joined(config: NodeConfig) -> dict[str, Any] | None:
@@ -189,7 +189,7 @@ def test_one_user_cannot_take_all_places_of_followers() -> None:
         with pytest.raises(event_feed.TooManyError):
             await feed.join(1, "1000")
         other = await feed.join(1, "0")
-        assert [one async for one in many[0].lines()]  # what it had, and its end
+        assert [line async for line in many[0].lines()]  # what it had, and its end
         await asyncio.wait_for(anext(other.lines()), 10)
         for one in (*many, other):
             feed.leave(one)

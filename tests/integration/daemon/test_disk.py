@@ -40,7 +40,7 @@ def fill(place: Path) -> Path:
 
 
 def files(place: Path) -> set[str]:
-    return {one.name for one in place.rglob("*") if one.is_file()}
+    return {path.name for path in place.rglob("*") if path.is_file()}
 
 
 @pytest.mark.root

@@ -148,7 +148,7 @@ class Bench:
     def report(self) -> dict[tuple[str, str], bool]:
         """What the store has: node and device to whether it is well."""
         found = self.scene.view.devices.get("n2")
-        return {(one["node"], one["plug"]): one["ok"] for one in found.record.targets} if found else {}
+        return {(target["node"], target["plug"]): target["ok"] for target in found.record.targets} if found else {}
 
     def ask(self, name: str) -> None:
         """Wish for a test."""

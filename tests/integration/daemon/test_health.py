@@ -68,12 +68,12 @@ class Haproxy:
         match command:
             case "show servers state":
                 return STATES + "".join(
-                    f"2 api 1 {one.server} 10.0.0.1 {int(one.status.startswith('UP')) * 2} 0 {one.weight} 1 9 "
-                    f"{len(one.check)} 3 4 6 0 0 0 - 1 - 0 0 - - 0\n"
-                    for one in self.servers.values()
+                    f"2 api 1 {server.server} 10.0.0.1 {int(server.status.startswith('UP')) * 2} 0 {server.weight} 1 9 "
+                    f"{len(server.check)} 3 4 6 0 0 0 - 1 - 0 0 - - 0\n"
+                    for server in self.servers.values()
                 )
             case "show stat -1 4 -1":
-                rows = [",".join(FIELDS), *(_row(one) for one in self.servers.values())]
+                rows = [",".join(FIELDS), *(_row(server) for server in self.servers.values())]
                 return "# " + "\n".join(rows) + "\n"
             case "show info":
                 return "Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nPid: 7\n"

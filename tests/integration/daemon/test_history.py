@@ -42,7 +42,7 @@ def test_notes_are_logged_and_kept(scene: Scene) -> None:
                 kept.note("resource_failed", {"group": "vip", "resource": "a", "reason": "gone"}, at(1))
                 kept.note("store_unreachable", {"problem": "no answer"}, at(2))
             await await_stored(scene, ["session_opened", "resource_failed"])
-        assert [(one["event"], one["log_level"]) for one in logs] == [
+        assert [(log["event"], log["log_level"]) for log in logs] == [
             ("session_opened", "info"),
             ("resource_failed", "warning"),
             ("store_unreachable", "warning"),

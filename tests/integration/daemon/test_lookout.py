@@ -57,7 +57,9 @@ class Node:
         self.state = node_state(self.scene.spec)
         self.state.view, self.state.phase = self.scene.view, "live"
         for group in self.scene.spec.groups:
-            self.state.runs[group.name] = LocalGroup(group, health={one.name: "stopped" for one in group.resources})
+            self.state.runs[group.name] = LocalGroup(
+                group, health={resource.name: "stopped" for resource in group.resources}
+            )
         self.posted: list[Event] = []
         self.observed: list[Event] = []
         self._context = NodeContext("n2", str(directory), None)
@@ -190,7 +192,7 @@ def test_a_monitor_that_is_a_command_is_run_seldom(node: Node) -> None:
 def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "LOOK_S", 0.01)
     node.file.parent.mkdir()
-    pod, agent = (node.resource("scheduler", one) for one in node.run.spec.resources)
+    pod, agent = (node.resource("scheduler", resource) for resource in node.run.spec.resources)
 
     async def hang() -> str:
         await asyncio.Event().wait()

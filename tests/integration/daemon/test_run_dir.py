@@ -36,8 +36,8 @@ def test_that_it_was_emptied_is_said_for_a_while(tmp_path: Path, monkeypatch: py
     if how == "itself":
         shutil.rmtree(place)
     else:
-        for one in place.iterdir():
-            one.unlink()
+        for path in place.iterdir():
+            path.unlink()
     what, todo = found.look()
     assert "was emptied by something" in what and str(place) in todo and found.emptied == 1
     assert found.look()[0] == what and found.emptied == 1
@@ -65,7 +65,7 @@ def test_that_it_is_full_is_said_until_it_is_not(tmp_path: Path) -> None:
         assert what.startswith("its run_dir cannot be written: No space left on device") and str(tmp_path) in todo
         filler.unlink()
         assert found.look() == ("", "") and found.emptied == 0
-        assert {one.name for one in tmp_path.iterdir()} == {run_dir.MARK}
+        assert {path.name for path in tmp_path.iterdir()} == {run_dir.MARK}
     finally:
         subprocess.run(["umount", "-l", tmp_path], check=True)
 

@@ -54,7 +54,7 @@ def test_a_task_that_fails_is_begun_again_and_said_once_for_each_reason(failures
         tasks.keep("one", work)
         async with asyncio.timeout(DEADLINE_S):
             await works.wait()
-        reasons = [describe(one) for one in failures]
+        reasons = [describe(failure) for failure in failures]
         changes = [reason for at, reason in enumerate(reasons) if at == 0 or reasons[at - 1] != reason]
         assert said[: len(changes)] == [("one", reason) for reason in changes]
         await until(lambda: said[-1] == ("one", ""))

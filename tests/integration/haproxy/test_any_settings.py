@@ -172,7 +172,7 @@ def accepted_by_the_schema(data: dict[str, Any]) -> ClusterSpec | None:
         try:
             return parse_cluster(json.dumps(data))
         except ConfigErrors as error:
-            paths = [one.path for one in error.problems]
+            paths = [problem.path for problem in error.problems]
         bad = {int(found[1]) for path in paths if (found := re.match(r"services\[(\d+)\]", path))}
         for path in paths if not bad else ():
             _drop(data, path)
@@ -208,4 +208,4 @@ def test_what_the_schema_accepts_haproxy_accepts(data: dict[str, Any], tmp_path:
     text = text.replace("/TLS", str(tls_files))
     note(json.dumps(data["services"]))
     note(text)
-    assert [one for one in objections(text, tmp_path) if "[ALERT]" in one] == []
+    assert [objection for objection in objections(text, tmp_path) if "[ALERT]" in objection] == []

@@ -23,6 +23,6 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_an_example_is_accepted(number: int, tmp_path: Path) -> None:
     loaded = check_text(CLUSTER + EXAMPLES[number], "services.md")
-    assert [str(one) for one in loaded.warnings if "switch off" not in str(one)] == []
+    assert [str(warning) for warning in loaded.warnings if "switch off" not in str(warning)] == []
     text = render(loaded.spec, Routing(frozenset({"n1", "n2", "n3"})), "n1", SETTINGS)
     assert objections(text.replace(TLS_FILES, str(make_tls_files(tmp_path))), tmp_path) == []

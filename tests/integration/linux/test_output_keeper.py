@@ -23,7 +23,7 @@ def no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def size(directory: Path) -> int:
-    return sum(one.stat().st_size for one in directory.iterdir())
+    return sum(path.stat().st_size for path in directory.iterdir())
 
 
 def test_a_process_that_writes_as_fast_as_it_can_is_bounded_and_goes_on(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_what_writes_little_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "quiet.log").write_bytes(b"x" * MAX_BYTES)
     (tmp_path / "another").write_bytes(b"x" * 2 * MAX_BYTES)
     keeper.look()
-    assert {one.name for one in tmp_path.iterdir()} == {"quiet.log", "another"}
+    assert {path.name for path in tmp_path.iterdir()} == {"quiet.log", "another"}
     assert size(tmp_path) == 3 * MAX_BYTES
 
 

@@ -27,7 +27,7 @@ def test_alerts_as_promtool_sees_them(words: tuple[str, ...]) -> None:
 def test_etcd_knows_its_settings() -> None:
     shown = subprocess.run(["etcd", "--help"], capture_output=True, text=True, timeout=30, check=False)
     flags = set(re.findall(r"--([a-z][a-z-]+)", shown.stdout + shown.stderr))
-    assert {one.removeprefix("ETCD_").lower().replace("_", "-") for one in etcd_settings()} <= flags
+    assert {etcd_setting.removeprefix("ETCD_").lower().replace("_", "-") for etcd_setting in etcd_settings()} <= flags
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")

@@ -106,7 +106,7 @@ def test_one_peer_has_its_rate_whatever_it_opens() -> None:
     async def main() -> None:
         async with served(Limits(per_second=0.001, burst=3)) as (gate, port):
             answers = [await ask(port) for _ in range(5)]
-            assert [b"200 OK" in one for one in answers] == [True, True, True, False, False]
+            assert [b"200 OK" in answer for answer in answers] == [True, True, True, False, False]
             assert b"429" in answers[-1] and gate.refused["rate"] == 2
             assert b"200 OK" in await ask(port, "127.0.0.9")
 
@@ -214,7 +214,7 @@ def test_an_idle_connection_ends() -> None:
 @pytest.fixture
 def few_descriptors() -> Iterator[int]:
     """So many more than are open."""
-    used = max(int(one.name) for one in Path("/proc/self/fd").iterdir()) + 1
+    used = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 1
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, limits[1]))
     yield 40

@@ -81,7 +81,7 @@ class Copy:
         shutil.copy(source / "machine-id", self.home)
         (self.home / "boot-id").write_text(f"{uuid.uuid4()}\n")
         text = (source / "node.toml").read_text().replace(f"{source}/", f"{self.home}/")
-        others = [one.address for one in self.cluster.nodes.values() if one is not self.node]
+        others = [node.address for node in self.cluster.nodes.values() if node is not self.node]
         for setting, value in {
             "cgroup_root": f'"{self.group.path}"',
             "endpoints": str([f"http://{address}:2379" for address in others]).replace("'", '"'),

@@ -30,10 +30,10 @@ class Judge:
     def twice(self, since_ms: float, planned: Collection[str] = ()) -> list[str]:
         """What two nodes had at one time since then, but for addresses where it was `planned`. Asks no store."""
         found = [
-            f"{address}: {one}"
+            f"{address}: {overlap}"
             for address in sorted(self.vips().difference(planned))
-            for one in self.watcher.overlaps(address)
-            if one.begin_ms >= since_ms
+            for overlap in self.watcher.overlaps(address)
+            if overlap.begin_ms >= since_ms
         ]
         return found + [
             f"service: {one}" for one in find_overlaps(self._lab.spec.traces) if one.second.begin_ms >= since_ms

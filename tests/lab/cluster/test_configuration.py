@@ -84,7 +84,9 @@ def test_the_timing_is_changed(cluster: Cluster) -> None:
     for lease_s in (5, 2):
         cluster.configure({**cluster.base, "timing": {**cluster.base["timing"], "lease": f"{lease_s}s"}})
         cluster.until(
-            lambda ms=lease_s * 1000: {one.record.lease_ms for one in cluster.store.view().sessions.values()} == {ms},  # type: ignore[misc]
+            lambda ms=lease_s * 1000: (
+                {session.record.lease_ms for session in cluster.store.view().sessions.values()} == {ms}
+            ),  # type: ignore[misc]
             f"every lease is {lease_s} s",
         )
         cluster.await_renewals()

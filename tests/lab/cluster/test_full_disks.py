@@ -24,7 +24,7 @@ NODE = "n2"
 def small(place: Path, *, full: bool = True, filled: bool = True) -> Iterator[Path]:
     """A small file system in place of this directory, with what is in it, and filled up; yields what fills it."""
     with contextlib.ExitStack() as stack:
-        kept = {one.name: one.read_bytes() for one in place.iterdir() if one.is_file()} if filled else {}
+        kept = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} if filled else {}
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "none", place], check=True)
         stack.callback(subprocess.run, ["umount", "-l", place], check=True)
         for name, content in kept.items():
@@ -66,12 +66,12 @@ class Unmoved:
         cluster.bring(NODE)
         self.cluster = cluster
         self.pids = cluster.service_pids(NODE)
-        self.epochs = {name: found.record.epoch for name, found in cluster.store.view().groups.items()}
+        self.epochs = {name: group.record.epoch for name, group in cluster.store.view().groups.items()}
 
     def check(self) -> None:
         cluster = self.cluster
         assert cluster.service_pids(NODE) == self.pids
-        assert {name: found.record.epoch for name, found in cluster.store.view().groups.items()} == self.epochs
+        assert {name: group.record.epoch for name, group in cluster.store.view().groups.items()} == self.epochs
         assert [cluster.changes(address) for address in (VIP, VIP6, SERVICE_VIP)] == [[], [], []]
         assert set(cluster.await_all_running().values()) == {NODE}
 
@@ -91,8 +91,8 @@ def test_a_run_dir_that_is_emptied(cluster: Cluster) -> None:
     cluster.rest_on({"lease": "6s"})
     unmoved, before = Unmoved(cluster), guards(cluster)
     run = cluster.node(NODE).home / "run"
-    for one in run.iterdir():
-        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    for path in run.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     says(cluster, "n1", "its run_dir was emptied by something")
     cluster.until(lambda: cluster.status(NODE), "its daemon can be asked again")
     cluster.until((run / "guard.sock").exists, "its guard can be reached again")

@@ -23,7 +23,7 @@ def undisturbed(cluster: Cluster) -> Iterator[None]:
 
     def facts() -> tuple[object, ...]:
         view = cluster.store.view()
-        sessions = {name: found.create_revision for name, found in view.sessions.items()}
+        sessions = {name: session.create_revision for name, session in view.sessions.items()}
         pids = {name: (node.daemon_pid(), cluster.service_pids(name)) for name, node in cluster.nodes.items()}
         haproxies = {name: cluster.status(name)["local"]["haproxy"]["pid"] for name in cluster.nodes}
         return view.groups, sessions, pids, haproxies

@@ -43,7 +43,9 @@ def test_an_address_on_a_node_that_does_not_own_it_is_taken_off_and_said(cluster
         )
     for name in cluster.nodes:
         cluster.until(
-            lambda n=name: any(f"vip/{resource} on {other}: something else" in one for one in warnings(cluster, n)),  # type: ignore[misc]
+            lambda n=name: any(
+                f"vip/{resource} on {other}: something else" in warning for warning in warnings(cluster, n)
+            ),  # type: ignore[misc]
             f"{name} says that something puts it on {other}",
         )
     assert cluster.owner("vip") == owner and cluster.group("vip").epoch == epoch
@@ -59,7 +61,7 @@ def test_a_station_that_has_the_address_too_is_said_on_every_node_while_it_has(c
         mac = cluster.lab.spec.client.mac
         for name in cluster.nodes:
             cluster.until(
-                lambda n=name: any(f"also at {mac}, which is no node" in one for one in warnings(cluster, n)),  # type: ignore[misc]
+                lambda n=name: any(f"also at {mac}, which is no node" in warning for warning in warnings(cluster, n)),  # type: ignore[misc]
                 f"{name} says who else has it",
             )
         cluster.await_event(owner, "resource_warning", group="vip", resource=resource)
@@ -67,7 +69,7 @@ def test_a_station_that_has_the_address_too_is_said_on_every_node_while_it_has(c
         ip(cluster, CLIENT, "addr", "del", address, "dev", "eth0")
     for name in cluster.nodes:
         cluster.until(
-            lambda n=name: not any("address conflict" in one for one in warnings(cluster, n)),  # type: ignore[misc]
+            lambda n=name: not any("address conflict" in warning for warning in warnings(cluster, n)),  # type: ignore[misc]
             f"{name} says so no longer",
         )
     cluster.await_event(owner, "resource_warning_over", group="vip", resource=resource)
@@ -89,7 +91,7 @@ def test_who_turned_to_a_frozen_owner_that_goes_on_is_called_back(cluster: Clust
     cluster.node(owner).freeze()
     others = cluster.others(owner)
     new = cluster.until(
-        lambda: next((one for one in others if running(cluster.store.view(), "vip") == one), None), "a takeover"
+        lambda: next((other for other in others if running(cluster.store.view(), "vip") == other), None), "a takeover"
     )
     for resource in ADDRESSES:
         cluster.await_event(new, "resource_warning", group="vip", resource=resource)

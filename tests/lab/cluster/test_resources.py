@@ -170,7 +170,9 @@ def test_a_group_that_cannot_be_stopped_is_blocked_and_started_nowhere_else(clus
         cluster.until(lambda: shown()["state"] == "blocked", "the group is shown as blocked")
         assert "it still runs" in shown()["waiting"]
         warnings = cluster.status("n3")["warnings"]
-        assert any(one["level"] == "error" and f"cannot be stopped on {owner}" in one["what"] for one in warnings)
+        assert any(
+            warning["level"] == "error" and f"cannot be stopped on {owner}" in warning["what"] for warning in warnings
+        )
         cluster.await_renewals()
         assert (cluster.node(owner).home / "run" / "agent").exists()
         assert not (cluster.node(target).home / "run" / "agent").exists()

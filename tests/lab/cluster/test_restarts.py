@@ -30,15 +30,15 @@ class Unmoved:
         self.cluster = cluster
         self.owner = cluster.owner("service")
         view = cluster.store.view()
-        self.sessions = {name: found.create_revision for name, found in view.sessions.items()}
-        self.epochs = {name: (found.record.node, found.record.epoch) for name, found in view.groups.items()}
+        self.sessions = {name: session.create_revision for name, session in view.sessions.items()}
+        self.epochs = {name: (group.record.node, group.record.epoch) for name, group in view.groups.items()}
         self.pids = cluster.service_pids(self.owner)
 
     def check(self) -> None:
         """Every session and ownership is as it was; the service is the same process; no address was touched."""
         view = self.cluster.store.view()
-        assert {name: found.create_revision for name, found in view.sessions.items()} == self.sessions
-        assert {name: (found.record.node, found.record.epoch) for name, found in view.groups.items()} == self.epochs
+        assert {name: session.create_revision for name, session in view.sessions.items()} == self.sessions
+        assert {name: (group.record.node, group.record.epoch) for name, group in view.groups.items()} == self.epochs
         assert len(self.pids) == 1
         assert self.cluster.service_pids(self.owner) == self.pids
         assert [self.cluster.changes(address) for address in (VIP, VIP6, SERVICE_VIP)] == [[], [], []]

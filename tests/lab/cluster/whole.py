@@ -132,7 +132,7 @@ class Cluster:
 
     def others(self, name: str) -> list[str]:
         """All nodes but this."""
-        return [one for one in self.nodes if one != name]
+        return [node for node in self.nodes if node != name]
 
     def group(self, name: str) -> Ownership:
         """Its ownership."""
@@ -189,7 +189,11 @@ class Cluster:
     def changes(self, address: str) -> list[tuple[str, bool]]:
         """How an address came and went since `begin`: node, whether it came."""
         changes = self.judge.watcher.changes()
-        return [(one.node, one.held) for one in changes if one.address == address and one.at_ms >= self.since_ms]
+        return [
+            (change.node, change.held)
+            for change in changes
+            if change.address == address and change.at_ms >= self.since_ms
+        ]
 
     def service_pids(self, node: str) -> list[int]:
         """The processes of the active/passive service on a node."""
@@ -357,14 +361,14 @@ class Cluster:
         """For a test that failed: what the daemons logged, and the ownerships."""
         lines = []
         for name in self.nodes:
-            for one in self.events(name):
-                about = {k: v for k, v in one.items() if k not in ("event", "timestamp", "level", "node")}
-                lines.append((str(one.get("timestamp", "")), f"{name} {one['event']} {about}"))
+            for event in self.events(name):
+                about = {k: v for k, v in event.items() if k not in ("event", "timestamp", "level", "node")}
+                lines.append((str(event.get("timestamp", "")), f"{name} {event['event']} {about}"))
         text = "\n".join(f"{at[11:23]} {line}" for at, line in sorted(lines))
         with contextlib.suppress(NoStoreError, LabError):
             view = self.store.view()
-            text += "\n" + "\n".join(f"{name}: {found}" for name, found in view.groups.items())
-            text += "\n" + "\n".join(f"fence {name}: {found}" for name, found in view.fences.items())
+            text += "\n" + "\n".join(f"{name}: {group}" for name, group in view.groups.items())
+            text += "\n" + "\n".join(f"fence {name}: {fence}" for name, fence in view.fences.items())
             text += f"\nsessions: {view.sessions}"
         return text
 

@@ -44,7 +44,7 @@ def boots(cluster: Cluster) -> dict[str, int]:
 
 def acted(cluster: Cluster, node: str) -> list[tuple[str, str, bool, str]]:
     """What devices were asked to do to a node, and what came of it, in this order."""
-    every = [one for name in cluster.others(node) for one in cluster.events(name, "fence_acted")]
+    every = [event for name in cluster.others(node) for event in cluster.events(name, "fence_acted")]
     found = sorted((one for one in every if one["node"] == node), key=lambda one: str(one["timestamp"]))
     return [(one["device"], one["action"], one["ok"], one["power"]) for one in found]
 
@@ -243,7 +243,7 @@ def test_nobody_is_fenced_for_a_daemon_that_comes_back_nor_for_etcd(cluster: Clu
     cluster.await_whole()
     cluster.await_renewals(count=20)
     assert boots(cluster) == before
-    assert [one for name in cluster.nodes for one in cluster.events(name, "fence_action")] == []
+    assert [event for name in cluster.nodes for event in cluster.events(name, "fence_action")] == []
     assert owner in cluster.nodes
 
 

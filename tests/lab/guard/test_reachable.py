@@ -37,8 +37,8 @@ def empty(lab: Lab, how: str) -> None:
     run = Path(lab.spec.socket).parent
     match how:
         case "all of it":
-            for one in run.iterdir():
-                one.unlink()
+            for path in run.iterdir():
+                path.unlink()
         case "the socket":
             Path(lab.spec.socket).unlink()
         case "the lock":
@@ -183,7 +183,7 @@ def test_a_guard_holds_no_descriptor_of_who_started_the_daemon(apart: Lab) -> No
     daemon, status = apart.daemon(spawn=True)
 
     def held(pid: int) -> set[Path]:
-        return {one.readlink() for one in Path(f"/proc/{pid}/fd").iterdir()}
+        return {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
 
     assert held(status["pid"]) & held(daemon.pid) <= {Path("/dev/null")}
 

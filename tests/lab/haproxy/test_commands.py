@@ -33,7 +33,7 @@ async def until_states(manager: HaproxyManager, condition: Callable[[dict[str, s
 
 
 async def states(manager: HaproxyManager) -> dict[str, str]:
-    return {one.server: one.status for one in await manager.server_states()}
+    return {server_state.server: server_state.status for server_state in await manager.server_states()}
 
 
 def dynamic(text: str) -> str:
@@ -209,7 +209,9 @@ def test_a_reload_brings_back_nothing_that_was_set_by_command(lab: Lab) -> None:
             await manager.ensure(lab.config())
             assert (await manager.ensure(lab.config(drained="c"))).step == "runtime"
             assert (await manager.ensure(lab.config(retries=7))).step == "reload"
-            assert {one.server: one.weight for one in await manager.server_states()} == dict.fromkeys("abc", 100)
+            assert {
+                server_state.server: server_state.weight for server_state in await manager.server_states()
+            } == dict.fromkeys("abc", 100)
             # It did not have to be put right.
             assert lab.kinds() == ["started", "changed", "reloaded"]
         await manager.stop()
@@ -237,7 +239,9 @@ def test_what_somebody_changes_by_hand_is_put_right_and_said(lab: Lab, monkeypat
             told = {part.removeprefix("web/") for event in lab.events for part in event.detail.split("; ") if part}
             assert wanted <= told
             await until_states(manager, lambda seen: "d" not in seen)
-            assert {one.server: one.weight for one in await manager.server_states()} == dict.fromkeys("abc", 100)
+            assert {
+                server_state.server: server_state.weight for server_state in await manager.server_states()
+            } == dict.fromkeys("abc", 100)
             await by_hand(lab, "set server web/c state maint", "del server web/c")
             await until(lambda: lab.kinds()[-1] == "reloaded", "reloaded")
             assert set(await states(manager)) == set("abc")
@@ -256,7 +260,10 @@ def test_after_a_restart_servers_are_as_they_were_changed(lab: Lab) -> None:
             assert master is not None
             os.kill(master, signal.SIGKILL)
             await until(lambda: lab.kinds()[-2:] == ["died", "started"], "started again")
-            assert {one.server: one.weight for one in await manager.server_states()} == {"a": 100, "b": 0}
+            assert {server_state.server: server_state.weight for server_state in await manager.server_states()} == {
+                "a": 100,
+                "b": 0,
+            }
         await manager.stop()
 
     asyncio.run(scenario())
@@ -271,7 +278,11 @@ def test_a_change_that_a_dead_daemon_left_undone_is_done(lab: Lab) -> None:
         ConfigFiles(lab.settings).note_good(lab.config(drained="b"))
         manager = lab.manager()
         assert await manager.resume()
-        assert {one.server: one.weight for one in await manager.server_states()} == {"a": 100, "b": 0, "c": 100}
+        assert {server_state.server: server_state.weight for server_state in await manager.server_states()} == {
+            "a": 100,
+            "b": 0,
+            "c": 100,
+        }
         assert (await manager.ensure(lab.config(drained="b"))).step == "none"
         await manager.stop()
 
@@ -285,7 +296,7 @@ def test_every_answer_counts(lab: Lab) -> None:
         socket = lab.settings.stats_socket
         many = [Command("weight", "web", name, str(weight)) for weight in range(200) for name in "abc"]
         await carry_out(socket, many, (), DEADLINE_S)
-        assert {one.weight for one in await manager.server_states()} == {199}
+        assert {server_state.weight for server_state in await manager.server_states()} == {199}
         refused = [Command("weight", "web", "a", "1"), Command("weight", "web", "x", "1"), Command("ready", "web", "b")]
         with pytest.raises(CommandError, match=r"No such server\.' to `set server web/x weight 1`"):
             await carry_out(socket, refused, (), DEADLINE_S)

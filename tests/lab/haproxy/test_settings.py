@@ -119,18 +119,18 @@ def serving(handler: Any, port: int, nodes: str = "abc", tls: Path | None = None
     kind = ThreadingHTTPServer if issubclass(handler, BaseHTTPRequestHandler) else ThreadingTCPServer
     kind.allow_reuse_address = kind.daemon_threads = True
     servers = [kind((NODES["abc".index(node)], port), handler) for node in nodes]
-    for one in servers:
+    for server in servers:
         if tls is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(tls / "api.pem")
-            one.socket = context.wrap_socket(one.socket, server_side=True)
-        threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield
     finally:
-        for one in servers:
-            one.shutdown()
-            one.server_close()
+        for server in servers:
+            server.shutdown()
+            server.server_close()
 
 
 def get(port: int, path: str = "/", tls: bool = False, **headers: str) -> tuple[int, str, http.client.HTTPMessage]:

@@ -137,7 +137,7 @@ CONFIGS = st.builds(Config, SERVERS, SERVERS, st.sampled_from(["roundrobin", "le
 @given(st.lists(CONFIGS, min_size=2, max_size=5, unique=True), st.booleans())
 def test_by_commands_or_by_a_start(two: tuple[Haproxy, Haproxy], configs: list[Config], keeps_balance: bool) -> None:
     if keeps_balance:
-        configs = [Config(one.web, one.db, configs[0].balance) for one in configs]
+        configs = [Config(config.web, config.db, configs[0].balance) for config in configs]
 
     async def scenario() -> None:
         changed, fresh = two

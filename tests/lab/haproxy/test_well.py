@@ -224,7 +224,7 @@ def test_one_whose_directory_was_emptied_can_be_asked_again_and_serves_all_the_t
             for _ in range(2):  # and once more, after what was spelled in another way was put right
                 empty(Path(lab.settings.run_dir))
                 assert not (await manager.ensure(lab.config(names="ab"))).error
-                assert {one.server for one in await manager.server_states()} == {"a", "b"}
+                assert {server_state.server for server_state in await manager.server_states()} == {"a", "b"}
                 assert manager.status().pid == master
                 assert await lab.ask()
         await manager.stop()
@@ -233,5 +233,5 @@ def test_one_whose_directory_was_emptied_can_be_asked_again_and_serves_all_the_t
 
 
 def empty(place: Path) -> None:
-    for one in place.iterdir():
-        one.unlink()
+    for path in place.iterdir():
+        path.unlink()

@@ -94,7 +94,7 @@ def test_the_files_are_what_hactl_reads() -> None:
         ]
         assert spec.group("vip").overlap  # type: ignore[union-attr]
         assert spec.timing.lease_ms == 1250
-        assert [(one.name, one.port) for one in spec.services] == [("api-one", 8001), ("api-two", 8002)]
+        assert [(service.name, service.port) for service in spec.services] == [("api-one", 8001), ("api-two", 8002)]
         node = load_node(lab.node("n2").home / "node.toml")
         assert (node.cluster, node.node) == (spec.name, "n2")
         assert node.endpoints[0] == "http://10.77.0.12:2379"

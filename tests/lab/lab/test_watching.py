@@ -132,7 +132,7 @@ def test_a_power_cut_ends_what_a_node_held_and_a_freeze_does_not(lab: Lab) -> No
         lab.start("n2")  # a new life in a new namespace: seen as well
         give(lab, "n2")
         seen(watcher, "n2", "n3")
-        assert [(one.first, one.second) for one in watcher.overlaps(VIP)] == [("n3", "n2")]
+        assert [(overlap.first, overlap.second) for overlap in watcher.overlaps(VIP)] == [("n3", "n2")]
         take(lab, "n2")
         take(lab, "n3")
         seen(watcher)

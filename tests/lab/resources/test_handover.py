@@ -274,7 +274,7 @@ def test_without_the_packet_filter_it_moves_all_the_same(segment: Segment, monke
         segment.new.call(new.stop())
         segment.new.call(new.start(BESIDE))
         monkeypatch.undo()
-    said = [one["problem"] for one in logs if one["event"] == "vip.connections_not_handed_over"]
+    said = [log["problem"] for log in logs if log["event"] == "vip.connections_not_handed_over"]
     assert len(said) == 2  # each node once
     assert all("nft" in one for one in said)
     assert not segment.old.has(V4)

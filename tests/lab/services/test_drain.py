@@ -38,7 +38,7 @@ def asking(cluster: Cluster) -> Iterator[Probe]:
 def answered(probe: Probe, since_ms: float) -> set[str]:
     """Who has answered since then."""
     assert probe.result is not None
-    return {one.node for one in probe.result.answers if one.at_ms > since_ms}
+    return {answer.node for answer in probe.result.answers if answer.at_ms > since_ms}
 
 
 def open_session(cluster: Cluster, server: str) -> socket.socket:
@@ -101,7 +101,7 @@ def test_a_server_is_drained_and_comes_back(cluster: Cluster) -> None:
         drained_until = boottime_ms()
     assert "1 session left: 1 through n1" in said[0] and "no session left" in said[0]
     assert probe.result is not None
-    assert {one.node for one in probe.result.answers if drained < one.at_ms < drained_until} == {"n1", "n3"}
+    assert {answer.node for answer in probe.result.answers if drained < answer.at_ms < drained_until} == {"n1", "n3"}
     with pytest.raises(LabError, match=r"exit 3: .*"):
         stay = open_session(cluster, "n1")
         with contextlib.closing(stay):

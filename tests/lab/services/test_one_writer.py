@@ -48,7 +48,7 @@ def writing(cluster: Cluster, database: Database, node: str, since_ms: float = 0
     wanted = 20
 
     def look() -> bool:
-        return sum(one.node == node for one in database.writes(since_ms)) >= wanted
+        return sum(write.node == node for write in database.writes(since_ms)) >= wanted
 
     cluster.until(look, f"{node} is written to")
 
@@ -58,7 +58,7 @@ def switched(cluster: Cluster, database: Database, old: str, new: str, since_ms:
     writing(cluster, database, new, boottime_ms())
     found = switch(database.writes(since_ms), old, new)
     promised(not found.late, f"{old} was written to after {new}")
-    assert {one.node for one in database.writes(since_ms)} == {old, new}
+    assert {write.node for write in database.writes(since_ms)} == {old, new}
     cluster.until(lambda: not database.sessions(old), f"no session to {old} is left")
     print(f"{old} -> {new}: {found.gap_ms:.0f} ms from its last write to the first of the next")
     return found
@@ -78,7 +78,7 @@ def test_a_power_cut_of_the_writer(cluster: Cluster, database: Database) -> None
         assert cluster.owner("primary") == new  # no failback
         back = boottime_ms()
         writing(cluster, database, new, back)
-        assert {one.node for one in database.writes(back)} == {new}
+        assert {write.node for write in database.writes(back)} == {new}
 
 
 def test_a_planned_move(cluster: Cluster, database: Database) -> None:
@@ -89,7 +89,9 @@ def test_a_planned_move(cluster: Cluster, database: Database) -> None:
         writing(cluster, database, "n1", began)
         cluster.hactl("n2", "failover", "primary", "--to", "n3")
         found = switched(cluster, database, "n1", "n3", began)
-        cluster.until(lambda: len({one.balancer for one in database.writes() if one.node == "n3"}) == 3, "all follow")
+        cluster.until(
+            lambda: len({write.balancer for write in database.writes() if write.node == "n3"}) == 3, "all follow"
+        )
     assert found.gap_ms < cluster.deadline_s * 1000
 
 
@@ -135,7 +137,7 @@ def test_while_nobody_owns_the_group_nobody_is_written_to(cluster: Cluster, data
         cluster.until(lambda: not database.sessions("n1"), "no session is left")
         nobody = boottime_ms()
         cluster.await_renewals()
-        assert not [one for one in database.writes(nobody) if one.sent_ms > nobody]
+        assert not [write for write in database.writes(nobody) if write.sent_ms > nobody]
         document["groups"][-1] = GROUP
         cluster.apply(document)
         writing(cluster, database, cluster.await_running("primary"), nobody)

@@ -39,9 +39,9 @@ def well(cluster: Cluster) -> Iterator[None]:
 def told_well(cluster: Cluster, node: str) -> bool:
     """Whether the last that the node has noted of each server, and of the services, is good."""
     last: dict[str, str] = {}
-    for one in cluster.events(node):
-        if one["event"].startswith(("server_", "service_")):
-            last[one.get("server", "") if one["event"].startswith("server_") else "service"] = one["event"]
+    for event in cluster.events(node):
+        if event["event"].startswith(("server_", "service_")):
+            last[event.get("server", "") if event["event"].startswith("server_") else "service"] = event["event"]
     return set(last.values()) <= {"server_up", "service_recovered"}
 
 
@@ -95,7 +95,7 @@ def test_a_server_that_dies_is_told_once_by_each_balancer(cluster: Cluster) -> N
     await_state(cluster, "api-one", dict.fromkeys(cluster.nodes, "up"))
     for name in cluster.nodes:
         cluster.await_event(name, "server_up", server="n2")
-        assert len([one for one in cluster.events(name, "server_down") if one["services"] == "api-one"]) == 1
+        assert len([event for event in cluster.events(name, "server_down") if event["services"] == "api-one"]) == 1
 
 
 def test_the_last_server_and_none(cluster: Cluster) -> None:

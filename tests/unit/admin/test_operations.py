@@ -278,8 +278,8 @@ def test_recover_begins_anew_above_all_that_is_known(scene: Scene) -> None:
     view = scene.view
     assert view.identity is not None and view.identity.record.generation == 5
     assert not view.sessions
-    assert {name: found.record.state for name, found in view.fences.items()} == dict.fromkeys(names, "pending")
-    assert all(found.record.generation == 5 for found in view.fences.values())
+    assert {name: fence.record.state for name, fence in view.fences.items()} == dict.fromkeys(names, "pending")
+    assert all(fence.record.generation == 5 for fence in view.fences.values())
 
 
 def test_recover_of_a_wiped_store_wants_a_configuration() -> None:

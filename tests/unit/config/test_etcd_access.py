@@ -24,7 +24,7 @@ def node(**settings: Any) -> NodeConfig:
 
 
 def said(has_key: bool = True, **settings: Any) -> list[str]:
-    return [one.problem for one in weaknesses(node(**settings), has_key=has_key)]
+    return [weakness.problem for weakness in weaknesses(node(**settings), has_key=has_key)]
 
 
 @pytest.mark.parametrize("way", [{**TLS, **CLIENT}, {**TLS, **USER}, USER, {**TLS, **CLIENT, **USER}])

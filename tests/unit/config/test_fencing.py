@@ -75,7 +75,7 @@ def test_good() -> None:
         "port": "9",
     }
     assert found.devices["ipmi-n1"] == Device("ipmi-n1", "fence_ipmilan", options, 20_000, 10_000)
-    assert [one.unfence for one in found.devices.values()] == [False, False, True]
+    assert [device.unfence for device in found.devices.values()] == [False, False, True]
     assert (found.devices["pdu-a"].timeout_ms, found.devices["pdu-a"].status_timeout_ms) == (60_000, 20_000)
     levels = (
         Level((Target("ipmi-n1"),)),

@@ -238,7 +238,7 @@ def test_every_problem_at_once_in_the_order_of_the_file() -> None:
         ("port: 5000", "prot: 5000"),
         ("default", "slow"),
     )
-    assert [one.path for one in problems(text)] == [
+    assert [problem.path for problem in problems(text)] == [
         "timing.profile",
         "nodes[1].name",
         "groups[0].overlapping",
@@ -262,7 +262,7 @@ def test_every_problem_at_once_in_the_order_of_the_file() -> None:
     ],
 )
 def test_syntax(text: str, place: str, says: str) -> None:
-    found = [str(one) for one in problems(text)]
+    found = [str(problem) for problem in problems(text)]
     assert any(one.startswith(f"cluster.yaml:{place}: ") and says in one for one in found), found
 
 
@@ -271,12 +271,12 @@ def test_an_alias_may_be_used() -> None:
         ("10.0.0.30:5000", "10.0.0.30:5001"),
         ("check: {http: /healthcheck}", "check: &c {http: /h}\n  - {name: b, binds: ['*:81'], port: 82, check: *c}"),
     )
-    assert [one.options.check.path for one in parse_cluster(text).services] == ["/h", "/h"]
+    assert [service.options.check.path for service in parse_cluster(text).services] == ["/h", "/h"]
 
 
 def test_aliases_upon_aliases_end() -> None:
     text = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
-    assert any("endless" in one.problem for one in problems(text))
+    assert any("endless" in problem.problem for problem in problems(text))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n"])

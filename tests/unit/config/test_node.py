@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigErrors) as caught:
         parse_node(text)
-    return [str(one) for one in caught.value.problems]
+    return [str(problem) for problem in caught.value.problems]
 
 
 def test_defaults() -> None:

@@ -76,7 +76,7 @@ def test_a_group_needs_only_its_name(name: str) -> None:
     assert spec.groups[0].name == name
 
 
-@pytest.mark.parametrize("name", [name for name, one in presets().items() if one.example])
+@pytest.mark.parametrize("name", [name for name, preset in presets().items() if preset.example])
 def test_examples_are_sound(name: str) -> None:
     assert parse_cluster(NODES + presets()[name].example).groups
 
@@ -160,10 +160,10 @@ def test_resources_are_matched_by_name() -> None:
     changed = "  - {preset: cinder-volume, resources: [{name: cinder-volume, systemd: {unit: x.service}}]}\n"
     named = "  - {preset: galera-writer, resources: [{name: in-sync, start_timeout: 9s, exec: {ready: [/bin/true]}}]}\n"
     first, second, third = parse_cluster(f"{NODES}groups:\n{alone}{changed}{named}").groups
-    assert [one.name for one in first.resources] == ["address", "mariadb"]
+    assert [resource.name for resource in first.resources] == ["address", "mariadb"]
     assert first.resources[1].start_timeout_ms == 120_000
     assert first.fencing == "required"
-    assert [one.options.unit for one in second.resources] == ["x.service"]
+    assert [resource.options.unit for resource in second.resources] == ["x.service"]
     (writer,) = third.resources
     assert (writer.start_timeout_ms, writer.monitor_interval_ms) == (9_000, 2_000)
     assert (writer.options.command, writer.options.ready) == (("/bin/sleep", "infinity"), ("/bin/true",))

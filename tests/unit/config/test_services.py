@@ -188,7 +188,9 @@ def test_refused_in_a_service(given: str, path: str, says: str) -> None:
 
 def warnings(text: str) -> list[str]:
     return [
-        f"{one.path}: {one.problem}" for one in check_text(CLUSTER + text, "f").warnings if "switch" not in one.problem
+        f"{warning.path}: {warning.problem}"
+        for warning in check_text(CLUSTER + text, "f").warnings
+        if "switch" not in warning.problem
     ]
 
 

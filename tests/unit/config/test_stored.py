@@ -54,7 +54,7 @@ def without(spec: ClusterSpec, group: str) -> ClusterSpec:
 
 
 def with_group(spec: ClusterSpec, name: str, **changes: object) -> ClusterSpec:
-    groups = tuple(replace(one, **changes) if one.name == name else one for one in spec.groups)  # type: ignore[arg-type]
+    groups = tuple(replace(group, **changes) if group.name == name else group for group in spec.groups)  # type: ignore[arg-type]
     return replace(spec, groups=groups)
 
 
@@ -167,7 +167,7 @@ def test_apply(store: MemoryStore, spec: ClusterSpec) -> None:
     first = apply(store, spec, expect_revision=0)
     assert first == AppliedResult((), 1, first.revision)
     second = apply(store, with_group(spec, "vip", overlap=False), expect_revision=first.revision)
-    assert (second.ok, second.serial, [str(one) for one in second.changes]) == (
+    assert (second.ok, second.serial, [str(change) for change in second.changes]) == (
         True,
         2,
         ["~ groups.vip.overlap: true -> false"],
@@ -223,7 +223,7 @@ def test_apply_refuses_to_delete_what_runs(store: MemoryStore, spec: ClusterSpec
     own(store, "agent", "owned")
     refused = apply(store, without(spec, "agent"))
     assert "group `agent` is owned" in refused.refused[0]
-    assert [str(one) for one in refused.changes] == ["- groups.agent"]
+    assert [str(change) for change in refused.changes] == ["- groups.agent"]
     assert stored_serial(store) == 1
     own(store, "agent", "released")
     assert apply(store, without(spec, "agent")).ok

@@ -13,7 +13,7 @@ def warnings(*addresses: str) -> list[str]:
     text = CLUSTER
     for old, new in zip(("10.0.0.30/24", "10.0.0.31/24"), addresses, strict=False):
         text = text.replace(old, new)
-    return [f"{one}" for one in check_text(text, "cluster.yaml").warnings if "network" in f"{one}"]
+    return [f"{warning}" for warning in check_text(text, "cluster.yaml").warnings if "network" in f"{warning}"]
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ class Story:
         """What is in the store is known since `ms`."""
         view = self.state.view
         view.load(self.scene.store.snapshot(KEYS.prefix, timeout_s=1))
-        for node, found in view.sessions.items():
-            self.state.observer.on_session(node, found, at(ms))
+        for node, session in view.sessions.items():
+            self.state.observer.on_session(node, session, at(ms))
         for node, fence in view.fences.items():
             self.state.observer.on_fence(node, fence.record, at(ms))
         self.ledger.look(self.state, at(ms))

@@ -25,8 +25,10 @@ def samples(metrics: Metrics) -> Samples:
     """By sample name, then by label values in the order of the labels' names."""
     found: Samples = {}
     for family in text_string_to_metric_families(metrics.text().decode()):
-        for one in family.samples:
-            found.setdefault(one.name, {})[tuple(one.labels[name] for name in sorted(one.labels))] = one.value
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sample.labels[name] for name in sorted(sample.labels))] = (
+                sample.value
+            )
     return found
 
 
@@ -77,7 +79,7 @@ def test_every_configured_group_has_all_its_series(scene: Scene) -> None:
 
 
 def test_a_group_is_enabled_or_not(scene: Scene) -> None:
-    groups = tuple(dataclasses.replace(one, enabled=one.name == "vip") for one in scene.spec.groups)
+    groups = tuple(dataclasses.replace(group, enabled=group.name == "vip") for group in scene.spec.groups)
     scene.spec = dataclasses.replace(scene.spec, groups=groups)
     assert collected(scene)["hactl_group_enabled"] == {("vip",): 1, ("database",): 0}
 

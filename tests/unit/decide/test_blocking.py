@@ -39,9 +39,9 @@ def cannot_stop(node: Node) -> list[str]:
         out = Out(node.state, node.now)
         node.run.acting["address"] = (99, action)  # type: ignore[assignment]
         acted(node.state, node.run, "address", events.Acted(99, False, "failed", "it hangs"), out)
-        found += [one.purpose for one in out.effects if isinstance(one, effects.SendTxn)]
-        found += ["self-fence" for one in out.effects if isinstance(one, effects.SelfFence)]
-        for send in [one for one in out.effects if isinstance(one, effects.SendTxn)]:
+        found += [effect.purpose for effect in out.effects if isinstance(effect, effects.SendTxn)]
+        found += ["self-fence" for effect in out.effects if isinstance(effect, effects.SelfFence)]
+        for send in [effect for effect in out.effects if isinstance(effect, effects.SendTxn)]:
             result = node.scene.store.txn(send.txn, timeout_s=5)
             node.state.view = node.scene.view
             after = decide.step(node.state, events.TxnDone(send.id, result), node.now).effects
@@ -101,13 +101,13 @@ def test_it_is_known_first_who_blocked_what_before(owner: Node) -> None:
     assert out.effects == []
     owner.state.view = scene.view
     self_fence(owner.state, owner.run, out)
-    assert [one for one in out.effects if isinstance(one, effects.SelfFence)]
+    assert [effect for effect in out.effects if isinstance(effect, effects.SelfFence)]
 
 
 def test_a_block_that_lingers_does_not_outlast_a_cleanup(owner: Node) -> None:
     out = Out(owner.state, owner.now)
     block(owner.state, owner.run, "address", "it hangs", out)
-    (send,) = [one for one in out.effects if isinstance(one, effects.SendTxn)]
+    (send,) = [effect for effect in out.effects if isinstance(effect, effects.SendTxn)]
     owner.scene.put(KEYS.cleanup("vip"), Cleanup("one", "", "anna"))
     assert not owner.scene.store.txn(send.txn, timeout_s=5).succeeded
 

@@ -54,7 +54,7 @@ class Executor:
             self.look()
             confirming.step_confirmations(self.state, out)
             fencing.step_jobs(self.state, out)
-            self.cancelled += [one.id for one in out.effects if isinstance(one, effects.FenceCancel)]
+            self.cancelled += [effect.id for effect in out.effects if isinstance(effect, effects.FenceCancel)]
             unfencing.unfence(self.state, out)
             found += self._carry_out(out)
         return found
@@ -235,7 +235,7 @@ def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
     out = Out(state, before)
     renew_until(state, one.now, before)
     assert not suspicion.suspected(state, "n1", found, out)
-    assert [type(one) for one in out.effects] == [effects.AskGuard]
+    assert [type(effect) for effect in out.effects] == [effects.AskGuard]
     renew_until(state, before, silent)
     assert suspicion.suspected(state, "n1", found, Out(state, silent))
     suspicion.on_reply(state, events.GuardTold("n1", "another", True), Out(state, before))
@@ -251,7 +251,7 @@ def test_a_guard_has_its_time_to_answer_though_the_question_was_late() -> None:
     renew_until(state, one.now, late)  # and stood still since the last one
     out = Out(state, late)
     assert not suspicion.suspected(state, "n1", found, out)
-    assert [type(one) for one in out.effects] == [effects.AskGuard]
+    assert [type(effect) for effect in out.effects] == [effects.AskGuard]
     assert not suspicion.suspected(state, "n1", found, Out(state, late.plus(half - 1)))
     assert suspicion.suspected(state, "n1", found, Out(state, late.plus(half)))
 

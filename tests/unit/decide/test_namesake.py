@@ -227,5 +227,5 @@ def test_the_original_says_that_a_copy_was_refused_and_forgets_it(scene: Scene) 
     for ms, expected in ((0.0, ["machine_refused"]), (1000.0, []), (namesake.SHOWN_MS + 10, ["forget-refusal"])):
         out = Out(state, at(ms))
         namesake.forget_refusal(state, out)
-        found = [one.event if isinstance(one, effects.Note) else one.purpose for one in out.effects]  # type: ignore[union-attr]
+        found = [effect.event if isinstance(effect, effects.Note) else effect.purpose for effect in out.effects]  # type: ignore[union-attr]
         assert found == expected

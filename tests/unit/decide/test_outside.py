@@ -51,11 +51,11 @@ class Owner:
         return noted(out)
 
     def warnings(self) -> list[str]:
-        return [f"{one.topic}: {one.text}" for one in outside.warnings(self.state)]
+        return [f"{warning.topic}: {warning.text}" for warning in outside.warnings(self.state)]
 
 
 def noted(out: Out) -> list[str]:
-    return [one.event for one in out.effects if isinstance(one, Note)]
+    return [effect.event for effect in out.effects if isinstance(effect, Note)]
 
 
 @pytest.fixture

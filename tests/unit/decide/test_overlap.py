@@ -107,7 +107,7 @@ def test_a_new_owner_that_fails_gives_it_back_and_the_old_one_takes_it(scene: Sc
     fail(new)
     assert new.look() == ["release"]
     own = scene.view.groups["vip"].record
-    assert (own.state, own.node, [one.node for one in own.holders]) == ("released", "n2", ["n1"])
+    assert (own.state, own.node, [holder.node for holder in own.holders]) == ("released", "n2", ["n1"])
     assert scene.view.failures["vip/n2"].record.reason.endswith("is not in any network of this node")
     assert new.notes[-1] == "group_given_back"
     assert new.look() == []  # a promise: nothing is started here any more

@@ -30,5 +30,5 @@ def test_what_is_read_cannot_be_assigned() -> None:
 
 
 def test_a_reader_may_read_what_the_state_has() -> None:
-    known = {one.name for one in fields(NodeState)} | set(vars(NodeState))
+    known = {field.name for field in fields(NodeState)} | set(vars(NodeState))
     assert {name for name in vars(ReadState) if not name.startswith("_")} <= known

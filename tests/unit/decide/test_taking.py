@@ -30,13 +30,15 @@ class Second:
         self.state.config_seen = config.mod_revision
         group = self.scene.spec.group("vip")
         assert group is not None
-        self.run = self.state.runs["vip"] = LocalGroup(group, health={one.name: "stopped" for one in group.resources})
+        self.run = self.state.runs["vip"] = LocalGroup(
+            group, health={resource.name: "stopped" for resource in group.resources}
+        )
 
     def drive(self) -> list[str]:
         """What it sends, carried out at once."""
         self.state.view, out = self.scene.view, Out(self.state, self.now)
         step_group(self.state, self.run, out)
-        sent = [one for one in out.effects if isinstance(one, effects.SendTxn)]
+        sent = [effect for effect in out.effects if isinstance(effect, effects.SendTxn)]
         for one in sent:
             assert self.scene.store.txn(one.txn, timeout_s=5).succeeded
             self.run.txn = 0
@@ -94,7 +96,7 @@ def test_a_node_that_is_to_go_does_not_keep_what_nobody_owns(second: Second) -> 
     second.state.phase, second.state.view = "ending", second.scene.view
     out = Out(second.state, second.now)
     step_group(second.state, second.run, out)
-    (act,) = [one for one in out.effects if isinstance(one, effects.Act)]
+    (act,) = [effect for effect in out.effects if isinstance(effect, effects.Act)]
     assert (act.resource.name, act.action) == ("address", "stop")
 
 

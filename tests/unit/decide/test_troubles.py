@@ -22,7 +22,7 @@ FULL = Trouble("state_dir", "its state_dir cannot be written: No space left on d
 
 
 def notes(effects: list[object]) -> list[str]:
-    return [one.event for one in effects if isinstance(one, Note)]
+    return [effect.event for effect in effects if isinstance(effect, Note)]
 
 
 def test_it_is_noted_when_it_changes_and_keeps_its_beginning() -> None:
@@ -45,7 +45,7 @@ def test_it_is_told_to_the_others() -> None:
     state.troubles["state_dir"] = {"what": "full", "do": "make room", "since": "12:00"}
     out = Out(state, at(0))
     peers.report(state, out)
-    (sent,) = [one for one in out.effects if isinstance(one, SendTxn)]
+    (sent,) = [effect for effect in out.effects if isinstance(effect, SendTxn)]
     assert Report.from_json(sent.txn.success[0].value).troubles == state.troubles  # type: ignore[union-attr]
 
 

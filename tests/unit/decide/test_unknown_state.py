@@ -158,4 +158,4 @@ def test_without_a_guard_the_daemon_takes_the_node_down_before_the_lease_ends(no
         decide.step(node.state, events.GuardLost(), node.now).effects,
         decide.step(node.state, events.Tick(), node.now.plus(1)).effects,
     ]
-    assert [any(isinstance(one, SelfFence) for one in effects) for effects in done] == [False, True]
+    assert [any(isinstance(effect, SelfFence) for effect in effects) for effects in done] == [False, True]

@@ -88,7 +88,7 @@ frontend f
         "other": [ServerLine("unix", "/run/other.sock", None)],
     }
     assert read_binds(text) == {"web": [":80", "[::]:80"], "f": ["10.0.0.30:1-9"]}
-    assert [one.kind for one in sections(text)] == ["resolvers", "listen", "backend", "frontend"]
+    assert [section.kind for section in sections(text)] == ["resolvers", "listen", "backend", "frontend"]
 
 
 def test_what_else_haproxy_is_bound_to() -> None:

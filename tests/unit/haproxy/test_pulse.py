@@ -17,8 +17,8 @@ pulses = st.lists(
 
 def seen(*problems: Pulse) -> Silence:
     silence = Silence()
-    for one in problems:
-        silence.see(one)
+    for problem in problems:
+        silence.see(problem)
     return silence
 
 

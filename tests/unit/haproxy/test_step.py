@@ -286,10 +286,10 @@ MEMBERS = st.lists(st.none() | st.tuples(st.integers(0, 2), st.booleans()), min_
 
 def one_writer(members: list[tuple[int, bool] | None], writer: int) -> str:
     lines = [
-        f"    server {'abc'[place]} 10.0.0.{place}:3306 weight {one[0]}{' maxconn 5' if one[1] else ''}"
+        f"    server {'abc'[place]} 10.0.0.{place}:3306 weight {member[0]}{' maxconn 5' if member[1] else ''}"
         f"{'' if place == writer else ' disabled'}\n"
-        for place, one in enumerate(members)
-        if one is not None
+        for place, member in enumerate(members)
+        if member is not None
     ]
     return HEAD + DB.partition("    server")[0] + "".join(lines)
 

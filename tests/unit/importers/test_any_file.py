@@ -158,7 +158,7 @@ def proxies(draw: st.DrawFn, index: int, backends: list[str]) -> str:
             lines.append(f"server s{number} 192.0.2.{number}:80 " + " ".join(words))
         backends.append(name)
     if backends and kind != "backend":
-        lines += draw(st.lists(st.sampled_from([f"default_backend {one}" for one in backends]), max_size=1))
+        lines += draw(st.lists(st.sampled_from([f"default_backend {backend}" for backend in backends]), max_size=1))
     lines = draw(st.permutations(lines))
     if lines and draw(st.integers(0, 5)) == 0:
         at = draw(st.integers(0, len(lines) - 1))

@@ -64,7 +64,7 @@ def test_the_lab_with_its_controllers_as_members(cluster: str, tmp_path: Path) -
     assert whole and "keystone-admin: its servers (controller1, controller2) are its members now" in report
     assert "two of them" in text and "# the address" in text
     spec = check_text(text, "cluster.yaml").spec
-    assert [(one.port, one.options.members) for one in spec.services] == [
+    assert [(service.port, service.options.members) for service in spec.services] == [
         (80, True),
         (35357, True),
         (5000, True),
@@ -121,7 +121,7 @@ haproxy:
 def test_some_of_the_nodes(tmp_path: Path) -> None:
     text, report, whole = into(tmp_path, FILE)
     services = check_text(text, "cluster.yaml").spec.services
-    assert [one.options.nodes for one in services] == [(), ("controller2",)] and whole
+    assert [service.options.nodes for service in services] == [(), ("controller2",)] and whole
     assert "service all: its servers (a, b) are its members now: controller1, controller2" in report
 
 
@@ -150,7 +150,7 @@ def test_servers_that_stay_a_list(old: str, new: str, why: str, tmp_path: Path) 
     text, report, whole = into(tmp_path, FILE.replace(old, new, 1))
     assert any("and stay in the list: " in line and why in line for line in report.splitlines())
     service = check_text(text, "cluster.yaml").spec.services[0]
-    nodes = {one.node for one in service.options.servers if one.address.startswith("192.168.")}
+    nodes = {server.node for server in service.options.servers if server.address.startswith("192.168.")}
     assert service.options.members is False and whole and nodes <= {"controller1", "controller2"}
 
 
@@ -175,7 +175,7 @@ haproxy:
     assert "haproxy.maxconn: 6: the cluster has 5" in report and "haproxy.log" not in report
     loaded = check_text(text, "cluster.yaml")
     assert loaded.spec.haproxy.maxconn == 5
-    assert [one.options.defaults for one in loaded.spec.services] == ["", "imported-2"]
+    assert [service.options.defaults for service in loaded.spec.services] == ["", "imported-2"]
     assert list(loaded.spec.haproxy.defaults or {}) == ["imported", "imported-2"]
     assert loaded.spec.haproxy.extra_global == ("tune.bufsize 16384", "chroot /x")
 

@@ -79,7 +79,7 @@ def test_sections() -> None:
     text = "loose\nglobal\n no option x\ndefaults\nfrontend f from d # c\n bind :80\nlisten l :1,:2 from d\ntimeout\n"
     found = read_source(text, "x", SECTIONS)
     assert [line.text for line in found.loose] == ["loose"]
-    assert [(one.kind, one.name, one.parent) for one in found.sections] == [
+    assert [(section.kind, section.name, section.parent) for section in found.sections] == [
         ("global", "", ""),
         ("defaults", "", ""),
         ("frontend", "f", "d"),
@@ -148,7 +148,9 @@ def test_a_line_taken_apart(
 
 def test_pyhaproxy_and_our_own_reading_say_the_same() -> None:
     files = [*GOLDEN.rglob("*.cfg"), *GOLDEN.rglob("*.rendered")]
-    lines = {tuple(line_words(line)) for file in files for one in sections(file.read_text()) for line in one.lines}
+    lines = {
+        tuple(line_words(line)) for file in files for section in sections(file.read_text()) for line in section.lines
+    }
     read = {line: read_statement(line) for line in lines}
     assert sum(statement.by_library for statement in read.values()) > len(lines) / 2
     assert {line: replace(one, by_library=False) for line, one in read.items()} == {

@@ -42,12 +42,12 @@ def test_never_more_than_there_are_places_and_nobody_is_kept_out(steps: list[tup
 
 def test_who_has_the_most_loses_the_oldest() -> None:
     slots, floods = Slots(3), [Connection("flood") for _ in range(3)]
-    for one in floods:
+    for flood in floods:
         assert slots.make_room("flood")
-        slots.take("flood", one)
+        slots.take("flood", flood)
     assert not slots.make_room("flood")
     assert slots.make_room("monitoring")
-    assert [one.aborted for one in floods] == [True, False, False]
+    assert [flood.aborted for flood in floods] == [True, False, False]
 
 
 def test_a_peer_has_its_burst_and_then_its_rate() -> None:

@@ -27,7 +27,7 @@ def lost(one: EndpointFacts) -> EndpointFacts:
 
 
 def said(*facts: EndpointFacts, writes: Writes = NO_WRITES) -> list[str]:
-    return [f"{one.code}: {one.what} -> {one.todo}" for one in judge(facts, writes, ETCDCTL).problems]
+    return [f"{problem.code}: {problem.what} -> {problem.todo}" for problem in judge(facts, writes, ETCDCTL).problems]
 
 
 def test_nothing_when_all_is_well() -> None:
@@ -76,7 +76,7 @@ def test_slow_names_who_leads_and_how_another_would() -> None:
 def test_the_worst_comes_first_and_each_has_a_level() -> None:
     facts = [one._replace(alarms=("NOSPACE",)) for one in WELL[:2]] + [silent(WELL[2])]
     found = judge(facts, NO_WRITES, ETCDCTL)
-    assert [one.code for one in found.problems] == ["full", "endpoint_dead"]
+    assert [problem.code for problem in found.problems] == ["full", "endpoint_dead"]
     assert [one["level"] for one in found.document()["problems"]] == ["error", "warning"]
     assert set(PROBLEMS.values()) == {"error", "warning", "notice"}
 

@@ -262,12 +262,16 @@ def test_a_list_has_the_longer_the_more_of_them_have_failed(scene: Scene) -> Non
     state.need_list, limits, now = True, list[float](), 0.0
     for _ in range(6):
         now += 60_000
-        (relist,) = (one for one in node.step(state, events.Tick(), at(now)).effects if isinstance(one, effects.Relist))
+        (relist,) = (
+            effect for effect in node.step(state, events.Tick(), at(now)).effects if isinstance(effect, effects.Relist)
+        )
         limits.append(relist.timeout_ms)
         node.step(state, events.ListFailed(relist.id, "no answer"), at(now + 1))
     assert limits[0] == 500 and limits == sorted(limits) and limits[3:] == [4000, LONGEST_LIST_MS, LONGEST_LIST_MS]
     (relist,) = (
-        one for one in node.step(state, events.Tick(), at(now + 60_000)).effects if isinstance(one, effects.Relist)
+        effect
+        for effect in node.step(state, events.Tick(), at(now + 60_000)).effects
+        if isinstance(effect, effects.Relist)
     )
     node.step(state, events.Listed(relist.id, Snapshot(5, ())), at(now + 60_001))
     assert state.lists_failed == 0 and state.list_problem == ""

@@ -47,9 +47,9 @@ def test_what_groups_wait_for_comes_before_all_else() -> None:
 
 
 def test_what_was_never_anything_else_has_no_earlier_value() -> None:
-    assert any(" get " in one and "--rev=6" in one for one in commands(holding(KEYS.group("web"))))
+    assert any(" get " in command and "--rev=6" in command for command in commands(holding(KEYS.group("web"))))
     for key in (KEYS.group("web"), KEYS.fence("n1"), KEYS.identity):
-        assert not any(" get " in one for one in commands(holding(key, create=7)))
+        assert not any(" get " in command for command in commands(holding(key, create=7)))
 
 
 def test_a_block_is_ended_by_its_own_command() -> None:

@@ -159,7 +159,7 @@ def test_secrets_are_nowhere(agent: Write, tmp_path: Path, caplog: pytest.LogCap
     seen = repr((found, found.output, call, logs, caplog.text))
     assert "0secret" not in seen
     assert "cm9vdDpvcHRpb24wc2VjcmV0" not in seen
-    assert [one["outcome"] for one in logs] == ["failed"]
+    assert [log["outcome"] for log in logs] == ["failed"]
 
 
 def test_a_secret_that_cannot_be_had(agent: Write, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ GOOD: dict[str, OptionValue] = {"ip": "10.0.0.1"}
 
 
 def told(options: dict[str, OptionValue], *, plug: bool = True) -> list[tuple[str, str]]:
-    return [(one.level, str(one)) for one in check_options(RACK, options, plug=plug)]
+    return [(check_option.level, str(check_option)) for check_option in check_options(RACK, options, plug=plug)]
 
 
 def test_good_ones() -> None:
