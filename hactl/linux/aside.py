@@ -1,4 +1,4 @@
-"""Calls that may never come back (`fencing.linux.aside`), for what has an OperationError for the operator."""
+"""Calls that may never come back (`fencing.linux.aside`), with an OperationError for the operator."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hactl.linux.errors import OperationError
 T = TypeVar("T")
 
 
-async def aside(what: str, call: Callable[..., T], *args: object) -> T:
-    """The result of `call`. `what`: what it is about, in the operator's words; nothing else has this name. Raises what
-    `call` does, and OperationError."""
+async def aside(subject: str, call: Callable[..., T], *args: object) -> T:
+    """The result of `call`. `subject`: its object, in the operator's words; nothing else has this name. Raises the
+    errors of `call`, and OperationError."""
     try:
-        return await calls.aside(what, call, *args)
+        return await calls.aside(subject, call, *args)
     except calls.NoAnswerError as error:
-        raise OperationError(f"{what}: {error}") from None
+        raise OperationError(f"{subject}: {error}") from None

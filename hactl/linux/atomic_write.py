@@ -33,7 +33,8 @@ def create_atomically(path: Path, content: str | bytes, *, mode: int = PRIVATE) 
 def staged(
     path: Path, content: str | bytes, *, mode: int = PRIVATE, durable: bool = True, exclusive: bool = False
 ) -> Iterator[Callable[[], None]]:
-    """Stage `content` for `path`; what this yields puts it there. Else it is removed in the end. Raises OSError."""
+    """Stage `content` for `path`, and yield the function that puts it there; without its call the content is removed.
+    Raises OSError."""
     name = f".{path.name}.{os.urandom(8).hex()}{_STAGED}"
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -56,11 +57,12 @@ def staged(
 
 
 def remove_staged(path: Path) -> None:
-    """Remove what a process that was killed while it wrote `path` has left beside it. Raises OSError."""
+    """Remove the staged files of a process that was killed while it wrote `path`. Raises OSError."""
     prefix = f".{path.name}."
-    for name in _names(path.parent):
-        if name.startswith(prefix) and name.endswith(_STAGED):
-            (path.parent / name).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for name in os.listdir(path.parent):  # noqa: PTH208 - names alone
+            if name.startswith(prefix) and name.endswith(_STAGED):
+                (path.parent / name).unlink(missing_ok=True)
 
 
 def _fill(descriptor: int, content: str | bytes, mode: int, durable: bool) -> None:
@@ -70,10 +72,3 @@ def _fill(descriptor: int, content: str | bytes, mode: int, durable: bool) -> No
         os.fchmod(descriptor, mode)
         if durable:
             os.fsync(descriptor)
-
-
-def _names(directory: Path) -> list[str]:
-    try:
-        return os.listdir(directory)  # noqa: PTH208 - names alone
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -1,4 +1,4 @@
-"""A cgroup v2 for each resource: who is in it belongs to the resource, and all of them are killed at once.
+"""A cgroup v2 for each resource: its processes belong to the resource, and are killed all at once.
 
 Source: the kernel's cgroup-v2 documentation (`cgroup.procs`, `cgroup.kill`, `cgroup.events`). No controllers
 are used, so on a machine that uses cgroup v1 a v2 hierarchy mounted beside it serves as well. Like the
@@ -22,7 +22,7 @@ from hactl.linux.inotify import MODIFY, Inotify
 
 # How often to look again without an event: `cgroup.events` is notified, this is for what might be missed.
 _LOOK_AGAIN_S = 0.5
-# Who forks while it is moved may leave a child behind, which the next round moves.
+# A process that forks while it is moved may leave a child behind, which the next round moves.
 _MOVES = 100
 
 
@@ -72,8 +72,7 @@ class Cgroup:
     def move_to(self, other: Cgroup) -> None:
         """Move all that is in it and below it. Raises OperationError when that has no end."""
         for _ in range(_MOVES):
-            pids = self.pids()
-            if not pids:
+            if not (pids := self.pids()):
                 return
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
@@ -114,11 +113,9 @@ class Cgroup:
 
 def find_mount(mounts: str = "/proc/mounts") -> str | None:
     """Where a cgroup v2 hierarchy is mounted; None where none is."""
-    for line in Path(mounts).read_text().splitlines():
-        fields = line.split()
-        if len(fields) > 2 and fields[2] == "cgroup2":
-            return fields[1].encode().decode("unicode_escape")
-    return None
+    rows = map(str.split, Path(mounts).read_text().splitlines())
+    places = (fields[1] for fields in rows if fields[2:3] == ["cgroup2"])
+    return next((place.encode().decode("unicode_escape") for place in places), None)
 
 
 def prepare_root(name: str = "hactl", fallback_mount: str = "/run/hactl/cgroup") -> str | None:

@@ -23,37 +23,36 @@ _ID_AT, _ID_SIZE = 20, 48
 # Numbers of include/net/tcp_states.h. Not those that only wait for the other side's end, or for nothing
 # (FIN_WAIT2, TIME_WAIT): all that this side had to say has arrived.
 _ESTABLISHED, _SYN_RECV, _FIN_WAIT1, _CLOSE_WAIT, _LAST_ACK, _CLOSING = 1, 3, 4, 8, 9, 11
-_STATES = sum(1 << one for one in (_ESTABLISHED, _SYN_RECV, _FIN_WAIT1, _CLOSE_WAIT, _LAST_ACK, _CLOSING))
+_STATES = sum(1 << state for state in (_ESTABLISHED, _SYN_RECV, _FIN_WAIT1, _CLOSE_WAIT, _LAST_ACK, _CLOSING))
 
 _Connection = tuple[int, bytes]
 
 
 def any_to(ip: IPv4Address | IPv6Address) -> bool:
     """Whether there is one. Raises OSError."""
-    with contextlib.closing(_connections(ip)) as found:
-        return next(found, None) is not None
+    with contextlib.closing(_connections(ip)) as matches:
+        return next(matches, None) is not None
 
 
 def abort_to(ip: IPv4Address | IPv6Address) -> int:
     """End them all; the other sides are told (RST). Returns how many there were. Raises OSError, EOPNOTSUPP where the
     kernel cannot (CONFIG_INET_DIAG_DESTROY)."""
-    found = list(_connections(ip))
+    matches = list(_connections(ip))
     with _diag() as kernel:
-        for family, name in found:
+        for family, name in matches:
             _send(kernel, _SOCK_DESTROY, _REQUEST | _ACK, _request(family, name))
             answer = kernel.recv(_BUFFER)
             number = struct.unpack_from("=i", answer, 16)[0]
             if number not in (0, -errno.ENOENT):
                 raise OSError(-number, "a connection cannot be ended from outside")
-    return len(found)
+    return len(matches)
 
 
 def _connections(ip: IPv4Address | IPv6Address) -> Generator[_Connection, None, None]:
     # A listener of IPv6's that takes IPv4, too, makes connections of IPv6's.
     for family in (socket.AF_INET, socket.AF_INET6) if ip.version == 4 else (socket.AF_INET6,):
         with _diag() as kernel:
-            condition = _local(ip)
-            _send(kernel, _SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, _request(family, bytes(_ID_SIZE)) + condition)
+            _send(kernel, _SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, _request(family, bytes(_ID_SIZE)) + _local(ip))
             for answer in _answers(kernel):
                 yield family, answer[_ID_AT : _ID_AT + _ID_SIZE]
 

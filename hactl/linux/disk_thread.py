@@ -20,16 +20,16 @@ _WAITING = 16
 
 
 class DiskThread:
-    """`what` is the disk of, for the error: `state_dir`. `within_s`: how long it may take; None: no limit."""
+    """`name`: whose disk it is, for the error: `state_dir`. `within_s`: how long it may take; None: no limit."""
 
-    def __init__(self, what: str, within_s: float | None) -> None:
-        self._what, self._within_s = what, within_s
+    def __init__(self, name: str, within_s: float | None) -> None:
+        self._name, self._within_s = name, within_s
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     async def run(self, call: Callable[..., T], *args: Any) -> T:
-        """What `call` returns or raises. Raises OSError where it takes longer than anybody waits: it goes on then."""
+        """The result of `call`, or its error. Raises OSError where it takes longer than `within_s`: it goes on then."""
         if self._calls.qsize() >= _WAITING:
             raise self._silent()
         loop = asyncio.get_running_loop()
@@ -62,7 +62,7 @@ class DiskThread:
             try:
                 thread.start()
             except RuntimeError as error:
-                raise OSError(f"no thread for the disk of {self._what}: {error}") from None
+                raise OSError(f"no thread for the disk of {self._name}: {error}") from None
             self._thread = thread
 
     def _run(self) -> None:
@@ -73,9 +73,8 @@ class DiskThread:
             call()
 
     def _silent(self) -> OSError:
-        return OSError(
-            f"the disk of {self._what} has not answered{f' for {self._within_s:g} s' if self._within_s else ''}"
-        )
+        within = f" for {self._within_s:g} s" if self._within_s else ""
+        return OSError(f"the disk of {self._name} has not answered{within}")
 
 
 def _tell(answer: asyncio.Future[Any], outcome: Any, error: Exception | None) -> None:

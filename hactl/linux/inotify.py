@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from typing import Self
 
 from fencing.linux.wait_readable import wait_readable
 
@@ -22,7 +21,7 @@ MOVE_SELF = 0x800
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Inotify:
+class Inotify(contextlib.AbstractContextManager["Inotify"]):
     """A watch on files or directories. Close it, or use it as a context manager."""
 
     def __init__(self, path: str, mask: int) -> None:
@@ -53,9 +52,6 @@ class Inotify:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -124,21 +124,21 @@ def remove_address(index: int, ip: IPInterface) -> None:
 
 
 class _Kept:
-    """What was listed, and when: `epoch` counts the changes that are known of."""
+    """Lists, and when they were made: `epoch` counts the changes that are known of."""
 
     epoch = 0
 
     def __init__(self) -> None:
         self._at = -1
-        self._found: dict[int, list[Any]] = {}
+        self._lists: dict[int, list[Any]] = {}
 
-    def get(self, what: int, look: Callable[[], list[Any]]) -> list[Any]:
-        """What is kept of it, else what `look` finds."""
+    def get(self, key: int, look: Callable[[], list[Any]]) -> list[Any]:
+        """The list that is kept of it, else the one that `look` makes."""
         if self._at != _Kept.epoch:
-            self._at, self._found = _Kept.epoch, {}
-        if what not in self._found:
-            self._found[what] = look()
-        return self._found[what]
+            self._at, self._lists = _Kept.epoch, {}
+        if key not in self._lists:
+            self._lists[key] = look()
+        return self._lists[key]
 
 
 class Events:
@@ -212,14 +212,14 @@ class Events:
 
 
 def _touched(data: bytes) -> set[int]:
-    found, at = set(), 0
+    indices, at = set(), 0
     while at + 24 <= len(data):
         length, kind = struct.unpack_from("=IH", data, at)
         if kind in (_NEWLINK, _DELLINK, _NEWADDR, _DELADDR):
             # At the same place in ifinfomsg and ifaddrmsg.
-            found.add(struct.unpack_from("=i", data, at + 20)[0])
+            indices.add(struct.unpack_from("=i", data, at + 20)[0])
         at += max(16, (length + 3) & ~3)
-    return found
+    return indices
 
 
 def _addr_message(index: int, ip: IPInterface) -> Any:
@@ -276,8 +276,7 @@ def _talk(message: Any, kind: int, flags: int) -> list[Any]:
     message["header"]["flags"] = flags | _REQUEST
     message["header"]["sequence_number"] = 1
     message.encode()
-    family = socket.AF_NETLINK
-    with socket.socket(family, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
         kernel.settimeout(_TIMEOUT_S)
         kernel.bind((0, 0))
         for _ in range(_DUMP_ATTEMPTS):

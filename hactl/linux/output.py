@@ -25,10 +25,8 @@ def open_output(name: str, log_file: str) -> int:
     The journal where there is one. Else `log_file`, which is put aside as `.1` when it has grown large. Where that
     cannot be had, nowhere: no process is kept from running by its words.
     """
-    try:
+    with contextlib.suppress(OSError):
         return _journal(name)
-    except OSError:
-        pass
     try:
         return _file(Path(log_file))
     except OSError as error:

@@ -45,13 +45,11 @@ class OutputKeeper:
         raise FileNotFoundError(f"{self._directory} was removed")
 
     def look(self) -> list[tuple[str, int]]:
-        """Cut what has grown too large: which processes' output, and how much of it is gone."""
-        found = []
+        """Cut the files that have grown too large: the processes, and how many bytes of their output are gone."""
         with os.scandir(self._directory) as entries:
-            for entry in entries:
-                if entry.name.endswith(".log") and entry.is_file() and entry.stat().st_size > MAX_BYTES:
-                    found.append((entry.name.removesuffix(".log"), self._shorten(Path(entry.path))))
-        return found
+            logs = [entry for entry in entries if entry.name.endswith(".log") and entry.is_file()]
+        large = [Path(entry.path) for entry in logs if entry.stat().st_size > MAX_BYTES]
+        return [(path.stem, self._shorten(path)) for path in large]
 
     def _shorten(self, path: Path) -> int:
         """Writers go on at the file's new end, as it is theirs for appending. Where there is no room for its end, that

@@ -1,5 +1,5 @@
 """The frames by which a VIP is announced and asked for: ARP (RFC 826, RFC 5227) and neighbour discovery
-(RFC 4861), as bytes, and the filter that lets through only what others say of the VIP."""
+(RFC 4861), as bytes, and the filter that lets through only frames in which others speak of the VIP."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ Instruction = tuple[int, int, int, int]
 
 def gratuitous_arps(mac: bytes, ip: IPv4Address) -> tuple[bytes, bytes]:
     """The announcement as request and as reply: some stations heed only the one, some only the other."""
-    return (
-        _arp(_REQUEST, mac, ip, b"\0" * 6, ip),
-        _arp(_REPLY, mac, ip, BROADCAST, ip),
-    )
+    return _arp(_REQUEST, mac, ip, b"\0" * 6, ip), _arp(_REPLY, mac, ip, BROADCAST, ip)
 
 
 def arp_probe(mac: bytes, ip: IPv4Address) -> bytes:

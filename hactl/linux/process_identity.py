@@ -23,7 +23,7 @@ class Identity(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """What is needed of /proc/PID/stat."""
+    """The fields of /proc/PID/stat that are needed."""
 
     state: str
     group: int
@@ -70,7 +70,7 @@ def open_process(identity: Identity) -> int | None:
     """A pidfd of the process; None when it has ended. The caller closes it."""
     try:
         pidfd = os.pidfd_open(identity.pid)
-    except (ProcessLookupError, OSError):
+    except OSError:
         return None
     # Looked at after it was opened: if it is the right one now, the pidfd is of the right one.
     stat = read_stat(identity.pid)

@@ -17,7 +17,7 @@ def read_regular(path: str | Path, largest: int = LARGEST) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        found = file.read(largest + 1)
-    if len(found) > largest:
+        content = file.read(largest + 1)
+    if len(content) > largest:
         raise OSError(errno.EFBIG, f"it has more than {largest} bytes", str(path))
-    return found
+    return content

@@ -52,13 +52,13 @@ class Completed:
     def describe(self) -> str:
         """How it ended, with the last line it wrote, for messages to the operator."""
         if self.timed_out:
-            how = "did not end in time and was killed"
+            ending = "did not end in time and was killed"
         elif self.returncode < 0:
-            how = f"was killed by signal {signal_name(-self.returncode)}"
+            ending = f"was killed by signal {signal_name(-self.returncode)}"
         else:
-            how = f"ended with exit status {self.returncode}"
+            ending = f"ended with exit status {self.returncode}"
         words = (self.stderr.strip() or self.stdout.strip()).rpartition("\n")[2]
-        return f"{how}: {words[:300]}" if words else how
+        return f"{ending}: {words[:300]}" if words else ending
 
 
 def signal_name(number: int) -> str:
@@ -83,8 +83,7 @@ def find_command(command: str, env: Mapping[str, str] | None = None, cwd: str | 
     """Why `command` cannot be started, in the operator's words; None when it can."""
     path = (env or os.environ).get("PATH", os.defpath)
     if "/" not in command:
-        found = shutil.which(command, path=path)
-        return None if found else f"command not found: {command} (looked in {path})"
+        return None if shutil.which(command, path=path) else f"command not found: {command} (looked in {path})"
     full = os.path.join(cwd or "", command)  # noqa: PTH118 - a Path would drop "./"
     if not os.path.exists(full):  # noqa: PTH110
         return f"command not found: {full}"
@@ -159,7 +158,6 @@ async def reaped(process: subprocess.Popen[bytes], timeout_s: float = 1.0) -> No
 
 def _leave_nothing(process: subprocess.Popen[bytes]) -> None:
     # After a cancellation or an error.
-    if process.returncode is not None:
-        return
-    kill_group(process)
-    reap_killed(process)
+    if process.returncode is None:
+        kill_group(process)
+        reap_killed(process)

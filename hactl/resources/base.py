@@ -25,8 +25,8 @@ class ResourceError(OperationError):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen. `failed`: it is neither healthy nor known to be stopped, `detail` says why. `put_right`: what
-    something else did to it and is put right. `warned`: what begins or ends to be wrong with it while it runs."""
+    """The result of a look. `failed`: it is neither healthy nor known to be stopped, `detail` says why. `put_right`:
+    something else's change to it, which is put right. `warned`: a problem that begins or ends while it runs."""
 
     health: Health
     detail: str = ""
@@ -40,8 +40,8 @@ class NodeContext:
 
     `state_dir` survives a daemon's restart but need not survive a reboot. `cgroup_root` is a cgroup v2
     directory below which every resource gets a cgroup of its own, outside the daemon's, so that the daemon's
-    end does not touch it. `daemon_cgroup` is the daemon's, for what is to end with it. None where cgroups cannot
-    be had (then process groups are used). `tasks` keeps running what watches over resources. `vips`: every VIP that
+    end does not touch it. `daemon_cgroup` is the daemon's, for processes that must end with it. None where cgroups
+    cannot be had (then process groups are used). `tasks` keeps the watches of resources running. `vips`: every VIP that
     this node may have, whichever it has.
     """
 

@@ -5,12 +5,12 @@ with status 0; `monitor`, a deeper test. Or `start`, `stop`, `monitor` and, opti
 do so (agents). All are lists of words, no shell. They get HACTL_GROUP, HACTL_RESOURCE, HACTL_NODE,
 HACTL_EPOCH and HACTL_CLUSTER.
 
-What an agent's `monitor` says by its exit status: 0 it runs; 3 (Linux Standard Base) or 7 (OCF) it does not
+The exit status of an agent's `monitor`: 0 it runs; 3 (Linux Standard Base) or 7 (OCF) it does not
 run; anything else: it is not well. After a `stop` that ended with 0, any status but 0 means stopped.
 
-What a `monitor` or `ready` leaves running when it ends is killed, else there would be one more each time.
+Processes that a `monitor` or `ready` leaves running when it ends are killed, else there would be one more each time.
 
-An agent's commands run in the daemon's cgroup: who ends the daemon (systemd, the guard at its deadline) ends
+An agent's commands run in the daemon's cgroup: the end of the daemon (by systemd, or the guard at its deadline) ends
 them, too, and no `start` of a dead daemon's goes on beside its successor's `stop`. What a `start` leaves running
 outlives the daemon: it is moved to a cgroup of the resource's own, and what is left there after a stop is killed.
 """
@@ -126,13 +126,8 @@ class Agent:
         if given.start is None or given.stop is None or given.monitor is None:
             missing = [name for name in ("start", "stop", "monitor") if getattr(given, name) is None]
             raise ResourceError(f"{spec.name}: needs `command`, or `start`, `stop` and `monitor`; missing: {missing}")
-        kill = given.kill or given.stop
-        self._argv: dict[str, Sequence[str]] = {
-            "start": given.start,
-            "stop": given.stop,
-            "monitor": given.monitor,
-            "kill": kill,
-        }
+        self._argv: dict[str, Sequence[str]] = {"start": given.start, "stop": given.stop, "monitor": given.monitor}
+        self._argv["kill"] = given.kill or given.stop
         self._env = _base_env(spec, context, group)
         self._name = _full_name(spec, group)
         self._cwd = given.cwd
@@ -164,9 +159,7 @@ class Agent:
         done = await self._run("monitor", self.spec.monitor_timeout_ms)
         if done.ok:
             return Observation("running")
-        if done.returncode in _NOT_RUNNING:
-            return Observation("stopped", f"monitor {done.describe()}")
-        return Observation("failed", f"monitor {done.describe()}")
+        return Observation("stopped" if done.returncode in _NOT_RUNNING else "failed", f"monitor {done.describe()}")
 
     async def monitor(self) -> Observation:
         """Run `monitor`."""
@@ -193,10 +186,8 @@ class Agent:
             f"{place}{kill}; killed=$?; {sweep}{monitor}; seen=$?; {swept} && "
             "{ [ $seen -eq 3 ] || [ $seen -eq 7 ] || { [ $killed -eq 0 ] && [ $seen -ne 0 ]; }; }"
         )
-        argv = ["/bin/sh", "-c", script]
-        timeout_ms = self.spec.stop_timeout_ms
-        step = {"kind": "command", "argv": argv, "timeout_ms": timeout_ms, "verify": None, "env": dict(self._env)}
-        return (step,)
+        step = {"kind": "command", "argv": ["/bin/sh", "-c", script], "timeout_ms": self.spec.stop_timeout_ms}
+        return (step | {"verify": None, "env": dict(self._env)},)
 
     async def _start(self) -> Completed:
         """Run `start` in a cgroup below the daemon's; what it leaves there moves to the resource's own."""
@@ -262,17 +253,13 @@ def make(spec: ExecSpec, context: NodeContext, group: str = "") -> Process | Age
 
 def check_options(spec: ExecSpec) -> list[str]:
     """What is wrong with the options on this node: commands that do not exist."""
-    problems: list[str] = []
     try:
         make(spec, NodeContext("check", "/nonexistent", None))
     except OperationError as error:
         return [str(error)]
-    for name in _ACTIONS:
-        argv = getattr(spec.options, name)
-        problem = find_command(argv[0], None, spec.options.cwd) if argv else None
-        if problem:
-            problems.append(f"{spec.name}: {name}: {problem}")
-    return problems
+    commands = {name: argv for name in _ACTIONS if (argv := getattr(spec.options, name))}
+    problems = {name: find_command(argv[0], None, spec.options.cwd) for name, argv in commands.items()}
+    return [f"{spec.name}: {name}: {problem}" for name, problem in problems.items() if problem]
 
 
 async def _missing_commands(name: str, spec: ExecSpec) -> str:

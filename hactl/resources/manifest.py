@@ -7,7 +7,7 @@ The file is staged in the same directory under a hidden name and renamed. The ku
 begin with a dot, in its inotify events as well as in its listing of the directory (Kubernetes,
 pkg/kubelet/config/file_linux.go and file.go, which globs `[^.]*`), so it never sees half a file.
 
-A file of its name with another content that is found where the group is not (`kubeadm upgrade` writes one) is moved
+A file of its name with another content, on a node where the group is not (`kubeadm upgrade` writes one), is moved
 aside to such a name, so that nobody's work is lost.
 
 That the file is gone is all that is known after a stop: the kubelet stops the pod in its own time, up to the
@@ -47,7 +47,7 @@ _WATCHED = (inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotif
 _LOOK_AGAIN_S = 5.0
 _MISSING_LOOK_S = 1.0
 
-# Where what it needs is looked for.
+# How long its directory and its source may take to answer.
 _LOOK_S = 2.0
 
 Report = Callable[[Observation], None]
@@ -69,7 +69,7 @@ class Manifest:
         if "/" in name or name.startswith("."):
             raise ResourceError(f"{spec.name}: name {name!r} must not contain a slash or begin with a dot")
         self.path = self.directory / name
-        # What must be there while the group is here. None: not yet known, an earlier daemon may have put it.
+        # The content to have there while the group is here. None: not yet known, an earlier daemon may have put it.
         self._content: bytes | None = None
         self._wanted: bool | None = None
         self._renaming = threading.Lock()
@@ -95,11 +95,11 @@ class Manifest:
         return await self._aside(self._probe)
 
     def _probe(self) -> Observation:
-        found = self._found()
-        if found is None:
+        content = self._read_placed()
+        if content is None:
             return Observation("stopped")
         try:
-            same = found == (self._content if self._content is not None else self._read_source())
+            same = content == (self._content if self._content is not None else self._read_source())
         except OperationError as error:
             return Observation("failed", str(error))
         return Observation("running") if same else Observation("failed", f"{self.path} has another content")
@@ -119,7 +119,7 @@ class Manifest:
     async def watch(self, report: Report) -> None:
         """Put the file back when it is removed or changed, and report it."""
         if self._wanted is None:
-            self._wanted = await self._aside(self._is_there)
+            self._wanted = await self._aside(os.path.lexists, self.path)
             if not self._wanted:
                 report(Observation("stopped", f"{self.path} is not there"))
         while True:
@@ -153,8 +153,8 @@ class Manifest:
         try:
             if self._content is None:
                 self._content = await self._aside(self._read_source)
-            found = await self._aside(self._found)
-            if found == self._content:
+            content = await self._aside(self._read_placed)
+            if content == self._content:
                 self._problem = ""
                 return
             await self._aside(self._place, self._content)
@@ -164,24 +164,21 @@ class Manifest:
                 report(Observation("failed", self._problem))
             return
         self._problem = ""
-        what = "removed" if found is None else "changed"
-        log.warning("manifest.put_right", resource=self.spec.name, path=str(self.path), was=what)
-        report(Observation("running", put_right=f"{self.path} was {what} by something else and has been put back"))
+        change = "removed" if content is None else "changed"
+        log.warning("manifest.put_right", resource=self.spec.name, path=str(self.path), was=change)
+        report(Observation("running", put_right=f"{self.path} was {change} by something else and has been put back"))
 
     async def _aside(self, call: Callable[..., T], *args: object) -> T:
-        """What `call` returns, from a thread: a disk may be slow, and the server of a file system gone."""
+        """The result of `call`, from a thread: a disk may be slow, and the server of a file system gone."""
         return await aside(str(self.path), call, *args)
 
-    def _is_there(self) -> bool:
-        return os.path.lexists(self.path)
-
-    def _found(self) -> bytes | None:
+    def _read_placed(self) -> bytes | None:
         try:
             return read_regular(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            if error.errno in (errno.EINVAL, errno.EFBIG):  # a pipe, a file of any size: not what was put there
+            if error.errno in (errno.EINVAL, errno.EFBIG):  # a pipe, a file of any size: not the one put there
                 return b""
             raise ResourceError(f"cannot read {self.path}: {error.strerror}") from None
 
@@ -221,8 +218,8 @@ class Manifest:
     def _is_ours(self) -> bool:
         """Whether the file is what was put there, or there is none. What cannot be told apart counts as ours."""
         try:
-            found = self._found()
-            return found is None or found in (self._content, self._read_source())
+            content = self._read_placed()
+            return content is None or content in (self._content, self._read_source())
         except OperationError:
             return True
 

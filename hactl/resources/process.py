@@ -1,8 +1,8 @@
 """A supervised foreground process that outlives the daemon and is adopted by the next one.
 
 It is spawned in a session and a cgroup of its own, its output to the journal or a file. Before it becomes
-the command it records who it is; the next daemon finds it by that record and watches it by a pidfd. What
-belongs to it is all that is in its cgroup (without cgroups: in its process group).
+the command it records its identity; the next daemon finds it by that record and watches it by a pidfd. All
+processes in its cgroup (without cgroups: in its process group) belong to it.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Supervised:
         return group_members(identity) if identity is not None else []
 
     def observe(self) -> Observation:
-        """What there is of it."""
+        """Whether it runs, has ended, or has left processes behind."""
         if self.running():
             return Observation("running")
         if left := self.leftovers():
@@ -212,7 +212,6 @@ class Supervised:
         return ({"kind": "command", "argv": argv, "timeout_ms": _LEFT_KILL_TIMEOUT_MS, "verify": None},)
 
     async def _spawn(self, env: Mapping[str, str]) -> None:
-        self._make_room_for_record()
         begun, held = os.pipe2(os.O_CLOEXEC)
         try:
             self._popen = self._open(held, env)
@@ -237,6 +236,9 @@ class Supervised:
         log.info("process.started", name=self.name, pid=self.pid)
 
     def _open(self, stdin: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        record = Path(self.record_file)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)
         procs = self.cgroup.procs if self.cgroup is not None else ""
         output = open_output(self.name, self.log_file)
         # The shell goes there, not this process: that waits for its child to begin, also where no file system answers.
@@ -258,16 +260,11 @@ class Supervised:
             os.close(output)
 
     def _keep_record(self) -> None:
-        """The next daemon is to find it, whoever has removed the record."""
+        """The next daemon must find it, also after the record was removed."""
         if self._identity is not None and not Path(self.record_file).exists():
             with contextlib.suppress(OSError):  # tried again with the next look
                 Path(self.record_file).parent.mkdir(parents=True, exist_ok=True)
                 write_record(self.record_file, self._identity)
-
-    def _make_room_for_record(self) -> None:
-        record = Path(self.record_file)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.unlink(missing_ok=True)
 
     def _clear(self) -> None:
         """Nothing of it lives: there is nothing to remember."""
@@ -289,8 +286,7 @@ class Supervised:
         if self._popen is None or self._popen.poll() is None:
             return
         status = self._popen.returncode
-        by_signal = f"was killed by {signal_name(-status)}"
-        self._ended = by_signal if status < 0 else f"ended with exit status {status}"
+        self._ended = f"was killed by {signal_name(-status)}" if status < 0 else f"ended with exit status {status}"
         self._popen = None
 
     def _forget(self) -> None:

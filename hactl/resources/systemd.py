@@ -3,7 +3,7 @@
 Without `bus` it is on DBUS_SYSTEM_BUS_ADDRESS, else on the system bus.
 
 Over D-Bus (org.freedesktop.systemd1(5)): a start or stop is done when its job is, and a unit's end is known
-by a signal. The unit must not be enabled: hactl is to start it, not the boot. What HACTL_* it is to get is
+by a signal. The unit must not be enabled: hactl starts it, not the boot. Its variables HACTL_* are
 written to `<state_dir>/env/<unit>` before each start, for an `EnvironmentFile=-` in the unit.
 """
 
@@ -71,14 +71,14 @@ class Unit:
         self.unit = unit if "." in unit else f"{unit}.service"
         self._address = spec.options.bus or "SYSTEM"
         self._env_file = Path(context.state_dir, "env", self.unit.replace("/", "-"))
-        # Whether its changes are news: it is to run, and no action is under way. None: not yet known, an earlier
+        # Whether its changes are news: it should run, and no action is under way. None: not yet known, an earlier
         # daemon may have started it.
         self._wanted: bool | None = None
         self._last: Observation | None = None
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Start the unit; return when systemd says that it is active."""
-        # What it goes through until it is active was asked for: no news.
+        # Its changes until it is active were asked for: no news.
         self._wanted = False
         state = await self._state()
         if problem := _unusable(self.unit, state.load):
@@ -155,7 +155,7 @@ class Unit:
         while True:
             try:
                 state = await self._state()
-                async with self._bus().matching(_properties_rule(state.path), _on_path(state.path), changed):
+                async with self._bus().matching(*_signals("PropertiesChanged", state.path), changed):
                     # A lost bus: the connection is made again, and the state is looked at then.
                     while True:
                         looking.clear()
@@ -225,8 +225,7 @@ class Unit:
                 results[path] = result
             news.set()
 
-        rule = f"type='signal',sender='{_NAME}',path='{_PATH}',member='JobRemoved'"
-        async with self._bus().matching(rule, _is_job_removed, removed):
+        async with self._bus().matching(*_signals("JobRemoved", _PATH), removed):
             try:
                 (job,) = await self._manager(method, "ss", self.unit, "replace")
             except CallError as error:
@@ -276,17 +275,11 @@ def _changed_state(message: Message) -> State | None:
     return State("loaded", properties["ActiveState"], properties.get("SubState", ""), "", "")
 
 
-def _properties_rule(path: str) -> str:
-    return f"type='signal',sender='{_NAME}',path='{path}',member='PropertiesChanged'"
+def _signals(member: str, path: str) -> tuple[str, Callable[[Message], bool]]:
+    """The match rule for a signal of systemd's, and whether a message is one."""
 
-
-def _on_path(path: str) -> Callable[[Message], bool]:
     def matches(message: Message) -> bool:
         fields = message.header.fields
-        return bool(fields.get(HeaderFields.path) == path and fields.get(HeaderFields.member) == "PropertiesChanged")
+        return bool(fields.get(HeaderFields.path) == path and fields.get(HeaderFields.member) == member)
 
-    return matches
-
-
-def _is_job_removed(message: Message) -> bool:
-    return bool(message.header.fields.get(HeaderFields.member) == "JobRemoved")
+    return f"type='signal',sender='{_NAME}',path='{path}',member='{member}'", matches

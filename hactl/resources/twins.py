@@ -1,8 +1,8 @@
 """Processes that run the command of an `exec` resource though hactl did not start them: by hand, by cron, by an enabled
-unit. They are told of and left alone: what only looks alike may be somebody's work.
+unit. They are reported and left alone: a process that only looks alike may be somebody's work.
 
-Looked at are those of this machine's own process and network namespace: what runs in a container has its own addresses
-and files. What hactl starts has HACTL_NODE in its environment. Source: proc(5).
+Only those of this machine's own process and network namespace count: a container has its own addresses and files.
+A process that hactl starts has HACTL_NODE in its environment. Source: proc(5).
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ Key = TypeVar("Key")
 def twins(wanted: Mapping[Key, tuple[Sequence[str], str | None]], proc: Path = Path("/proc")) -> dict[Key, list[int]]:
     """The processes that run each command, in its directory where it has one. May block: /proc waits for a process that
     hangs in the kernel."""
-    found: dict[Key, list[int]] = {}
+    pids: dict[Key, list[int]] = {}
     here = _namespaces(proc / "self")
     for process in _processes(proc):
         words = _words(process / "cmdline")
-        keys = [key for key, (argv, cwd) in wanted.items() if runs(words, argv) and _is_in(process, cwd)]
+        keys = [
+            key for key, (argv, cwd) in wanted.items() if runs(words, argv) and cwd in (None, _link(process / "cwd"))
+        ]
         if keys and _namespaces(process) == here and not _is_ours(process):
             for key in keys:
-                found.setdefault(key, []).append(int(process.name))
-    return found
+                pids.setdefault(key, []).append(int(process.name))
+    return pids
 
 
 def runs(words: Sequence[str], argv: Sequence[str]) -> bool:
@@ -46,18 +48,12 @@ def runs(words: Sequence[str], argv: Sequence[str]) -> bool:
 
 def _processes(proc: Path) -> Iterator[Path]:
     own = str(os.getpid())
-    for entry in proc.iterdir():
-        if entry.name.isdigit() and entry.name != own:
-            yield entry
+    return (entry for entry in proc.iterdir() if entry.name.isdigit() and entry.name != own)
 
 
 def _words(path: Path) -> list[str]:
     text = _read(path)
     return os.fsdecode(text).removesuffix("\0").split("\0") if text else []
-
-
-def _is_in(process: Path, cwd: str | None) -> bool:
-    return cwd is None or _link(process / "cwd") == cwd
 
 
 def _is_ours(process: Path) -> bool:

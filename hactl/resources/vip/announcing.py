@@ -39,7 +39,7 @@ class Announcements:
         return float(self._pause_s * (2 ** (self._count - 1) - 1))
 
     def by(self, link: Link) -> Announcer:
-        """Who announces; another one when the interface is another or has another MAC address. Raises OSError."""
+        """The announcer; a new one when the interface or its MAC address has changed. Raises OSError."""
         old = self._announcer
         if old is None or (old.link.index, old.link.mac) != (link.index, link.mac):
             if old is not None:
@@ -88,13 +88,11 @@ class Announcements:
 
     def _go_on(self, announcer: Announcer) -> None:
         self.pause()
-        self._burst = asyncio.create_task(self._rest(announcer))
+        self._burst = asyncio.create_task(self._repeat(announcer))
 
-    async def _rest(self, announcer: Announcer) -> None:
-        pause_s = self._pause_s
-        for _ in range(self._count - 1):
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
+    async def _repeat(self, announcer: Announcer) -> None:
+        for number in range(self._count - 1):
+            await asyncio.sleep(self._pause_s * 2**number)
             # The link may go down meanwhile; it is announced anew when it is up.
             with contextlib.suppress(OSError):
                 announcer.announce()

@@ -45,12 +45,10 @@ class Announcer:
     def probe(self) -> None:
         """Ask who else has the VIP. Raises OSError."""
         if self.link.ethernet:
-            ask = (
-                packets.arp_probe(self.link.mac, self._ip)
-                if isinstance(self._ip, IPv4Address)
-                else packets.neighbour_probe(self.link.mac, self._ip)
-            )
-            self._send(ask)
+            if isinstance(self._ip, IPv4Address):
+                self._send(packets.arp_probe(self.link.mac, self._ip))
+            else:
+                self._send(packets.neighbour_probe(self.link.mac, self._ip))
 
     def close(self) -> None:
         """Idempotent."""

@@ -120,5 +120,5 @@ class Claims:
             self._conflict.set()
             other = mac.hex(":")
             log.warning("vip.conflict", resource=self.name, address=str(self.ip), mac=other)
-            text = f"address conflict: {self.ip} is also at {', '.join(one.hex(':') for one in sorted(self._reported))}"
+            text = f"address conflict: {self.ip} is also at {', '.join(mac.hex(':') for mac in sorted(self._reported))}"
             self._report(Observation("running", warned=Warned(TOPIC, text, mac=other)))

@@ -18,15 +18,11 @@ def find_interface(
     """The interface for a VIP: `wanted`, else the one that has an address in a network the VIP lies in, which
     `wanted` must have, too. `addresses`: the node's own, of the VIP's version. Returns ("", link), or what is wrong and
     how to fix it, and None."""
-    by_number = {link.index: link for link in links}
-    if wanted is not None and all(link.name != wanted for link in links):
+    by_number = {link.index: link for link in links if wanted in (None, link.name)}
+    if wanted is not None and not by_number:
         names = ", ".join(sorted(link.name for link in links))
         return f"{ip}: there is no interface {wanted}; there are: {names}", None
-    near = [
-        address
-        for address in addresses
-        if address.index in by_number and (wanted is None or by_number[address.index].name == wanted)
-    ]
+    near = [address for address in addresses if address.index in by_number]
     numbers = sorted({address.index for address in near if address.host != str(ip.ip) and ip.ip in address.ip.network})
     if len(numbers) == 1:
         return "", by_number[numbers[0]]
@@ -62,11 +58,11 @@ def doubtful_options(spec: VipSpec) -> list[str]:
         _, link = find_interface(ip, spec.options.interface, netlink.links(), there)
     except (OSError, OperationError):
         return []
-    own = [one.ip for one in there if link and one.index == link.index and one.host != str(ip.ip)]
-    near = [one for one in own if ip.ip in one.network]
-    if link is None or any(one.network.prefixlen == ip.network.prefixlen for one in near):
+    own = [address.ip for address in there if link and address.index == link.index and address.host != str(ip.ip)]
+    networks = [address.network for address in own if ip.ip in address.network]
+    if link is None or any(network.prefixlen == ip.network.prefixlen for network in networks):
         return []
-    lengths = " or ".join(sorted({f"{ip.ip}/{one.network.prefixlen}" for one in near}))
+    lengths = " or ".join(sorted({f"{ip.ip}/{network.prefixlen}" for network in networks}))
     return [f"{ip} has another length than the network of {link.name}: {lengths} is meant, as a rule"]
 
 

@@ -1,4 +1,4 @@
-"""Where a VIP stands among the addresses of its interface, and what puts that right. Pure.
+"""The place of a VIP among the addresses of its interface, and how to put that right. Pure.
 
 New connections of a node begin from an address that the kernel chooses: of IPv4 the first of the network, in the order
 in which the interface has them; of IPv6 one that is not deprecated, if there is one. A VIP must never be it: such a
@@ -23,20 +23,21 @@ def standing(vip: IPInterface, there: Sequence[Address], moving: Collection[str]
     """How the VIP stands among the addresses `there`: those of its interface, of its version, in the kernel's order.
     `moving`: all VIPs, without their prefix."""
     host = str(vip.ip)
-    mine = [one for one in there if one.host == host]
-    own = [one for one in there if one.host != host and one.host not in moving]
-    if all(vip.ip not in one.ip.network for one in own):
+    mine = [address for address in there if address.host == host]
+    own = [address for address in there if address.host != host and address.host not in moving]
+    if all(vip.ip not in address.ip.network for address in own):
         return "alone" if mine else "barred"
-    if all(one.ip != vip for one in mine):
+    if all(address.ip != vip for address in mine):
         return "missing"
-    if any(one.refused for one in mine):
+    if any(address.refused for address in mine):
         return "refused"
     if vip.version == 6:
-        return "well" if all(one.deprecated for one in mine) else "preferred"
+        return "well" if all(address.deprecated for address in mine) else "preferred"
     first = there.index(own[0])
-    return "misplaced" if any(_leads(one, own) or there.index(one) < first for one in mine) else "well"
+    leading = any(_leads(address, own) or there.index(address) < first for address in mine)
+    return "misplaced" if leading else "well"
 
 
-def _leads(one: Address, own: Sequence[Address]) -> bool:
-    """Whether an address of the node's own comes after `one` in their network."""
-    return not one.secondary and any(other.secondary and other.ip.network == one.ip.network for other in own)
+def _leads(vip: Address, own: Sequence[Address]) -> bool:
+    """Whether an address of the node's own comes after the VIP in their network."""
+    return not vip.secondary and any(other.secondary and other.ip.network == vip.ip.network for other in own)

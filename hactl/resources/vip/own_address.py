@@ -1,12 +1,13 @@
 """Asks this node's networks whether another machine has this node's address: a copy of its disk is one that does.
 
-By the same question as for a VIP (RFC 5227, RFC 4862): whoever has the address answers, also where this machine has it,
-too, and nobody's cache changes.
+By the same question as for a VIP (RFC 5227, RFC 4862): the machine that has the address answers, also where this one
+has it, too, and no cache changes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 
 from hactl.linux import netlink
@@ -30,35 +31,25 @@ async def other_holder(address: str) -> str:
         raise NotAskedError(f"{address or 'no address'}: {error}") from None
     if not links:
         raise NotAskedError(f"no network card of this machine is in the network of {address}")
-    for found in await asyncio.gather(*(_ask(link, ip) for link in links)):
-        if found:
-            return found
-    return ""
+    macs = await asyncio.gather(*(_ask(link, ip) for link in links))
+    return next(filter(None, macs), "")
 
 
 def _links_to(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[netlink.Link]:
     """The running interfaces in the network of `ip`."""
-    near = {one.index for one in netlink.addresses(ip.version) if ip in one.ip.network}
+    near = {address.index for address in netlink.addresses(ip.version) if ip in address.ip.network}
     return [link for link in netlink.links() if link.index in near and link.running and link.ethernet]
 
 
 async def _ask(link: netlink.Link, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """On one interface. Raises NotAskedError."""
-    own = {one.mac for one in netlink.links()}
+    own = {other.mac for other in netlink.links()}
     try:
-        listener = Listener(link, ip)
-        try:
-            asking = Announcer(link, ip)
-            try:
-                for _ in range(ASKED):
-                    asking.probe()
-                    found = await _answer(listener, own)
-                    if found:
-                        return found
-            finally:
-                asking.close()
-        finally:
-            listener.close()
+        with contextlib.closing(Listener(link, ip)) as listener, contextlib.closing(Announcer(link, ip)) as asking:
+            for _ in range(ASKED):
+                asking.probe()
+                if mac := await _answer(listener, own):
+                    return mac
     except OSError as error:
         raise NotAskedError(f"{link.name}: {error.strerror}") from None
     return ""

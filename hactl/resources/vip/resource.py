@@ -36,8 +36,8 @@ from hactl.resources.vip.watcher import Watcher
 
 log = structlog.get_logger(__name__)
 
-# A move that has come to no end after this, or when the other node has announced it and the drain is over: whoever
-# still has the address announces it again.
+# A move that has come to no end after this, or when the other node has announced it and the drain is over: a node
+# that still has the address announces it again.
 LEAVE_S = 5.0
 # What is left of the stop's time for taking the address off, at least.
 REMOVE_S = 1.0
@@ -107,16 +107,16 @@ class Vip:
     async def probe(self) -> Observation:
         """Whether the address is on its interface, and that has a link."""
         with _explained(f"cannot look for {self.ip}"):
-            if not self._found(netlink.Events.shared().known_addresses(self.ip.version)):
+            if not self._mine(netlink.Events.shared().known_addresses(self.ip.version)):
                 return Observation("stopped")
-            found = self._found(netlink.addresses(self.ip.version))
-            link = self._link_of(found)
-            if found and link is None:
-                where = ", ".join(sorted({_name(address.index) for address in found}))
+            mine = self._mine(netlink.addresses(self.ip.version))
+            link = self._link_of(mine)
+            if mine and link is None:
+                where = ", ".join(sorted({_name(address.index) for address in mine}))
                 return Observation("failed", f"{self.ip.ip} is on {where}, not on {self.interface}")
             if link is not None and not link.running:
                 return Observation("failed", f"the link of {link.name} is down")
-        return Observation("running" if found else "stopped")
+        return Observation("running" if mine else "stopped")
 
     async def monitor(self) -> Observation:
         """As `probe`: duplicates are heard by `watch` all the time."""
@@ -178,35 +178,35 @@ class Vip:
     def standing(self, link: Link) -> Standing:
         """How it stands among the addresses of its interface. Raises OSError."""
         known = netlink.Events.shared().known_addresses(self.ip.version)
-        return standing(self.ip, [one for one in known if one.index == link.index], self.context.moving)
+        return standing(self.ip, [address for address in known if address.index == link.index], self.context.moving)
 
     def put_on(self, link: Link) -> None:
         """Have it where it should be among the addresses of its interface. Raises ResourceError."""
         with _explained(f"cannot put {self.ip} on {link.name}"):
-            found = self.standing(link)
-            if found in ("alone", "barred"):
+            now = self.standing(link)
+            if now in ("alone", "barred"):
                 raise ResourceError(no_own_address(self.ip, link))
-            if found == "misplaced" and not _promotes(link.name):
+            if now == "misplaced" and not _promotes(link.name):
                 raise ResourceError(f"{self.ip} is the primary address of {link.name}: set {_PROMOTE} there")
-            if found in ("misplaced", "refused"):
+            if now in ("misplaced", "refused"):
                 self.take_off()
-            if found != "well":
+            if now != "well":
                 netlink.add_address(link.index, self.ip)
             self.take_off_elsewhere(link)
 
     def take_off(self) -> None:
         """Remove it, wherever it is. Raises ResourceError."""
         with _explained(f"cannot remove {self.ip}"):
-            for address in self._found(netlink.addresses(self.ip.version)):
+            for address in self._mine(netlink.addresses(self.ip.version)):
                 netlink.remove_address(address.index, address.ip)
-            if left := self._found(netlink.addresses(self.ip.version)):
+            if left := self._mine(netlink.addresses(self.ip.version)):
                 names = ", ".join(_name(address.index) for address in left)
                 raise ResourceError(f"{self.ip.ip} was removed and is still there, on {names}: who puts it back?")
 
     def take_off_elsewhere(self, link: Link) -> str:
         """Remove it from all other interfaces: the guard would leave it there, and connections might begin from it.
         Their names. Raises OSError."""
-        known = self._found(netlink.Events.shared().known_addresses(self.ip.version))
+        known = self._mine(netlink.Events.shared().known_addresses(self.ip.version))
         astray = [address for address in known if address.index != link.index]
         names = ", ".join(sorted({_name(address.index) for address in astray}))
         for address in astray:
@@ -220,7 +220,7 @@ class Vip:
 
     def is_there(self) -> bool:
         """Whether it is on any interface. Raises OSError."""
-        return bool(self._found(netlink.addresses(self.ip.version)))
+        return bool(self._mine(netlink.addresses(self.ip.version)))
 
     def set_up(self, link: Link) -> None:
         """IPv4's settings of its interface."""
@@ -239,11 +239,7 @@ class Vip:
     def _find(self, interface: str | None) -> tuple[str, Link | None]:
         events = netlink.Events.shared()
         moving = self.context.moving
-        addresses = [
-            known_address
-            for known_address in events.known_addresses(self.ip.version)
-            if known_address.host not in moving
-        ]
+        addresses = [address for address in events.known_addresses(self.ip.version) if address.host not in moving]
         return find_interface(self.ip, interface, events.known_links(), addresses)
 
     def _place(self) -> Link:
@@ -255,12 +251,12 @@ class Vip:
         self.interface = link.name
         return link
 
-    def _found(self, addresses: list[Address]) -> list[Address]:
+    def _mine(self, addresses: list[Address]) -> list[Address]:
         return [address for address in addresses if address.host == self.host]
 
-    def _link_of(self, found: list[Address]) -> Link | None:
+    def _link_of(self, mine: list[Address]) -> Link | None:
         """The interface that has it, if it is the right one."""
-        numbers = {address.index for address in found}
+        numbers = {address.index for address in mine}
         if self.interface is not None:
             link = netlink.link(self.interface)
             return link if link is not None and link.index in numbers else None
@@ -270,10 +266,10 @@ class Vip:
         return link
 
     async def _meet(self, link: Link) -> None:
-        """Be ready for the connections that the node has that leaves."""
+        """Be ready for the connections of the node that leaves."""
         with _explained(f"cannot ask for {self.ip} on {link.name}"):
             announcer = self.announcements.by(link)
-        # When that is over the node that had it is gone: whoever still turns to that one hears where it is.
+        # When that is over the node that had it is gone: hosts that still turn to it hear where the VIP is.
         await self._handover.meet(link, announcer, self.announce)
 
     async def _drain(self) -> None:
@@ -320,8 +316,8 @@ def _name(index: int) -> str:
 
 
 @contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(problem: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ResourceError(f"{what}: {error.strerror or error}") from None
+        raise ResourceError(f"{problem}: {error.strerror or error}") from None

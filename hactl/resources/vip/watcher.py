@@ -1,4 +1,4 @@
-"""What is done for a VIP while it runs: looked after at every event, announced, and defended."""
+"""Looks after a VIP while it runs: checks it at every event, announces and defends it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 # So long after the node's own address is gone the VIP is lost, too: a network that is restarted has it back sooner.
 OWN_ADDRESS_S = 1.0
 LOOK_AGAIN_S = 1.0
-# Who removes the VIP all the time does not keep this node busy: after so many times in a row there is a pause.
+# A program that removes the VIP all the time does not keep this node busy: after so many times in a row it pauses.
 _AT_ONCE = 5
 _PAUSE_S = 0.2
 _FORGET_S = 5.0
@@ -77,9 +77,7 @@ class Watcher:
         """See what has become of the interface and the address, and put it right."""
         try:
             home = self._vip.home()
-            link = next(
-                (known_link for known_link in netlink.Events.shared().known_links() if known_link.name == home), None
-            )
+            link = next((link for link in netlink.Events.shared().known_links() if link.name == home), None)
             self._follow(link)
             if link is None or not link.running:
                 self._beside_own()
@@ -97,26 +95,26 @@ class Watcher:
 
     def _settle(self, link: Link) -> None:
         """Its interface is well: have the address there, beside the node's own."""
-        vip, found = self._vip, self._vip.standing(link)
-        if found in ("alone", "barred"):
-            if found == "alone":
+        vip, standing = self._vip, self._vip.standing(link)
+        if standing in ("alone", "barred"):
+            if standing == "alone":
                 vip.take_off()
             self._wait_for_own(link)
             return
         went_with_own = self._alone is not None
         self._beside_own()
-        if found != "well":
+        if standing != "well":
             vip.set_up(link)
             vip.put_on(link)
-        if found == "missing":
+        if standing == "missing":
             vip.announce_on(link)
-            how = "with this node's own address" if went_with_own else "by something else"
-            self._meddled(f"{vip.ip} was removed from {link.name} {how} and has been put back")
-        elif found == "misplaced":
+            cause = "with this node's own address" if went_with_own else "by something else"
+            self._meddled(f"{vip.ip} was removed from {link.name} {cause} and has been put back")
+        elif standing == "misplaced":
             self._meddled(f"{vip.ip} came before this node's own address on {link.name} and was put behind it again")
-        elif found == "preferred":
+        elif standing == "preferred":
             self._meddled(f"{vip.ip} on {link.name} was not deprecated any more, as if it were this node's own")
-        elif found == "refused":
+        elif standing == "refused":
             vip.announce_on(link)
             self._meddled(f"{vip.ip} on {link.name} was not in use, as another station had it, and was put on again")
         elif elsewhere := vip.take_off_elsewhere(link):
@@ -148,12 +146,12 @@ class Watcher:
         log.warning("vip.well_again", resource=self._vip.spec.name, detail=detail)
         self._report(Observation("running", detail))
 
-    def _meddled(self, what: str) -> None:
+    def _meddled(self, change: str) -> None:
         now = asyncio.get_running_loop().time()
         self._in_a_row = self._in_a_row + 1 if now - self._meddled_at < _FORGET_S else 1
         self._problem, self._meddled_at = "", now
-        log.warning("vip.put_right", resource=self._vip.spec.name, detail=what)
-        self._report(Observation("running", put_right=what))
+        log.warning("vip.put_right", resource=self._vip.spec.name, detail=change)
+        self._report(Observation("running", put_right=change))
 
     def _follow(self, link: Link | None) -> None:
         """Hear and announce with the interface's number and MAC address as they are now."""
