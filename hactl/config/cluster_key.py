@@ -33,17 +33,17 @@ def read_key(path: Path) -> bytes | None:
     try:
         # O_NONBLOCK: a pipe of this name must not hang us.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            found = os.fstat(file.fileno())
-            key = file.read(_MAX_KEY + 1).strip() if stat.S_ISREG(found.st_mode) else b""
+            info = os.fstat(file.fileno())
+            key = file.read(_MAX_KEY + 1).strip() if stat.S_ISREG(info.st_mode) else b""
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _wrong(path, f"cannot be read: {error.strerror}", "see that it may be read") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(info.st_mode):
         raise _wrong(path, "is no regular file", "`hactl key create` makes a key")
-    if found.st_uid not in (0, os.geteuid()):
-        raise _wrong(path, f"belongs to user {found.st_uid}", f"chown root {path}")
-    if found.st_mode & 0o077:
+    if info.st_uid not in (0, os.geteuid()):
+        raise _wrong(path, f"belongs to user {info.st_uid}", f"chown root {path}")
+    if info.st_mode & 0o077:
         raise _wrong(path, "may be read or written by others than its owner", f"chmod 600 {path}")
     if not MIN_KEY <= len(key) <= _MAX_KEY:
         raise _wrong(path, f"is no key: {MIN_KEY} to {_MAX_KEY} bytes are wanted", "`hactl key create` makes one")

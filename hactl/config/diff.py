@@ -55,12 +55,12 @@ def guarded_groups(old: ClusterSpec, new: ClusterSpec) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     for group in old.groups:
         successor = new.group(group.name)
-        found = [] if successor else ["it is deleted"]
-        found += [f"`{thing}` moves to group `{to}`" for thing, to in _moved(old, new, group)]
+        grounds = [] if successor else ["it is deleted"]
+        grounds += [f"`{held}` moves to group `{to}`" for held, to in _moved(old, new, group)]
         if successor and (group.fencing, successor.fencing) == ("required", "lease"):
-            found.append("it goes from `fencing: required` to `lease`")
-        if found:
-            reasons[group.name] = found
+            grounds.append("it goes from `fencing: required` to `lease`")
+        if grounds:
+            reasons[group.name] = grounds
     return reasons
 
 
@@ -81,12 +81,12 @@ def refusals(old: ClusterSpec, new: ClusterSpec, ownerships: Mapping[str, str]) 
 def _moved(old: ClusterSpec, new: ClusterSpec, group: GroupSpec) -> Iterator[tuple[str, str]]:
     """What `group` has now and another group is to have."""
     before, after = _holdings(old), _holdings(new)
-    for name, thing in before:
-        if name != group.name or (name, thing) in after:
+    for name, held in before:
+        if name != group.name or (name, held) in after:
             continue
         for other, same in after:
-            if same == thing and (other, same) not in before:
-                yield thing[1], other
+            if same == held and (other, same) not in before:
+                yield held[1], other
 
 
 def _holdings(spec: ClusterSpec) -> list[tuple[str, tuple[str, str]]]:
@@ -159,7 +159,7 @@ def _value(path: str, value: Any) -> str:
     if path.endswith("_ms") and isinstance(value, int | float):
         return format_ms(value)
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(str(one) for one in value) + "]"
+        return "[" + ", ".join(str(element) for element in value) + "]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -100,7 +100,7 @@ def _drop_unknown(data: dict[str, Any]) -> tuple[str, ...]:
     try:
         Cluster.model_validate(data)
     except ValidationError as error:
-        unknown: list[KeyPath] = [one["loc"] for one in error.errors() if one["type"] == "extra_forbidden"]
+        unknown: list[KeyPath] = [detail["loc"] for detail in error.errors() if detail["type"] == "extra_forbidden"]
         for path in unknown:
             parent: Any = data
             for step in path[:-1]:
@@ -128,9 +128,9 @@ def _setting(value: Any) -> Any:
 
 
 def _node(node: NodeSpec, topology: Topology) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": node.name, "address": node.address}
+    written: dict[str, Any] = {"name": node.name, "address": node.address}
     if node.name not in topology.nodes:
-        return found
+        return written
     fencing = topology.of(node.name)
     levels = [
         {"watchdog": True}
@@ -139,7 +139,7 @@ def _node(node: NodeSpec, topology: Topology) -> dict[str, Any]:
         for level in fencing.levels
     ]
     delays = {"delay": format_ms(fencing.delay_ms), "random_delay": format_ms(fencing.random_delay_ms)}
-    return {**found, "fencing": {"levels": levels, "action": fencing.action, **delays}}
+    return {**written, "fencing": {"levels": levels, "action": fencing.action, **delays}}
 
 
 def _device(device: Device) -> dict[str, Any]:

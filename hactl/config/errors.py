@@ -66,9 +66,9 @@ def show_path(path: KeyPath) -> str:
 
 def closest(wrong: str, allowed: Sequence[str]) -> str:
     """The one of `allowed` that was probably meant by `wrong`; "" when none is near."""
-    by_case = {one.lower(): one for one in allowed}
-    found = difflib.get_close_matches(wrong.lower().replace("-", "_"), list(by_case), n=1, cutoff=0.6)
-    return by_case[found[0]] if found else ""
+    by_case = {word.lower(): word for word in allowed}
+    matches = difflib.get_close_matches(wrong.lower().replace("-", "_"), list(by_case), n=1, cutoff=0.6)
+    return by_case[matches[0]] if matches else ""
 
 
 def suggest(wrong: str, allowed: Sequence[str]) -> str:

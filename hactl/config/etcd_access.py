@@ -37,7 +37,7 @@ def open_etcd(config: NodeConfig) -> EtcdStore:
     from election.etcd.store import EtcdStore  # noqa: PLC0415 - a fifth of a second
     from fencing.agents.secret_sources import read_secret  # noqa: PLC0415
 
-    problem = next((one.problem for one in unusable(config)), "")
+    problem = next((weakness.problem for weakness in unusable(config)), "")
     try:
         if not problem:
             return EtcdStore(
@@ -79,13 +79,13 @@ def found_weak(config: NodeConfig, *, root: bool, node_toml: Path | None = None)
     """All that is weak here: files that cannot be used, which only `root` can see, and what lets others in."""
     from hactl.config.rules.open_to_others import open_to_others  # noqa: PLC0415 - nothing hurries
 
-    found = [*unusable(config), *(Weakness(*one) for one in open_to_others(config, node_toml))] if root else []
+    weak = [*unusable(config), *(Weakness(*opening) for opening in open_to_others(config, node_toml))] if root else []
     try:
         has_key = read_key(Path(config.cluster_key)) is not None
     except ConfigErrors as error:
         has_key = True
-        found += [Weakness(str(problem), _KEY_NOW) for problem in error.problems] if root else []
-    return [*found, *weaknesses(config, has_key=has_key)]
+        weak += [Weakness(str(problem), _KEY_NOW) for problem in error.problems] if root else []
+    return [*weak, *weaknesses(config, has_key=has_key)]
 
 
 def tls_files(config: NodeConfig) -> TlsFiles:
@@ -98,12 +98,12 @@ def weaknesses(config: NodeConfig, *, has_key: bool) -> list[Weakness]:
     there. Nothing where `accept_insecure_etcd` says that it is known."""
     if config.accept_insecure_etcd:
         return []
-    found = []
+    weak = []
     plain = [url for url in config.endpoints if url.startswith("http://")]
     remote = [url for url in plain if not _loopback(url)]
     if remote:
         also = " and the password of etcd_user can be read" if config.etcd_user else ""
-        found.append(
+        weak.append(
             Weakness(
                 f"etcd is reached without TLS ({', '.join(remote)}): what is read and written can be changed on the "
                 f"way{also}",
@@ -111,16 +111,16 @@ def weaknesses(config: NodeConfig, *, has_key: bool) -> list[Weakness]:
             )
         )
     if not config.etcd_user and not config.etcd_cert:
-        who = "every user of this machine" if plain and not remote else "everybody who reaches it"
-        found.append(Weakness(f"etcd asks this node for no user and no certificate: {who} can write to it", _TLS))
+        writers = "every user of this machine" if plain and not remote else "everybody who reaches it"
+        weak.append(Weakness(f"etcd asks this node for no user and no certificate: {writers} can write to it", _TLS))
     if not has_key:
-        found.append(
+        weak.append(
             Weakness(
                 f"there is no {config.cluster_key}: who can write to etcd can have programs run as root on every node",
                 "`hactl key create`, the same file on every node, then `hactl config sign`",
             )
         )
-    return found
+    return weak
 
 
 _TLS = (
@@ -130,8 +130,8 @@ _TLS = (
 
 
 def _loopback(url: str) -> bool:
-    found = _HOST.match(url)
-    host = (found["v6"] or found["host"]) if found else ""
+    match = _HOST.match(url)
+    host = (match["v6"] or match["host"]) if match else ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

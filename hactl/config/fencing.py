@@ -136,8 +136,8 @@ class Level(Strict):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.watchdog == bool(self.devices):
-            which = "both" if self.watchdog else "neither"
-            raise wrong(f"has {which} of `devices` and `watchdog: true`", "give one of them")
+            given = "both" if self.watchdog else "neither"
+            raise wrong(f"has {given} of `devices` and `watchdog: true`", "give one of them")
         return self
 
     def spec(self) -> LevelSpec:

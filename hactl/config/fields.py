@@ -42,8 +42,8 @@ class Part(Strict):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """For editors: the text, too."""
-        found = handler(schema)
-        return {"anyOf": [{"type": "string"}, found]} if cls.SHORT else found
+        mapping = handler(schema)
+        return {"anyOf": [{"type": "string"}, mapping]} if cls.SHORT else mapping
 
     def made(self) -> Any:
         """That of the model."""
@@ -80,10 +80,10 @@ def duration_ms(value: object) -> float:
     """A duration in ms from its text: a number with a unit, `250ms`, `3.7s`, `1m`, `2h`, `1d`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise wrong(f"{value} has no unit", f"write `{value}ms` or `{value}s`")
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None:
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
         raise wrong(f"`{value}` is no duration", "write a number with ms, s, m, h or d: `250ms`, `3.7s`")
-    ms = Decimal(found[1]) * _UNITS[found[2]] if len(found[1]) <= _LONGEST_NUMBER else _LONGEST_MS + 1
+    ms = Decimal(match[1]) * _UNITS[match[2]] if len(match[1]) <= _LONGEST_NUMBER else _LONGEST_MS + 1
     if ms > _LONGEST_MS:
         raise wrong(f"`{value}` is too long a duration", "give one of 366d at most")
     return float(ms)
@@ -117,8 +117,7 @@ WholeDurationOrZero = Annotated[int, BeforeValidator(_whole), _SHAPE]
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise wrong(
-            f"`{value}` is no name",
-            "use up to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit",
+            f"`{value}` is no name", "use up to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit"
         )
     return value
 

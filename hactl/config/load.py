@@ -77,12 +77,12 @@ def _halves(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
         if not value.isascii() and value != value.encode("utf-8", "replace").decode():
             yield path
     elif isinstance(value, dict):
-        for key, one in value.items():
+        for key, inner in value.items():
             yield from _halves(str(key), (*path, str(key)))
-            yield from _halves(one, (*path, key))
+            yield from _halves(inner, (*path, key))
     elif isinstance(value, list | tuple):
-        for number, one in enumerate(value):
-            yield from _halves(one, (*path, number))
+        for number, inner in enumerate(value):
+            yield from _halves(inner, (*path, number))
 
 
 def check_tree(tree: Tree) -> Loaded:
@@ -112,13 +112,13 @@ def field_problems(tree: Tree, error: ValidationError) -> list[Problem]:
     problems: list[Problem] = []
     missing: list[Problem] = []
     meant: set[str] = set()
-    for one in error.errors(include_url=False):
-        path: KeyPath = tuple(one["loc"])
+    for detail in error.errors(include_url=False):
+        path: KeyPath = tuple(detail["loc"])
         if path[:2] in tree.unresolved:
             continue
-        unknown, absent = one["type"] == "extra_forbidden", one["type"] == "missing"
-        problem = tree.problem(path, *explain(Cluster, one), of_key=unknown)
+        unknown, absent = detail["type"] == "extra_forbidden", detail["type"] == "missing"
+        problem = tree.problem(path, *explain(Cluster, detail), of_key=unknown)
         (missing if absent else problems).append(problem)
         if unknown and (guess := closest(str(path[-1]), known_keys(Cluster, path[:-1]))):
             meant.add(show_path((*path[:-1], guess)))
-    return problems + [one for one in missing if one.path not in meant]
+    return problems + [detail for detail in missing if detail.path not in meant]

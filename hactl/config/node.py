@@ -165,14 +165,14 @@ def parse_node(text: str, file: str = "node.toml") -> NodeConfig:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        what, place = error_place(str(error), text)
-        raise ConfigErrors([Problem(file, "", f"is not TOML: {what}", "", place)]) from None
+        reason, place = error_place(str(error), text)
+        raise ConfigErrors([Problem(file, "", f"is not TOML: {reason}", "", place)]) from None
     values, wrong = _read(data)
     if not wrong:
         wrong = _together(values)
     if wrong:
         places = key_places(text)
-        raise ConfigErrors(Problem(file, *one, _place(places, one[0])) for one in wrong)
+        raise ConfigErrors(Problem(file, *problem, _place(places, problem[0])) for problem in wrong)
     return NodeConfig(**values)
 
 
@@ -181,7 +181,7 @@ def _place(places: dict[KeyPath, Place], name: str) -> Place | None:
 
 
 def _read(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
-    settings = {one.name: one for one in fields(NodeConfig)}
+    settings = {setting.name: setting for setting in fields(NodeConfig)}
     values: dict[str, Any] = {}
     data, renamed = _with_new_names(data)
     wrong: Problems = [*renamed] + [
@@ -217,9 +217,9 @@ def _with_new_names(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
 def _together(values: dict[str, Any]) -> Problems:
     """What concerns several settings."""
     wrong: Problems = []
-    for one, other in (("etcd_user", "etcd_password_file"), ("etcd_cert", "etcd_key")):
-        if bool(values.get(one)) != bool(values.get(other)):
-            given, absent = (one, other) if values.get(one) else (other, one)
+    for first, second in (("etcd_user", "etcd_password_file"), ("etcd_cert", "etcd_key")):
+        if bool(values.get(first)) != bool(values.get(second)):
+            given, absent = (first, second) if values.get(first) else (second, first)
             wrong.append((given, f"is given without `{absent}`", f"give `{absent}`, too"))
     if values.get("etcd_cert") and not values.get("etcd_ca"):
         wrong.append(("etcd_cert", "is given without `etcd_ca`", "give `etcd_ca`, too"))

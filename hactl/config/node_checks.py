@@ -53,23 +53,23 @@ def path(value: Any) -> str:
 
 def run_dir(value: Any) -> str:
     """A directory for sockets."""
-    found = path(value)
-    if len(found.encode()) > _LONGEST_RUN_DIR:
-        problem = f"has {len(found.encode())} bytes, too many for the path of a socket in it"
+    directory = path(value)
+    if len(directory.encode()) > _LONGEST_RUN_DIR:
+        problem = f"has {len(directory.encode())} bytes, too many for the path of a socket in it"
         raise WrongError(problem, f"choose one of at most {_LONGEST_RUN_DIR}")
-    return found
+    return directory
 
 
 def endpoints(value: Any) -> tuple[str, ...]:
     """A list of URLs, not empty, none twice."""
     if not isinstance(value, list) or not value:
         raise WrongError(f"is {_shown(value)}, and must be a list of URLs")
-    for one in value:
-        found = _URL.fullmatch(text(one))
-        if found is None or not 0 < int(found[2]) < 65536:
-            raise WrongError(f"`{one}` is no URL with a port", "such as `http://10.0.0.11:2379`")
-        if value.count(one) > 1:
-            raise WrongError(f"`{one}` is there twice", "name it once")
+    for url in value:
+        match = _URL.fullmatch(text(url))
+        if match is None or not 0 < int(match[2]) < 65536:
+            raise WrongError(f"`{url}` is no URL with a port", "such as `http://10.0.0.11:2379`")
+        if value.count(url) > 1:
+            raise WrongError(f"`{url}` is there twice", "name it once")
     return tuple(value)
 
 

@@ -70,7 +70,7 @@ def sound_parts(data: dict[str, Any]) -> Parts:
     return Parts(
         data=data,
         nodes=tuple(_sound(NodeSettings, data, ("nodes",))),
-        groups=tuple(_group(path, item) for path, item in items(data, ("groups",))),
+        groups=tuple(_group(path, group) for path, group in mappings(data, ("groups",))),
         services=tuple(_sound(Service, data, ("services",))),
         haproxy=_salvage(Haproxy, data.get("haproxy", {}))[0] or Haproxy(),
         devices=tuple(_sound(FenceDevice, data, ("fencing", "devices"))),
@@ -78,44 +78,44 @@ def sound_parts(data: dict[str, Any]) -> Parts:
     )
 
 
-def items(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+def mappings(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
     """The mappings in the list at `path`, with their paths; nothing where it is no list."""
-    found = data
+    value = data
     for step in path:
-        found = found.get(step) if isinstance(found, dict) else found[step] if isinstance(step, int) else None
-    for index, item in enumerate(found if isinstance(found, list) else ()):
-        if isinstance(item, dict):
-            yield (*path, index), item
+        value = value.get(step) if isinstance(value, dict) else value[step] if isinstance(step, int) else None
+    for index, element in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(element, dict):
+            yield (*path, index), element
 
 
-def item_at(data: Any, path: KeyPath) -> dict[str, Any]:
+def mapping_at(data: Any, path: KeyPath) -> dict[str, Any]:
     """The mapping at `path`, empty where there is none."""
     *parent, last = path
-    return next((item for here, item in items(data, tuple(parent)) if here[-1] == last), {})
+    return next((mapping for here, mapping in mappings(data, tuple(parent)) if here[-1] == last), {})
 
 
 def names(data: Any, path: KeyPath) -> Iterator[Named]:
     """The names in the list at `path`."""
-    for here, item in items(data, path):
-        if isinstance(name := item.get("name"), str):
+    for here, mapping in mappings(data, path):
+        if isinstance(name := mapping.get("name"), str):
             yield Named(here, name)
 
 
 def _sound(model: type[Model], data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Model]]:
-    for here, item in items(data, path):
-        made, _ = _salvage(model, item)
+    for here, mapping in mappings(data, path):
+        made, _ = _salvage(model, mapping)
         if made is not None:
             yield here, made
 
 
-def _group(path: KeyPath, item: dict[str, Any]) -> GroupPart:
-    found = [
+def _group(path: KeyPath, raw: dict[str, Any]) -> GroupPart:
+    resources = [
         ((*path, *here), resource)
-        for here, resource in _sound(Resource, {"resources": item.get("resources")}, ("resources",))
+        for here, resource in _sound(Resource, {"resources": raw.get("resources")}, ("resources",))
     ]
-    settings, unsound = _salvage(Group, {**item, "resources": [resource for _, resource in found]})
-    name = item.get("name")
-    return GroupPart(path, name if isinstance(name, str) else "", settings, unsound, tuple(found))
+    settings, unsound = _salvage(Group, {**raw, "resources": [resource for _, resource in resources]})
+    name = raw.get("name")
+    return GroupPart(path, name if isinstance(name, str) else "", settings, unsound, tuple(resources))
 
 
 def _salvage(model: type[Model], raw: Any) -> tuple[Model | None, frozenset[str]]:
@@ -123,7 +123,7 @@ def _salvage(model: type[Model], raw: Any) -> tuple[Model | None, frozenset[str]
     try:
         return model.model_validate(raw), frozenset()
     except ValidationError as error:
-        unsound = frozenset(str(one["loc"][0]) for one in error.errors() if one["loc"])
+        unsound = frozenset(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
     if not isinstance(raw, dict) or not unsound:
         return None, unsound
     try:

@@ -184,8 +184,8 @@ class Manifest(Part):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.source is None) == (self.content is None):
-            which = "neither" if self.source is None else "both"
-            raise wrong(f"has {which} of `source` and `content`", "give one of them")
+            given = "neither" if self.source is None else "both"
+            raise wrong(f"has {given} of `source` and `content`", "give one of them")
         if self.source is not None and self.source.rpartition("/")[0] == self.directory.rstrip("/"):
             raise wrong(
                 f"`source` {self.source} is in `directory`: it would run on every node",
@@ -236,8 +236,8 @@ class Resource(Strict):
     def _one_kind(self) -> Self:
         kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(kinds) != 1:
-            which = f"is of several kinds: {', '.join(kinds)}" if kinds else "is of no kind"
-            raise wrong(which, f"give exactly one of {', '.join(KINDS)}")
+            problem = f"is of several kinds: {', '.join(kinds)}" if kinds else "is of no kind"
+            raise wrong(problem, f"give exactly one of {', '.join(KINDS)}")
         return self
 
     @property

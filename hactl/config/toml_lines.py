@@ -17,17 +17,17 @@ def key_places(text: str) -> dict[KeyPath, Place]:
     places: dict[KeyPath, Place] = {}
     table: KeyPath = ()
     for number, line in enumerate(text.splitlines(), 1):
-        if found := _TABLE.match(line):
-            table = tuple(found[1].split("."))
-            places.setdefault(table[:1], Place(number, found.start(1) + 1))
-        elif found := _KEY.match(line):
-            places.setdefault((*table, found[2]), Place(number, found.start(2) + 1))
+        if match := _TABLE.match(line):
+            table = tuple(match[1].split("."))
+            places.setdefault(table[:1], Place(number, match.start(1) + 1))
+        elif match := _KEY.match(line):
+            places.setdefault((*table, match[2]), Place(number, match.start(2) + 1))
     return places
 
 
 def error_place(message: str, text: str) -> tuple[str, Place]:
     """tomllib's message without its place, and the place."""
-    found = _ERROR.search(message)
-    if found is None or found[1] is None:
+    match = _ERROR.search(message)
+    if match is None or match[1] is None:
         return _ERROR.sub("", message), Place(max(1, len(text.splitlines())), 1)
-    return message[: found.start()], Place(int(found[1]), int(found[2]))
+    return message[: match.start()], Place(int(match[1]), int(match[2]))

@@ -77,8 +77,8 @@ def _of_type(root: type[BaseModel], path: KeyPath, kind: str, given: Any) -> str
 
 
 def _choice(root: type[BaseModel], path: KeyPath, given: Any) -> str:
-    found = _field_at(root, path)
-    allowed = [literal for literal in literals(found.annotation) if isinstance(literal, str)] if found else []
+    setting = _field_at(root, path)
+    allowed = [literal for literal in literals(setting.annotation) if isinstance(literal, str)] if setting else []
     if isinstance(given, str):
         guess = suggest(given, allowed)
         return guess if guess.startswith("allowed") else f"{guess} allowed: {', '.join(allowed)}"
@@ -86,18 +86,18 @@ def _choice(root: type[BaseModel], path: KeyPath, given: Any) -> str:
 
 
 def _example(root: type[BaseModel], path: KeyPath) -> str:
-    found = _field_at(root, path)
-    if found is None or not found.examples or not isinstance(path[-1], str):
+    setting = _field_at(root, path)
+    if setting is None or not setting.examples or not isinstance(path[-1], str):
         return ""
-    return f"such as `{path[-1]}: {plain(found.examples[0])}`"
+    return f"such as `{path[-1]}: {plain(setting.examples[0])}`"
 
 
 def plain(value: Any) -> str:
     """A value as in YAML, on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {plain(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {plain(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(plain(one) for one in value) + "]"
+        return "[" + ", ".join(plain(inner) for inner in value) + "]"
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -113,9 +113,9 @@ def _model_at(root: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
         if isinstance(step, int) or named:
             named = False
             continue
-        found = model.model_fields.get(step) if model else None
-        model = next(known_models(found.annotation), None) if found else None
-        named = found is not None and get_origin(found.annotation) is dict
+        setting = model.model_fields.get(step) if model else None
+        model = next(known_models(setting.annotation), None) if setting else None
+        named = setting is not None and get_origin(setting.annotation) is dict
     return model
 
 

@@ -51,10 +51,10 @@ def read_yaml(text: str, file: str) -> Tree:
     try:
         root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
-        what = ", ".join(part for part in (error.context, error.problem) if part)
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
         mark = error.problem_mark or error.context_mark
-        hint = "put a text that begins with `*` or `&` in quotes" if "alias" in what else ""
-        tree.problems.append(Problem(file, "", f"is not YAML: {what}", hint, _place(mark) if mark else None))
+        hint = "put a text that begins with `*` or `&` in quotes" if "alias" in reason else ""
+        tree.problems.append(Problem(file, "", f"is not YAML: {reason}", hint, _place(mark) if mark else None))
     except (YAMLError, RecursionError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         tree.problems.append(Problem(file, "", f"is not YAML: {first_line}", ""))
@@ -93,7 +93,7 @@ class _Builder:
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
-            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+            return [self.build(element, (*path, index)) for index, element in enumerate(node.value)]
         return self._scalar(node, path)
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:

@@ -43,19 +43,19 @@ class Preset:
 @functools.cache
 def presets() -> Mapping[str, Preset]:
     """All of them by name, in the order of the files."""
-    found: dict[str, Preset] = {}
+    known: dict[str, Preset] = {}
     for file in FILES:
         text = Path(__file__).with_name(f"{file}.yaml").read_text(encoding="utf-8")
         written = _blocks(text)
         for name, entry in read_yaml(text, file).data.items():
-            found[name] = _preset(name, entry, written[name])
-    return found
+            known[name] = _preset(name, entry, written[name])
+    return known
 
 
 def find(name: str) -> Preset | None:
     """The preset of this name, or of which this is another name."""
     known = presets()
-    return known.get(name) or next((one for one in known.values() if name in one.also), None)
+    return known.get(name) or next((preset for preset in known.values() if name in preset.also), None)
 
 
 def all_names() -> list[str]:
@@ -83,14 +83,14 @@ def _preset(name: str, entry: Mapping[str, Any], written: str) -> Preset:
 
 def _blocks(text: str) -> dict[str, str]:
     """What is written below each key of the first level, comments and all."""
-    found: dict[str, list[str]] = {}
+    blocks: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.splitlines():
         if line[:1].isalnum():
-            lines = found.setdefault(line.partition(":")[0], [])
+            lines = blocks.setdefault(line.partition(":")[0], [])
         elif line.startswith(" "):
             lines.append(line)
-    return {name: textwrap.dedent("\n".join(block)) for name, block in found.items()}
+    return {name: textwrap.dedent("\n".join(block)) for name, block in blocks.items()}
 
 
 def _block_of(written: str, key: str) -> str:

@@ -31,16 +31,16 @@ def expand_presets(tree: Tree) -> None:
         listed = tree.data.get(section)
         if not isinstance(listed, list):
             continue
-        for index, item in enumerate(listed):
-            if not isinstance(item, dict) or item.get("preset") in (None, ""):
+        for index, entry in enumerate(listed):
+            if not isinstance(entry, dict) or entry.get("preset") in (None, ""):
                 continue
             path: KeyPath = (section, index)
-            preset, (problem, hint) = _chosen(item["preset"], kind)
+            preset, (problem, hint) = _chosen(entry["preset"], kind)
             if preset is None:
                 tree.problems.append(tree.problem((*path, "preset"), problem, hint))
                 tree.unresolved.add(path)
             else:
-                listed[index] = resolved(preset, item)
+                listed[index] = resolved(preset, entry)
 
 
 def resolved(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,26 +53,26 @@ def resolved(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
         given = {**given, "check": {"kind": given["check"]}}
     if isinstance(given.get("check"), dict):
         base["check"] = _kept(base["check"], given["check"])
-    found = merged(base, given)
-    if isinstance(found.get("binds"), list):
-        own, port = preset.settings["port"], found.get("port")
+    settings = merged(base, given)
+    if isinstance(settings.get("binds"), list):
+        own, port = preset.settings["port"], settings.get("port")
         # One that is no number is said to be wrong at its place alone; 0 is the port of the bind.
         port = preset.accepts or (port if isinstance(port, int) and port > 0 else own)
-        found["binds"] = [_with_port(bind, port) for bind in found["binds"]]
-    return found
+        settings["binds"] = [_with_port(bind, port) for bind in settings["binds"]]
+    return settings
 
 
 def merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """`given` over `base`, key by key, mappings within mappings."""
-    found = dict(base)
+    settings = dict(base)
     for key, value in given.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
-            found[key] = merged(base[key], value)
+            settings[key] = merged(base[key], value)
         elif value is None and key in base:
-            del found[key]
+            del settings[key]
         else:
-            found[key] = value
-    return found
+            settings[key] = value
+    return settings
 
 
 def unknown(name: str) -> tuple[str, str]:
@@ -91,7 +91,7 @@ def _chosen(name: object, kind: Kind) -> tuple[Preset | None, tuple[str, str]]:
     if preset.kind == "advice":
         return None, (f"`{name}` needs no {kind}: {_clause(preset.reason)}", _clause(preset.instead))
     there = next(section for section, of in _KINDS.items() if of == preset.kind)
-    alike = [one.name for one in presets().values() if one.kind == kind and one.name.startswith(preset.name)]
+    alike = [like.name for like in presets().values() if like.kind == kind and like.name.startswith(preset.name)]
     other = f", or take `{alike[0]}`" if alike else ""
     why = "runs on one node at a time, it is not balanced" if preset.kind == "group" else "is balanced, on every node"
     return None, (f"`{name}` {why}", f"put it below `{there}`{other}")
@@ -108,13 +108,13 @@ def _by_name(base: list[dict[str, Any]], given: Any) -> Any:
         return base
     if not isinstance(given, list):
         return given
-    theirs = {one["name"]: one for one in base}
-    named = [one.get("name") if isinstance(one, dict) else None for one in given]
+    theirs = {resource["name"]: resource for resource in base}
+    named = [resource.get("name") if isinstance(resource, dict) else None for resource in given]
     first = [
-        merged(theirs[name], one) if isinstance(name, str) and name in theirs else one
-        for name, one in zip(named, given, strict=True)
+        merged(theirs[name], resource) if isinstance(name, str) and name in theirs else resource
+        for name, resource in zip(named, given, strict=True)
     ]
-    return first + [one for name, one in theirs.items() if name not in named]
+    return first + [resource for name, resource in theirs.items() if name not in named]
 
 
 def _kept(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,17 +24,17 @@ def agent_findings(loaded: Loaded) -> list[Finding]:
     topology = loaded.spec.fencing
     places = {named.name: named.path for named in names(loaded.tree.data, ("fencing", "devices"))}
     answers = asyncio.run(_ask({device.agent for device in topology.devices.values()}))
-    found = []
+    findings = []
     for device in topology.devices.values():
         for option, problem, hint, refused in _device(device, topology, answers[device.agent]):
             path = (*places[device.name], *option)
-            found.append(Finding(path, problem, hint, refused))
-    return found
+            findings.append(Finding(path, problem, hint, refused))
+    return findings
 
 
 def secret_findings(loaded: Loaded, node: str) -> list[Finding]:
     """Which secrets are not to be had on this machine, which is `node`. For root: others may not read them."""
-    found = []
+    findings = []
     for named in names(loaded.tree.data, ("fencing", "devices")):
         for option, value in loaded.spec.fencing.devices[named.name].options.items():
             if isinstance(value, SecretFile):
@@ -42,16 +42,16 @@ def secret_findings(loaded: Loaded, node: str) -> list[Finding]:
                     read_secret(value.path)
                 except SecretError as error:
                     hint = "without it this node cannot use the device"
-                    found.append(
+                    findings.append(
                         Finding((*named.path, "options", option), f"on this node, {node}: {error}", hint, False)
                     )
-    return found
+    return findings
 
 
 def watchdog_findings(loaded: Loaded, node: str) -> Iterator[Finding]:
     """That this machine, which is `node`, has no watchdog in use and a level counts on one."""
-    for index, one in enumerate(loaded.spec.nodes):
-        for number, level in enumerate(loaded.spec.fencing.of(one.name).levels if one.name == node else ()):
+    for index, spec in enumerate(loaded.spec.nodes):
+        for number, level in enumerate(loaded.spec.fencing.of(spec.name).levels if spec.name == node else ()):
             if level.watchdog:
                 problem = f"on this node, {node}: node.toml has `watchdog` off, so that this level never counts"
                 path = ("nodes", index, "fencing", "levels", number, "watchdog")
@@ -70,8 +70,8 @@ _Said = tuple[tuple[str, ...], str, str, bool]
 def _device(device: Device, topology: Topology, answers: Installed) -> Iterator[_Said]:
     path = find_agent(device.agent)
     if path is None:
-        what = f"{device.agent} is not installed here, so that its options are not checked"
-        yield ("agent",), what, "install it on every node that is to fence: `hactl fence agents`", False
+        text = f"{device.agent} is not installed here, so that its options are not checked"
+        yield ("agent",), text, "install it on every node that is to fence: `hactl fence agents`", False
         return
     if refused := not_to_be_run(path):
         reason, _, fix = refused.partition(": `")
@@ -81,12 +81,12 @@ def _device(device: Device, topology: Topology, answers: Installed) -> Iterator[
         yield ("agent",), f"{device.agent} does not work here: {answers.broken}", "see `hactl fence agents`", False
         return
     if not answers.metadata.verifiable:
-        what = f"{device.agent} cannot say whether a machine is off (it has no `off` with `status`)"
-        yield ("agent",), what, "choose another: what is not seen to be off is not taken to be off", True
+        text = f"{device.agent} cannot say whether a machine is off (it has no `off` with `status`)"
+        yield ("agent",), text, "choose another: what is not seen to be off is not taken to be off", True
         return
     if answers.metadata.unfencing and not device.unfence:
-        what = f"{device.agent} says that a node has to be switched on by it before it takes part"
-        yield ("agent",), what, "give the device `unfence: true`", False
+        text = f"{device.agent} says that a node has to be switched on by it before it takes part"
+        yield ("agent",), text, "give the device `unfence: true`", False
     if device.unfence and not answers.metadata.can("on"):
         yield ("unfence",), f"{device.agent} has no `on`", "leave `unfence` out", True
     plugs = {target.plug for node in topology.nodes.values() for level in node.levels for target in level.targets
@@ -95,8 +95,8 @@ def _device(device: Device, topology: Topology, answers: Installed) -> Iterator[
         secret = problem.option in answers.metadata.secret_names
         yield _place(device, problem), problem.message, problem.hint, problem.level == "error" or secret
     if any(plugs) and answers.metadata.plug_option is None:
-        what = f"{device.agent} knows no plugs: it switches one machine"
-        yield ("agent",), what, "leave out `plug` in the levels, and give each node a device of its own", True
+        text = f"{device.agent} knows no plugs: it switches one machine"
+        yield ("agent",), text, "leave out `plug` in the levels, and give each node a device of its own", True
 
 
 def _place(device: Device, problem: OptionProblem) -> tuple[str, ...]:

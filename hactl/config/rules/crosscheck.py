@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from ipaddress import ip_address, ip_interface
 
 from hactl.config.errors import KeyPath, suggest
-from hactl.config.parts import Parts, items, names
+from hactl.config.parts import Parts, mappings, names
 from hactl.config.rules.fencing import fencing_findings
 from hactl.config.rules.findings import Finding, twice
 from hactl.config.rules.groups import group_findings
@@ -40,7 +40,7 @@ def cross_check(parts: Parts) -> list[Finding]:
 def _names(parts: Parts) -> Iterator[Finding]:
     lists: list[tuple[KeyPath, str]] = [(("nodes",), "node"), (("groups",), "group"), (("services",), "service")]
     lists += [(("fencing", "devices"), "device")]
-    lists += [((*path, "resources"), "resource") for path, _ in items(parts.data, ("groups",))]
+    lists += [((*path, "resources"), "resource") for path, _ in mappings(parts.data, ("groups",))]
     for path, kind in lists:
         named = (
             ((*entry.path, "name"), entry.name, f"a {kind} named `{entry.name}`") for entry in names(parts.data, path)
@@ -52,8 +52,8 @@ def _node_references(parts: Parts) -> Iterator[Finding]:
     """`nodes` of groups and services name nodes of the cluster, none twice."""
     known = parts.node_names
     for kind in ("groups", "services"):
-        for path, item in items(parts.data, (kind,)):
-            listed = item.get("nodes")
+        for path, mapping in mappings(parts.data, (kind,)):
+            listed = mapping.get("nodes")
             given = [
                 ((*path, "nodes", index), name)
                 for index, name in enumerate(listed if isinstance(listed, list) else ())
@@ -67,30 +67,30 @@ def _node_references(parts: Parts) -> Iterator[Finding]:
 
 def _addresses(parts: Parts) -> Iterator[Finding]:
     """Nobody else has an address: no other node, no other VIP."""
-    found: list[tuple[KeyPath, Hashable, str]] = [
+    held: list[tuple[KeyPath, Hashable, str]] = [
         ((*path, "address"), ip_address(node.address), f"address {node.address}") for path, node in parts.nodes
     ]
     for _, path, resource in parts.resources():
         if resource.vip is None:
             continue
         here, address = (*path, "vip", "address"), ip_interface(resource.vip.address).ip
-        found.append((here, address, f"address {address}"))
+        held.append((here, address, f"address {address}"))
         if address.is_link_local and address.version == 6 and resource.vip.interface is None:
             yield Finding(here, f"{address} is link-local, so it may be on any interface", "give `interface`, too")
-    yield from twice(found, "give each an address of its own")
+    yield from twice(held, "give each an address of its own")
 
 
 def _held_twice(parts: Parts) -> Iterator[Finding]:
     """A unit or a file belongs to one resource: two would start and stop it against each other."""
-    found: list[tuple[KeyPath, Hashable, str]] = []
+    held: list[tuple[KeyPath, Hashable, str]] = []
     for _, path, resource in parts.resources():
         if resource.systemd is not None:
             unit = resource.systemd.unit
-            found.append(((*path, "systemd", "unit"), ("unit", unit), f"unit {unit}"))
+            held.append(((*path, "systemd", "unit"), ("unit", unit), f"unit {unit}"))
         if resource.manifest is not None:
             file = manifest_file(resource)
-            found.append(((*path, "manifest"), ("file", file), f"file {file}"))
-    yield from twice(found, "let one resource have it")
+            held.append(((*path, "manifest"), ("file", file), f"file {file}"))
+    yield from twice(held, "let one resource have it")
 
 
 def manifest_file(resource: Resource) -> str:

@@ -92,10 +92,10 @@ def _same_levels(path: KeyPath, fencing: NodeFencingSettings) -> Iterator[Findin
         for place, target in enumerate(named):
             if target in named[:place]:
                 yield Finding((*here, "devices", place), f"{_called(*target)} is in this level twice", "name it once")
-        if (found := frozenset(named)) in first:
+        if (key := frozenset(named)) in first:
             hint = "leave it out: levels are tried again and again anyway"
-            yield Finding(here, f"is the same level as {show_path(first[found])}", hint)
-        first.setdefault(found, here)
+            yield Finding(here, f"is the same level as {show_path(first[key])}", hint)
+        first.setdefault(key, here)
 
 
 def _shared(targets: list[tuple[KeyPath, LevelTarget]]) -> Iterator[Finding]:

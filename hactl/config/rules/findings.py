@@ -17,10 +17,10 @@ class Finding(NamedTuple):
     refused: bool = True
 
 
-def twice(found: Iterable[tuple[KeyPath, Hashable, str]], hint: str) -> Iterator[Finding]:
-    """Those that come again. `found`: path, what must be unique, and how to call it."""
+def twice(named: Iterable[tuple[KeyPath, Hashable, str]], hint: str) -> Iterator[Finding]:
+    """Those that come again. `named`: path, what must be unique, and how to call it."""
     first: dict[Hashable, KeyPath] = {}
-    for path, key, called in found:
+    for path, key, called in named:
         if key in first:
             yield Finding(path, f"{called} is there already: {show_path(first[key])}", hint)
         first.setdefault(key, path)

@@ -39,7 +39,7 @@ def check_with_haproxy(loaded: Loaded, node: str, settings: HaproxySettings) -> 
     """Ask it. `node`: the name of this machine in the cluster; "" or another: what depends on the machine, such as a
     certificate's file, is only a warning; so it is for who may not read it."""
     spec = loaded.spec
-    names = [one.name for one in spec.nodes]
+    names = [node_spec.name for node_spec in spec.nodes]
     here = node in names
     try:
         text = render(spec, Routing(frozenset(names)), node if here else names[0], settings)
@@ -69,12 +69,12 @@ def _foreign_code(text: str) -> str:
     """Code that this text has HAProxy run and that others may change, "" for none: who checks a file that somebody sent
     is not to run that one's program. A word that only HAProxy can read may be any of them."""
     for line in text_lines(text):
-        first, *rest = line_words(line) or [""]
+        first, *arguments = line_words(line) or [""]
         if _WRITTEN_ODDLY.search(first):
             return f"`{line.strip()}` may be anything"
-        if first not in _RUNS and not (first == "filter" and "opentracing" in rest):
+        if first not in _RUNS and not (first == "filter" and "opentracing" in arguments):
             continue
-        for word in rest:
+        for word in arguments:
             plain = word.strip("\"'").partition("?")[0]
             if _WRITTEN_ODDLY.search(plain):
                 return f"`{line.strip()}` may be anything"
@@ -134,8 +134,8 @@ def _finding(loaded: Loaded, refusal: Refusal, here: bool) -> Finding:
 
 def _path(data: Any, refusal: Refusal) -> KeyPath:
     """Where in cluster.yaml the line comes from: the very text, where it stands there; else its service."""
-    if refusal.line and (found := next(_texts(data, (), refusal.line), None)) is not None:
-        return found
+    if refusal.line and (place := next(_texts(data, (), refusal.line), None)) is not None:
+        return place
     for index, service in enumerate(data.get("services") or ()):
         if isinstance(service, dict) and refusal.section and service.get("name") == refusal.section:
             return ("services", index)

@@ -21,10 +21,10 @@ def open_to_others(config: NodeConfig, node_toml: Path | None = None) -> Iterato
         haproxy,
         config.self_fence[1] if len(config.self_fence) > 1 else "",
     )
-    found = [(path, untrusted(path)) for path in files if path and Path(path).is_file()]
+    problems = [(path, untrusted(path)) for path in files if path and Path(path).is_file()]
     places = (config.state_dir, config.run_dir)
-    found += [(path, untrusted_directory(path)) for path in places if Path(path).is_dir()]
-    for path, problem in found:
+    problems += [(path, untrusted_directory(path)) for path in places if Path(path).is_dir()]
+    for path, problem in problems:
         if problem:
-            what, _, hint = problem.partition(": `")
-            yield f"others may change {path}, and so have programs run as root: {what}", f"`{hint}" if hint else ""
+            reason, _, hint = problem.partition(": `")
+            yield f"others may change {path}, and so have programs run as root: {reason}", f"`{hint}" if hint else ""

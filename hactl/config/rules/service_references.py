@@ -37,7 +37,7 @@ def _reserved(parts: Parts) -> Iterator[Finding]:
             yield Finding(
                 (*path, "name"), f"`{EXPORTER}` is what HAProxy's own metrics are called", "call it otherwise"
             )
-    fronts = {one.name + FRONT for _, one in parts.services if one.kind == "split"}
+    fronts = {service.name + FRONT for _, service in parts.services if service.kind == "split"}
     for path, service in parts.services:
         if service.name in fronts:
             problem = f"`{service.name}` is the frontend of service `{service.name.removesuffix(FRONT)}`"
@@ -60,14 +60,14 @@ def _servers(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]
         yield Finding((*path, "nodes"), "has `nodes` and `members: false`", "leave out one of them")
     members = (service.nodes or parts.node_names) if service.members and service.kind != "frontend" else []
     listed = [((*path, "servers", index), server) for index, server in enumerate(service.servers)]
-    for here, one in listed:
-        if one.name in members:
-            yield Finding((*here, "name"), f"node `{one.name}` is a server of that name", "call this one otherwise")
-        if one.node and one.node not in parts.node_names:
-            hint = suggest(one.node, parts.node_names)
-            yield Finding((*here, "node"), f"`{one.node}` is no node of this cluster", hint)
+    for here, server in listed:
+        if server.name in members:
+            yield Finding((*here, "name"), f"node `{server.name}` is a server of that name", "call this one otherwise")
+        if server.node and server.node not in parts.node_names:
+            hint = suggest(server.node, parts.node_names)
+            yield Finding((*here, "node"), f"`{server.node}` is no node of this cluster", hint)
     yield from twice(
-        (((*here, "name"), one.name, f"a server named `{one.name}`") for here, one in listed),
+        (((*here, "name"), server.name, f"a server named `{server.name}`") for here, server in listed),
         "give every server a name of its own",
     )
 
@@ -77,33 +77,33 @@ def _group(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
     if service.writer != "elected":
         return
     known = [group.name for group in parts.groups]
-    found = next((group for group in parts.groups if group.name == service.group), None)
-    if found is None:
+    group = next((group for group in parts.groups if group.name == service.group), None)
+    if group is None:
         hint = suggest(service.group, known) if known else "add a group whose owner is the writer"
         if (preset := find(service.group)) and preset.kind == "group":
             hint = f"add `- {{preset: {service.group}}}` to `groups`"
         yield Finding((*path, "group"), f"there is no group `{service.group}`", hint)
         return
-    places = (found.settings.nodes if found.settings else []) or parts.node_names
+    places = (group.settings.nodes if group.settings else []) or parts.node_names
     served = {server.node for server in service.servers}
     if service.members:
         served |= set(service.nodes or parts.node_names)
     if missing := [name for name in places if name not in served]:
         yield Finding(
             (*path, "group"),
-            f"group `{found.name}` can be owned by {', '.join(missing)}, which has no server here: nothing would serve",
+            f"group `{group.name}` can be owned by {', '.join(missing)}, which has no server here: nothing would serve",
             "name these in `nodes` here, or leave them out of the group's `nodes`",
         )
 
 
 def _backends(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
     """HAProxy takes a condition of http for what is led by tcp, but no tcp servers for a frontend of http."""
-    named = [((*path, "use_backend", index), one.split()[0]) for index, one in enumerate(service.use_backend) if one]
+    named = [((*path, "use_backend", place), rule.split()[0]) for place, rule in enumerate(service.use_backend) if rule]
     if service.default_backend:
         named.append(((*path, "default_backend"), service.default_backend))
     raw = raw_proxies(parts)
-    services = {one.name: one for _, one in parts.services}
-    known = [name for name, one in services.items() if one.kind != "frontend" and name != service.name]
+    services = {other.name: other for _, other in parts.services}
+    known = [name for name, other in services.items() if other.kind != "frontend" and name != service.name]
     for here, name in named:
         if name.startswith("%[") or name in raw:
             continue
@@ -129,8 +129,8 @@ def _userlist(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding
 
 def raw_proxies(parts: Parts) -> list[str]:
     """The names of the proxies with servers in `haproxy.sections`."""
-    found = [section for text in parts.haproxy.sections for section in sections(text)]
-    return [one.name for one in found if one.kind in _WITH_SERVERS]
+    written = [section for text in parts.haproxy.sections for section in sections(text)]
+    return [section.name for section in written if section.kind in _WITH_SERVERS]
 
 
 def mode_of(parts: Parts, service: Service) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hactl.config.errors import KeyPath, closest, show_path
 from hactl.config.fields import Address
-from hactl.config.parts import Parts, item_at
+from hactl.config.parts import Parts, mapping_at
 from hactl.config.rules.findings import Finding
 from hactl.config.rules.service_references import reference_findings
 from hactl.config.services.fields import Socket, socket_of
@@ -30,7 +30,7 @@ def _missing(parts: Parts) -> Iterator[Finding]:
     """What a service of its kind cannot do without. A port that is forgotten is not taken for that of the bind."""
     known = list(Service.model_fields)
     for path, service in parts.services:
-        given = item_at(parts.data, path)
+        given = mapping_at(parts.data, path)
         given |= {closest(key, known): given[key] for key in given if key not in Service.model_fields}
         if service.kind != "backend" and not given.get("binds"):
             yield Finding((*path, "binds"), "is missing", 'such as `binds: ["10.0.0.30:5000"]`')
@@ -42,9 +42,9 @@ def all_binds(parts: Parts) -> Iterator[tuple[KeyPath, str, Socket]]:
     """Place, text and meaning of each `bind` on an IP address of the services that are enabled."""
     for path, service in parts.services:
         for index, bind in enumerate(service.binds if service.enabled else ()):
-            found = socket_of(bind.address)
-            if found is not None:
-                yield (*path, "binds", index), bind.address, found
+            socket = socket_of(bind.address)
+            if socket is not None:
+                yield (*path, "binds", index), bind.address, socket
 
 
 class _Listener(NamedTuple):
@@ -58,15 +58,15 @@ class _Listener(NamedTuple):
 
 def _listeners(parts: Parts) -> list[_Listener]:
     addresses = {node.name: ip_address(node.address) for _, node in parts.nodes}
-    found = []
+    listeners = []
     for _, service in parts.services:
         if not service.members or service.kind == "frontend":
             continue
         names = [name for name in addresses if not service.nodes or name in service.nodes]
         sockets = [socket_of(bind.address) for bind in service.binds] if not service.port else []
         ports = [service.port] if service.port else [socket.first for socket in sockets if socket is not None]
-        found += [_Listener(service.name, name, addresses[name], port) for name in names for port in ports]
-    return found
+        listeners += [_Listener(service.name, name, addresses[name], port) for name in names for port in ports]
+    return listeners
 
 
 def _binds(parts: Parts) -> Iterator[Finding]:

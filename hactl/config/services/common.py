@@ -53,8 +53,7 @@ class Check(Part):
     )
     host: WordOrEmpty = Field(default="", description="of `http`: the header Host; of `smtp`: who says EHLO")
     expect_status: StatusesOrEmpty = Field(
-        default="",
-        description="of `http`: what is a good answer, such as `200` or `200-399`; empty: 2xx and 3xx",
+        default="", description="of `http`: what is a good answer, such as `200` or `200-399`; empty: 2xx and 3xx"
     )
     user: WordOrEmpty = Field(default="", description="of `mysql`, `pgsql`: who logs in, without password")
     role: Literal["", "master", "slave"] = Field(default="", description="of `redis`; empty: it answers")

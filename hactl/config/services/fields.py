@@ -38,9 +38,9 @@ class Socket(NamedTuple):
         return self.first <= port <= self.last and covers(self.address, address)
 
 
-def covers(one: Address, other: Address) -> bool:
-    """Whether a socket on `one` takes what is for `other`: `[::]` takes IPv4, too, unless told otherwise."""
-    return one == other or (one.is_unspecified and (one.version == 6 or other.version == 4))
+def covers(taken: Address, address: Address) -> bool:
+    """Whether a socket on `taken` takes what is for `address`: `[::]` takes IPv4, too, unless told otherwise."""
+    return taken == address or (taken.is_unspecified and (taken.version == 6 or address.version == 4))
 
 
 def socket_of(text: str) -> Socket | None:
@@ -49,10 +49,10 @@ def socket_of(text: str) -> Socket | None:
     if text.startswith("/") or re.match(r"[a-z0-9+]+@", text):
         return None
     host, colon, ports = text.rpartition(":")
-    found = _PORTS.fullmatch(ports)
-    if not colon or found is None:
+    match = _PORTS.fullmatch(ports)
+    if not colon or match is None:
         raise ValueError(text)
-    first, last = int(found[1]), int(found[2] or found[1])
+    first, last = int(match[1]), int(match[2] or match[1])
     if not 0 < first <= last < 65536:
         raise ValueError(text)
     if host == "*":

@@ -182,10 +182,7 @@ class Probe(Part):
     kind: Literal["tcp", "http"] = Field(description="it connects, or asks for `path`", examples=["http"])
     path: HttpPath = Field(default=_PROBE.path, description="what is asked for")
     host: WordOrEmpty = Field(default="", description="the header Host; empty: the address")
-    expect_status: Statuses = Field(
-        default=_PROBE.expect_status,
-        description="what is a good answer",
-    )
+    expect_status: Statuses = Field(default=_PROBE.expect_status, description="what is a good answer")
     tls: bool = Field(default=False, description="by TLS; the certificate is not checked")
     interval: WholeDuration = Field(default=_PROBE.interval_ms, description="between two")
     timeout: WholeDuration = Field(default=_PROBE.timeout_ms, description="how long one may take")

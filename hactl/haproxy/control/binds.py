@@ -68,21 +68,21 @@ def allow_nonlocal_bind(binds: Iterable[str], manage: bool, root: str = "/proc/s
 
 def _versions(binds: Iterable[str]) -> set[int]:
     """The IP versions of the addresses that a node may lack."""
-    found: set[int] = set()
+    versions: set[int] = set()
     for bind in binds:
         _, text = _address(bind)
         address = ipaddress.ip_address(text) if text else None
         if address is not None and not (address.is_unspecified or address.is_loopback):
-            found.add(address.version)
-    return found
+            versions.add(address.version)
+    return versions
 
 
 def _address(bind: str) -> tuple[socket.AddressFamily | None, str]:
     """Family and address; None and "" for what is no address: a host's name, a unix socket."""
-    kind, _, rest = bind.rpartition("@")
+    kind, _, unprefixed = bind.rpartition("@")
     if kind not in _KINDS:
         return None, ""
-    text = rest.rpartition(":")[0].strip("[]")
+    text = unprefixed.rpartition(":")[0].strip("[]")
     if text in ("", "*"):
         return (socket.AF_INET6, "::") if kind.endswith("6") else (socket.AF_INET, "0.0.0.0")
     try:

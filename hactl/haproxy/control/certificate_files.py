@@ -37,10 +37,10 @@ class Named:
 
 def named_files(text: str) -> tuple[Named, ...]:
     """All that are named, in the file's order."""
-    found = sections(text)
-    bases = {one: _base(found, one) for one in ("crt-base", "ca-base")}
+    parsed = sections(text)
+    bases = {name: _base(parsed, name) for name in ("crt-base", "ca-base")}
     named: dict[Named, None] = {}
-    for section in found:
+    for section in parsed:
         for line in section.lines:
             words = [word.strip("\"'") for word in line_words(line)]
             if words[0] in _LINES:
@@ -53,8 +53,8 @@ def named_files(text: str) -> tuple[Named, ...]:
     return tuple(named)
 
 
-def _base(found: list[Section], keyword: str) -> str:
-    for section in found:
+def _base(parsed: list[Section], keyword: str) -> str:
+    for section in parsed:
         for line in section.lines if section.kind == "global" else ():
             words = line_words(line)
             if words[0] == keyword and len(words) > 1:
@@ -80,14 +80,14 @@ def members(named: Named) -> Iterator[str]:
 
 def digests(all_named: tuple[Named, ...]) -> dict[str, str]:
     """What is in each file that is there."""
-    found = {}
+    by_path = {}
     for named in all_named:
         with contextlib.suppress(OSError):
             for path in members(named):
                 content = read(path)
                 if content is not None:
-                    found[path] = hashlib.sha256(content).hexdigest()
-    return found
+                    by_path[path] = hashlib.sha256(content).hexdigest()
+    return by_path
 
 
 def read(path: str) -> bytes | None:

@@ -131,21 +131,21 @@ class Certificates:
             old = kind == "ca" and await self._live.version() < _WITH_CA_FILES
             if kind == "list" or old or content is None or len(path.split()) != 1:
                 return False
-            what = "ca-file" if kind == "ca" else "cert"
-            if not await self._set(what, path, content):
+            file_type = "ca-file" if kind == "ca" else "cert"
+            if not await self._set(file_type, path, content):
                 return False
         return True
 
-    async def _set(self, what: str, path: str, content: bytes) -> bool:
+    async def _set(self, file_type: str, path: str, content: bytes) -> bool:
         # An empty line would end it.
         pem = "\n".join(line for line in content.decode(errors="replace").split("\n") if line.strip())
         whole = path.removesuffix(".key")
         name = whole if whole in self._known else path
-        answers = await self._live.tell([f"set ssl {what} {path} <<\n{pem}\n", f"commit ssl {what} {name}"])
+        answers = await self._live.tell([f"set ssl {file_type} {path} <<\n{pem}\n", f"commit ssl {file_type} {name}"])
         if _TAKEN.search(answers[-1]):
             return True
         log.warning("haproxy.certificate_not_set", path=path, answers=[answer[-300:] for answer in answers])
-        await self._live.tell([f"abort ssl {what} {name}"])
+        await self._live.tell([f"abort ssl {file_type} {name}"])
         return False
 
     def _note(self, known: dict[str, str]) -> None:

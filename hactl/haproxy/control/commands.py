@@ -98,8 +98,8 @@ async def _connected(socket: str) -> AsyncIterator[tuple[asyncio.StreamReader, a
 async def _worker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
     """The process at the other end."""
     (info,) = await _converse(reader, writer, ["show info"])
-    found = _PID.search(info)
-    return int(found[1]) if found else 0
+    match = _PID.search(info)
+    return int(match[1]) if match else 0
 
 
 async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, commands: Sequence[str]) -> list[str]:

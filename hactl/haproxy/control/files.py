@@ -126,7 +126,7 @@ def alerts(output: str) -> str:
 
 def find_haproxy(binary: str) -> str:
     """The path of HAProxy's program. Raises HaproxyError."""
-    found = shutil.which(binary, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
-    if found is None:
+    program = shutil.which(binary, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
+    if program is None:
         raise HaproxyError(f"{binary} is not installed: install the package haproxy (2.4 or later)")
-    return found
+    return program

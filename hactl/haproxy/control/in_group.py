@@ -25,10 +25,7 @@ class InGroupManager(HaproxyManager):
     may_start = False
 
     def __init__(
-        self,
-        settings: HaproxySettings,
-        context: NodeContext,
-        on_event: Callable[[HaproxyEvent], None] | None = None,
+        self, settings: HaproxySettings, context: NodeContext, on_event: Callable[[HaproxyEvent], None] | None = None
     ) -> None:
         super().__init__(settings, context, on_event, IN_GROUP)
 

@@ -70,11 +70,11 @@ class Keeper:
             await self._await_end()
 
     async def _await_end(self) -> None:
-        how = await self._process.wait()
+        ending = await self._process.wait()
         ran_s = time.monotonic() - self._started_at
         self._quick_ends = 0 if ran_s > _GOOD_RUN_S else self._quick_ends + 1
         self.restarts += 1
-        self._emit("died", f"HAProxy {how}", ran_s)
+        self._emit("died", f"HAProxy {ending}", ran_s)
         while True:
             await asyncio.sleep(restart_delay_s(self._quick_ends))
             if await self._restart():

@@ -24,12 +24,9 @@ class LateNames:
 
     async def resolved(self) -> list[str]:
         """Those that resolve by now. Not for long: a resolver that is silent is asked again the next time."""
-        found = []
-        for name in self.unresolved:
-            if name not in self._reloaded_for and await _resolves(name):
-                found.append(name)
-        self._reloaded_for.update(found)
-        return found
+        names = [name for name in self.unresolved if name not in self._reloaded_for and await _resolves(name)]
+        self._reloaded_for.update(names)
+        return names
 
 
 async def _resolves(name: str) -> bool:

@@ -131,9 +131,10 @@ class LiveHaproxy:
         wanted = {(command.proxy, server) for command in commands for server in (command.server, "<none>")}
         try:
             sessions = await ask(self.settings.master_socket, f"@!{pid} show sess", _OLD_TIMEOUT_S)
-            found = [one["id"] for one in _SESSION.finditer(sessions) if (one["proxy"], one["server"]) in wanted]
-            for start in range(0, len(found), _SHUT_AT_ONCE):
-                text = ";".join(f"shutdown session {one}" for one in found[start : start + _SHUT_AT_ONCE])
+            matches = _SESSION.finditer(sessions)
+            shut = [f"shutdown session {match['id']}" for match in matches if match.group("proxy", "server") in wanted]
+            for start in range(0, len(shut), _SHUT_AT_ONCE):
+                text = ";".join(shut[start : start + _SHUT_AT_ONCE])
                 await ask(self.settings.master_socket, f"@!{pid} {text}", _OLD_TIMEOUT_S)
         except HaproxyError as error:
             # It may have ended by now, and its sessions with it.
@@ -161,10 +162,10 @@ async def read_version(binary: str) -> Version:
         done = await run([program, "-v"], timeout_s=_VERSION_TIMEOUT_S)
     except OperationError as error:
         raise HaproxyError(str(error)) from None
-    found = _VERSION.search(done.stdout)
-    if found is None:
+    match = _VERSION.search(done.stdout)
+    if match is None:
         raise HaproxyError(f"`{program} -v` does not say a version: {done.stdout[:100]!r}")
-    major, minor = (int(number) for number in found.groups() if number is not None)
+    major, minor = (int(number) for number in match.groups() if number is not None)
     return major, minor
 
 

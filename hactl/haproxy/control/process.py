@@ -153,8 +153,8 @@ class HaproxyProcess:
 
     async def _serves(self, workers: Collection[int]) -> bool:
         """Whether one of these does: from 3.1 on a worker is listed while it starts. Raises HaproxyError."""
-        found = _PID.search(await ask(self.settings.stats_socket, "show info", _ASK_TIMEOUT_S))
-        return found is not None and int(found[1]) in workers
+        match = _PID.search(await ask(self.settings.stats_socket, "show info", _ASK_TIMEOUT_S))
+        return match is not None and int(match[1]) in workers
 
     async def _until_reloaded(self, before: Processes) -> Processes:
         while True:

@@ -93,12 +93,12 @@ async def old_sessions(master_socket: str, timeout_s: float) -> Counter[tuple[st
     """The sessions, by proxy and server, of the workers that a reload has replaced and that end with them. Raises
     HaproxyError."""
     processes = parse_processes(await ask(master_socket, "show proc", timeout_s))
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for pid in processes.old:
         with contextlib.suppress(HaproxyError):  # it has ended meanwhile
             for state in parse_server_states(await ask(master_socket, f"@!{pid} show stat -1 4 -1", timeout_s)):
-                found[state.proxy, state.server] += state.sessions
-    return found
+                counts[state.proxy, state.server] += state.sessions
+    return counts
 
 
 def parse_processes(text: str) -> Processes:
@@ -106,28 +106,28 @@ def parse_processes(text: str) -> Processes:
     master = _MASTER.search(text)
     if master is None:
         raise HaproxyError(f"HAProxy's master answered 'show proc' with {text[:200]!r}")
-    current, _, rest = text.partition("# old workers")
-    old = rest.partition("\n#")[0]
+    current, _, others = text.partition("# old workers")
+    old = others.partition("\n#")[0]
     return Processes(
         int(master[1]),
         int(master[2]),
         int(master[3] or 0),
         tuple(int(pid) for pid, _ in _WORKER.findall(current)),
-        tuple(int(pid) for pid, _ in sorted(_WORKER.findall(old), key=lambda found: int(found[1]))),
+        tuple(int(pid) for pid, _ in sorted(_WORKER.findall(old), key=lambda worker: int(worker[1]))),
     )
 
 
 def parse_server_states(text: str) -> list[ServerState]:
     """The servers in the answer to `show stat`, in its order. Raises HaproxyError."""
     lines = text.lstrip("# ").split("\n")
-    found = []
+    states = []
     try:
         for row in csv.DictReader(line for line in lines if line):
             if row["svname"] not in ("FRONTEND", "BACKEND") and row["type"] == "2":
-                found.append(_server_state(row))
+                states.append(_server_state(row))
     except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise HaproxyError(f"HAProxy's answer to 'show stat' is not understood: {error!r}") from None
-    return found
+    return states
 
 
 def _server_state(row: dict[str, str]) -> ServerState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hactl.haproxy.words import SECTIONS, SPACES, line_words, text_lines
@@ -22,29 +22,29 @@ class Section:
 
 def sections(text: str) -> list[Section]:
     """The file cut into sections. Comments and empty lines are left out."""
-    found: list[tuple[str, str, list[str], tuple[str, ...]]] = []
+    entries: list[tuple[str, str, list[str], tuple[str, ...]]] = []
     for line in text_lines(text):
         stripped = line.strip(SPACES)
         if not stripped or stripped.startswith("#"):
             continue
         words = line_words(stripped)
         if words[0] in SECTIONS:
-            found.append((words[0], words[1] if len(words) > 1 else "", [], tuple(words[2:])))
-        elif found:
-            found[-1][2].append(stripped)
-    return [Section(kind, name, tuple(lines), arguments) for kind, name, lines, arguments in found]
+            entries.append((words[0], words[1] if len(words) > 1 else "", [], tuple(words[2:])))
+        elif entries:
+            entries[-1][2].append(stripped)
+    return [Section(kind, name, tuple(lines), arguments) for kind, name, lines, arguments in entries]
 
 
 def read_binds(text: str) -> dict[str, list[str]]:
     """The addresses, as they are written, to which every `listen`, `frontend` and `log-forward` section is bound. With
     their kind before them where that is not said by themselves: `udp@`, `v6only@`, and `namespace@` for those of
     another network namespace."""
-    found: dict[str, list[str]] = {}
+    binds: dict[str, list[str]] = {}
     for section in sections(text):
         if section.kind in _WITH_BINDS:
             # A `log-forward` may have the name of a proxy.
-            found.setdefault(section.name, []).extend(one for line in section.lines for one in _bound(line_words(line)))
-    return found
+            binds.setdefault(section.name, []).extend(bind for line in section.lines for bind in _bound(line))
+    return binds
 
 
 def bound_addresses(text: str) -> list[str]:
@@ -52,7 +52,8 @@ def bound_addresses(text: str) -> list[str]:
     return [bind for binds in read_binds(text).values() for bind in binds]
 
 
-def _bound(words: Sequence[str]) -> Iterator[str]:
+def _bound(line: str) -> Iterator[str]:
+    words = line_words(line)
     if words[0] not in ("bind", "dgram-bind") or len(words) < 2:
         return
     kind = "udp@" if words[0] == "dgram-bind" else "v6only@" if "v6only" in words[2:] else ""

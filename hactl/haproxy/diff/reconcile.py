@@ -85,7 +85,7 @@ def _live(row: Sequence[str]) -> LiveServer:
 
 def differences(text: str, live: Iterable[LiveServer]) -> Repair:
     """What a HAProxy that runs with the file `text` does not have as it is there."""
-    by_name = {(one.proxy, one.server): one for one in live}
+    by_name = {(current.proxy, current.server): current for current in live}
     takes_out: list[Command] = []
     brings_in: list[Command] = []
     notes: list[str] = []
@@ -93,19 +93,19 @@ def differences(text: str, live: Iterable[LiveServer]) -> Repair:
     unresolved: list[str] = []
     for proxy in proxies(sections(text)).values():
         for server in proxy.servers:
-            one = by_name.pop((proxy.name, server.name), None)
-            if one is None:
+            current = by_name.pop((proxy.name, server.name), None)
+            if current is None:
                 reload.append(f"{proxy.name}/{server.name} is missing")
                 continue
-            if one.admin & _NO_ADDRESS and not server.has("resolvers"):
+            if current.admin & _NO_ADDRESS and not server.has("resolvers"):
                 unresolved.append(server.host)
-            for command, note in _differing(proxy, server, one):
+            for command, note in _differing(proxy, server, current):
                 (takes_out if command.verb in ("maint", "shut") else brings_in).append(command)
                 notes += [f"{proxy.name}/{server.name} {note}"] if note else []
         if not any(line.startswith("server-template") for line in proxy.frame):
-            for one in [one for one in by_name.values() if one.proxy == proxy.name]:
-                takes_out += _left_over(one)
-                notes += [] if one.admin & _MAINT else [f"{one.proxy}/{one.server} is not in the file"]
+            for current in [current for current in by_name.values() if current.proxy == proxy.name]:
+                takes_out += _left_over(current)
+                notes += [] if current.admin & _MAINT else [f"{current.proxy}/{current.server} is not in the file"]
     return Repair((*takes_out, *brings_in), tuple(notes), tuple(reload), tuple(unresolved))
 
 
@@ -139,11 +139,11 @@ def _left_over(live: LiveServer) -> list[Command]:
     return [*out, Command("delete", live.proxy, live.server)]
 
 
-def _is_same_ip(one: str, other: str) -> bool:
+def _is_same_ip(address: str, other: str) -> bool:
     try:
-        return ipaddress.ip_address(one) == ipaddress.ip_address(other)
+        return ipaddress.ip_address(address) == ipaddress.ip_address(other)
     except ValueError:
-        return one == other
+        return address == other
 
 
 def carried_health(text: str, live: Iterable[LiveServer]) -> str:
@@ -154,13 +154,13 @@ def carried_health(text: str, live: Iterable[LiveServer]) -> str:
     the new file where that says the same as the file before the command. So what is here is the new file's,
     health apart, and only for servers that are in use, are checked, and have not moved.
     """
-    by_name = {(one.proxy, one.server): one for one in live}
+    by_name = {(current.proxy, current.server): current for current in live}
     lines = ["1"]
     for proxy in proxies(sections(text)).values():
         for server in proxy.servers:
-            one = by_name.get((proxy.name, server.name))
-            if one is not None and _is_worth_carrying(server, one):
-                lines.append(_line(proxy.name, server, one))
+            current = by_name.get((proxy.name, server.name))
+            if current is not None and _is_worth_carrying(server, current):
+                lines.append(_line(proxy.name, server, current))
     return "\n".join(lines) + "\n"
 
 

@@ -55,7 +55,7 @@ def _refusals(text: str, output: str) -> Iterator[Refusal]:
         words = _LINE.sub("", said_of_line[2], count=1).strip(" :")
         number = int(place[1]) if place else 0
         line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
-        named = next((one[1] for one in _QUOTED.finditer(words) if one[1] in names), "")
+        named = next((match[1] for match in _QUOTED.finditer(words) if match[1] in names), "")
         lower = words.lower()
         yield Refusal(
             words,

@@ -116,14 +116,14 @@ class Proxy:
 
     def last(self, keyword: str) -> tuple[str, ...]:
         """The words after a keyword where it stands last, () if it does not."""
-        found = [line for line in self.settings if line_words(line)[0] == keyword]
-        return tuple(line_words(found[-1])[1:]) if found else ()
+        lines = [line for line in self.settings if line_words(line)[0] == keyword]
+        return tuple(line_words(lines[-1])[1:]) if lines else ()
 
 
-def proxies(found: Sequence[Section], wanted: Iterable[int] | None = None) -> dict[int, Proxy]:
-    """The sections with servers by their place in `found`. `wanted`: those places alone."""
-    places = range(len(found)) if wanted is None else wanted
-    return {place: _proxy(found, place) for place in places if found[place].kind in WITH_SERVERS}
+def proxies(sections: Sequence[Section], wanted: Iterable[int] | None = None) -> dict[int, Proxy]:
+    """The sections with servers by their place in `sections`. `wanted`: those places alone."""
+    places = range(len(sections)) if wanted is None else wanted
+    return {place: _proxy(sections, place) for place in places if sections[place].kind in WITH_SERVERS}
 
 
 def frame(section: Section) -> tuple[str, ...]:
@@ -137,9 +137,9 @@ def _is_server(line: str) -> bool:
     return line.startswith(("server ", "server\t"))
 
 
-def _proxy(found: Sequence[Section], place: int) -> Proxy:
-    section = found[place]
-    defaults = _defaults(found, place, section.arguments)
+def _proxy(sections: Sequence[Section], place: int) -> Proxy:
+    section = sections[place]
+    defaults = _defaults(sections, place, section.arguments)
     inherited = [line for line in defaults if line.startswith("default-server")]
     servers = []
     for line in section.lines:
@@ -151,20 +151,20 @@ def _proxy(found: Sequence[Section], place: int) -> Proxy:
     return Proxy(section.kind, section.name, own, defaults + own, tuple(servers))
 
 
-def _defaults(found: Sequence[Section], place: int, arguments: tuple[str, ...]) -> tuple[str, ...]:
+def _defaults(sections: Sequence[Section], place: int, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """The lines of the set of defaults that holds for the section at `place`: the one that it names, or the last that
     stands before it; before them those that this one takes over itself."""
     if arguments[:1] == ("from",) and len(arguments) > 1:
         # Only what stands before can be named, which also ends this.
-        by_name = [i for i in range(place) if found[i].kind == "defaults" and found[i].name == arguments[1]]
+        by_name = [i for i in range(place) if sections[i].kind == "defaults" and sections[i].name == arguments[1]]
         at = by_name[-1] if by_name else None
-    elif found[place].kind == "defaults":
+    elif sections[place].kind == "defaults":
         at = None
     else:
-        at = next((i for i in reversed(range(place)) if found[i].kind == "defaults"), None)
+        at = next((i for i in reversed(range(place)) if sections[i].kind == "defaults"), None)
     if at is None:
         return ()
-    return _defaults(found, at, found[at].arguments) + found[at].lines
+    return _defaults(sections, at, sections[at].arguments) + sections[at].lines
 
 
 @functools.lru_cache(maxsize=64)
@@ -180,23 +180,23 @@ def _server(line: str, inherited: tuple[Option, ...] | None) -> Server:
 
 
 def _options(words: Sequence[str]) -> tuple[Option, ...] | None:
-    found: list[Option] = []
+    options: list[Option] = []
     at = 0
     while at < len(words):
         after = _WORDS_AFTER.get(words[at])
         if after is None or at + after >= len(words):
             return None
-        found.append(tuple(words[at : at + after + 1]))
+        options.append(tuple(words[at : at + after + 1]))
         at += after + 1
-    return tuple(found)
+    return tuple(options)
 
 
 def _address(text: str) -> tuple[str, str]:
     """Host and port. An IPv6 address stands in brackets where hactl writes it; without them its last part is the port,
     as HAProxy reads it."""
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        return host, rest.removeprefix(":")
+        host, _, port = text[1:].partition("]")
+        return host, port.removeprefix(":")
     host, colon, port = text.rpartition(":")
     return (host, port) if colon else (text, "")
 

@@ -43,57 +43,57 @@ def _read(words: tuple[str, ...]) -> Statement:
     line = " ".join(words)
     try:
         sections = Parser(filestring=f"global\n\nbackend section\n    {line}\n").build_configuration().backends
-        found = [_theirs(one, words) for one in sections[0].config_block]
+        statements = [_theirs(parsed, words) for parsed in sections[0].config_block]
     except Exception:
         return by_words
-    return found[0] if len(found) == 1 and found[0] is not None else by_words
+    return statements[0] if len(statements) == 1 and statements[0] is not None else by_words
 
 
 def _theirs(parsed: object, words: Sequence[str]) -> Statement | None:
     """What pyhaproxy has read, if nothing of the line is missing or elsewhere in it."""
-    found: Statement
+    statement: Statement
     match parsed:
         case config.Server():
-            found = Statement("server", parsed.name, parsed.host, parsed.port, _split(parsed.attributes), True)
+            statement = Statement("server", parsed.name, parsed.host, parsed.port, _split(parsed.attributes), True)
         case config.Bind():
-            found = Statement("bind", "", parsed.host, parsed.port, _split(parsed.attributes), True)
+            statement = Statement("bind", "", parsed.host, parsed.port, _split(parsed.attributes), True)
         case config.Acl():
-            found = Statement("acl", parsed.name, words=_split([parsed.value]), by_library=True)
+            statement = Statement("acl", parsed.name, words=_split([parsed.value]), by_library=True)
         case config.UseBackend():
             keyword = "default_backend" if parsed.is_default else "use_backend"
             condition = _split([parsed.operator, parsed.backend_condition])
-            found = Statement(keyword, parsed.backend_name, words=condition, by_library=True)
+            statement = Statement(keyword, parsed.backend_name, words=condition, by_library=True)
         case config.User():
             groups = ["groups", ",".join(parsed.group_names)] if parsed.group_names else []
-            found = Statement("user", parsed.name, words=(parsed.passwd_type, parsed.passwd, *groups), by_library=True)
+            statement = Statement("user", parsed.name, "", "", (parsed.passwd_type, parsed.passwd, *groups), True)
         case config.Option():
-            found = Statement("option", words=(parsed.keyword, *_split([parsed.value])), by_library=True)
+            statement = Statement("option", words=(parsed.keyword, *_split([parsed.value])), by_library=True)
         case config.Config():
             # Its keyword may be two words: `timeout client`.
-            first, *rest = _split([parsed.keyword, parsed.value])
-            found = Statement(first, words=tuple(rest), by_library=True)
+            first, *others = _split([parsed.keyword, parsed.value])
+            statement = Statement(first, words=tuple(others), by_library=True)
         case _:
             return None
-    torn = isinstance(parsed, config.Config) and found.keyword in (*WITH_ADDRESS, "acl", "user", "use_backend")
-    return found if not torn and _together(found) == list(words) else None
+    torn = isinstance(parsed, config.Config) and statement.keyword in (*WITH_ADDRESS, "acl", "user", "use_backend")
+    return statement if not torn and _together(statement) == list(words) else None
 
 
 def _split(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(" ".join(parts).split())
 
 
-def _together(one: Statement) -> list[str]:
-    address = f"{one.address}:{one.port}" if one.port else one.address
-    return [word for word in (one.keyword, one.name, address) if word] + list(one.words)
+def _together(statement: Statement) -> list[str]:
+    address = f"{statement.address}:{statement.port}" if statement.port else statement.address
+    return [word for word in (statement.keyword, statement.name, address) if word] + list(statement.words)
 
 
 def read_by_words(words: Sequence[str]) -> Statement:
     """Take it apart without pyhaproxy."""
-    keyword, rest = words[0], list(words[1:])
+    keyword, remaining = words[0], list(words[1:])
     named = keyword in ("server", "acl", "user", "use_backend", "default_backend")
-    name = rest.pop(0) if named and rest else ""
-    address, port = _address(rest.pop(0)) if keyword in WITH_ADDRESS and rest else ("", "")
-    return Statement(keyword, name, address, port, tuple(rest))
+    name = remaining.pop(0) if named and remaining else ""
+    address, port = _address(remaining.pop(0)) if keyword in WITH_ADDRESS and remaining else ("", "")
+    return Statement(keyword, name, address, port, tuple(remaining))
 
 
 def _address(text: str) -> tuple[str, str]:

@@ -117,18 +117,18 @@ def decide_step(old: str, new: str, version: Version) -> Step:
 def switch_first(old: str, new: str) -> str:
     """`old`, but with the writer that `new` has. If it takes no reload to get there, the switch need not wait for what
     else has changed, nor fail with it. `old` itself where no writer changes."""
-    found, wanted = sections(old), sections(new)
-    was = {(one.kind, one.name): place for place, one in enumerate(found)}
+    current, wanted = sections(old), sections(new)
+    was = {(section.kind, section.name): place for place, section in enumerate(current)}
     swaps: dict[tuple[str, str], dict[str, str]] = {}
     for place, section in enumerate(wanted):
         key = (section.kind, section.name)
-        if key in was and section.kind in WITH_SERVERS and section != found[was[key]]:
-            before, after = proxies(found, [was[key]])[was[key]], proxies(wanted, [place])[place]
+        if key in was and section.kind in WITH_SERVERS and section != current[was[key]]:
+            before, after = proxies(current, [was[key]])[was[key]], proxies(wanted, [place])[place]
             if swap := _switched(before, after):
                 swaps[key] = swap
-    if not swaps or _conditions(found):
+    if not swaps or _conditions(current):
         return old
-    return "\n".join(_swapped(old.split("\n"), found, swaps))
+    return "\n".join(_swapped(old.split("\n"), current, swaps))
 
 
 def _switched(before: Proxy, after: Proxy) -> dict[str, str]:
@@ -153,9 +153,9 @@ def _with_use(server: Server, out: bool) -> str:
 
 
 def _swapped(
-    lines: Sequence[str], found: Sequence[Section], swaps: dict[tuple[str, str], dict[str, str]]
+    lines: Sequence[str], current: Sequence[Section], swaps: dict[tuple[str, str], dict[str, str]]
 ) -> Iterable[str]:
-    heads = {(one.kind, one.name) for one in found}
+    heads = {(section.kind, section.name) for section in current}
     swap: dict[str, str] = {}
     for line in lines:
         words = line_words(line)
@@ -167,17 +167,17 @@ def _swapped(
 
 
 def _other_sections(was: Sequence[Section], wanted: Sequence[Section]) -> list[str]:
-    before = [(one.kind, one.name, one.arguments) for one in was]
-    after = [(one.kind, one.name, one.arguments) for one in wanted]
+    before = [(section.kind, section.name, section.arguments) for section in was]
+    after = [(section.kind, section.name, section.arguments) for section in wanted]
     if before == after:
         return []
     gone, come = Counter(before) - Counter(after), Counter(after) - Counter(before)
-    titles = [f"{_words(*one)} is new" for one in come] + [f"{_words(*one)} is gone" for one in gone]
+    titles = [f"{_words(*section)} is new" for section in come] + [f"{_words(*section)} is gone" for section in gone]
     return titles or ["the sections stand in another order"]
 
 
-def _conditions(found: Sequence[Section]) -> list[str]:
-    lines = [line for one in found for line in one.lines if line.startswith(".")]
+def _conditions(file_sections: Sequence[Section]) -> list[str]:
+    lines = [line for section in file_sections for line in section.lines if line.startswith(".")]
     return [f"the file has conditions: `{lines[0]}`"] if lines else []
 
 
@@ -196,10 +196,10 @@ def _differing_lines(old: tuple[str, ...], new: tuple[str, ...]) -> list[str]:
     return [f"`{line}` is new" for line in come] + [f"`{line}` is gone" for line in gone] or ["lines in another order"]
 
 
-def _named_elsewhere(found: Sequence[Section]) -> frozenset[tuple[str, str]]:
+def _named_elsewhere(file_sections: Sequence[Section]) -> frozenset[tuple[str, str]]:
     """Servers, by proxy and name, that something else in the file names: they cannot be removed."""
     named: set[tuple[str, str]] = set()
-    for section in found:
+    for section in file_sections:
         for line in section.lines:
             words = line_words(line)
             if words[0] == "use-server" and len(words) > 1:
@@ -222,14 +222,14 @@ def _compare(
         return
     ordered = _balance(after) not in _WITHOUT_ORDER
     common = [(server, new[name]) for name, server in old.items() if name in new]
-    if ordered and [one.name for one, _ in common] != [name for name in new if name in old]:
+    if ordered and [was.name for was, _ in common] != [name for name in new if name in old]:
         changes.reasons.append(f"{title}: servers in another order, which counts with balance {_balance(after)}")
     gone = [(server, new.get(name)) for name, server in old.items()]
-    switches = any(_goes_out(one, other) and one.shuts_sessions for one, other in gone)
+    switches = any(_goes_out(was, now) and was.shuts_sessions for was, now in gone)
     here = _Changes()
-    for one, other in common:
-        if one != other:
-            _change(after, one, other, here)
+    for was, now in common:
+        if was != now:
+            _change(after, was, now, here)
     for server in new.values():
         if server.name not in old:
             _add(after, server, version, here)

@@ -86,7 +86,7 @@ def tcp_keepalive(on: bool, place: Sided) -> Iterator[str]:
 
 def _logging(own: Common, place: Place) -> Iterator[str]:
     if own.log is not None:
-        yield from (f"log {one}" for one in own.log) if own.log else ("no log",)
+        yield from (f"log {target}" for target in own.log) if own.log else ("no log",)
     if not place.front:
         return
     yield from switch("dontlognull", own.dontlognull)

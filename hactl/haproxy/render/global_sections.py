@@ -34,7 +34,7 @@ def global_section(globals_: GlobalOptions, node: str, settings: HaproxySettings
     lines.append("stats timeout 30s")
     # Which servers are well, told by the worker before a reload to the one after it: hactl/haproxy/control/live.py.
     lines.append(f"server-state-file {settings.health_file}")
-    lines += [f"log {one}" for one in globals_.log]
+    lines += [f"log {target}" for target in globals_.log]
     return Section("global", (*lines, *globals_.extra_global))
 
 
@@ -73,7 +73,8 @@ def userlist_section(name: str, users: tuple[User, ...]) -> Section:
 
 def peers_section(addresses: Mapping[str, str], port: int) -> Section:
     """All nodes, so that each has the tables of the others."""
-    return Section(f"peers {OWN}", tuple(f"peer {name} {endpoint(one, port)}" for name, one in addresses.items()))
+    peers = (f"peer {name} {endpoint(address, port)}" for name, address in addresses.items())
+    return Section(f"peers {OWN}", tuple(peers))
 
 
 def exporter_section(exporter: Exporter, address: str) -> Section:

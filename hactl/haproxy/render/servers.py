@@ -21,7 +21,7 @@ from hactl.model.service_parts import ListedServer
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server. `weight`: None leaves it to HAProxy; `member`: it is a node of the cluster; `rest`: the words that
+    """One server. `weight`: None leaves it to HAProxy; `member`: it is a node of the cluster; `words`: those that
     stay the same."""
 
     name: str
@@ -30,7 +30,7 @@ class Server:
     member: bool
     weight: int | None
     disabled: bool
-    rest: str
+    words: str
 
 
 def servers(service: ServiceSpec, addresses: Mapping[str, str]) -> tuple[Server, ...]:
@@ -62,7 +62,7 @@ def server_line(server: Server, service: str, elected: str, routing: Routing) ->
         words += f" weight {weight}"
     if server.disabled or (elected and (routing.owners or {}).get(elected) != server.node):
         words += " disabled"
-    return words + server.rest
+    return words + server.words
 
 
 def _member(name: str, address: str, weight: int | None, service: ServiceSpec) -> Server:
@@ -86,5 +86,5 @@ def _listed(server: ListedServer, weight: int | None, service: ServiceSpec) -> S
         member=False,
         weight=weight if server.weight is None else server.weight,
         disabled=server.disabled,
-        rest="".join(f" {word}" for word in words),
+        words="".join(f" {word}" for word in words),
     )

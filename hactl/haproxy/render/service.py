@@ -63,28 +63,27 @@ def service_sections(service: ServiceSpec, globals_: GlobalOptions, addresses: M
         options = replace(options, mode=service.mode)
     if not options.defaults:
         options = _by_mode(options, options.mode or inherited, bool(globals_.log))
-    found = []
+    sections = []
     for word, suffix, side in _SIDES[options.kind]:
         place = Place(side, options.mode or inherited, options.kind == "split")
         lines = tuple(_lines(service, options, defaults, place))
         of_section = servers(service, addresses) if place.back else ()
         title = f"{word} {service.name}{suffix} from {options.defaults or OWN}"
-        found.append(Section(title, lines, service.name, service.elected_by, of_section))
-    return found
+        sections.append(Section(title, lines, service.name, service.elected_by, of_section))
+    return sections
 
 
 def _by_mode(options: ServiceOptions, mode: Mode, logs: bool) -> ServiceOptions:
     """What the built-in set holds but cannot say, because it depends on the mode."""
-    found = options
-    if found.detailed_log is None and logs and found.log != ():
-        found = replace(found, detailed_log=True)
+    if options.detailed_log is None and logs and options.log != ():
+        options = replace(options, detailed_log=True)
     if mode == "http":
-        keep_alive = "close" if found.keep_alive is None else found.keep_alive
-        forwardfor = True if found.forwardfor is None else found.forwardfor
+        keep_alive = "close" if options.keep_alive is None else options.keep_alive
+        forwardfor = True if options.forwardfor is None else options.forwardfor
         # A client that sends its next request just when a reload closes its connection would lose it.
-        announced = True if found.idle_close_on_response is None else found.idle_close_on_response
-        found = replace(found, keep_alive=keep_alive, forwardfor=forwardfor, idle_close_on_response=announced)
-    return found
+        announced = True if options.idle_close_on_response is None else options.idle_close_on_response
+        options = replace(options, keep_alive=keep_alive, forwardfor=forwardfor, idle_close_on_response=announced)
+    return options
 
 
 def _lines(service: ServiceSpec, options: ServiceOptions, defaults: Common, place: Place) -> Iterator[str]:
@@ -163,16 +162,16 @@ def _default_server(options: ServiceOptions, defaults: Common) -> Iterator[str]:
     if options.writer == "elected" and server.shutdown_sessions is None:
         # Who still holds a connection to the writer of before would go on writing there.
         server = replace(server, shutdown_sessions=True)
-    if not options.defaults and any(is_name(one.address) for one in options.servers):
+    if not options.defaults and any(is_name(listed.address) for listed in options.servers):
         # A name that cannot be found would keep HAProxy, and with it all services, from starting.
         yield "init-addr last,libc,none"
     yield from server_words(server, defaults.server)
 
 
 def _rules(options: ServiceOptions) -> Iterator[str]:
-    yield from (f"tcp-request {one}" for one in options.tcp_request)
-    yield from (f"http-request {one}" for one in options.http_request)
-    yield from (f"http-response {one}" for one in options.http_response)
+    yield from (f"tcp-request {rule}" for rule in options.tcp_request)
+    yield from (f"http-request {rule}" for rule in options.http_request)
+    yield from (f"http-response {rule}" for rule in options.http_response)
     if (stats := options.stats) is not None:
         yield from ("stats enable", f"stats uri {quoted(stats.uri)}")
         if stats.refresh_ms is not None:
@@ -181,7 +180,7 @@ def _rules(options: ServiceOptions) -> Iterator[str]:
             yield f"stats http-request auth unless {{ http_auth({stats.userlist}) }}"
         if stats.admin:
             yield "stats admin if TRUE"
-    yield from (f"use_backend {one}" for one in options.use_backend)
+    yield from (f"use_backend {rule}" for rule in options.use_backend)
     if options.default_backend:
         yield f"default_backend {options.default_backend}"
 

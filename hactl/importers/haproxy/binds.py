@@ -28,16 +28,16 @@ _V6 = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 
 def take_binds(taken: Taken) -> list[Settings | str]:
     """Take the binds out of a section; those that hactl cannot have as settings stay."""
-    found: list[Settings | str] = []
+    binds: list[Settings | str] = []
     for line in taken.family("bind"):
         if line.literal or line.prefix or not line.args or not line.args[0].plain:
             continue
-        addresses = [normal_address(one) for one in _addresses(line)]
-        if all(_is_sound(one) for one in addresses):
+        addresses = [normal_address(address) for address in _addresses(line)]
+        if all(_is_sound(address) for address in addresses):
             settings = bind_settings(line.args[1:])
-            found += [{"address": one, **settings} if settings else one for one in addresses]
+            binds += [{"address": address, **settings} if settings else address for address in addresses]
             taken.take([line])
-    return found
+    return binds
 
 
 def _addresses(line: Line) -> list[str]:
@@ -68,7 +68,7 @@ def _is_sound(address: str) -> bool:
 def bind_settings(words: Sequence[Word]) -> Settings:
     """What a bind has beside its address. All in words when the part about TLS is not as hactl writes it."""
     tls: Settings = {}
-    found: Settings = {}
+    settings: Settings = {}
     others: list[str] = []
     at = 0
     ends_tls = False
@@ -78,7 +78,7 @@ def bind_settings(words: Sequence[Word]) -> Settings:
         if name == "ssl":
             ends_tls = True
         elif name == "accept-proxy":
-            found["accept_proxy"] = True
+            settings["accept_proxy"] = True
         elif name in _ONE and value is not None:
             at += 1
             if not _fits(name, value, tls):
@@ -96,10 +96,10 @@ def bind_settings(words: Sequence[Word]) -> Settings:
     if (tls or ends_tls) and not (complete and (tls.get("verify", "none") == "none" or "ca_file" in tls)):
         return {"words": " ".join(word.raw for word in words)}
     if tls:
-        found["tls"] = tls
+        settings["tls"] = tls
     if others:
-        found["words"] = " ".join(others)
-    return found
+        settings["words"] = " ".join(others)
+    return settings
 
 
 def _fits(name: str, value: Word, tls: Settings) -> bool:

@@ -82,23 +82,23 @@ def check_kind(taken: Taken, *, inherited: bool, words: bool = False) -> Setting
         return {}
     match name:
         case "httpchk":
-            found = _http(option, rules)
+            settings = _http(option, rules)
         case "tcp-check":
             if words and not rules:
                 return {}
-            found = _tcp(rules)
+            settings = _tcp(rules)
             if not rules and not inherited:
                 taken.leave_out(option, "a server that is checked is connected to anyway")
                 return {}
         case "mysql-check" | "pgsql-check":
-            found = _user(option, OPTIONS[name])
+            settings = _user(option, OPTIONS[name])
         case "smtpchk":
-            found = _smtp(option)
+            settings = _smtp(option)
         case _:
-            found = {"kind": OPTIONS[name]} if option.plain and len(option.args) == 1 else {}
-    if found:
+            settings = {"kind": OPTIONS[name]} if option.plain and len(option.args) == 1 else {}
+    if settings:
         taken.take([option, *rules])
-    return found
+    return settings
 
 
 def _http(option: Line, rules: Sequence[Line]) -> Settings:
@@ -106,8 +106,8 @@ def _http(option: Line, rules: Sequence[Line]) -> Settings:
     words = [word.raw for word in option.args[1:]]
     sends = [line for line in rules if line.values[:1] == ("send",)]
     others = [line for line in rules if line not in sends]
-    if not words and len(sends) == 1 and (found := _sent(sends[0])):
-        return _with_answers(found, others)
+    if not words and len(sends) == 1 and (request := _sent(sends[0])):
+        return _with_answers(request, others)
     if sends or any(line.values[:1] == ("connect",) for line in rules):
         # Said step by step: the option's own words do not count.
         return {} if words else {"kind": "http", "lines": [line.text for line in rules]}
@@ -131,32 +131,32 @@ def _request(words: Sequence[str]) -> Settings:
     method, path = ("OPTIONS", *words) if len(words) == 1 else (*words[:2], "OPTIONS", "/")[:2]
     if not _PATH.fullmatch(path):
         return {}
-    found = {"kind": "http", "method": method, "path": path}
+    request = {"kind": "http", "method": method, "path": path}
     version = words[2] if len(words) == 3 else "HTTP/1.0"
     if host := _HOST_IN_VERSION.fullmatch(version):
-        return {**found, "host": host[1]}
-    return found if version == "HTTP/1.0" else {}
+        return {**request, "host": host[1]}
+    return request if version == "HTTP/1.0" else {}
 
 
 def _sent(line: Line) -> Settings:
     """`http-check send meth M uri U ver HTTP/1.1 hdr Host H`, in any order, and no more."""
     words = list(line.values[1:])
-    found: dict[str, str] = {}
+    given: dict[str, str] = {}
     while words:
         key = words.pop(0).lower()
         if key == "hdr" and len(words) > 1 and words[0].lower() == "host":
             key = words.pop(0).lower()
-        if key not in ("meth", "uri", "ver", "host") or not words or key in found:
+        if key not in ("meth", "uri", "ver", "host") or not words or key in given:
             return {}
-        found[key] = words.pop(0)
+        given[key] = words.pop(0)
     if (
         not line.plain
-        or not _PATH.fullmatch(found.get("uri", ""))
-        or set(found) != {"meth", "uri", "ver", "host"}
-        or found["ver"] != "HTTP/1.1"
+        or not _PATH.fullmatch(given.get("uri", ""))
+        or set(given) != {"meth", "uri", "ver", "host"}
+        or given["ver"] != "HTTP/1.1"
     ):
         return {}
-    return {"kind": "http", "method": found["meth"], "path": found["uri"], "host": found["host"]}
+    return {"kind": "http", "method": given["meth"], "path": given["uri"], "host": given["host"]}
 
 
 def _answers(rules: Sequence[Line]) -> Settings:
@@ -212,5 +212,5 @@ def request_of(line: Line, requests: Sequence[Line]) -> tuple[str, ...]:
     if len(options) != 1 or len(options) + len(sends) != len(requests) or len(sends) > 1:
         return ()
     words = [word.raw for word in options[0].args[1:]]
-    found = _sent(sends[0]) if sends and not words else {} if sends else _request(words)
-    return (found["method"], found["path"], found.get("host", "")) if found else ()
+    settings = _sent(sends[0]) if sends and not words else {} if sends else _request(words)
+    return (settings["method"], settings["path"], settings.get("host", "")) if settings else ()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hactl.config.errors import ConfigErrors, Problem
 from hactl.config.load import check_text, read_text
-from hactl.config.parts import items
+from hactl.config.parts import mappings
 from hactl.config.yaml_tree import read_yaml
 from hactl.importers.haproxy.imported import import_texts
 from hactl.importers.haproxy.members import adopt, same_servers
@@ -32,14 +32,14 @@ def import_haproxy(paths: Sequence[Path], cluster: Path | None = None) -> Import
     is only read. Raises ConfigErrors."""
     texts = [(str(file), _read(file)) for path in paths for file in _files(path)]
     if cluster is None:
-        found = import_texts(texts)
-        notes = [*found.notes, *same_servers(found.document)]
-        return ImportResult(as_yaml(found), tuple(report(notes)), found.whole)
+        imported = import_texts(texts)
+        notes = [*imported.notes, *same_servers(imported.document)]
+        return ImportResult(as_yaml(imported), tuple(report(notes)), imported.whole)
     text = read_text(cluster)
     nodes, reserved = _there(text, str(cluster))
-    found = import_texts(texts, reserved)
-    notes = [*found.notes, *adopt(found.document, nodes)]
-    whole, refused = into_cluster(found, text)
+    imported = import_texts(texts, reserved)
+    notes = [*imported.notes, *adopt(imported.document, nodes)]
+    whole, refused = into_cluster(imported, text)
     notes += [*refused, *_unsound(whole, str(cluster))]
     return ImportResult(whole, tuple(report(notes)), not any(note.fate == "lost" for note in notes))
 
@@ -50,12 +50,12 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        found = [one for one in path.iterdir() if one.suffix == ".cfg" and one.name[0] != "." and one.is_file()]
+        files = [file for file in path.iterdir() if file.suffix == ".cfg" and file.name[0] != "." and file.is_file()]
     except OSError as error:
         raise _unreadable(path, error) from None
-    if not found:
+    if not files:
         raise ConfigErrors([Problem(str(path), "", "has no file whose name ends in .cfg", "name the files themselves")])
-    return sorted(found, key=lambda one: os.fsencode(one.name))
+    return sorted(files, key=lambda file: os.fsencode(file.name))
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigErrors:
@@ -78,7 +78,7 @@ def _there(text: str, file: str) -> tuple[dict[str, str], list[str]]:
     tree = read_yaml(text, file)
     if tree.problems or not isinstance(tree.data, dict):
         raise ConfigErrors(tree.problems or [tree.problem((), "is no mapping", "name a cluster.yaml")])
-    nodes = {str(node.get("name")): str(node.get("address")) for _, node in items(tree.data, ("nodes",))}
+    nodes = {str(node.get("name")): str(node.get("address")) for _, node in mappings(tree.data, ("nodes",))}
     haproxy = tree.data.get("haproxy")
     sets = haproxy.get("defaults") if isinstance(haproxy, dict) else None
     return nodes, list(sets) if isinstance(sets, dict) else []

@@ -18,7 +18,7 @@ from hactl.importers.haproxy.source import Line
 
 Settings = dict[str, Any]
 
-Converter = Callable[["Line", "Where"], Settings | None]
+Converter = Callable[["Where", "Line"], Settings | None]
 
 _KEEP_ALIVE = {word: setting for setting, word in KEEP_ALIVE.items()}
 # What says how the log looks, in hactl's order.
@@ -77,17 +77,16 @@ def family(line: Line) -> str:
 
 def common_settings(taken: Taken, where: Where) -> Settings:
     """The settings of `Common` but for checks, servers and `extra`."""
-    found: Settings = {}
+    settings: Settings = {}
     settled = _log_formats_as_words(taken, where)
     for name, convert in _CONVERTERS.items():
-        if name in settled:
-            continue
-        found.update(_last(taken, name, functools.partial(_converted, convert, where)) or {})
-    found.update(_logging(taken))
-    found.update(_tcp_keepalive(taken, where))
+        if name not in settled:
+            settings |= _last(taken, name, functools.partial(convert, where)) or {}
+    settings.update(_logging(taken))
+    settings.update(_tcp_keepalive(taken, where))
     if times := _timeouts(taken, where):
-        found["timeouts"] = times
-    return found
+        settings["timeouts"] = times
+    return settings
 
 
 def _log_formats_as_words(taken: Taken, where: Where) -> Collection[str]:
@@ -95,14 +94,10 @@ def _log_formats_as_words(taken: Taken, where: Where) -> Collection[str]:
     ranks = []
     for line in taken.left:
         if (name := family(line)) in LOG_FORMATS:
-            same = taken.family(name)
-            fits = name in _CONVERTERS and not any(one.literal or not _CONVERTERS[name](one, where) for one in same)
+            convert = _CONVERTERS.get(name)
+            fits = convert and all(not same.literal and convert(where, same) for same in taken.family(name))
             ranks.append(LOG_FORMATS.index(name) if fits else len(LOG_FORMATS))
     return () if ranks == sorted(ranks) else LOG_FORMATS
-
-
-def _converted(convert: Converter, where: Where, line: Line) -> Settings | None:
-    return convert(line, where)
 
 
 def _last(taken: Taken, name: str, convert: Callable[[Line], Settings | None]) -> Settings | None:
@@ -128,7 +123,7 @@ def _word(line: Line, allowed: Iterable[str]) -> str | None:
     return line.values[0] if line.plain and len(line.args) == 1 and line.values[0] in allowed else None
 
 
-def _mode(line: Line, _: Where) -> Settings | None:
+def _mode(_: Where, line: Line) -> Settings | None:
     mode = _word(line, ("tcp", "http"))
     return {"mode": mode} if mode else None
 
@@ -140,31 +135,31 @@ def number(line: Line) -> int | None:
 
 
 def _number(name: str, side: Side = "both") -> Converter:
-    def convert(line: Line, where: Where) -> Settings | None:
+    def convert(where: Where, line: Line) -> Settings | None:
         value = number(line)
         return {name: value} if where.has(side) and value is not None else None
 
     return convert
 
 
-def _balance(line: Line, where: Where) -> Settings | None:
+def _balance(where: Where, line: Line) -> Settings | None:
     if not where.back or not line.plain or not line.args:
         return None
     if line.values[0].startswith(("hdr(", "uri", "url_param")) and not where.http:
         return None
-    first, rest = line.values[0], " ".join(line.values[1:])
+    first, arguments = line.values[0], " ".join(line.values[1:])
     name, _, argument = first.partition("(")
     argument = argument.removesuffix(")")
     if name in ("hdr", "random"):
-        if rest or (name == "hdr") > bool(argument):
+        if arguments or (name == "hdr") > bool(argument):
             return None
         return {"balance": name, **({"balance_by": argument} if argument else {})}
     if first in ("uri", "url_param"):
-        return {"balance": first, **({"balance_by": rest} if rest else {})}
-    return {"balance": first} if first in _ALGORITHMS and not rest else None
+        return {"balance": first, **({"balance_by": arguments} if arguments else {})}
+    return {"balance": first} if first in _ALGORITHMS and not arguments else None
 
 
-def _hash_type(line: Line, where: Where) -> Settings | None:
+def _hash_type(where: Where, line: Line) -> Settings | None:
     return {"hash_type": line.rest()} if where.back and line.plain and line.args else None
 
 
@@ -172,7 +167,7 @@ def _switch(name: str, setting: str, side: Side, *, argument: str = "") -> Conve
     """An option that is on, or off by `no`."""
     expected = (name, argument) if argument else (name,)
 
-    def convert(line: Line, where: Where) -> Settings | None:
+    def convert(where: Where, line: Line) -> Settings | None:
         if not where.has(side) or line.prefix not in ("", "no") or any(not word.plain for word in line.words):
             return None
         if line.prefix:
@@ -182,24 +177,24 @@ def _switch(name: str, setting: str, side: Side, *, argument: str = "") -> Conve
     return convert
 
 
-def _keep_alive(line: Line, where: Where) -> Settings | None:
+def _keep_alive(where: Where, line: Line) -> Settings | None:
     fits = where.http and line.plain and len(line.args) == 1
     return {"keep_alive": _KEEP_ALIVE[line.values[0]]} if fits else None
 
 
-def _forwardfor(line: Line, where: Where) -> Settings | None:
+def _forwardfor(where: Where, line: Line) -> Settings | None:
     return {"forwardfor": True} if where.http and line.plain and len(line.args) == 1 else None
 
 
 def _detailed_log(mode: str) -> Converter:
-    def convert(line: Line, where: Where) -> Settings | None:
+    def convert(where: Where, line: Line) -> Settings | None:
         fits = where.front and where.mode == mode and line.plain and line.values == (f"{mode}log",)
         return {"detailed_log": True} if fits else None
 
     return convert
 
 
-def _log_format(line: Line, where: Where) -> Settings | None:
+def _log_format(where: Where, line: Line) -> Settings | None:
     fits = where.front and not line.prefix and len(line.args) == 1
     return {"log_format": line.rest()} if fits else None
 
@@ -251,11 +246,11 @@ def _tcp_keepalive(taken: Taken, where: Where) -> Settings:
 
 def _timeouts(taken: Taken, where: Where) -> Settings:
     sides = ["request", *(side for side, there in (("front", where.front), ("back", where.back)) if there)]
-    found: Settings = {}
+    settings: Settings = {}
     for name in (name for side in sides for name, its in TIMEOUTS.items() if its == side):
         convert = functools.partial(_timeout, name.replace("-", "_"))
-        found.update(_last(taken, f"timeout {name}", convert) or {})
-    return found
+        settings.update(_last(taken, f"timeout {name}", convert) or {})
+    return settings
 
 
 def _timeout(key: str, line: Line) -> Settings | None:

@@ -39,7 +39,7 @@ _RULES = (
 _BARE_MS = ("timeout", "hard-stop-after")
 
 
-class Item(NamedTuple):
+class Directive(NamedTuple):
     """A directive in the form for comparing, and the line that it is from."""
 
     form: Form
@@ -51,98 +51,99 @@ def missing(
 ) -> list[tuple[Line, str]]:
     """The directives of `original` that `made` lacks, each with what is the matter. `names`: of sections that
     have another one there, by the section's id. `settled`: the numbers of lines that are not looked for."""
-    found: list[tuple[Line, str]] = []
+    problems: list[tuple[Line, str]] = []
     ours = _sections(original, names)
     theirs = _sections(made, {})
     for key, every in ours.items():
-        items = [item for item in every if item.line.number not in settled]
+        wanted = [directive for directive in every if directive.line.number not in settled]
         if key not in theirs:
-            found += [(item.line, f"there is no section `{' '.join(key).strip()}`") for item in items]
+            problems += [(directive.line, f"there is no section `{' '.join(key).strip()}`") for directive in wanted]
             continue
         there = Counter(part.form for part in theirs[key])
-        for item in items:
-            if there[item.form] > 0:
-                there[item.form] -= 1
+        for directive in wanted:
+            if there[directive.form] > 0:
+                there[directive.form] -= 1
             else:
-                found.append((item.line, _why(item)))
-        if not found:
-            found += _disorder(items, theirs[key])
-    return found
+                problems.append((directive.line, _why(directive)))
+        if not problems:
+            problems += _disorder(wanted, theirs[key])
+    return problems
 
 
 def added(original: Source, made: Source, names: Mapping[int, str]) -> list[tuple[str, str]]:
     """What `made` has beyond `original`, in the sections that both have: the section's title and the line. A set of
     defaults that is made from another one has the lines of that, too, and is left out."""
-    found: dict[tuple[str, str], None] = {}
+    beyond: dict[tuple[str, str], None] = {}
     ours = _sections(original, names)
     theirs = _sections(made, {})
     made_from = {
         names.get(id(section)) for section in original.sections if section.kind == "defaults" and section.parent
     }
-    for key, items in ours.items():
+    for key, own in ours.items():
         if key[0] == "defaults" and key[1] in made_from:
             continue
-        known = Counter(item.form for item in items)
-        for item in theirs.get(key, ()):
-            if known[item.form] > 0:
-                known[item.form] -= 1
+        known = Counter(directive.form for directive in own)
+        for directive in theirs.get(key, ()):
+            if known[directive.form] > 0:
+                known[directive.form] -= 1
             else:
-                found[" ".join(key).strip(), item.line.text] = None
-    return list(found)
+                beyond[" ".join(key).strip(), directive.line.text] = None
+    return list(beyond)
 
 
-def _why(item: Item) -> str:
-    if item.form[0] == "server":
-        return f"the server lacks `{' '.join(item.form[2:])}`"
+def _why(directive: Directive) -> str:
+    if directive.form[0] == "server":
+        return f"the server lacks `{' '.join(directive.form[2:])}`"
     return "it is not in the file that hactl writes"
 
 
-def _disorder(items: Sequence[Item], others: Sequence[Item]) -> Iterator[tuple[Line, str]]:
-    for kind, ours in _in_order(items).items():
+def _disorder(directives: Sequence[Directive], others: Sequence[Directive]) -> Iterator[tuple[Line, str]]:
+    for kind, ours in _in_order(directives).items():
         # Others may stand between them: those of the set of defaults that this one is made from.
-        theirs = iter([item.form for item in _in_order(others).get(kind, ())])
+        theirs = iter([directive.form for directive in _in_order(others).get(kind, ())])
         if wrong := next((part for part in ours if part.form not in theirs), None):
             yield wrong.line, f"{kind} are in another order"
 
 
-def _in_order(items: Sequence[Item]) -> dict[str, list[Item]]:
+def _in_order(parts: Sequence[Directive]) -> dict[str, list[Directive]]:
     """What has to come in the same order, each kind for itself."""
-    servers: list[Item] = []
-    found: dict[str, list[Item]] = {"servers": servers}
-    for item in items:
-        if item.form[1:2] and item.form[1] in _RULES.split():
-            found.setdefault(f"`{item.form[1]}` lines", []).append(item)
-        if is_capture(item.line):
-            found.setdefault("lines that capture of requests", []).append(item)
-        if family(item.line) in LOG_FORMATS:
-            found.setdefault("lines that say how the log looks", []).append(item)
-        if item.line.keyword in ("server", "server-template") and (not servers or servers[-1].line is not item.line):
-            servers.append(item)
-    return found
+    servers: list[Directive] = []
+    kinds: dict[str, list[Directive]] = {"servers": servers}
+    for part in parts:
+        if part.form[1:2] and part.form[1] in _RULES.split():
+            kinds.setdefault(f"`{part.form[1]}` lines", []).append(part)
+        if is_capture(part.line):
+            kinds.setdefault("lines that capture of requests", []).append(part)
+        if family(part.line) in LOG_FORMATS:
+            kinds.setdefault("lines that say how the log looks", []).append(part)
+        is_server = part.line.keyword in ("server", "server-template")
+        if is_server and (not servers or servers[-1].line is not part.line):
+            servers.append(part)
+    return kinds
 
 
-def _sections(source: Source, names: Mapping[int, str]) -> dict[Key, list[Item]]:
-    found: dict[Key, list[Item]] = {}
+def _sections(source: Source, names: Mapping[int, str]) -> dict[Key, list[Directive]]:
+    by_section: dict[Key, list[Directive]] = {}
     for section in source.sections:
         name = names.get(id(section), section.name)
         key = (section.kind, "" if section.kind == "global" else name)
-        items = found.setdefault(key, [])
-        items += _items(section)
+        directives = by_section.setdefault(key, [])
+        directives += _directives(section)
     if source.loose:
-        found.setdefault(("global", ""), []).extend(Item(_form(line), line) for line in source.loose)
-    return found
+        by_section.setdefault(("global", ""), []).extend(Directive(_form(line), line) for line in source.loose)
+    return by_section
 
 
-def _items(section: Section) -> Iterator[Item]:
+def _directives(section: Section) -> Iterator[Directive]:
     lines = [*header_binds(section.header, section.arguments), *section.lines]
     if section.kind == "userlist":
-        yield from (Item(form, line) for line in section.lines for form in _members(line))
+        yield from (Directive(form, line) for line in section.lines for form in _members(line))
         return
     if section.kind == ".if":
-        yield from (Item(_without_set(_form(line)), line) for line in section.lines)
+        yield from (Directive(_without_set(_form(line)), line) for line in section.lines)
         return
     if section.kind not in (*PROXIES, "defaults"):
-        yield from (Item(_form(line), line) for line in section.lines)
+        yield from (Directive(_form(line), line) for line in section.lines)
         return
     behind: list[Param] = []
     of_lines: dict[int, Line] = {}
@@ -150,20 +151,20 @@ def _items(section: Section) -> Iterator[Item]:
     servers = section.kind == "defaults" or any(line.keyword == "server" and not line.literal for line in lines)
     for line in lines:
         if line.literal or line.prefix or (line.keyword == "default-server" and not servers):
-            yield Item(_form(line), line)
+            yield Directive(_form(line), line)
         elif line.keyword == "default-server":
             behind = overlaid(behind, params(line.args))
-            of_lines.update((id(one), line) for one in behind if id(one) not in of_lines)
+            of_lines.update((id(param), line) for param in behind if id(param) not in of_lines)
         elif line.keyword == "server" and len(line.words) > 2:
             yield from _server(line, behind)
         elif line.keyword == "bind" and line.args:
             yield from _binds(line)
         elif line in requests and (request := request_of(line, requests)):
-            yield Item(("check", *request), line)
+            yield Directive(("check", *request), line)
         elif line not in requests or not request_of(requests[0], requests):
-            yield Item(_form(line), line)
+            yield Directive(_form(line), line)
     if section.kind == "defaults":
-        yield from (Item(("default-server", *_param(one)), of_lines[id(one)]) for one in behind)
+        yield from (Directive(("default-server", *_param(param)), of_lines[id(param)]) for param in behind)
 
 
 def _without_set(form: Form) -> Form:
@@ -188,12 +189,12 @@ def _is_request(line: Line) -> bool:
     return bool(wanted) and line.values[:1] == (wanted,) and not line.literal and not line.prefix
 
 
-def _server(line: Line, behind: Sequence[Param]) -> Iterator[Item]:
+def _server(line: Line, behind: Sequence[Param]) -> Iterator[Directive]:
     name, address = line.values[:2]
-    yield Item(("server", name, _address(address)), line)
-    for one in overlaid(behind, params(line.words[3:])):
-        if one.name != "enabled":
-            yield Item(("server", name, *_param(one)), line)
+    yield Directive(("server", name, _address(address)), line)
+    for param in overlaid(behind, params(line.words[3:])):
+        if param.name != "enabled":
+            yield Directive(("server", name, *_param(param)), line)
 
 
 def _address(text: str) -> str:
@@ -206,16 +207,16 @@ def _address(text: str) -> str:
     return f"{host}:{port}" if port else host
 
 
-def _param(one: Param) -> Form:
-    return tuple(_word(word, bare=index == 1 and one.name in DURATIONS) for index, word in enumerate(one.words))
+def _param(param: Param) -> Form:
+    return tuple(_word(word, bare=index == 1 and param.name in DURATIONS) for index, word in enumerate(param.words))
 
 
-def _binds(line: Line) -> Iterator[Item]:
+def _binds(line: Line) -> Iterator[Directive]:
     words = [_word(word) for word in line.args[1:]]
     # The first certificate is for who asks for no name.
     certificates = [pair for pair in itertools.pairwise(words) if pair[0] in ("crt", "crt-list")]
     for address in line.values[0].split(","):
-        yield Item(("bind", normal_address(address), *sorted({*words}), *(file for _, file in certificates)), line)
+        yield Directive(("bind", normal_address(address), *sorted({*words}), *(file for _, file in certificates)), line)
 
 
 def _form(line: Line) -> Form:

@@ -55,10 +55,10 @@ class Draft:
         """The keys of cluster.yaml."""
         haproxy = dict(self.haproxy)
         if self.sets:
-            haproxy["defaults"] = {one.name: one.settings for one in self.sets}
+            haproxy["defaults"] = {entry.name: entry.settings for entry in self.sets}
         if self.raw:
             # In the order in which they are written: `hactl/haproxy/render/document.py`.
-            self.raw.sort(key=lambda one: (_has_proxies(one[0]), one[0].header.number))
+            self.raw.sort(key=lambda entry: (_has_proxies(entry[0]), entry[0].header.number))
             haproxy["sections"] = [text for _, text in self.raw]
         return {"services": [service for _, service in self.services], "haproxy": haproxy}
 
@@ -114,7 +114,7 @@ def _globals(made: Draft) -> None:
 
 def _sets(made: Draft) -> dict[int, DefaultsSet | None]:
     """The sets of defaults; which of them each proxy has behind it. None: hactl's own."""
-    taken = {one.name for one in made.source.sections if one.kind == "defaults"} | made.reserved
+    taken = {section.name for section in made.source.sections if section.kind == "defaults"} | made.reserved
     own = _free("haproxy", taken)
     by_name: dict[str, DefaultsSet | None] = {}
     behind: dict[int, DefaultsSet | None] = {}
@@ -146,23 +146,23 @@ def _named(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | No
 
 def _new_set(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | None], taken: set[str]) -> DefaultsSet:
     sound = _NAME.fullmatch(section.name)
-    used = made.reserved | {one.name for one in made.sets}
+    used = made.reserved | {known.name for known in made.sets}
     name = section.name if sound and section.name not in used else ""
     name = name or _free(section.name if sound else "imported", taken)
     taken.add(name)
-    found = DefaultsSet(name, section, list(section.lines))
+    new = DefaultsSet(name, section, list(section.lines))
     if section.parent and _named(made, section, by_name) and (parent := by_name[section.parent]) is not None:
         # Rules are not handed on from one set of defaults to another. Source: HAProxy's manual, 4 (Proxies).
         handed_on = [line for line in parent.lines if line.keyword not in _RULES]
-        found.lines = [*checks_handed_on(handed_on, found.lines), *found.lines]
-    made.notes += defaults_settings(found)
+        new.lines = [*checks_handed_on(handed_on, new.lines), *new.lines]
+    made.notes += defaults_settings(new)
     made.names[id(section)] = name
-    made.sets.append(found)
-    return found
+    made.sets.append(new)
+    return new
 
 
 def _free(name: str, taken: set[str]) -> str:
-    return next(one for one in _numbered(name) if one not in taken)
+    return next(candidate for candidate in _numbered(name) if candidate not in taken)
 
 
 def _numbered(name: str) -> Iterator[str]:
@@ -201,21 +201,21 @@ def _services(made: Draft, proxies: list[Proxy]) -> None:
     pairs = pair(made, proxies)
     by_name: set[str] = set()
     done: set[int] = set()
-    for one in proxies:
-        if id(one) in done:
+    for current in proxies:
+        if id(current) in done:
             continue
-        made.notes += one.notes
-        if (both := pairs.get(id(one))) is not None:
+        made.notes += current.notes
+        if (both := pairs.get(id(current))) is not None:
             front, back, whole = both
             done |= {id(front), id(back)}
-            made.notes += (back if one is front else front).notes
+            made.notes += (back if current is front else front).notes
             by_name.add(back.section.name)
             made.add_whole(front, back, whole)
-        elif reason := one.reason or (one.service["name"] in by_name and "another service has the name"):
-            keep_raw(made, one.section, one.behind.name if one.behind else OWN, reason)
+        elif reason := current.reason or (current.service["name"] in by_name and "another service has the name"):
+            keep_raw(made, current.section, current.behind.name if current.behind else OWN, reason)
         else:
-            by_name.add(one.service["name"])
-            made.services.append(([one.section], one.service))
+            by_name.add(current.service["name"])
+            made.services.append(([current.section], current.service))
 
 
 def refuse_services(made: Draft, refused: Mapping[int, str]) -> None:
@@ -234,7 +234,7 @@ def refuse_services(made: Draft, refused: Mapping[int, str]) -> None:
 
 def refuse_set(made: Draft, name: str) -> None:
     """Keep a set of defaults as lines word for word."""
-    for one in made.sets:
-        if one.name == name and one.section is not None:
-            one.settings = {"extra": [line.text for line in one.lines]}
-            made.notes += [Note("raw", line.number, line.text, "") for line in one.section.lines]
+    for defaults in made.sets:
+        if defaults.name == name and defaults.section is not None:
+            defaults.settings = {"extra": [line.text for line in defaults.lines]}
+            made.notes += [Note("raw", line.number, line.text, "") for line in defaults.section.lines]

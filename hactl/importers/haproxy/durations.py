@@ -14,10 +14,10 @@ _WITH_UNIT = re.compile(r"(\d+)(us|ms|s|m|h|d)")
 def to_ms(text: str, unit: str = "ms") -> int | None:
     """Milliseconds; None when it is no duration, is nothing, or is no whole number of them. `unit`: of a number
     without one."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
+    match = _DURATION.fullmatch(text)
+    if match is None:
         return None
-    us = int(found[1]) * _UNITS_US[found[2] or unit]
+    us = int(match[1]) * _UNITS_US[match[2] or unit]
     return us // 1000 if us and us % 1000 == 0 else None
 
 
@@ -30,5 +30,5 @@ def to_setting(text: str, unit: str = "ms") -> str | None:
 def canonical(text: str, *, bare: bool = False) -> str:
     """A word for comparing: a duration in microseconds, anything else as it is. `bare`: a number without a unit is
     one of milliseconds."""
-    found = (_DURATION if bare else _WITH_UNIT).fullmatch(text)
-    return f"{int(found[1]) * _UNITS_US[found[2] or 'ms']}us" if found else text
+    match = (_DURATION if bare else _WITH_UNIT).fullmatch(text)
+    return f"{int(match[1]) * _UNITS_US[match[2] or 'ms']}us" if match else text

@@ -71,7 +71,8 @@ def import_texts(texts: Sequence[tuple[str, str]], reserved: Collection[str] = (
 
 
 def _in_order(source: Source, notes: list[Note]) -> tuple[Note, ...]:
-    return tuple(_placed(source, note) for note in sorted(dict.fromkeys(notes), key=lambda one: (one.line, one.fate)))
+    ordered = sorted(dict.fromkeys(notes), key=lambda note: (note.line, note.fate))
+    return tuple(_placed(source, note) for note in ordered)
 
 
 def _placed(source: Source, note: Note) -> Note:
@@ -95,7 +96,7 @@ def _sound(made: Draft, file: str) -> ClusterSpec:
             return check_document({**NO_CLUSTER, **made.document()}).spec
         except ConfigErrors as error:
             if not _give_way(made, error.problems):
-                raise ConfigErrors(_refusal(file, error.problems)) from None
+                raise ConfigErrors(problem._replace(file=file) for problem in error.problems) from None
     raise ConfigErrors([Problem(file, "", "does not become a configuration that hactl takes", "")])
 
 
@@ -109,10 +110,10 @@ def _give_way(made: Draft, problems: tuple[Problem, ...]) -> bool:
     refused: dict[int, str] = {}
     sets: set[str] = set()
     for problem in problems:
-        if found := _SERVICE.match(problem.path):
-            refused.setdefault(int(found[1]), _reason(problem))
-        elif found := _SET.match(problem.path):
-            sets.add(found[1])
+        if match := _SERVICE.match(problem.path):
+            refused.setdefault(int(match[1]), _reason(problem))
+        elif match := _SET.match(problem.path):
+            sets.add(match[1])
     refuse_services(made, refused)
     for name in sets:
         refuse_set(made, name)
@@ -124,7 +125,3 @@ def _reason(problem: Problem) -> str:
     # Where in the document the other one is says nothing to who has the file alone.
     wording = problem.problem.partition(": services[")[0]
     return f"as a service, {where and f'`{where}` '}{wording}"
-
-
-def _refusal(file: str, problems: tuple[Problem, ...]) -> list[Problem]:
-    return [Problem(file, problem.path, problem.problem, problem.hint) for problem in problems]

@@ -37,8 +37,8 @@ def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
             intro += f"{_nodes(known)} among its servers, and stay in the list: {reason}"
             notes.append(Note("hint", 0, intro, ""))
             # So that they are drained with their nodes.
-            for one, name in zip(servers, names, strict=True):
-                one.update({"node": name} if name is not None else {})
+            for server, name in zip(servers, names, strict=True):
+                server.update({"node": name} if name is not None else {})
             continue
         was = ", ".join(server["name"] for server in servers)
         cookies = "; their cookies have the nodes' names" if any("cookie" in server for server in servers) else ""
@@ -73,22 +73,23 @@ def _against(document: Mapping[str, Any], service: Settings, names: list[str | N
         return "they have no port in common"
     if any(_OTHER_SERVERS.match(line) for line in service.get("extra", ())):
         return "there are others, too, which stay as they are written"
-    if any(_TELLS_NAMES.match(line) for one in (service, _behind(document, service)) for line in one.get("extra", ())):
+    extra = (*service.get("extra", ()), *_behind(document, service).get("extra", ()))
+    if any(_TELLS_NAMES.match(line) for line in extra):
         return "they are told their names (`http-send-name-header`)"
     return _named_elsewhere(document, service)
 
 
 def _behind(document: Mapping[str, Any], service: Settings) -> Settings:
     """Its set of defaults."""
-    found: Settings = document["haproxy"].get("defaults", {}).get(service.get("defaults"), {})
-    return found
+    defaults: Settings = document["haproxy"].get("defaults", {}).get(service.get("defaults"), {})
+    return defaults
 
 
 def _weight(document: Mapping[str, Any], service: Settings) -> int | None:
     """What all servers have that say nothing."""
     behind = _behind(document, service)
-    found: int | None = service.get("server", {}).get("weight", behind.get("server", {}).get("weight"))
-    return found
+    weight: int | None = service.get("server", {}).get("weight", behind.get("server", {}).get("weight"))
+    return weight
 
 
 def _named_elsewhere(document: Mapping[str, Any], service: Settings) -> str:
@@ -122,17 +123,17 @@ def _texts(value: Any) -> Iterator[str]:
 def _become_members(service: Settings, known: list[str], nodes: list[str]) -> None:
     port = service["servers"][0]["port"]
     at = list(service).index("members")
-    items = [(key, value) for key, value in service.items() if key not in ("members", "servers", "port")]
-    items[at:at] = [("port", port), *([("nodes", known)] if known != nodes else [])]
+    settings = [(key, value) for key, value in service.items() if key not in ("members", "servers", "port")]
+    settings[at:at] = [("port", port), *([("nodes", known)] if known != nodes else [])]
     service.clear()
-    service.update(items)
+    service.update(settings)
 
 
 def same_servers(document: Mapping[str, Any]) -> list[Note]:
     """Without a cluster at hand: a hint where the same addresses serve several services."""
     by_addresses: dict[tuple[str, ...], list[str]] = {}
     for service in document["services"]:
-        addresses = tuple(sorted({plain_address(one["address"]) for one in service.get("servers", ())}))
+        addresses = tuple(sorted({plain_address(server["address"]) for server in service.get("servers", ())}))
         if len(addresses) > 1:
             by_addresses.setdefault(addresses, []).append(service["name"])
     return [

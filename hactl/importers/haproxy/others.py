@@ -52,18 +52,18 @@ def global_settings(lines: Sequence[Line]) -> tuple[Settings, list[Note]]:
             taken.leave_out(line, _HACTL_SEES_TO[line.keyword])
         elif _OWN_LINES.fullmatch(line.text) and not line.literal:
             taken.leave_out(line, "hactl writes the same")
-    found: Settings = {"maxconn": _last_number(taken, "maxconn")}
+    settings: Settings = {"maxconn": _last_number(taken, "maxconn")}
     if threads := _last_number(taken, "nbthread"):
-        found["nbthread"] = threads
-    found.update(_identity(taken))
+        settings["nbthread"] = threads
+    settings.update(_identity(taken))
     stop = _last(taken, "hard-stop-after")
     if stop and (value := to_setting(stop)):
-        found["hard_stop_after"] = value
-    found["log"] = _log(taken)
+        settings["hard_stop_after"] = value
+    settings["log"] = _log(taken)
     if taken.left:
-        found["extra_global"] = [line.text for line in taken.left]
+        settings["extra_global"] = [line.text for line in taken.left]
     kept = [Note("raw", line.number, line.text, _why_raw(line)) for line in taken.left]
-    return found, [*lost, *taken.notes, *kept]
+    return settings, [*lost, *taken.notes, *kept]
 
 
 def late_globals(sections: Sequence[Section]) -> Iterator[Note]:
@@ -109,9 +109,9 @@ def _last(taken: Taken, name: str) -> str:
 
 def _identity(taken: Taken) -> Settings:
     """`user` and `group`. Where the file says nothing of either hactl's own holds."""
-    reason = any(taken.family(name) for name in ("user", "group", "uid", "gid"))
-    found = {name: _last(taken, name) for name in ("user", "group")}
-    return found if reason else {}
+    named = any(taken.family(name) for name in ("user", "group", "uid", "gid"))
+    identity = {name: _last(taken, name) for name in ("user", "group")}
+    return identity if named else {}
 
 
 def _log(taken: Taken) -> list[str]:
@@ -133,9 +133,9 @@ def userlist(section: Section) -> list[Settings] | None:
     for line in section.lines:
         if not line.plain or len(line.args) < 1:
             return None
-        reason = read_statement([word.raw for word in line.words])
-        words = reason.words if reason.name else reason.words[1:]
-        name = reason.name or line.values[0]
+        statement = read_statement([word.raw for word in line.words])
+        words = statement.words if statement.name else statement.words[1:]
+        name = statement.name or line.values[0]
         if line.keyword == "group" and (not words or (len(words) == 2 and words[0] == "users")):
             groups[name] = words[1].split(",") if words else []
         elif line.keyword == "user" and name not in users and _is_user(words):

@@ -34,7 +34,7 @@ def pair(made: Making, proxies: Sequence[Proxy]) -> dict[int, tuple[Proxy, Proxy
     the name of a backend, are called otherwise, or get a reason to stay words."""
     backs = {proxy.section.name: proxy for proxy in proxies if proxy.section.kind == "backend"}
     names = {proxy.section.name for proxy in proxies}
-    found = {}
+    pairs = {}
     for front in (proxy for proxy in proxies if proxy.section.kind == "frontend"):
         name = front.section.name
         back = backs.get(name) or backs.get(name.removesuffix(FRONT))
@@ -45,10 +45,10 @@ def pair(made: Making, proxies: Sequence[Proxy]) -> dict[int, tuple[Proxy, Proxy
         if alike and _is_named(made.source, front.section):
             front.reason = f"rules name the frontend, and the service {name} is the backend"
         elif (usual not in names or not alike) and not back.reason and (whole := _merged(front, back)):
-            found[id(front)] = found[id(back)] = (front, back, whole)
+            pairs[id(front)] = pairs[id(back)] = (front, back, whole)
         elif alike:
             _rename(made, front, names)
-    return found
+    return pairs
 
 
 def take_apart(made: Making, front: Proxy, back: Proxy) -> list[tuple[list[Section], Settings]]:
@@ -56,12 +56,13 @@ def take_apart(made: Making, front: Proxy, back: Proxy) -> list[tuple[list[Secti
     made.names.pop(id(front.section), None)
     if front.section.name == back.section.name:
         _rename(made, front, ())
-    return [([one.section], one.service) for one in (front, back)]
+    return [([proxy.section], proxy.service) for proxy in (front, back)]
 
 
 def _rename(made: Making, front: Proxy, names: Collection[str]) -> None:
     base = f"{front.section.name}{FRONT}"
-    name = next(one for one in (base, *(f"{base}-{number}" for number in range(2, 1000))) if one not in names)
+    candidates = (base, *(f"{base}-{number}" for number in range(2, 1000)))
+    name = next(candidate for candidate in candidates if candidate not in names)
     front.service["name"] = made.names[id(front.section)] = name
     wording = f"became service `{name}`: the backend of that name keeps it, and both do not fit into one service"
     made.notes.append(Note("hint", front.section.header.number, front.section.header.text, wording))
@@ -77,25 +78,23 @@ def _is_named(source: Source, front: Section) -> bool:
     return any(re.search(pattern, line.text) for _, line in source.directives())
 
 
-def _merged(front: Proxy, back: Proxy) -> Settings | None:
+def _merged(frontend: Proxy, backend: Proxy) -> Settings | None:
     """One service; None where one of them says what both would then have."""
-    one, other = front.service, back.service
-    if front.mode != back.mode or any(one.get(name) != other.get(name) for name in _OF_BOTH):
+    front, back = frontend.service, backend.service
+    if frontend.mode != backend.mode or any(front.get(name) != back.get(name) for name in _OF_BOTH):
         return None
-    if one.get("default_backend") != other["name"]:
+    if front.get("default_backend") != back["name"]:
         return None
-    if "forwardfor" in other or _REQUEST_TIMES.intersection(other.get("timeouts", {})) or _needs_own_acls(other):
+    if "forwardfor" in back or _REQUEST_TIMES.intersection(back.get("timeouts", {})) or _needs_own_acls(back):
         return None
-    extra = [f"{keyword} {text}" for keyword, name in RULES.items() for text in other.get(name, ())]
-    found = {**one, **{name: value for name, value in other.items() if name not in RULES.values()}, "kind": "split"}
-    del found["default_backend"]
-    if timeouts := {**one.get("timeouts", {}), **other.get("timeouts", {})}:
-        found["timeouts"] = timeouts
-    for name, lines in (("extra", [*extra, *other.get("extra", ())]), ("extra_frontend", list(one.get("extra", ())))):
-        found.pop(name, None)
-        if lines:
-            found[name] = lines
-    return found
+    extra = [f"{keyword} {text}" for keyword, name in RULES.items() for text in back.get(name, ())]
+    whole = {**front, **{name: value for name, value in back.items() if name not in RULES.values()}, "kind": "split"}
+    del whole["default_backend"]
+    if timeouts := {**front.get("timeouts", {}), **back.get("timeouts", {})}:
+        whole["timeouts"] = timeouts
+    texts = {"extra": [*extra, *back.get("extra", ())], "extra_frontend": [*front.get("extra", ())]}
+    whole.pop("extra", None)
+    return whole | {name: lines for name, lines in texts.items() if lines}
 
 
 def _needs_own_acls(back: Mapping[str, object]) -> bool:

@@ -17,12 +17,7 @@ from hactl.importers.haproxy.servers import Pool, common_words, defaults_words, 
 from hactl.importers.haproxy.source import Line, Section
 
 _SIDES: dict[str, Side] = {"listen": "both", "frontend": "front", "backend": "back", "defaults": "both"}
-RULES = {
-    "acl": "acls",
-    "tcp-request": "tcp_request",
-    "http-request": "http_request",
-    "http-response": "http_response",
-}
+RULES = {"acl": "acls", "tcp-request": "tcp_request", "http-request": "http_request", "http-response": "http_response"}
 # Rules that may capture, in the order in which hactl writes them.
 _CAPTURING = ("tcp-request", "http-request")
 _SIZE = re.compile(r"[0-9]+[kKmMgG]?")
@@ -58,21 +53,21 @@ class Proxy:
         return str(self.service.get("mode") or (self.behind.mode if self.behind else "tcp"))
 
 
-def defaults_settings(found: DefaultsSet) -> list[Note]:
+def defaults_settings(defaults: DefaultsSet) -> list[Note]:
     """Fill in a set's settings; the notes on its own lines."""
-    taken = Taken(found.lines)
-    where = Where("both", _mode(found.lines, "tcp"), shared=True)
+    taken = Taken(defaults.lines)
+    where = Where("both", _mode(defaults.lines, "tcp"), shared=True)
     _of_hactl(taken)
     settings = common_settings(taken, where)
     check = {**check_timeout(taken), **check_kind(taken, inherited=False)}
     words = common_words(defaults_words(taken), kind=False)
     _add_parts(settings, check, words)
-    found.mode, found.kind = where.mode, str(check.get("kind", ""))
+    defaults.mode, defaults.kind = where.mode, str(check.get("kind", ""))
     if taken.left:
         settings["extra"] = [line.text for line in taken.left]
-    found.words = taken.left
-    found.settings = settings
-    own = {line.number for line in found.section.lines} if found.section else set()
+    defaults.words = taken.left
+    defaults.settings = settings
+    own = {line.number for line in defaults.section.lines} if defaults.section else set()
     return [note for note in (*taken.notes, *_kept(taken.left)) if note.line in own]
 
 
@@ -134,14 +129,14 @@ def _servers(taken: Taken, pool: Pool, where: Where, behind: DefaultsSet | None)
             check.setdefault("kind", "tcp")
     elif inherited:
         check["kind"] = "none"
-    found: Settings = {"members": False}
-    _add_parts(found, check, common_words(pool.common, kind=pool.checked))
+    settings: Settings = {"members": False}
+    _add_parts(settings, check, common_words(pool.common, kind=pool.checked))
     for name, part in (("cookie", _cookie(taken, pool) if where.http else {}), ("stick", _stick(taken))):
         if part:
-            found[name] = part
+            settings[name] = part
     if pool.servers:
-        found["servers"] = listed(pool)
-    return found
+        settings["servers"] = listed(pool)
+    return settings
 
 
 def _cookie(taken: Taken, pool: Pool) -> Settings:
@@ -154,10 +149,10 @@ def _cookie(taken: Taken, pool: Pool) -> Settings:
     if len(modes) != 1:
         return {}
     taken.take(lines)
-    rest = [word for word in words if word not in (*modes, "indirect", "nocache")]
-    found: Settings = {"name": name, "mode": modes[0]}
-    found.update({word: word in words for word in ("indirect", "nocache")})
-    return {**found, "words": " ".join(rest)} if rest else found
+    others = [word for word in words if word not in (*modes, "indirect", "nocache")]
+    cookie: Settings = {"name": name, "mode": modes[0]}
+    cookie.update({word: word in words for word in ("indirect", "nocache")})
+    return {**cookie, "words": " ".join(others)} if others else cookie
 
 
 def _stick(taken: Taken) -> Settings:
@@ -170,7 +165,7 @@ def _stick(taken: Taken) -> Settings:
     if has_condition(uses[0].values) and not _listable(taken.family("acl")):
         return {}
     words = list(tables[0].values)
-    found: Settings = {"on": uses[0].rest(2), "shared": False}
+    settings: Settings = {"on": uses[0].rest(2), "shared": False}
     while words:
         key, upto = words.pop(0), 1
         if key == "type" and words[1:2] == ["len"]:
@@ -180,13 +175,13 @@ def _stick(taken: Taken) -> Settings:
         if key == "expire":
             value = to_setting(value) or ""
         fits = key in ("type", "expire") or (key == "size" and _SIZE.fullmatch(value))
-        if not fits or not value or key in found:
+        if not fits or not value or key in settings:
             return {}
-        found[key] = value
-    if not {"type", "size", "expire"}.issubset(found):
+        settings[key] = value
+    if not {"type", "size", "expire"}.issubset(settings):
         return {}
     taken.take([*tables, *uses])
-    return found
+    return settings
 
 
 def _rules(taken: Taken, where: Where, service: Settings) -> None:

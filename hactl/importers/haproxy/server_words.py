@@ -67,17 +67,17 @@ class Param:
 
 def params(words: Sequence[Word]) -> list[Param]:
     """Cut a server's words up."""
-    found: list[Param] = []
+    parsed: list[Param] = []
     at = 0
     while at < len(words):
         name = words[at].value
         end = _end(words, at)
         if end is None or end > len(words):
-            found.append(Param("?", tuple(words[at:])))
+            parsed.append(Param("?", tuple(words[at:])))
             break
-        found.append(Param(_key(name), tuple(words[at:end])))
+        parsed.append(Param(_key(name), tuple(words[at:end])))
         at = end
-    return found
+    return parsed
 
 
 def _end(words: Sequence[Word], at: int) -> int | None:
@@ -101,12 +101,12 @@ def _key(name: str) -> str:
 
 def overlaid(behind: Sequence[Param], own: Sequence[Param]) -> list[Param]:
     """What holds where `own` stands after `behind`. A later word replaces an earlier one of its key."""
-    found: dict[str, Param] = {}
-    for one in (*behind, *own):
-        if one.key != "?":
-            found.pop(one.key, None)
-        found[one.key] = one
-    return list(found.values())
+    by_key: dict[str, Param] = {}
+    for param in (*behind, *own):
+        if param.key != "?":
+            by_key.pop(param.key, None)
+        by_key[param.key] = param
+    return list(by_key.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Pool:
     @property
     def checked(self) -> bool:
         """All servers are checked, and `check` is said once."""
-        return any(one.name == "check" for one in self.common)
+        return any(param.name == "check" for param in self.common)
 
     @property
     def cookies(self) -> bool:
@@ -45,14 +45,14 @@ def take_servers(taken: Taken) -> Pool:
     servers = [line for line in lines if line.keyword == "server" and not line.literal and _is_sound(line)]
     literal = len(servers) != len([line for line in lines if line.keyword != "default-server"])
     behind: list[Param] = []
-    found: list[Server] = []
+    pooled: list[Server] = []
     for line in lines:
         if line.keyword == "default-server":
             literal = literal or line.literal or bool(line.prefix)
             behind = overlaid(behind, params(line.args))
-            literal = literal or any(one.key == "?" for one in behind)
+            literal = literal or any(param.key == "?" for param in behind)
         elif line in servers:
-            found.append(_server(line, behind))
+            pooled.append(_server(line, behind))
     if literal:
         if _others_follow(lines, servers):
             return Pool(())  # Which server is the first, or the first `backup`, says its place among all.
@@ -61,11 +61,11 @@ def take_servers(taken: Taken) -> Pool:
         first = next((index for index, line in enumerate(lines) if line.keyword != "default-server"), len(lines))
         mixed = any(line.keyword == "default-server" for line in lines[first:])
         return Pool(tuple(_server(line, []) for line in servers), mixed=mixed)
-    if not found:
+    if not pooled:
         return Pool(())
     taken.take(lines)
-    taken.notes += _without_effect(lines, [param for server in found for param in server.params])
-    return Pool(tuple(found), tuple(_common(found)))
+    taken.notes += _without_effect(lines, [param for server in pooled for param in server.params])
+    return Pool(tuple(pooled), tuple(_common(pooled)))
 
 
 def _others_follow(lines: Sequence[Line], servers: Sequence[Line]) -> bool:
@@ -76,7 +76,7 @@ def _others_follow(lines: Sequence[Line], servers: Sequence[Line]) -> bool:
 
 def _without_effect(lines: Sequence[Line], held: Sequence[Param]) -> list[Note]:
     """Words that others replace wherever they could hold."""
-    texts = {one.text for one in held}
+    texts = {param.text for param in held}
     return [
         Note("left", line.number, f"{line.keyword} … {param.text}", "has no effect: another one replaces it")
         for line in lines
@@ -88,14 +88,14 @@ def _without_effect(lines: Sequence[Line], held: Sequence[Param]) -> list[Note]:
 def defaults_words(taken: Taken) -> list[Param]:
     """The words of a set of defaults, if they can be said in one line."""
     lines = taken.family("default-server")
-    found: list[Param] = []
+    words: list[Param] = []
     for line in lines:
-        found = overlaid(found, params(line.args))
-    if any(line.literal or line.prefix for line in lines) or any(one.key == "?" for one in found):
+        words = overlaid(words, params(line.args))
+    if any(line.literal or line.prefix for line in lines) or any(param.key == "?" for param in words):
         return []
     taken.take(lines)
-    taken.notes += _without_effect(lines, found)
-    return found
+    taken.notes += _without_effect(lines, words)
+    return words
 
 
 def _is_sound(line: Line) -> bool:
@@ -138,43 +138,43 @@ def _common(servers: Sequence[Server]) -> list[Param]:
     ]
 
 
-def _same(one: Param | None, other: Param) -> bool:
-    return one is not None and one.text == other.text
+def _same(param: Param | None, other: Param) -> bool:
+    return param is not None and param.text == other.text
 
 
 def listed(pool: Pool) -> list[Settings]:
     """The servers as `servers` has them."""
-    common = {one.key for one in pool.common}
+    common = {param.key for param in pool.common}
     return [_listed(server, common) for server in pool.servers]
 
 
 def _listed(server: Server, common: set[str]) -> Settings:
-    found: Settings = {"name": server.name, "address": server.address}
+    settings: Settings = {"name": server.name, "address": server.address}
     if server.port.isdigit():
-        found["port"] = int(server.port)
+        settings["port"] = int(server.port)
     words = []
     for param in server.params:
         if param.key in common:
             continue
-        if (setting := _of_one(param)) is None:
+        if (setting := _own_setting(param)) is None:
             words.append(param.text)
         else:
-            found.update(setting)
+            settings.update(setting)
     if words:
-        found["words"] = " ".join(words)
-    return found
+        settings["words"] = " ".join(words)
+    return settings
 
 
-def _of_one(one: Param) -> Settings | None:
-    if not one.plain:
+def _own_setting(param: Param) -> Settings | None:
+    if not param.plain:
         return None
-    match one.name:
-        case "weight" if one.value.isdigit() and int(one.value) <= 256:
-            return {"weight": int(one.value)}
+    match param.name:
+        case "weight" if param.value.isdigit() and int(param.value) <= 256:
+            return {"weight": int(param.value)}
         case "backup" | "disabled":
-            return {one.name: True}
+            return {param.name: True}
         case "cookie":
-            return {"cookie": one.value}
+            return {"cookie": param.value}
         case _:
             return None
 
@@ -217,49 +217,49 @@ _AGENT = {"agent-check": "", "agent-port": "port", "agent-inter": "inter", "agen
 def common_words(words: Sequence[Param], *, kind: bool) -> dict[str, Settings]:
     """The settings `server` and `check` of what is said once for all servers. `kind`: whether `check` itself is
     said by the kind of the check."""
-    found: dict[str, Settings] = {"server": {}, "check": {}}
+    settings: dict[str, Settings] = {"server": {}, "check": {}}
     left = [word for word in words if not (kind and word.name == "check")]
     # Several kinds of the PROXY protocol add up: no setting says that.
     kinds = [word for word in words if word.key.startswith("send-proxy")]
     several = kinds if len(kinds) > 1 else []
-    left = _tls(left, found["server"])
-    left = _agent(left, found["check"])
-    if kind and {one.text for one in left}.issuperset(_OBSERVE):
-        found["check"]["observe"] = True
-        left = [one for one in left if one.text not in _OBSERVE]
+    left = _tls(left, settings["server"])
+    left = _agent(left, settings["check"])
+    if kind and {word.text for word in left}.issuperset(_OBSERVE):
+        settings["check"]["observe"] = True
+        left = [word for word in left if word.text not in _OBSERVE]
     remaining = []
-    for one in left:
-        if one in several or (setting := _of_all(one)) is None:
-            remaining.append(one.text)
+    for word in left:
+        if word in several or (setting := _shared_setting(word)) is None:
+            remaining.append(word.text)
         else:
             part, key, value = setting
-            found[part][key] = value
+            settings[part][key] = value
     if remaining:
-        found["server"]["words"] = " ".join(remaining)
-    return found
+        settings["server"]["words"] = " ".join(remaining)
+    return settings
 
 
-def _of_all(one: Param) -> tuple[str, str, Any] | None:
-    if not one.plain:
+def _shared_setting(param: Param) -> tuple[str, str, Any] | None:
+    if not param.plain:
         return None
-    if place := _NUMBERS.get(one.name):
-        least = 0 if one.name == "weight" else 1
-        return (*place, int(one.value)) if one.value.isdecimal() and int(one.value) >= least else None
-    if place := _DURATIONS.get(one.name):
-        value = to_setting(one.value)
+    if place := _NUMBERS.get(param.name):
+        least = 0 if param.name == "weight" else 1
+        return (*place, int(param.value)) if param.value.isdecimal() and int(param.value) >= least else None
+    if place := _DURATIONS.get(param.name):
+        value = to_setting(param.value)
         return (*place, value) if value else None
-    if place := _TEXTS.get(one.name):
-        return (*place, one.value)
-    if one.name == "on-marked-down" and one.value == "shutdown-sessions":
+    if place := _TEXTS.get(param.name):
+        return (*place, param.value)
+    if param.name == "on-marked-down" and param.value == "shutdown-sessions":
         return "server", "shutdown_sessions", True
-    return _SWITCHES.get(one.name)
+    return _SWITCHES.get(param.name)
 
 
 def _tls(words: list[Param], server: Settings) -> list[Param]:
     """TLS to the servers, where it says by itself whether they are verified."""
     by_name = {word.name: word for word in words if word.name in _TLS}
     verify = by_name["verify"].value if "verify" in by_name else ""
-    sound = "ssl" in by_name and verify in ("none", "required") and all(one.plain for one in by_name.values())
+    sound = "ssl" in by_name and verify in ("none", "required") and all(word.plain for word in by_name.values())
     if not sound or (verify == "required" and "ca-file" not in by_name):
         return words
     server["tls"] = {key: by_name[name].value for name, key in _TLS.items() if key and name in by_name}
@@ -268,7 +268,7 @@ def _tls(words: list[Param], server: Settings) -> list[Param]:
 
 def _agent(words: list[Param], check: Settings) -> list[Param]:
     by_name = {word.name: word for word in words if word.name in _AGENT}
-    if not {"agent-check", "agent-port"}.issubset(by_name) or not all(one.plain for one in by_name.values()):
+    if not {"agent-check", "agent-port"}.issubset(by_name) or not all(word.plain for word in by_name.values()):
         return words
     inter = to_setting(by_name["agent-inter"].value) if "agent-inter" in by_name else ""
     if inter is None or not by_name["agent-port"].value.isdigit():

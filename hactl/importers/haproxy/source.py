@@ -111,12 +111,12 @@ def read_sources(texts: Sequence[tuple[str, str]], kinds: Collection[str]) -> So
     for file, text in texts:
         try:
             # A section, and a condition, ends with its file.
-            one = read_source(text, file, kinds, before)
+            part = read_source(text, file, kinds, before)
         except ConfigErrors as error:
             problems += error.problems
         else:
-            whole.sections += one.sections
-            whole.loose += one.loose
+            whole.sections += part.sections
+            whole.loose += part.loose
         whole.begins += ((before, file),)
         before += len(text_lines(text))
     if problems:
@@ -147,7 +147,7 @@ def read_source(text: str, file: str, kinds: Collection[str], before: int = 0) -
 
 
 def _lines(text: str, file: str, before: int) -> tuple[list[Line], list[Problem]]:
-    found: list[Line] = []
+    lines: list[Line] = []
     problems: list[Problem] = []
     for number, content in enumerate(text_lines(text), 1):
         place = Place(number, 1)
@@ -163,8 +163,8 @@ def _lines(text: str, file: str, before: int) -> tuple[list[Line], list[Problem]
             problems.append(Problem(file, "", f"`{words[0].raw}` limits what HAProxy reads (a scope)", hint, place))
         elif words:
             prefixed = words[0].value in _PREFIXES and len(words) > 1
-            found.append(Line(before + number, words[1:] if prefixed else words, words[0].value if prefixed else ""))
-    return found, problems
+            lines.append(Line(before + number, words[1:] if prefixed else words, words[0].value if prefixed else ""))
+    return lines, problems
 
 
 def _end_of_condition(lines: Sequence[Line], begin: int) -> int | None:

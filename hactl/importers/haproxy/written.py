@@ -31,23 +31,23 @@ def report(notes: Sequence[Note]) -> list[str]:
     """All that there is to say, for people: what was lost first."""
     lines = []
     for fate, title in _TITLES.items():
-        if found := [note for note in notes if note.fate == fate]:
-            lines += [title, *(f"  {note}" for note in found)]
+        if of_fate := [note for note in notes if note.fate == fate]:
+            lines += [title, *(f"  {note}" for note in of_fate)]
     return lines
 
 
-def as_yaml(found: Imported) -> str:
+def as_yaml(imported: Imported) -> str:
     """`services` and `haproxy` as a part of cluster.yaml."""
     whole = CommentedMap()
-    whole["services"] = _services(found.draft, found.document["services"])
-    whole["haproxy"] = _haproxy(found.document["haproxy"])
-    lost = [note for note in found.notes if note.fate == "lost"]
-    head = [f"From {found.draft.source.file}, by `hactl import haproxy`."]
+    whole["services"] = _services(imported.draft, imported.document["services"])
+    whole["haproxy"] = _haproxy(imported.document["haproxy"])
+    lost = [note for note in imported.notes if note.fate == "lost"]
+    head = [f"From {imported.draft.source.file}, by `hactl import haproxy`."]
     head += [f"NOT CARRIED OVER: {note}" for note in lost]
     return "".join(f"# {line}\n" for line in head) + dump(whole)
 
 
-def into_cluster(found: Imported, text: str) -> tuple[str, list[Note]]:
+def into_cluster(imported: Imported, text: str) -> tuple[str, list[Note]]:
     """A cluster.yaml with the import in it, and what could not be put there: a service whose name is taken, a setting
     of HAProxy's that is another one already."""
     whole = reader().load(text)
@@ -55,16 +55,16 @@ def into_cluster(found: Imported, text: str) -> tuple[str, list[Note]]:
     services = whole.setdefault("services", CommentedSeq())
     if services is None:
         services = whole["services"] = CommentedSeq()
-    names = {one.get("name") for one in services}
-    for service in _services(found.draft, found.document["services"]):
+    names = {service.get("name") for service in services}
+    for service in _services(imported.draft, imported.document["services"]):
         if service["name"] in names:
             notes.append(Note("lost", 0, f"service {service['name']}", "the cluster has one of that name already"))
         else:
             services.append(service)
     if not whole.get("haproxy"):
-        whole["haproxy"] = _haproxy(found.document["haproxy"])
+        whole["haproxy"] = _haproxy(imported.document["haproxy"])
     else:
-        notes += _merged(whole["haproxy"], _haproxy(found.document["haproxy"]))
+        notes += _merged(whole["haproxy"], _haproxy(imported.document["haproxy"]))
     return dump(whole), notes
 
 
@@ -80,7 +80,7 @@ def _merged(there: Any, new: Mapping[str, Any]) -> list[Note]:
                     notes.append(Note("lost", 0, f"haproxy.{key}.{name}", "the cluster has another one of that name"))
                 part.setdefault(name, inner)
         elif isinstance(value, list) and key != "log":
-            there.setdefault(key, CommentedSeq()).extend(one for one in value if one not in there[key])
+            there.setdefault(key, CommentedSeq()).extend(element for element in value if element not in there[key])
         elif key in there and there[key] != value:
             notes.append(Note("lost", 0, f"haproxy.{key}: {value}", f"the cluster has {there[key] or 'none'}"))
         else:
@@ -110,17 +110,17 @@ def dump(data: Any) -> str:
 
 
 def _services(draft: Draft, services: Sequence[Mapping[str, Any]]) -> CommentedSeq:
-    found = CommentedSeq()
+    sequence = CommentedSeq()
     kept = {note.line for note in draft.notes if note.fate == "raw"}
     sections = [made for made, _ in draft.services]
     for index, (service, of) in enumerate(zip(services, sections, strict=True)):
-        found.append(_styled(service))
+        sequence.append(_styled(service))
         lines = [line.number for section in of for line in section.lines]
         first = ", ".join(f"{_place(draft.source, section.header)}: {section.title}" for section in of)
         words = ", ".join(str(draft.source.place(number)[1]) for number in sorted(kept.intersection(lines)))
         comment = first + (f"; word for word: {'line' if ',' not in words else 'lines'} {words}" if words else "")
-        found.yaml_set_comment_before_after_key(index, before=comment, indent=2)
-    return found
+        sequence.yaml_set_comment_before_after_key(index, before=comment, indent=2)
+    return sequence
 
 
 def _place(source: Source, line: Line) -> str:
@@ -129,24 +129,24 @@ def _place(source: Source, line: Line) -> str:
 
 
 def _haproxy(settings: Mapping[str, Any]) -> CommentedMap:
-    found: CommentedMap = _styled(settings)
-    if "sections" in found:
-        found["sections"] = CommentedSeq([LiteralScalarString(text) for text in found["sections"]])
-    return found
+    mapping: CommentedMap = _styled(settings)
+    if "sections" in mapping:
+        mapping["sections"] = CommentedSeq([LiteralScalarString(text) for text in mapping["sections"]])
+    return mapping
 
 
-def _styled(value: Any, *, flow: bool = False, items: bool = False) -> Any:
-    """The plain data with what is short on one line. `items`: what is in it is, each."""
+def _styled(value: Any, *, flow: bool = False, short_inside: bool = False) -> Any:
+    """The plain data with what is short on one line. `short_inside`: each of its parts is."""
     if isinstance(value, Mapping):
-        found = CommentedMap()
+        mapping = CommentedMap()
         for key, inner in value.items():
             on_one = flow or (key in _ON_ONE_LINE and _is_short(inner))
-            found[key] = _styled(inner, flow=on_one, items=items or key in _ITEMS_ON_ONE_LINE)
+            mapping[key] = _styled(inner, flow=on_one, short_inside=short_inside or key in _ITEMS_ON_ONE_LINE)
         if flow:
-            found.fa.set_flow_style()
-        return found
+            mapping.fa.set_flow_style()
+        return mapping
     if isinstance(value, list):
-        seq = CommentedSeq([_styled(inner, flow=flow or (items and _is_short(inner))) for inner in value])
+        seq = CommentedSeq([_styled(inner, flow=flow or (short_inside and _is_short(inner))) for inner in value])
         if flow:
             seq.fa.set_flow_style()
         return seq
