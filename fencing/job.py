@@ -47,9 +47,9 @@ Step = Switch | Wait | Finished | Stuck
 
 @dataclass(slots=True)
 class Job:
-    """Where one executor is with one node. `goal`: what is being brought about. `level` and `target` are places in
-    `fencing`; `verifying`: `status` is to tell what became of the last action. `failures`: rounds through all levels
-    that failed; `problem`: why the last action did."""
+    """The progress of one executor with one node. `goal`: the power state to reach. `level` and `target` are places in
+    `fencing`; `verifying`: `status` comes next, to show the outcome of the last action. `failures`: rounds through all
+    levels that failed; `problem`: why the last action did."""
 
     fencing: NodeFencing
     goal: Literal["off", "on"] = "off"
@@ -73,12 +73,12 @@ def begin(fencing: NodeFencing, wait_ms: float, now: Instant, level: int = 0) ->
 
 
 def switch_on(fencing: NodeFencing, level: int, now: Instant) -> Job:
-    """The second half of a reboot: what was switched off at `level` is to be switched on."""
+    """The second half of a reboot: switch on all that was switched off at `level`."""
     return Job(fencing, goal="on", level=level, wait_from=now)
 
 
 def next_step(job: Job, now: Instant) -> Step:
-    """What is to be done now."""
+    """The step to take now."""
     if job.wait_from is not None:
         left = job.wait_ms - owner_elapsed(job.wait_from, now)
         if left > 0:
@@ -98,7 +98,7 @@ def next_step(job: Job, now: Instant) -> Step:
 
 
 def switched(job: Job, action: PowerAction, ok: bool, power: str, detail: str, now: Instant) -> None:
-    """The outcome of the `Switch` that `next_step` asked for. `power`: what the device says of the node now."""
+    """The outcome of the `Switch` that `next_step` asked for. `power`: the node's power now, by the device."""
     if action != "status":
         # Whether it says that it failed or not: `status` tells.
         job.verifying = True

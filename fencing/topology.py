@@ -22,7 +22,7 @@ class Device:
     """A fence device: an agent with the options that reach it.
 
     `agent` is the program's name or path. `timeout_ms` is how long `off` or `on` may take, the agent's own wait
-    for the power to change included; `status_timeout_ms` the same for `status`. What runs into it has failed.
+    for the power to change included; `status_timeout_ms` the same for `status`. An action that runs into it has failed.
     `unfence`: a node has to switch itself on by it each time before it takes part (storage that a fenced node was
     cut off from, say).
     """
@@ -41,7 +41,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What of a device switches a node: a plug. Empty: the device has no plugs, it switches this node alone."""
+    """The part of a device that switches a node: a plug. Empty: the device has none, it switches this node alone."""
 
     device: str
     plug: str = ""
@@ -54,8 +54,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What has to be off, all of it, for the node to be off. `watchdog`: instead, the time in which the node's own
-    watchdog has reset it for certain."""
+    """The targets that must be off, all of them, for the node to be off. `watchdog`: instead, the time in which the
+    node's own watchdog has reset it for certain."""
 
     targets: tuple[Target, ...] = ()
     watchdog: bool = False

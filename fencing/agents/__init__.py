@@ -1,1 +1,1 @@
-"""Fence agents: which there are, what they say of themselves, running one, what its answer means."""
+"""Fence agents: those of this machine, their metadata, a call of one, and the meaning of its answer."""

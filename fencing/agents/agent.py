@@ -29,7 +29,7 @@ _LOGINS = ("username", "login")
 
 @dataclass(frozen=True, slots=True)
 class AgentCall:
-    """What is asked of an agent. `timeout_s` is for all of it, scripts for secrets included.
+    """A request to an agent. `timeout_s` is for all of it, scripts for secrets included.
 
     `agent` is a name or an absolute path; `options` as a `topology.Device` has them.
     `plug` is which of the device's machines, under the name `plug_option`: `port` is understood by all agents,
@@ -50,11 +50,11 @@ class AgentCall:
 
 @dataclass(frozen=True, slots=True)
 class AgentResult:
-    """What came of a call.
+    """The result of a call.
 
-    `power` is what the device was seen to be, and only `status` looks: an `off` that is `ok` is the agent's word.
+    `power` is the device's state as it was seen, and only `status` looks: an `off` that is `ok` is the agent's word.
     `detail` is one line for the operator. `seconds` counts from the call. `exit_status` is None when the agent did
-    not run or was killed, negative for a signal. `output` is what it wrote to its standard output. Free of secrets.
+    not run or was killed, negative for a signal. `output` is its standard output. Free of secrets.
     """
 
     outcome: Outcome
@@ -104,7 +104,7 @@ async def _run(call: AgentCall, cgroup: str | None) -> AgentResult:
 
 
 def _look_for(agent: str) -> tuple[str | None, str]:
-    """Its file, and why nobody is to run that."""
+    """Its file, and why it must not be run."""
     path = find_agent(agent)
     return path, not_to_be_run(path) if path else ""
 
@@ -124,15 +124,14 @@ def _result(call: AgentCall, options: Resolved, ended: Ended) -> AgentResult:
 
 
 def _lines(call: AgentCall, options: Resolved) -> bytes:
-    """What the agent reads. Raises StartError for what no line can say, without the value."""
+    """The agent's input. Raises StartError for a value that no line can hold, without naming it."""
     given = dict(options.options)
     if call.plug is not None:
         if {"plug", "port"} & given.keys():
             raise StartError("its options and the call both say which plug")
         given[call.plug_option] = call.plug
     for name, value in given.items():
-        wrong = refused_name(name) or refused_text(value)
-        if wrong:
+        if wrong := refused_name(name) or refused_text(value):
             raise StartError(f"option {name} {wrong}")
     if call.node is not None:
         given["nodename"] = call.node
@@ -141,7 +140,7 @@ def _lines(call: AgentCall, options: Resolved) -> bytes:
 
 
 def _log(call: AgentCall, result: AgentResult) -> None:
-    """What switches a machine is told, and what cannot; to look, and to ask an agent about itself, is routine."""
+    """A switch of a machine is logged as information, a failure as a warning; status and metadata are routine."""
     write = log.info if call.action in ("on", "off", "reboot") else log.debug
     if result.outcome != "ok" and call.action not in ("metadata", "validate-all"):
         write = log.warning

@@ -1,4 +1,4 @@
-"""Which fence agents this machine has, and what they say of themselves. What a broken one says is a value."""
+"""The fence agents of this machine and their metadata. The problem of a broken one is a value, not an exception."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fencing.agents.metadata import Metadata, MetadataError, parse
 from fencing.agents.verdict import last_words
 from fencing.linux.aside import NoAnswerError
 
-# An agent takes 50 ms to say what it is, on a busy machine ten times that.
+# An agent takes 50 ms to write its metadata, on a busy machine ten times that.
 ASK_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """An agent on this machine: what it says of itself, or why that is not known (`broken`)."""
+    """An agent on this machine: its metadata, or why that is not known (`broken`)."""
 
     name: str
     path: str
@@ -28,12 +28,12 @@ class Installed:
 
 
 _Stamp = tuple[str, int, int, int]
-# What an agent said, as long as its file is the same. Failures are not kept: a missing module may be there next time.
+# Of each agent, as long as its file is the same. Failures are not kept: a missing module may be there next time.
 _known: dict[_Stamp, Installed] = {}
 
 
 async def describe(name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Installed:
-    """What one agent says of itself; `name` may be an absolute path. Never raises for what an agent does."""
+    """The metadata of one agent; `name` may be an absolute path. Never raises for an agent's mistakes."""
     short = Path(name).name
     try:
         path, refused, stamp = await look(_look_for, name, timeout_s=timeout_s)
@@ -51,12 +51,12 @@ async def describe(name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Installed:
     if result.outcome != "ok":
         return Installed(short, path, None, result.detail)
     try:
-        found = Installed(short, path, parse(result.output))
+        installed = Installed(short, path, parse(result.output))
     except MetadataError as error:
         words = last_words(result.output, "")
         return Installed(short, path, None, f"{error}; its last line: {words}" if words else str(error))
-    _known[stamp] = found
-    return found
+    _known[stamp] = installed
+    return installed
 
 
 async def installed_agents(*, timeout_s: float = ASK_TIMEOUT_S, at_once: int | None = None) -> list[Installed]:
@@ -71,14 +71,14 @@ async def installed_agents(*, timeout_s: float = ASK_TIMEOUT_S, at_once: int | N
 
 
 def _look_for(name: str) -> tuple[str | None, str, _Stamp]:
-    """Its file, why nobody is to run that, and by what it is known again."""
+    """Its file, why it must not be run, and the stamp by which it is known again."""
     path = find_agent(name)
     return path, not_to_be_run(path) if path else "", _stamp(path or "")
 
 
 def _stamp(path: str) -> _Stamp:
     try:
-        found = Path(path).stat()
+        status = Path(path).stat()
     except OSError:
         return (path, 0, 0, 0)
-    return (path, found.st_mtime_ns, found.st_size, found.st_ino)
+    return (path, status.st_mtime_ns, status.st_size, status.st_ino)

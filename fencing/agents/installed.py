@@ -13,12 +13,12 @@ from fencing.linux.trusted import untrusted
 
 T = TypeVar("T")
 
-# So many looks at files may be under way that have not come back.
+# At most so many looks at files may be under way.
 _LOOKS = 32
 
 _ALWAYS = ("/usr/sbin", "/sbin")
 _NAME = re.compile(r"fence_[A-Za-z0-9_.+-]+")
-# Named like agents, but none: to run one to see what it says would start or do something.
+# Named like agents, but none: running one to read its metadata would start or do something.
 NOT_AGENTS = {
     "fence_virtd": "a daemon for the hosts of virtual machines",
     "fence_kdump_send": "the other side of fence_kdump",
@@ -47,24 +47,22 @@ def find_agent(name: str) -> str | None:
     if not _NAME.fullmatch(name):
         return None
     paths = (Path(directory, name) for directory in search_path())
-    found = [str(path) for path in paths if _executable(path)]
-    return next((path for path in found if not not_to_be_run(path)), found[0] if found else None)
+    programs = [str(path) for path in paths if _executable(path)]
+    return next((path for path in programs if not not_to_be_run(path)), programs[0] if programs else None)
 
 
 def not_to_be_run(path: str) -> str:
-    """Why nobody is to run this agent, root least of all: others may change it. With the command against it; "" when it
-    may be run."""
+    """Why this agent must not be run, least of all by root: others may change it. With the command that fixes it; ""
+    when it may be run."""
     problem = untrusted(path)
     return f"others may change what it does: {problem}" if problem else ""
 
 
 def find_all() -> dict[str, str]:
     """All files that are named like fence agents, by name; of two with the same name the first."""
-    found: dict[str, str] = {}
-    for directory in search_path():
-        for path in _agents_in(Path(directory)):
-            found.setdefault(path.name, str(path))
-    return dict(sorted(found.items()))
+    paths = [path for directory in search_path() for path in _agents_in(Path(directory))]
+    first = {path.name: str(path) for path in reversed(paths)}
+    return dict(sorted(first.items()))
 
 
 def _agents_in(directory: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""What a fence agent says of itself: its options and actions, read from its metadata.
+"""The options and actions of a fence agent, read from its metadata.
 
 Pure: `catalog.py` runs the agents. Source: ClusterLabs' FenceAgentAPI, and `lib/metadata.rng` of fence-agents for the
 elements and attributes.
@@ -23,7 +23,7 @@ _KINDS: dict[str, Kind] = {
 
 
 class MetadataError(ValueError):
-    """What an agent wrote is not metadata. The message says why, for the operator."""
+    """An agent's output is not metadata. The message says why, for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,16 @@ class Metadata:
     def parameter(self, name: str) -> Parameter | None:
         """The option of this name; `-` and `_` are the same, as they are to the agents."""
         plain = name.replace("-", "_")
-        same = [one for one in self.parameters if one.name.replace("-", "_") == plain]
-        return next((one for one in same if one.name == name), same[0] if same else None)
+        same = [known for known in self.parameters if known.name.replace("-", "_") == plain]
+        return next((known for known in same if known.name == name), same[0] if same else None)
 
     def can(self, action: str) -> bool:
         """Whether it has this action."""
-        return any(one.name == action for one in self.actions)
+        return any(info.name == action for info in self.actions)
 
     def newer_name(self, parameter: Parameter) -> str:
         """How a deprecated option is called now; its own name when nothing replaces it."""
-        newer = (one.name for one in self.parameters if one.replaces == parameter.name)
+        newer = (other.name for other in self.parameters if other.replaces == parameter.name)
         return next(newer, parameter.name) if parameter.deprecated else parameter.name
 
     @property
@@ -115,12 +115,12 @@ def parse(text: str) -> Metadata:
         raise MetadataError(f"its XML is a <{root.tag}>, not a <resource-agent>")
     if not root.get("name"):
         raise MetadataError("its XML does not say its name")
-    parameters = tuple(_parameter(one) for one in root.iterfind("parameters/parameter") if one.get("name"))
-    actions = tuple(_action(one) for one in root.iterfind("actions/action") if one.get("name"))
+    parameters = tuple(_parameter(node) for node in root.iterfind("parameters/parameter") if node.get("name"))
+    actions = tuple(_action(node) for node in root.iterfind("actions/action") if node.get("name"))
     if not actions:
         raise MetadataError("its XML names no action")
     # One program under several names tells what each of them is for.
-    names = {one.get("name"): one.get("shortdesc") for one in root.iterfind("symlink")}
+    names = {node.get("name"): node.get("shortdesc") for node in root.iterfind("symlink")}
     summary = names.get(root.get("name")) or root.get("shortdesc") or root.findtext("shortdesc") or ""
     description = _line(root.findtext("longdesc") or "")
     return Metadata(root.get("name", ""), _line(summary), description, parameters, actions)
@@ -158,7 +158,7 @@ def _parameter(element: ET.Element) -> Parameter:
         kind=_KINDS.get(content.get("type", ""), "string"),
         required=_true(element.get("required")),
         default=content.get("default"),
-        choices=tuple(one.get("value", "") for one in content.iterfind("option")),
+        choices=tuple(option.get("value", "") for option in content.iterfind("option")),
         deprecated=_true(element.get("deprecated")),
         replaces=element.get("obsoletes"),
         description=_line(element.findtext("shortdesc") or element.findtext("longdesc") or ""),

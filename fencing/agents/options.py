@@ -1,4 +1,4 @@
-"""A device's options, held against what its agent says of itself. Pure.
+"""A device's options, checked against its agent's metadata. Pure.
 
 Source of the rules for values: `fencing.py` of fence-agents, which is most agents' reader of options.
 """
@@ -28,7 +28,7 @@ _TELLS = frozenset({"debug", "debug_file", "logfile", "verbose", "verbose_level"
 
 @dataclass(frozen=True, slots=True)
 class OptionProblem:
-    """What is wrong with an option. A warning does not make the device useless."""
+    """A problem of an option. A warning does not make the device useless."""
 
     option: str
     message: str
@@ -51,8 +51,8 @@ def as_text(value: str | int | bool) -> str:
 
 def script_for(name: str) -> str:
     """The secret that the output of the script in option `name` is; "" when that is no such option."""
-    found = _SCRIPT.fullmatch(name)
-    return found[1] if found else ""
+    match = _SCRIPT.fullmatch(name)
+    return match[1] if match else ""
 
 
 def refused_name(name: str) -> str:
@@ -69,7 +69,7 @@ def refused_name(name: str) -> str:
 
 def refused_text(text: str) -> str:
     """Why a value cannot be given to an agent on a line of its standard input; "" if it can."""
-    if any(one in text for one in "\n\r\0"):
+    if any(character in text for character in "\n\r\0"):
         return "has more than one line"
     if text != text.strip():
         return "begins or ends with a space, which agents take away"
@@ -80,17 +80,12 @@ def refused_text(text: str) -> str:
 
 def check_options(metadata: Metadata, options: Mapping[str, OptionValue], *, plug: bool = False) -> list[OptionProblem]:
     """All that is wrong with a device's options. `plug`: each node's plug is given beside them."""
-    problems: list[OptionProblem] = []
-    for name, value in options.items():
-        problems += _check_one(metadata, name, value)
-    problems += _twice(metadata, options, plug)
-    problems += _missing(metadata, options, plug)
-    return problems
+    problems = [problem for name, value in options.items() for problem in _check_one(metadata, name, value)]
+    return [*problems, *_twice(metadata, options, plug), *_missing(metadata, options, plug)]
 
 
 def _check_one(metadata: Metadata, name: str, value: OptionValue) -> Iterator[OptionProblem]:
-    refused = refused_name(name)
-    if refused:
+    if refused := refused_name(name):
         yield OptionProblem(name, f"option `{name}` {refused}", "leave it out")
         return
     known = metadata.parameter(name)
@@ -116,9 +111,8 @@ def _check_value(known: Parameter, name: str, value: OptionValue) -> Iterator[Op
         hint = f"write `{name}: {{file: /etc/hactl/secrets/NAME}}`, and put it into that file on each node"
         yield OptionProblem(name, f"option `{name}` would be kept in etcd for all to read", hint, "warning")
     elif name == "method" and value.lower() == "cycle":
-        yield OptionProblem(
-            name, "`method: cycle` cannot be verified: the machine is never seen to be off", "use onoff"
-        )
+        message = "`method: cycle` cannot be verified: the machine is never seen to be off"
+        yield OptionProblem(name, message, "use onoff")
     elif name == "missing_as_off" and value.lower() in _SWITCH[:4]:
         message = "`missing_as_off` makes a plug with a misspelled name look like a machine that is off"
         yield OptionProblem(name, message, "leave it out, unless machines are deleted when they stop", "warning")
@@ -165,7 +159,7 @@ def _missing(metadata: Metadata, options: Mapping[str, OptionValue], plug: bool)
 
 def _near(metadata: Metadata, name: str) -> str:
     names = [parameter.name for parameter in metadata.parameters if metadata.newer_name(parameter) == parameter.name]
-    names = [one for one in names if not refused_name(one)]
+    names = [other for other in names if not refused_name(other)]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     known = metadata.parameter(close[0]) if close else None
     if known is None:

@@ -1,4 +1,4 @@
-"""Runs a program that must not outlast its deadline, whatever becomes of the one who started it.
+"""Runs a program that must not outlast its deadline, whatever becomes of the process that started it.
 
 `hactl/linux/run.py` is for commands whose caller lives; here a late action may switch off a node that is back
 (docs/protocol.md, *Guarantees*: S5). So the program has two deadlines of the same length: this process kills it, and
@@ -23,7 +23,7 @@ from fencing.linux import cgroup as cgroup_v2
 from fencing.linux.child import Output, kill_group, reap_killed, spawn, wait_end
 from fencing.linux.clock import now
 
-# What has been killed is gone at once, unless it hangs in the kernel.
+# A killed process is gone at once, unless it hangs in the kernel.
 _GONE_S = 2.0
 # A child may still hold the output pipe.
 _LEFT_S = 0.2
@@ -31,7 +31,7 @@ _POLL_S = 0.005
 # How long the event loop waits for what was killed by a cancellation.
 _END_S = 0.02
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What the service manager gave to this process alone, and what would give a program our Python's modules.
+# The service manager gave these to this process alone; or they would give a program our Python's modules.
 _NOT_INHERITED = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", "PYTHON", "VIRTUAL_")
 _numbers = itertools.count(1)
 
@@ -79,7 +79,7 @@ async def run_bounded(
         try:
             ended = await wait_end(process.pid, timeout_s - seconds_since(start))
         except asyncio.CancelledError:
-            # Who takes it back is told that it is over: it is to be seen dead.
+            # The caller that cancels it is told that it is over: it must be seen dead.
             _kill(process, group)
             await wait_end(process.pid, _GONE_S)
             if group:
@@ -90,7 +90,7 @@ async def run_bounded(
         _kill(process, group)
         if not ended:
             ended = await wait_end(process.pid, _GONE_S)
-        await _closed((out, err), _GONE_S if timed_out else _LEFT_S)
+        await asyncio.wait([out.closed, err.closed], timeout=_GONE_S if timed_out else _LEFT_S)
         if group:
             await group.emptied(_GONE_S)
         status = process.wait() if ended else None
@@ -125,14 +125,9 @@ def _kill(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
 
 def _end(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
     """After a cancellation: nothing is left behind."""
-    if process.returncode is not None:
-        return
-    _kill(process, group)
-    reap_killed(process)
-
-
-async def _closed(readers: Sequence[Output], timeout_s: float) -> None:
-    await asyncio.wait([reader.closed for reader in readers], timeout=timeout_s)
+    if process.returncode is None:
+        _kill(process, group)
+        reap_killed(process)
 
 
 class _Cgroup:
@@ -167,7 +162,7 @@ class _Cgroup:
             cgroup_v2.kill(self.path)
 
     async def emptied(self, timeout_s: float) -> None:
-        """Wait until no process is in it. The killed are gone within a moment: to look is simpler than to be told."""
+        """Wait until no process is in it. The killed are gone within a moment: polling is simpler than a watch."""
         start = now()
         with contextlib.suppress(OSError):
             while cgroup_v2.populated(self.path) and seconds_since(start) < timeout_s:  # noqa: ASYNC110

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "***"
-# What is shorter is in any text by chance: hiding it would tell where, and leave nothing to read.
+# A shorter secret is in any text by chance: hiding it would tell where, and leave nothing to read.
 _SHORTEST = 4
 WITHHELD = f"(output withheld: a secret shorter than {_SHORTEST} characters cannot be hidden in it)"
 
@@ -24,7 +24,7 @@ _ABOUT = re.compile(r"\b(path to|without password|file)\b")
 
 
 def is_secret(name: str, description: str = "") -> bool:
-    """Whether the option `name` holds a secret, as its name, or what its agent says of it, makes believe."""
+    """Whether the option `name` seems to hold a secret, by its name or its agent's description."""
     plain = name.lower().replace("-", "_")
     if _PLACE.search(plain):
         return False
@@ -39,10 +39,11 @@ class Redactor:
         """`secrets` are the values; `logins` the names of users they may belong to."""
         known = {secret for secret in secrets if secret}
         users = tuple(logins)
-        self._too_short = any(len(one) < _SHORTEST for one in known)
-        spellings = {spelling for one in known for spelling in _spellings(one, users)}
+        self._too_short = any(len(secret) < _SHORTEST for secret in known)
+        spellings = {spelling for secret in known for spelling in _spellings(secret, users)}
         # The longest first: one may be a part of another.
-        ordered = sorted((one for one in spellings if len(one) >= _SHORTEST), key=lambda one: (-len(one), one))
+        long = (spelling for spelling in spellings if len(spelling) >= _SHORTEST)
+        ordered = sorted(long, key=lambda spelling: (-len(spelling), spelling))
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
         self._longest = len(ordered[0]) if ordered else 0
 

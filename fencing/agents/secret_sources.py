@@ -1,8 +1,8 @@
 """Options of a device, with its secrets fetched on the node that acts.
 
-The configuration lies in etcd, so a secret is not in it: an option may name a file on the node (a SecretFile), and
+The configuration lies in etcd, so it holds no secret: an option may name a file on the node (a SecretFile), and
 `password_script` a command whose output is the secret. Both are read anew for each action. The scripts are run here,
-not by the agent, so that what they print is known, and can be taken out of all that the agent says.
+not by the agent, so that their output is known, and can be taken out of the agent's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SecretError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What an agent is given: options as texts, and which values must not be shown."""
+    """The options for an agent as texts, and the values that must not be shown."""
 
     options: dict[str, str] = field(repr=False)
     secrets: frozenset[str] = field(repr=False)
@@ -42,26 +42,26 @@ async def resolve_secrets(
     secret_names: Collection[str] = (),
     cgroup: str | None = None,
 ) -> Resolved:
-    """Fetch what is not in the options themselves; all of it may take `timeout_s` seconds. `secret_names` are
-    options that are secret beside those that look so. Raises SecretError."""
+    """Fetch the values that are not in the options themselves; all of it may take `timeout_s` seconds. `secret_names`
+    are options that are secret beside those that look so. Raises SecretError."""
     start = now()
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     hidden: set[str] = set()
     for name, value in options.items():
         asked_for = script_for(name)
         if isinstance(value, SecretFile):
-            found[name] = await _from_file(value.path, timeout_s - seconds_since(start))
-            hidden.add(found[name])
+            texts[name] = await _from_file(value.path, timeout_s - seconds_since(start))
+            hidden.add(texts[name])
         elif asked_for:
             if asked_for in options:
                 raise SecretError(f"both {asked_for} and {name} are given: leave one out")
-            found[asked_for] = await _from_script(name, value, timeout_s - seconds_since(start), cgroup)
-            hidden.add(found[asked_for])
+            texts[asked_for] = await _from_script(name, value, timeout_s - seconds_since(start), cgroup)
+            hidden.add(texts[asked_for])
         else:
-            found[name] = value
+            texts[name] = value
             if name in secret_names or is_secret(name):
                 hidden.add(value)
-    return Resolved(found, frozenset(hidden))
+    return Resolved(texts, frozenset(hidden))
 
 
 async def _from_file(path: str, timeout_s: float) -> str:
@@ -102,14 +102,14 @@ def _open(path: str) -> int:
     return descriptor
 
 
-def _check(path: str, found: os.stat_result) -> None:
+def _check(path: str, status: os.stat_result) -> None:
     """The file that was opened, not the name: it could be another one by now."""
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise SecretError(f"secret file {path}: not a regular file")
-    if found.st_uid not in (0, os.geteuid()):
+    if status.st_uid not in (0, os.geteuid()):
         raise SecretError(f"secret file {path}: it is another user's: `chown root {path}`")
-    if found.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-        mode = stat.S_IMODE(found.st_mode)
+    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+        mode = stat.S_IMODE(status.st_mode)
         raise SecretError(f"secret file {path}: mode {mode:04o} lets others read or change it: `chmod 600 {path}`")
 
 

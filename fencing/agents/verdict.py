@@ -1,4 +1,4 @@
-"""What a fence agent's exit status and words mean. Pure.
+"""The meaning of a fence agent's exit status and words. Pure.
 
 Sources: ClusterLabs' FenceAgentAPI (*Agent Operations and Return Values*); the `EC_*` constants of `fencing.py`.
 """
@@ -14,7 +14,7 @@ Outcome = Literal["ok", "failed", "timeout"]
 Power = Literal["on", "off", "unknown"]
 
 OFF_STATUS = 2
-# `EC_*` of fencing.py. Its agents end with 1 whatever it was and say what in words; others use the numbers.
+# `EC_*` of fencing.py. Its agents end with 1 for every failure and name it in words; others use the numbers.
 _MEANINGS = {
     1: "it failed",
     2: "bad arguments",
@@ -35,13 +35,13 @@ _OFF = re.compile(r"\boff\b", re.IGNORECASE)
 # As the library's agents begin a line: `2026-01-31 12:00:00,123 ERROR: `, or `ERROR:root:`.
 _STAMP = re.compile(r"^(\d{4}-\d\d-\d\d [\d:,.]+ )?(?:[A-Z]+:(?:root:)?\s*)?")
 _IDLE = ("Please use '-h' for usage", "validate-all failed")
-# Whose output is the answer, not a remark.
+# Actions whose output is the answer, not a remark.
 _ANSWERS = ("metadata", "list", "list-status")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of an action. `power` is what the device was seen to be, by `status` alone: that an `off` succeeded
+    """The outcome of an action. `power` is the device's state as seen by `status` alone: that an `off` succeeded
     is the agent's word, not a look at the device."""
 
     outcome: Outcome
@@ -50,7 +50,7 @@ class Verdict:
 
 
 def judge(action: Action, exit_status: int, stdout: str, stderr: str) -> Verdict:
-    """What an agent that ended in time has done. `exit_status` is negative for a signal."""
+    """The outcome of an agent that ended in time. `exit_status` is negative for a signal."""
     words = last_words(stdout, stderr)
     if action == "status":
         return _judge_status(exit_status, stdout, stderr, words)
@@ -60,8 +60,8 @@ def judge(action: Action, exit_status: int, stdout: str, stderr: str) -> Verdict
 
 
 def _judge_status(exit_status: int, stdout: str, stderr: str, words: str) -> Verdict:
-    found = _SAYS.search(stdout)
-    lowered = found[1].lower() if found else ""
+    match = _SAYS.search(stdout)
+    lowered = match[1].lower() if match else ""
     if exit_status == 0 and lowered != "off":
         return Verdict("ok", "on", last_words(stdout, "") or "on")
     if exit_status == OFF_STATUS and lowered != "on" and _means_off(stdout, stderr):
@@ -74,14 +74,14 @@ def _judge_status(exit_status: int, stdout: str, stderr: str, words: str) -> Ver
 
 def _means_off(stdout: str, stderr: str) -> bool:
     """Whether an exit status of 2 is to be believed. Shells, Python, grep and others end with 2 when they cannot
-    even begin, and complain: that is not a node that is off. Who means off says so, or says nothing."""
+    even begin, and complain: that is not a node that is off. An agent that means off says so, or says nothing."""
     return bool(_OFF.search(stdout)) or not (stdout.strip() or stderr.strip())
 
 
 def _why(exit_status: int, words: str) -> str:
     if exit_status < 0:
-        how = f"killed by signal {-exit_status}"
-        return f"{how}: {words}" if words else how
+        ending = f"killed by signal {-exit_status}"
+        return f"{ending}: {words}" if words else ending
     return f"exit status {exit_status}: {words or _MEANINGS.get(exit_status, 'it does not say why')}"
 
 
@@ -96,4 +96,4 @@ def last_words(stdout: str, stderr: str) -> str:
 
 
 def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in text)
+    return "".join(character if character.isprintable() else " " for character in text)

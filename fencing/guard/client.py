@@ -1,4 +1,4 @@
-"""The daemon's side of the guard: start one that outlives the daemon, and what both say to each other.
+"""The daemon's side of the guard: starts one that outlives the daemon, and exchanges messages with it.
 
 When the guard dies the socket reads end-of-file at once: a daemon without a guard has to end (docs/protocol.md,
 *Session* 5).
@@ -65,18 +65,18 @@ class GuardSpec:
 
     def arguments(self) -> list[str]:
         """The command line of hactl-guard."""
-        found = ["--socket", self.socket, "--state-dir", self.state_dir]
+        words = ["--socket", self.socket, "--state-dir", self.state_dir]
         for cgroup in self.cgroups:
-            found += ["--cgroup", cgroup]
+            words += ["--cgroup", cgroup]
         if self.log:
-            found += ["--log", self.log]
-        found += ["--watchdog", self.watchdog, "--watchdog-device", self.watchdog_device]
-        return [*found, "--self-fence", *self.self_fence]
+            words += ["--log", self.log]
+        words += ["--watchdog", self.watchdog, "--watchdog-device", self.watchdog_device]
+        return [*words, "--self-fence", *self.self_fence]
 
 
 @dataclass(frozen=True, slots=True)
 class GuardStatus:
-    """What a guard says of itself. `stop` is the record of the deadline that it last let fall; `dropped` are the
+    """A guard's status. `stop` is the record of the deadline that it last let fall; `dropped` are the
     datagrams of others that it did not answer, by reason; `watchdog`: `device`, `use`, `identity` and what
     watchdog_state.document says, None: it has none."""
 
@@ -111,14 +111,14 @@ def request_packet(number: int, op: str, **fields: Any) -> bytes:
 
 
 def adopt_fields(cgroup: str | None) -> dict[str, Any]:
-    """What `adopt` carries."""
+    """The fields of `adopt`."""
     return {"cgroup": cgroup} if cgroup is not None else {}
 
 
 def deadline_fields(
     session_id: str, stop_budget_ms: float, self_fence_lead_ms: float, valid_until: Instant
 ) -> dict[str, Any]:
-    """What `begin` and `extend` carry."""
+    """The fields of `begin` and `extend`."""
     return {
         "sid": session_id,
         "stop_budget_ms": stop_budget_ms,
@@ -128,12 +128,12 @@ def deadline_fields(
 
 
 def listen_fields(setup: Listen) -> dict[str, Any]:
-    """What `listen` carries."""
+    """The fields of `listen`."""
     return setup._asdict() | {"key": setup.key.hex()}
 
 
 def parse_answer(packet: bytes) -> Answer:
-    """An answer from a packet. Raises GuardError for what is none."""
+    """An answer from a packet. Raises GuardError for a packet that is none."""
     try:
         message = wire.decode(packet)
         state = message.get("state")
@@ -160,7 +160,7 @@ def connect(path: str, timeout_s: float = 1.0) -> socket.socket:
 
 def spawn(spec: GuardSpec, timeout_s: float = 10.0) -> None:
     """Start a guard that is nobody's child, in a session and cgroup of its own, and return when it listens.
-    Raises GuardError with what it said when it could not start."""
+    Raises GuardError with its words when it could not start."""
     ready, tell = os.pipe()
     try:
         root = str(Path(__file__).resolve().parents[2])
@@ -169,7 +169,7 @@ def spawn(spec: GuardSpec, timeout_s: float = 10.0) -> None:
             [*argv, *spec.arguments()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            # It outlives whoever reads this process's words: what it has to say goes to its own log.
+            # It outlives the readers of this process's output, so it writes to a log of its own.
             stderr=subprocess.DEVNULL if spec.log else None,
             pass_fds=(tell,),
             cwd="/",
@@ -196,10 +196,8 @@ def connect_or_spawn(spec: GuardSpec, timeout_s: float = 1.0, patience_s: float 
     makes it again: that is waited for. Raises GuardError."""
     until = time.monotonic() + patience_s
     while True:
-        try:
+        with contextlib.suppress(GuardError):
             return connect(spec.socket, timeout_s)
-        except GuardError:
-            pass
         try:
             spawn(spec)
         except OtherGuardError:
@@ -209,7 +207,7 @@ def connect_or_spawn(spec: GuardSpec, timeout_s: float = 1.0, patience_s: float 
 
 
 def read_stop_record(state_dir: str) -> dict[str, Any] | None:
-    """The record of the last deadline that a guard let fall, as guard_loop writes it: `session_id`, `reason`, `at`
+    """The record of the last deadline that a guard let fall, written by the guard's loop: `session_id`, `reason`, `at`
     (Unix time), `names`, `outcome` (stopping, stopped, self-fence), `problems`. For the next daemon to report;
     remove the file then (`forget_stop_record`)."""
     try:

@@ -5,11 +5,12 @@ Source: the D-Bus specification, version 0.43.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
 import time
-from typing import Any, Self
+from typing import Any
 
 _MAX_MESSAGE = 1 << 20
 
@@ -23,7 +24,7 @@ class CallError(Exception):
     """The called has refused. The text is its reason."""
 
 
-class Connection:
+class Connection(contextlib.AbstractContextManager["Connection"]):
     """A connection to the socket at `path`. Everything raises OSError when it is lost, or when there is no answer
     within `timeout_s`."""
 
@@ -38,9 +39,6 @@ class Connection:
             self._socket.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -50,7 +48,7 @@ class Connection:
 
     def _authenticate(self) -> None:
         # All at once, as systemd's own tools do: a call that comes in one piece with BEGIN would lie unread there until
-        # something else comes (seen with systemd 252), and what is sent after the answer to this comes later.
+        # something else comes (seen with systemd 252), and a message sent after the answer to this comes later.
         self._socket.sendall(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\nBEGIN\r\n")
         received = b""
         while not received.endswith(b"\r\n"):
@@ -82,10 +80,10 @@ class Connection:
         start = self._received(16)
         order = "<" if start[:1] == b"l" else ">"
         body_length, fields_length = struct.unpack_from(f"{order}I4xI", start, 4)
-        rest = fields_length + -fields_length % 8 + body_length
-        if rest > _MAX_MESSAGE:
+        length = fields_length + -fields_length % 8 + body_length
+        if length > _MAX_MESSAGE:
             raise OSError("D-Bus: a message too long")
-        data = start + self._received(rest)
+        data = start + self._received(length)
         fields = dict(_Reader(data, order, 12).values("a(yv)")[0])
         at = 16 + fields_length + -fields_length % 8
         return start[1], fields, _Reader(data[at:], order, 0)
@@ -108,12 +106,12 @@ class _Reader:
 
     def values(self, signature: str) -> list[Any]:
         """All of the signature's values."""
-        found = []
+        values = []
         while signature:
-            one = _first_type(signature)
-            signature = signature[len(one) :]
-            found.append(self._value(one))
-        return found
+            kind = _first_type(signature)
+            signature = signature[len(kind) :]
+            values.append(self._value(kind))
+        return values
 
     def _value(self, kind: str) -> Any:
         if kind[0] in "({":
@@ -123,10 +121,10 @@ class _Reader:
             length = self._number("I", 4)
             self._align(8 if kind[1] in "({" else _ALIGNMENT.get(kind[1], 4 if kind[1] == "a" else 1))
             end = self._at + length
-            found = []
+            elements = []
             while self._at < end:
-                found.append(self._value(kind[1:]))
-            return found
+                elements.append(self._value(kind[1:]))
+            return elements
         if kind == "v":
             return self._value(self._value("g"))
         if kind in ("s", "o", "g"):
@@ -172,10 +170,10 @@ def _method_call(
         if kind == "i":
             body += struct.pack("<i", value)
         elif kind == "as":
-            items = b""
-            for one in value:
-                items += b"\0" * (-len(items) % 4) + _text(one)
-            body += struct.pack("<I", len(items)) + items
+            texts = b""
+            for text in value:
+                texts += b"\0" * (-len(texts) % 4) + _text(text)
+            body += struct.pack("<I", len(texts)) + texts
         else:
             body += _text(value)
     fields = b""

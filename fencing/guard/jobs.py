@@ -1,8 +1,8 @@
 """The guard's workers: threads that wait, started and locked in memory beforehand, to stop, kill and fence.
 
 A thread for every step, so that a slow stop delays no other and the main loop never blocks; started when the
-step is registered, so that at the deadline nothing has to be had from a starved machine, and so that what
-could not be stopped for want of a thread is refused. They report to the main loop and decide nothing.
+step is registered, so that at the deadline nothing has to be had from a starved machine, and so that a
+step that could not be taken for want of a thread is refused. They report to the main loop and decide nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KILL_FIRST_S = 0.05
 _KILL_WATCH_S = 0.25
 _FENCE_RETRY_S = 0.5
 _FENCE_COMMAND_S = 10.0
-# What a watchdog is given before it is done another way: it counts whole seconds, and takes its time to reset.
+# The time for a watchdog before another way is taken: it counts whole seconds, and takes its time to reset.
 _RESET_S = 4.0
 
 # Locked memory: the stack of every thread counts in full.
@@ -46,7 +46,7 @@ class Worker:
         self._wanted.release()
 
     def end(self) -> None:
-        """Let the thread go; what it does now it finishes."""
+        """Let the thread go; it finishes its present action."""
         self._ended = True
         self._wanted.release()
 
@@ -58,7 +58,7 @@ class Worker:
             self._do()
 
     def _do(self) -> None:
-        """Until it is done: what failed for want of memory or a descriptor is done once there is some."""
+        """Until it is done: an action that failed for want of memory or a descriptor is tried again."""
         while True:
             try:
                 self._act()
@@ -84,7 +84,7 @@ class DaemonKiller:
         process."""
         self._processes = [process for process in self._processes if process.alive()] + [Process(pid)]
         if cgroup is not None:
-            self._cgroups = [one for one in self._cgroups if one != cgroup and populated(one)] + [cgroup]
+            self._cgroups = [other for other in self._cgroups if other != cgroup and populated(other)] + [cgroup]
 
     def kill(self) -> None:
         """Kill, and go on until everything is dead."""
@@ -117,7 +117,7 @@ class DaemonKiller:
 
 
 class _StepWorker:
-    """One step's thread and what it found out last (None: nothing since it was woken)."""
+    """One step's thread and its last problem, "" when verified (None: no result since it was woken)."""
 
     def __init__(self, job: StopJob, step: StopStep) -> None:
         self.step = step
@@ -131,9 +131,9 @@ class StopJob:
     """The stop of one registered name: all its steps at the same time.
 
     `report(name, stopped, problem)` is called in the main loop: with False for each attempt of a step that
-    failed, with True once when all are verified. What was seen before the daemon was dead does not count: it
-    might have been put back since. Nor what a process of the same name might have put back: addresses and
-    files are looked at once more after the rest.
+    failed, with True once when all are verified. A result from before the daemon's death does not count: the
+    resource might have been put back since. A process of the same name might put things back, too: addresses and
+    files are checked once more after the other steps.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class StopJob:
         self._report(self.name, True, "")
 
     def _look_again(self) -> bool:
-        """Once everything is verified, verify again what the rest of it could have put back meanwhile."""
+        """Once everything is verified, verify again the steps whose effect the others could have undone."""
         self._confirmed = True
         again = [worker for worker in self._workers if worker.step["kind"] in stop.REVOCABLE]
         if len(again) == len(self._workers):
@@ -212,23 +212,23 @@ class SelfFencer:
     all.
 
     `trigger_reset`, set where a watchdog is armed, has it reset this machine as soon as it can, and returns what is
-    wrong, or "". It is called beside every other way: what hangs here does not hang in the watchdog.
+    wrong, or "". It is called beside every other way: a call that hangs here does not hang in the watchdog.
     """
 
-    def __init__(self, how: Sequence[str], post: Post, report: Callable[[str], None]) -> None:
+    def __init__(self, method: Sequence[str], post: Post, report: Callable[[str], None]) -> None:
         self.trigger_reset: Callable[[], str] | None = None
-        self._how, self._post, self._report = list(how), post, report
+        self._method, self._post, self._report = list(method), post, report
         self._worker = Worker("self-fence", self._act)
         self._watchdog_worker = Worker("reset", self._trigger_reset)
 
     def fence(self) -> None:
         """Do it now, and again until it has worked."""
-        if self._how[0] != "log":
+        if self._method[0] != "log":
             self._watchdog_worker.wake()
         self._worker.wake()
 
     def _act(self) -> None:
-        if self._how[0] == "watchdog" and self.trigger_reset is not None:
+        if self._method[0] == "watchdog" and self.trigger_reset is not None:
             time.sleep(_RESET_S)
         while problem := self._attempt():
             self._tell(problem)
@@ -236,11 +236,11 @@ class SelfFencer:
 
     def _attempt(self) -> str:
         try:
-            match self._how[0]:
+            match self._method[0]:
                 case "log":
                     return ""
                 case "command":
-                    return run_bounded(self._how[1:], _FENCE_COMMAND_S).problem
+                    return run_bounded(self._method[1:], _FENCE_COMMAND_S).problem
                 case _:
                     return reboot()
         except Exception as error:  # tried again

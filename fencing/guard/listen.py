@@ -1,8 +1,8 @@
 """The guard's socket, and that there is one guard on a node whatever happens to files.
 
-The socket and the lock beside it are files in a directory that anybody who tidies up may empty. So a guard looks
-whether they are still its own, and makes them again; and one that begins looks among the processes, too: a guard that
-lives holds a deadline, whether it can be reached just then or not.
+The socket and the lock beside it are files in a directory that a cleaning job may empty. So a guard checks that they
+are still its own, and makes them again; and a guard that starts looks among the processes, too: a living guard holds a
+deadline, whether it can be reached just then or not.
 """
 
 # pathlib, and what it imports, would stay locked in memory for a few calls.
@@ -42,7 +42,7 @@ class GuardSocket:
         self._make()
 
     def fileno(self) -> int:
-        """What is readable when somebody connects."""
+        """The descriptor that is readable when a peer connects."""
         return self.listener.fileno()
 
     def keep(self, epoll: select.epoll, journal: Journal) -> bool:
@@ -62,7 +62,7 @@ class GuardSocket:
         return self._unreachable_since is None or now_s - self._unreachable_since < UNREACHABLE_S
 
     def _still_there(self) -> bool:
-        """Whether who connects to the path comes to this guard."""
+        """Whether a connection to the path comes to this guard."""
         assert self._lock is not None
         return self._file == _file(self.path) and _file(self._lock) == _file(f"{self.path}.lock")
 
@@ -111,8 +111,8 @@ def find_other(path: str, state_dir: str | None, cgroups: Sequence[str]) -> tupl
 
 
 def _guards_socket(pid: int, path: str, state_dir: str | None) -> str:
-    """The socket of a guard of this node; "": it is none. By its command line, and who runs it: others may call theirs
-    what they like."""
+    """The socket of a guard of this node; "": it is none. By its command line and its user: others may give their
+    programs any name."""
     words = _read(f"/proc/{pid}/cmdline").split("\0")
     if not any("fencing.guard" in word or "hactl-guard" in word for word in words):
         return ""
@@ -139,11 +139,10 @@ def _locked(path: str) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except BaseException as error:
         os.close(descriptor)
-        raise OtherGuardError(f"{OTHER_GUARD}: it holds {path}") from None
-    except BaseException:
-        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise OtherGuardError(f"{OTHER_GUARD}: it holds {path}") from None
         raise
     return descriptor
 
@@ -164,10 +163,10 @@ def _listen(path: str) -> socket.socket:
 
 def _file(path: str | int) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _read(path: str) -> str:

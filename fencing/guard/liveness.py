@@ -23,12 +23,12 @@ MIN_KEY = 32
 NONCE_BYTES = 16
 
 _MAC_BYTES = 32
-# Whatever else the key may be used for one day: a MAC of this is good for this only.
+# The key may have other uses one day: a MAC with this prefix is good for this one only.
 _PURPOSE = b"hactl ask-the-guard\0"
 
 
 class AskError(Exception):
-    """A datagram that is not to be served. `why`, in one word, is what is counted: `size`, `mac` (another key or no
+    """A datagram that must not be served. `why`, in one word, is the counter: `size`, `mac` (another key or no
     peer at all), `form`, `version`, `cluster`, `node`."""
 
     def __init__(self, why: str) -> None:
@@ -86,7 +86,9 @@ def decode_query(key: bytes, packet: bytes) -> LivenessQuery:
 def decode_reply(key: bytes, packet: bytes) -> LivenessReply:
     """A reply from a datagram. Raises AskError."""
     fields = _open(key, "told", packet)
-    if type(fields.get("left_ms")) is not int or not all(type(fields.get(one)) is bool for one in ("holds", "daemon")):
+    if type(fields.get("left_ms")) is not int or not all(
+        type(fields.get(name)) is bool for name in ("holds", "daemon")
+    ):
         raise AskError("form")
     cluster, node, session_id, nonce = (_text(fields, name) for name in _QUERY)
     held = fields.get("held_sid")
@@ -96,7 +98,7 @@ def decode_reply(key: bytes, packet: bytes) -> LivenessReply:
 
 
 def answer(state: GuardState, query: LivenessQuery, now: Instant) -> LivenessReply:
-    """What a guard in this state says to the query."""
+    """The reply of a guard in this state to the query."""
     same = state.session_id == query.session_id and state.valid_until is not None
     left = max(0, round(remaining(state.valid_until, now))) if same and state.valid_until is not None else 0
     holds = same and state.phase in ("holding", "stopping")
@@ -113,7 +115,7 @@ def _seal(key: bytes, kind: str, fields: dict[str, Any]) -> bytes:
 def _open(key: bytes, kind: str, packet: bytes) -> dict[str, Any]:
     if not _MAC_BYTES < len(packet) <= MAX_DATAGRAM:
         raise AskError("size")
-    # First of all: nothing of a stranger's is read.
+    # First of all: no content from a stranger is parsed.
     if not hmac.compare_digest(packet[:_MAC_BYTES], _mac(key, packet[_MAC_BYTES:])):
         raise AskError("mac")
     try:

@@ -1,6 +1,6 @@
 """The guard's log and the record of a latched stop, written by a thread of their own.
 
-A disk that hangs or a journal that does not read must never stop the guard: what cannot be written waits in
+A disk that hangs or a journal that does not read must never stop the guard: lines that cannot be written wait in
 a bounded queue, and then the oldest is lost.
 """
 
@@ -40,14 +40,14 @@ class Journal:
         threading.Thread(target=self._run, name="journal", daemon=True).start()
 
     def event(self, event: str, **fields: Any) -> None:
-        """One line: what happened, when (UTC, for people only) and the fields given."""
+        """One line: the event, its time (UTC, for people only) and the fields given."""
         stamp = time.time()
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(stamp))
         line = {"timestamp": f"{when}.{int(stamp % 1 * 1e6):06}Z", "logger": "guard", "event": event, **fields}
         self._put(json.dumps(line, default=str).encode() + b"\n")
 
     def record(self, record: dict[str, Any]) -> None:
-        """Put the record of the latched stop in place of an earlier one. Source: `StopRecord`, guard_client."""
+        """Put the record of the latched stop in place of an earlier one. Its reader: fencing.guard.client."""
         if self._record:
             self._put(record)
 
@@ -55,11 +55,11 @@ class Journal:
         """Wait until everything is written, but no longer than `timeout_s`."""
         self._idle.wait(timeout_s)
 
-    def _put(self, item: dict[str, Any] | bytes) -> None:
+    def _put(self, entry: dict[str, Any] | bytes) -> None:
         self._idle.clear()
         if len(self._queue) == _QUEUE:
             self.lost += 1
-        self._queue.append(item)
+        self._queue.append(entry)
         self._waiting.release()
 
     def _run(self) -> None:
@@ -67,26 +67,26 @@ class Journal:
         while True:
             if self._waiting.acquire(timeout=None if unwritten is None else _RETRY_S):
                 try:
-                    item = self._queue.popleft()
+                    entry = self._queue.popleft()
                 except IndexError:  # lost from a full queue
                     continue
             else:
                 assert unwritten is not None
-                item = unwritten
+                entry = unwritten
             try:
-                self._write(item)
-                unwritten = unwritten if isinstance(item, bytes) else None
+                self._write(entry)
+                unwritten = unwritten if isinstance(entry, bytes) else None
             except Exception:  # nowhere left to complain to
-                unwritten = unwritten if isinstance(item, bytes) else item
-                self.lost += isinstance(item, bytes)
+                unwritten = unwritten if isinstance(entry, bytes) else entry
+                self.lost += isinstance(entry, bytes)
             if not self._queue:
                 self._idle.set()
 
-    def _write(self, item: dict[str, Any] | bytes) -> None:
-        if isinstance(item, bytes):
-            self._write_line(item)
+    def _write(self, entry: dict[str, Any] | bytes) -> None:
+        if isinstance(entry, bytes):
+            self._write_line(entry)
         elif self._record:
-            replace_file(self._record, json.dumps(item, default=str).encode() + b"\n")
+            replace_file(self._record, json.dumps(entry, default=str).encode() + b"\n")
 
     def _write_line(self, line: bytes) -> None:
         descriptor = self._open()
@@ -94,17 +94,17 @@ class Journal:
             line = line[os.write(descriptor, line) :]
 
     def _open(self) -> int:
-        """The log's file as it is there now: somebody may have removed it, or what it is in. Raises OSError."""
+        """The log's file as it is there now: it, or its directory, may have been removed. Raises OSError."""
         if self._path is None:
             assert self._fd is not None
             return self._fd
         if self._fd is not None:
-            found = os.fstat(self._fd)
-            if found.st_nlink and found.st_size < MAX_LOG_BYTES:
+            status = os.fstat(self._fd)
+            if status.st_nlink and status.st_size < MAX_LOG_BYTES:
                 return self._fd
             os.close(self._fd)
             self._fd = None
-            if found.st_nlink:
+            if status.st_nlink:
                 os.replace(self._path, f"{self._path}.1")
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         return self._fd

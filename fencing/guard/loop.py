@@ -15,30 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from election.clock import remaining
-from fencing.guard import stop, wire
+from fencing.guard import state, stop, wire
 from fencing.guard.jobs import DaemonKiller, SelfFencer, StopJob
 from fencing.guard.listen import GuardSocket
 from fencing.guard.log import Journal
 from fencing.guard.proc import in_cgroup
 from fencing.guard.responder import Listen, LivenessResponder
-from fencing.guard.state import (
-    DaemonGone,
-    Extend,
-    Fence,
-    GuardEffect,
-    GuardEvent,
-    GuardState,
-    KillDaemon,
-    Register,
-    Reply,
-    SelfFence,
-    Stop,
-    StopResult,
-    Tick,
-    Unregister,
-    next_deadline,
-    step,
-)
 from fencing.guard.sys import Timer
 from fencing.guard.watchdog import MakeWatchdog
 from fencing.linux.clock import now
@@ -59,7 +41,7 @@ class Connection:
 
 
 class Guard:
-    """The running guard. `degraded`: what it could not get of the kernel; told to whoever asks."""
+    """The running guard. `degraded`: the requests that the kernel refused; told in every status."""
 
     def __init__(
         self,
@@ -70,7 +52,7 @@ class Guard:
         degraded: Sequence[str],
         watchdog: MakeWatchdog,
     ) -> None:
-        self.state = GuardState()
+        self.state = state.GuardState()
         self._entrance, self._journal, self._degraded = entrance, journal, list(degraded)
         self._connections: dict[int, Connection] = {}
         self._jobs: dict[str, StopJob] = {}
@@ -106,9 +88,10 @@ class Guard:
 
     def _once(self) -> None:
         at = now()
-        self._do(step(self.state, Tick(), at), None)
-        wanted = [one for one in (next_deadline(self.state), self._watchdog.look(self.state, at)) if one is not None]
-        self._timer.arm(min(wanted, default=None, key=lambda one: remaining(one, at)), at)
+        self._do(state.step(self.state, state.Tick(), at), None)
+        wakes = (state.next_deadline(self.state), self._watchdog.look(self.state, at))
+        due = [wake for wake in wakes if wake is not None]
+        self._timer.arm(min(due, default=None, key=lambda wake: remaining(wake, at)), at)
         requested = False
         self._keep_reachable()
         for descriptor, _ in self._epoll.poll(self._responder.wake_s(_LOOK_S)):
@@ -124,7 +107,7 @@ class Guard:
                 requested = True
         while self._posted:
             self._posted.popleft()()
-        # Last: whatever else there is to do comes before the curiosity of others.
+        # Last: all other work comes before the queries of other nodes.
         if requested:
             self._responder.serve(self.state, now())
         self._responder.reopen()
@@ -164,7 +147,7 @@ class Guard:
         connection.socket.close()
         if connection.daemon:
             self._journal.event("daemon_gone", pid=connection.pid, phase=self.state.phase)
-            self._do(step(self.state, DaemonGone(), now()), None)
+            self._do(state.step(self.state, state.DaemonGone(), now()), None)
 
     def _receive(self, connection: Connection) -> None:
         try:
@@ -202,7 +185,7 @@ class Guard:
             self._make_room(connection, wire.daemon_cgroup(message))
         elif op in wire.DAEMON_ONLY and not connection.daemon:
             raise wire.WireError("only the daemon that has adopted this guard may do that: adopt first")
-        if isinstance(event, Listen | Fence):
+        if isinstance(event, Listen | state.Fence):
             answer["problem"] = self._serve_beside(event)
             answer["ok"] = not answer["problem"]
             return
@@ -210,7 +193,7 @@ class Guard:
             answer["ok"] = True
         else:
             prepared = self._prepare(event)
-            reply = self._do(step(self.state, event, now()), connection)
+            reply = self._do(state.step(self.state, event, now()), connection)
             answer.update(ok=reply.ok, problem=reply.problem)
             self._settle(event, reply, prepared)
         if op in ("adopt", "begin", "status"):
@@ -223,8 +206,8 @@ class Guard:
                 "dropped": dict(self._responder.dropped),
             }
 
-    def _serve_beside(self, event: Listen | Fence) -> str:
-        """What the state machine has no part in. Returns what is wrong, or ""."""
+    def _serve_beside(self, event: Listen | state.Fence) -> str:
+        """Requests in which the state machine has no part. Returns the problem, or ""."""
         if isinstance(event, Listen):
             return self._responder.listen(event)
         self._record = self._new_record(event.reason)
@@ -251,13 +234,12 @@ class Guard:
             raise wire.WireError(f"process {connection.pid}: {error.strerror}") from None
         connection.daemon = True
 
-    def _prepare(self, event: GuardEvent) -> StopJob | None:
+    def _prepare(self, event: state.GuardEvent) -> StopJob | None:
         """Have everything at hand for the stop before something is registered. Raises WireError."""
-        if not isinstance(event, Register):
+        if not isinstance(event, state.Register):
             return None
         for stop_step in event.steps:
-            problem = stop.check(stop_step)
-            if problem:
+            if problem := stop.check(stop_step):
                 raise wire.WireError(problem)
         if problem := self._watchdog.admit(self.state, now()):
             raise wire.WireError(problem)
@@ -266,37 +248,36 @@ class Guard:
         except RuntimeError as error:
             raise wire.WireError(f"no thread for the stop of {event.name}: {error}") from None
 
-    def _settle(self, event: GuardEvent, reply: Reply, prepared: StopJob | None) -> None:
-        if isinstance(event, Extend) and reply.ok:
+    def _settle(self, event: state.GuardEvent, reply: state.Reply, prepared: StopJob | None) -> None:
+        if isinstance(event, state.Extend) and reply.ok:
             return  # several times a second: not worth a line
-        fields = {"name": event.name} if isinstance(event, Register | Unregister) else {}
+        fields = {"name": event.name} if isinstance(event, state.Register | state.Unregister) else {}
         self._journal.event(
             type(event).__name__.lower(), ok=reply.ok, problem=reply.problem, phase=self.state.phase, **fields
         )
         retired = prepared
-        if reply.ok and isinstance(event, Register) and prepared is not None:
+        if reply.ok and isinstance(event, state.Register | state.Unregister):
             retired = self._jobs.pop(event.name, None)
-            self._jobs[event.name] = prepared
-        elif reply.ok and isinstance(event, Unregister):
-            retired = self._jobs.pop(event.name, None)
+            if prepared is not None:
+                self._jobs[event.name] = prepared
         if retired is not None:
             retired.retire()
 
     # -- effects
 
-    def _do(self, effects: list[GuardEffect], connection: Connection | None) -> Reply:
+    def _do(self, effects: list[state.GuardEffect], connection: Connection | None) -> state.Reply:
         """Carry out effects; the reply among them is returned."""
-        reply = Reply(False, "no answer")
+        reply = state.Reply(False, "no answer")
         for effect in effects:
             match effect:
-                case Reply():
+                case state.Reply():
                     reply = effect
-                case KillDaemon():
+                case state.KillDaemon():
                     self._latched()
                     self._killer.kill()
-                case Stop():
+                case state.Stop():
                     self._jobs[effect.name].start()
-                case SelfFence():
+                case state.SelfFence():
                     self._self_fence(effect.reason)
         return reply
 
@@ -342,7 +323,7 @@ class Guard:
             self._reported[name] = problem
             self._journal.event("not_stopped", name=name, problem=problem)
         was = self.state.phase
-        self._do(step(self.state, StopResult(name, stopped), now()), None)
+        self._do(state.step(self.state, state.StopResult(name, stopped), now()), None)
         if stopped and name in self._jobs:
             self._jobs.pop(name).retire()
         if self.state.phase == "stopped" != was and self._record is not None:
@@ -365,11 +346,9 @@ class Guard:
             os.write(self._wake_in, b"\0")
 
     def _drain_wake(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             while os.read(self._wake_out, 4096):
                 pass
-        except BlockingIOError:
-            pass
 
     def _signalled(self, number: int, _frame: object) -> None:
         if number == signal.SIGHUP:
@@ -388,8 +367,6 @@ def _hung_up(connection: Connection) -> bool:
         return True
     try:
         os.kill(connection.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
     return False

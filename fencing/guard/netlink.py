@@ -76,7 +76,7 @@ def _dump(link: socket.socket, family: int) -> list[tuple[int, _Address]]:
     """Every address of `family` with its interface's index; asked again when it changed meanwhile."""
     for sequence in range(1, _DUMPS + 1):
         _send(link, _RTM_GETADDR, _NLM_F_DUMP, sequence, _IFADDR.pack(family, 0, 0, 0, 0))
-        found, consistent = [], True
+        addresses, consistent = [], True
         for kind, flags, body in _receive(link, sequence):
             consistent = consistent and not flags & _NLM_F_DUMP_INTR
             if kind in (_NLMSG_ERROR, _NLMSG_DONE) and len(body) >= 4:
@@ -84,17 +84,16 @@ def _dump(link: socket.socket, family: int) -> list[tuple[int, _Address]]:
                 if code:
                     raise OSError(code, "dump of the addresses")
             if kind == _RTM_NEWADDR:
-                found.append(_parse(body))
+                addresses.append(_parse(body))
         if consistent:
-            return found
+            return addresses
     raise OSError(errno.EINTR, "the addresses change too fast to be listed")
 
 
 def _delete(link: socket.socket, family: int, index: int, entry: _Address) -> str:
     body = _IFADDR.pack(family, entry.prefix, 0, entry.scope, index)
     for kind in (_IFA_LOCAL, _IFA_ADDRESS):
-        value = entry.attributes.get(kind)
-        if value is not None:
+        if (value := entry.attributes.get(kind)) is not None:
             body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
     _send(link, _RTM_DELADDR, _NLM_F_ACK, 100, body)
     for kind, _, answer in _receive(link, 100):

@@ -21,12 +21,12 @@ from fencing.guard.sys import REALTIME_PRIORITY, read_file, write_file
 from fencing.linux.umask import of_children
 
 _LOOK_MS = 5
-# The place for the tools that stop steps name; nothing is inherited from whoever started the guard.
+# The place for the tools that stop steps name; nothing is inherited from the guard's starter.
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
 class Stat(NamedTuple):
-    """What /proc says of a process. `start_time` (clock ticks since boot) makes a pid unmistakable."""
+    """A process in /proc. `start_time` (clock ticks since boot) makes a pid unmistakable."""
 
     state: str
     parent: int
@@ -40,7 +40,7 @@ class Stat(NamedTuple):
 
 
 def read_stat(pid: int) -> Stat | None:
-    """What /proc says of `pid`; None when there is no such process."""
+    """The entry of `pid` in /proc; None when there is no such process."""
     try:
         text = read_file(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
@@ -93,11 +93,9 @@ def kill_cgroup(cgroup: str, wait_s: float) -> str:
 def in_cgroup(cgroup: str, pid: int) -> bool:
     """Whether `pid` is in the cgroup or below it."""
     for directory, _, _ in os.walk(cgroup):
-        try:
+        with contextlib.suppress(OSError):
             if str(pid) in read_file(f"{directory}/cgroup.procs").split():
                 return True
-        except OSError:
-            continue
     return False
 
 
@@ -152,7 +150,7 @@ def kill_group(pid: int, start_time: int, wait_s: float) -> str:
         if stat is not None and stat.group != pid:
             members = [] if stat.dead else [pid]
         else:
-            members = [member for member, found in all_stats().items() if found.group == pid]
+            members = [member for member, stat in all_stats().items() if stat.group == pid]
         if not members:
             return ""
         for member in members:
@@ -195,7 +193,7 @@ def run_bounded(argv: list[str], timeout_s: float, env: dict[str, str] | None = 
             finally:
                 os.close(fd)
         finally:
-            # What it started and left behind in its group goes, too: nothing runs past the deadline.
+            # Processes that it left behind in its group go, too: nothing runs past the deadline.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
         output = os.read(child.stdout.fileno(), limit) if child.stdout and ended else b""

@@ -1,7 +1,7 @@
 """The guard: a second, small process that holds the deadline for the daemon (docs/protocol.md, *Session* 4, 5).
 
 It needs the standard library only, keeps itself locked in memory and in a cgroup of its own, and outlives the
-daemon. What it decides is in guard_state, how it stops things in guard_stop, what it is told in guard_wire.
+daemon. Its decisions are in fencing.guard.state, its stops in fencing.guard.stop, its messages in fencing.guard.wire.
 
     hactl-guard --socket /run/hactl/guard.sock --state-dir /var/lib/hactl --cgroup /sys/fs/cgroup/hactl-guard
 """
@@ -25,7 +25,7 @@ from fencing.guard.listen import GuardSocket, OtherGuardError, find_other
 from fencing.guard.log import Journal
 from fencing.guard.loop import Guard
 from fencing.guard.sys import lock_memory, may_reboot, raise_priority, refuse_oom, reserve_memory, write_file
-from fencing.guard.watchdog import FedWatchdog, Log, NoWatchdog, OpenDevice, Watchdog
+from fencing.guard.watchdog import FedWatchdog, Log, OpenDevice, Watchdog
 from fencing.guard.watchdog_device import Device
 from fencing.guard.wire import OTHER_GUARD, READY
 from fencing.linux.umask import keep_private
@@ -73,14 +73,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--detach", action="store_true", help="go on in a process that is nobody's child")
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    how: list[str] = options.self_fence
-    if not how or how[0] not in ("reboot", "watchdog", "command", "log") or (how[0] == "command") != (len(how) > 1):
+    words: list[str] = options.self_fence
+    known = words and words[0] in ("reboot", "watchdog", "command", "log")
+    if not known or (words[0] == "command") != (len(words) > 1):
         parser.error("--self-fence takes reboot, or watchdog, or command PATH [ARGUMENT ...], or log")
     return options
 
 
 def _set_up(options: argparse.Namespace, open_device: OpenDevice) -> tuple[Guard, Journal, list[object]]:
-    """Everything up to the main loop; what is in the list is to be held on to. Raises StartError, OSError."""
+    """Everything up to the main loop; the objects in the list must be kept. Raises StartError, OSError."""
     keep_private()
     if os.getsid(0) != os.getpid() and os.getpgrp() != os.getpid():
         os.setsid()
@@ -98,16 +99,10 @@ def _set_up(options: argparse.Namespace, open_device: OpenDevice) -> tuple[Guard
 
     def watchdog(post: Post, log: Log) -> Watchdog:
         if options.watchdog == "off":
-            return NoWatchdog()
+            return Watchdog()
         return FedWatchdog(options.watchdog, options.watchdog_device, post, log, open_device)
 
-    guard = Guard(
-        entrance,
-        journal,
-        self_fence=options.self_fence,
-        degraded=degraded,
-        watchdog=watchdog,
-    )
+    guard = Guard(entrance, journal, self_fence=options.self_fence, degraded=degraded, watchdog=watchdog)
     journal.event("guard_start", pid=os.getpid(), socket=options.socket, degraded=degraded)
     return guard, journal, [reserve]
 

@@ -1,7 +1,7 @@
 """Answers liveness queries of other nodes, never so many that the guard's own deadline waits.
 
 Each wake-up serves a few datagrams and then pauses, so that a flood costs a few hundredths of a processor and no more.
-What the kernel's small queue cannot hold meanwhile is lost: a lost query delays nothing.
+Queries beyond the kernel's small queue are lost meanwhile: a lost query delays nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Listen(NamedTuple):
 
 
 class LivenessResponder:
-    """The socket and what belongs to it. Registers itself with the guard's `epoll`."""
+    """The socket, its pauses and its counters. Registers itself with the guard's `epoll`."""
 
     def __init__(self, epoll: select.epoll, journal: Journal) -> None:
         self._epoll, self._journal = epoll, journal
@@ -71,12 +71,11 @@ class LivenessResponder:
         """The socket; -1 where there is none."""
         return self._socket.fileno() if self._socket is not None else -1
 
-    def wake_s(self, otherwise_s: float | None) -> float | None:
-        """How long the main loop may sleep, given that it would for `otherwise_s` (None: without end)."""
+    def wake_s(self, otherwise_s: float) -> float:
+        """How long the main loop may sleep, given that it would for `otherwise_s`."""
         if self._closed_until is None:
             return otherwise_s
-        left = max(0.0, self._closed_until - time.monotonic())
-        return left if otherwise_s is None else min(left, otherwise_s)
+        return min(max(0.0, self._closed_until - time.monotonic()), otherwise_s)
 
     def reopen(self) -> None:
         """Listen again when the pause is over."""
@@ -86,7 +85,7 @@ class LivenessResponder:
                 self._epoll.register(self._socket.fileno(), select.EPOLLIN)
 
     def serve(self, state: GuardState, now: Instant) -> None:
-        """Answer some of what has come."""
+        """Answer some of the queries that have come."""
         if self._socket is None or self._setup is None or self._closed_until is not None:
             return
         for _ in range(_BATCH):
@@ -106,12 +105,10 @@ class LivenessResponder:
 
     def _reply(self, setup: Listen, packet: bytes, state: GuardState, now: Instant) -> bytes:
         query = liveness.decode_query(setup.key, packet)
-        for wanted, value, why in (
-            (setup.cluster, query.cluster, "cluster"),
-            (setup.node, query.node, "node"),
-        ):
-            if wanted != value:
-                raise AskError(why)
+        if query.cluster != setup.cluster:
+            raise AskError("cluster")
+        if query.node != setup.node:
+            raise AskError("node")
         # An honest node never sends the same query twice.
         if query.nonce in self._nonces:
             raise AskError("replay")
@@ -135,16 +132,14 @@ class LivenessResponder:
 
 
 def _bound(setup: Listen) -> socket.socket:
-    """Raises OSError (also for what is no address: names are not looked up) and OverflowError (no port)."""
+    """Raises OSError (also for a text that is no address: names are not looked up) and OverflowError (no port)."""
     family = socket.AF_INET6 if ":" in setup.address else socket.AF_INET
     socket.inet_pton(family, setup.address)
     made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE_BYTES)
-        if family == socket.AF_INET:
-            made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-        else:
-            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        v4, v6 = (socket.IPPROTO_IP, _IP_FREEBIND), (socket.IPPROTO_IPV6, _IPV6_FREEBIND)
+        made.setsockopt(*(v4 if family == socket.AF_INET else v6), 1)
         made.bind((setup.address, setup.port))
     except BaseException:
         made.close()

@@ -1,4 +1,4 @@
-"""What the guard decides (docs/protocol.md, *Session* 4 and 5), as a pure state machine.
+"""The guard's decisions (docs/protocol.md, *Session* 4 and 5), as a pure state machine.
 
 The guard holds the deadline for a daemon that may hang, be killed or be starved. It knows until when the
 session is valid and what is exclusive here. At `valid_until - M` it kills the daemon with all its agents,
@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from election.clock import Instant, remaining
 
-# One way to stop something for certain, carried out by the guard process: see fencing/guard/main.py.
+# One way to stop something for certain, carried out by the guard process: see fencing/guard/stop.py.
 StopStep = dict[str, Any]
 
 
@@ -44,7 +44,7 @@ class Extend(NamedTuple):
 class Register(NamedTuple):
     """Something exclusive is about to be started; it may be once this is acknowledged.
 
-    A name that is registered already gets the new steps: what the old ones stopped must not run then.
+    A name that is registered already gets the new steps: the resource of the old ones must not run then.
     """
 
     name: str
@@ -132,7 +132,7 @@ class GuardState:
 
 
 def step(state: GuardState, event: GuardEvent, now: Instant) -> list[GuardEffect]:
-    """Change `state` by `event` and say what is to be done. The deadline is looked at before everything
+    """Change `state` by `event`; returns the effects to carry out. The deadline is looked at before everything
     else: a message that arrives late must not be served first."""
     effects = _deadline(state, now)
     match event:

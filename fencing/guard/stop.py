@@ -6,14 +6,14 @@ A step is a JSON object with a `kind`:
 - `{"kind": "pid", "pid": N, "start_time": T}`: kill process N (T: field 22 of its stat) and the group it leads.
 - `{"kind": "address", "interface": I, "address": A, "prefix": L}`: remove the address; verified by a dump.
 - `{"kind": "unlink", "path": P}`: remove a file.
-- `{"kind": "unit", "unit": U, "bus": P}`: kill and stop a systemd unit; verified by what systemd says of it. `bus`
+- `{"kind": "unit", "unit": U, "bus": P}`: kill and stop a systemd unit; verified by its state in systemd. `bus`
   (optional): the path of the system bus of a systemd that is not this machine's own.
 - `{"kind": "command", "argv": [...], "timeout_ms": D, "verify": [...], "env": {...}}`: run a command. `verify`
   (optional) is another whose exit status 0 says that it is stopped; without it the command's own does. `env`
   (optional) is added to a PATH of the system's directories; nothing else is inherited.
 
 `check` refuses at registration, where the mistake can still be corrected, a step that could never work. `attempt` tries
-once and says what is wrong, or "" when it has *seen* that the thing is stopped.
+once and returns the problem, or "" when it has *seen* that the resource is stopped.
 """
 
 # pathlib, and what it imports, would stay locked in memory for a few calls.
@@ -32,7 +32,7 @@ from fencing.guard.proc import in_cgroup, kill_cgroup, kill_group, run_bounded
 from fencing.guard.state import StopStep
 from fencing.guard.systemd import stop_unit
 
-# How long one attempt watches what it killed die.
+# How long one attempt waits for the death of the processes that it killed.
 _DEATH_S = 0.2
 _MAX_TIMEOUT_MS = 600_000
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}\.[a-z]+")
@@ -71,18 +71,6 @@ def label(step: StopStep) -> str:
     return " ".join(str(value) for value in step.values())[:200]
 
 
-def _cgroup(step: StopStep) -> str:
-    return kill_cgroup(step["path"], _DEATH_S)
-
-
-def _pid(step: StopStep) -> str:
-    return kill_group(step["pid"], step["start_time"], _DEATH_S)
-
-
-def _address(step: StopStep) -> str:
-    return remove_address(step["interface"], step["address"])
-
-
 def _unlink(step: StopStep) -> str:
     path: str = step["path"]
     try:
@@ -90,10 +78,6 @@ def _unlink(step: StopStep) -> str:
     except FileNotFoundError:
         return ""
     return f"{path} is there again" if os.path.lexists(path) else ""
-
-
-def _unit(step: StopStep) -> str:
-    return stop_unit(step["unit"], step.get("bus"))
 
 
 def _command(step: StopStep) -> str:
@@ -161,15 +145,18 @@ def _is_address(value: object) -> bool:
 
 
 _KINDS: dict[str, tuple[dict[str, Callable[[Any], bool]], Callable[[StopStep], str]]] = {
-    "cgroup": ({"path": _is_path}, _cgroup),
-    "pid": ({"pid": lambda value: _is_number(value) and value > 1, "start_time": _is_number}, _pid),
+    "cgroup": ({"path": _is_path}, lambda step: kill_cgroup(step["path"], _DEATH_S)),
+    "pid": (
+        {"pid": lambda value: _is_number(value) and value > 1, "start_time": _is_number},
+        lambda step: kill_group(step["pid"], step["start_time"], _DEATH_S),
+    ),
     "address": (
         {
             "interface": _is_interface,
             "address": _is_address,
             "prefix": lambda value: isinstance(value, int) and 0 <= value <= 128,
         },
-        _address,
+        lambda step: remove_address(step["interface"], step["address"]),
     ),
     "unlink": ({"path": _is_path}, _unlink),
     "unit": (
@@ -177,7 +164,7 @@ _KINDS: dict[str, tuple[dict[str, Callable[[Any], bool]], Callable[[StopStep], s
             "unit": lambda value: isinstance(value, str) and bool(_UNIT.fullmatch(value)),
             "bus": lambda value: value is None or _is_path(value),
         },
-        _unit,
+        lambda step: stop_unit(step["unit"], step.get("bus")),
     ),
     "command": (
         {

@@ -1,4 +1,4 @@
-"""What the guard asks of the kernel: a timer that runs through suspends, locked memory, priority.
+"""The guard's requests to the kernel: a timer that runs through suspends, locked memory, priority.
 
 Through ctypes where Python 3.11 has no call for it. Sources: timerfd_create(2), mlockall(2), sched(7).
 """
@@ -48,8 +48,8 @@ class Timer:
         if deadline is not None:
             left = remaining(deadline, at)
             when = max(1.0, at.boot + (left * 0.98 if left > 5.0 else left))
-        seconds, rest = divmod(when, 1000.0)
-        spec = _TimerSpec(0, 0, int(seconds), int(rest * 1e6))
+        seconds, milliseconds = divmod(when, 1000.0)
+        spec = _TimerSpec(0, 0, int(seconds), int(milliseconds * 1e6))
         if _LIBC.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None) != 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
@@ -60,9 +60,9 @@ class Timer:
 
 
 def lock_memory() -> str:
-    """Keep every page of this process, present and to come, in memory: at the deadline the disk may be what
-    has failed. Not MCL_ONFAULT: code that only the deadline runs has never been touched before. Returns what
-    could not be had, or "". Before any thread is started: it also bounds what threads map."""
+    """Keep every page of this process, present and to come, in memory: at the deadline the disk may
+    have failed. Not MCL_ONFAULT: code that only the deadline runs has never been touched before. Returns the
+    problem, or "". Before any thread is started: it also bounds what threads map."""
     _LIBC.mallopt(_M_ARENA_MAX, 1)
     with contextlib.suppress(ValueError, OSError):  # CAP_IPC_LOCK does without; the probe below finds out
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -80,15 +80,15 @@ def lock_memory() -> str:
 
 
 def reserve_memory() -> list[bytes]:
-    """Room for what the stops will allocate, taken now: Python gives an arena back only when it is empty, so
-    one small object kept in each keeps the rest of it at hand. Hold on to what is returned."""
+    """Room for the stops' allocations, taken now: Python gives an arena back only when it is empty, so
+    one small object kept in each keeps the rest of it at hand. Keep the returned list."""
     blocks = [bytes(480) for _ in range(_RESERVE_BYTES // 512)]
     return blocks[::512]
 
 
 def raise_priority() -> str:
     """Run before ordinary processes: a hog must not delay the deadline. The commands of stop steps inherit it,
-    as they must not be delayed either. Returns what could not be had."""
+    as they must not be delayed either. Returns the problem, or ""."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
         return ""
@@ -102,7 +102,7 @@ def raise_priority() -> str:
 
 
 def refuse_oom() -> str:
-    """Never be chosen by the kernel when memory runs out. Returns what could not be had."""
+    """Never be chosen by the kernel when memory runs out. Returns the problem, or ""."""
     try:
         write_file("/proc/self/oom_score_adj", b"-1000")
     except OSError as error:

@@ -7,6 +7,7 @@ Source: org.freedesktop.systemd1(5).
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any, NamedTuple
 
@@ -46,9 +47,9 @@ class UnitState(NamedTuple):
 def stop_unit(unit: str, bus: str | None = None) -> str:
     """Stop the unit and see whether it is: "" or what is wrong. May block, for `_ATTEMPT_S` and a call.
 
-    A stop is queued first: it keeps systemd from restarting what is killed then (Restart=), and from waiting for it.
-    What ExecStop= and ExecStopPost= start after that is killed in turn. `bus`: the path of the system bus of a systemd
-    that is not this machine's own.
+    A stop is queued first: it keeps systemd from restarting killed processes (Restart=), and from waiting for them.
+    Processes that ExecStop= and ExecStopPost= start after that are killed in turn. `bus`: the path of the system bus of
+    a systemd that is not this machine's own.
     """
     until = time.monotonic() + _ATTEMPT_S
     refused = ""
@@ -75,9 +76,9 @@ class _Manager:
         self._connection = connection
 
     def state(self, unit: str) -> UnitState:
-        """What systemd says of the unit; also of one that it has not loaded."""
-        ((found, *_),) = self._call("ListUnitsByNames", "as", [unit])
-        return UnitState(found[3], found[8], found[6])
+        """The unit's state in systemd; also of one that it has not loaded."""
+        ((unit_info, *_),) = self._call("ListUnitsByNames", "as", [unit])
+        return UnitState(active=unit_info[3], job=unit_info[8], path=unit_info[6])
 
     def cgroup(self, unit: str, path: str) -> str:
         """The unit's control group in the v2 hierarchy; "" where it has none now."""
@@ -106,10 +107,8 @@ class _Manager:
 
 def _connect(bus: str | None) -> Connection:
     if bus is None:
-        try:
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
             return Connection(_PRIVATE, _CALL_S)
-        except (FileNotFoundError, ConnectionRefusedError):
-            pass
     connection = Connection(bus or _SYSTEM_BUS, _CALL_S)
     try:
         connection.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello")
@@ -121,8 +120,5 @@ def _connect(bus: str | None) -> Connection:
 
 def _cgroup2_mount() -> str:
     """Where cgroup v2 is mounted; "" where it is not."""
-    for line in read_file("/proc/self/mounts").splitlines():
-        fields = line.split(" ")
-        if fields[2] == "cgroup2":
-            return fields[1]
-    return ""
+    mounts = (line.split(" ") for line in read_file("/proc/self/mounts").splitlines())
+    return next((fields[1] for fields in mounts if fields[2] == "cgroup2"), "")

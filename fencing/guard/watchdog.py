@@ -1,6 +1,6 @@
 """The guard's watchdog: opened when a session begins, fed from a thread of its own, closed when the guard ends.
 
-What it is fed with is decided in watchdog_state, done in watchdog. A device that is slow to answer (IPMI's asks the
+Its timeout is decided in watchdog_state, and set in watchdog_device. A device that is slow to answer (IPMI's asks the
 board's controller) does not hold up the guard; one that does not answer is not fed, and resets the machine.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from election.clock import Instant, remaining
 from fencing.guard import watchdog_state
@@ -26,20 +26,24 @@ Log = Callable[..., None]
 OpenDevice = Callable[[str], Driver]
 
 
-class Watchdog(Protocol):
-    """What the guard's main loop asks for."""
+class Watchdog:
+    """The interface for the guard's main loop; as it is here: `off`, nothing is fed, and nothing refused."""
 
     def look(self, guard: GuardState, at: Instant) -> Instant | None:
         """Have it fed if it is time to. Returns when to look again (None: no need)."""
+        return None
 
     def admit(self, guard: GuardState, at: Instant) -> str:
         """Before something is registered. Returns why it may not be, or ""."""
+        return ""
 
     def status(self, at: Instant) -> dict[str, Any] | None:
-        """What is known of it; None: there is none."""
+        """Its state, for the status document; None: there is none."""
+        return None
 
     def trigger_reset(self) -> str:
         """Have it reset this machine as soon as it can. Returns what is wrong, or ""."""
+        return ""
 
     def close(self) -> None:
         """The guard ends, and nothing exclusive is here."""
@@ -48,28 +52,7 @@ class Watchdog(Protocol):
 MakeWatchdog = Callable[[Post, Log], Watchdog]
 
 
-class NoWatchdog:
-    """`off`."""
-
-    def look(self, guard: GuardState, at: Instant) -> Instant | None:
-        """As in Watchdog."""
-
-    def admit(self, guard: GuardState, at: Instant) -> str:
-        """As in Watchdog."""
-        return ""
-
-    def status(self, at: Instant) -> dict[str, Any] | None:
-        """As in Watchdog."""
-
-    def trigger_reset(self) -> str:
-        """As in Watchdog."""
-        return ""
-
-    def close(self) -> None:
-        """As in Watchdog."""
-
-
-class FedWatchdog:
+class FedWatchdog(Watchdog):
     """`use` and `required`. The state is changed by the thread, under the lock, which it holds while it talks to the
     device."""
 
@@ -77,7 +60,7 @@ class FedWatchdog:
         self._use, self._path, self._post, self._log, self._open = use, path, post, log, open_device
         self._driver: Driver | None = None
         self._state = WatchdogState()
-        # What the thread is to feed by.
+        # The rule and the deadline for the thread.
         self._bound = False
         self._valid_until: Instant | None = None
         self._requested = 0
@@ -128,9 +111,9 @@ class FedWatchdog:
             return
         try:
             problem = self._driver.close()
-            self._log("watchdog_closed", device=self._path, problem=problem)
         except OSError as error:
-            self._log("watchdog_closed", device=self._path, problem=str(error))
+            problem = str(error)
+        self._log("watchdog_closed", device=self._path, problem=problem)
 
     # -- in threads
 

@@ -16,18 +16,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from election.clock import Instant, remaining
+from fencing.guard import watchdog_state
 from fencing.guard.sys import read_file
-from fencing.guard.watchdog_state import (
-    FREE_S,
-    SECOND_MS,
-    WatchdogState,
-    arm,
-    bound_timeout_s,
-    disarm,
-    ends,
-    keeps,
-    took,
-)
+from fencing.guard.watchdog_state import WatchdogState
 
 _GETSUPPORT = 0x80285700
 _KEEPALIVE = 0x80045705
@@ -45,14 +36,14 @@ class RefusedError(Exception):
 
 
 class Driver(Protocol):
-    """What is asked of a watchdog. All but `identity` raise OSError."""
+    """The operations of a watchdog. All but `identity` raise OSError."""
 
     @property
     def identity(self) -> str:
-        """What the driver calls it."""
+        """The driver's name for it."""
 
     def set_timeout(self, timeout_s: int) -> int:
-        """Set the timeout, and read it back: what the device made of it. Most drivers feed it by that, too."""
+        """Set the timeout; returns the one that the device accepted. Most drivers feed it by that, too."""
 
     def keep_alive(self) -> None:
         """Feed it: the timeout begins anew."""
@@ -81,8 +72,8 @@ class Device:
     def set_timeout(self, timeout_s: int) -> int:
         """As in Driver."""
         fcntl.ioctl(self._fd, _SETTIMEOUT, _INT.pack(timeout_s))
-        (found,) = _INT.unpack(fcntl.ioctl(self._fd, _GETTIMEOUT, bytes(_INT.size)))
-        return int(found)
+        (timeout,) = _INT.unpack(fcntl.ioctl(self._fd, _GETTIMEOUT, bytes(_INT.size)))
+        return int(timeout)
 
     def keep_alive(self) -> None:
         """As in Driver."""
@@ -102,10 +93,9 @@ class Device:
     def nowayout(self) -> bool:
         """Whether the driver refuses to be switched off; false where it cannot be told."""
         name = os.path.basename(os.path.realpath(self._path))
+        number = "watchdog0" if name == "watchdog" else name
         try:
-            return (
-                read_file(f"/sys/class/watchdog/{'watchdog0' if name == 'watchdog' else name}/nowayout").strip() == "1"
-            )
+            return read_file(f"/sys/class/watchdog/{number}/nowayout").strip() == "1"
         except OSError:
             return False
 
@@ -122,12 +112,12 @@ class Fed(NamedTuple):
 
 
 def feed_free(driver: Driver, timeout_s: int, clock: Callable[[], Instant]) -> Fed:
-    """Feed it with `timeout_s`, or with what the device makes of that. Raises OSError."""
+    """Feed it with `timeout_s`, or with the timeout that the device makes of that. Raises OSError."""
     began = clock()
-    found = _set(driver, timeout_s)
+    accepted_s = _set(driver, timeout_s)
     driver.keep_alive()
     at = clock()
-    return Fed(found, 0, remaining(at, began), at, ends(found, at))
+    return Fed(accepted_s, 0, remaining(at, began), at, watchdog_state.ends(accepted_s, at))
 
 
 def feed_bound(driver: Driver, valid_until: Instant, took_ms: float, clock: Callable[[], Instant]) -> Fed | None:
@@ -137,21 +127,23 @@ def feed_bound(driver: Driver, valid_until: Instant, took_ms: float, clock: Call
     shorter = 0
     for _ in range(_TRIES):
         began = clock()
-        wanted = bound_timeout_s(valid_until, began.plus(took_ms)) - shorter
+        wanted = watchdog_state.bound_timeout_s(valid_until, began.plus(took_ms)) - shorter
         if wanted < 1:
             return None
-        found = _set(driver, wanted)
-        if found < 1 or remaining(valid_until, clock()) < found * SECOND_MS:
-            if shorter or found < 1:
-                raise RefusedError(f"{driver.identity} makes {found} s of a timeout of {wanted} s")
-            shorter = int(found > wanted)
+        accepted_s = _set(driver, wanted)
+        if accepted_s < 1 or remaining(valid_until, clock()) < accepted_s * watchdog_state.SECOND_MS:
+            if shorter or accepted_s < 1:
+                raise RefusedError(f"{driver.identity} makes {accepted_s} s of a timeout of {wanted} s")
+            shorter = int(accepted_s > wanted)
             took_ms = max(took_ms, 2 * remaining(clock(), began))
             continue
         driver.keep_alive()
         at = clock()
         took_ms = max(took_ms, remaining(at, began))
-        if remaining(valid_until, ends(found, at)) >= 0:
-            return Fed(found, max(0, wanted - found), remaining(at, began), at, ends(found, at))
+        if remaining(valid_until, watchdog_state.ends(accepted_s, at)) >= 0:
+            return Fed(
+                accepted_s, max(0, wanted - accepted_s), remaining(at, began), at, watchdog_state.ends(accepted_s, at)
+            )
     raise OSError(errno.ETIMEDOUT, f"{driver.identity} is too slow to be fed")
 
 
@@ -159,16 +151,16 @@ def feed(
     driver: Driver, state: WatchdogState, valid_until: Instant | None, bound: bool, clock: Callable[[], Instant]
 ) -> None:
     """Feed it by the rule while something is registered (`bound`), else freely, having seen once that it could be
-    by the rule; what came of it is in `state`."""
+    by the rule; the outcome is in `state`."""
     state.tried = clock()
     try:
         refused = (bound or not state.armed) and not _by_the_rule(driver, state, valid_until, clock)
         # Where something is registered and the device fails, it is left to reset the machine. Where it has no such
         # timeout it is not: it never could, and a new lease must not reset every node that has such a one.
         if refused or not bound:
-            took(state, *feed_free(driver, FREE_S, clock))
+            watchdog_state.took(state, *feed_free(driver, watchdog_state.FREE_S, clock))
     except (OSError, RefusedError) as error:
-        disarm(state, valid_until, problem_of(error))
+        watchdog_state.disarm(state, valid_until, problem_of(error))
 
 
 def _by_the_rule(
@@ -181,18 +173,18 @@ def _by_the_rule(
     try:
         fed = feed_bound(driver, valid_until, state.took_ms, clock)
     except RefusedError as error:
-        if keeps(state, valid_until):
+        if watchdog_state.keeps(state, valid_until):
             return True
-        disarm(state, valid_until, problem_of(error))
+        watchdog_state.disarm(state, valid_until, problem_of(error))
         return False
     if fed is not None:
-        took(state, *fed)
-        arm(state)
+        watchdog_state.took(state, *fed)
+        watchdog_state.arm(state)
     return True
 
 
 def problem_of(error: OSError | RefusedError) -> str:
-    """What went wrong, in words."""
+    """The problem in words."""
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 

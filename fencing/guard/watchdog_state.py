@@ -38,7 +38,7 @@ Rule = Literal["closed", "free", "bound"]
 
 @dataclass(slots=True)
 class WatchdogState:
-    """What is known of the watchdog. `armed`: whatever is exclusive here, it resets this machine before the lease ends;
+    """The state of the watchdog. `armed`: it resets this machine before the lease ends;
     `ends`: by when it does at the latest unless it is fed; `short_s`: so much less than asked for it made of the last
     timeout, and took `took_ms` for it; `tried`: the last attempt to feed or open it; `doubted`: after it could not be
     armed any more, until when this node's session may still say that it is."""
@@ -55,7 +55,7 @@ class WatchdogState:
 
 
 def rule(guard: GuardState) -> Rule:
-    """By which rule the watchdog is fed. `closed`: not at all, whether it runs or not."""
+    """The rule by which the watchdog is fed. `closed`: not at all, whether it runs or not."""
     if not guard.session_id or guard.phase == "fenced":
         return "closed"
     return "bound" if guard.exclusive else "free"
@@ -71,20 +71,14 @@ def ends(timeout_s: int, now: Instant) -> Instant:
     return now.plus(timeout_s * SECOND_MS)
 
 
-def due(guard: GuardState, watchdog: WatchdogState, now: Instant) -> bool:
-    """Whether it is to be fed now."""
-    at = next_look(guard, watchdog, now)
-    return at is not None and remaining(at, now) <= 0
-
-
 def next_look(guard: GuardState, watchdog: WatchdogState, now: Instant) -> Instant | None:
-    """When it is to be fed, or opened, next (None: no need). Due already where that is not after `now`."""
-    found = rule(guard)
-    if found == "closed":
+    """When it must be fed, or opened, next (None: no need). Due already where that is not after `now`."""
+    rule_now = rule(guard)
+    if rule_now == "closed":
         return None
     if watchdog.tried is None:
         return now
-    if found == "bound" and watchdog.armed and guard.valid_until and watchdog.ends:
+    if rule_now == "bound" and watchdog.armed and guard.valid_until and watchdog.ends:
         at = _next_bound(guard.valid_until, watchdog.ends, watchdog.short_s, now)
         return later(at, watchdog.tried.plus(GAIN_MS)) if at else None
     return watchdog.tried.plus((watchdog.timeout_s or FREE_S) * 1000.0 / _FREE_PART)
@@ -124,8 +118,8 @@ def arm(watchdog: WatchdogState) -> None:
 
 
 def disarm(watchdog: WatchdogState, valid_until: Instant | None, problem: str) -> None:
-    """It cannot be fed by the rule. What this node's session says of it is right again by the next renewal, or the
-    session is over."""
+    """It cannot be fed by the rule. This node's session tells the truth of it again by the next renewal, or is
+    over."""
     if watchdog.armed:
         watchdog.doubted = valid_until
     watchdog.armed, watchdog.problem = False, problem
@@ -143,7 +137,7 @@ def refusal(use: Use, watchdog: WatchdogState, now: Instant) -> str:
 
 
 def document(watchdog: WatchdogState, now: Instant) -> dict[str, Any]:
-    """What is told of it: `bites_in_s` is the time it leaves at most."""
+    """Its state for others: `bites_in_s` is the time it leaves at most."""
     return {
         "armed": watchdog.armed,
         "timeout_s": watchdog.timeout_s,

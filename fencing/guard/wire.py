@@ -2,7 +2,7 @@
 
 A request is `{"id": 1, "op": "extend", ...}`, its answer `{"id": 1, "ok": true, "problem": ""}`, with `state`
 for adopt, begin and status. `adopt` may carry `cgroup`, the daemon's cgroup v2 (version 2; version 1 does not look
-at it: it was told when it was started). Instants are `[boot, raw]` in ms. What comes in is checked to the last
+at it: it was told when it was started). Instants are `[boot, raw]` in ms. A message is checked to the last
 field: a `valid_until` of NaN, say, would be a deadline that never comes.
 """
 
@@ -17,8 +17,7 @@ from fencing.guard.liveness import MIN_KEY
 from fencing.guard.responder import Listen
 from fencing.guard.state import Adopt, Begin, Extend, Fence, GuardState, Register, StopStep, Unregister
 
-# What a guard that was just started tells who started it, by a pipe.
-# What a guard says that did not start because there is one.
+# The words of a guard that did not start because there is one; and of one that did, by a pipe, to its starter.
 OTHER_GUARD = "another guard is running"
 READY = b"ready\n"
 
@@ -88,7 +87,7 @@ def daemon_cgroup(message: dict[str, Any]) -> str | None:
 
 
 def state_document(state: GuardState, at: Instant) -> dict[str, Any]:
-    """What the guard holds, for answers."""
+    """The guard's state, for answers."""
     until = state.valid_until
     return {
         "version": VERSION,
@@ -142,6 +141,6 @@ def _steps(message: dict[str, Any]) -> tuple[StopStep, ...]:
     if not isinstance(value, list) or not 0 < len(value) <= MAX_STEPS:
         # Without a step nothing would be stopped, and that would count as stopped.
         raise WireError(f"steps: a list of 1 to {MAX_STEPS} is wanted")
-    if not all(isinstance(item, dict) for item in value):
+    if not all(isinstance(step, dict) for step in value):
         raise WireError("steps: every step is an object with a kind")
     return tuple(value)

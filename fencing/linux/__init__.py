@@ -1,1 +1,1 @@
-"""What fencing needs of Linux beside the standard library."""
+"""The interfaces of Linux that fencing needs beside the standard library."""

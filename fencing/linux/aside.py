@@ -1,4 +1,4 @@
-"""A call that may never come back, on a thread of its own: a file system whose server is gone lets whoever looks wait
+"""A call that may never come back, on a thread of its own: a file system whose server is gone lets a caller wait
 without end. That holds up neither the event loop, nor the threads that all share, nor the end of the process."""
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
-# So many calls about one thing may be under way: what hangs is tried again, but not without end. More than there ever
-# are when nothing hangs.
+# So many calls about one subject may be under way: one that hangs is tried again, but not without end. More than there
+# ever are when nothing hangs.
 MOST = 8
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class NoAnswerError(Exception):
 async def aside(
     about: str, call: Callable[..., T], *args: object, timeout_s: float | None = None, most: int = MOST
 ) -> T:
-    """What `call` returns. Raises what it does, and NoAnswerError: when it takes longer than `timeout_s`, and while
+    """The result of `call`. Raises its errors, and NoAnswerError: when it takes longer than `timeout_s`, and while
     `most` calls about the same have not returned. A cancellation leaves the thread to itself."""
     if _under_way[about] >= most:
         raise NoAnswerError("its file system does not answer")

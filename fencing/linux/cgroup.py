@@ -1,4 +1,4 @@
-"""What hactl and the fence agents do alike with a cgroup v2. Source: the kernel's cgroup-v2 documentation."""
+"""Operations on a cgroup v2, for hactl and for the fence agents. Source: the kernel's cgroup-v2 documentation."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def populated(cgroup: str | Path) -> bool:
 
 def pids(cgroup: str | Path) -> list[int]:
     """The processes in it and below it."""
-    found: list[int] = []
+    members: list[int] = []
     for directory, _, _ in os.walk(cgroup):
         with contextlib.suppress(OSError):
-            found += [int(line) for line in Path(directory, "cgroup.procs").read_text().split()]
-    return found
+            members += [int(line) for line in Path(directory, "cgroup.procs").read_text().split()]
+    return members
 
 
 def kill(cgroup: str | Path) -> None:

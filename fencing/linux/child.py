@@ -16,14 +16,14 @@ from fencing.linux.umask import of_children
 from fencing.linux.wait_readable import wait_readable
 
 _READ_SIZE = 262144
-# How long the event loop waits for what was killed: it is gone at once, unless it hangs in the kernel.
+# How long the event loop waits for a killed process: it is gone at once, unless it hangs in the kernel.
 _GONE_S, _LOOK_S = 0.02, 0.001
 
 
 def spawn(
     argv: Sequence[str], *, stdin: bytes | None, env: Mapping[str, str] | None, cwd: str | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start it. What it reads is a file in memory: nothing to feed, and secrets never touch a disk. Raises OSError,
+    """Start it. Its input is a file in memory: nothing to feed, and secrets never touch a disk. Raises OSError,
     ValueError."""
     with contextlib.ExitStack() as stack:
         source: int | IO[bytes] = subprocess.DEVNULL

@@ -1,8 +1,8 @@
 """Whether nobody but root, and this user, can change a file that is about to be run or believed.
 
-Every directory on the way to it counts, and every link: who may write one of them may put another file in its place.
-In a directory with the sticky bit (/tmp) others cannot replace what is not theirs; the file's own directory may not be
-one.
+Every directory on the way to it counts, and every link: a user who may write one of them may put another file in its
+place. In a directory with the sticky bit (/tmp) others cannot replace files that are not theirs; the file's own
+directory may not be one.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def untrusted_directory(path: str) -> str:
 
 
 def foreign(path: str) -> str:
-    """Whose a file or directory is that is neither root's nor this user's, with the command against it; "" else."""
-    found = Path(path).stat()
-    return "" if _ours(found.st_uid) else _foreign(Path(path), found)
+    """The owner of a file or directory that is neither root's nor this user's, with the command against it; "" else."""
+    status = Path(path).stat()
+    return "" if _ours(status.st_uid) else _foreign(Path(path), status)
 
 
 def _way(path: str) -> tuple[Path, Path, str]:
     """Walk from / to the end of `path`, following links by hand: each could be changed between two looks at the whole.
-    What is there, the directory that holds it, and what is wrong on the way."""
+    The entry, the directory that holds it, and the problem on the way."""
     todo = [part for part in path.split("/") if part and part != "."]
     done, holder, links = Path("/"), Path("/"), 0
     while todo:
@@ -44,13 +44,13 @@ def _way(path: str) -> tuple[Path, Path, str]:
             continue
         entry = done / part
         try:
-            found = entry.lstat()
-            problem = _within(done, found, entry)
+            status = entry.lstat()
+            problem = _within(done, status, entry)
         except OSError as error:
             problem = f"{entry}: {error.strerror}"
         if problem:
             return done, done, problem
-        if stat.S_ISLNK(found.st_mode):
+        if stat.S_ISLNK(status.st_mode):
             links += 1
             if links > _MANY_LINKS:
                 return done, done, f"{path}: too many links"
@@ -62,40 +62,44 @@ def _way(path: str) -> tuple[Path, Path, str]:
     return done, holder, ""
 
 
-def _within(directory: Path, found: os.stat_result, entry: Path) -> str:
+def _within(directory: Path, status: os.stat_result, entry: Path) -> str:
     """An entry of `directory` on the way: others must not be able to replace it."""
     above = directory.stat()
     if not _ours(above.st_uid):
         return _foreign(directory, above)
-    if _others_write(above) and not (above.st_mode & stat.S_ISVTX and _ours(found.st_uid)):
+    if _others_write(above) and not (above.st_mode & stat.S_ISVTX and _ours(status.st_uid)):
         return _writable(directory, above)
-    return _foreign(entry, found) if stat.S_ISLNK(found.st_mode) and not _ours(found.st_uid) else ""
+    return _foreign(entry, status) if stat.S_ISLNK(status.st_mode) and not _ours(status.st_uid) else ""
 
 
 def _file(path: Path) -> str:
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         return f"{path} is no file"
-    return _foreign(path, found) if not _ours(found.st_uid) else _writable(path, found) if _others_write(found) else ""
+    return (
+        _foreign(path, status) if not _ours(status.st_uid) else _writable(path, status) if _others_write(status) else ""
+    )
 
 
 def _holder(path: Path) -> str:
-    found = path.stat()
-    return _foreign(path, found) if not _ours(found.st_uid) else _writable(path, found) if _others_write(found) else ""
+    status = path.stat()
+    return (
+        _foreign(path, status) if not _ours(status.st_uid) else _writable(path, status) if _others_write(status) else ""
+    )
 
 
-def _foreign(path: Path, found: os.stat_result) -> str:
-    return f"{path} belongs to user {found.st_uid}: `chown root {path}`"
+def _foreign(path: Path, status: os.stat_result) -> str:
+    return f"{path} belongs to user {status.st_uid}: `chown root {path}`"
 
 
-def _writable(path: Path, found: os.stat_result) -> str:
-    return f"{path} may be written by others (mode {stat.S_IMODE(found.st_mode):04o}): `chmod go-w {path}`"
+def _writable(path: Path, status: os.stat_result) -> str:
+    return f"{path} may be written by others (mode {stat.S_IMODE(status.st_mode):04o}): `chmod go-w {path}`"
 
 
-def _others_write(found: os.stat_result) -> bool:
+def _others_write(status: os.stat_result) -> bool:
     """The group of root, or of this user who is not root, is no other."""
-    group = found.st_mode & stat.S_IWGRP and found.st_gid not in {0, os.getegid()}
-    return bool(found.st_mode & stat.S_IWOTH or group)
+    group = status.st_mode & stat.S_IWGRP and status.st_gid not in {0, os.getegid()}
+    return bool(status.st_mode & stat.S_IWOTH or group)
 
 
 def _ours(uid: int) -> bool:

@@ -1,4 +1,4 @@
-"""What this process writes is for its owner alone; what it starts gets the umask that this process was started with."""
+"""Files of this process are for their owner alone; its children get the umask that it was started with itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 PRIVATE = 0o077
 
-# As given by whoever started this process; -1: as it is (subprocess's word for that).
+# As given to this process at its start; -1: as it is (subprocess's word for that).
 _given = -1
 
 

@@ -47,12 +47,7 @@ TABLE = (
         ("device", "plug", "target"),
         "1: at its last test by this node the fence device answered for the node `target`.",
     ),
-    Metric(
-        "hactl_fence_pending",
-        "gauge",
-        (),
-        "Dead sessions that something waits to be known to be stopped.",
-    ),
+    Metric("hactl_fence_pending", "gauge", (), "Dead sessions that something waits to be known to be stopped."),
     Metric("hactl_group_enabled", "gauge", ("group",), "1: the configuration in use wants the group to run, 0: not."),
     Metric(
         "hactl_fence_test_timestamp_seconds", "gauge", (), "When this node last tested the fence devices, 0: never."
@@ -97,18 +92,9 @@ TABLE = (
         "The longest that the loop that decides was kept from what came, within the last minute.",
     ),
     Metric("hactl_nodes", "gauge", ("state",), "Nodes of the cluster, by state."),
+    Metric("hactl_probe_failures_total", "counter", ("service",), "Probes by this node that failed."),
     Metric(
-        "hactl_probe_failures_total",
-        "counter",
-        ("service",),
-        "Probes by this node that failed.",
-    ),
-    Metric(
-        "hactl_probe_seconds",
-        "histogram",
-        ("service",),
-        "How long probes by this node took that completed.",
-        _PROBE,
+        "hactl_probe_seconds", "histogram", ("service",), "How long probes by this node took that completed.", _PROBE
     ),
     Metric("hactl_probe_success", "gauge", ("service",), "1: the service answers this node through its VIP, 0: not."),
     Metric(
@@ -132,18 +118,8 @@ TABLE = (
         "address), `put_right` (it is meddled with again and again), `stray` (something else starts it), `stuck`, "
         "`twin` (a process that hactl did not start runs its command where the group is not).",
     ),
-    Metric(
-        "hactl_server_sessions",
-        "gauge",
-        ("service", "server"),
-        "Connections, or requests, that it has from here.",
-    ),
-    Metric(
-        "hactl_server_up",
-        "gauge",
-        ("service", "server"),
-        "1: this node's HAProxy gives it new connections.",
-    ),
+    Metric("hactl_server_sessions", "gauge", ("service", "server"), "Connections, or requests, that it has from here."),
+    Metric("hactl_server_up", "gauge", ("service", "server"), "1: this node's HAProxy gives it new connections."),
     Metric(
         "hactl_service_servers", "gauge", ("service", "state"), "The service's servers, as this node's HAProxy sees."
     ),

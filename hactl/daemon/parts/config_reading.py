@@ -20,11 +20,7 @@ class ConfigReading:
     """Posts Configured for each ReadConfig but those that a newer one has replaced."""
 
     def __init__(
-        self,
-        reader: ConfigReader,
-        tasks: Tasks,
-        state: Callable[[], ReadState],
-        post: Callable[[Configured], None],
+        self, reader: ConfigReader, tasks: Tasks, state: Callable[[], ReadState], post: Callable[[Configured], None]
     ) -> None:
         self._reader, self._tasks, self._state, self._post = reader, tasks, state, post
         self._reading = False

@@ -42,9 +42,7 @@ class Fencer:
             return
         number = effect.id
         tasks.once(
-            "fence action",
-            self.act(effect, spec),
-            lambda why: self._post(FenceActed(number, False, "unknown", why)),
+            "fence action", self.act(effect, spec), lambda why: self._post(FenceActed(number, False, "unknown", why))
         )
 
     async def act(self, effect: FenceAct, spec: ClusterSpec | None) -> None:

@@ -20,13 +20,7 @@ Reason = Literal["planned", "resource_failed", "node_lost"]
 REASONS: tuple[Reason, ...] = ("planned", "resource_failed", "node_lost")
 
 # The parts of a takeover, by the milestone that ends each; `total` is from the first milestone to `running`.
-PHASES = {
-    "over": "detect",
-    "deposed": "depose",
-    "handed_over": "stop",
-    "acquired": "acquire",
-    "running": "start",
-}
+PHASES = {"over": "detect", "deposed": "depose", "handed_over": "stop", "acquired": "acquire", "running": "start"}
 PHASE_NAMES = (*PHASES.values(), "total")
 
 # A sign of death that is older than this has nothing to do with a takeover now.

@@ -25,7 +25,7 @@ from fencing.guard.state import (
     step,
 )
 from fencing.guard.watchdog_device import Device, feed
-from fencing.guard.watchdog_state import FREE_S, WatchdogState, due, next_look
+from fencing.guard.watchdog_state import FREE_S, WatchdogState, next_look
 from tests.support.examples import examples
 from tests.support.watchdog import FakeWatchdog
 
@@ -71,7 +71,8 @@ class Bench:
         self.look()
 
     def look(self) -> None:
-        if due(self.guard, self.state, self.now()):
+        at = next_look(self.guard, self.state, self.now())
+        if at is not None and remaining(at, self.now()) <= 0:
             feed(self.device, self.state, self.guard.valid_until, bool(self.guard.exclusive), self.now)
 
     def go(self, ms: float, late: float = 0.0) -> None:
