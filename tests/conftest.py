@@ -43,14 +43,14 @@ def _umask_stays() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if any(place in item.path.parents for place in _REAL_TIME):
-            item.add_marker(_second_try(item))
+    for test in items:
+        if any(place in test.path.parents for place in _REAL_TIME):
+            test.add_marker(_second_try(test))
 
 
-def _second_try(item: pytest.Item) -> pytest.MarkDecorator:
+def _second_try(test: pytest.Item) -> pytest.MarkDecorator:
     def allowed() -> bool:
-        return _BROKEN not in item.stash
+        return _BROKEN not in test.stash
 
     return pytest.mark.flaky(reruns=1, condition=allowed)
 

@@ -111,10 +111,10 @@ class Counter:
                 if result.succeeded:
                     self.count += 1
                 else:  # an earlier write of unknown outcome was done after all
-                    found = result.reads[self._key]
-                    assert found is not None
-                    assert found.value == str(self.count + 1)
-                    self.count, self.revision = self.count + 1, found.mod_revision
+                    kv = result.reads[self._key]
+                    assert kv is not None
+                    assert kv.value == str(self.count + 1)
+                    self.count, self.revision = self.count + 1, kv.mod_revision
                 self._progress.notify_all()
 
 

@@ -33,10 +33,10 @@ def looked(stack: ExitStack, endpoints: list[str]) -> Callable[[], EtcdState]:
 def until(look: Callable[[], EtcdState], codes: list[str]) -> tuple[EndpointFacts, ...]:
     deadline = time.monotonic() + DEADLINE_S
     while True:
-        found = look()
-        if [problem.code for problem in found.problems] == codes:
-            return found.facts
-        assert time.monotonic() < deadline, found
+        state = look()
+        if [problem.code for problem in state.problems] == codes:
+            return state.facts
+        assert time.monotonic() < deadline, state
 
 
 def test_whole_without_one_and_without_a_majority(stack: ExitStack) -> None:
@@ -46,7 +46,7 @@ def test_whole_without_one_and_without_a_majority(stack: ExitStack) -> None:
     assert len({fact.member_id for fact in facts}) == 3 and {len(fact.members) for fact in facts} == {3}
     assert all(fact.read_ms is not None and fact.db_bytes and fact.version for fact in facts)
     with frozen(cluster.members[0]):
-        assert [bool(one.problem) for one in until(look, ["endpoint_dead"])] == [True, False, False]
+        assert [bool(fact.problem) for fact in until(look, ["endpoint_dead"])] == [True, False, False]
         with frozen(cluster.members[1]):
             until(look, ["no_majority"])
     until(look, [])
@@ -63,8 +63,8 @@ def test_full(stack: ExitStack) -> None:
 
 
 def test_etcds_that_are_not_one(stack: ExitStack) -> None:
-    one, other = (stack.enter_context(EtcdCluster()) for _ in range(2))
-    until(looked(stack, [*one.endpoints, *other.endpoints]), ["separate"])
+    first, other = (stack.enter_context(EtcdCluster()) for _ in range(2))
+    until(looked(stack, [*first.endpoints, *other.endpoints]), ["separate"])
 
 
 def test_a_member_that_has_never_started_and_then_is_a_learner(stack: ExitStack) -> None:

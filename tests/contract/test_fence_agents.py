@@ -52,20 +52,20 @@ def secret(tmp_path: Path) -> SecretFile:
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[ipmi.IpmiSim]:
-    with ipmi.IpmiSim(tmp_path) as one:
-        yield one
+    with ipmi.IpmiSim(tmp_path) as simulator:
+        yield simulator
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[redfish.RedfishService]:
-    with redfish.RedfishService(tmp_path) as one:
-        yield one
+    with redfish.RedfishService(tmp_path) as redfish_service:
+        yield redfish_service
 
 
 def closed_port() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
 
 
 @needs("fence_ipmilan", "ipmitool", "ipmi_sim")
@@ -104,9 +104,9 @@ def test_redfish(service: redfish.RedfishService, secret: SecretFile) -> None:
         assert said(ask("fence_redfish", action, options)) == ("ok", power)
         assert service.state in (("Off",) if (action, power) in SEQUENCE[:2] else ("PoweringOn", "On"))
     assert service.resets == ["ForceOff", "On"]
-    found = {**options}
-    del found["systems_uri"]
-    assert said(ask("fence_redfish", "status", found)) == ("ok", "on")
+    without_uri = {**options}
+    del without_uri["systems_uri"]
+    assert said(ask("fence_redfish", "status", without_uri)) == ("ok", "on")
 
 
 @needs("fence_redfish", "openssl")
@@ -150,6 +150,6 @@ def test_dummy(tmp_path: Path) -> None:
 def test_none_needs_a_cycle() -> None:
     """What is demanded of an agent is there: off, on and a look."""
     for agent in ("fence_ipmilan", "fence_redfish", "fence_dummy"):
-        found = asyncio.run(describe(agent)).metadata
-        assert found is not None
-        assert found.verifiable
+        metadata = asyncio.run(describe(agent)).metadata
+        assert metadata is not None
+        assert metadata.verifiable

@@ -141,18 +141,18 @@ def test_snapshot_is_sorted_and_holds_the_prefix_only(subject: Subject) -> None:
     for name in names:
         do(subject, Put(subject.key("in/" + name), name))
     do(subject, Put(subject.key("in"), "outside"), Put(subject.key("io"), "outside"))
-    found = subject.store.snapshot(subject.key("in/"), timeout_s=T)
-    assert [kv.value for kv in found.items] == sorted(names, key=str.encode)
-    assert found.revision == subject.store.get("x", timeout_s=T)[1]
-    assert subject.store.snapshot(subject.key("in/"), timeout_s=T, another_endpoint=True) == found
+    snapshot = subject.store.snapshot(subject.key("in/"), timeout_s=T)
+    assert [kv.value for kv in snapshot.items] == sorted(names, key=str.encode)
+    assert snapshot.revision == subject.store.get("x", timeout_s=T)[1]
+    assert subject.store.snapshot(subject.key("in/"), timeout_s=T, another_endpoint=True) == snapshot
 
 
 def test_values_come_back_as_they_were(subject: Subject) -> None:
     for value in ("", "\0\n", "grüße \U0001f600", "x" * 100_000):
         do(subject, Put(subject.key("v"), value))
-        found, _ = subject.store.get(subject.key("v"), timeout_s=T)
-        assert found is not None
-        assert found.value == value
+        kv, _ = subject.store.get(subject.key("v"), timeout_s=T)
+        assert kv is not None
+        assert kv.value == value
 
 
 def test_concurrent_compare_and_swap_loses_nothing(subject: Subject) -> None:
@@ -172,9 +172,9 @@ def test_concurrent_compare_and_swap_loses_nothing(subject: Subject) -> None:
         thread.start()
     for thread in threads:
         thread.join(DEADLINE_S)
-    found, _ = subject.store.get(key, timeout_s=T)
-    assert found is not None
-    assert found.value == "80"
+    final, _ = subject.store.get(key, timeout_s=T)
+    assert final is not None
+    assert final.value == "80"
 
 
 def test_watch_delivers_the_past_and_what_comes(subject: Subject) -> None:

@@ -91,10 +91,10 @@ def raw(rng: random.Random, data: bytes) -> bytes:
     """The bytes with a few changed; truncated; or none of them."""
     if not data or rng.random() < 0.1:
         return rng.randbytes(rng.choice([0, 1, 50, 3000]))
-    found = bytearray(data)
+    noisy = bytearray(data)
     for _ in range(rng.choice([1, 2, 5])):
-        found[rng.randrange(len(found))] = rng.randrange(256)
-    return bytes(found[: rng.randrange(len(found)) if rng.random() < 0.2 else len(found)])
+        noisy[rng.randrange(len(noisy))] = rng.randrange(256)
+    return bytes(noisy[: rng.randrange(len(noisy)) if rng.random() < 0.2 else len(noisy)])
 
 
 def value(rng: random.Random, depth: int = 3) -> Any:
@@ -116,8 +116,8 @@ def changed(rng: random.Random, document: Any) -> Any:
     """The document with one value in it, at any depth, another one or away."""
     if isinstance(document, dict) and document and rng.random() < 0.9:
         name = rng.choice(sorted(document))
-        rest = {key: item for key, item in document.items() if key != name}
-        return rest if rng.random() < 0.2 else {**rest, name: changed(rng, document[name])}
+        others = {key: member for key, member in document.items() if key != name}
+        return others if rng.random() < 0.2 else {**others, name: changed(rng, document[name])}
     if isinstance(document, list | tuple) and document and rng.random() < 0.9:
         at = rng.randrange(len(document))
         return [*document[:at], changed(rng, document[at]), *document[at + 1 :]]

@@ -109,20 +109,20 @@ def test_documents_of_health(rng: random.Random) -> None:
         "n1", "s", "at", "2.6", True, "", {"api": {"n1": health.ServerHealth("DOWN", check="L4CON", since=5)}},
         {"api": health.ProbeHealth("completed", 3.0, "", 5)}, "f",
     )  # fmt: skip
-    found = health.decode(as_json(rng, json.loads(health.encode(whole))))
-    if found is not None:
-        again = health.decode(health.encode(found))
-        assert again is not None and dataclasses.asdict(again) == dataclasses.asdict(found)
+    decoded = health.decode(as_json(rng, json.loads(health.encode(whole))))
+    if decoded is not None:
+        again = health.decode(health.encode(decoded))
+        assert again is not None and dataclasses.asdict(again) == dataclasses.asdict(decoded)
 
 
 @fuzzed(400)
 def test_events(rng: random.Random) -> None:
     entry = {"at": "2026-01-01T00:00:00Z", "node": "n1", "event": "failover", "data": {"group": "g", "marks": {"a": 1}}}
     key = KEYS.event(rng.choice(["0001-n1-000001", "x/y", "", "\udc80", "é"]))
-    found = event_log.parse(KEYS, KeyValue(key, as_json(rng, entry), 3, 3))
-    if found is not None:
-        json.dumps(found.as_dict(), allow_nan=False).encode()
-        event_log.timelines([found], "g", 5)
+    entry_read = event_log.parse(KEYS, KeyValue(key, as_json(rng, entry), 3, 3))
+    if entry_read is not None:
+        json.dumps(entry_read.as_dict(), allow_nan=False).encode()
+        event_log.timelines([entry_read], "g", 5)
 
 
 @fuzzed(300)
@@ -131,8 +131,8 @@ def test_what_the_daemon_answers_the_command_line(rng: random.Random) -> None:
     status = rng.choice([b"200 OK", b"409 Conflict", b"500 x", b"425 x", b"abc", b""])
     answer = b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\n\r\n" + body
     with contextlib.suppress(CliError):
-        found = client._answer(answer if rng.random() < 0.7 else raw(rng, answer))
-        assert isinstance(found, dict)
+        document = client._answer(answer if rng.random() < 0.7 else raw(rng, answer))
+        assert isinstance(document, dict)
 
 
 __all__ = ["changed"]

@@ -79,8 +79,8 @@ def test_the_configuration_that_was_used_last(rng: random.Random, tmp_path_facto
 def test_the_record_of_a_deadline(rng: random.Random, tmp_path_factory: object) -> None:
     place = _place(tmp_path_factory)
     (place / RECORD_NAME).write_bytes(_text(rng, {**STOPPED, "event": "x"}))
-    if (found := read_stop_record(str(place))) is not None:
-        log.debug("guard_stopped_everything", **found)
+    if (record := read_stop_record(str(place))) is not None:
+        log.debug("guard_stopped_everything", **record)
 
 
 @fuzzed(100)
@@ -97,8 +97,8 @@ def test_what_was_known_of_the_cluster_last(rng: random.Random, tmp_path_factory
     items = [[KEYS.node("n1"), "{}", 3, 4], [KEYS.standby("n2"), "root", 5, 5]]
     kept = {"prefix": KEYS.prefix, "revision": 7, "items": items}
     (place / "last-known.json").write_bytes(_text(rng, kept))
-    if (found := last_known.read(str(place), KEYS)) is not None:
-        as_json(rng, document.status(found[0], None, stale_ms=round(found[1] * 1000)))
+    if (last := last_known.read(str(place), KEYS)) is not None:
+        as_json(rng, document.status(last[0], None, stale_ms=round(last[1] * 1000)))
 
 
 def _place(factory: object) -> Path:

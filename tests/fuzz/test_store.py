@@ -36,7 +36,7 @@ DEVICE = "{name: switch, agent: fence_virsh, options: {ip: 10.0.0.1, username: a
 def _base(scene: Scene) -> dict[str, str]:
     """A document of every kind."""
     scene.join("n1", "n2", "n3")
-    found = {item.key: item.value for item in scene.store.snapshot(KEYS.prefix, timeout_s=5).items}
+    values = {kv.key: kv.value for kv in scene.store.snapshot(KEYS.prefix, timeout_s=5).items}
     revision = scene.store.snapshot(KEYS.prefix, timeout_s=5).revision
     own = Ownership("n1", "s-n1", 5, 900, "owned", (Holder("n3", "s-n3", 4),), True, "first owner")
     fence = FenceRecord("old", 3, 3, 3750, "machine-n3", "boot-n3", "pending", executor="n2/s-n2", generation=0)
@@ -48,8 +48,8 @@ def _base(scene: Scene) -> dict[str, str]:
         KEYS.drain("api", "n1"): Drain("root", "at", "why"), KEYS.fence_test: FenceTest("id", "root", "at"),
         KEYS.identity: Identity("u", 1),
     }  # fmt: skip
-    found.update({key: record.to_json() for key, record in more.items()})
-    return {**found, KEYS.standby("n3"): "root", KEYS.maintenance("vip"): "root", KEYS.probe("vip"): str(revision)}
+    values.update({key: record.to_json() for key, record in more.items()})
+    return {**values, KEYS.standby("n3"): "root", KEYS.maintenance("vip"): "root", KEYS.probe("vip"): str(revision)}
 
 
 def _live(scene: Scene, base: dict[str, str]) -> NodeState:

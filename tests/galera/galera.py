@@ -70,7 +70,7 @@ class Galera:
         from, which is itself out of sync for so long."""
         node, data = self._lab.node(name), self._data(name)
         self._make(data)
-        members = "" if bootstrap else ",".join(one.address for one in self._lab.nodes.values())
+        members = "" if bootstrap else ",".join(node.address for node in self._lab.nodes.values())
         options = {
             "user": USER, "datadir": data, "socket": self._socket(name), "pid-file": self.directory / f"{name}.pid",
             "bind-address": node.address, "port": PORT, "binlog-format": "ROW", "innodb-autoinc-lock-mode": 2,
@@ -100,10 +100,10 @@ class Galera:
         rows = self.ask(
             via, f"SELECT accepted, node, balancer, client, number, sent FROM lab.writes WHERE sent > {since_ms}"
         )
-        found = [
+        writes = [
             Write(float(at), node, by, client, int(number), float(sent)) for at, node, by, client, number, sent in rows
         ]
-        return sorted(found, key=lambda one: one.accepted_ms)
+        return sorted(writes, key=lambda write: write.accepted_ms)
 
     def down(self) -> None:
         """SIGKILL to all of them."""

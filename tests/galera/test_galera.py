@@ -60,13 +60,13 @@ def writing(cluster: Cluster, galera: Galera, node: str, since_ms: float) -> Non
 def judged(galera: Galera, clients: Clients, old: str, new: str, since_ms: float) -> list[Write]:
     """After a switch: the old server was sent nothing more, and no row that a client was told of is lost."""
     writes = galera.writes(new, since_ms)
-    found = switch(writes, old, new)
-    assert not found.late
+    switched = switch(writes, old, new)
+    assert not switched.late
     assert {write.node for write in writes} == {old, new}
     there = {(write.client, write.number) for write in writes}
     acked = {(name, number) for name, numbers in clients.acked.items() for number in numbers}
     assert acked <= there
-    print(f"{old} -> {new}: {found.gap_ms:.0f} ms from its last commit to the first of the next; {len(there)} rows")
+    print(f"{old} -> {new}: {switched.gap_ms:.0f} ms from its last commit to the first of the next; {len(there)} rows")
     return writes
 
 

@@ -78,14 +78,14 @@ def _playable(group: dict[str, Any]) -> dict[str, Any]:
 
 def ports(spec: ClusterSpec) -> dict[int, str]:
     """What is to be played on each node: port, and what is spoken there. The lab has an etcd of its own."""
-    found: dict[int, str] = {}
+    protocols: dict[int, str] = {}
     for service in spec.services:
         if service.name == ETCD:
             continue
-        found[service.port] = _SPEAKS.get(service.name, "http")
+        protocols[service.port] = _SPEAKS.get(service.name, "http")
         if (other := service.options.check.port) is not None:
-            found[other] = "http"
-    return found
+            protocols[other] = "http"
+    return protocols
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +142,9 @@ def doors(spec: ClusterSpec) -> list[Door]:
 
 
 def _doors(service: ServiceSpec) -> list[Door]:
-    found = []
+    listed = []
     for bind in service.accepts:
         address, _, port = bind.address.rpartition(":")
         speaks = _SPEAKS.get(service.name, "http")
-        found.append(Door(service.name, address.strip("[]"), int(port), speaks, bind.tls is not None))
-    return found
+        listed.append(Door(service.name, address.strip("[]"), int(port), speaks, bind.tls is not None))
+    return listed

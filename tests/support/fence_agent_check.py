@@ -14,15 +14,15 @@ async def check_device(
 ) -> list[OptionProblem]:
     """What is wrong with a device's options, by the agent's metadata and by its own check of them (`validate-all`,
     which does not speak to the device). `plug` is one of the device's plugs, where it has several."""
-    found = await describe(agent, timeout_s=timeout_s)
-    if found.metadata is None:
-        return [OptionProblem("", f"{agent}: {found.broken}", "`hactl fence agents` shows what there is")]
-    metadata = found.metadata
+    described = await describe(agent, timeout_s=timeout_s)
+    if described.metadata is None:
+        return [OptionProblem("", f"{agent}: {described.broken}", "`hactl fence agents` shows what there is")]
+    metadata = described.metadata
     problems = check_options(metadata, options, plug=plug is not None)
     if any(problem.level == "error" for problem in problems) or not metadata.can("validate-all"):
         return problems
     call = AgentCall(
-        found.path, "validate-all", timeout_s, options, plug,
+        described.path, "validate-all", timeout_s, options, plug,
         plug_option=metadata.plug_option or "port", secret_names=metadata.secret_names,
     )  # fmt: skip
     result = await run_agent(call)

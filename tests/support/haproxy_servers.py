@@ -44,10 +44,10 @@ def _servers(section: Section) -> list[ServerLine]:
         return []
     block = "".join(f"    {line}\n" for line in lines)
     parsed = Parser(filestring=f"global\n\nbackend section\n{block}").build_configuration().backends[0]
-    known = [one for one in parsed.config_block if isinstance(one, config.Server | config.Config)]
+    known = [server for server in parsed.config_block if isinstance(server, config.Server | config.Config)]
     if len(known) != len(lines):
         raise ValueError(f"{section.kind} {section.name}: {len(lines)} servers, {len(known)} of them understood")
-    return [_server(one, line_words(line)[1:]) for one, line in zip(known, lines, strict=True)]
+    return [_server(server, line_words(line)[1:]) for server, line in zip(known, lines, strict=True)]
 
 
 def _server(parsed: config.Server | config.Config, words: list[str]) -> ServerLine:

@@ -66,17 +66,17 @@ def hung_files(path: Path, *, taking: bool = False) -> Iterator[HungFiles]:
     if _libc.mount(b"hung", os.fsencode(path), b"fuse", 0, options):
         os.close(server)
         pytest.skip(f"cannot mount: {os.strerror(ctypes.get_errno())}")
-    found = HungFiles(path, server)
-    timer = threading.Timer(PATIENCE_S, found.give_up)
+    files = HungFiles(path, server)
+    timer = threading.Timer(PATIENCE_S, files.give_up)
     timer.start()
-    taker = threading.Thread(target=found.take)
+    taker = threading.Thread(target=files.take)
     if taking:
         taker.start()
     try:
-        yield found
+        yield files
     finally:
         timer.cancel()
-        found.answer()
+        files.answer()
         if taking:
             taker.join()
         os.close(server)

@@ -47,9 +47,11 @@ def misnamed(keys: Keys) -> list[str]:
     kinds += ("failures", "probes", "blocked", "refused")
     intents = ("fence-test", "move", "standby", "drain", "maintenance", "cleanup", "confirm", "", "identity")
     bases = [keys.prefix + kind for kind in kinds] + [f"{keys.prefix}intents/{intent}" for intent in intents]
-    found = [f"{base}/{name}" for base in bases for name in NAMES]
-    found += [keys.prefix + kind for kind in (*kinds[2:], "intents", "intents/move", "intents/drain", "", "later/kind")]
-    return found
+    misplaced = [f"{base}/{name}" for base in bases for name in NAMES]
+    misplaced += [
+        keys.prefix + kind for kind in (*kinds[2:], "intents", "intents/move", "intents/drain", "", "later/kind")
+    ]
+    return misplaced
 
 
 def spoiled(rng: random.Random, text: str) -> str:
@@ -88,9 +90,9 @@ def later(rng: random.Random, text: str) -> str:
     return json.dumps({**raw, f"later_{rng.randrange(3)}": rng.choice([1, "x", {"a": [1, {"b": 2}]}, None])})
 
 
-def readable(kind: type[R], found: KeyValue | None) -> R | None:
+def readable(kind: type[R], kv: KeyValue | None) -> R | None:
     """The document, if there is one that can be read."""
     try:
-        return kind.from_json(found.value) if found else None
+        return kind.from_json(kv.value) if kv else None
     except RecordError:
         return None

@@ -81,7 +81,7 @@ class Guard:
 _guard = Guard()
 
 
-def guarded(item: pytest.Item) -> contextlib.AbstractContextManager[None]:
+def guarded(test: pytest.Item) -> contextlib.AbstractContextManager[None]:
     """Refuse in this block what `item` may not do."""
-    is_pure = any(place in item.path.parents for place in PURE)
+    is_pure = any(place in test.path.parents for place in PURE)
     return _guard.active() if is_pure else contextlib.nullcontext()

@@ -109,7 +109,9 @@ class Scene:
         """What the node's HAProxy thinks of the servers, of each in all services: `servers`, the others are up."""
         known = servers or {}
         services = {
-            service.name: {one.name: known.get(one.name, ServerHealth()) for one in servers_of(service, self.spec)}
+            service.name: {
+                server.name: known.get(server.name, ServerHealth()) for server in servers_of(service, self.spec)
+            }
             for service in self.spec.services
         }
         told = NodeHealth(name, f"s-{name}", "", "2.6", True, "", services)
@@ -127,8 +129,8 @@ class Scene:
         return Put(KEYS.report(name), Report(f"s-{name}", config.mod_revision if config else 0, groups).to_json())
 
     def holder(self, name: str) -> Holder:
-        found = self.view.sessions[name]
-        return Holder(name, found.record.session_id, found.create_revision)
+        session = self.view.sessions[name]
+        return Holder(name, session.record.session_id, session.create_revision)
 
     def own(self, group: str, name: str, *, epoch: int = 7, phase: str = "running", **more: Any) -> None:
         """The node owns the group and says so: in one transaction, nobody sees the one without the other."""
@@ -143,11 +145,11 @@ class Scene:
 
     def kill(self, name: str, *, state: str = "pending", lease_ms: int = LEASE_MS, **more: Any) -> None:
         """The node is deposed."""
-        found = self.view.sessions[name]
+        session = self.view.sessions[name]
         record = FenceRecord(
-            found.record.session_id,
-            found.create_revision,
-            found.mod_revision,
+            session.record.session_id,
+            session.create_revision,
+            session.mod_revision,
             lease_ms,
             "m",
             "b",
@@ -159,5 +161,5 @@ class Scene:
         self.txn(Delete(KEYS.node(name)), Put(KEYS.fence(name), record.to_json()))
 
     def move(self, group: str) -> Move | None:
-        found = self.view.moves.get(group)
-        return found.record if found else None
+        intent = self.view.moves.get(group)
+        return intent.record if intent else None

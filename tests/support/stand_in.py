@@ -89,10 +89,10 @@ class StandIn:
         snapshot = self.store.snapshot(self.keys.prefix, timeout_s=5)
         self._learn(self.state.view.load(snapshot))
 
-        def deliver(item: object) -> None:
-            if isinstance(item, WatchBatch):
+        def deliver(event: object) -> None:
+            if isinstance(event, WatchBatch):
                 with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(lambda: self._learn(self.state.view.apply(item)))
+                    loop.call_soon_threadsafe(lambda: self._learn(self.state.view.apply(event)))
 
         return self.store.watch(self.keys.prefix, snapshot.revision + 1, deliver)
 
@@ -160,10 +160,10 @@ def serving(scene: Scene, config: NodeConfig) -> Iterator[StandIn]:
 def until(look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
     """Look until there is something; what it was."""
     deadline = time.monotonic() + deadline_s
-    while not (found := look()):
+    while not (result := look()):
         assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
         time.sleep(0.01)
-    return found
+    return result
 
 
 __all__ = ["StandIn", "Store", "node_state", "now", "serving", "until"]

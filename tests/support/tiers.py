@@ -12,9 +12,9 @@ def below(folder: Path, items: Iterable[pytest.Item], mark: str, timeout_s: int,
     """Give those in `folder` the mark and the time limit; skip them when `unless` is an expression (`pytest -m`) that
     does not ask for them."""
     skip = pytest.mark.skip(reason=f"only when asked for: make test-{mark}")
-    for item in items:
-        if folder in item.path.parents:
-            item.add_marker(mark)
-            item.add_marker(pytest.mark.timeout(timeout_s))
+    for test in items:
+        if folder in test.path.parents:
+            test.add_marker(mark)
+            test.add_marker(pytest.mark.timeout(timeout_s))
             if unless is not None and mark not in unless:
-                item.add_marker(skip)
+                test.add_marker(skip)

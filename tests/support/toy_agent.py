@@ -68,8 +68,8 @@ class ToyAgent:
 
     def power(self, plug: str) -> str:
         """What a plug was last switched to; "" when it never was."""
-        found = self.place / f"power-{plug}"
-        return found.read_text().strip() if found.exists() else ""
+        file = self.place / f"power-{plug}"
+        return file.read_text().strip() if file.exists() else ""
 
     def put(self, name: str, text: str = "") -> None:
         """Write one of its files."""

@@ -40,12 +40,12 @@ class FakeWatchdog:
 
     def set_timeout(self, timeout_s: int) -> int:
         self._call()
-        found = self.makes(timeout_s)
-        if not self.shortest <= found <= self.longest:
+        granted_s = self.makes(timeout_s)
+        if not self.shortest <= granted_s <= self.longest:
             raise OSError(errno.EINVAL, "Invalid argument")
-        self.timeout_s = found
+        self.timeout_s = granted_s
         self._feed()
-        return found
+        return granted_s
 
     def keep_alive(self) -> None:
         self._call()
@@ -75,9 +75,9 @@ class WatchdogInFile(FakeWatchdog):
         super().__init__(now)
 
     def close(self) -> str:
-        found = super().close()
+        reason = super().close()
         self._show()
-        return found
+        return reason
 
     def _call(self) -> None:
         order = self._path.with_suffix(".order")

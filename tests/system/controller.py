@@ -50,30 +50,30 @@ class Controller:
     def pids(self, *command: str) -> list[str]:
         """The processes inside that were started by this command."""
         wanted = "\0".join(command).encode()
-        found = []
+        pids = []
         for place in Path(f"{self.machine.root}/proc").glob("[0-9]*"):
             try:
                 if wanted in (place / "cmdline").read_bytes():
-                    found.append(place.name)
+                    pids.append(place.name)
             except OSError:
                 continue
-        return found
+        return pids
 
     def guard(self) -> list[str]:
         return self.pids("--socket", "/run/hactl/guard.sock")
 
     def status(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(self.hactl("status", "--json"))
+            status: dict[str, Any] = json.loads(self.hactl("status", "--json"))
         except ValueError:
             return {"source": "", "groups": []}
-        return found
+        return status
 
     def runs(self) -> bool:
         """A daemon is there, and says that every group runs."""
-        found = self.status()
-        states = {one["state"] for one in found["groups"]}
-        return found["source"] == "daemon" and states == {"running"}
+        status = self.status()
+        states = {group["state"] for group in status["groups"]}
+        return status["source"] == "daemon" and states == {"running"}
 
 
 @contextlib.contextmanager
@@ -85,13 +85,13 @@ def booted(console: Path, cluster: str, more_binds: Sequence[str] = ()) -> Itera
         pytest.skip("needs etcd")
     binds = [ROOT, Path(sys.base_prefix), Path(sys.prefix), Path(etcd)]
     with booted_machine(console, [*binds, *more_binds]) as machine:
-        found = Controller(machine)
-        found.write("/etc/hactl/node.toml", NODE)
-        found.write("/etc/hactl/cluster.yaml", cluster)
+        controller = Controller(machine)
+        controller.write("/etc/hactl/node.toml", NODE)
+        controller.write("/etc/hactl/cluster.yaml", cluster)
         machine.unit("etcd.service", ETCD.format(etcd=etcd))
         assert machine.run("systemctl", "start", "etcd.service") == ""
-        said = found.hactl("init", "/etc/hactl/cluster.yaml")
+        said = controller.hactl("init", "/etc/hactl/cluster.yaml")
         assert "cluster units begun" in said, said
         text = (ROOT / "deploy/systemd/hactl.service").read_text()
         machine.unit("hactl.service", re.sub("/opt/hactl/bin/python", sys.executable, text))
-        yield found
+        yield controller

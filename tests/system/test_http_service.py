@@ -32,23 +32,25 @@ except OSError as error:
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    libraries = next(one for one in sys.path if one.endswith("site-packages"))
+    libraries = next(path for path in sys.path if path.endswith("site-packages"))
     more = [f"{sys.base_prefix}:{PYTHON}", f"{libraries}:{LIBRARIES}", f"{ROOT}:{SOURCE}"]
-    with booted(tmp_path_factory.mktemp("http") / "console", CLUSTER, more) as found:
-        found.write("/etc/hactl/node.toml", NODE.replace('metrics_listen = ""', 'metrics_listen = "node:9664"'))
-        Path(f"{found.machine.root}/etc/hactl/node.toml").chmod(0o600)
-        said = found.machine.run("systemd-sysusers", str(ROOT / "deploy/sysusers.d/hactl.conf"))
+    with booted(tmp_path_factory.mktemp("http") / "console", CLUSTER, more) as booted_controller:
+        booted_controller.write(
+            "/etc/hactl/node.toml", NODE.replace('metrics_listen = ""', 'metrics_listen = "node:9664"')
+        )
+        Path(f"{booted_controller.machine.root}/etc/hactl/node.toml").chmod(0o600)
+        said = booted_controller.machine.run("systemd-sysusers", str(ROOT / "deploy/sysusers.d/hactl.conf"))
         assert "hactl-http" in said or said == "", said
         text = (ROOT / "deploy/systemd/hactl-http.service").read_text()
         python = f"{PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
         text = text.replace("/opt/hactl/bin/python -I", python)
         environment = f"Environment=PYTHONHOME={PYTHON} PYTHONPATH={SOURCE}:{LIBRARIES} LD_LIBRARY_PATH={PYTHON}/lib\n"
-        found.machine.unit("hactl-http.service", text.replace("User=", f"{environment}User=", 1))
-        yield found
+        booted_controller.machine.unit("hactl-http.service", text.replace("User=", f"{environment}User=", 1))
+        yield booted_controller
 
 
-def fetch(found: Controller, path: str) -> tuple[int, str]:
-    status, text = json.loads(found.machine.run(sys.executable, "-c", FETCH, path))
+def fetch(controller: Controller, path: str) -> tuple[int, str]:
+    status, text = json.loads(controller.machine.run(sys.executable, "-c", FETCH, path))
     return status, text
 
 
@@ -68,8 +70,8 @@ def test_it_serves_and_may_do_nothing_else(controller: Controller) -> None:
     assert f":{9664:04X} " in listening
     assert controller.machine.run("stat", "-c", "%a %U:%G", "/run/hactl/publish.sock").strip() == "660 root:hactl-http"
     for name, group in (("hactl.sock", "hactl"), ("read.sock", "hactl-read")):
-        found = controller.machine.run("stat", "-c", "%a %U:%G", f"/run/hactl/{name}").strip()
-        assert found == f"660 root:{group}"
+        mode = controller.machine.run("stat", "-c", "%a %U:%G", f"/run/hactl/{name}").strip()
+        assert mode == f"660 root:{group}"
 
 
 def test_it_comes_back_and_says_that_the_daemon_is_away(controller: Controller) -> None:

@@ -28,15 +28,15 @@ groups:
 """
 
 
-def work(found: Controller) -> list[str]:
+def work(controller: Controller) -> list[str]:
     """What runs exclusively: the one supervised, the other left running by an agent's `start`."""
-    return found.pids("/bin/sleep", "100000") + found.pids("/bin/sleep", "200000")
+    return controller.pids("/bin/sleep", "100000") + controller.pids("/bin/sleep", "200000")
 
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    with booted(tmp_path_factory.mktemp("controller") / "console", CLUSTER) as found:
-        yield found
+    with booted(tmp_path_factory.mktemp("controller") / "console", CLUSTER) as booted_controller:
+        yield booted_controller
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def running(controller: Controller) -> Iterator[Controller]:
     yield controller
 
 
-def same(found: Controller, act: Callable[[], object]) -> bool:
+def same(controller: Controller, act: Callable[[], object]) -> bool:
     """Whether work and guard are the same processes after `act` and the next daemon's coming up."""
-    before, daemon = (work(found), found.guard()), found.shown("MainPID")
+    before, daemon = (work(controller), controller.guard()), controller.shown("MainPID")
     assert [len(pids) for pids in before] == [2, 1]
     act()
-    until(lambda: found.shown("MainPID") not in ("0", daemon) and found.runs())
-    return (work(found), found.guard()) == before
+    until(lambda: controller.shown("MainPID") not in ("0", daemon) and controller.runs())
+    return (work(controller), controller.guard()) == before
 
 
 def test_restart_stops_nothing(running: Controller) -> None:
@@ -103,16 +103,16 @@ def test_bad_input_is_not_tried_again(running: Controller) -> None:
 
 def test_a_machine_that_goes_down_hands_over(tmp_path: Path) -> None:
     """Though a restart would keep it running."""
-    with booted(tmp_path / "console", CLUSTER) as found:
-        found.write(
+    with booted(tmp_path / "console", CLUSTER) as controller:
+        controller.write(
             "/run/systemd/system/hactl.service.d/log.conf", "[Service]\nStandardError=append:/var/tmp/hactl.log\n"
         )
-        found.machine.run("systemctl", "daemon-reload")
-        found.machine.run("systemctl", "start", "hactl.service")
-        until(found.runs)
+        controller.machine.run("systemctl", "daemon-reload")
+        controller.machine.run("systemctl", "start", "hactl.service")
+        until(controller.runs)
         # Open, it can be read when the machine is no more.
-        with Path(f"{found.machine.root}/var/tmp/hactl.log").open() as log:
-            found.machine.run("systemctl", "poweroff")
+        with Path(f"{controller.machine.root}/var/tmp/hactl.log").open() as log:
+            controller.machine.run("systemctl", "poweroff")
             said: list[str] = []
             until(lambda: said.extend(log.readlines()) or any("daemon_ends" in line for line in said))
     assert any("asked_to_end" in line and '"release": true' in line for line in said)

@@ -38,15 +38,15 @@ RestartSec=0
 class Owner:
     """The container, and the unit in it."""
 
-    def __init__(self, found: Controller) -> None:
-        self.found, self.machine = found, found.machine
+    def __init__(self, controller: Controller) -> None:
+        self.controller, self.machine = controller, controller.machine
 
     def unit(self) -> tuple[str, ...]:
         """Its state, whether it is about to be started, and its main process."""
-        return tuple(self.found.shown(name, "database.service") for name in ("ActiveState", "Job", "MainPID"))
+        return tuple(self.controller.shown(name, "database.service") for name in ("ActiveState", "Job", "MainPID"))
 
     def processes(self) -> list[str]:
-        return self.found.pids("/bin/sleep", "300000")
+        return self.controller.pids("/bin/sleep", "300000")
 
     def starts(self) -> int:
         trace = Path(f"{self.machine.root}/var/tmp/trace")
@@ -66,55 +66,55 @@ class Owner:
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    with booted(tmp_path_factory.mktemp("unit-group") / "console", CLUSTER) as found:
-        found.machine.unit("database.service", DATABASE)
-        yield found
+    with booted(tmp_path_factory.mktemp("unit-group") / "console", CLUSTER) as booted_controller:
+        booted_controller.machine.unit("database.service", DATABASE)
+        yield booted_controller
 
 
 @pytest.fixture
 def owner(controller: Controller) -> Owner:
     said = controller.machine.run("systemctl", "start", "etcd.service", "hactl.service")
     assert said == "", controller.machine.run("journalctl", "-u", "hactl", "-n", "50")
-    found = Owner(controller)
+    unit_owner = Owner(controller)
     until(controller.runs)
-    assert found.unit()[0] == "active"
-    until(lambda: len(found.processes()) == 1)
-    return found
+    assert unit_owner.unit()[0] == "active"
+    until(lambda: len(unit_owner.processes()) == 1)
+    return unit_owner
 
 
 def comes_back(owner: Owner, daemon: str) -> None:
     """Another daemon owns the group, and the unit runs."""
-    until(lambda: owner.found.shown("MainPID") not in ("0", daemon) and owner.found.runs())
+    until(lambda: owner.controller.shown("MainPID") not in ("0", daemon) and owner.controller.runs())
     until(lambda: len(owner.processes()) == 1)
 
 
 @pytest.mark.parametrize("how", ["killed", "upgraded"])
 def test_the_unit_outlives_the_daemon(owner: Owner, how: str) -> None:
-    before, daemon = (owner.unit(), owner.starts(), owner.found.guard()), owner.found.shown("MainPID")
+    before, daemon = (owner.unit(), owner.starts(), owner.controller.guard()), owner.controller.shown("MainPID")
     if how == "killed":
         owner.kill("KILL")
     else:
         # As a package does: another command, and `systemctl restart`.
         drop_in = "[Service]\nEnvironment=HACTL_UPGRADED=1\n"
-        owner.found.write("/run/systemd/system/hactl.service.d/upgrade.conf", drop_in)
+        owner.controller.write("/run/systemd/system/hactl.service.d/upgrade.conf", drop_in)
         owner.machine.run("systemctl", "daemon-reload")
         assert owner.machine.run("systemctl", "restart", "hactl.service") == ""
     comes_back(owner, daemon)
-    assert (owner.unit(), owner.starts(), owner.found.guard()) == before
-    environment = Path(f"{owner.machine.root}/proc/{owner.found.shown('MainPID')}/environ").read_bytes()
+    assert (owner.unit(), owner.starts(), owner.controller.guard()) == before
+    environment = Path(f"{owner.machine.root}/proc/{owner.controller.shown('MainPID')}/environ").read_bytes()
     assert (b"HACTL_UPGRADED=1" in environment) == (how == "upgraded")
 
 
 def test_a_frozen_daemons_unit_is_stopped_by_the_guard_and_stays_stopped(owner: Owner) -> None:
     """Its next daemon is held back: what is seen then is the guard's doing alone."""
-    starts, guard = owner.starts(), owner.found.guard()
-    owner.found.write("/run/systemd/system/hactl.service.d/late.conf", "[Service]\nRestartSec=600\n")
+    starts, guard = owner.starts(), owner.controller.guard()
+    owner.controller.write("/run/systemd/system/hactl.service.d/late.conf", "[Service]\nRestartSec=600\n")
     owner.machine.run("systemctl", "daemon-reload")
     try:
         owner.kill("STOP")
         until(lambda: owner.guard_log("all_stopped"))
         assert owner.stopped()
-        assert owner.found.guard() == guard
+        assert owner.controller.guard() == guard
         # In time, else:
         assert not owner.guard_log("self_fence")
         # Restart=always, RestartSec=0: nothing of it comes back. Another unit's start comes after whatever systemd
@@ -137,17 +137,17 @@ def test_without_etcd_the_unit_is_stopped_before_the_lease_ends(owner: Owner) ->
     assert not owner.guard_log("self_fence")
     assert owner.starts() == starts
     owner.machine.run("systemctl", "start", "etcd.service")
-    until(lambda: owner.found.runs() and owner.starts() == starts + 1)
+    until(lambda: owner.controller.runs() and owner.starts() == starts + 1)
 
 
 def test_a_daemon_whose_guard_was_killed_stops_the_unit_and_comes_back_with_another(owner: Owner) -> None:
-    starts, (guard,), daemon = owner.starts(), owner.found.guard(), owner.found.shown("MainPID")
+    starts, (guard,), daemon = owner.starts(), owner.controller.guard(), owner.controller.shown("MainPID")
     pid = owner.unit()[2]
     assert owner.machine.run("sh", "-c", f"kill -9 {guard}") == ""
-    until(lambda: owner.found.shown("MainPID") not in ("0", daemon) and owner.starts() == starts + 1)
-    until(owner.found.runs)
+    until(lambda: owner.controller.shown("MainPID") not in ("0", daemon) and owner.starts() == starts + 1)
+    until(owner.controller.runs)
     assert not Path(f"{owner.machine.root}/proc/{pid}").exists()
-    (other,) = owner.found.guard()
+    (other,) = owner.controller.guard()
     assert other != guard
     assert "the guard has died" in owner.machine.run("journalctl", "-u", "hactl", "-n", "200")
 

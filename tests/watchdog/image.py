@@ -46,8 +46,8 @@ def build(directory: Path) -> Image:
     for name in ("dev", "proc", "sys", "run", "tmp", "modules", "usr/bin"):
         (tree / name).mkdir(parents=True)
     for name in MODULES:
-        (found,) = unpacked.glob(f"lib/modules/*/kernel/drivers/watchdog/{name}.ko")
-        shutil.copy(found, tree / "modules")
+        (module,) = unpacked.glob(f"lib/modules/*/kernel/drivers/watchdog/{name}.ko")
+        shutil.copy(module, tree / "modules")
     _copy_python(tree)
     shutil.copy(Path(__file__).with_name("guest.py"), tree / "init")
     (tree / "init").chmod(0o755)
@@ -68,15 +68,15 @@ def _kernel_package() -> Path:
         if kept:
             return kept[-1]
         depends = _run(["apt-cache", "depends", META_PACKAGE])
-        found = re.search(r"Depends: (linux-image-\S+)", depends)
-        assert found, f"{META_PACKAGE} depends on no kernel: {depends}"
+        match = re.search(r"Depends: (linux-image-\S+)", depends)
+        assert match, f"{META_PACKAGE} depends on no kernel: {depends}"
         staged = cache / "staged"
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
-        _run(["apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", found[1]], staged)
+        _run(["apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", match[1]], staged)
         (package,) = staged.glob("*.deb")
         _run(["dpkg-deb", "-x", str(package), "tree"], staged)
-        place = cache / f"kernel-{found[1]}"
+        place = cache / f"kernel-{match[1]}"
         (staged / "tree").rename(place)
         shutil.rmtree(staged)
         return place
@@ -90,15 +90,15 @@ def _copy_python(tree: Path) -> None:
     wanted = {Path(file) for file in files}
     library = Path(prefix, libdir, f"python{version[0]}.{version[1]}")
     wanted.add(library / "os.py")
-    shared = {python, *(one for one in wanted if one.suffix == ".so")}
-    for one in list(shared):
-        for line in _run(["ldd", str(one)]).splitlines():
-            if found := re.search(r"(/\S+) \(0x", line):
-                wanted.add(Path(found[1]))
-    for one in wanted | {python}:
-        place = tree / ("opt/hactl" / one.relative_to(ROOT) if one.is_relative_to(ROOT) else str(one).lstrip("/"))
+    shared = {python, *(path for path in wanted if path.suffix == ".so")}
+    for path in list(shared):
+        for line in _run(["ldd", str(path)]).splitlines():
+            if match := re.search(r"(/\S+) \(0x", line):
+                wanted.add(Path(match[1]))
+    for path in wanted | {python}:
+        place = tree / ("opt/hactl" / path.relative_to(ROOT) if path.is_relative_to(ROOT) else str(path).lstrip("/"))
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(one, place)
+        shutil.copy(path, place)
     (tree / str(library / "lib-dynload").lstrip("/")).mkdir(parents=True, exist_ok=True)
     # Compiled here: the machine that qemu emulates is slow.
     _run([str(python), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(tree)])

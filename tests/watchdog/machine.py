@@ -31,9 +31,10 @@ class Run:
 
     def event(self, name: str) -> dict[str, Any]:
         """The one event of this name."""
-        found = [one for one in self.said if one["event"] == name]
-        assert len(found) == 1, f"{name}: {found}; {[one for one in self.said if one['event'] == 'failed']}\n{self.log}"
-        return found[0]
+        matching = [event for event in self.said if event["event"] == name]
+        failures = [event for event in self.said if event["event"] == "failed"]
+        assert len(matching) == 1, f"{name}: {matching}; {failures}\n{self.log}"
+        return matching[0]
 
     @property
     def after_valid_until(self) -> float:
@@ -55,7 +56,7 @@ def run(image: Image, directory: Path, plan: dict[str, Any], within_s: float = 1
         "-serial", f"file:{log}", "-serial", f"unix:{paths['said']}", "-qmp", f"unix:{paths['qmp']}",
         "-device", "i6300esb", "-action", "watchdog=reset",
     ]  # fmt: skip
-    found = Run()
+    result = Run()
     with contextlib.ExitStack() as stack:
         for server in servers.values():
             stack.enter_context(server)
@@ -63,10 +64,10 @@ def run(image: Image, directory: Path, plan: dict[str, Any], within_s: float = 1
         stack.callback(process.kill)
         peers = {name: stack.enter_context(server.accept()[0]) for name, server in servers.items()}
         peers["qmp"].sendall(b'{"execute": "qmp_capabilities"}\n')
-        _follow(peers, found, time.monotonic() + within_s)
+        _follow(peers, result, time.monotonic() + within_s)
         assert process.wait(30) == 0
-    found.log = log.read_text(errors="replace")
-    return found
+    result.log = log.read_text(errors="replace")
+    return result
 
 
 def _listen(path: Path) -> socket.socket:
@@ -77,7 +78,7 @@ def _listen(path: Path) -> socket.socket:
     return server
 
 
-def _follow(peers: dict[str, socket.socket], found: Run, until: float) -> None:
+def _follow(peers: dict[str, socket.socket], result: Run, until: float) -> None:
     """Read both until the machine is gone. Its clock is known by the line that came with the least delay."""
     ahead, ended = float("inf"), 0.0
     rest = dict.fromkeys(peers, b"")
@@ -85,7 +86,7 @@ def _follow(peers: dict[str, socket.socket], found: Run, until: float) -> None:
         for name, peer in peers.items():
             selector.register(peer, selectors.EVENT_READ, name)
         while selector.get_map():
-            assert time.monotonic() < until, f"the machine goes on: {found.said[-3:]}"
+            assert time.monotonic() < until, f"the machine goes on: {result.said[-3:]}"
             for key, _ in selector.select(1.0):
                 part = peers[key.data].recv(1 << 16)
                 at = time.time() * 1000
@@ -95,20 +96,20 @@ def _follow(peers: dict[str, socket.socket], found: Run, until: float) -> None:
                 for line in lines:
                     message = json.loads(line)
                     if key.data == "qmp":
-                        ended = _heard(message, found) or ended
+                        ended = _heard(message, result) or ended
                     else:
                         ahead = min(ahead, at - message["boot"])
                         if message["event"] != "tick":
-                            found.said.append(message)
-    found.ended = ended - ahead
+                            result.said.append(message)
+    result.ended = ended - ahead
 
 
-def _heard(message: dict[str, Any], found: Run) -> float:
+def _heard(message: dict[str, Any], result: Run) -> float:
     """An event of qemu's; the time of the end, by the wall clock, if it is that."""
     if message.get("event") == "WATCHDOG":
-        found.watchdog = True
+        result.watchdog = True
     elif message.get("event") == "SHUTDOWN":
-        found.reset = message["data"]["reason"] == "guest-reset"
+        result.reset = message["data"]["reason"] == "guest-reset"
         stamp = message["timestamp"]
         return float(stamp["seconds"] * 1000 + stamp["microseconds"] / 1000)
     return 0.0
