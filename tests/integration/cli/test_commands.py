@@ -29,8 +29,8 @@ def test_status(hactl: Run, scene: Scene, either: str) -> None:
     status, out, err = hactl("status")
     assert status == 0 and "vip       running  n1" in out and out.startswith("ok")
     assert ("asking etcd" in err) == (either == "etcd")
-    found = json.loads(hactl("status", "--json")[1])
-    assert (found["version"], found["source"]) == (1, either)
+    document = json.loads(hactl("status", "--json")[1])
+    assert (document["version"], document["source"]) == (1, either)
     assert hactl("status", "--config", os.environ["HACTL_CONFIG"])[1].startswith("ok")
 
 
@@ -63,7 +63,7 @@ def test_status_watch_shows_changes_once(scene: Scene, config: NodeConfig) -> No
             second = json.loads(watching.stdout.readline())
         finally:
             watching.kill()
-    assert [one["nodes"][2]["state"] for one in (first, second)] == ["online", "standby"]
+    assert [document["nodes"][2]["state"] for document in (first, second)] == ["online", "standby"]
 
 
 def test_events_and_timeline(hactl: Run, scene: Scene, either: str) -> None:
@@ -231,8 +231,8 @@ def test_failover_no_wait(hactl: Run, scene: Scene, either: str) -> None:
 def test_what_is_refused(
     hactl: Run, scene: Scene, either: str, words: tuple[str, ...], status: int, problem: str
 ) -> None:
-    found, _, err = hactl(*words)
-    assert found == status and problem in err
+    code, _, err = hactl(*words)
+    assert code == status and problem in err
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------
@@ -252,7 +252,8 @@ def test_standby_and_online(hactl: Run, scene: Scene, either: str) -> None:
         "n1 was in use: it was neither in standby nor drained, and nothing had failed there\n",
     )
     until(
-        lambda: [one.event for one in event_log.read(scene.store, KEYS, 1)[0]] == ["asked_online"], "the history has it"
+        lambda: [entry.event for entry in event_log.read(scene.store, KEYS, 1)[0]] == ["asked_online"],
+        "the history has it",
     )
 
 

@@ -95,7 +95,9 @@ def test_fence_watches_until_it_is_off_and_on_again(hactl: Run, scene: Scene, ei
     assert lines[0] == "n1: reboot asked for; its session has ended"
     assert lines[-1].endswith("ms  safe (off, by n3)")
     assert "n1" not in scene.view.sessions
-    until(lambda: [one.event for one in event_log.read(scene.store, KEYS, 1)[0]] == ["fence_asked"], "it is history")
+    until(
+        lambda: [entry.event for entry in event_log.read(scene.store, KEYS, 1)[0]] == ["fence_asked"], "it is history"
+    )
 
 
 def test_fence_off_without_waiting(hactl: Run, scene: Scene, either: str) -> None:
@@ -174,8 +176,8 @@ def test_fence_asks_and_says_what_will_happen(
 def test_what_is_refused(
     hactl: Run, scene: Scene, either: str, words: tuple[str, ...], status: int, problem: str
 ) -> None:
-    found, _, err = hactl(*words)
-    assert found == status and problem in err
+    code, _, err = hactl(*words)
+    assert code == status and problem in err
     assert "n1" in scene.view.sessions
 
 
@@ -197,7 +199,7 @@ def test_status(hactl: Run, scene: Scene, either: str) -> None:
     assert hactl("fence", "status")[1] == "no session has died yet\n"
     scene.kill("n1", state="safe", evidence="reboot")
     scene.kill("n2", executor="n3/s-n3", attempts=4, failures=1, last="no route", wanted="off")
-    status, out, _ = until(lambda: "n2" in (found := hactl("fence", "status"))[1] and found, "both are seen")
+    status, out, _ = until(lambda: "n2" in (result := hactl("fence", "status"))[1] and result, "both are seen")
     assert status == 0
     assert [" ".join(line.split()) for line in out.splitlines()] == [
         "NODE STATE HOW FENCED BY ATTEMPTS LAST WAITING FOR",
@@ -205,8 +207,8 @@ def test_status(hactl: Run, scene: Scene, either: str) -> None:
         "n1 safe reboot, by n2 - - - -",
         "n2: fix its devices, or make sure that it is off and say so: `hactl fence confirm n2`",
     ]
-    found = json.loads(hactl("fence", "status", "--json")[1])
-    assert [(one["node"], one["attempts"]) for one in found] == [("n1", 0), ("n2", 4)]
+    fences = json.loads(hactl("fence", "status", "--json")[1])
+    assert [(fence["node"], fence["attempts"]) for fence in fences] == [("n1", 0), ("n2", 4)]
 
 
 def test_history(hactl: Run, scene: Scene, either: str) -> None:
@@ -222,8 +224,8 @@ def test_history(hactl: Run, scene: Scene, either: str) -> None:
 
     assert len(hactl("fence", "history")[1].splitlines()) == 4
     assert "session_opened" not in hactl("fence", "history")[1]
-    found = [json.loads(line)["event"] for line in hactl("fence", "history", "n1", "--json")[1].splitlines()]
-    assert found == ["peer_deposed", "fence_acted", "fence_asked"]
+    events = [json.loads(line)["event"] for line in hactl("fence", "history", "n1", "--json")[1].splitlines()]
+    assert events == ["peer_deposed", "fence_acted", "fence_asked"]
     assert json.loads(hactl("fence", "history", "-n", "1", "--json")[1])["event"] == "fence_asked"
     assert hactl("fence", "history", "n3")[1] == "no event of fencing of n3 is known\n"
 
@@ -275,9 +277,9 @@ def test_a_node_that_does_not_answer_is_named(hactl: Run, scene: Scene, either: 
     report(scene, "n3", "an-earlier-test")
     with answering(scene, "n1", "n2"):
         status, out, _ = hactl("fence", "test", "--json")
-    found = json.loads(out)
-    assert status == 1 and (found["ok"], found["silent"]) == (False, ["n3"])
-    assert [one["node"] for one in found["devices"]] == ["n1", "n2"]
+    document = json.loads(out)
+    assert status == 1 and (document["ok"], document["silent"]) == (False, ["n3"])
+    assert [device["node"] for device in document["devices"]] == ["n1", "n2"]
 
 
 def test_nothing_to_test(hactl: Run, store: Store, config: NodeConfig) -> None:

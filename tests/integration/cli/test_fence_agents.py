@@ -78,12 +78,12 @@ def test_no_agents(hactl: Run, two_agents: Path) -> None:
 def test_describe(hactl: Run) -> None:
     assert hactl("fence", "describe", "fence_rack") == (0, PAGE, "")
     status, output, _ = hactl("fence", "describe", "fence_rack", "--json")
-    found = json.loads(output)
+    described = json.loads(output)
     assert status == 0
-    assert (found["plug_option"], found["plug_required"], found["verifiable"]) == ("plug", False, False)
-    assert [one["name"] for one in found["options"]] == ["action", "ip", "ipaddr", "password", "plug"]
-    assert found["options"][3]["secret"] is True and found["options"][2]["deprecated"] is True
-    assert found["actions"][0] == {"name": "on", "automatic": True, "on_target": True}
+    assert (described["plug_option"], described["plug_required"], described["verifiable"]) == ("plug", False, False)
+    assert [option["name"] for option in described["options"]] == ["action", "ip", "ipaddr", "password", "plug"]
+    assert described["options"][3]["secret"] is True and described["options"][2]["deprecated"] is True
+    assert described["actions"][0] == {"name": "on", "automatic": True, "on_target": True}
 
 
 def test_describe_what_does_not_work(hactl: Run) -> None:

@@ -104,9 +104,9 @@ def test_diff_tells_of_the_other_nodes(hactl: Run, scene: Scene, store: Store, c
         return [line.removeprefix("HAProxy on ") for line in lines if line.startswith("HAProxy on ")]
 
     def tells(node: str, file: str) -> None:
-        found = scene.view.sessions[node]
+        session = scene.view.sessions[node]
         assert health_store.write(
-            store, scene.view.keys, NodeHealth(node, found.record.session_id, file=file), found.create_revision
+            store, scene.view.keys, NodeHealth(node, session.record.session_id, file=file), session.create_revision
         )
 
     unknown = "not known: its daemon is away, or has just begun"

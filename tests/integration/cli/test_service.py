@@ -23,8 +23,8 @@ def tell(scene: Scene, sessions: int, *, drained: bool = True) -> None:
     """Every node's HAProxy says how many sessions the server on n1 has; n1 has all of them."""
     for name in ("n1", "n2", "n3"):
         count = sessions if name == "n1" else 0
-        one = ServerHealth("DRAIN", 0, count) if drained else ServerHealth(sessions=count)
-        health = NodeHealth(name, f"s-{name}", running=True, services={"api": {"n1": one, "n2": ServerHealth()}})
+        server = ServerHealth("DRAIN", 0, count) if drained else ServerHealth(sessions=count)
+        health = NodeHealth(name, f"s-{name}", running=True, services={"api": {"n1": server, "n2": ServerHealth()}})
         assert health_store.write(scene.store, KEYS, health, scene.view.sessions[name].create_revision)
 
 
@@ -94,10 +94,10 @@ def test_drain_interrupted_says_what_stays(
 ) -> None:
     look, looks = service._left, iter([1])
 
-    def interrupt(found: dict[str, object]) -> tuple[str, bool]:
+    def interrupt(answer: dict[str, object]) -> tuple[str, bool]:
         if next(looks, None) is None:
             raise KeyboardInterrupt
-        return look(found)
+        return look(answer)
 
     tell(scene, 2)
     monkeypatch.setattr(service, "_left", interrupt)
@@ -122,8 +122,8 @@ def test_drain_interrupted_says_what_stays(
 def test_what_is_refused(
     hactl: Run, scene: Scene, either: str, words: tuple[str, ...], status: int, problem: str
 ) -> None:
-    found, _, err = hactl("service", *words)
-    assert found == status and problem in err
+    code, _, err = hactl("service", *words)
+    assert code == status and problem in err
 
 
 def test_the_last_server_is_refused(hactl: Run, scene: Scene, either: str) -> None:

@@ -24,7 +24,7 @@ def test_a_file_that_would_not_be_taken_again_is_said_while_the_connection_lasts
 
     def said() -> list[str]:
         assert found_weak(here, root=False) == []
-        return [f"{one.problem}; {one.hint}" for one in found_weak(here, root=True)]
+        return [f"{weak.problem}; {weak.hint}" for weak in found_weak(here, root=True)]
 
     assert said() == []
     key.chmod(0o644)

@@ -86,6 +86,6 @@ def test_a_watchdog_that_this_node_does_not_use_is_named(toy: ToyAgent) -> None:
     path.write_text(GOOD.replace("/opt/site/fence_pdu", str(toy.path)).replace("ip: 10.0.1.22", f"dir: {toy.place}"))
     says = "nodes[0].fencing.levels[2].watchdog: on this node, n1: node.toml has `watchdog` off"
     said = check_file(path, node="n1", has_watchdog=False).lines
-    assert any(says in one for one in said), said
+    assert any(says in line for line in said), said
     for node, has_watchdog in (("n1", True), ("n2", False), ("", False)):
         assert "has `watchdog` off" not in str(check_file(path, node=node, has_watchdog=has_watchdog).lines)

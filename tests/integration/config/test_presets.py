@@ -15,7 +15,7 @@ from hactl.haproxy.control.files import find_haproxy
 from tests.golden.presets.test_presets_golden import HEAD, rendered, with_preset
 from tests.support.control_plane import CERTIFICATE, EXAMPLES, write_certificate
 
-SERVICES = [name for name, one in presets().items() if one.kind == "service"]
+SERVICES = [name for name, preset in presets().items() if preset.kind == "service"]
 
 needs_haproxy = pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")
 

@@ -50,9 +50,9 @@ def post(config: NodeConfig, target: str, **body: object) -> dict[str, object]:
 
 
 def test_status(daemon: StandIn, config: NodeConfig) -> None:
-    found = get(config, "/v1/status")
-    assert (found["version"], found["cluster"], found["asked"], found["source"]) == (1, "demo", "n2", "daemon")
-    assert found["local"] is not None
+    status = get(config, "/v1/status")
+    assert (status["version"], status["cluster"], status["asked"], status["source"]) == (1, "demo", "n2", "daemon")
+    assert status["local"] is not None
 
 
 def test_status_has_what_every_balancer_says(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
@@ -60,8 +60,8 @@ def test_status_has_what_every_balancer_says(daemon: StandIn, config: NodeConfig
     daemon.health = NodeHealth("n2", "s-n2", running=True, services={"api": {"n3": ServerHealth("MAINT")}})
 
     def words() -> dict[str, str]:
-        found: Any = get(config, "/v1/status")
-        return {name: one["word"] for name, one in found["services"][0]["servers"][2]["balancers"].items()}
+        document: Any = get(config, "/v1/status")
+        return {name: balancer["word"] for name, balancer in document["services"][0]["servers"][2]["balancers"].items()}
 
     assert words() == {"n1": "down", "n2": "disabled", "n3": "up"}  # of its own what it knows now
     daemon.state.store_away = True
@@ -84,9 +84,9 @@ def test_status_waits_for_a_change(daemon: StandIn, config: NodeConfig, scene: S
 
 
 def test_group(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
-    found = get(config, "/v1/groups/vip")
-    assert isinstance(found["group"], dict)
-    assert (found["group"]["owner"], found["move"], found["revision"]) == ("n1", None, scene.view.revision)
+    answer = get(config, "/v1/groups/vip")
+    assert isinstance(answer["group"], dict)
+    assert (answer["group"]["owner"], answer["move"], answer["revision"]) == ("n1", None, scene.view.revision)
     with pytest.raises(CliError, match="no group `vpi`") as wrong:
         get(config, "/v1/groups/vpi")
     assert wrong.value.status == 2
@@ -155,21 +155,21 @@ def test_events_are_followed(daemon: StandIn, config: NodeConfig, scene: Scene) 
     lines = client.stream(config.api_socket, "/v1/events?follow=1&n=1")
     assert next(lines)["event"] == "second"
     event_log.note(scene.store, KEYS, "n3", "third", {"a": 1})
-    found = next(lines)
-    assert (found["event"], found["node"], found["data"]) == ("third", "n3", {"a": 1})
+    event = next(lines)
+    assert (event["event"], event["node"], event["data"]) == ("third", "n3", {"a": 1})
     lines.close()
     listed = get(config, "/v1/events?n=2")["events"]
-    assert isinstance(listed, list) and [one["event"] for one in listed] == ["second", "third"]
+    assert isinstance(listed, list) and [event["event"] for event in listed] == ["second", "third"]
 
 
 def test_timeline_is_of_the_whole_cluster(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
     for group in ("vip", "database", "vip"):
         done = {"group": group, "reason": "planned", "from": "", "to": "n1", "marks": {}, "phases": {}}
         event_log.note(scene.store, KEYS, "n1", "failover", done)
-    found = get(config, "/v1/timeline?group=vip&n=9")["timelines"]
-    assert isinstance(found, list) and [one["group"] for one in found] == ["vip", "vip"]
+    timelines = get(config, "/v1/timeline?group=vip&n=9")["timelines"]
+    assert isinstance(timelines, list) and [timeline["group"] for timeline in timelines] == ["vip", "vip"]
     newest = get(config, "/v1/timeline?n=1")["timelines"]
-    assert isinstance(newest, list) and newest == found[-1:]
+    assert isinstance(newest, list) and newest == timelines[-1:]
 
 
 def test_the_socket_is_roots_and_the_groups(scene: Scene, config: NodeConfig, tmp_path: Path) -> None:
@@ -186,8 +186,8 @@ def test_the_group_may_use_it(tmp_path: Path) -> None:
     group = grp.getgrgid(os.getgroups()[-1] if os.getgroups() else os.getgid())
     path = str(tmp_path / "api.sock")
     unix_listener(path, group.gr_gid).close()
-    found = Path(path).stat()
-    assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, group.gr_gid)
+    attributes = Path(path).stat()
+    assert (stat.S_IMODE(attributes.st_mode), attributes.st_gid) == (0o660, group.gr_gid)
     unix_listener(path, None).close()
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
 

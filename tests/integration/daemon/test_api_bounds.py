@@ -61,18 +61,18 @@ def daemon(scene: Scene, config: NodeConfig, monkeypatch: pytest.MonkeyPatch) ->
 
 def ask(path: str, request: bytes, *, more: Sequence[bytes] = ()) -> tuple[int, dict[str, Any]]:
     """Status and document of the answer."""
-    with socket.socket(socket.AF_UNIX) as one:
-        one.settimeout(10)
-        one.connect(path)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(path)
         try:
-            one.sendall(request)
+            connection.sendall(request)
             for chunk in more:
-                one.sendall(chunk)
+                connection.sendall(chunk)
         except (BrokenPipeError, ConnectionResetError):
             pass
         raw = b""
         with contextlib.suppress(ConnectionResetError):  # what was not read, it says after its answer
-            while chunk := one.recv(65536):
+            while chunk := connection.recv(65536):
                 raw += chunk
     head, _, body = raw.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)
@@ -96,9 +96,9 @@ def test_a_body_that_is_too_large_is_not_read(daemon: StandIn, config: NodeConfi
         (head + b"Content-Length: 99999999999999999999999\r\n\r\n", ()),
         (head + b"Transfer-Encoding: chunked\r\n\r\n", [b"10000\r\n" + b"x" * 65536 + b"\r\n"] * 1000),
     ):
-        code, found = ask(config.api_socket, request, more=more)
-        assert code in (400, 413) and found["kind"] == "bad"
-        assert str(LARGEST_BODY) in found["error"] or code == 400  # a length that no number holds
+        code, answer = ask(config.api_socket, request, more=more)
+        assert code in (400, 413) and answer["kind"] == "bad"
+        assert str(LARGEST_BODY) in answer["error"] or code == 400  # a length that no number holds
     assert rss_kb() - before < 20_000
     assert client.get(config.api_socket, "/v1/healthz", 10)["live"]
 
@@ -123,8 +123,8 @@ ODD_OF = {
 def test_what_is_no_request_is_refused(daemon: StandIn, config: NodeConfig, scene: Scene, what: str) -> None:
     before = scene.view.revision
     for body in (*ODD, *ODD_OF.get(what, ())):
-        code, found = posted(config, what, body)
-        assert code == 400 and found["kind"] == "bad" and found["error"], (body[:80], found)
+        code, answer = posted(config, what, body)
+        assert code == 400 and answer["kind"] == "bad" and answer["error"], (body[:80], answer)
     assert scene.view.revision == before
 
 
@@ -140,8 +140,8 @@ def test_what_is_no_text_is_named(daemon: StandIn, config: NodeConfig) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(what=st.sampled_from(WRITING), body=st.binary(max_size=200) | st.from_regex(rb'\{"[a-z]+": .{0,30}\}'))
 def test_any_body_has_an_answer(daemon: StandIn, config: NodeConfig, what: str, body: bytes) -> None:
-    code, found = posted(config, what, body)
-    assert code in (400, 409) and found["error"]
+    code, answer = posted(config, what, body)
+    assert code in (400, 409) and answer["error"]
 
 
 def test_a_fault_of_ours_is_an_answer(daemon: StandIn, config: NodeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +191,8 @@ def test_one_user_cannot_take_all_places_of_followers() -> None:
         other = await feed.join(1, "0")
         assert [line async for line in many[0].lines()]  # what it had, and its end
         await asyncio.wait_for(anext(other.lines()), 10)
-        for one in (*many, other):
-            feed.leave(one)
+        for follower in (*many, other):
+            feed.leave(follower)
         assert feed._places.taken == 0
 
     asyncio.run(main())
@@ -310,11 +310,11 @@ def test_waits_have_an_end_and_are_woken(daemon: StandIn, config: NodeConfig, sc
         )
         for _ in range(20)
     ]
-    for one in waiting:
-        one.start()
+    for thread in waiting:
+        thread.start()
     scene.put(KEYS.standby("n3"), "anna")
-    for one in waiting:
-        one.join(10)
+    for thread in waiting:
+        thread.join(10)
     assert len(marks) == 20 and mark not in marks
 
 
@@ -325,10 +325,10 @@ def test_a_command_is_not_kept_out_by_many_who_watch(
     monkeypatch.setattr("hactl.daemon.api.routes.LIMITS", Limits(connections=2, per_second=1e6, burst=1e6))
     with serving(scene, config), contextlib.ExitStack() as stack:
         watching = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2)]
-        for one in watching:
-            one.connect(config.api_socket)
-            one.sendall(b"GET /v1/events?follow=1 HTTP/1.0\r\n\r\n")
-            assert b"200" in one.recv(12)
+        for watcher in watching:
+            watcher.connect(config.api_socket)
+            watcher.sendall(b"GET /v1/events?follow=1 HTTP/1.0\r\n\r\n")
+            assert b"200" in watcher.recv(12)
         monkeypatch.setattr(client, "BUSY_S", 0.0)
         for call in (lambda: client.get(config.api_socket, "/v1/healthz", 10), lambda: post_online(config)):
             with pytest.raises(CliError, match="too many connections at one time"):
@@ -348,8 +348,8 @@ def test_who_may_look_may_not_change(daemon: StandIn, config: NodeConfig, scene:
     assert client.get(config.read_socket, "/v1/status", 10)["cluster"] == "demo"
     before = scene.view.revision
     for what in (*WRITING, "fence/test"):
-        code, found = ask(config.read_socket, f"POST /v1/{what} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}".encode())
-        assert (code, found["kind"]) == (403, "forbidden")
+        code, answer = ask(config.read_socket, f"POST /v1/{what} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        assert (code, answer["kind"]) == (403, "forbidden")
     assert scene.view.revision == before
 
 
@@ -415,8 +415,8 @@ def test_sudo_is_kept_and_root_alone_is_believed(
     client.post(config.api_socket, "/v1/node/standby", {"node": "n3"}, 10)
     assert scene.view.standby["n3"].record == f"{name}@n2"
     head = b"POST /v1/node/online HTTP/1.0\r\nContent-Length: 13\r\nHactl-Sudo-User: a%1bb\r\n\r\n"
-    code, found = ask(config.api_socket, head + b'{"node":"n3"}')
-    assert code == (400 if os.getuid() == 0 else 200), found
+    code, answer = ask(config.api_socket, head + b'{"node":"n3"}')
+    assert code == (400 if os.getuid() == 0 else 200), answer
 
 
 def test_the_old_name_of_the_operating_group() -> None:

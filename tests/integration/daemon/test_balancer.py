@@ -134,15 +134,15 @@ def run(
 def test_the_owner_alone_is_in_use(scene: Scene) -> None:
     async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
         look(state, scene, balancing)
-        found = servers(await applied.next(), "db")
-        assert {name for name, words in found.items() if "disabled" not in words} == {"n1"}
+        lines = servers(await applied.next(), "db")
+        assert {name for name, words in lines.items() if "disabled" not in words} == {"n1"}
         scene.own("database", "n2", epoch=8, state="handoff")
         look(state, scene, balancing)
         assert all("disabled" in words for words in servers(await applied.next(), "db").values())
         scene.own("database", "n2", epoch=8)
         look(state, scene, balancing)
-        found = servers(await applied.next(), "db")
-        assert {name for name, words in found.items() if "disabled" not in words} == {"n2"}
+        lines = servers(await applied.next(), "db")
+        assert {name for name, words in lines.items() if "disabled" not in words} == {"n2"}
 
     run(check, scene)
 
@@ -262,8 +262,8 @@ def test_another_writer_does_not_wait_for_what_is_to_be_tried_again(
         await applied.next()
         scene.own("database", "n2", epoch=8)
         look(state, scene, balancing)
-        found = servers(await applied.next(), "db")
-        assert {name for name, words in found.items() if "disabled" not in words} == {"n2"}
+        lines = servers(await applied.next(), "db")
+        assert {name for name, words in lines.items() if "disabled" not in words} == {"n2"}
 
     run(check, scene)
 

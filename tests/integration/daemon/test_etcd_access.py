@@ -24,11 +24,11 @@ from hactl.status.local import Local
 from tests.support.certificates import make
 
 
-def found(access: EtcdAccess) -> list[dict[str, str]]:
+def warnings_of(access: EtcdAccess) -> list[dict[str, str]]:
     """The warnings of a status document made with it."""
     local = Local("live", 1000.0, True, access=access.facts())
     document = status.status(View(Keys.of("demo")), None, "n1", local=local)
-    return [one for one in document["warnings"] if "no cluster" not in one["what"]]
+    return [warning for warning in document["warnings"] if "no cluster" not in warning["what"]]
 
 
 def access(**settings: Any) -> EtcdAccess:
@@ -48,10 +48,10 @@ def test_it_is_looked_at_from_the_start(tmp_path: Path) -> None:
         return made
 
     made = asyncio.run(main())
-    said = [one["what"] for one in found(made)]
-    assert any(f"the certificate {ca} for etcd ends in 5 days" in one for one in said)
-    assert any("everybody who reaches it can write to it" in one for one in said)
-    assert any("can have programs run as root" in one for one in said)
+    said = [warning["what"] for warning in warnings_of(made)]
+    assert any(f"the certificate {ca} for etcd ends in 5 days" in text for text in said)
+    assert any("everybody who reaches it can write to it" in text for text in said)
+    assert any("can have programs run as root" in text for text in said)
     metrics = Metrics()
     metrics.collect_certificates(made.certificates)
     assert b'hactl_etcd_certificate_end_timestamp_seconds{kind="ca"}' in metrics.text()
@@ -68,9 +68,9 @@ def test_certificates_that_end_soon(days: int, level: str | None, says: str) -> 
         CertificateEnd("ca", "/ca.pem", ends + timedelta(days=99)),
         CertificateEnd("client", "/c.pem", ends),
     ]
-    warned = found(made)
-    assert [one["level"] for one in warned] == ([level] if level else [])
-    assert all(says in one["what"] and "/c.pem" in one["what"] for one in warned)
+    warned = warnings_of(made)
+    assert [warning["level"] for warning in warned] == ([level] if level else [])
+    assert all(says in warning["what"] and "/c.pem" in warning["what"] for warning in warned)
 
 
 @pytest.fixture

@@ -139,16 +139,16 @@ class Bench:
     async def until(self, look: Callable[[], Any], what: str) -> Any:
         """Let it run until there is something; the steps of the daemon are imitated by the looks."""
         deadline = time.monotonic() + DEADLINE_S
-        while not (found := look()):
+        while not (result := look()):
             assert time.monotonic() < deadline, what
             self.monitor.look(self.host.state)
             await asyncio.sleep(0.01)
-        return found
+        return result
 
     def report(self) -> dict[tuple[str, str], bool]:
         """What the store has: node and device to whether it is well."""
-        found = self.scene.view.devices.get("n2")
-        return {(target["node"], target["plug"]): target["ok"] for target in found.record.targets} if found else {}
+        report = self.scene.view.devices.get("n2")
+        return {(target["node"], target["plug"]): target["ok"] for target in report.record.targets} if report else {}
 
     def ask(self, name: str) -> None:
         """Wish for a test."""
@@ -158,8 +158,8 @@ class Bench:
         """The targets of the report that answers a request."""
 
         def look() -> Any:
-            found = self.scene.view.devices.get("n2")
-            return found.record if found is not None and found.record.test == name else None
+            report = self.scene.view.devices.get("n2")
+            return report.record if report is not None and report.record.test == name else None
 
         return list((await self.until(look, f"{name} is answered")).targets)
 
@@ -199,9 +199,9 @@ def test_a_new_configuration_is_tested_and_told(bench: Bench, toy: ToyAgent) -> 
     bench.play(scene)
     assert toy.asked() == ["monitor - -", "status n1 n1", "status n2 n2", "status n3 n3"]
     assert bench.notes == []
-    found = bench.metrics.text().decode()
-    assert 'hactl_fence_device_ok{device="switch",plug="n3",target="n3"} 1.0' in found
-    assert "hactl_fence_test_timestamp_seconds 0" not in found
+    metrics = bench.metrics.text().decode()
+    assert 'hactl_fence_device_ok{device="switch",plug="n3",target="n3"} 1.0' in metrics
+    assert "hactl_fence_test_timestamp_seconds 0" not in metrics
 
 
 def test_agents_are_known_before_they_are_tested(bench: Bench, toy: ToyAgent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +242,7 @@ def test_a_device_that_fails_is_an_event_a_metric_and_a_report(bench: Bench, toy
         assert (await bench.answered("t3"))[0]["since"] == first["since"]
         (toy.place / "broken").unlink()
         bench.ask("t4")
-        assert all(one["ok"] for one in await bench.answered("t4"))
+        assert all(target["ok"] for target in await bench.answered("t4"))
 
     bench.play(scene)
     assert [event for event, _ in bench.notes] == ["fence_device_failed"] * 3 + ["fence_device_ok"] * 3
@@ -255,13 +255,13 @@ def test_a_device_that_calls_a_live_node_off_is_the_wrong_one(bench: Bench, toy:
 
     async def scene() -> None:
         bench.ask("t1")
-        found = await bench.answered("t1")
-        assert [one["ok"] for one in found] == [True, True, False]
-        assert found[2]["detail"] == "it says that n3 is off, which is alive: another machine is meant"
+        targets = await bench.answered("t1")
+        assert [target["ok"] for target in targets] == [True, True, False]
+        assert targets[2]["detail"] == "it says that n3 is off, which is alive: another machine is meant"
         bench.scene.delete(KEYS.node("n3"))
         await bench.until(lambda: "n3" not in bench.host.state.view.sessions, "it is seen")
         bench.ask("t2")
-        assert [(one["ok"], one["power"]) for one in await bench.answered("t2")][2] == (True, "off")
+        assert [(target["ok"], target["power"]) for target in await bench.answered("t2")][2] == (True, "off")
 
     bench.play(scene)
 
@@ -276,7 +276,7 @@ def test_of_several_outlets_one_may_be_off(toy: ToyAgent, monkeypatch: pytest.Mo
 
     async def play() -> None:
         two.ask("t1")
-        (detail,) = {one["detail"] for one in await two.answered("t1") if not one["ok"]}
+        (detail,) = {target["detail"] for target in await two.answered("t1") if not target["ok"]}
         assert "this one of its outlets is off (switch it on by hand)" in detail
 
     two.play(play)

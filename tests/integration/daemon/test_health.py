@@ -48,7 +48,7 @@ class Haproxy:
     error: str = ""
 
     def show(self, *states: ServerState) -> None:
-        self.servers = {one.server: one for one in states}
+        self.servers = {server.server: server for server in states}
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
@@ -92,12 +92,12 @@ class Haproxy:
         return SimpleNamespace(running=self.running, pid=7, error=self.error, file="f00d")
 
 
-def _row(one: ServerState) -> str:
+def _row(server: ServerState) -> str:
     return ",".join(
         str(value)
         for value in (
-            one.proxy, one.server, one.sessions, one.status, 1, 1, one.changed_s, 2, one.check, one.detail, "",
-            one.address, one.weight,
+            server.proxy, server.server, server.sessions, server.status, 1, 1, server.changed_s, 2, server.check,
+            server.detail, "", server.address, server.weight,
         )
     )  # fmt: skip
 
@@ -152,9 +152,9 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 
 def test_what_is_told_of_servers() -> None:
-    found = servers([state("n1", "UP 1/3"), state("n2", "DOWN 1/2", sessions=4, check="L4CON")], {}, 1000.5)
-    assert found == {"api": {"n1": ServerHealth(), "n2": ServerHealth("DOWN", 100, 4, "L4CON", "L4CON words", 970)}}
-    later = servers([state("n2", "DOWN", check="L4TOUT")], found, 2000.0)
+    known = servers([state("n1", "UP 1/3"), state("n2", "DOWN 1/2", sessions=4, check="L4CON")], {}, 1000.5)
+    assert known == {"api": {"n1": ServerHealth(), "n2": ServerHealth("DOWN", 100, 4, "L4CON", "L4CON words", 970)}}
+    later = servers([state("n2", "DOWN", check="L4TOUT")], known, 2000.0)
     assert later["api"]["n2"].since == 970  # HAProxy's own count began anew
     drained = servers([state("n2", "UP", weight=0, sessions=2)], later, 2000.0)["api"]["n2"]
     assert (drained.sessions, drained.since, drained.check) == (2, 1970, "")

@@ -66,9 +66,9 @@ def test_the_newest_are_kept(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
                 kept.note("group_running", {"n": number, "group": f"g{number}"}, at(number))
             await asyncio.to_thread(until, lambda: stored(scene)[-1:] == ["29"], "all is written")
             await asyncio.to_thread(until, lambda: len(stored(scene)) < 15, "the oldest are taken away")
-        found = stored(scene)
-        assert found == [str(number) for number in range(30 - len(found), 30)]
-        assert len(found) >= 10
+        numbers = stored(scene)
+        assert numbers == [str(number) for number in range(30 - len(numbers), 30)]
+        assert len(numbers) >= 10
 
     asyncio.run(main())
 
@@ -113,7 +113,7 @@ class Picky(MemoryStore):
     poisonous = ""
 
     def txn(self, txn: Txn, *, timeout_s: float) -> TxnResult:
-        size = sum(len(one.value) for one in txn.success if isinstance(one, Put))
+        size = sum(len(operation.value) for operation in txn.success if isinstance(operation, Put))
         if size > self.largest or (self.poisonous and self.poisonous in str(txn)):
             raise StoreRefusedError("etcdserver: request is too large")
         return super().txn(txn, timeout_s=timeout_s)

@@ -79,7 +79,7 @@ class Node:
         return self.state.runs["scheduler"]
 
     def seen(self, kind: type[Event]) -> list[Event]:
-        return [one for one in self.posted if isinstance(one, kind)]
+        return [event for event in self.posted if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(DEADLINE_S):
@@ -111,7 +111,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 def test_what_could_not_be_started_here_is_said_before_it_must_be(node: Node) -> None:
     async def scenario() -> None:
         await node.until(lambda: len(node.posted) == 2)
-        told = {one.source: (one.level, one.why) for one in node.seen(Readiness)}  # type: ignore[union-attr]
+        told = {readiness.source: (readiness.level, readiness.why) for readiness in node.seen(Readiness)}  # type: ignore[union-attr]
         assert told["resource/pod"] == ("unfit", f"pod: there is no directory {node.file.parent}")
         assert told["resource/agent"] == ("unfit", f"agent: stop: command not found: {node.program}")
         node.file.parent.mkdir()
@@ -138,8 +138,8 @@ def test_what_is_here_of_another_nodes_group_is_seen(node: Node, content: str) -
         assert node.seen(Observed) == []
         node.file.write_text(content)
         await node.until(lambda: node.seen(Observed))
-        found = node.seen(Observed)[0]
-        assert isinstance(found, Observed) and (found.resource, found.health) == ("pod", "running")
+        observed = node.seen(Observed)[0]
+        assert isinstance(observed, Observed) and (observed.resource, observed.health) == ("pod", "running")
 
     node.look(scenario)
 
@@ -228,9 +228,9 @@ def test_a_process_that_runs_the_command_where_the_group_is_not_is_told_of(
     node.state.runs["scheduler"] = LocalGroup(group, health={"daemon": "stopped"})
 
     def last() -> Observed:
-        found = node.seen(Observed)[-1]
-        assert isinstance(found, Observed) and (found.resource, found.health) == ("daemon", "stopped")
-        return found
+        observed = node.seen(Observed)[-1]
+        assert isinstance(observed, Observed) and (observed.resource, observed.health) == ("daemon", "stopped")
+        return observed
 
     ours = subprocess.Popen(argv, env={**os.environ, "HACTL_NODE": "n2"})
     twin = subprocess.Popen(argv)

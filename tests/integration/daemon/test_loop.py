@@ -110,7 +110,7 @@ def test_a_daemon_whose_steps_go_on_failing_ends(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(decide, "_decide", lambda *_: 1 / 0)
         loop.post(events.Tick())
         await _until(lambda: any(isinstance(effect, Exit) for effect in carried))
-        assert next(one for one in carried if isinstance(one, Exit)).code == 1
+        assert next(effect for effect in carried if isinstance(effect, Exit)).code == 1
         assert state.errors == FAILED_STEPS
         loop.stop()
 

@@ -30,19 +30,19 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("how", ["what is in it", "itself"])
 def test_that_it_was_emptied_is_said_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     place = tmp_path / "run"
-    found = RunDir(str(place))
-    assert found.look() == ("", "")  # it is not there yet: that is no news
-    assert found.look() == ("", "")
+    watched = RunDir(str(place))
+    assert watched.look() == ("", "")  # it is not there yet: that is no news
+    assert watched.look() == ("", "")
     if how == "itself":
         shutil.rmtree(place)
     else:
         for path in place.iterdir():
             path.unlink()
-    what, todo = found.look()
-    assert "was emptied by something" in what and str(place) in todo and found.emptied == 1
-    assert found.look()[0] == what and found.emptied == 1
+    what, todo = watched.look()
+    assert "was emptied by something" in what and str(place) in todo and watched.emptied == 1
+    assert watched.look()[0] == what and watched.emptied == 1
     monkeypatch.setattr(run_dir, "TELL_S", 0.0)
-    assert found.look() == ("", "")
+    assert watched.look() == ("", "")
 
 
 def test_another_daemon_finds_it_as_it_is(tmp_path: Path) -> None:
@@ -55,16 +55,16 @@ def test_that_it_is_full_is_said_until_it_is_not(tmp_path: Path) -> None:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=False).returncode:
         pytest.skip("may not mount")
     try:
-        found = RunDir(str(tmp_path))
-        assert found.look() == ("", "")
+        watched = RunDir(str(tmp_path))
+        assert watched.look() == ("", "")
         filler = tmp_path / "filler"
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(b"\0" * 512):
                 pass
-        what, todo = found.look()
+        what, todo = watched.look()
         assert what.startswith("its run_dir cannot be written: No space left on device") and str(tmp_path) in todo
         filler.unlink()
-        assert found.look() == ("", "") and found.emptied == 0
+        assert watched.look() == ("", "") and watched.emptied == 0
         assert {path.name for path in tmp_path.iterdir()} == {run_dir.MARK}
     finally:
         subprocess.run(["umount", "-l", tmp_path], check=True)

@@ -154,10 +154,10 @@ class Told:
         """The next of this outcome, None: that nothing is said any more."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
-                service, found = await self.said.get()
+                service, probe = await self.said.get()
                 assert service == "api"
-                if (found and found.outcome) == outcome:
-                    return found
+                if (probe and probe.outcome) == outcome:
+                    return probe
 
 
 def test_a_service_that_stops_answering_and_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,8 +71,8 @@ def test_what_is_imported_before_the_session_is_taken_up() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     loaded = {name for name in done.stdout.split() if not name.startswith("_")}
     for package, allowed in OWN.items():
-        found = {name.removeprefix(f"{package}.") for name in loaded if name.startswith(f"{package}.")}
-        assert found <= allowed, package
+        imported = {name.removeprefix(f"{package}.") for name in loaded if name.startswith(f"{package}.")}
+        assert imported <= allowed, package
     tops = {name.partition(".")[0] for name in loaded}
     assert tops - sys.stdlib_module_names - {"hactl", "election", "fencing", "cython_runtime"} <= OTHERS
     assert loaded & SLOW == set()

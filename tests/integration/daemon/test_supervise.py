@@ -129,7 +129,7 @@ def test_what_the_daemon_cannot_do_without_ends_it_after_some_failures() -> None
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("error", FAILURES, ids=[type(one).__name__ for one in FAILURES])
+@pytest.mark.parametrize("error", FAILURES, ids=[type(failure).__name__ for failure in FAILURES])
 def test_who_waits_for_an_outcome_is_told_whatever_is_raised(error: Exception) -> None:
     async def main() -> None:
         told: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -102,7 +102,7 @@ def of_model(model: type[BaseModel], *skip: str) -> st.SearchStrategy[dict[str, 
     """Any of its settings, each given or not."""
     known = {name: of_field(model, name, info) for name, info in model.model_fields.items() if name not in skip}
     required = {name for name, info in model.model_fields.items() if info.is_required()}
-    few = {name: one for name, one in known.items() if name not in required}
+    few = {name: strategy for name, strategy in known.items() if name not in required}
     return st.fixed_dictionaries({name: known[name] for name in known if name in required}, optional=few)
 
 
@@ -110,7 +110,7 @@ def of_field(model: type[BaseModel], name: str, info: FieldInfo) -> st.SearchStr
     samples = SAMPLES.get(f"{model.__name__}.{name}", SAMPLES.get(name))
     if samples is not None and (f"{model.__name__}.{name}" in SAMPLES or not _models(info.annotation)):
         return st.sampled_from(samples)
-    bounds = {type(one).__name__: one for one in info.metadata}
+    bounds = {type(bound).__name__: bound for bound in info.metadata}
     return of_type(info.annotation, str(info), bounds)
 
 
@@ -123,7 +123,7 @@ def of_type(annotation: Any, shown: str, bounds: dict[str, Any]) -> st.SearchStr
     if "WithJsonSchema" in shown and not _models(annotation):
         return st.sampled_from(DURATIONS)
     if origin in (Union, types.UnionType):
-        return st.one_of(of_type(one, "", bounds) if one is not type(None) else st.none() for one in inside)
+        return st.one_of(of_type(kind, "", bounds) if kind is not type(None) else st.none() for kind in inside)
     if origin is Literal:
         return st.sampled_from(inside)
     if origin is list:
@@ -173,10 +173,10 @@ def accepted_by_the_schema(data: dict[str, Any]) -> ClusterSpec | None:
             return parse_cluster(json.dumps(data))
         except ConfigErrors as error:
             paths = [problem.path for problem in error.problems]
-        bad = {int(found[1]) for path in paths if (found := re.match(r"services\[(\d+)\]", path))}
+        bad = {int(match[1]) for path in paths if (match := re.match(r"services\[(\d+)\]", path))}
         for path in paths if not bad else ():
             _drop(data, path)
-        data["services"] = [one for index, one in enumerate(data["services"]) if index not in bad]
+        data["services"] = [service for index, service in enumerate(data["services"]) if index not in bad]
     return None
 
 

@@ -58,9 +58,9 @@ class Served:
 
     def value(self, metric: str) -> float:
         """Of a metric without labels."""
-        found = re.search(rf"^{metric} (\S+)$", self.fetch("/metrics")[1], re.MULTILINE)
-        assert found, metric
-        return float(found[1])
+        match = re.search(rf"^{metric} (\S+)$", self.fetch("/metrics")[1], re.MULTILINE)
+        assert match, metric
+        return float(match[1])
 
 
 @pytest.fixture
@@ -140,10 +140,10 @@ def test_there_is_nothing_else_and_nothing_can_be_changed(served: Served) -> Non
     assert served.fetch("/metrics", b"x")[0] == 413
     assert served.fetch("/metrics", b"")[0] == 405
     for garbage in (b"\0" * 100, b"GET\r\n\r\n", b"POST /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", served.port), 5) as one:
-            one.sendall(garbage)
+        with socket.create_connection(("127.0.0.1", served.port), 5) as connection:
+            connection.sendall(garbage)
             with contextlib.suppress(ConnectionError):
-                assert b" 200 " not in one.recv(4096)
+                assert b" 200 " not in connection.recv(4096)
     assert served.fetch("/readyz")[0] == 503
 
 

@@ -136,8 +136,8 @@ def test_haproxy_takes_what_it_took(text: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         assume(not takes(text, place))
-        found = import_text(text, "x.cfg")
-        assert found.whole and takes(found.rendered, place) == ""
+        imported = import_text(text, "x.cfg")
+        assert imported.whole and takes(imported.rendered, place) == ""
         (place / "in.cfg").write_text(text)
         (place / "cluster.yaml").write_text(CLUSTER)
         done = import_haproxy([place / "in.cfg"], place / "cluster.yaml")

@@ -210,18 +210,18 @@ def test_checking_options(options: dict[str, Any], says: str | None) -> None:
 
 def test_resources_of_one_name_in_two_groups_are_two(tmp_path: Path) -> None:
     spec, context = resource_spec("vip", "exec", {"command": ["sleep", "600"]}), NodeContext("n1", str(tmp_path), None)
-    one, two = (factory.make(spec, context, group) for group in ("one", "two"))
-    assert isinstance(one, Process) and isinstance(two, Process)
+    first, second = (factory.make(spec, context, group) for group in ("one", "two"))
+    assert isinstance(first, Process) and isinstance(second, Process)
 
     async def scenario() -> None:
-        await one.start({})
-        assert (await two.probe()).health == "stopped"
-        await two.start({})
-        await one.stop()
-        assert (await two.probe()).health == "running"
-        await two.kill()
+        await first.start({})
+        assert (await second.probe()).health == "stopped"
+        await second.start({})
+        await first.stop()
+        assert (await second.probe()).health == "running"
+        await second.kill()
 
-    run(one, scenario)
+    run(first, scenario)
 
 
 @pytest.fixture

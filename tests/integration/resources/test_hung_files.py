@@ -28,8 +28,8 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture
 def hung(tmp_path: Path) -> Iterator[HungFiles]:
-    with hung_files(tmp_path / "hung") as found:
-        yield found
+    with hung_files(tmp_path / "hung") as files:
+        yield files
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +53,9 @@ def in_time(hung: HungFiles, work: Coroutine[Any, Any, Any]) -> Any:
         except TimeoutError:
             return "cancelled"
 
-    found = asyncio.run(cut())
+    result = asyncio.run(cut())
     assert not hung.given_up, "it waited until the file system answered"
-    return found
+    return result
 
 
 def agent(hung: HungFiles, **changes: Any) -> dict[str, Any]:

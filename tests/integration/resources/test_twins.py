@@ -17,8 +17,8 @@ from hactl.resources.twins import twins
 
 @pytest.fixture
 def running() -> Iterator[ExitStack]:
-    with ExitStack() as found:
-        yield found
+    with ExitStack() as stack:
+        yield stack
 
 
 def start(stack: ExitStack, argv: list[str], **more: object) -> int:

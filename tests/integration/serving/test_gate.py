@@ -231,8 +231,8 @@ def test_the_last_descriptors_are_not_for_connections(few_descriptors: int, monk
                 while not gate.refused["descriptors"]:
                     clients.append(await connect(port))
             assert gate.refused["descriptors"] and not gate.refused["accept"]
-            for one in [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]:
-                os.close(one)
+            for descriptor in [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]:
+                os.close(descriptor)
             for _, writer in clients:
                 writer.transport.abort()
 
@@ -274,8 +274,11 @@ def test_a_kernel_that_refuses_is_not_asked_again_and_again(monkeypatch: pytest.
 
 
 def test_who_counts_as_one(tmp_path: Path) -> None:
-    with contextlib.closing(unix_listener(str(tmp_path / "s"), None)) as listener, socket.socket(socket.AF_UNIX) as one:
-        one.connect(str(tmp_path / "s"))
+    with (
+        contextlib.closing(unix_listener(str(tmp_path / "s"), None)) as listener,
+        socket.socket(socket.AF_UNIX) as connection,
+    ):
+        connection.connect(str(tmp_path / "s"))
         assert peer_of(listener.accept()[0]) == str(os.getuid())
     if not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")

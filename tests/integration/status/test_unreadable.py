@@ -36,5 +36,5 @@ def test_a_key_that_is_none_can_be_deleted_by_what_is_said(name: str) -> None:
     key = KEYS.group(name)
     fix = unreadable.shown(holding(key), ETCDCTL)[0]["fix"]
     command = fix.removeprefix("`").partition("`; or upgrade")[0]
-    found = as_bash_has_it(command)
-    assert found == [*(word.encode() for word in ETCDCTL.split()), b"del", key.encode(errors="surrogateescape")]
+    arguments = as_bash_has_it(command)
+    assert arguments == [*(word.encode() for word in ETCDCTL.split()), b"del", key.encode(errors="surrogateescape")]

@@ -37,6 +37,6 @@ def test_it_fails_in_its_time(tmp_path: Path, what: str) -> None:
 def test_an_agent_that_is_asked_about_itself(tmp_path: Path) -> None:
     """As the daemon does whenever the configuration changes."""
     with hung_files(tmp_path / "hung") as hung:
-        found = asyncio.run(describe(str(hung.path / "fence_toy"), timeout_s=0.2))
+        described = asyncio.run(describe(str(hung.path / "fence_toy"), timeout_s=0.2))
         assert not hung.given_up
-    assert found.metadata is None and "does not answer" in found.broken
+    assert described.metadata is None and "does not answer" in described.broken

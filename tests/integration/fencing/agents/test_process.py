@@ -49,14 +49,14 @@ def cgroup() -> Iterator[Path]:
     try:
         yield path
     finally:
-        for one in [*path.iterdir(), path]:
-            if one.is_dir():
-                one.rmdir()
+        for group in [*path.iterdir(), path]:
+            if group.is_dir():
+                group.rmdir()
 
 
 def run(argv: list[str], timeout_s: float, cgroup: str | None) -> tuple[int | None, bool]:
-    found = asyncio.run(run_bounded(argv, stdin=b"", timeout_s=timeout_s, max_output=1000, cgroup=cgroup))
-    return found.returncode, found.timed_out
+    result = asyncio.run(run_bounded(argv, stdin=b"", timeout_s=timeout_s, max_output=1000, cgroup=cgroup))
+    return result.returncode, result.timed_out
 
 
 @pytest.mark.parametrize("late", [True, False])
@@ -73,7 +73,7 @@ def test_a_session_of_its_own_is_in_the_cgroup(
     status, timed_out = run([path], 1.0 if late else LONG, str(cgroup))
     assert (timed_out, status) == (late, -signal.SIGKILL if late else 0)
     assert pipe.rest() == b""
-    assert [one for one in cgroup.iterdir() if one.is_dir()] == []
+    assert [child for child in cgroup.iterdir() if child.is_dir()] == []
 
 
 def test_a_cgroup_that_is_none(agent: Write, tmp_path: Path) -> None:

@@ -27,30 +27,30 @@ def nothing_said() -> None:
 
 
 def test_all_agents_of_the_distribution() -> None:
-    found = {one.name: one for one in asyncio.run(installed_agents(timeout_s=LONG))}
-    ours = {name: one for name, one in found.items() if Path(one.path).parent == Path("/usr/sbin")}
+    by_name = {agent.name: agent for agent in asyncio.run(installed_agents(timeout_s=LONG))}
+    ours = {name: agent for name, agent in by_name.items() if Path(agent.path).parent == Path("/usr/sbin")}
     assert len(ours) > 80
-    assert {name: one.broken for name, one in ours.items() if one.broken} == {
+    assert {name: agent.broken for name, agent in ours.items() if agent.broken} == {
         "fence_ack_manual": "not an agent: it asks a person, and switches nothing"
     }
-    good = {name: one.metadata for name, one in ours.items() if one.metadata}
-    assert [name for name, one in good.items() if one.name != name or not one.summary] == []
+    good = {name: agent.metadata for name, agent in ours.items() if agent.metadata}
+    assert [name for name, info in good.items() if info.name != name or not info.summary] == []
     # Those by which no node is known to be off: a hint to other agents, one that waits for a crash dump's sign of
     # life, one that starts a rescue system, and a cable to the reset button.
     blind = {"fence_heuristics_ping", "fence_kdump", "fence_ovh", "fence_rcd_serial"}
-    assert {name for name, one in good.items() if not one.verifiable} == blind
-    assert {name for name, one in good.items() if one.unfencing} >= {"fence_scsi", "fence_mpath", "fence_brocade"}
+    assert {name for name, info in good.items() if not info.verifiable} == blind
+    assert {name for name, info in good.items() if info.unfencing} >= {"fence_scsi", "fence_mpath", "fence_brocade"}
 
 
 def test_what_ipmilan_says() -> None:
-    found = asyncio.run(describe("fence_ipmilan")).metadata
-    assert found
-    method, lanplus = found.parameter("method"), found.parameter("lanplus")
+    metadata = asyncio.run(describe("fence_ipmilan")).metadata
+    assert metadata
+    method, lanplus = metadata.parameter("method"), metadata.parameter("lanplus")
     assert method == Parameter("method", "select", False, "onoff", ("onoff", "cycle"), description="Method to fence")
     assert lanplus and (lanplus.kind, lanplus.default) == ("boolean", "0")
-    assert found.secret_names == {"password", "passwd", "hexadecimal_kg"}
-    assert (found.plug_option, found.plug_required, found.verifiable) == ("plug", False, True)
-    assert asyncio.run(describe("fence_idrac")).metadata != found
+    assert metadata.secret_names == {"password", "passwd", "hexadecimal_kg"}
+    assert (metadata.plug_option, metadata.plug_required, metadata.verifiable) == ("plug", False, True)
+    assert asyncio.run(describe("fence_idrac")).metadata != metadata
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_a_broken_one(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f".:{tmp_path}")
     limit = 0.5 if "0.5" in reason else LONG
-    found = asyncio.run(installed_agents(timeout_s=limit))
-    assert [one.name for one in found] == ["fence_broken", "fence_virtd"]
-    assert found[0].path == f"{tmp_path}/fence_broken"
-    assert found[0].metadata is None and reason in found[0].broken
-    assert found[1].broken == "not an agent: a daemon for the hosts of virtual machines"
+    agents = asyncio.run(installed_agents(timeout_s=limit))
+    assert [installed.name for installed in agents] == ["fence_broken", "fence_virtd"]
+    assert agents[0].path == f"{tmp_path}/fence_broken"
+    assert agents[0].metadata is None and reason in agents[0].broken
+    assert agents[1].broken == "not an agent: a daemon for the hosts of virtual machines"
     assert not (tmp_path / "fence_virtd.ran").exists()
 
 
@@ -102,7 +102,8 @@ def test_asked_again_when_it_changed(agent: Write) -> None:
 
 def test_a_device_by_its_agents_own_check() -> None:
     def told(agent: str, options: dict[str, str], plug: str | None = None) -> list[str]:
-        return [str(one) for one in asyncio.run(check_device(agent, options, plug=plug)) if one.level == "error"]
+        problems = asyncio.run(check_device(agent, options, plug=plug))
+        return [str(problem) for problem in problems if problem.level == "error"]
 
     assert told("fence_dummy", {}) == []
     assert told("fence_dummy", {"stauts_file": "/tmp/x"}) == [
@@ -148,5 +149,5 @@ def test_dummy_switches(tmp_path: Path) -> None:
 
 def test_dummy_that_always_fails() -> None:
     call = AgentCall("fence_dummy", "off", LONG, {"type": "fail", "power_timeout": "1"}, plug="n1")
-    found = asyncio.run(run_agent(call))
-    assert (found.outcome, found.exit_status) == ("failed", 1)
+    result = asyncio.run(run_agent(call))
+    assert (result.outcome, result.exit_status) == ("failed", 1)

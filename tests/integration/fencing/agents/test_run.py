@@ -29,9 +29,9 @@ def test_what_it_is_given(agent: Write, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(name, "/nowhere")
     path = agent('echo "$given"; env; echo "args: $#"')
     options = {"ip": "10.0.0.1", "password": "hunter22", "lanplus": "1"}
-    found = run(AgentCall(path, "off", LONG, options, plug="3", node="n1"))
-    assert (found.outcome, found.exit_status) == ("ok", 0)
-    lines = found.output.splitlines()
+    result = run(AgentCall(path, "off", LONG, options, plug="3", node="n1"))
+    assert (result.outcome, result.exit_status) == ("ok", 0)
+    lines = result.output.splitlines()
     assert lines[:6] == ["ip=10.0.0.1", "password=***", "lanplus=1", "port=3", "nodename=n1", "action=off"]
     assert "args: 0" in lines and "LC_ALL=C" in lines
     assert not [line for line in lines if line.startswith(("PYTHONPATH=", "VIRTUAL_ENV=", "NOTIFY_SOCKET="))]
@@ -60,9 +60,9 @@ def test_status_is_what_was_seen(agent: Write) -> None:
 )
 def test_failures(agent: Write, body: str, detail: str) -> None:
     for action in ("off", "status"):
-        found = run(AgentCall(agent(body), action, LONG))  # type: ignore[arg-type]
-        assert (found.outcome, found.power) == ("failed", "unknown")
-        assert detail in found.detail
+        result = run(AgentCall(agent(body), action, LONG))  # type: ignore[arg-type]
+        assert (result.outcome, result.power) == ("failed", "unknown")
+        assert detail in result.detail
 
 
 def test_what_cannot_be_run(agent: Write, tmp_path: Path) -> None:
@@ -76,23 +76,23 @@ def test_what_cannot_be_run(agent: Write, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{"version": "1"}, {"action": "status"}, {"x y": "1"}, {"ip": "a\naction=on"}])
 def test_options_that_would_change_what_is_done(agent: Write, tmp_path: Path, options: dict[str, str]) -> None:
-    found = run(AgentCall(agent(f"touch {tmp_path}/ran"), "off", LONG, options))
-    assert found.outcome == "failed"
+    result = run(AgentCall(agent(f"touch {tmp_path}/ran"), "off", LONG, options))
+    assert result.outcome == "failed"
     assert not (tmp_path / "ran").exists()
 
 
 def test_two_plugs(agent: Write, tmp_path: Path) -> None:
-    found = run(AgentCall(agent(f"touch {tmp_path}/ran"), "off", LONG, {"port": "1"}, plug="2"))
-    assert "both say which plug" in found.detail and not (tmp_path / "ran").exists()
+    result = run(AgentCall(agent(f"touch {tmp_path}/ran"), "off", LONG, {"port": "1"}, plug="2"))
+    assert "both say which plug" in result.detail and not (tmp_path / "ran").exists()
 
 
 def test_the_deadline(agent: Write, pipe: Any) -> None:
     """Killed with all that it started in its group."""
     path = agent(f"exec 9>{pipe.path}; sleep {LONG} & sleep {LONG}; echo late >&9")
-    found = run(AgentCall(path, "off", 0.3))
-    assert (found.outcome, found.power, found.exit_status) == ("timeout", "unknown", None)
-    assert found.detail == "it did not end within 0.3 s and was killed"
-    assert 0.3 <= found.seconds < LONG / 2
+    result = run(AgentCall(path, "off", 0.3))
+    assert (result.outcome, result.power, result.exit_status) == ("timeout", "unknown", None)
+    assert result.detail == "it did not end within 0.3 s and was killed"
+    assert 0.3 <= result.seconds < LONG / 2
     assert pipe.rest() == b""
 
 
@@ -107,8 +107,8 @@ def test_success_at_the_deadline_is_failure(agent: Write) -> None:
         asyncio.get_running_loop().call_later(0.05, time.sleep, 0.8)
         return await run_agent(AgentCall(agent("echo Status: OFF; sleep 0.2; exit 2"), "status", 0.5))
 
-    found = asyncio.run(busy())
-    assert (found.outcome, found.power) == ("timeout", "unknown")
+    result = asyncio.run(busy())
+    assert (result.outcome, result.power) == ("timeout", "unknown")
 
 
 def test_what_it_leaves_behind_is_killed(agent: Write, pipe: Any) -> None:
@@ -133,9 +133,9 @@ def test_cancelled(agent: Write, pipe: Any) -> None:
 
 def test_its_output_is_bounded(agent: Write) -> None:
     path = agent("head -c 3000000 /dev/zero | tr '\\0' x; echo; head -c 3000000 /dev/zero >&2")
-    found = run(AgentCall(path, "list", LONG))
-    assert found.outcome == "ok"
-    assert len(found.output) <= 1_000_000
+    result = run(AgentCall(path, "list", LONG))
+    assert result.outcome == "ok"
+    assert len(result.output) <= 1_000_000
 
 
 def test_secrets_are_nowhere(agent: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -154,9 +154,9 @@ def test_secrets_are_nowhere(agent: Write, tmp_path: Path, caplog: pytest.LogCap
     call = AgentCall(path, "off", LONG, options, secret_names=frozenset({"pin"}))
     structlog.reset_defaults()
     with capture_logs() as logs:
-        found = run(call)
-    assert "snmp_priv_passwd=***" in found.output and "apikey=***" in found.output
-    seen = repr((found, found.output, call, logs, caplog.text))
+        result = run(call)
+    assert "snmp_priv_passwd=***" in result.output and "apikey=***" in result.output
+    seen = repr((result, result.output, call, logs, caplog.text))
     assert "0secret" not in seen
     assert "cm9vdDpvcHRpb24wc2VjcmV0" not in seen
     assert [log["outcome"] for log in logs] == ["failed"]
@@ -164,8 +164,8 @@ def test_secrets_are_nowhere(agent: Write, tmp_path: Path, caplog: pytest.LogCap
 
 def test_a_secret_that_cannot_be_had(agent: Write, tmp_path: Path) -> None:
     path = agent(f"touch {tmp_path}/ran")
-    found = run(AgentCall(path, "off", LONG, {"password": SecretFile(str(tmp_path / "none"))}))
-    assert found.outcome == "failed" and "none: No such file" in found.detail
+    result = run(AgentCall(path, "off", LONG, {"password": SecretFile(str(tmp_path / "none"))}))
+    assert result.outcome == "failed" and "none: No such file" in result.detail
     late = run(AgentCall(path, "off", 0.3, {"password_script": f"sleep {LONG}"}))
     assert late.outcome == "failed" and "did not end in time" in late.detail
     assert not (tmp_path / "ran").exists()

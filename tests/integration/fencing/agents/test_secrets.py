@@ -9,9 +9,9 @@ from tests.unit.fencing.agents.test_secrets import resolve
 
 
 def test_from_a_script() -> None:
-    found = resolve({"password_script": "echo hunter22", "snmp_priv_passwd_script": "echo 'two words'"})
-    assert found.options == {"password": "hunter22", "snmp_priv_passwd": "two words"}
-    assert found.secrets == {"hunter22", "two words"}
+    resolved = resolve({"password_script": "echo hunter22", "snmp_priv_passwd_script": "echo 'two words'"})
+    assert resolved.options == {"password": "hunter22", "snmp_priv_passwd": "two words"}
+    assert resolved.secrets == {"hunter22", "two words"}
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,10 @@ class Peer:
                 for call in parser.feed(data):
                     self.calls.append(call)
                     before = serial
-                    for one in self._answer(call):
+                    for reply in self._answer(call):
                         serial += 1
                         # A byte at a time: a message comes in whatever pieces it likes.
-                        for byte in one.serialise(serial):
+                        for byte in reply.serialise(serial):
                             link.sendall(bytes([byte]))
                     if serial == before:
                         return
@@ -86,7 +86,7 @@ def swapped(message: Message) -> Message:
     return message
 
 
-@pytest.mark.parametrize("order", [lambda one: one, swapped])
+@pytest.mark.parametrize("order", [lambda message: message, swapped])
 def test_a_call_and_its_answer(tmp_path: Path, serve: Callable[..., Peer], order: Callable[[Message], Message]) -> None:
     """Between them come what others were told, and an answer to another call."""
 
