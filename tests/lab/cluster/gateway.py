@@ -31,16 +31,16 @@ class Gateway:
     def view(self) -> View:
         """Everything but the histories, read in one transaction. Raises NoStoreError."""
         answer = self._ask("txn", {"success": [{"requestRange": _range(self.keys.prefix + kind)} for kind in _KINDS]})
-        found = [kv for part in answer["responses"] for kv in part["response_range"].get("kvs", [])]
+        kvs = [kv for part in answer["responses"] for kv in part["response_range"].get("kvs", [])]
         view = View(self.keys)
-        view.load(Snapshot(int(answer["header"]["revision"]), tuple(_key_value(kv) for kv in found)))
+        view.load(Snapshot(int(answer["header"]["revision"]), tuple(_key_value(kv) for kv in kvs)))
         return view
 
     def get(self, key: str, revision: int = 0) -> KeyValue | None:
         """What is under `key`, or was at `revision`."""
         body = {"key": _encode(key)} | ({"revision": str(revision)} if revision else {})
-        found = self._ask("range", body).get("kvs", [])
-        return _key_value(found[0]) if found else None
+        kvs = self._ask("range", body).get("kvs", [])
+        return _key_value(kvs[0]) if kvs else None
 
     def put(self, key: str, value: str) -> None:
         """Write it."""
@@ -60,21 +60,21 @@ class Gateway:
 
     def renewals(self) -> dict[str, int]:
         """How often each live session was written since it was opened."""
-        found = self._ask("range", _range(self.keys.prefix + "nodes/")).get("kvs", [])
-        return {_decode(kv["key"]).rpartition("/")[2]: int(kv["version"]) for kv in found}
+        kvs = self._ask("range", _range(self.keys.prefix + "nodes/")).get("kvs", [])
+        return {_decode(kv["key"]).rpartition("/")[2]: int(kv["version"]) for kv in kvs}
 
     def history(self, group: str, since: int) -> list[Ownership]:
         """Every ownership of a group from revision `since` on that the store still knows, oldest first (from the
         last deletion of its key on), without what cannot be read."""
-        found: list[Ownership] = []
+        owners: list[Ownership] = []
         revision = 0
         while kv := self.get(self.keys.group(group), revision):
             with contextlib.suppress(RecordError):
-                found.append(Ownership.from_json(kv.value, kv.key))
+                owners.append(Ownership.from_json(kv.value, kv.key))
             revision = kv.mod_revision - 1
             if revision < since or kv.create_revision > revision:
                 break
-        return found[::-1]
+        return owners[::-1]
 
     def _ask(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
         for name in list(self._order):

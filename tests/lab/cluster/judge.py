@@ -25,36 +25,38 @@ class Judge:
     def vips(self) -> set[str]:
         """Every address that any node ever had beside its own."""
         seen = {change.address for change in self.watcher.changes()}
-        return {one for one in seen - self._own if not _is_local(one)}
+        return {address for address in seen - self._own if not _is_local(address)}
 
     def twice(self, since_ms: float, planned: Collection[str] = ()) -> list[str]:
         """What two nodes had at one time since then, but for addresses where it was `planned`. Asks no store."""
-        found = [
+        overlaps = [
             f"{address}: {overlap}"
             for address in sorted(self.vips().difference(planned))
             for overlap in self.watcher.overlaps(address)
             if overlap.begin_ms >= since_ms
         ]
-        return found + [
-            f"service: {one}" for one in find_overlaps(self._lab.spec.traces) if one.second.begin_ms >= since_ms
+        return overlaps + [
+            f"service: {overlap}"
+            for overlap in find_overlaps(self._lab.spec.traces)
+            if overlap.second.begin_ms >= since_ms
         ]
 
     def backwards(self, since_ms: float, revision: int, groups: set[str]) -> list[str]:
         """Where an epoch did not grow from one owner to the next since then."""
-        found = []
+        problems = []
         for earlier, later in pairwise(read_runs(self._lab.spec.traces)):
             same = later.epoch == earlier.epoch and later.node == earlier.node
             if later.begin_ms >= since_ms and not (later.epoch > earlier.epoch or same):
-                found.append(f"service: epoch went from {earlier} to {later}")
+                problems.append(f"service: epoch went from {earlier} to {later}")
         for group in sorted(groups):
             for before, after in pairwise(self._store.history(group, revision)):
                 if after.epoch < before.epoch or (
                     after.epoch == before.epoch and after.session_id != before.session_id
                 ):
-                    found.append(f"ownership of {group}: from {before} to {after}")
-        return found
+                    problems.append(f"ownership of {group}: from {before} to {after}")
+        return problems
 
 
 def _is_local(address: str) -> bool:
-    one = ipaddress.ip_address(address)
-    return one.is_loopback or one.is_link_local
+    parsed = ipaddress.ip_address(address)
+    return parsed.is_loopback or parsed.is_link_local

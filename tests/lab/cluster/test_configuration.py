@@ -14,6 +14,7 @@ from hactl.lab.spec import SERVICE_VIP
 from hactl.lab.system import LabError
 from tests.support.guard_client import GuardClient
 
+from .status_document import group_named, has_warning
 from .whole import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -67,7 +68,7 @@ def test_a_group_is_added_changed_and_removed(cluster: Cluster) -> None:
 def test_the_address_of_a_running_group_is_changed(cluster: Cluster) -> None:
     owner = cluster.owner("service")
     changed = copy.deepcopy(cluster.base)
-    vip = next(group for group in changed["groups"] if group["name"] == "service")["resources"][0]["vip"]
+    vip = group_named(changed, "service")["resources"][0]["vip"]
     vip["address"] = f"{NEW_VIP}/24"
     cluster.apply(changed)
     holders = cluster.judge.watcher.holders
@@ -117,7 +118,7 @@ def test_an_unreadable_configuration_keeps_the_old(cluster: Cluster, text: str) 
         cluster.await_event(name, "config_unreadable")
         problem = cluster.status(name)["config"]["problem"]
         assert problem
-        assert any(problem in one["what"] for one in cluster.status(name)["warnings"])
+        assert has_warning(cluster.status(name), problem)
     cluster.await_renewals()
     assert cluster.store.view().groups == view.groups
     assert cluster.changes(SERVICE_VIP) == []
@@ -207,12 +208,12 @@ def test_a_service_whose_command_does_not_exist(cluster: Cluster) -> None:
     }
     cluster.apply(cluster.with_groups(group))
     cluster.until(lambda: len(cluster.store.view().failures) == 3, "it has failed on every node")
-    shown = next(one for one in cluster.status("n1")["groups"] if one["name"] == "broken")
+    shown = group_named(cluster.status("n1"), "broken")
     assert shown["state"] != "running"
     assert set(shown["excluded"]) == set(cluster.nodes)
     for why in shown["excluded"].values():
         assert "/nonexistent/program" in why
-    warnings = [one["what"] for one in cluster.status("n1")["warnings"]]
+    warnings = [warning["what"] for warning in cluster.status("n1")["warnings"]]
     assert sum("broken" in what and "/nonexistent/program" in what for what in warnings) >= 3
     assert cluster.group("service") == service
     cluster.store.delete(cluster.store.keys.prefix + "failures/")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from .copies import ADDRESS, Copy
+from .status_document import has_warning
 from .whole import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -20,7 +21,7 @@ def forgotten(cluster: Cluster) -> Iterator[None]:
 
 
 def warned(cluster: Cluster, asked: str, words: str) -> bool:
-    return any(words in warning["what"] for warning in cluster.status(asked)["warnings"])
+    return has_warning(cluster.status(asked), words)
 
 
 def test_a_copy_ends_and_all_are_told_and_it_never_vouches_for_the_original(cluster: Cluster) -> None:

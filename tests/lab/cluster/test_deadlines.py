@@ -18,11 +18,11 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 def haproxies(cluster: Cluster) -> dict[str, int | None]:
     """HAProxy's master process on each node, if a process of this id runs there."""
-    found = {}
+    masters = {}
     for name, node in cluster.nodes.items():
         pid = cluster.status(name)["local"]["haproxy"]["pid"]
-        found[name] = pid if pid in node.pids_named("haproxy") else None
-    return found
+        masters[name] = pid if pid in node.pids_named("haproxy") else None
+    return masters
 
 
 def test_a_frozen_daemon_is_replaced_by_another_node(cluster: Cluster) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from hactl.lab.system import LabError
 
+from .status_document import group_named, has_warning
 from .test_configuration import NEW_VIP, vip_group
 from .whole import Cluster
 
@@ -32,10 +33,10 @@ def lose(cluster: Cluster, owner: str) -> None:
     assert cluster.group("strict") == before
     for name in cluster.others(owner):
         document = cluster.status(name)
-        shown = next(one for one in document["groups"] if one["name"] == "strict")
+        shown = group_named(document, "strict")
         assert shown["state"] == "lost"
         assert f"waiting for {owner}" in shown["waiting"]
-        assert any(f"hactl fence confirm {owner}" in one["do"] for one in document["warnings"])
+        assert has_warning(document, f"hactl fence confirm {owner}", field="do")
     assert cluster.judge.watcher.holders(NEW_VIP) == []
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from hactl.lab.spec import SERVICE_VIP, VIP, VIP6
 
+from .status_document import has_warning
 from .whole import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -44,9 +45,7 @@ def fill(filler: Path) -> None:
 
 def says(cluster: Cluster, asked: str, words: str) -> None:
     """Wait until the status that this node shows says so."""
-    cluster.until(
-        lambda: any(words in one["what"] for one in cluster.status(asked).get("warnings", [])), f"{asked} says {words}"
-    )
+    cluster.until(lambda: has_warning(cluster.status(asked), words), f"{asked} says {words}")
 
 
 def well_again(cluster: Cluster, asked: str, words: str) -> None:
@@ -54,7 +53,7 @@ def well_again(cluster: Cluster, asked: str, words: str) -> None:
 
     def look() -> bool:
         status = cluster.status(asked)
-        return bool(status) and not any(words in one["what"] for one in status["warnings"])
+        return bool(status) and not has_warning(status, words)
 
     cluster.until(look, f"{asked} no more says {words}")
 

@@ -14,6 +14,7 @@ import pytest
 
 from hactl.lab.spec import VIP, VIP_PORTS
 
+from .status_document import group_named, has_warning
 from .whole import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -46,8 +47,8 @@ def answers(cluster: Cluster) -> bool:
 
 def readiness(cluster: Cluster, node: str) -> str:
     """What status says of the node for the VIP's group."""
-    found = next(one for one in cluster.status(node)["groups"] if one["name"] == "vip")["readiness"]
-    return str(found.get(node, {}).get("level", "ready"))
+    levels = group_named(cluster.status(node), "vip")["readiness"]
+    return str(levels.get(node, {}).get("level", "ready"))
 
 
 @pytest.fixture
@@ -88,16 +89,14 @@ def test_the_vip_goes_where_haproxy_is_well_and_stays_where_nobody_is_better(
     cluster.until(lambda: answers(cluster), "it is served by the other node")
     print(f"served again after {time.monotonic() - began:.1f} s")
     assert readiness(cluster, owner) == "poor"
-    assert any("not ready for group vip" in one["what"] for one in cluster.status(after)["warnings"])
+    assert has_warning(cluster.status(after), "not ready for group vip")
     for name in cluster.others(owner):
         take_port(cluster, name, taken)
     for name in cluster.others(owner):
         cluster.until(lambda name=name: readiness(cluster, name) == "poor", f"HAProxy is not well on {name}")  # type: ignore[misc]
     cluster.until(lambda: not cluster.group("vip").holders, "a move that was under way is over")
     owner, epoch = cluster.owner("vip"), cluster.group("vip").epoch
-    cluster.until(
-        lambda: any("no other node is better" in one["do"] for one in cluster.status(owner)["warnings"]), "it is said"
-    )
+    cluster.until(lambda: has_warning(cluster.status(owner), "no other node is better", field="do"), "it is said")
     assert cluster.holders("vip") == [owner]
     assert cluster.group("vip").epoch == epoch
 

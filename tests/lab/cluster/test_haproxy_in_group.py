@@ -15,6 +15,7 @@ from hactl.lab import netns
 from hactl.lab.spec import CLIENT, VIP, VIP6, VIP_PORTS
 from hactl.lab.system import LabError
 
+from .status_document import group_named
 from .whole import ASKED, Cluster
 
 # The monitor would see it only after ten seconds: sooner is by an event.
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 def in_group(cluster: Cluster, **options: Any) -> dict[str, Any]:
     """The lab's configuration with HAProxy in the group of the VIP."""
     document = copy.deepcopy(cluster.base)
-    group = next(one for one in document["groups"] if one["name"] == "vip")
+    group = group_named(document, "vip")
     group["overlap"] = False
     group["resources"].append({"name": "balancer", "haproxy": options})
     return document
@@ -36,11 +37,11 @@ def in_group(cluster: Cluster, **options: Any) -> dict[str, Any]:
 def processes(cluster: Cluster, node: str) -> dict[str, list[int]]:
     """The processes of HAProxy on a node: hot ones, and a group's."""
     resources = cluster.node(node).group.child("resources").path
-    found = {}
+    pids = {}
     for name in (HOT, IN_GROUP):
         file = Path(resources, name, "cgroup.procs")
-        found[name] = [int(word) for word in file.read_text().split()] if file.exists() else []
-    return found
+        pids[name] = [int(word) for word in file.read_text().split()] if file.exists() else []
+    return pids
 
 
 def master(cluster: Cluster, node: str) -> int:
@@ -52,7 +53,7 @@ def only_on(cluster: Cluster, owner: str) -> bool:
     """Whether HAProxy runs there with its group, and nowhere else at all."""
     seen = {name: processes(cluster, name) for name in cluster.nodes}
     there = seen.pop(owner)
-    return bool(there[IN_GROUP]) and not there[HOT] and not any(any(one.values()) for one in seen.values())
+    return bool(there[IN_GROUP]) and not there[HOT] and not any(any(pids.values()) for pids in seen.values())
 
 
 def use(cluster: Cluster, **options: Any) -> str:
@@ -178,20 +179,20 @@ def test_to_every_node_and_back_while_it_runs(cluster: Cluster) -> None:
 
     def hot_everywhere() -> bool:
         seen = [processes(cluster, name) for name in cluster.nodes]
-        return all(one[HOT] and not one[IN_GROUP] for one in seen)
+        return all(running[HOT] and not running[IN_GROUP] for running in seen)
 
     cluster.until(hot_everywhere, "HAProxy runs hot on every node")
     assert all(cluster.status(name)["local"]["haproxy"]["running"] for name in cluster.nodes)
     owner = use(cluster)
     status = {name: cluster.status(name)["local"]["haproxy"] for name in cluster.nodes}
-    assert {name: one["running"] for name, one in status.items()} == {name: name == owner for name in cluster.nodes}
-    assert not any(one["error"] for one in status.values())
+    assert [name for name, haproxy in status.items() if haproxy["running"]] == [owner]
+    assert not any(haproxy["error"] for haproxy in status.values())
 
 
 def test_to_another_group_only_when_it_is_released(cluster: Cluster) -> None:
     use(cluster)
     document = in_group(cluster)
-    resources = [one["resources"] for one in document["groups"]]
+    resources = [group["resources"] for group in document["groups"]]
     moved = resources[0].pop()
     resources[1].append(moved)
     for service in document["services"]:

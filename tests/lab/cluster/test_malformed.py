@@ -11,6 +11,7 @@ import pytest
 
 from hactl.lab.spec import SERVICE_VIP, VIP
 
+from .status_document import has_warning
 from .whole import EXCLUSIVE, Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -50,9 +51,10 @@ def _named(cluster: Cluster, node: str, key: str) -> bool:
     """Whether the node's status says of the key that it cannot be read, and what to do."""
     document = cluster.status(node)
     if key.endswith("/config"):
-        return any("configuration in the store cannot be used" in one["what"] for one in document["warnings"])
-    said = [one for one in document["warnings"] if key in one["what"] and "cannot be read" in one["what"]]
-    return bool(said) and bool(said[0]["do"])
+        return has_warning(document, "configuration in the store cannot be used")
+    texts = [(warning["what"], warning["do"]) for warning in document["warnings"]]
+    fixes = [fix for problem, fix in texts if key in problem and "cannot be read" in problem]
+    return bool(fixes) and bool(fixes[0])
 
 
 @pytest.fixture

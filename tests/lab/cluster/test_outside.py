@@ -23,7 +23,7 @@ def ip(cluster: Cluster, station: str, *words: str) -> str:
 
 
 def warnings(cluster: Cluster, node: str) -> list[str]:
-    return [one["what"] for one in cluster.status(node).get("warnings", [])]
+    return [warning["what"] for warning in cluster.status(node).get("warnings", [])]
 
 
 @pytest.mark.parametrize("resource", ADDRESSES)

@@ -11,6 +11,7 @@ import pytest
 
 from hactl.lab.spec import SERVICE_VIP, VIP
 
+from .status_document import group_named, has_warning
 from .whole import Cluster
 
 # The monitor would see it only after ten seconds: sooner is by an event.
@@ -28,8 +29,8 @@ def process_group(name: str, program: str, **more: Any) -> dict[str, Any]:
 def pids(cluster: Cluster, node: str, group: str) -> list[int]:
     """The processes of a group's resources on a node."""
     resources = cluster.node(node).group.child("resources").path
-    found = [path for path in resources.rglob("cgroup.procs") if path.parent.name.startswith(group)]
-    return [int(word) for path in found for word in path.read_text().split()]
+    files = [path for path in resources.rglob("cgroup.procs") if path.parent.name.startswith(group)]
+    return [int(word) for path in files for word in path.read_text().split()]
 
 
 def kill(cluster: Cluster, node: str, group: str) -> list[int]:
@@ -73,7 +74,7 @@ def test_a_service_that_fails_again_and_again_moves_and_may_come_back_later(clus
     cluster.await_running("fragile", ["n2"])
     assert cluster.group("fragile").epoch > epoch
     assert "process failed 2 times" in cluster.group("fragile").reason
-    shown = next(one for one in cluster.status("n3")["groups"] if one["name"] == "fragile")
+    shown = group_named(cluster.status("n3"), "fragile")
     assert "process failed 2 times" in shown["excluded"]["n1"]
     assert pids(cluster, "n1", "fragile") == []
     cluster.until(lambda: not cluster.store.view().failures, "the failure is expired")
@@ -164,15 +165,12 @@ def test_a_group_that_cannot_be_stopped_is_blocked_and_started_nowhere_else(clus
     owner, target = move_away(cluster)
 
     def shown() -> dict[str, Any]:
-        return next(one for one in cluster.status("n3")["groups"] if one["name"] == "agent")
+        return group_named(cluster.status("n3"), "agent")
 
     try:
         cluster.until(lambda: shown()["state"] == "blocked", "the group is shown as blocked")
         assert "it still runs" in shown()["waiting"]
-        warnings = cluster.status("n3")["warnings"]
-        assert any(
-            warning["level"] == "error" and f"cannot be stopped on {owner}" in warning["what"] for warning in warnings
-        )
+        assert has_warning(cluster.status("n3"), f"cannot be stopped on {owner}", level="error")
         cluster.await_renewals()
         assert (cluster.node(owner).home / "run" / "agent").exists()
         assert not (cluster.node(target).home / "run" / "agent").exists()

@@ -144,7 +144,7 @@ def test_a_daemon_without_its_guard_ends_and_everything_runs_again(cluster: Clus
     cluster.await_all_running()
     cluster.await_live(owner)
     assert cluster.node(owner).daemon_pid() != pid
-    assert not set(service) & {one for name in cluster.nodes for one in cluster.service_pids(name)}
+    assert not set(service) & {process for name in cluster.nodes for process in cluster.service_pids(name)}
 
 
 @pytest.fixture

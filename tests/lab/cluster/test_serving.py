@@ -50,8 +50,8 @@ def idle_connections(cluster: Cluster, node: str, count: int) -> Iterator[int]:
     try:
         yield len(opened)
     finally:
-        for one in opened:
-            one.close()
+        for connection in opened:
+            connection.close()
 
 
 def fetch(cluster: Cluster, node: str, path: str, *, inside: str = "") -> tuple[int, str]:
@@ -82,7 +82,7 @@ def test_idle_connections_move_nothing(cluster: Cluster) -> None:
         assert cluster.status(owner)["asked"] == owner
         # Another host is served nevertheless.
         ask = functools.partial(fetch, cluster, owner, "/metrics", inside=other)
-        status, text = wait_until(lambda: (found := ask())[0] == 200 and found, deadline_s=10, what="it is served")
+        status, text = wait_until(lambda: (answer := ask())[0] == 200 and answer, deadline_s=10, what="it is served")
         assert status == 200 and "hactl_group_owned" in text
     unmoved.check()
     for name in cluster.nodes:

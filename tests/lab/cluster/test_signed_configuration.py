@@ -9,6 +9,7 @@ import pytest
 
 from hactl.lab.spec import SERVICE_VIP
 
+from .status_document import has_warning
 from .whole import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -16,15 +17,15 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 def forge(cluster: Cluster, change: dict[str, Any]) -> None:
     """Write the configuration in use to etcd with something changed, as who has etcd but no key would."""
-    found = cluster.store.get(cluster.store.keys.config)
-    assert found is not None
-    stored = {**json.loads(found.value), **change}
+    kv = cluster.store.get(cluster.store.keys.config)
+    assert kv is not None
+    stored = {**json.loads(kv.value), **change}
     cluster.store.put(cluster.store.keys.config, json.dumps(stored))
 
 
 def said(cluster: Cluster, node: str, words: str) -> bool:
     """Whether the node's status has an error with these words."""
-    return any(one["level"] == "error" and words in one["what"] for one in cluster.status(node)["warnings"])
+    return has_warning(cluster.status(node), words, level="error")
 
 
 @pytest.mark.parametrize(

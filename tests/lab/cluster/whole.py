@@ -169,15 +169,15 @@ class Cluster:
         """What the node's daemon has logged since `begin`, all or of one kind; a line that is not the daemon's own
         (its supervisor's, a traceback's) is an event `said`."""
         text = self._log(node).read_bytes()[self._marks.get(node, 0) :].decode(errors="replace")
-        found = []
+        events: list[dict[str, Any]] = []
         for line in text.splitlines():
             try:
-                one = json.loads(line)
+                entry = json.loads(line)
             except ValueError:
-                one = {"event": "said", "line": line, "timestamp": found[-1]["timestamp"] if found else ""}
-            if not event or one["event"] == event:
-                found.append(one)
-        return found
+                entry = {"event": "said", "line": line, "timestamp": events[-1]["timestamp"] if events else ""}
+            if not event or entry["event"] == event:
+                events.append(entry)
+        return events
 
     def _log(self, node: str) -> Path:
         return self.node(node).logs / "daemon.log"
@@ -252,7 +252,7 @@ class Cluster:
         """Wait until the node's daemon has logged it since `begin`."""
 
         def look() -> dict[str, Any] | None:
-            matching = (one for one in self.events(node, event) if values.items() <= one.items())
+            matching = (entry for entry in self.events(node, event) if values.items() <= entry.items())
             return next(matching, None)
 
         return self.until(look, f"{node} says {event} {values or ''}")

@@ -15,6 +15,7 @@ from hactl.lab.power import CORD
 from hactl.lab.spec import BMC, SWITCH
 from hactl.lab.switch import Fault
 from hactl.lab.system import LabError
+from tests.lab.cluster.status_document import group_named
 from tests.lab.cluster.whole import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -45,8 +46,8 @@ def boots(cluster: Cluster) -> dict[str, int]:
 def acted(cluster: Cluster, node: str) -> list[tuple[str, str, bool, str]]:
     """What devices were asked to do to a node, and what came of it, in this order."""
     every = [event for name in cluster.others(node) for event in cluster.events(name, "fence_acted")]
-    found = sorted((one for one in every if one["node"] == node), key=lambda one: str(one["timestamp"]))
-    return [(one["device"], one["action"], one["ok"], one["power"]) for one in found]
+    ordered = sorted((entry for entry in every if entry["node"] == node), key=lambda entry: str(entry["timestamp"]))
+    return [(entry["device"], entry["action"], entry["ok"], entry["power"]) for entry in ordered]
 
 
 def await_fenced(cluster: Cluster, node: str, session_id: str) -> FenceRecord:
@@ -91,9 +92,9 @@ def test_a_power_cut(cluster: Cluster) -> None:
     await_fenced(cluster, owner, session_id)
     cluster.until(lambda: fence(cluster, owner).power == "", "what was switched off is switched on again")
     seen = acted(cluster, owner)
-    offs = [n for n, one in enumerate(seen) if one == (SWITCH, "status", True, "off")]
-    offs += [n for n, one in enumerate(seen) if one == (SECOND, "status", True, "off")]
-    ons = [n for n, one in enumerate(seen) if one[1] == "on"]
+    offs = [n for n, entry in enumerate(seen) if entry == (SWITCH, "status", True, "off")]
+    offs += [n for n, entry in enumerate(seen) if entry == (SECOND, "status", True, "off")]
+    ons = [n for n, (_, action, *_) in enumerate(seen) if action == "on"]
     assert len(offs) == len(ons) == 2  # both supplies, and none was on before both were off
     assert max(offs) < min(ons)
     assert boots(cluster) == before  # its cord is still out
@@ -156,8 +157,7 @@ def test_no_device_works_for_a_while(cluster: Cluster) -> None:
     assert all(failed)
     assert (cluster.group("service").node, cluster.group("service").epoch) == (owner, epoch)
     assert cluster.holders("service") == [owner]  # its kernel's
-    document = cluster.status(cluster.others(owner)[0])
-    shown = next(one for one in document["groups"] if one["name"] == "service")
+    shown = group_named(cluster.status(cluster.others(owner)[0]), "service")
     assert shown["state"] == "lost"
     assert f"waiting for {owner}" in shown["waiting"]
     cluster.lab.switch_faults.clear()
@@ -256,5 +256,5 @@ def test_an_operator_sees_who_can_fence_whom(cluster: Cluster) -> None:
 
 
 def _first(cluster: Cluster, node: str, event: str) -> dict[str, Any] | None:
-    every = [one for name in cluster.others(node) for one in cluster.events(name, event)]
+    every = [entry for name in cluster.others(node) for entry in cluster.events(name, event)]
     return every[0] if every else None

@@ -37,8 +37,8 @@ Ask = Callable[..., AgentResult]
 def lab() -> Iterator[Lab]:
     """Two nodes with two power supplies each, without daemons."""
     spec = LabSpec(name=f"tsw{os.getpid()}", nodes=2, profile="fast", fencing=True, supplies=2, daemon=())
-    with Lab(spec) as one:
-        yield one
+    with Lab(spec) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +72,11 @@ def power(lab: Lab, unit: str = SWITCH) -> str:
 
 
 def test_it_says_what_it_is(lab: Lab) -> None:
-    found = asyncio.run(describe(AGENT))
-    assert found.metadata is not None, found.broken
-    assert (found.metadata.plug_option, found.metadata.plug_required, found.metadata.verifiable) == ("plug", True, True)
-    assert found.metadata.secret_names == {"password"}
+    described = asyncio.run(describe(AGENT))
+    metadata = described.metadata
+    assert metadata is not None, described.broken
+    assert (metadata.plug_option, metadata.plug_required, metadata.verifiable) == ("plug", True, True)
+    assert metadata.secret_names == {"password"}
     assert asyncio.run(check_device(AGENT, call(lab, "status").options, plug="n1")) == []
     listed = ask(lab, "list", plug=None).output
     assert [line.partition(",")[0] for line in listed.splitlines()] == ["n1", "n2"]

@@ -31,9 +31,9 @@ LONG = {"lease_ms": 60_000}
 
 
 def free_port(family: int = socket.AF_INET, address: str = "127.0.0.1") -> int:
-    with socket.socket(family, socket.SOCK_DGRAM) as one:
-        one.bind((address, 0))
-        return int(one.getsockname()[1])
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
 
 
 class Peer:
@@ -259,14 +259,14 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
             asker.ask("n1", "127.0.0.1", "s1")
             packet, peer = await asyncio.get_running_loop().sock_recvfrom(fake, 2048)
             asked = liveness.decode_query(key, packet)
-            for one in (
+            for query in (
                 asked._replace(session_id="s2"),
                 asked._replace(node="n2"),
                 asked._replace(nonce="other"),
                 asked,
                 asked,
             ):
-                fake.sendto(liveness.encode_reply(key, LivenessReply(*one, "s1", True, False, 5)), peer)
+                fake.sendto(liveness.encode_reply(key, LivenessReply(*query, "s1", True, False, 5)), peer)
             fake.sendto(liveness.encode_reply(b"?" * 32, LivenessReply(*asked, "s1", True, False, 5)), peer)
             assert await told.get() == GuardTold("n1", "s1", True)
             asker.ask("n1", "127.0.0.1", "s9")

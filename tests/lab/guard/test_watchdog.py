@@ -61,9 +61,9 @@ def begin(lab: Lab, lease_ms: float = 60_000, use: str = "use") -> GuardClient:
 
 
 def told(lab: Lab) -> dict[str, Any]:
-    found = lab.status().watchdog
-    assert found is not None
-    return dict(found)
+    watchdog = lab.status().watchdog
+    assert watchdog is not None
+    return dict(watchdog)
 
 
 def test_it_is_armed_when_a_session_begins_and_bound_before_a_register_is_acknowledged(lab: Lab, fake: Fake) -> None:

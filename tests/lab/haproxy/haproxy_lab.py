@@ -194,13 +194,13 @@ class Client:
 
 def pids_of(lab: Lab) -> list[int]:
     """Every process of this lab's HAProxy: those whose command line names its configuration."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             pid = int(entry.name)
             if lab.settings.config_file.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                found.append(pid)
-    return found
+                pids.append(pid)
+    return pids
 
 
 @contextlib.contextmanager

@@ -203,12 +203,12 @@ def test_a_node_that_is_silent_costs_no_request(lab: Lab) -> None:
 
 
 async def up(manager: HaproxyManager, count: int) -> set[str]:
-    found: set[str] = set()
+    servers: set[str] = set()
     async with asyncio.timeout(20):
-        while len(found) != count:
-            found = {state.server for state in await manager.server_states() if state.up}
+        while len(servers) != count:
+            servers = {state.server for state in await manager.server_states() if state.up}
             await asyncio.sleep(0.01)
-    return found
+    return servers
 
 
 def test_without_a_service_it_is_stopped(lab: Lab) -> None:

@@ -66,8 +66,8 @@ class Balancer:
         return asyncio.run(ask(self.settings.stats_socket, text, DEADLINE_S))
 
     def states(self, service: str) -> dict[str, str]:
-        found = parse_server_states(self.command("show stat"))
-        return {one.server: one.status for one in found if one.proxy == service}
+        states = parse_server_states(self.command("show stat"))
+        return {server.server: server.status for server in states if server.proxy == service}
 
 
 @contextlib.contextmanager
@@ -202,12 +202,12 @@ services:
     stick: {{}}
 haproxy: {{{QUIET}, peers_port: {peers}}}
 """
-    with serving(Web, back), running(place, text % front, "a") as one, running(place, text % other, "b") as two:
+    with serving(Web, back), running(place, text % front, "a") as first, running(place, text % other, "b") as second:
         chosen = {get(front)[1][0] for _ in range(6)}
         assert len(chosen) == 1
-        until(lambda: "key=127.0.0.1" in two.command("show table web"), "the table of the other one has the client")
+        until(lambda: "key=127.0.0.1" in second.command("show table web"), "the table of the other one has the client")
         assert {get(other)[1][0] for _ in range(6)} == chosen
-        assert "key=127.0.0.1" in one.command("show table web")
+        assert "key=127.0.0.1" in first.command("show table web")
 
 
 class Redis(StreamRequestHandler):

@@ -92,8 +92,8 @@ class Haproxy:
 
     async def servers(self) -> dict[tuple[str, str], tuple[object, ...]]:
         return {
-            (one.proxy, one.server): (one.host, one.port, one.weight, one.admin & 0x3B, one.check_state & 0x06)
-            for one in parse_live(await self._ask())
+            (live.proxy, live.server): (live.host, live.port, live.weight, live.admin & 0x3B, live.check_state & 0x06)
+            for live in parse_live(await self._ask())
         }
 
     async def differs_from(self, text: str) -> tuple[str, ...]:
@@ -115,8 +115,8 @@ class Haproxy:
 def two() -> Iterator[tuple[Haproxy, Haproxy]]:
     with tempfile.TemporaryDirectory(prefix="hactl-") as directory, contextlib.ExitStack() as stack:
         made = Haproxy(Path(directory), "a"), Haproxy(Path(directory), "b")
-        for one in made:
-            stack.callback(one.stop)
+        for haproxy in made:
+            stack.callback(haproxy.stop)
         yield made
 
 

@@ -50,9 +50,9 @@ def test_a_port_that_is_in_use_at_first(lab: Lab) -> None:
             balancing.again()
             while (await noted.get())[0] != "haproxy_not_applied":
                 pass
-            found = await posted.get()
-            assert (found.group, found.level) == ("vip", "poor")
-            assert "Address already in use" in found.why
+            readiness = await posted.get()
+            assert (readiness.group, readiness.level) == ("vip", "poor")
+            assert "Address already in use" in readiness.why
             taken.close()
             while (await noted.get())[0] != "haproxy_applied":
                 pass

@@ -29,18 +29,18 @@ def stand_in_spec(part: str, **more: object) -> LabSpec:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(stand_in_spec("m")) as one:
-        await_daemons(one)
-        yield one
+    with Lab(stand_in_spec("m")) as running:
+        await_daemons(running)
+        yield running
 
 
 def await_daemons(lab: Lab) -> None:
     """Until every node has its daemon, guard and helper."""
     for node in lab.nodes.values():
         for group, count in (("daemon", 2), ("guard", 1)):
-            found = node.group.child(group)
+            processes = node.group.child(group)
             wait_until(
-                lambda g=found, n=count: len(g.pids()) >= n,  # type: ignore[misc]
+                lambda g=processes, n=count: len(g.pids()) >= n,  # type: ignore[misc]
                 deadline_s=15,
                 what=f"{node.name}: {group} runs",
             )

@@ -28,11 +28,11 @@ def test_all_of_it(tmp_path: Path) -> None:
     name, figures = lab_name("d"), tmp_path / "figures.json"
     done = subprocess.run(demo(name, "--json", str(figures)), capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(figures.read_text())
-    assert found["ok"] and found["seconds"] < 100
-    assert found["power_cut"]["client"]["vip"]["outage_ms"] > 1000
-    assert found["move_vip"]["from_node"] == found["power_cut"]["to"]
-    assert f"{found['power_cut']['node']} is back" in done.stdout
+    measured = json.loads(figures.read_text())
+    assert measured["ok"] and measured["seconds"] < 100
+    assert measured["power_cut"]["client"]["vip"]["outage_ms"] > 1000
+    assert measured["move_vip"]["from_node"] == measured["power_cut"]["to"]
+    assert f"{measured['power_cut']['node']} is back" in done.stdout
     assert name not in cleanup.labs()
 
 

@@ -27,17 +27,17 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 def left(name: str) -> list[str]:
     """Everything that is left of a lab: namespaces, groups, processes, directories."""
-    found = [*netns.names(prefix(name)), *Cgroup(base() / name).path.glob("**/*")]
-    found += [
+    remains = [*netns.names(prefix(name)), *Cgroup(base() / name).path.glob("**/*")]
+    remains += [
         place for place in (base() / name, state_root() / name, memory_directory(name)) if place and place.exists()
     ]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if name.encode() in (process / "cmdline").read_bytes() and int(process.name) != os.getpid():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" "))
+                remains.append((process / "cmdline").read_bytes().replace(b"\0", b" "))
         except OSError:
             continue
-    return [str(one) for one in found]
+    return [str(entry) for entry in remains]
 
 
 def command(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -78,10 +78,10 @@ def test_what_failed_on_the_way_up_is_told_with_the_end_of_the_logs() -> None:
             raise LabError("no leader")
 
     lab = Failing(stand_in_spec("w", nodes=2))
-    with pytest.raises(LabError, match=r"(?s)^no leader\n.*n1/etcd.log: the disk.*n2/etcd.log: the disk") as found:
+    with pytest.raises(LabError, match=r"(?s)^no leader\n.*n1/etcd.log: the disk.*n2/etcd.log: the disk") as failure:
         lab.up()
-    assert "early" not in str(found.value)
-    assert len(str(found.value)) < 9999
+    assert "early" not in str(failure.value)
+    assert len(str(failure.value)) < 9999
     assert left(lab.spec.name) == []
 
 
@@ -89,7 +89,7 @@ def test_the_files_are_what_hactl_reads() -> None:
     with Lab(stand_in_spec("f", nodes=3)) as lab:
         spec = load_cluster(lab.spec.path / "cluster.yaml")
         assert [group.name for group in spec.groups] == ["vip", "service"]
-        assert [(one.name, one.address) for one in spec.nodes] == [
+        assert [(node.name, node.address) for node in spec.nodes] == [
             (name, node.address) for name, node in lab.nodes.items()
         ]
         assert spec.group("vip").overlap  # type: ignore[union-attr]

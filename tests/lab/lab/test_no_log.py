@@ -45,12 +45,12 @@ esac
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     command = ("sh", "-c", DAEMON, sys.executable, "{node_toml}", "{node}")
-    found = Lab(LabSpec(name=f"nolog{os.getpid() % 10000}", daemon=command))
+    made = Lab(LabSpec(name=f"nolog{os.getpid() % 10000}", daemon=command))
     try:
-        found.up()
-        yield found
+        made.up()
+        yield made
     finally:
-        found.down()
+        made.down()
 
 
 def holders(lab: Lab, address: str) -> list[str]:
@@ -61,8 +61,8 @@ def await_held(lab: Lab, address: str, on: str = "") -> str:
     """Wait until one node has it, and this one; which."""
 
     def look() -> str:
-        found = holders(lab, address)
-        return found[0] if len(found) == 1 and on in ("", found[0]) else ""
+        owners = holders(lab, address)
+        return owners[0] if len(owners) == 1 and on in ("", owners[0]) else ""
 
     return wait_until(look, deadline_s=DEADLINE_S, what=f"{address} is on {on or 'one node'}")
 

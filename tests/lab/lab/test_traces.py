@@ -30,7 +30,7 @@ def free_port() -> int:
 def start(tmp_path: Path) -> Iterator[Start]:
     running: list[subprocess.Popen[bytes]] = []
 
-    def one(node: str, epoch: int) -> subprocess.Popen[bytes]:
+    def start_service(node: str, epoch: int) -> subprocess.Popen[bytes]:
         port = free_port()
         command = [sys.executable, "-m", "hactl.lab.service", "--trace", str(tmp_path)]
         before = len(read_runs(tmp_path))
@@ -55,7 +55,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         assert json.loads(body) == {"node": node, "epoch": str(epoch)}
         return process
 
-    yield one
+    yield start_service
     for process in running:
         process.kill()
         process.wait()

@@ -85,7 +85,7 @@ def test_an_overlap_made_on_purpose_is_seen(lab: Lab) -> None:
     (overlap,) = watcher.overlaps(VIP)
     assert (overlap.first, overlap.second) == ("n1", "n2")
     assert overlap.ms >= 100
-    assert [(one.node, one.end_ms is None) for one in watcher.holdings(VIP)] == [("n1", False), ("n2", False)]
+    assert [(held.node, held.end_ms is None) for held in watcher.holdings(VIP)] == [("n1", False), ("n2", False)]
     assert watcher.overlaps("10.77.0.31") == []
 
 

@@ -88,7 +88,9 @@ class ControlPlane:
         try:
             wait_until(all_answer, deadline_s=DEADLINE_S, what="every service answers", every_s=0.2)
         except LabError as error:
-            told = ", ".join(f"{one.service} at {one.address}:{one.port} is answered by {said[one]!r}" for one in left)
+            told = ", ".join(
+                f"{door.service} at {door.address}:{door.port} is answered by {said[door]!r}" for door in left
+            )
             raise AssertionError(told) from error
 
     def ask(self, asked: list[Door]) -> dict[Door, str]:
@@ -103,7 +105,7 @@ class ControlPlane:
         return status, headers.get("Set-Cookie", "")
 
     def _right(self, door: Door, answered: str, by: set[str]) -> bool:
-        service = next(one for one in self.spec.services if one.name == door.service)
+        service = next(candidate for candidate in self.spec.services if candidate.name == door.service)
         if service.options.writer:
             return answered == self.owner(service.options.group)
         if (door.service, door.port) == ("horizon", 80):

@@ -267,8 +267,8 @@ def test_without_the_packet_filter_it_moves_all_the_same(segment: Segment, monke
     old, new = vip(V4), vip(V4)
     with structlog.testing.capture_logs() as logs:
         monkeypatch.setenv("PATH", "/nonexistent")
-        for one, station, env in ((old, segment.old, {}), (new, segment.new, BESIDE)):
-            station.call(one.start(env))
+        for resource, station, env in ((old, segment.old, {}), (new, segment.new, BESIDE)):
+            station.call(resource.start(env))
         segment.old.call(stop_announcing(old))
         segment.old.call(old.stop())
         segment.new.call(new.stop())
@@ -276,17 +276,17 @@ def test_without_the_packet_filter_it_moves_all_the_same(segment: Segment, monke
         monkeypatch.undo()
     said = [log["problem"] for log in logs if log["event"] == "vip.connections_not_handed_over"]
     assert len(said) == 2  # each node once
-    assert all("nft" in one for one in said)
+    assert all("nft" in problem for problem in said)
     assert not segment.old.has(V4)
     assert segment.new.has(V4)
 
 
 def test_what_a_killed_daemon_left_lapses_and_goes_at_the_next_start(segment: Segment) -> None:
     async def leave_behind() -> None:
-        found = find_link("eth0")
-        assert found is not None
+        link = find_link("eth0")
+        assert link is not None
         rules = Rules(ipaddress.ip_address("10.77.0.30"))
-        await rules.forward(found, bytes.fromhex(segment.old.mac().replace(":", "")), 0.0)
+        await rules.forward(link, bytes.fromhex(segment.old.mac().replace(":", "")), 0.0)
 
     segment.new.call(leave_behind())
     assert '"eth0" timeout' in segment.new.rules()
@@ -309,7 +309,7 @@ def test_connections_are_found_and_ended(segment: Segment) -> None:
         assert on_old(connections.any_to)
         assert not inside(segment.old.namespace, lambda: connections.any_to(ipaddress.ip_address("10.77.0.31")))
         assert on_old(connections.abort_to) == 2
-        for one in (first, second):
+        for connection in (first, second):
             with pytest.raises(ConnectionResetError):
-                one.recv(100)
+                connection.recv(100)
     assert not on_old(connections.any_to)

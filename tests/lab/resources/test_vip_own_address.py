@@ -31,12 +31,12 @@ def source(wire: Wire, version: int) -> str:
 
     def connect() -> str:
         family = socket.AF_INET if version == 4 else socket.AF_INET6
-        with socket.socket(family, socket.SOCK_DGRAM) as one:
+        with socket.socket(family, socket.SOCK_DGRAM) as connection:
             try:
-                one.connect((PEER[version], 9))
+                connection.connect((PEER[version], 9))
             except OSError:
                 return ""
-            return str(one.getsockname()[0])
+            return str(connection.getsockname()[0])
 
     return str(inside(wire.here, connect))
 

@@ -125,8 +125,8 @@ def test_a_session_that_a_reload_has_left_behind_counts(cluster: Cluster) -> Non
 def told(cluster: Cluster, node: str) -> dict[str, int]:
     """Which balancers have sessions left to the drained server."""
     target = "/v1/service/draining?service=api-one&node=n2"
-    found = cluster.api(node, target)[1]["sessions"]
-    return {name: count for name, count in found.items() if count}
+    sessions = cluster.api(node, target)[1]["sessions"]
+    return {name: count for name, count in sessions.items() if count}
 
 
 def test_the_last_server_in_use_is_not_drained(cluster: Cluster) -> None:

@@ -56,12 +56,12 @@ def writing(cluster: Cluster, database: Database, node: str, since_ms: float = 0
 def switched(cluster: Cluster, database: Database, old: str, new: str, since_ms: float) -> Switch:
     """The switch: the old writer was written to before it and not after, and has no session left."""
     writing(cluster, database, new, boottime_ms())
-    found = switch(database.writes(since_ms), old, new)
-    promised(not found.late, f"{old} was written to after {new}")
+    result = switch(database.writes(since_ms), old, new)
+    promised(not result.late, f"{old} was written to after {new}")
     assert {write.node for write in database.writes(since_ms)} == {old, new}
     cluster.until(lambda: not database.sessions(old), f"no session to {old} is left")
-    print(f"{old} -> {new}: {found.gap_ms:.0f} ms from its last write to the first of the next")
-    return found
+    print(f"{old} -> {new}: {result.gap_ms:.0f} ms from its last write to the first of the next")
+    return result
 
 
 def test_a_power_cut_of_the_writer(cluster: Cluster, database: Database) -> None:
@@ -88,11 +88,11 @@ def test_a_planned_move(cluster: Cluster, database: Database) -> None:
     with Stream(cluster.lab, *targets, clients=2):
         writing(cluster, database, "n1", began)
         cluster.hactl("n2", "failover", "primary", "--to", "n3")
-        found = switched(cluster, database, "n1", "n3", began)
+        result = switched(cluster, database, "n1", "n3", began)
         cluster.until(
             lambda: len({write.balancer for write in database.writes() if write.node == "n3"}) == 3, "all follow"
         )
-    assert found.gap_ms < cluster.deadline_s * 1000
+    assert result.gap_ms < cluster.deadline_s * 1000
 
 
 def test_the_writers_node_freezes(cluster: Cluster, database: Database) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hactl.lab import netns
 from hactl.lab.cgroup import Cgroup
 from hactl.lab.system import LabError
+from tests.lab.cluster.status_document import has_warning
 from tests.lab.cluster.whole import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -52,25 +53,22 @@ def backend(cluster: Cluster, node: str) -> Cgroup:
 
 def service(cluster: Cluster, name: str, via: str = "n1") -> dict[str, Any]:
     """A service, as status has it."""
-    return next(one for one in cluster.status(via)["services"] if one["name"] == name)
+    return next(candidate for candidate in cluster.status(via)["services"] if candidate["name"] == name)
 
 
 def await_state(cluster: Cluster, name: str, states: dict[str, str]) -> dict[str, Any]:
     """Wait until the servers are in these states; the service."""
 
     def look() -> dict[str, Any] | None:
-        found = service(cluster, name)
-        well = {server["name"]: server["state"] for server in found["servers"]} == states
-        return found if well and all(len(one["balancers"]) == 3 for one in found["servers"]) else None
+        current = service(cluster, name)
+        well = {server["name"]: server["state"] for server in current["servers"]} == states
+        return current if well and all(len(server["balancers"]) == 3 for server in current["servers"]) else None
 
     return cluster.until(look, f"{name} is {states}")
 
 
 def await_warning(cluster: Cluster, level: str, what: str) -> None:
-    def look() -> bool:
-        return any(what in one["what"] and one["level"] == level for one in cluster.status("n1")["warnings"])
-
-    cluster.until(look, f"{level}: {what}")
+    cluster.until(lambda: has_warning(cluster.status("n1"), what, level=level), f"{level}: {what}")
 
 
 def await_metric(cluster: Cluster, node: str, line: str) -> None:
@@ -83,8 +81,8 @@ def await_metric(cluster: Cluster, node: str, line: str) -> None:
 
 def test_a_server_that_dies_is_told_once_by_each_balancer(cluster: Cluster) -> None:
     cluster.node("n2").stop_backend("api-one")
-    found = await_state(cluster, "api-one", {"n1": "up", "n2": "down", "n3": "up"})
-    assert {one["check"] for one in found["servers"][1]["balancers"].values()} == {"L4CON"}
+    current = await_state(cluster, "api-one", {"n1": "up", "n2": "down", "n3": "up"})
+    assert {balancer["check"] for balancer in current["servers"][1]["balancers"].values()} == {"L4CON"}
     await_warning(cluster, "warning", "server n2 of api-one is down: L4CON")
     for name in cluster.nodes:
         cluster.await_event(name, "server_down", server="n2", services="api-one", check="L4CON")
@@ -119,8 +117,8 @@ def test_balancers_that_disagree(cluster: Cluster) -> None:
     far = f"ip daddr {cluster.node('n3').address} tcp dport {PORT}"
     chain = f"chain out {{ type filter hook output priority 0; {far} drop; }};"
     cluster.node("n1").call("nft", f"table inet health {{ {chain} }}")
-    found = await_state(cluster, "api-one", {"n1": "up", "n2": "up", "n3": "disagree"})
-    words = {name: one["word"] for name, one in found["servers"][2]["balancers"].items()}
+    current = await_state(cluster, "api-one", {"n1": "up", "n2": "up", "n3": "disagree"})
+    words = {name: balancer["word"] for name, balancer in current["servers"][2]["balancers"].items()}
     assert words == {"n1": "down", "n2": "up", "n3": "up"}
     what = "balancers disagree on server n3 of api-one: down says n1, up say n2 and n3"
     await_warning(cluster, "warning", what)
@@ -152,14 +150,14 @@ def test_a_service_that_hangs_fails_its_probe(cluster: Cluster) -> None:
     """It accepts, and its check does not see more; a request through the VIP is not answered."""
     cluster.bring("n1")
     document = copy.deepcopy(cluster.base)
-    one = document["services"][0]
-    one["check"] = {"kind": "tcp"}
-    one["timeouts"] = {"server": "30s"}
-    one["probe"] = {"kind": "http", "path": "/", "interval": "500ms", "timeout": "1s"}
+    changed = document["services"][0]
+    changed["check"] = {"kind": "tcp"}
+    changed["timeouts"] = {"server": "30s"}
+    changed["probe"] = {"kind": "http", "path": "/", "interval": "500ms", "timeout": "1s"}
     cluster.configure(document)
 
     def outcomes() -> dict[str, str]:
-        return {name: found["outcome"] for name, found in service(cluster, "api-one")["probe"]["nodes"].items()}
+        return {name: probe["outcome"] for name, probe in service(cluster, "api-one")["probe"]["nodes"].items()}
 
     cluster.until(lambda: outcomes() == {"n2": "completed", "n3": "completed"}, "both that lack the VIP have probed")
     assert service(cluster, "api-one")["probe"]["target"] == "10.77.0.30:8080"
