@@ -325,8 +325,8 @@ def test_a_watch_interrupted_over_a_compaction_ends(single: EtcdCluster, stores:
     release = threading.Event()
     seen = Collector()
 
-    def slow(what: object) -> None:
-        seen(what)  # type: ignore[arg-type]
+    def slow(event: object) -> None:
+        seen(event)  # type: ignore[arg-type]
         release.wait(DEADLINE_S)
 
     watcher.watch("a", 1, slow)

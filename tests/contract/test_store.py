@@ -87,8 +87,8 @@ def test_all_writes_of_a_transaction_are_one_revision(subject: Subject) -> None:
     first = do(subject, Put(c, "0")).revision
     second = do(subject, Put(a, "1"), Put(b, "2"), Delete(c)).revision
     assert second == first + 1
-    items = subject.store.snapshot(subject.prefix, timeout_s=T).items
-    assert items == (KeyValue(a, "1", second, second), KeyValue(b, "2", second, second))
+    kvs = subject.store.snapshot(subject.prefix, timeout_s=T).items
+    assert kvs == (KeyValue(a, "1", second, second), KeyValue(b, "2", second, second))
 
 
 def test_reads_and_deletions_of_nothing_make_no_revision(subject: Subject) -> None:
@@ -255,9 +255,9 @@ def test_a_watch_may_be_cancelled_while_it_delivers(subject: Subject) -> None:
     delivered: list[WatchBatch | WatchClosed] = []
     ready, done = threading.Event(), threading.Event()
 
-    def deliver(what: WatchBatch | WatchClosed) -> None:
+    def deliver(event: WatchBatch | WatchClosed) -> None:
         ready.wait(DEADLINE_S)
-        delivered.append(what)
+        delivered.append(event)
         watch.cancel()
         done.set()
 

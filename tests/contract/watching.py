@@ -16,8 +16,8 @@ class Collector:
         self._queue: queue.Queue[WatchBatch | WatchClosed] = queue.Queue()
         self.batches: list[WatchBatch] = []
 
-    def __call__(self, what: WatchBatch | WatchClosed) -> None:
-        self._queue.put(what)
+    def __call__(self, event: WatchBatch | WatchClosed) -> None:
+        self._queue.put(event)
 
     @property
     def changes(self) -> list[Change]:
@@ -27,18 +27,18 @@ class Collector:
     def until(self, revision: int) -> list[Change]:
         """All changes up to `revision`, waiting until they are there."""
         while not self.batches or self.batches[-1].revision < revision:
-            what = self._queue.get(timeout=DEADLINE_S)
-            assert isinstance(what, WatchBatch), what
-            self.batches.append(what)
+            event = self._queue.get(timeout=DEADLINE_S)
+            assert isinstance(event, WatchBatch), event
+            self.batches.append(event)
         return self.changes
 
     def closed(self) -> WatchClosed:
         """The end of the watch, waiting for it."""
         while True:
-            what = self._queue.get(timeout=DEADLINE_S)
-            if isinstance(what, WatchClosed):
-                return what
-            self.batches.append(what)
+            event = self._queue.get(timeout=DEADLINE_S)
+            if isinstance(event, WatchClosed):
+                return event
+            self.batches.append(event)
 
     def nothing_left(self) -> bool:
         """Whether nothing waits that was not taken."""

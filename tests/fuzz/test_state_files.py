@@ -94,8 +94,8 @@ def test_the_record_of_a_process(rng: random.Random, tmp_path_factory: object) -
 @fuzzed(200)
 def test_what_was_known_of_the_cluster_last(rng: random.Random, tmp_path_factory: object) -> None:
     place = _place(tmp_path_factory)
-    items = [[KEYS.node("n1"), "{}", 3, 4], [KEYS.standby("n2"), "root", 5, 5]]
-    kept = {"prefix": KEYS.prefix, "revision": 7, "items": items}
+    kvs = [[KEYS.node("n1"), "{}", 3, 4], [KEYS.standby("n2"), "root", 5, 5]]
+    kept = {"prefix": KEYS.prefix, "revision": 7, "items": kvs}
     (place / "last-known.json").write_bytes(_text(rng, kept))
     if (last := last_known.read(str(place), KEYS)) is not None:
         as_json(rng, document.status(last[0], None, stale_ms=round(last[1] * 1000)))

@@ -135,9 +135,9 @@ def test_nothing_in_etcd_raises_anything() -> None:
         rng = random.Random(number)
         if number % 20 == 0:
             daemon = _Daemon(scene, base)
-            items = tuple(KeyValue(key, text, 5, 5) for key, text in base.items())
+            kvs = tuple(KeyValue(key, text, 5, 5) for key, text in base.items())
             daemon.state.listing = 1
-            daemon.step(events.Listed(1, Snapshot(revision, items)))
+            daemon.step(events.Listed(1, Snapshot(revision, kvs)))
         changes = []
         for _ in range(BATCH):
             revision += 1

@@ -1,13 +1,14 @@
-"""What must never be, whatever the machine is busy with: a test that finds it is not given a second try."""
+"""Promises that hold however busy the machine is: a test that sees one broken is not tried again."""
 
 from __future__ import annotations
 
 
 class BrokenPromiseError(AssertionError):
-    """Two had what one may have, or a lease was outlived; by evidence with times of its own, not by a late look."""
+    """Two nodes had what only one may have, or a lease was outlived. The evidence has times of its own, however late
+    the test looked."""
 
 
-def promised(kept: object, what: str) -> None:
-    """Raise unless it was kept. `what`: what was found instead."""
+def promised(kept: object, problem: str) -> None:
+    """Raise unless the promise was kept. `problem`: what happened instead."""
     if not kept:
-        raise BrokenPromiseError(what)
+        raise BrokenPromiseError(problem)

@@ -62,8 +62,8 @@ def fenced(*devices: str, levels: str = "[{devices: [{device: switch, plug: %s}]
     """The cluster of the file above, with devices; `levels` of each node, its name for `%s`."""
     text = CLUSTER.replace("groups:", f"fencing: {{devices: [{', '.join(devices)}]}}\ngroups:")
     for name in ("n1", "n2", "n3"):
-        how = f", fencing: {{levels: {levels.replace('%s', name)}}}}}"
-        text = re.sub(rf"(name: {name}, address: [0-9.]+)}}", rf"\1{how}", text)
+        fencing = f", fencing: {{levels: {levels.replace('%s', name)}}}}}"
+        text = re.sub(rf"(name: {name}, address: [0-9.]+)}}", rf"\1{fencing}", text)
     return text
 
 

@@ -100,10 +100,10 @@ class StandIn:
         """As the decide side has its observer look."""
         view, observer = self.state.view, self.state.observer
         for key in changed:
-            kind, *rest = self.keys.split(key)
+            kind, *names = self.keys.split(key)
             if kind == "fence":
-                fence = view.fences.get(rest[0])
-                observer.on_fence(rest[0], fence.record if fence else None, now())
+                fence = view.fences.get(names[0])
+                observer.on_fence(names[0], fence.record if fence else None, now())
         self.history.look(self.state, now())
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -157,11 +157,11 @@ def serving(scene: Scene, config: NodeConfig) -> Iterator[StandIn]:
         raise failed[0]
 
 
-def until(look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+def until(look: Callable[[], Any], expected: str, deadline_s: float = DEADLINE_S) -> Any:
     """Look until there is something; what it was."""
     deadline = time.monotonic() + deadline_s
     while not (result := look()):
-        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
+        assert time.monotonic() < deadline, f"not within {deadline_s} s: {expected}"
         time.sleep(0.01)
     return result
 

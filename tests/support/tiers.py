@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 
-def below(folder: Path, items: Iterable[pytest.Item], mark: str, timeout_s: int, *, unless: str | None = None) -> None:
+def below(folder: Path, tests: Iterable[pytest.Item], mark: str, timeout_s: int, *, unless: str | None = None) -> None:
     """Give those in `folder` the mark and the time limit; skip them when `unless` is an expression (`pytest -m`) that
     does not ask for them."""
     skip = pytest.mark.skip(reason=f"only when asked for: make test-{mark}")
-    for test in items:
+    for test in tests:
         if folder in test.path.parents:
             test.add_marker(mark)
             test.add_marker(pytest.mark.timeout(timeout_s))

@@ -21,8 +21,8 @@ PYTHON, LIBRARIES, SOURCE = "/opt/python", "/opt/libraries", "/opt/source"
 FETCH = """
 import json, sys, urllib.error, urllib.request
 try:
-    with urllib.request.urlopen("http://127.0.0.1:9664" + sys.argv[1], timeout=5) as found:
-        print(json.dumps([found.status, found.read().decode()]))
+    with urllib.request.urlopen("http://127.0.0.1:9664" + sys.argv[1], timeout=5) as response:
+        print(json.dumps([response.status, response.read().decode()]))
 except urllib.error.HTTPError as error:
     print(json.dumps([error.code, error.read().decode()]))
 except OSError as error:

@@ -62,8 +62,8 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-def show(machine: Machine, resource: Unit, what: str) -> str:
-    return machine.run("systemctl", "show", f"--property={what}", "--value", unit_of(resource)).strip()
+def show(machine: Machine, resource: Unit, name: str) -> str:
+    return machine.run("systemctl", "show", f"--property={name}", "--value", unit_of(resource)).strip()
 
 
 def crash(machine: Machine, resource: Unit) -> None:

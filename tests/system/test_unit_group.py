@@ -60,8 +60,8 @@ class Owner:
         lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
         return [line for line in lines if line["event"] == event]
 
-    def kill(self, signal: str, what: str = "hactl.service") -> None:
-        assert self.machine.run("systemctl", "kill", "--kill-who=main", f"--signal={signal}", what) == ""
+    def kill(self, signal: str, unit: str = "hactl.service") -> None:
+        assert self.machine.run("systemctl", "kill", "--kill-who=main", f"--signal={signal}", unit) == ""
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,10 @@ def comes_back(owner: Owner, daemon: str) -> None:
     until(lambda: len(owner.processes()) == 1)
 
 
-@pytest.mark.parametrize("how", ["killed", "upgraded"])
-def test_the_unit_outlives_the_daemon(owner: Owner, how: str) -> None:
+@pytest.mark.parametrize("cause", ["killed", "upgraded"])
+def test_the_unit_outlives_the_daemon(owner: Owner, cause: str) -> None:
     before, daemon = (owner.unit(), owner.starts(), owner.controller.guard()), owner.controller.shown("MainPID")
-    if how == "killed":
+    if cause == "killed":
         owner.kill("KILL")
     else:
         # As a package does: another command, and `systemctl restart`.
@@ -102,7 +102,7 @@ def test_the_unit_outlives_the_daemon(owner: Owner, how: str) -> None:
     comes_back(owner, daemon)
     assert (owner.unit(), owner.starts(), owner.controller.guard()) == before
     environment = Path(f"{owner.machine.root}/proc/{owner.controller.shown('MainPID')}/environ").read_bytes()
-    assert (b"HACTL_UPGRADED=1" in environment) == (how == "upgraded")
+    assert (b"HACTL_UPGRADED=1" in environment) == (cause == "upgraded")
 
 
 def test_a_frozen_daemons_unit_is_stopped_by_the_guard_and_stays_stopped(owner: Owner) -> None:

@@ -26,7 +26,7 @@ sys.path.insert(0, sys.argv[1])
 import ctypes, encodings.ascii, encodings.utf_8, select, shutil, traceback
 import fencing.guard.program, tests.support.guard_client
 files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
-print(json.dumps([sys.version_info[:2], sys.base_prefix, sys.platlibdir, sorted({one for one in files if one})]))
+print(json.dumps([sys.version_info[:2], sys.base_prefix, sys.platlibdir, sorted({file for file in files if file})]))
 """
 
 

@@ -81,7 +81,7 @@ def _listen(path: Path) -> socket.socket:
 def _follow(peers: dict[str, socket.socket], result: Run, until: float) -> None:
     """Read both until the machine is gone. Its clock is known by the line that came with the least delay."""
     ahead, ended = float("inf"), 0.0
-    rest = dict.fromkeys(peers, b"")
+    pending = dict.fromkeys(peers, b"")
     with selectors.DefaultSelector() as selector:
         for name, peer in peers.items():
             selector.register(peer, selectors.EVENT_READ, name)
@@ -92,7 +92,7 @@ def _follow(peers: dict[str, socket.socket], result: Run, until: float) -> None:
                 at = time.time() * 1000
                 if not part:
                     selector.unregister(key.fileobj)
-                *lines, rest[key.data] = (rest[key.data] + part).split(b"\n")
+                *lines, pending[key.data] = (pending[key.data] + part).split(b"\n")
                 for line in lines:
                     message = json.loads(line)
                     if key.data == "qmp":

@@ -78,8 +78,8 @@ def ask(path: str, request: bytes, *, more: Sequence[bytes] = ()) -> tuple[int, 
     return int(head.split()[1]), json.loads(body)
 
 
-def posted(config: NodeConfig, what: str, body: bytes) -> tuple[int, dict[str, Any]]:
-    head = f"POST /v1/{what} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+def posted(config: NodeConfig, route: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    head = f"POST /v1/{route} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     return ask(config.api_socket, head + body)
 
 
@@ -119,11 +119,11 @@ ODD_OF = {
 }
 
 
-@pytest.mark.parametrize("what", WRITING)
-def test_what_is_no_request_is_refused(daemon: StandIn, config: NodeConfig, scene: Scene, what: str) -> None:
+@pytest.mark.parametrize("route", WRITING)
+def test_what_is_no_request_is_refused(daemon: StandIn, config: NodeConfig, scene: Scene, route: str) -> None:
     before = scene.view.revision
-    for body in (*ODD, *ODD_OF.get(what, ())):
-        code, answer = posted(config, what, body)
+    for body in (*ODD, *ODD_OF.get(route, ())):
+        code, answer = posted(config, route, body)
         assert code == 400 and answer["kind"] == "bad" and answer["error"], (body[:80], answer)
     assert scene.view.revision == before
 
@@ -138,9 +138,9 @@ def test_what_is_no_text_is_named(daemon: StandIn, config: NodeConfig) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(what=st.sampled_from(WRITING), body=st.binary(max_size=200) | st.from_regex(rb'\{"[a-z]+": .{0,30}\}'))
-def test_any_body_has_an_answer(daemon: StandIn, config: NodeConfig, what: str, body: bytes) -> None:
-    code, answer = posted(config, what, body)
+@given(route=st.sampled_from(WRITING), body=st.binary(max_size=200) | st.from_regex(rb'\{"[a-z]+": .{0,30}\}'))
+def test_any_body_has_an_answer(daemon: StandIn, config: NodeConfig, route: str, body: bytes) -> None:
+    code, answer = posted(config, route, body)
     assert code in (400, 409) and answer["error"]
 
 
@@ -347,8 +347,8 @@ def post_online(config: NodeConfig) -> dict[str, Any]:
 def test_who_may_look_may_not_change(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
     assert client.get(config.read_socket, "/v1/status", 10)["cluster"] == "demo"
     before = scene.view.revision
-    for what in (*WRITING, "fence/test"):
-        code, answer = ask(config.read_socket, f"POST /v1/{what} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+    for route in (*WRITING, "fence/test"):
+        code, answer = ask(config.read_socket, f"POST /v1/{route} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}".encode())
         assert (code, answer["kind"]) == (403, "forbidden")
     assert scene.view.revision == before
 
@@ -408,8 +408,8 @@ def test_sudo_is_kept_and_root_alone_is_believed(
     monkeypatch.setenv("SUDO_USER", "anna")
     client.post(config.api_socket, "/v1/node/standby", {"node": "n3"}, 10)
     name = getpass.getuser()
-    who = f"{name} (sudo anna)@n2" if os.getuid() == 0 else f"{name}@n2"
-    assert scene.view.standby["n3"].record == who
+    requested_by = f"{name} (sudo anna)@n2" if os.getuid() == 0 else f"{name}@n2"
+    assert scene.view.standby["n3"].record == requested_by
     monkeypatch.setenv("SUDO_USER", "anna\x1b[2J")
     client.post(config.api_socket, "/v1/node/online", {"node": "n3"}, 10)
     client.post(config.api_socket, "/v1/node/standby", {"node": "n3"}, 10)

@@ -60,10 +60,10 @@ def test_a_full_disk_is_said_leaves_nothing_half_and_is_well_again(small: Path) 
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("how", ["full", "read-only"])
-def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, how: str) -> None:
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, fault: str) -> None:
     """What runs can be adopted; nothing is started, and that is said by who is to start it."""
-    if how == "full":
+    if fault == "full":
         fill(small)
     else:
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)
@@ -106,8 +106,8 @@ def test_one_daemon_a_node_whatever_is_removed(tmp_path: Path, removed: str) -> 
             (tmp_path / "daemon.lock").unlink()
         if removed == "everything":
             subprocess.run(f"rm -rf {tmp_path}/*", shell=True, check=True)
-        who = str(other.pid) if removed == "nothing" else "unknown"
-        with pytest.raises(AlreadyRunningError, match=f"process {who} "):
+        holder = str(other.pid) if removed == "nothing" else "unknown"
+        with pytest.raises(AlreadyRunningError, match=f"process {holder} "):
             Disk(str(tmp_path), "boot").lock()
         other.stdin.close()
         other.wait(10)

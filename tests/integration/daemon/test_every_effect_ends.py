@@ -20,15 +20,15 @@ def test_a_monitor_that_lacks_something_says_nothing_of_the_resource_and_goes_on
     async def main() -> None:
         posted: asyncio.Queue[events.Event] = asyncio.Queue()
         said: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        tasks = Tasks(lambda *what: said.put_nowait(what))
-        thing = Failing(error)
-        acting = actions(tmp_path, lambda *_: thing, tasks, posted)
-        acting._watch("db", thing)  # type: ignore[arg-type]
+        tasks = Tasks(lambda *change: said.put_nowait(change))
+        resource = Failing(error)
+        acting = actions(tmp_path, lambda *_: resource, tasks, posted)
+        acting._watch("db", resource)  # type: ignore[arg-type]
         async with asyncio.timeout(DEADLINE_S):
             name, reason = await said.get()
             assert name == "monitor of thing" and reason
             assert posted.empty()
-            thing.error = ResourceError("it is not well")
+            resource.error = ResourceError("it is not well")
             assert await said.get() == ("monitor of thing", "")
         seen = await heard(posted)
         assert isinstance(seen, events.Observed) and (seen.health, seen.detail) == (

@@ -136,11 +136,11 @@ class Bench:
             self.host, lambda event, data: self.notes.append((event, data)), lambda tell: tell(self.metrics)
         )
 
-    async def until(self, look: Callable[[], Any], what: str) -> Any:
+    async def until(self, look: Callable[[], Any], expected: str) -> Any:
         """Let it run until there is something; the steps of the daemon are imitated by the looks."""
         deadline = time.monotonic() + DEADLINE_S
         while not (result := look()):
-            assert time.monotonic() < deadline, what
+            assert time.monotonic() < deadline, expected
             self.monitor.look(self.host.state)
             await asyncio.sleep(0.01)
         return result

@@ -185,7 +185,7 @@ def test_sessions_that_are_to_end_are_counted(node: Node) -> None:
         async with node.following():
             for left in (3, 2, 0):
                 node.haproxy.show(state("n1", "UP", sessions=50), state("n2", "DRAIN", weight=0, sessions=left))
-                await node.until(lambda n=left: (it := node.told()) and it.services["api"]["n2"].sessions == n)
+                await node.until(lambda n=left: (health := node.told()) and health.services["api"]["n2"].sessions == n)
                 assert node.told().services["api"]["n1"].sessions == 0  # type: ignore[union-attr]
 
     asyncio.run(main())

@@ -168,9 +168,9 @@ writer.finish(2.0)
 """
 
 
-@pytest.mark.parametrize("how", ["text", "json"])
-def test_what_others_wrote_is_no_line_and_no_command_of_a_terminal(how: str) -> None:
-    done = subprocess.run([sys.executable, "-c", SAY_HOSTILE, how], check=True, capture_output=True, timeout=60)
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_others_wrote_is_no_line_and_no_command_of_a_terminal(log_format: str) -> None:
+    done = subprocess.run([sys.executable, "-c", SAY_HOSTILE, log_format], check=True, capture_output=True, timeout=60)
     said = done.stderr.decode()
     assert not [
         char for char in said if char != "\n" and (ord(char) < 32 or 127 <= ord(char) < 160 or char == "\u202e")

@@ -27,20 +27,20 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "LOOK_S", 0.01)
 
 
-@pytest.mark.parametrize("how", ["what is in it", "itself"])
-def test_that_it_was_emptied_is_said_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+@pytest.mark.parametrize("removed", ["what is in it", "itself"])
+def test_that_it_was_emptied_is_said_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: str) -> None:
     place = tmp_path / "run"
     watched = RunDir(str(place))
     assert watched.look() == ("", "")  # it is not there yet: that is no news
     assert watched.look() == ("", "")
-    if how == "itself":
+    if removed == "itself":
         shutil.rmtree(place)
     else:
         for path in place.iterdir():
             path.unlink()
-    what, todo = watched.look()
-    assert "was emptied by something" in what and str(place) in todo and watched.emptied == 1
-    assert watched.look()[0] == what and watched.emptied == 1
+    problem, fix = watched.look()
+    assert "was emptied by something" in problem and str(place) in fix and watched.emptied == 1
+    assert watched.look()[0] == problem and watched.emptied == 1
     monkeypatch.setattr(run_dir, "TELL_S", 0.0)
     assert watched.look() == ("", "")
 
@@ -61,8 +61,8 @@ def test_that_it_is_full_is_said_until_it_is_not(tmp_path: Path) -> None:
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(b"\0" * 512):
                 pass
-        what, todo = watched.look()
-        assert what.startswith("its run_dir cannot be written: No space left on device") and str(tmp_path) in todo
+        problem, fix = watched.look()
+        assert problem.startswith("its run_dir cannot be written: No space left on device") and str(tmp_path) in fix
         filler.unlink()
         assert watched.look() == ("", "") and watched.emptied == 0
         assert {path.name for path in tmp_path.iterdir()} == {run_dir.MARK}
@@ -79,14 +79,14 @@ def test_what_is_watched_over_is_looked_at_again_and_the_operator_hears_of_it(tm
             looked.set()
 
         reading, writing = os.pipe()
-        check = SelfCheck(LogWriter(writing), RunDir(str(tmp_path)), lambda *what: said.put_nowait(what), look)
+        check = SelfCheck(LogWriter(writing), RunDir(str(tmp_path)), lambda *change: said.put_nowait(change), look)
         running = asyncio.create_task(check.run())
         async with asyncio.timeout(DEADLINE_S):
             while not await asyncio.to_thread((tmp_path / run_dir.MARK).exists):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await asyncio.to_thread((tmp_path / run_dir.MARK).unlink)
-            source, what, _ = await said.get()
-            assert source == "run_dir" and "emptied" in what
+            source, problem, _ = await said.get()
+            assert source == "run_dir" and "emptied" in problem
             await looked.wait()
         running.cancel()
         os.close(reading)
@@ -94,8 +94,8 @@ def test_what_is_watched_over_is_looked_at_again_and_the_operator_hears_of_it(tm
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("how", ["removed", "another"])
-def test_a_socket_that_is_removed_is_missed(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("replaced_by", ["removed", "another"])
+def test_a_socket_that_is_removed_is_missed(tmp_path: Path, replaced_by: str) -> None:
     path = tmp_path / "sock"
 
     async def main() -> None:
@@ -104,7 +104,7 @@ def test_a_socket_that_is_removed_is_missed(tmp_path: Path, how: str) -> None:
             await asyncio.sleep(0)
             assert not watching.done()
             path.unlink()
-            if how == "another":
+            if replaced_by == "another":
                 path.write_text("")
             with pytest.raises(FileNotFoundError, match="was removed"):
                 await asyncio.wait_for(watching, DEADLINE_S)

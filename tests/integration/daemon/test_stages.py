@@ -201,7 +201,7 @@ def test_a_part_that_fails_leaves_the_others_alone_and_comes_when_it_can(tmp_pat
         guard.setblocking(False)
         link = GuardLink(ours, DEADLINE_S, None)
         said: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        tasks = Tasks(lambda *what: said.put_nowait(what), first_s=0.01)
+        tasks = Tasks(lambda *change: said.put_nowait(change), first_s=0.01)
         stage = SecondStage(config, NodeContext("n2", str(tmp_path), None, None, tasks), lambda event, data: None)
         stage.calm.set()
         await stage.run(StandIn(Scene(MemoryStore()), config), link, lambda told: None, _no_resource)

@@ -42,7 +42,7 @@ def soon_well(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_task_that_fails_is_begun_again_and_said_once_for_each_reason(failures: list[Exception]) -> None:
     async def main() -> None:
         said: list[tuple[str, str]] = []
-        tasks = Tasks(lambda *what: said.append(what), first_s=FAST_S)
+        tasks = Tasks(lambda *change: said.append(change), first_s=FAST_S)
         left, works = list(failures), asyncio.Event()
 
         async def work() -> None:

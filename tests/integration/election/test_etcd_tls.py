@@ -28,13 +28,13 @@ def connect() -> Any:
     return SimpleNamespace(channel=channel, maintenancestub=None, close=channel.close)
 
 
-@pytest.mark.parametrize("which", ["cert", "key", "ca"])
-def test_garbage_is_not_taken_over(files: TlsFiles, tmp_path: Path, which: str) -> None:
+@pytest.mark.parametrize("field", ["cert", "key", "ca"])
+def test_garbage_is_not_taken_over(files: TlsFiles, tmp_path: Path, field: str) -> None:
     """A full disk leaves an empty file: the one that was read at the start still holds."""
-    if which == "ca":
+    if field == "ca":
         shutil.copy(files.ca, tmp_path / "ca.pem")
         files = files._replace(ca=str(tmp_path / "ca.pem"))
-    path = Path(getattr(files, which))
+    path = Path(getattr(files, field))
     good = path.read_text()
     endpoint = Endpoint("e", connect, Token(), None, files)
     try:

@@ -68,9 +68,9 @@ def test_an_agent_that_hangs_before_it_begins_has_its_time(tmp_path: Path, hung:
     options = agent(hung)
     if where == "directory":
         options = {name: ["/bin/true"] for name in options} | {"cwd": str(hung.path)}
-    thing = resource(tmp_path, "exec", options)
-    assert "did not end in time" in in_time(hung, thing.probe()).detail
-    assert in_time(hung, thing.start({})) == "cancelled"
+    slow = resource(tmp_path, "exec", options)
+    assert "did not end in time" in in_time(hung, slow.probe()).detail
+    assert in_time(hung, slow.start({})) == "cancelled"
 
 
 @pytest.mark.parametrize("where", ["program", "directory"])
@@ -78,9 +78,9 @@ def test_a_process_that_hangs_before_it_begins(tmp_path: Path, hung: HungFiles, 
     options = {"command": [str(hung.path / "program")]}
     if where == "directory":
         options = {"command": ["/bin/sleep", "600"], "cwd": str(hung.path)}
-    thing = resource(tmp_path, "exec", options)
-    assert in_time(hung, thing.start({})) == "cancelled"
-    in_time(hung, thing.kill())
+    slow = resource(tmp_path, "exec", options)
+    assert in_time(hung, slow.start({})) == "cancelled"
+    in_time(hung, slow.kill())
 
 
 @pytest.mark.parametrize("there", ["source", "directory"])
@@ -89,26 +89,26 @@ def test_a_manifest(tmp_path: Path, hung: HungFiles, there: str) -> None:
     if there == "directory":
         options = {"directory": str(hung.path), "content": "kind: Pod", "name": "pod.yaml"}
     (tmp_path / "pod.yaml").write_text("kind: Pod")
-    thing = resource(tmp_path, "manifest", options)
-    assert in_time(hung, thing.probe()) == in_time(hung, thing.start({})) == "cancelled"
+    slow = resource(tmp_path, "manifest", options)
+    assert in_time(hung, slow.probe()) == in_time(hung, slow.start({})) == "cancelled"
 
 
 def test_a_node_that_does_not_reach_them_is_said_to_be_unfit(tmp_path: Path, hung: HungFiles) -> None:
-    thing = resource(tmp_path, "exec", agent(hung))
-    assert in_time(hung, thing.ready()) == "thing: the file system of its commands does not answer"
+    slow = resource(tmp_path, "exec", agent(hung))
+    assert in_time(hung, slow.ready()) == "thing: the file system of its commands does not answer"
     pod = resource(tmp_path, "manifest", {"directory": str(tmp_path), "source": str(hung.path / "pod.yaml")})
     assert in_time(hung, pod.ready()) == f"thing: the file system of {hung.path}/pod.yaml does not answer"
 
 
 def test_it_takes_a_few_threads_and_not_all(tmp_path: Path, hung: HungFiles) -> None:
-    thing = resource(tmp_path, "exec", agent(hung))
+    slow = resource(tmp_path, "exec", agent(hung))
 
     async def look() -> int:
         for _ in range(aside.MOST):
-            await thing.ready()
+            await slow.ready()
         for _ in range(20):
             with pytest.raises(OperationError, match="group/thing: its file system does not answer"):
-                await thing.ready()
+                await slow.ready()
         return await asyncio.to_thread(os.getpid)  # as the rest of the daemon does
 
     async def main() -> int:

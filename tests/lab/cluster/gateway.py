@@ -76,11 +76,11 @@ class Gateway:
                 break
         return owners[::-1]
 
-    def _ask(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
         for name in list(self._order):
             if not self._lab.node(name).powered:
                 continue
-            answer = etcd.call(self._lab.spec, name, f"/v3/kv/{what}", body, timeout_s=0.5)
+            answer = etcd.call(self._lab.spec, name, f"/v3/kv/{method}", body, timeout_s=0.5)
             if answer is not None:
                 self._order.remove(name)
                 self._order.insert(0, name)

@@ -214,7 +214,7 @@ def test_a_service_whose_command_does_not_exist(cluster: Cluster) -> None:
     for why in shown["excluded"].values():
         assert "/nonexistent/program" in why
     warnings = [warning["what"] for warning in cluster.status("n1")["warnings"]]
-    assert sum("broken" in what and "/nonexistent/program" in what for what in warnings) >= 3
+    assert sum("broken" in text and "/nonexistent/program" in text for text in warnings) >= 3
     assert cluster.group("service") == service
     cluster.store.delete(cluster.store.keys.prefix + "failures/")
     group["resources"] = [

@@ -116,15 +116,15 @@ def test_a_run_dir_that_is_full_and_nothing_can_be_made_there(cluster: Cluster) 
     unmoved.check()
 
 
-@pytest.mark.parametrize("how", ["full", "read-only"])
-def test_a_state_dir_that_cannot_be_written(cluster: Cluster, how: str) -> None:
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_a_state_dir_that_cannot_be_written(cluster: Cluster, fault: str) -> None:
     """The daemon can be restarted, its groups can leave, and nothing is taken where it could not be kept track of."""
     cluster.rest_on({"lease": "6s"})
     unmoved = Unmoved(cluster)
     state = cluster.node(NODE).home / "state"
-    reason = "No space left on device" if how == "full" else "Read-only file system"
-    with small(state, full=how == "full"):
-        if how == "read-only":
+    reason = "No space left on device" if fault == "full" else "Read-only file system"
+    with small(state, full=fault == "full"):
+        if fault == "read-only":
             subprocess.run(["mount", "-o", "remount,ro", state], check=True)
         cluster.apply(cluster.with_groups())  # something is to be written down: the store's new revision
         says(cluster, "n1", f"its state_dir cannot be written: {reason}")

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 
 @pytest.mark.parametrize(
-    ("what", "direction", "leads"),
+    ("cut_from", "direction", "leads"),
     [
         ("all", "both", False),
         ("all", "both", True),
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
         ("peers", "in", True),
     ],
 )
-def test_the_owner_is_cut_off(cluster: Cluster, what: str, direction: Direction, leads: bool) -> None:
+def test_the_owner_is_cut_off(cluster: Cluster, cut_from: str, direction: Direction, leads: bool) -> None:
     """From all, from etcd, or from its peers: then its own member of etcd still answers, without a majority.
     `leads`: that member is etcd's leader."""
     owner = cluster.owner("service")
@@ -32,7 +32,7 @@ def test_the_owner_is_cut_off(cluster: Cluster, what: str, direction: Direction,
     others = cluster.others(owner)
     cluster.lab.move_etcd_leader(owner if leads else others[0])
     before = cluster.store.view().groups
-    cluster.lab.partition(owner, what, direction)
+    cluster.lab.partition(owner, cut_from, direction)
     taken = cluster.await_all_running(others)
     assert not cluster.service_pids(owner)
     assert not any(owner in cluster.holders(group) for group in EXCLUSIVE)

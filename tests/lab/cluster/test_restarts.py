@@ -59,28 +59,32 @@ def _upgrade(cluster: Cluster, node: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "how",
+    "restart",
     [_kill, lambda cluster, node: cluster.node(node).restart_daemon(), _upgrade],
     ids=["kill", "restart", "upgrade"],
 )
-def test_a_daemon_that_comes_back_in_time_is_not_noticed(cluster: Cluster, how: Callable[[Cluster, str], None]) -> None:
+def test_a_daemon_that_comes_back_in_time_is_not_noticed(
+    cluster: Cluster, restart: Callable[[Cluster, str], None]
+) -> None:
     cluster.bring(cluster.owner("service"))
     unmoved = Unmoved(cluster)
-    how(cluster, unmoved.owner)
+    restart(cluster, unmoved.owner)
     cluster.await_event(unmoved.owner, "session_adopted")
     cluster.await_live(unmoved.owner)
     cluster.await_renewals()
     unmoved.check()
 
 
-@pytest.mark.parametrize("how", [_kill, _upgrade], ids=["kill", "upgrade"])
-def test_what_an_agent_has_started_outlives_the_daemon(cluster: Cluster, how: Callable[[Cluster, str], None]) -> None:
+@pytest.mark.parametrize("restart", [_kill, _upgrade], ids=["kill", "upgrade"])
+def test_what_an_agent_has_started_outlives_the_daemon(
+    cluster: Cluster, restart: Callable[[Cluster, str], None]
+) -> None:
     cluster.apply(cluster.with_groups(leaving(cluster)))
     owner = cluster.await_running("agent")
     epoch, running = cluster.group("agent").epoch, pids(cluster, owner, "agent")
     assert len(running) == 1
     cluster.begin()
-    how(cluster, owner)
+    restart(cluster, owner)
     cluster.await_event(owner, "session_adopted")
     cluster.await_running("agent", [owner])
     cluster.await_renewals()

@@ -22,22 +22,22 @@ def ended(process: subprocess.Popen[str]) -> Any:
     return process.poll() is not None
 
 
-def silence(lab: Lab, daemon: subprocess.Popen[str], how: str) -> None:
-    if how == "frozen":
+def silence(lab: Lab, daemon: subprocess.Popen[str], fault: str) -> None:
+    if fault == "frozen":
         (lab.cgroup / "daemon" / "cgroup.freeze").write_text("1")
         wait_for(lambda: "frozen 1" in (lab.cgroup / "daemon" / "cgroup.events").read_text())
     else:
-        daemon.send_signal({"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}[how])
+        daemon.send_signal({"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}[fault])
 
 
-@pytest.mark.parametrize("how", ["killed", "stopped", "frozen"])
-def test_what_a_silent_daemon_leaves_is_stopped_in_time(lab: Lab, how: str) -> None:
+@pytest.mark.parametrize("fault", ["killed", "stopped", "frozen"])
+def test_what_a_silent_daemon_leaves_is_stopped_in_time(lab: Lab, fault: str) -> None:
     lab.spawn_guard()
     resource, step = lab.resource("db")
     daemon, _ = lab.daemon(register={"db": [step]})
     # Renewed past its first lease: it lives by its renewals.
     wait_for(lambda: lab.status().valid_until.boot > boot_ms() + lab.lease_ms - 200)  # type: ignore[union-attr]
-    silence(lab, daemon, how)
+    silence(lab, daemon, fault)
     until = lab.status().valid_until
     assert until is not None
     assert resource.poll() is None

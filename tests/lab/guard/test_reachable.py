@@ -33,9 +33,9 @@ def guards(lab: Lab) -> list[int]:
     return [int(pid) for pid in pids]
 
 
-def empty(lab: Lab, how: str) -> None:
+def empty(lab: Lab, removed: str) -> None:
     run = Path(lab.spec.socket).parent
-    match how:
+    match removed:
         case "all of it":
             for path in run.iterdir():
                 path.unlink()
@@ -55,12 +55,12 @@ def answers(lab: Lab) -> bool:
         return False
 
 
-@pytest.mark.parametrize("how", ["all of it", "the socket", "the lock", "the directory"])
-def test_a_guard_whose_files_are_gone_makes_them_again(apart: Lab, how: str) -> None:
+@pytest.mark.parametrize("removed", ["all of it", "the socket", "the lock", "the directory"])
+def test_a_guard_whose_files_are_gone_makes_them_again(apart: Lab, removed: str) -> None:
     pid = apart.spawn_guard()
     resource, step = apart.resource("db")
     daemon, _ = apart.daemon(register={"db": [step]})
-    empty(apart, how)
+    empty(apart, removed)
     wait_for(lambda: Path(f"{apart.spec.socket}.lock").exists() and answers(apart))
     assert apart.status().pid == pid
     assert (daemon.poll(), resource.poll()) == (None, None)

@@ -36,8 +36,8 @@ class Fake:
     def __init__(self, lab: Lab) -> None:
         self.path = lab.directory / "watchdog"
 
-    def __getitem__(self, what: str) -> Any:
-        return json.loads(self.path.read_text())[what]
+    def __getitem__(self, key: str) -> Any:
+        return json.loads(self.path.read_text())[key]
 
     def fail(self) -> None:
         self.path.with_suffix(".order").write_text("fail")

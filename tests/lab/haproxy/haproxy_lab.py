@@ -40,14 +40,14 @@ def free_port() -> int:
             return port
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
+async def until(condition: Callable[[], bool], expected: str) -> None:
     """Wait until `condition` holds."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             while not condition():  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        raise AssertionError(f"not within {DEADLINE_S} s: {what}") from None
+        raise AssertionError(f"not within {DEADLINE_S} s: {expected}") from None
 
 
 @dataclass

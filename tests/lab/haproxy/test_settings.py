@@ -86,10 +86,10 @@ def running(place: Path, text: str, node: str = "a", routing: Routing | None = N
             process.kill()
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
+def until(condition: Callable[[], bool], expected: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {expected}"
         time.sleep(0.02)
 
 

@@ -7,11 +7,9 @@ import os
 
 import pytest
 
-from tests.lab.resources.test_vip import Reports, Wire, wire
-from tests.lab.resources.test_vip_own_address import OWN4, OWN6, V4, V6
 from tests.support.namespaces import ip, until
 
-__all__ = ["wire"]
+from .wire import OWN4, OWN6, V4, V6, Reports, Wire
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

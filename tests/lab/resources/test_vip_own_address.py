@@ -14,15 +14,12 @@ import pytest
 from hactl.resources.base import ResourceError
 from hactl.resources.vip import Vip
 from hactl.resources.vip import watcher as vip_watcher
-from tests.lab.resources.test_vip import Reports, Wire, wire
 from tests.support.namespaces import inside, ip, until
 
-__all__ = ["wire"]
+from .wire import OWN4, OWN6, V4, V6, Reports, Wire
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
-V4, V6 = "10.77.0.30/24", "fd77::30/64"
-OWN4, OWN6 = "10.77.0.1/24", "fd77::1/64"
 PEER = {4: "10.77.0.2", 6: "fd77::2"}
 
 

@@ -67,8 +67,8 @@ def await_state(cluster: Cluster, name: str, states: dict[str, str]) -> dict[str
     return cluster.until(look, f"{name} is {states}")
 
 
-def await_warning(cluster: Cluster, level: str, what: str) -> None:
-    cluster.until(lambda: has_warning(cluster.status("n1"), what, level=level), f"{level}: {what}")
+def await_warning(cluster: Cluster, level: str, words: str) -> None:
+    cluster.until(lambda: has_warning(cluster.status("n1"), words, level=level), f"{level}: {words}")
 
 
 def await_metric(cluster: Cluster, node: str, line: str) -> None:
@@ -120,8 +120,8 @@ def test_balancers_that_disagree(cluster: Cluster) -> None:
     current = await_state(cluster, "api-one", {"n1": "up", "n2": "up", "n3": "disagree"})
     words = {name: balancer["word"] for name, balancer in current["servers"][2]["balancers"].items()}
     assert words == {"n1": "down", "n2": "up", "n3": "up"}
-    what = "balancers disagree on server n3 of api-one: down says n1, up say n2 and n3"
-    await_warning(cluster, "warning", what)
+    text = "balancers disagree on server n3 of api-one: down says n1, up say n2 and n3"
+    await_warning(cluster, "warning", text)
     assert "n3: down says n1, up say n2 and n3" in cluster.hactl("n2", "status")
     cluster.await_event("n1", "server_down", server="n3")
     assert not cluster.events("n2", "server_down")

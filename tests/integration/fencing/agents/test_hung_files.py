@@ -15,16 +15,16 @@ from tests.support.hung_files import hung_files
 pytestmark = pytest.mark.root
 
 
-@pytest.mark.parametrize("what", ["agent", "secret"])
-def test_it_fails_in_its_time(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("hanging", ["agent", "secret"])
+def test_it_fails_in_its_time(tmp_path: Path, hanging: str) -> None:
     agent = tmp_path / "fence_toy"
     agent.write_text("#!/bin/sh\nexit 0\n")
     agent.chmod(0o755)
 
     async def ask() -> AgentResult:
         path = hung.path / "file"
-        options = {"password": SecretFile(str(path))} if what == "secret" else {}
-        result = await run_agent(AgentCall(str(path if what == "agent" else agent), "status", 0.2, options))
+        options = {"password": SecretFile(str(path))} if hanging == "secret" else {}
+        result = await run_agent(AgentCall(str(path if hanging == "agent" else agent), "status", 0.2, options))
         assert not hung.given_up, "the loop waited until the file system answered"
         return result
 

@@ -25,13 +25,13 @@ asyncio.run(run_bounded([sys.argv[1]], stdin=b"", timeout_s=1.0, max_output=100)
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_who_started_it_is_dead_or_frozen(agent: Write, pipe: Any, how: signal.Signals) -> None:
+@pytest.mark.parametrize("stop_signal", [signal.SIGKILL, signal.SIGSTOP])
+def test_who_started_it_is_dead_or_frozen(agent: Write, pipe: Any, stop_signal: signal.Signals) -> None:
     path = agent(f"exec 9>{pipe.path}; echo begun >&9; sleep {LONG} & sleep {LONG}; echo late >&9")
     with subprocess.Popen([sys.executable, "-c", STARTER, path], cwd=Path(__file__).parents[4]) as starter:
         try:
             assert pipe.line() == b"begun\n"
-            starter.send_signal(how)
+            starter.send_signal(stop_signal)
             # Both are gone, long before they would have been by themselves.
             assert pipe.rest() == b""
         finally:

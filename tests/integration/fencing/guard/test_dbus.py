@@ -97,10 +97,10 @@ def test_a_call_and_its_answer(tmp_path: Path, serve: Callable[..., Peer], order
         return [order(SIGNAL), order(other), order(new_method_return(call, "a(ssssssouso)a{sv}bndyov", body))]
 
     peer = serve(answer)
-    units, dictionary, *rest = ask(tmp_path)
+    units, dictionary, *others = ask(tmp_path)
     assert units == [list(UNIT), list(UNIT)]
     assert dictionary == [["k", ["v", ""]], ["", 1 << 40]]
-    assert rest == [True, -2, 2.5, 255, "/o", "a{sv}"]
+    assert others == [True, -2, 2.5, 255, "/o", "a{sv}"]
     (call,) = peer.calls
     assert call.body == (["a.service", "bcd"], "text", -9)
     fields = call.header.fields
