@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, "/opt/hactl")
 
-from fencing.guard.client import GuardError, GuardSpec, spawn
+from fencing.guard.client import GuardError, GuardSpec, GuardStatus, spawn
 from fencing.guard.proc import read_stat
 from fencing.guard.sys import read_file
 from fencing.linux.clock import now
@@ -118,12 +118,25 @@ def main() -> None:
         os._exit(0)
     threading.Thread(target=tick, daemon=True).start()
     look = GuardClient(spec.socket, 60.0)
-    while not (status := look.status()).exclusive:
-        time.sleep(0.05)
+    await_exclusive(look, True)
     time.sleep(plan["lease_ms"] / 1000 * 1.5)
+    tell("fed", watchdog=look.status().watchdog)
+    play(plan["scenario"], look, daemon, release)
+    LIBC.reboot(RB_POWER_OFF)
+
+
+def await_exclusive(look: GuardClient, exclusive: bool) -> GuardStatus:
+    """Wait until something exclusive is registered with the guard, or nothing any more."""
+    while bool((status := look.status()).exclusive) is not exclusive:
+        time.sleep(0.05)
+    return status
+
+
+def play(scenario: str, look: GuardClient, daemon: int, release: int) -> None:
+    """Stop, kill or release what the scenario says, and wait longer than the watchdog would. `daemon` is its process;
+    it releases what it has registered when `release` is closed."""
     status = look.status()
-    tell("fed", watchdog=status.watchdog)
-    match plan["scenario"]:
+    match scenario:
         case "guard-killed":
             os.kill(status.pid, signal.SIGKILL)
         case "all-frozen":
@@ -134,19 +147,15 @@ def main() -> None:
             status = look.status()
         case "clean-end":
             os.close(release)
-            while look.status().exclusive:
-                time.sleep(0.05)
+            await_exclusive(look, False)
             os.kill(status.pid, signal.SIGTERM)
     assert status.valid_until is not None
     tell("done", until=status.valid_until.boot)
-    if plan["scenario"] == "daemon-silent":
-        while (status := look.status()).exclusive:
-            time.sleep(0.05)
-        tell("stopped", phase=status.phase)
+    if scenario == "daemon-silent":
+        tell("stopped", phase=await_exclusive(look, False).phase)
     time.sleep(LIVES_S)
-    if plan["scenario"] == "daemon-silent":
+    if scenario == "daemon-silent":
         tell("lives", watchdog=look.status().watchdog)
-    LIBC.reboot(RB_POWER_OFF)
 
 
 def tick() -> None:

@@ -9,7 +9,6 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,9 @@ from hactl.config.node import NodeConfig
 from hactl.serving.sockets import unix_listener
 from hactl.status.health import NodeHealth, ServerHealth
 from tests.support.scene import KEYS, Scene
-from tests.support.stand_in import StandIn, until
-from tests.support.stand_in import serving as serving_api
+from tests.support.stand_in import StandIn, serving, until
 
 ME = f"{getpass.getuser()}@n2"
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> NodeConfig:
-    return NodeConfig(cluster="demo", node="n2", run_dir=str(tmp_path), operate_group="", read_group="", http_group="")
-
-
-@pytest.fixture
-def daemon(scene: Scene, config: NodeConfig) -> Iterator[StandIn]:
-    with serving_api(scene, config) as daemon:
-        yield daemon
 
 
 def get(config: NodeConfig, target: str) -> dict[str, object]:
@@ -174,7 +161,7 @@ def test_timeline_is_of_the_whole_cluster(daemon: StandIn, config: NodeConfig, s
 
 def test_the_socket_is_roots_and_the_groups(scene: Scene, config: NodeConfig, tmp_path: Path) -> None:
     (tmp_path / "hactl.sock").touch()  # left by a daemon that was killed
-    with serving_api(scene, config):
+    with serving(scene, config):
         mode = Path(config.api_socket).stat()
         assert (stat.S_IMODE(mode.st_mode), mode.st_uid) == (0o600, os.getuid())
     assert not Path(config.api_socket).exists()
