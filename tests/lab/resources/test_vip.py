@@ -116,7 +116,7 @@ def test_an_interface_that_is_made_anew_is_used_again(wire: Wire) -> None:
             assert await vip.ready() == ""
             wire.close()
             wire.attach()
-            await wire.frame_soon(lambda seen: is_arp(seen, 2, "10.77.0.30"))
+            await wire.await_frame(lambda seen: is_arp(seen, 2, "10.77.0.30"))
         await vip.stop()
         assert "10.77.0.30" not in wire.addresses()
 

@@ -12,9 +12,9 @@ import subprocess
 import pytest
 
 from hactl.resources.vip import Vip
-from tests.support.namespaces import ip, until
+from tests.support.namespaces import ip
 
-from .wire import OTHER_MAC, V4, V6, Reports, Wire, is_arp, is_na
+from .wire import OTHER_MAC, V4, V6, Reports, Wire, await_condition, is_arp, is_na
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -29,7 +29,7 @@ def test_start_announces_by_arp_request_and_reply_and_stop_removes(wire: Wire) -
         await vip.start({})
         assert "inet 10.77.0.30/24" in wire.addresses()
         for operation in (1, 2):
-            frame = await wire.frame_soon(functools.partial(is_arp, operation=operation, sender="10.77.0.30"))
+            frame = await wire.await_frame(functools.partial(is_arp, operation=operation, sender="10.77.0.30"))
             assert frame[:6] == b"\xff" * 6
             assert frame[22:28] == wire.node_mac and frame[38:42] == frame[28:32]
         assert (await vip.probe()).health == "running"
@@ -53,7 +53,7 @@ def test_the_other_station_learns_the_new_place_at_once(wire: Wire) -> None:
         async def scenario(vip: Vip = vip, where: str = where) -> None:
             await vip.start({})
             mac = wire.node_mac.hex(":")
-            await asyncio.to_thread(until, lambda: mac in ip("-n", wire.there, "neigh", "show", where))
+            await await_condition(lambda: mac in ip("-n", wire.there, "neigh", "show", where))
             await vip.stop()
 
         wire.run(scenario)
@@ -66,7 +66,7 @@ def test_ipv6_is_usable_at_once_and_announced(wire: Wire) -> None:
         await vip.start({})
         (line,) = [line for line in wire.addresses().splitlines() if "fd77::30/64" in line]
         assert "tentative" not in line and "deprecated" in line
-        frame = await wire.frame_soon(is_na)
+        frame = await wire.await_frame(is_na)
         assert frame[58] & 0x20 and not frame[58] & 0x40, "override, not solicited"
         assert frame[62:78] == ipaddress.IPv6Address("fd77::30").packed
         assert frame[80:86] == wire.node_mac
@@ -89,10 +89,10 @@ def test_the_burst_and_the_periodic_announcements(wire: Wire) -> None:
     async def scenario() -> None:
         await vip.start({})
         for _ in range(4):
-            await wire.frame_soon(announced)
+            await wire.await_frame(announced)
         async with Reports().watching(vip):
             for _ in range(3):
-                await wire.frame_soon(announced)
+                await wire.await_frame(announced)
         await vip.stop()
 
     wire.run(scenario)
@@ -108,19 +108,19 @@ def test_about_to_leave_it_says_nothing_until_it_is_still_here_after_the_move(
         await vip.start({})
         async with Reports().watching(vip):
             for _ in range(3):
-                await wire.frame_soon(announced)
+                await wire.await_frame(announced)
             vip.stop_announcing()
             wire.count(announced)
             await asyncio.sleep(0.2)
             assert wire.count(announced) == 0
             assert (await vip.probe()).health == "running"
-            await wire.frame_soon(announced)
+            await wire.await_frame(announced)
             vip.stop_announcing()
             await vip.stop()
             wire.count(announced)
             await vip.start({})
             assert wire.count(announced) == 1
-            await wire.frame_soon(announced)
+            await wire.await_frame(announced)
         await vip.stop()
 
     wire.run(scenario)

@@ -58,12 +58,12 @@ def test_a_single_claim_as_in_a_move_is_no_conflict(wire: Wire) -> None:
         reports = Reports()
         await vip.start({})
         async with reports.watching(vip):
-            await wire.frame_soon(is_probe)
+            await wire.await_frame(is_probe)
             wire.sniffer.bind(("peer", 3))
             for frame in packets.gratuitous_arps(OTHER_MAC, where):
                 wire.sniffer.send(frame)
             # Asked again a second later, the other does not answer.
-            await wire.frame_soon(is_probe)
+            await wire.await_frame(is_probe)
             await asyncio.sleep(0.3)
             assert reports.queue.empty()
         await vip.stop()
@@ -86,10 +86,10 @@ def test_a_claim_is_answered_at_most_once_a_second(wire: Wire, where: str) -> No
         wire.sniffer.bind(("peer", 3))
         await vip.start({})
         async with Reports().watching(vip):
-            await wire.frame_soon(asks)  # from then on it hears
+            await wire.await_frame(asks)  # from then on it hears
             wire.count(announces)
             claim(wire, OTHER_MAC, where)
-            await wire.frame_soon(announces)
+            await wire.await_frame(announces)
             loop = asyncio.get_running_loop()
             began = loop.time()
             while loop.time() - began < 0.5:
@@ -98,7 +98,7 @@ def test_a_claim_is_answered_at_most_once_a_second(wire: Wire, where: str) -> No
             assert wire.count(announces) <= 1, "in half a second"
             await asyncio.sleep(1)
             claim(wire, OTHER_MAC, where)
-            await wire.frame_soon(announces)
+            await wire.await_frame(announces)
         await vip.stop()
 
     wire.run(scenario)

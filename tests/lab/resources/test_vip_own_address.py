@@ -14,9 +14,9 @@ import pytest
 from hactl.resources.base import ResourceError
 from hactl.resources.vip import Vip
 from hactl.resources.vip import watcher as vip_watcher
-from tests.support.namespaces import inside, ip, until
+from tests.support.namespaces import inside, ip
 
-from .wire import OWN4, OWN6, V4, V6, Reports, Wire
+from .wire import OWN4, OWN6, V4, V6, Reports, Wire, await_condition
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -39,7 +39,7 @@ def source(wire: Wire, version: int) -> str:
 
 
 async def has(wire: Wire, address: str, *, there: bool = True) -> None:
-    await asyncio.to_thread(until, lambda: (address in wire.addresses()) is there)
+    await await_condition(lambda: (address in wire.addresses()) is there)
 
 
 def renew(wire: Wire, own: str) -> None:
@@ -116,7 +116,7 @@ def test_the_vip_goes_with_the_nodes_own_address_and_comes_back_with_it(wire: Wi
             assert source(wire, 4) == "10.77.0.1"
             put_on(wire, "10.77.0.9/24")
             ip("-n", wire.here, "addr", "del", OWN4, "dev", "node")
-            await asyncio.to_thread(until, lambda: source(wire, 4) == "10.77.0.9")
+            await await_condition(lambda: source(wire, 4) == "10.77.0.9")
             await has(wire, f" {V4} ")
         await vip.stop()
         assert "10.77.0.9/24" in wire.addresses()
