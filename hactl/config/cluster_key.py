@@ -48,11 +48,8 @@ def read_key(path: Path) -> bytes | None:
     if not MIN_KEY <= len(key) <= _MAX_KEY:
         raise _wrong(path, f"is no key: {MIN_KEY} to {_MAX_KEY} bytes are wanted", "`hactl key create` makes one")
     if len(set(key)) < _MIN_DIFFERENT:
-        raise _wrong(
-            path,
-            f"is a weak key: it has only {len(set(key))} different characters",
-            "`hactl key create` makes a good one",
-        )
+        problem = f"is a weak key: it has only {len(set(key))} different characters"
+        raise _wrong(path, problem, "`hactl key create` makes a good one")
     return key
 
 

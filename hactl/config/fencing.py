@@ -39,23 +39,14 @@ def _value(value: object) -> str | SecretFile:
     return text
 
 
-OptionValue = Annotated[
-    Any,
-    BeforeValidator(_value),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": ["string", "integer", "boolean"]},
-                {
-                    "type": "object",
-                    "properties": {"file": {"type": "string", "pattern": "^/"}},
-                    "required": ["file"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
+_SECRET = {
+    "type": "object",
+    "properties": {"file": {"type": "string", "pattern": "^/"}},
+    "required": ["file"],
+    "additionalProperties": False,
+}
+_OPTION = WithJsonSchema({"anyOf": [{"type": ["string", "integer", "boolean"]}, _SECRET]})
+OptionValue = Annotated[Any, BeforeValidator(_value), _OPTION]
 
 
 # For their defaults.

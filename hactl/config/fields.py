@@ -116,9 +116,8 @@ WholeDurationOrZero = Annotated[int, BeforeValidator(_whole), _SHAPE]
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise wrong(
-            f"`{value}` is no name", "use up to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit"
-        )
+        hint = "use up to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit"
+        raise wrong(f"`{value}` is no name", hint)
     return value
 
 
@@ -132,10 +131,8 @@ def _ip(value: str) -> str:
     try:
         return str(ip_address(value))
     except ValueError:
-        raise wrong(
-            f"`{value}` is no IP address",
-            "give the address itself, such as 10.0.0.11: a name would make every failover depend on DNS",
-        ) from None
+        hint = "give the address itself, such as 10.0.0.11: a name would make every failover depend on DNS"
+        raise wrong(f"`{value}` is no IP address", hint) from None
 
 
 def _interface(value: str) -> str:
@@ -151,23 +148,16 @@ def _vip(value: str) -> str:
         interface = ip_interface(value)
     except ValueError as error:
         raise wrong(f"`{value}` is no address with prefix length ({error})", "such as 10.0.0.30/24") from None
-    if reason := _unfit(interface.ip):
-        raise wrong(f"{interface.ip} is {reason}", "give an address that a host can have")
+    for kind in ("loopback", "multicast", "unspecified"):
+        if getattr(interface.ip, f"is_{kind}"):
+            article = "the" if kind == "unspecified" else "a"
+            raise wrong(f"{interface.ip} is {article} {kind} address", "give an address that a host can have")
     network = interface.network
     if network.num_addresses > 2 and interface.ip == network.network_address:
         raise wrong(f"{interface.ip} is the address of the network {network} itself", "give a host's address")
     if interface.version == 4 and network.num_addresses > 2 and interface.ip == network.broadcast_address:
         raise wrong(f"{interface.ip} is the broadcast address of {network}", "give a host's address")
     return str(interface)
-
-
-def _unfit(address: Address) -> str:
-    kinds = {
-        "a loopback address": address.is_loopback,
-        "a multicast address": address.is_multicast,
-        "the unspecified address": address.is_unspecified,
-    }
-    return next((name for name, holds in kinds.items() if holds), "")
 
 
 def _absolute(value: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hactl.config import node_checks as checks
-from hactl.config.errors import ConfigErrors, KeyPath, Place, Problem, suggest
+from hactl.config.errors import ConfigErrors, Problem, suggest
 from hactl.config.node_checks import NODE_HOST, Check, WrongError
 from hactl.config.toml_lines import error_place, key_places
 
@@ -168,16 +168,10 @@ def parse_node(text: str, file: str = "node.toml") -> NodeConfig:
         reason, place = error_place(str(error), text)
         raise ConfigErrors([Problem(file, "", f"is not TOML: {reason}", "", place)]) from None
     values, wrong = _read(data)
-    if not wrong:
-        wrong = _together(values)
-    if wrong:
+    if wrong := wrong or _together(values):
         places = key_places(text)
-        raise ConfigErrors(Problem(file, *problem, _place(places, problem[0])) for problem in wrong)
+        raise ConfigErrors(Problem(file, *problem, places.get((problem[0],))) for problem in wrong)
     return NodeConfig(**values)
-
-
-def _place(places: dict[KeyPath, Place], name: str) -> Place | None:
-    return places.get((name,))
 
 
 def _read(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:

@@ -7,24 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 EventKind = Literal[
-    "started",
-    "adopted",
-    "died",
-    "hung",
-    "kept",
-    "old_workers_ended",
-    "resolved",
-    "start_failed",
-    "changed",
-    "change_failed",
-    "mended",
-    "certificate",
-    "certificate_refused",
-    "reloaded",
-    "reload_failed",
-    "invalid",
-    "stopped",
-]
+    "started", "adopted", "died", "hung", "kept", "old_workers_ended", "resolved", "start_failed", "changed",
+    "change_failed", "mended", "certificate", "certificate_refused", "reloaded", "reload_failed", "invalid", "stopped",
+]  # fmt: skip
 GOOD_NEWS: tuple[EventKind, ...] = (
     *("started", "adopted", "changed", "certificate", "reloaded", "stopped", "kept", "resolved"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 from typing import NamedTuple
@@ -57,7 +57,9 @@ def render_wanted(wanted: Wanted, node: str, settings: HaproxySettings) -> Rende
     try:
         text = render(wanted.cluster, wanted.routing, node, settings, wanted.revision)
     except ValueError as error:
-        return Rendered("", str(error), bound_groups(wanted.cluster, _of_services(wanted.cluster)))
+        enabled = (service for service in wanted.cluster.services if service.options.enabled)
+        binds = [bind for service in enabled for bind in service.binds]
+        return Rendered("", str(error), bound_groups(wanted.cluster, binds))
     return Rendered(text, "", bound_groups(wanted.cluster, bound_addresses(text)))
 
 
@@ -73,12 +75,6 @@ def bound_groups(cluster: ClusterSpec, binds: Iterable[str]) -> frozenset[str]:
         for resource in group.resources
         if isinstance(resource, VipSpec) and not bound.isdisjoint({"", "*", _address(resource.options.address)})
     )
-
-
-def _of_services(cluster: ClusterSpec) -> Iterator[str]:
-    for service in cluster.services:
-        if service.options.enabled:
-            yield from service.binds
 
 
 def _address(text: str) -> str:

@@ -5,31 +5,11 @@ from __future__ import annotations
 import re
 
 # The words that begin a section. Source: HAProxy's configuration manual, 2.6 to 3.4.
-SECTIONS = frozenset(
-    {
-        "global",
-        "defaults",
-        "listen",
-        "frontend",
-        "backend",
-        "peers",
-        "resolvers",
-        "userlist",
-        "mailers",
-        "cache",
-        "program",
-        "ring",
-        "http-errors",
-        "fcgi-app",
-        "crt-store",
-        "log-forward",
-        "log-profile",
-        "traces",
-        "acme",
-        "healthcheck",
-        "namespace_list",
-    }
+_SECTIONS = (
+    "global defaults listen frontend backend peers resolvers userlist mailers cache program ring http-errors fcgi-app "
+    "crt-store log-forward log-profile traces acme healthcheck namespace_list"
 )
+SECTIONS = frozenset(_SECTIONS.split())
 
 # What stands between words. Source: HAProxy 2.6, isspace() in the C locale; other Unicode spaces are letters to it.
 SPACES = " \t\r\v\f"

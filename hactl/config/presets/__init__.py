@@ -65,20 +65,10 @@ def all_names() -> list[str]:
 
 def _preset(name: str, entry: Mapping[str, Any], written: str) -> Preset:
     kind = next(kind for kind in KINDS if kind in entry)
-    settings = {} if kind == "advice" else entry[kind]
-    return Preset(
-        name,
-        kind,
-        entry["what"],
-        settings,
-        "" if kind == "advice" else _block_of(written, kind),
-        entry.get("accepts", 0),
-        tuple(entry.get("also", ())),
-        entry.get("advice", ""),
-        entry.get("instead", ""),
-        entry.get("note", ""),
-        entry.get("example", ""),
-    )
+    settings, text = ({}, "") if kind == "advice" else (entry[kind], _blocks(written)[kind] + "\n")
+    more = {key: entry[key] for key in ("accepts", "instead", "note", "example") if key in entry}
+    also, reason = tuple(entry.get("also", ())), entry.get("advice", "")
+    return Preset(name, kind, entry["what"], settings, text, also=also, reason=reason, **more)
 
 
 def _blocks(text: str) -> dict[str, str]:
@@ -91,7 +81,3 @@ def _blocks(text: str) -> dict[str, str]:
         elif line.startswith(" "):
             lines.append(line)
     return {name: textwrap.dedent("\n".join(block)) for name, block in blocks.items()}
-
-
-def _block_of(written: str, key: str) -> str:
-    return _blocks(written)[key] + "\n"

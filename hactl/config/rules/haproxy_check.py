@@ -46,7 +46,8 @@ def check_with_haproxy(loaded: Loaded, node: str, settings: HaproxySettings) -> 
         if not any(read_binds(text).values()):
             return Checked()
         if loaded_code := _foreign_code(text):
-            raise HaproxyError(f"it would run code that others may change, as {_user()}: {loaded_code}")
+            user = "root" if os.geteuid() == 0 else "you"
+            raise HaproxyError(f"it would run code that others may change, as {user}: {loaded_code}")
         program = find_haproxy(settings.binary)
         output = _ask(program, text)
     except ValueError as error:
@@ -91,10 +92,6 @@ def _others(path: Path) -> str:
     if path.is_dir():
         return untrusted_directory(str(path))
     return untrusted(str(path)) if path.exists() else ""
-
-
-def _user() -> str:
-    return "root" if os.geteuid() == 0 else "you"
 
 
 def _ask(program: str, text: str) -> str:
@@ -152,6 +149,3 @@ def _texts(data: Any, path: KeyPath, line: str) -> Iterator[KeyPath]:
             yield from _texts(value, (*path, index), line)
     elif isinstance(data, str) and any(text.strip() == line for text in data.splitlines()):
         yield path
-
-
-__all__ = ["Checked", "check_with_haproxy"]

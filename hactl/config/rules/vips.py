@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
-from hactl.config.errors import KeyPath
 from hactl.config.parts import Parts
 from hactl.config.rules.findings import Finding
 
@@ -22,14 +21,11 @@ def vip_findings(parts: Parts) -> Iterator[Finding]:
     for number, (here, vip) in enumerate(vips):
         other = next((other for _, other in vips[:number] if _of_two_lengths(vip, other)), None)
         if _is_alone(vip):
-            yield _seldom_meant(
-                here,
-                f"{vip} is an address without a network",
-                f"give it the length of its interface's network, such as {vip.ip}/{24 if vip.version == 4 else 64}",
-            )
+            hint = f"give it the length of its interface's network, such as {vip.ip}/{24 if vip.version == 4 else 64}"
+            yield Finding(here, f"{vip} is an address without a network", hint, refused=False)
         elif other is not None:
             problem = f"{vip} and {other} are in one network, with two lengths"
-            yield _seldom_meant(here, problem, "give both the length of their interface's network")
+            yield Finding(here, problem, "give both the length of their interface's network", refused=False)
 
 
 def _is_alone(vip: Interface) -> bool:
@@ -40,7 +36,3 @@ def _of_two_lengths(vip: Interface, other: Interface) -> bool:
     if _is_alone(other) or vip.version != other.version or vip.network.prefixlen == other.network.prefixlen:
         return False
     return vip.ip in other.network or other.ip in vip.network
-
-
-def _seldom_meant(path: KeyPath, problem: str, fix: str) -> Finding:
-    return Finding(path, problem, fix, refused=False)

@@ -6,6 +6,7 @@ together. Here a duration has no `_ms` in its name and a unit in its value.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -20,6 +21,10 @@ from hactl.model.service_parts import BindOptions
 
 # For their defaults.
 _SERVICE = of.ServiceOptions()
+_NOT_IN: Mapping[str, tuple[str, ...]] = {
+    "backend": ("binds", "use_backend", "default_backend", "extra_frontend", "stats", "probe"),
+    "frontend": ("servers", "nodes", "cookie", "stick", "writer"),
+}
 
 
 class Service(CommonSettings):
@@ -77,26 +82,17 @@ class Service(CommonSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.kind == "backend":
-            self._not_in_backend()
-        if self.kind == "frontend":
-            self._not_in_frontend()
+        other = "frontend" if self.kind == "backend" else "backend"
+        for name in _NOT_IN.get(self.kind, ()):
+            if getattr(self, name):
+                raise wrong(f"is of kind {self.kind} and has `{name}`", f"give that to the service of kind {other}")
+        leads = self.default_backend or self.use_backend or self.stats or self.extra or self.http_request
+        if self.kind == "frontend" and not leads:
+            raise wrong("is of kind frontend and leads nowhere", "give it a `default_backend`")
         if (self.writer == "elected") != bool(self.group):
             hint = "give both, `writer: elected` and `group: NAME`, or none"
             raise wrong("has one of `writer` and `group`", hint)
         return self
-
-    def _not_in_backend(self) -> None:
-        for name in ("binds", "use_backend", "default_backend", "extra_frontend", "stats", "probe"):
-            if getattr(self, name):
-                raise wrong(f"is of kind backend and has `{name}`", "give that to the service of kind frontend")
-
-    def _not_in_frontend(self) -> None:
-        for name in ("servers", "nodes", "cookie", "stick", "writer"):
-            if getattr(self, name):
-                raise wrong(f"is of kind frontend and has `{name}`", "give that to the service of kind backend")
-        if not (self.default_backend or self.use_backend or self.stats or self.extra or self.http_request):
-            raise wrong("is of kind frontend and leads nowhere", "give it a `default_backend`")
 
     def values(self) -> dict[str, Any]:
         """As the model has them: `binds` only where they are more than addresses."""

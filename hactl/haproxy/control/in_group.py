@@ -43,9 +43,8 @@ class InGroupManager(HaproxyManager):
         finally:
             self.may_start = False
         if not self._process.running():
-            raise HaproxyError(
-                result.error or "there is nothing for HAProxy to do: no service of cluster.yaml is enabled"
-            )
+            nothing = "there is nothing for HAProxy to do: no service of cluster.yaml is enabled"
+            raise HaproxyError(result.error or nothing)
 
     async def stop(self, grace_s: float = 0.0) -> None:
         """End it and its connections; of one that does not answer none would come to an end. Raises HaproxyError."""

@@ -170,7 +170,11 @@ class HaproxyManager:
                 return _Applied("none")
             await self._check(text, binds, (), manage_sysctl)
             self._files.place(text)
-            await self._start_new(text)
+            try:
+                await self._start()
+            except HaproxyError:
+                await self._start_last_good(text)
+                raise
             self._files.mark_good()
             await self._put_right()
             return _Applied("start")
@@ -262,10 +266,8 @@ class HaproxyManager:
     async def _bound_old_workers(self) -> None:
         with contextlib.suppress(HaproxyError):
             if ended := await self._live.end_oldest():
-                detail = (
-                    f"{ended} of the oldest, and their connections: more than {MOST_OLD_WORKERS} were left of reloads"
-                )
-                self._emit("old_workers_ended", detail=detail)
+                why = f"more than {MOST_OLD_WORKERS} were left of reloads"
+                self._emit("old_workers_ended", detail=f"{ended} of the oldest, and their connections: {why}")
 
     async def _reload(self, text: str, good: str) -> None:
         """Have HAProxy read `text`. When that fails it goes on with `good`. Raises HaproxyError."""
@@ -284,13 +286,6 @@ class HaproxyManager:
         self._reloads["ok"] += 1
         self._emit("reloaded", duration_s=time.monotonic() - began)
         await self._put_right(may_reload=False)
-
-    async def _start_new(self, text: str) -> None:
-        try:
-            await self._start()
-        except HaproxyError:
-            await self._start_last_good(text)
-            raise
 
     async def _start_last_good(self, wanted: str | None) -> None:
         """Start it with what it ran with last, or with what is kept on the disk, but with the writer of what is

@@ -101,6 +101,3 @@ def _children(pid: int) -> list[int]:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (OSError, ValueError):
         return []
-
-
-__all__ = ["ASK_EVERY_S", "BUSY_S", "HUNG_S", "Pulse", "Silence", "look"]

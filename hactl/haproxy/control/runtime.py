@@ -120,14 +120,11 @@ def parse_processes(text: str) -> Processes:
 def parse_server_states(text: str) -> list[ServerState]:
     """The servers in the answer to `show stat`, in its order. Raises HaproxyError."""
     lines = text.lstrip("# ").split("\n")
-    states = []
     try:
-        for row in csv.DictReader(line for line in lines if line):
-            if row["svname"] not in ("FRONTEND", "BACKEND") and row["type"] == "2":
-                states.append(_server_state(row))
+        rows = [row for row in csv.DictReader(line for line in lines if line) if row["type"] == "2"]
+        return [_server_state(row) for row in rows if row["svname"] not in ("FRONTEND", "BACKEND")]
     except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise HaproxyError(f"HAProxy's answer to 'show stat' is not understood: {error!r}") from None
-    return states
 
 
 def _server_state(row: dict[str, str]) -> ServerState:

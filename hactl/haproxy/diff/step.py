@@ -32,6 +32,16 @@ _WITHOUT_ORDER = ("", "roundrobin", "leastconn", "random")
 # In the runtime API's commands these have another meaning than in a file.
 _NOT_IN_A_COMMAND = re.compile(r"[\"'\\;#$<]")
 _MOST_REASONS = 3
+_TEXTS: dict[Verb, str] = {
+    "weight": "set server {} weight {}",
+    "address": "set server {} addr {}",
+    "ready": "set server {} state ready",
+    "maint": "set server {} state maint",
+    "shut": "shutdown sessions server {}",
+    "add": "add server {} {}",
+    "check": "enable health {}",
+    "delete": "del server {}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +57,7 @@ class Command:
     @property
     def text(self) -> str:
         """As the runtime API takes it."""
-        name = f"{self.proxy}/{self.server}"
-        match self.verb:
-            case "weight":
-                return f"set server {name} weight {self.argument}"
-            case "address":
-                return f"set server {name} addr {self.argument}"
-            case "ready" | "maint":
-                return f"set server {name} state {self.verb}"
-            case "shut":
-                return f"shutdown sessions server {name}"
-            case "add":
-                return f"add server {name} {self.argument}"
-            case "check":
-                return f"enable health {name}"
-            case "delete":
-                return f"del server {name}"
+        return _TEXTS[self.verb].format(f"{self.proxy}/{self.server}", self.argument)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def check_lines(check: CheckOptions, inherited: CheckKind | None) -> Iterator[st
         case "http":
             yield from _http(check)
         case "redis" if check.role:
-            yield from _redis_role(check.role)
+            yield from redis_role(check.role)
         case "mysql" | "pgsql" if check.user:
             yield f"option {_OPTIONS[check.kind]} user {quoted(check.user)}"
         case "smtp" if check.host:
@@ -61,7 +61,8 @@ def _http(check: CheckOptions) -> Iterator[str]:
         yield f"http-check expect status {check.expect_status}"
 
 
-def _redis_role(role: str) -> Iterator[str]:
+def redis_role(role: str) -> Iterator[str]:
+    """The lines that ask redis for its role."""
     yield "option tcp-check"
     for send, expect in (("PING", "+PONG"), (r"info\ replication", f"role:{role}"), ("QUIT", "+OK")):
         yield rf"tcp-check send {send}\r\n"

@@ -124,16 +124,9 @@ def _bind(bind: BindOptions) -> str:
 def _bind_tls(tls: BindTls) -> Iterator[str]:
     yield "ssl"
     yield from (f"crt {quoted(certificate)}" for certificate in tls.certificates)
-    named = {
-        "crt-list": tls.crt_list,
-        "ca-file": tls.ca_file,
-        "verify": tls.verify,
-        "alpn": tls.alpn,
-        "ssl-min-ver": tls.min_version,
-        "ciphers": tls.ciphers,
-        "ciphersuites": tls.ciphersuites,
-    }
-    yield from (f"{name} {quoted(value)}" for name, value in named.items() if value)
+    trust = (("crt-list", tls.crt_list), ("ca-file", tls.ca_file), ("verify", tls.verify), ("alpn", tls.alpn))
+    limits = (("ssl-min-ver", tls.min_version), ("ciphers", tls.ciphers), ("ciphersuites", tls.ciphersuites))
+    yield from (f"{name} {quoted(value)}" for name, value in (*trust, *limits) if value)
 
 
 def _persistence(options: ServiceOptions) -> Iterator[str]:

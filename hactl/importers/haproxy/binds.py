@@ -81,10 +81,8 @@ def bind_settings(words: Sequence[Word]) -> Settings:
             settings["accept_proxy"] = True
         elif name in _ONE and value is not None:
             at += 1
-            if not _fits(name, value, tls):
-                return {"words": " ".join(word.raw for word in words)}
-            if name == "crt" and "crt_list" in tls:
-                # The first certificate is for who asks for no name: hactl writes those of the list last.
+            # The first certificate is for a client that asks for no name: hactl writes those of the list last.
+            if not _fits(name, value, tls) or (name == "crt" and "crt_list" in tls):
                 return {"words": " ".join(word.raw for word in words)}
             if name == "crt":
                 tls.setdefault("certificates", []).append(value.value)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from hactl.importers.haproxy.common import Settings, Taken, drop_repeated
-from hactl.importers.haproxy.durations import to_setting
+from hactl.haproxy.render.checks import redis_role
+from hactl.importers.haproxy.common import Settings, Taken, timeout
 from hactl.importers.haproxy.source import Line
 
 OPTIONS = {
@@ -25,18 +25,12 @@ _OTHERS = ("external-check", "spop-check", "lb-agent-chk")
 _HOST_IN_VERSION = re.compile(r"HTTP/1\.1\\r\\nHost:(?:\\ )?([\w.:-]+)", re.IGNORECASE)
 _PATH = re.compile(r"/[\x21-\x7e]*")
 _STATUS = re.compile(r"[0-9,-]+")
-_ROLE = ("PING", "+PONG", r"info\ replication", "role:", "QUIT", "+OK")
 
 
 def check_timeout(taken: Taken) -> Settings:
     """`timeout check`."""
-    lines = taken.family("timeout check")
-    values = [to_setting(line.values[1]) if line.plain and len(line.args) == 2 else None for line in lines]
-    if not lines or not all(values):
-        return {}
-    taken.take(lines[-1:])
-    drop_repeated(taken, lines)
-    return {"timeout": values[-1]}
+    value = timeout(taken, "check")
+    return {"timeout": value} if value else {}
 
 
 def _option(line: Line) -> str:
@@ -91,9 +85,9 @@ def check_kind(taken: Taken, *, inherited: bool, words: bool = False) -> Setting
                 taken.leave_out(option, "a server that is checked is connected to anyway")
                 return {}
         case "mysql-check" | "pgsql-check":
-            settings = _user(option, OPTIONS[name])
+            settings = _with_argument(option, "user", "user")
         case "smtpchk":
-            settings = _smtp(option)
+            settings = _with_argument(option, "EHLO", "host")
         case _:
             settings = {"kind": OPTIONS[name]} if option.plain and len(option.args) == 1 else {}
     if settings:
@@ -149,12 +143,8 @@ def _sent(line: Line) -> Settings:
         if key not in ("meth", "uri", "ver", "host") or not words or key in given:
             return {}
         given[key] = words.pop(0)
-    if (
-        not line.plain
-        or not _PATH.fullmatch(given.get("uri", ""))
-        or set(given) != {"meth", "uri", "ver", "host"}
-        or given["ver"] != "HTTP/1.1"
-    ):
+    sound = line.plain and set(given) == {"meth", "uri", "ver", "host"} and given["ver"] == "HTTP/1.1"
+    if not sound or not _PATH.fullmatch(given["uri"]):
         return {}
     return {"kind": "http", "method": given["meth"], "path": given["uri"], "host": given["host"]}
 
@@ -176,30 +166,16 @@ def _tcp(rules: Sequence[Line]) -> Settings:
 
 def _role(rules: Sequence[Line]) -> str:
     """`master` or `slave` where the lines ask redis for it, the way hactl does."""
-    for role in ("master", "slave"):
-        texts = []
-        for index, word in enumerate(_ROLE):
-            if index % 2:
-                texts.append(f"tcp-check expect string {word}{role if word == 'role:' else ''}")
-            else:
-                texts.append(rf"tcp-check send {word}\r\n")
-        if [line.text for line in rules] == texts:
-            return role
-    return ""
+    texts = ["option tcp-check", *(line.text for line in rules)]
+    return next((role for role in ("master", "slave") if texts == list(redis_role(role))), "")
 
 
-def _user(option: Line, kind: str) -> Settings:
-    values = option.values[1:]
-    if not option.plain or (values and (len(values) != 2 or values[0] != "user")):
+def _with_argument(option: Line, word: str, setting: str) -> Settings:
+    """`option mysql-check [user NAME]` and its like: `word` is the one before the argument."""
+    name, *values = option.values
+    if not option.plain or (values and (len(values) != 2 or values[0] != word)):
         return {}
-    return {"kind": kind, "user": values[1]} if values else {"kind": kind}
-
-
-def _smtp(option: Line) -> Settings:
-    values = option.values[1:]
-    if not option.plain or (values and (len(values) != 2 or values[0] != "EHLO")):
-        return {}
-    return {"kind": "smtp", "host": values[1]} if values else {"kind": "smtp"}
+    return {"kind": OPTIONS[name], **({setting: values[1]} if values else {})}
 
 
 def request_of(line: Line, requests: Sequence[Line]) -> tuple[str, ...]:

@@ -93,4 +93,4 @@ def _unsound(text: str, cluster: str) -> list[Note]:
             Note("lost", 0, problem.path, f"{problem.problem}{problem.hint and f'; {problem.hint}'}")
             for problem in error.problems
         ]
-    return [Note("hint", 0, f"{warning.path}: {warning.problem}", "") for warning in warnings]
+    return [Note("hint", 0, f"{warning.path}: {warning.problem}") for warning in warnings]

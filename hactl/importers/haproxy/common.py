@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from hactl.haproxy.render.common import KEEP_ALIVE, TIMEOUTS, Side, Sided, tcp_keepalive
 from hactl.importers.haproxy.durations import to_setting
@@ -17,6 +17,7 @@ from hactl.importers.haproxy.notes import Note
 from hactl.importers.haproxy.source import Line
 
 Settings = dict[str, Any]
+T = TypeVar("T")
 
 Converter = Callable[["Where", "Line"], Settings | None]
 
@@ -81,7 +82,7 @@ def common_settings(taken: Taken, where: Where) -> Settings:
     settled = _log_formats_as_words(taken, where)
     for name, convert in _CONVERTERS.items():
         if name not in settled:
-            settings |= _last(taken, name, functools.partial(convert, where)) or {}
+            settings |= last(taken, name, functools.partial(convert, where)) or {}
     settings.update(_logging(taken))
     settings.update(_tcp_keepalive(taken, where))
     if times := _timeouts(taken, where):
@@ -100,7 +101,7 @@ def _log_formats_as_words(taken: Taken, where: Where) -> Collection[str]:
     return () if ranks == sorted(ranks) else LOG_FORMATS
 
 
-def _last(taken: Taken, name: str, convert: Callable[[Line], Settings | None]) -> Settings | None:
+def last(taken: Taken, name: str, convert: Callable[[Line], T | None]) -> T | None:
     """The setting of a family; None where there is none, or one of its lines has to stay as it is."""
     lines = taken.family(name)
     values = [None if line.literal else convert(line) for line in lines]
@@ -246,13 +247,14 @@ def _tcp_keepalive(taken: Taken, where: Where) -> Settings:
 
 def _timeouts(taken: Taken, where: Where) -> Settings:
     sides = ["request", *(side for side, there in (("front", where.front), ("back", where.back)) if there)]
-    settings: Settings = {}
-    for name in (name for side in sides for name, its in TIMEOUTS.items() if its == side):
-        convert = functools.partial(_timeout, name.replace("-", "_"))
-        settings.update(_last(taken, f"timeout {name}", convert) or {})
-    return settings
+    values = {name: timeout(taken, name) for side in sides for name, its in TIMEOUTS.items() if its == side}
+    return {name.replace("-", "_"): value for name, value in values.items() if value}
 
 
-def _timeout(key: str, line: Line) -> Settings | None:
-    value = to_setting(line.values[1]) if line.plain and len(line.args) == 2 else None
-    return {key: value} if value else None
+def timeout(taken: Taken, name: str) -> str | None:
+    """`timeout NAME`."""
+    return last(
+        taken,
+        f"timeout {name}",
+        lambda line: to_setting(line.values[1]) if line.plain and len(line.args) == 2 else None,
+    )

@@ -7,7 +7,7 @@ is not found again in that file is listed (`compare.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from hactl.importers.haproxy.common import Settings
 from hactl.importers.haproxy.notes import Note
 from hactl.importers.haproxy.obsolete import renew
 from hactl.importers.haproxy.others import global_settings, late_globals, section_text, userlist
-from hactl.importers.haproxy.pairs import pair, take_apart
+from hactl.importers.haproxy.pairs import free_name, pair, take_apart
 from hactl.importers.haproxy.proxies import DefaultsSet, Proxy, defaults_settings, proxy
 from hactl.importers.haproxy.source import PROXIES, Section, Source
 
@@ -115,10 +115,9 @@ def _globals(made: Draft) -> None:
 def _sets(made: Draft) -> dict[int, DefaultsSet | None]:
     """The sets of defaults; which of them each proxy has behind it. None: hactl's own."""
     taken = {section.name for section in made.source.sections if section.kind == "defaults"} | made.reserved
-    own = _free("haproxy", taken)
     by_name: dict[str, DefaultsSet | None] = {}
     behind: dict[int, DefaultsSet | None] = {}
-    latest: DefaultsSet | None = DefaultsSet(own, None)
+    latest: DefaultsSet | None = DefaultsSet(free_name("haproxy", taken), None)
     nothing, used = latest, False
     for section in made.source.sections:
         if section.kind == "defaults" and section.name == OWN:
@@ -133,7 +132,7 @@ def _sets(made: Draft) -> dict[int, DefaultsSet | None]:
             used = used or behind[id(section)] is nothing
     if used and nothing is not None:
         made.sets.insert(0, nothing)
-        made.notes.append(Note("hint", 0, _NO_DEFAULTS, ""))
+        made.notes.append(Note("hint", 0, _NO_DEFAULTS))
     return behind
 
 
@@ -148,7 +147,7 @@ def _new_set(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | 
     sound = _NAME.fullmatch(section.name)
     used = made.reserved | {known.name for known in made.sets}
     name = section.name if sound and section.name not in used else ""
-    name = name or _free(section.name if sound else "imported", taken)
+    name = name or free_name(section.name if sound else "imported", taken)
     taken.add(name)
     new = DefaultsSet(name, section, list(section.lines))
     if section.parent and _named(made, section, by_name) and (parent := by_name[section.parent]) is not None:
@@ -159,18 +158,6 @@ def _new_set(made: Draft, section: Section, by_name: Mapping[str, DefaultsSet | 
     made.names[id(section)] = name
     made.sets.append(new)
     return new
-
-
-def _free(name: str, taken: set[str]) -> str:
-    return next(candidate for candidate in _numbered(name) if candidate not in taken)
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    number = 2
-    while True:
-        yield f"{name}-{number}"
-        number += 1
 
 
 def _other(made: Draft, section: Section, behind: DefaultsSet | None) -> None:
@@ -237,4 +224,4 @@ def refuse_set(made: Draft, name: str) -> None:
     for defaults in made.sets:
         if defaults.name == name and defaults.section is not None:
             defaults.settings = {"extra": [line.text for line in defaults.lines]}
-            made.notes += [Note("raw", line.number, line.text, "") for line in defaults.section.lines]
+            made.notes += [Note("raw", line.number, line.text) for line in defaults.section.lines]

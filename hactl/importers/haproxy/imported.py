@@ -63,7 +63,7 @@ def import_texts(texts: Sequence[tuple[str, str]], reserved: Collection[str] = (
     settled = made.settled | {line.number for _, line in source.directives() if (line.number, line.text) in listed}
     lost = [Note("lost", line.number, line.text, why) for line, why in missing(source, written, made.names, settled)]
     beyond = [
-        Note("hint", 0, f"hactl adds to {title}: {line}", "")
+        Note("hint", 0, f"hactl adds to {title}: {line}")
         for title, line in added(source, written, made.names)
         if not _OF_HACTL.match(line)
     ]

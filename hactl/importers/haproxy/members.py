@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from hactl.importers.haproxy.common import Settings
 from hactl.importers.haproxy.notes import Note
@@ -35,7 +35,7 @@ def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
         intro = f"service {service['name']}: "
         if reason := _against(document, service, names):
             intro += f"{_nodes(known)} among its servers, and stay in the list: {reason}"
-            notes.append(Note("hint", 0, intro, ""))
+            notes.append(Note("hint", 0, intro))
             # So that they are drained with their nodes.
             for server, name in zip(servers, names, strict=True):
                 server.update({"node": name} if name is not None else {})
@@ -43,9 +43,7 @@ def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
         was = ", ".join(server["name"] for server in servers)
         cookies = "; their cookies have the nodes' names" if any("cookie" in server for server in servers) else ""
         _become_members(service, known, list(nodes))
-        notes.append(
-            Note("hint", 0, f"{intro}its servers ({was}) are its members now: {', '.join(known)}{cookies}", "")
-        )
+        notes.append(Note("hint", 0, f"{intro}its servers ({was}) are its members now: {', '.join(known)}{cookies}"))
     return notes
 
 
@@ -81,15 +79,13 @@ def _against(document: Mapping[str, Any], service: Settings, names: list[str | N
 
 def _behind(document: Mapping[str, Any], service: Settings) -> Settings:
     """Its set of defaults."""
-    defaults: Settings = document["haproxy"].get("defaults", {}).get(service.get("defaults"), {})
-    return defaults
+    return cast(Settings, document["haproxy"].get("defaults", {}).get(service.get("defaults"), {}))
 
 
 def _weight(document: Mapping[str, Any], service: Settings) -> int | None:
-    """What all servers have that say nothing."""
-    behind = _behind(document, service)
-    weight: int | None = service.get("server", {}).get("weight", behind.get("server", {}).get("weight"))
-    return weight
+    """The weight of the servers that have none of their own."""
+    inherited = _behind(document, service).get("server", {}).get("weight")
+    return cast("int | None", service.get("server", {}).get("weight", inherited))
 
 
 def _named_elsewhere(document: Mapping[str, Any], service: Settings) -> str:
@@ -136,13 +132,8 @@ def same_servers(document: Mapping[str, Any]) -> list[Note]:
         addresses = tuple(sorted({plain_address(server["address"]) for server in service.get("servers", ())}))
         if len(addresses) > 1:
             by_addresses.setdefault(addresses, []).append(service["name"])
+    advice = "if these are the nodes of a cluster, import again with `--cluster cluster.yaml`: they become its members"
     return [
-        Note(
-            "hint",
-            0,
-            f"{', '.join(names)}: served by {', '.join(addresses)}; if these are the nodes of a cluster, import again "
-            "with `--cluster cluster.yaml`: they become its members",
-            "",
-        )
+        Note("hint", 0, f"{', '.join(names)}: served by {', '.join(addresses)}; {advice}")
         for addresses, names in by_addresses.items()
     ]

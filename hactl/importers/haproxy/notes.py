@@ -17,7 +17,7 @@ class Note:
     fate: Fate
     line: int
     text: str
-    why: str
+    why: str = ""
     file: str = ""
 
     def __str__(self) -> str:

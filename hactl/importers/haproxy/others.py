@@ -10,7 +10,7 @@ from hactl.haproxy.diff.statements import read_statement
 from hactl.haproxy.split_words import Word
 from hactl.haproxy.words import SECTIONS
 from hactl.importers.haproxy.binds import header_binds
-from hactl.importers.haproxy.common import Settings, Taken, drop_repeated, number
+from hactl.importers.haproxy.common import Settings, Taken, family, last, number
 from hactl.importers.haproxy.durations import to_setting
 from hactl.importers.haproxy.notes import Note
 from hactl.importers.haproxy.source import PROXIES, Line, Section
@@ -52,17 +52,17 @@ def global_settings(lines: Sequence[Line]) -> tuple[Settings, list[Note]]:
             taken.leave_out(line, _HACTL_SEES_TO[line.keyword])
         elif _OWN_LINES.fullmatch(line.text) and not line.literal:
             taken.leave_out(line, "hactl writes the same")
-    settings: Settings = {"maxconn": _last_number(taken, "maxconn")}
-    if threads := _last_number(taken, "nbthread"):
+    settings: Settings = {"maxconn": last(taken, "maxconn", number)}
+    if threads := last(taken, "nbthread", number):
         settings["nbthread"] = threads
     settings.update(_identity(taken))
-    stop = _last(taken, "hard-stop-after")
-    if stop and (value := to_setting(stop)):
-        settings["hard_stop_after"] = value
+    if limit := last(taken, "hard-stop-after", lambda line: to_setting(_word(line) or "")):
+        settings["hard_stop_after"] = limit
     settings["log"] = _log(taken)
     if taken.left:
         settings["extra_global"] = [line.text for line in taken.left]
-    kept = [Note("raw", line.number, line.text, _why_raw(line)) for line in taken.left]
+    reasons = {"stats socket": "beside hactl's own socket"}
+    kept = [Note("raw", line.number, line.text, reasons.get(family(line), "")) for line in taken.left]
     return settings, [*lost, *taken.notes, *kept]
 
 
@@ -80,37 +80,14 @@ def late_globals(sections: Sequence[Section]) -> Iterator[Note]:
             above += "".join(f"{line.text}\n" for line in (section.header, *section.lines))
 
 
-def _why_raw(line: Line) -> str:
-    if line.keyword == "stats" and line.values[:1] == ("socket",):
-        return "beside hactl's own socket"
-    return ""
-
-
-def _last_number(taken: Taken, name: str) -> int | None:
-    lines = taken.family(name)
-    values = [number(line) for line in lines]
-    if not lines or any(value is None for value in values):
-        return None
-    taken.take(lines[-1:])
-    drop_repeated(taken, lines)
-    return values[-1]
-
-
-def _last(taken: Taken, name: str) -> str:
-    lines = taken.family(name)
-    if not lines or any(not line.plain or len(line.args) != 1 for line in lines):
-        return ""
-    if name == "hard-stop-after" and not all(to_setting(line.values[0]) for line in lines):
-        return ""
-    taken.take(lines[-1:])
-    drop_repeated(taken, lines)
-    return lines[-1].values[0]
+def _word(line: Line) -> str | None:
+    return line.values[0] if line.plain and len(line.args) == 1 else None
 
 
 def _identity(taken: Taken) -> Settings:
     """`user` and `group`. Where the file says nothing of either hactl's own holds."""
     named = any(taken.family(name) for name in ("user", "group", "uid", "gid"))
-    identity = {name: _last(taken, name) for name in ("user", "group")}
+    identity = {name: last(taken, name, _word) or "" for name in ("user", "group")}
     return identity if named else {}
 
 

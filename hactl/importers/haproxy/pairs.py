@@ -6,6 +6,7 @@ keeps the name, which rules and operators use, and the frontend gets another one
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -60,12 +61,16 @@ def take_apart(made: Making, front: Proxy, back: Proxy) -> list[tuple[list[Secti
 
 
 def _rename(made: Making, front: Proxy, names: Collection[str]) -> None:
-    base = f"{front.section.name}{FRONT}"
-    candidates = (base, *(f"{base}-{number}" for number in range(2, 1000)))
-    name = next(candidate for candidate in candidates if candidate not in names)
+    name = free_name(f"{front.section.name}{FRONT}", names)
     front.service["name"] = made.names[id(front.section)] = name
     wording = f"became service `{name}`: the backend of that name keeps it, and both do not fit into one service"
     made.notes.append(Note("hint", front.section.header.number, front.section.header.text, wording))
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """`name`, or with a number behind it the first that is not in `taken`."""
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(candidate for candidate in itertools.chain([name], numbered) if candidate not in taken)
 
 
 def _is_named(source: Source, front: Section) -> bool:

@@ -75,7 +75,8 @@ def params(words: Sequence[Word]) -> list[Param]:
         if end is None or end > len(words):
             parsed.append(Param("?", tuple(words[at:])))
             break
-        parsed.append(Param(_key(name), tuple(words[at:end])))
+        positive = name.removeprefix("no-")
+        parsed.append(Param(_ONE_THING.get(positive, positive), tuple(words[at:end])))
         at = end
     return parsed
 
@@ -92,11 +93,6 @@ def _end(words: Sequence[Word], at: int) -> int | None:
     while end < len(words) and words[end].value in _OF_SOURCE:
         end += 2
     return end
-
-
-def _key(name: str) -> str:
-    positive = name.removeprefix("no-")
-    return _ONE_THING.get(positive, positive)
 
 
 def overlaid(behind: Sequence[Param], own: Sequence[Param]) -> list[Param]:

@@ -128,18 +128,10 @@ def plain_address(text: str) -> str:
 def _common(servers: Sequence[Server]) -> list[Param]:
     if not servers:
         return []
-    first, *others = servers
     # Without a port there is nothing that hactl would look at; it is left to HAProxy.
     own = _OWN if all(server.port or server.get("port") for server in servers) else (*_OWN, "check")
-    return [
-        param
-        for param in first.params
-        if param.key not in own and all(_same(other.get(param.key), param) for other in others)
-    ]
-
-
-def _same(param: Param | None, other: Param) -> bool:
-    return param is not None and param.text == other.text
+    shared = set.intersection(*({param.text for param in server.params} for server in servers))
+    return [param for param in servers[0].params if param.key not in own and param.text in shared]
 
 
 def listed(pool: Pool) -> list[Settings]:

@@ -94,12 +94,9 @@ def reader() -> YAML:
     yaml.width = _WIDE
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(type(None), _null)
+    null = ("tag:yaml.org,2002:null", "null")
+    yaml.representer.add_representer(type(None), lambda representer, _: representer.represent_scalar(*null))
     return yaml
-
-
-def _null(representer: Any, _: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def dump(data: Any) -> str:
