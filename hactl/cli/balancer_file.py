@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,8 @@ _DEFAULT_DIR = "/run/hactl/haproxy"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store holds. `view`: who is live, what is drained, who owns what. `files`: with which configuration each
-    live node's HAProxy runs, as the node says; "" where none runs."""
+    """The store's content. `view`: the live nodes, drains and owners. `files`: the configuration with which each live
+    node's HAProxy runs, as the node says; "" where none runs."""
 
     spec: ClusterSpec
     view: ReadView
@@ -38,32 +39,30 @@ class Known:
 
 
 def read_store(node: NodeConfig) -> Known:
-    """What is in use now. Raises CliError, ConfigErrors, StoreError."""
+    """The configuration in use. Raises CliError, ConfigErrors, StoreError."""
     view = View(Keys.of(node.cluster))
-    store = open_store(node)
-    try:
+    with closing(open_store(node)) as store:
         view.load(store.snapshot(view.keys.prefix, timeout_s=_TIMEOUT_S))
         documents = health_store.read(store, view.keys)
-    finally:
-        store.close()
     if view.config is None:
         raise CliError(f"there is no cluster `{node.cluster}` in the store: begin it by `hactl init`", FAILED)
-    files = {name: one.file for name, one in current(documents, view).items()}
+    files = {name: health.file for name, health in current(documents, view).items()}
     return Known(read_stored(view.config.record, checked=False).spec, view, view.config.mod_revision, files)
 
 
 def rendered(file: Path | None, node: str, config: Path | None) -> str:
     """The file of `node` ("": this one, else the first). `file`: a cluster.yaml, taken with all nodes live and every
-    group on its first node; without it what is in use, as things are now."""
-    here = settings(config) if settings_path(config).exists() or file is None else None
-    if file is None and here is not None:
+    group on its first node; without it: the configuration in use and the state now."""
+    if file is None:
+        here = settings(config)
         known = read_store(here)
         name = _node(known.spec, node or here.node)
         return _render(known.spec, routing_of(known.view, known.spec, name), name, here, known.revision)
-    assert file is not None
+    local = settings(config) if settings_path(config).exists() else None
     spec = load_cluster(file)
-    this = here.node if here and any(one.name == here.node for one in spec.nodes) else spec.nodes[0].name
-    return _render(spec, _all_well(spec), _node(spec, node or this), here, None)
+    names = [configured.name for configured in spec.nodes]
+    default = local.node if local and local.node in names else names[0]
+    return _render(spec, _all_well(spec), _node(spec, node or default), local, None)
 
 
 def _all_well(spec: ClusterSpec) -> Routing:
@@ -88,8 +87,8 @@ def _render(spec: ClusterSpec, routing: Routing, node: str, here: NodeConfig | N
 
 
 def differences(file: Path | None, config: Path | None) -> Iterator[str]:
-    """What `file` changes, on which other nodes HAProxy runs with another file than it makes, and how the one in place
-    on this node differs from that; without `file`, from what the configuration in use makes."""
+    """The changes in `file`; for each other node, whether HAProxy runs with the file that it makes; and how the file in
+    place on this node differs. Without `file` the configuration in use takes its place."""
     here = settings(config)
     known = read_store(here)
     wanted = load_cluster(file) if file else known.spec
@@ -107,7 +106,7 @@ def differences(file: Path | None, config: Path | None) -> Iterator[str]:
 
 
 def _elsewhere(known: Known, wanted: ClusterSpec, node: str, here: NodeConfig) -> str:
-    """What is known from here of another node's file."""
+    """Whether another node's HAProxy runs with the wanted file, as far as it is known here."""
     if node not in known.files:
         return "not known: its daemon is away, or has just begun"
     if not known.files[node]:
@@ -127,9 +126,6 @@ def _against_file(path: str, text: str, node: str) -> Iterator[str]:
         yield f"on {node}, {path} is not there: HAProxy does not run here"
     except OSError as error:
         raise CliError(f"{path}: cannot be read: {error.strerror}; do this as root", FAILED) from None
-    lines = list(
-        difflib.unified_diff(
-            body(there).split("\n"), body(text).split("\n"), f"{path} on {node}", "wanted", lineterm=""
-        )
-    )
+    old, new = body(there).split("\n"), body(text).split("\n")
+    lines = list(difflib.unified_diff(old, new, f"{path} on {node}", "wanted", lineterm=""))
     yield from lines or [f"{path} on {node}: no difference"]

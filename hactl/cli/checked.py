@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hactl.cli.common import BAD_INPUT, leave, tell
+from hactl.cli.common import BAD_INPUT, tell
 from hactl.cli.fence_agents import only_warnings
+from hactl.config.errors import ConfigErrors
 
 if TYPE_CHECKING:
     from hactl.config.load import Loaded
@@ -44,9 +45,20 @@ def usable(file: Path, node: NodeConfig, *, skip_haproxy: bool) -> Loaded:
     if report.loaded is None:
         for line in report.lines:
             tell(line)
-        leave(BAD_INPUT)
+        raise typer.Exit(BAD_INPUT)
     for note in report.notes:
         tell(note)
     for warning in report.loaded.warnings:
         tell(f"warning: {warning}")
     return report.loaded
+
+
+def warn_of_machine_id(here: NodeConfig) -> None:
+    """Say that this machine's id tells nothing: its daemon will not start."""
+    from hactl.daemon.parts.machine import read_machine_id  # noqa: PLC0415 - few commands need it
+
+    try:
+        read_machine_id(here.machine_id_file)
+    except ConfigErrors as error:
+        for problem in error.problems:
+            tell(f"warning: {problem}")

@@ -10,10 +10,9 @@ import os
 import pwd
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from hactl.cli.output import shown
-from hactl.config.errors import ConfigErrors
 from hactl.config.node import DEFAULT_PATH, NodeConfig, load_node
 from hactl.model.text import LONGEST_NAME, called, escaped, text_problem
 
@@ -102,19 +101,3 @@ def confirmed(question: str) -> bool:
     sys.stderr.write(shown(f"{question} [y/N] "))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def leave(status: int) -> NoReturn:
-    """End with this status; everything has been said."""
-    sys.exit(status)
-
-
-def warn_of_machine_id(here: NodeConfig) -> None:
-    """Say that this machine's id tells nothing: its daemon will not start."""
-    from hactl.daemon.parts.machine import read_machine_id  # noqa: PLC0415 - for those who want it
-
-    try:
-        read_machine_id(here.machine_id_file)
-    except ConfigErrors as error:
-        for problem in error.problems:
-            tell(f"warning: {problem}")

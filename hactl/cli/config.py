@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from election.keys import Keys
-from hactl.cli.checked import SkipHaproxy, haproxy_here, usable
-from hactl.cli.common import (
-    BAD_INPUT,
-    FAILED,
-    CliError,
-    asked_by,
-    leave,
-    open_store,
-    say,
-    settings,
-    settings_path,
-    tell,
-    warn_of_machine_id,
-)
+from hactl.cli.checked import SkipHaproxy, haproxy_here, usable, warn_of_machine_id
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, asked_by, open_store, say, settings, settings_path, tell
 from hactl.cli.fence_agents import only_warnings
 from hactl.cli.options import ConfigOption
 
@@ -68,11 +57,11 @@ def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = 
     )
     for line in report.lines:
         (say if report.ok else tell)(line)
-    for one in _weaknesses(here, config) if here and report.ok else ():
-        say(f"warning: {settings_path(config)}: {one.problem}; {one.hint}")
+    for weakness in _weaknesses(here, config) if here and report.ok else ():
+        say(f"warning: {settings_path(config)}: {weakness.problem}; {weakness.hint}")
     if here:
         warn_of_machine_id(here)
-    leave(0 if report.ok else BAD_INPUT)
+    raise typer.Exit(0 if report.ok else BAD_INPUT)
 
 
 def _weaknesses(here: NodeConfig, config: Path | None) -> list[Weakness]:
@@ -100,20 +89,17 @@ def apply(
     node = settings(config)
     loaded = usable(file, node, skip_haproxy=skip_haproxy)
     key = read_key(Path(node.cluster_key))
-    store = open_store(node)
-    try:
+    with closing(open_store(node)) as store:
         keys, by = Keys.of(node.cluster), asked_by(node)
         used = serial_in_use(node.state_dir)
         done = commands.apply(store, keys, loaded.spec, by=by, key=key, expect_revision=expect, used=used)
         if done.ok and (done.changes or done.signed):
             event_log.note(store, keys, node.node, "config_applied", {"serial": done.serial, "by": by})
-    finally:
-        store.close()
     if not done.ok:
         for reason in done.refused:
             tell(f"error: {reason}")
         tell(f"{file}: refused: nothing changed")
-        leave(FAILED)
+        raise typer.Exit(FAILED)
     for remark in done.remarks:
         tell(f"warning: {remark}")
     for change in done.changes:
@@ -138,15 +124,12 @@ def sign(config: ConfigOption = None) -> None:
     key = read_key(Path(node.cluster_key))
     if key is None:
         raise CliError(f"there is no {node.cluster_key}: `hactl key create`, once for the cluster", BAD_INPUT)
-    store = open_store(node)
-    try:
+    with closing(open_store(node)) as store:
         keys, by = Keys.of(node.cluster), asked_by(node)
         used = digest_in_use(node.state_dir)
         done = commands.sign_in_use(store, keys, node.cluster, used, by=by, key=key)
         if done.ok and done.signed:
             event_log.note(store, keys, node.node, "config_signed", {"serial": done.serial, "by": by})
-    finally:
-        store.close()
     if not done.ok:
         raise CliError(f"{'; '.join(done.refused)}: nothing changed")
     say(f"configuration {done.serial} (revision {done.revision}): {'signed' if done.signed else 'is signed already'}")

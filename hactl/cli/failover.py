@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
 
 from hactl.admin.requests import Failover, MoveRequested, Withdraw
 from hactl.cli.backend import Backend
-from hactl.cli.common import FAILED, CliError, leave, say, settings, tell
+from hactl.cli.common import FAILED, CliError, say, settings, tell
 from hactl.cli.options import ConfigOption
 
 # How long an answer waits for news. Short: the deadline is looked at in between.
@@ -34,24 +35,21 @@ def failover(
 
     Exit status: 0 moved, 1 refused, failed or not in time, 2 bad input.
     """
-    source = Backend(settings(config))
-    try:
+    with closing(Backend(settings(config))) as backend:
         began = time.monotonic()
-        request = source.do(Failover(group, to))
+        request = backend.do(Failover(group, to))
         say(f"{group}: from {request.from_node} to {request.to or 'the best other node'}")
-        move = Watched(source, group, request, began)
+        move = Watched(backend, group, request, began)
         move.tell("request written")
         if wait:
-            leave(move.until(began + timeout))
-    finally:
-        source.close()
+            raise typer.Exit(move.until(began + timeout))
 
 
 class Watched:
-    """A move under way. `tell` shows a phase once, with the milliseconds since it was asked for."""
+    """A move under way. `tell` shows a phase once, with the milliseconds since the request."""
 
-    def __init__(self, source: Backend, group: str, request: MoveRequested, began: float) -> None:
-        self._source, self._group, self._request, self._began = source, group, request, began
+    def __init__(self, backend: Backend, group: str, request: MoveRequested, began: float) -> None:
+        self._backend, self._group, self._request, self._began = backend, group, request, began
         self._shown: list[str] = []
 
     def tell(self, phase: str) -> None:
@@ -62,23 +60,23 @@ class Watched:
 
     def until(self, deadline: float) -> int:
         """Watch until it is over; the exit status."""
-        mark, found = "", {}
+        mark, answer = "", {}
         try:
             while (left := deadline - time.monotonic()) > 0:
-                found = self._source.group(self._group, mark, min(NEWS_S, left))
-                mark = found["mark"]
-                phase, over = self._phase(found)
+                answer = self._backend.group(self._group, mark, min(NEWS_S, left))
+                mark = answer["mark"]
+                phase, over = self._phase(answer)
                 self.tell(phase)
                 if over is not None:
                     return over
         except (KeyboardInterrupt, CliError):
             self._withdraw()
             raise
-        return self._too_late(found)
+        return self._too_late(answer)
 
-    def _phase(self, found: dict[str, Any]) -> tuple[str, int | None]:
+    def _phase(self, answer: dict[str, Any]) -> tuple[str, int | None]:
         """The phase, and the exit status once it is over."""
-        group, old = found["group"], self._request.from_node
+        group, old = answer["group"], self._request.from_node
         owner, state = group["owner"], group["state"]
         if group["ownership"] == "handoff":
             return f"handed over to {owner}", None
@@ -88,8 +86,8 @@ class Watched:
             if state == "running":
                 return f"running on {owner}; {', '.join(group['holders'])} lets go", None
             return (f"starting on {owner}" if state == "starting" else f"{state} on {owner}"), None
-        mine = found["move"] and found["move"]["id"] == self._request.id
-        if mine or found["revision"] < self._request.revision:
+        mine = answer["move"] and answer["move"]["id"] == self._request.id
+        if mine or answer["revision"] < self._request.revision:
             return (f"stopping on {old}" if state == "stopping" else f"{state} on {old}" * (state == "blocked")), None
         if owner == old:
             tell(f"error: {self._why_not_moved(group)}")
@@ -112,17 +110,17 @@ class Watched:
         why = group["excluded"].get(target) or "; ".join(f"{node}: {text}" for node, text in group["excluded"].items())
         return f"the move was refused: {name} stays on {old}: {why or '`hactl events` says why'}"
 
-    def _too_late(self, found: dict[str, Any]) -> int:
+    def _too_late(self, answer: dict[str, Any]) -> int:
         withdrawn = self._withdraw()
-        group = found.get("group", {})
+        group = answer.get("group", {})
         where = f"{group['state']} on {group['owner']}" if group.get("owner") else group.get("state", "unknown")
-        what = "the request was withdrawn" if withdrawn else "it had begun and may yet come to its end"
-        tell(f"error: not in time: {self._group} is {where}; {what}: see `hactl status`")
+        outcome = "the request was withdrawn" if withdrawn else "it had begun and may yet come to its end"
+        tell(f"error: not in time: {self._group} is {where}; {outcome}: see `hactl status`")
         return FAILED
 
     def _withdraw(self) -> bool:
         try:
-            return self._source.do(Withdraw(self._group, self._request.id)).withdrawn
+            return self._backend.do(Withdraw(self._group, self._request.id)).withdrawn
         except CliError as error:
             tell(f"error: the request could not be withdrawn: {error}")
             return False

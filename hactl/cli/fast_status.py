@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 from hactl.cli.backend import Backend
@@ -13,9 +14,6 @@ from hactl.cli.status_view import render
 
 def show_status(*, as_json: bool, config: Path | None = None) -> None:
     """Ask, and show the answer."""
-    source = Backend(settings(config))
-    try:
-        found = source.status()
-    finally:
-        source.close()
-    say(json.dumps(found, indent=1) if as_json else render(found, Style.of()))
+    with closing(Backend(settings(config))) as backend:
+        document = backend.status()
+    say(json.dumps(document, indent=1) if as_json else render(document, Style.of()))

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from typer.core import TyperGroup
 
 from hactl.admin.requests import Fence, FenceTest, TestRequested
 from hactl.cli.backend import Backend
-from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, leave, say, settings, tell, waiting
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, say, settings, tell, waiting
 from hactl.cli.options import ConfigOption
 from hactl.cli.output import Style, duration, table
 from hactl.cli.status import show_event
@@ -30,7 +31,7 @@ SLACK_S = 15.0
 # As many events as are kept.
 ALL = 1_000
 
-# What belongs to the story beside what is called `fence_…`.
+# The events of fencing beside those called `fence_…`.
 _STORY = frozenset(
     {
         "peer_suspected",
@@ -80,50 +81,58 @@ def node(
     """
     if off + reboot + on > 1:
         raise CliError("--off, --reboot or --on: give one", BAD_INPUT)
-    source = Backend(settings(config))
-    try:
+    with closing(Backend(settings(config))) as backend:
         action = "off" if off else "reboot" if reboot else "on" if on else ""
         if not yes and not on:
-            for line in _prospect(source.status(), node, action):
+            for line in _prospect(backend.status(), node, action):
                 tell(line)
             if not confirmed(f"Fence {node} now?"):
                 raise CliError("not confirmed: nothing was done")
-        action = source.do(Fence(node, action)).action
+        action = backend.do(Fence(node, action)).action
         say(f"{node}: {action} asked for" + ("" if on else "; its session has ended"))
         if wait:
             watch = _watch_on if on else _watch
-            leave(watch(source, node, time.monotonic() + timeout))
-    finally:
-        source.close()
+            raise typer.Exit(watch(backend, node, time.monotonic() + timeout))
 
 
-def _prospect(found: dict[str, Any], name: str, action: str) -> Iterator[str]:
+def _prospect(document: dict[str, Any], name: str, action: str) -> Iterator[str]:
     """Prompt lines: the state now, and what the command will do; empty if the request would be refused."""
-    one = next((one for one in found["nodes"] if one["name"] == name), None)
-    if one is None or one["fencing"] is None:
+    target = next((node for node in document["nodes"] if node["name"] == name), None)
+    if target is None or target["fencing"] is None:
         return
-    how = one["fencing"]
-    runs = f"runs {', '.join(one['runs'])}" if one["runs"] else "runs no group"
-    yield f"{name} is {one['state'].replace('_', ' ')} and {runs}."
-    again = ", then on again" if (action or how["action"]) == "reboot" else ", and left off"
-    levels = "; if that fails: ".join(level for level in how["levels"] if level != "watchdog")
+    fencing = target["fencing"]
+    runs = f"runs {', '.join(target['runs'])}" if target["runs"] else "runs no group"
+    yield f"{name} is {target['state'].replace('_', ' ')} and {runs}."
+    again = ", then on again" if (action or fencing["action"]) == "reboot" else ", and left off"
+    levels = "; if that fails: ".join(level for level in fencing["levels"] if level != "watchdog")
     yield f"It will be switched off{again}, as if its power failed, by {levels}."
-    if one["runs"]:
+    if target["runs"]:
         yield "These groups stop at once, and start on another node when it is known to be off."
-    if how["by"]:
-        yield f"At the last test of the devices it could be fenced by {', '.join(how['by'])}."
+    if fencing["by"]:
+        yield f"At the last test of the devices it could be fenced by {', '.join(fencing['by'])}."
     else:
         yield "At the last test of the devices NOBODY could fence it: `hactl fence test`."
 
 
-def _watch(source: Backend, name: str, deadline: float) -> int:
-    """Tell what comes of it until it is over; the exit status."""
-    shown, mark, began = "", "", time.monotonic()
-    while (left := deadline - time.monotonic()) > 0:
-        found = source.status(mark, min(NEWS_S, left))
-        mark = found["mark"]
-        fence = next((one for one in found["fences"] if one["node"] == name), None)
-        if fence is None:
+def _statuses(backend: Backend, deadline: float) -> Iterator[dict[str, Any]]:
+    """The status document, again when there is news, until `deadline`; at least once."""
+    mark, left = "", 1.0
+    while left > 0:
+        left = deadline - time.monotonic()
+        document = backend.status(mark, max(0.0, min(NEWS_S, left)))
+        mark = document["mark"]
+        yield document
+
+
+def _fence_of(document: dict[str, Any], name: str) -> dict[str, Any] | None:
+    return next((fence for fence in document["fences"] if fence["node"] == name), None)
+
+
+def _watch(backend: Backend, name: str, deadline: float) -> int:
+    """Show the phases until the fencing is over; the exit status."""
+    shown, began = "", time.monotonic()
+    for document in _statuses(backend, deadline):
+        if (fence := _fence_of(document, name)) is None:
             continue
         phase = _phase(fence)
         if phase != shown:
@@ -138,13 +147,10 @@ def _watch(source: Backend, name: str, deadline: float) -> int:
     return FAILED
 
 
-def _watch_on(source: Backend, name: str, deadline: float) -> int:
-    """Until its devices have switched it on; the exit status."""
-    mark = ""
-    while (left := deadline - time.monotonic()) > 0:
-        found = source.status(mark, min(NEWS_S, left))
-        mark = found["mark"]
-        fence = next((one for one in found["fences"] if one["node"] == name), None)
+def _watch_on(backend: Backend, name: str, deadline: float) -> int:
+    """Wait until its devices have switched it on; the exit status."""
+    for document in _statuses(backend, deadline):
+        fence = _fence_of(document, name)
         if fence is None or fence["power"] != "off":
             say(f"{name} is on; hactl there takes part as soon as it has started")
             return 0
@@ -163,32 +169,29 @@ def _phase(fence: dict[str, Any]) -> str:
 
 def status(as_json: Json = False, config: ConfigOption = None) -> None:
     """Show the dead sessions: whether they are known to be stopped, who fences them, and what is waited for."""
-    source, style = Backend(settings(config)), Style.of()
-    fences = source.status()["fences"]
-    source.close()
+    with closing(Backend(settings(config))) as backend:
+        fences = backend.status()["fences"]
     if as_json:
         say(json.dumps(fences, indent=1))
         return
-    rows = [_row(fence) for fence in sorted(fences, key=lambda one: (one["state"] == "safe", one["node"]))]
+    rows = [_row(fence) for fence in sorted(fences, key=lambda fence: (fence["state"] == "safe", fence["node"]))]
     head = ("NODE", "STATE", "HOW", "FENCED BY", "ATTEMPTS", "LAST", "WAITING FOR")
-    say("\n".join(table(head, rows, style, painted=(1,))) or "no session has died yet")
+    say("\n".join(table(head, rows, Style.of(), painted=(1,))) or "no session has died yet")
     for fence in fences:
         if fence["fencing"] and fence["failures"]:
-            say(
-                f"{fence['node']}: fix its devices, or make sure that it is off and say so: "
-                f"`hactl fence confirm {fence['node']}`"
-            )
+            hint = f"`hactl fence confirm {fence['node']}`"
+            say(f"{fence['node']}: fix its devices, or make sure that it is off and say so: {hint}")
 
 
-def _row(one: dict[str, Any]) -> tuple[str, ...]:
-    how = f"{one['evidence']}, by {one['by']}" if one["evidence"] else f"deposed by {one['by']}"
-    if one["wanted"] and one["state"] != "safe":
-        how = f"{one['wanted']} asked for by {one['by']}"
-    attempts = (
-        f"{one['attempts']} ({one['failures']} rounds failed)" if one["failures"] else str(one["attempts"] or "-")
-    )
-    cells = (how, one["executor"] or "-", attempts, one["last"] or "-", one["waiting"] or "-")
-    return (one["node"], one["state"], *cells)
+def _row(fence: dict[str, Any]) -> tuple[str, ...]:
+    reason = f"{fence['evidence']}, by {fence['by']}" if fence["evidence"] else f"deposed by {fence['by']}"
+    if fence["wanted"] and fence["state"] != "safe":
+        reason = f"{fence['wanted']} asked for by {fence['by']}"
+    attempts = str(fence["attempts"] or "-")
+    if fence["failures"]:
+        attempts = f"{fence['attempts']} ({fence['failures']} rounds failed)"
+    cells = (reason, fence["executor"] or "-", attempts, fence["last"] or "-", fence["waiting"] or "-")
+    return (fence["node"], fence["state"], *cells)
 
 
 def history(
@@ -198,21 +201,20 @@ def history(
     config: ConfigOption = None,
 ) -> None:
     """Show what was done to make nodes certainly off, and how the devices fared, from the cluster's events."""
-    source, style = Backend(settings(config)), Style.of()
-    events = source.events(ALL)["events"]
-    source.close()
-    found = [event for event in events if _in_story(event, node)]
-    for one in found[-number:] if number else ():
-        say(json.dumps(one) if as_json else show_event(one, style))
-    if not found and not as_json:
+    with closing(Backend(settings(config))) as backend:
+        events = [event for event in backend.events(ALL)["events"] if _in_story(event, node)]
+    style = Style.of()
+    for event in events[-number:] if number else ():
+        say(json.dumps(event) if as_json else show_event(event, style))
+    if not events and not as_json:
         say(f"no event of fencing{f' of {node}' if node else ''} is known")
 
 
-def _in_story(one: dict[str, Any], node: str) -> bool:
-    if not one["event"].startswith("fence_") and one["event"] not in _STORY:
+def _in_story(event: dict[str, Any], node: str) -> bool:
+    if not event["event"].startswith("fence_") and event["event"] not in _STORY:
         return False
-    about = [named for key in ("node", "on", "target") if (named := one["data"].get(key)) is not None]
-    return not node or node in about or (not about and one["node"] == node)
+    about = [named for key in ("node", "on", "target") if (named := event["data"].get(key)) is not None]
+    return not node or node in about or (not about and event["node"] == node)
 
 
 def test(as_json: Json = False, config: ConfigOption = None) -> None:
@@ -220,41 +222,35 @@ def test(as_json: Json = False, config: ConfigOption = None) -> None:
 
     Switches nothing. Exit status: 0 every device answers every node, 1 not, or a node did not answer, 2 bad input.
     """
-    source, style = Backend(settings(config)), Style.of()
-    try:
-        request = source.do(FenceTest())
-        found, silent = _answers(source, request)
-    finally:
-        source.close()
-    reports = [one for one in found["devices"] if one["test"] == request.id]
+    with closing(Backend(settings(config))) as backend:
+        request = backend.do(FenceTest())
+        document, silent = _answers(backend, request)
+    reports = [report for report in document["devices"] if report["test"] == request.id]
     well = not silent and all(target["ok"] for report in reports for target in report["targets"])
     nodes = [
-        {"name": one["name"], **one["fencing"]} if one["fencing"] else {"name": one["name"], "device": False}
-        for one in found["nodes"]
-        if one["configured"]
+        {"name": node["name"], **(node["fencing"] or {"device": False})}
+        for node in document["nodes"]
+        if node["configured"]
     ]
-    well = well and all(one["by"] for one in nodes if one["device"])
+    well = well and all(node["by"] for node in nodes if node["device"])
     if as_json:
         say(json.dumps({"ok": well, "silent": silent, "nodes": nodes, "devices": reports}, indent=1))
     else:
-        for line in _page(nodes, reports, silent, style):
+        for line in _page(nodes, reports, silent, Style.of()):
             say(line)
-    leave(0 if well else FAILED)
+    raise typer.Exit(0 if well else FAILED)
 
 
-def _answers(source: Backend, request: TestRequested) -> tuple[dict[str, Any], list[str]]:
-    """The status once all have answered, and those that have not when the time was over."""
-    deadline, mark = time.monotonic() + request.limit_ms / 1000 + SLACK_S, ""
-    while True:
-        left = deadline - time.monotonic()
-        found = source.status(mark, max(0.0, min(NEWS_S, left)))
-        mark = found["mark"]
-        shown = {one["node"] for one in found["devices"] if one["test"] == request.id}
+def _answers(backend: Backend, request: TestRequested) -> tuple[dict[str, Any], list[str]]:
+    """The status once all nodes have answered, and the nodes that have not at the deadline."""
+    for document in _statuses(backend, time.monotonic() + request.limit_ms / 1000 + SLACK_S):
+        shown = {report["node"] for report in document["devices"] if report["test"] == request.id}
         silent = [name for name in request.nodes if name not in shown]
-        if not silent or left <= 0:
-            return found, silent
+        if not silent:
+            break
         if sys.stderr.isatty():
             waiting(f"waiting for {', '.join(silent)}")
+    return document, silent
 
 
 def _page(nodes: list[dict[str, Any]], reports: list[dict[str, Any]], silent: list[str], style: Style) -> Iterator[str]:
@@ -272,8 +268,7 @@ def _page(nodes: list[dict[str, Any]], reports: list[dict[str, Any]], silent: li
         yield f"{device} fails when asked by {', '.join(testers)}: {detail}"
     for name in silent:
         yield f"{name} did not answer: it is away, or is fencing a node just now"
-    for one in nodes:
-        yield _conclusion(one)
+    yield from map(_conclusion, nodes)
 
 
 def _named(target: dict[str, Any]) -> tuple[str, str]:
@@ -286,10 +281,10 @@ def _cell(target: dict[str, Any] | None) -> str:
     return f"{target['power']} {duration(target['seconds'] * 1000)}" if target["ok"] else "failed"
 
 
-def _conclusion(one: dict[str, Any]) -> str:
-    if not one["device"]:
-        watchdog = " but its own watchdog" if one.get("levels") else ""
-        return f"{one['name']}: nothing can switch it off{watchdog}"
-    if one["by"]:
-        return f"{one['name']}: can be fenced by {', '.join(one['by'])}"
-    return f"{one['name']}: can NOT be fenced by any other node that is alive"
+def _conclusion(node: dict[str, Any]) -> str:
+    if not node["device"]:
+        watchdog = " but its own watchdog" if node.get("levels") else ""
+        return f"{node['name']}: nothing can switch it off{watchdog}"
+    if node["by"]:
+        return f"{node['name']}: can be fenced by {', '.join(node['by'])}"
+    return f"{node['name']}: can NOT be fenced by any other node that is alive"

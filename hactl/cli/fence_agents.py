@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hactl.cli.common import CliError, leave, say, tell
+from hactl.cli.common import CliError, say, tell
 from hactl.cli.output import Style, table, wrap
 
 if TYPE_CHECKING:
@@ -34,14 +34,16 @@ def agents(as_json: Json = False) -> None:
     from fencing.agents.catalog import installed_agents  # noqa: PLC0415 - for those who want it
 
     only_warnings()
-    found = asyncio.run(installed_agents())
+    installed = asyncio.run(installed_agents())
     if as_json:
-        say(json.dumps([_listed(one) for one in found], indent=2))
+        say(json.dumps([_listed(agent) for agent in installed], indent=2))
         return
-    if not found:
+    if not installed:
         tell("no fence agent is installed here: `apt-get install fence-agents` (Debian), or your own as fence_NAME")
         return
-    rows = [(one.name, one.metadata.summary if one.metadata else f"BROKEN: {one.broken}") for one in found]
+    rows = [
+        (agent.name, agent.metadata.summary if agent.metadata else f"BROKEN: {agent.broken}") for agent in installed
+    ]
     for line in table(("AGENT", "WHAT FOR"), rows, Style.of()):
         say(line)
 
@@ -54,34 +56,34 @@ def describe(agent: Agent, as_json: Json = False) -> None:
     from fencing.agents import catalog  # noqa: PLC0415 - for those who want it
 
     only_warnings()
-    found = asyncio.run(catalog.describe(agent))
-    if found.metadata is None:
+    described = asyncio.run(catalog.describe(agent))
+    if described.metadata is None:
         if as_json:
-            say(json.dumps(_listed(found), indent=2))
-            leave(1)
-        raise CliError(f"{agent}: {found.broken}; `hactl fence agents` lists those installed")
+            say(json.dumps(_listed(described), indent=2))
+            raise typer.Exit(1)
+        raise CliError(f"{agent}: {described.broken}; `hactl fence agents` lists those installed")
     if as_json:
-        say(json.dumps(_document(found, found.metadata), indent=2))
+        say(json.dumps(_document(described, described.metadata), indent=2))
         return
-    for line in _page(found.metadata, Style.of()):
+    for line in _page(described.metadata, Style.of()):
         say(line)
 
 
 def only_warnings() -> None:
-    """The library logs each run of an agent, for the daemon; here the output is what was asked for."""
+    """The library logs each run of an agent, for the daemon; here only the answer is printed."""
     import structlog  # noqa: PLC0415 - as above
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
-def _listed(one: Installed) -> dict[str, Any]:
-    summary = one.metadata.summary if one.metadata else None
-    return {"name": one.name, "path": one.path, "summary": summary, "broken": one.broken or None}
+def _listed(agent: Installed) -> dict[str, Any]:
+    summary = agent.metadata.summary if agent.metadata else None
+    return {"name": agent.name, "path": agent.path, "summary": summary, "broken": agent.broken or None}
 
 
-def _document(found: Installed, metadata: Metadata) -> dict[str, Any]:
+def _document(agent: Installed, metadata: Metadata) -> dict[str, Any]:
     return {
-        **_listed(found),
+        **_listed(agent),
         "description": metadata.description,
         "plug_option": metadata.plug_option,
         "plug_required": metadata.plug_required,
@@ -97,42 +99,40 @@ def _page(metadata: Metadata, style: Style) -> list[str]:
     if metadata.description:
         lines += ["", *wrap(metadata.description, width, "")]
     if not metadata.verifiable:
-        lines += [
-            "",
-            *wrap("It cannot say whether a machine is off (no `status`): alone it makes no node safe.", width, ""),
-        ]
+        problem = "It cannot say whether a machine is off (no `status`): alone it makes no node safe."
+        lines += ["", *wrap(problem, width, "")]
     current = [
         parameter
         for parameter in metadata.parameters
         if metadata.newer_name(parameter) == parameter.name and not _ours(parameter)
     ]
     for title, wanted in (("OPTIONS IT NEEDS", True), ("OTHER OPTIONS", False)):
-        chosen = [one for one in current if one.required is wanted]
+        chosen = [parameter for parameter in current if parameter.required is wanted]
         lines += ["", style.paint(title, "dim")] if chosen else []
-        for one in chosen:
-            lines += _option(metadata, one, style, width)
+        for parameter in chosen:
+            lines += _option(metadata, parameter, style, width)
     return [*lines, "", style.paint("ACTIONS", "dim"), ", ".join(map(_action, metadata.actions))]
 
 
-def _ours(one: Parameter) -> bool:
+def _ours(parameter: Parameter) -> bool:
     """Options that hactl gives itself, or that nobody may give."""
     from fencing.agents.options import refused_name  # noqa: PLC0415 - as above
 
-    return bool(refused_name(one.name))
+    return bool(refused_name(parameter.name))
 
 
-def _option(metadata: Metadata, one: Parameter, style: Style, width: int) -> list[str]:
-    facts = ["|".join(one.choices) or one.kind]
-    facts += [f"default {one.default}"] if one.default else []
-    facts += ["secret: give it as {file: PATH}"] if one.secret else []
-    facts += ["each node's plug"] if one.name == metadata.plug_option else []
-    facts += [f"formerly {one.replaces}"] if one.replaces and one.replaces != one.name else []
-    lines = [f"{style.paint(one.name, 'bold')}  {', '.join(facts)}"]
-    described = wrap(one.description, width - len(_INDENT), "") if one.description else []
+def _option(metadata: Metadata, parameter: Parameter, style: Style, width: int) -> list[str]:
+    facts = ["|".join(parameter.choices) or parameter.kind]
+    facts += [f"default {parameter.default}"] if parameter.default else []
+    facts += ["secret: give it as {file: PATH}"] if parameter.secret else []
+    facts += ["each node's plug"] if parameter.name == metadata.plug_option else []
+    facts += [f"formerly {parameter.replaces}"] if parameter.replaces and parameter.replaces != parameter.name else []
+    lines = [f"{style.paint(parameter.name, 'bold')}  {', '.join(facts)}"]
+    described = wrap(parameter.description, width - len(_INDENT), "") if parameter.description else []
     return lines + [_INDENT + line for line in described]
 
 
-def _action(one: ActionInfo) -> str:
-    if not one.automatic:
-        return one.name
-    return f"{one.name} (a node needs it before it joins{', run there' if one.on_target else ''})"
+def _action(action: ActionInfo) -> str:
+    if not action.automatic:
+        return action.name
+    return f"{action.name} (a node needs it before it joins{', run there' if action.on_target else ''})"

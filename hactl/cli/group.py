@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -33,11 +34,8 @@ def cleanup(
 
     For what was repaired: it is tried again at once. Nothing is moved. Exit status: 0 done, 1 refused, 2 bad input.
     """
-    source = Backend(settings(config))
-    try:
-        done = source.do(Cleanup(group, node))
-    finally:
-        source.close()
+    with closing(Backend(settings(config))) as backend:
+        done = backend.do(Cleanup(group, node))
     if done.unblocked:
         say(f"{group} is no longer blocked: it starts where it may run")
     if done.nodes:

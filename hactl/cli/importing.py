@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hactl.cli.common import BAD_INPUT, FAILED, CliError, leave, say, tell
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, say, tell
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,7 +56,7 @@ def haproxy(
             raise CliError(f"{output}: cannot be written: {error.strerror}", BAD_INPUT) from None
     for line in done.report:
         tell(line)
-    leave(0 if done.whole else FAILED)
+    raise typer.Exit(0 if done.whole else FAILED)
 
 
 def _write(output: Path, text: str) -> None:

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hactl.cli.checked import SkipHaproxy, usable
-from hactl.cli.common import (
-    BAD_INPUT,
-    FAILED,
-    CliError,
-    asked_by,
-    confirmed,
-    leave,
-    open_store,
-    say,
-    settings,
-    settings_path,
-    tell,
-    warn_of_machine_id,
-)
+from hactl.cli.checked import SkipHaproxy, usable, warn_of_machine_id
+from hactl.cli.common import BAD_INPUT, CliError, asked_by, confirmed, open_store, say, settings, settings_path, tell
 from hactl.cli.options import ConfigOption
 
 
@@ -36,7 +24,7 @@ def daemon(config: ConfigOption = None) -> None:
     """Run this node's daemon, in the foreground (systemd does)."""
     import hactl.daemon.main  # noqa: PLC0415 - heavy
 
-    leave(hactl.daemon.main.run(settings_path(config)))
+    raise typer.Exit(hactl.daemon.main.run(settings_path(config)))
 
 
 def init(
@@ -56,15 +44,14 @@ def init(
         problem = f'{cluster_yaml}: it is of cluster `{spec.name}`, and node.toml says `cluster = "{node.cluster}"`'
         raise CliError(f"{problem}; make them the same", BAD_INPUT)
     warn_of_machine_id(node)
-    if node.node not in [one.name for one in spec.nodes]:
+    if node.node not in [known.name for known in spec.nodes]:
         tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")
-    store = open_store(node)
-    try:
-        identity.init(store, spec.name, first_document(spec, by=asked_by(node), key=read_key(Path(node.cluster_key))))
-    except RefusedError as error:
-        raise CliError(str(error), FAILED) from None
-    finally:
-        store.close()
+    with closing(open_store(node)) as store:
+        document = first_document(spec, by=asked_by(node), key=read_key(Path(node.cluster_key)))
+        try:
+            identity.init(store, spec.name, document)
+        except RefusedError as error:
+            raise CliError(str(error)) from None
     say(f"cluster {spec.name} begun: start `hactl daemon` on every node, then see `hactl status`")
 
 
@@ -83,13 +70,10 @@ def recover(
     from hactl.cli.recovery import Recovery  # noqa: PLC0415 - heavy
 
     node = settings(config)
-    recovery = Recovery(node, cluster_yaml)
-    try:
+    with closing(Recovery(node, cluster_yaml)) as recovery:
         for line in recovery.explanation():
             tell(line)
         if not yes and not confirmed("Begin anew?"):
             raise CliError("not confirmed: nothing was done")
         generation = recovery.carry_out(asked_by(node))
-    finally:
-        recovery.close()
     say(f"cluster {node.cluster} begun anew, generation {generation}: see `hactl status`")

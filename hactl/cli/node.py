@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -56,22 +57,15 @@ def standby(
     What ends before that, interrupted or refused, may leave it drained: repeat the command, or `online`.
     """
     limit_s = seconds(drain_timeout)
-    source = Backend(settings(config))
-    try:
-        source.do(Standby(node, force, check=True))
+    with closing(Backend(settings(config))) as backend:
+        backend.do(Standby(node, force, check=True))
         if limit_s:
-            _drain(source, node, limit_s, force=force)
-        groups = source.do(Standby(node, force)).groups
-    finally:
-        source.close()
+            backend.do(Drain(ALL, node, "standby", force))
+            say(f"{node}: its servers get no new connections")
+            if not await_empty(backend, ALL, node, limit_s, f"hactl node online {node}"):
+                say("going on all the same")
+        groups = backend.do(Standby(node, force)).groups
     say(f"{node} is in standby; " + (f"leaving it now: {', '.join(groups)}" if groups else "no group was on it"))
-
-
-def _drain(source: Backend, node: str, limit_s: float, *, force: bool) -> None:
-    source.do(Drain(ALL, node, "standby", force))
-    say(f"{node}: its servers get no new connections")
-    if not await_empty(source, ALL, node, limit_s, f"hactl node online {node}"):
-        say("going on all the same")
 
 
 def online(node: Node, config: ConfigOption = None) -> None:
@@ -79,11 +73,8 @@ def online(node: Node, config: ConfigOption = None) -> None:
 
     Groups do not come back by themselves.
     """
-    source = Backend(settings(config))
-    try:
-        changed = source.do(Online(node)).changed
-    finally:
-        source.close()
+    with closing(Backend(settings(config))) as backend:
+        changed = backend.do(Online(node)).changed
     if changed:
         say(f"{node} is in use again; to move a group there: `hactl failover GROUP --to {node}`")
     else:
@@ -99,21 +90,18 @@ def confirm(
 
     Its groups are then started elsewhere. If they still ran there, they would run twice.
     """
-    source = Backend(settings(config))
-    try:
+    with closing(Backend(settings(config))) as backend:
         if not yes and not confirmed(f"Is it certain that nothing of the cluster runs on {node} any more?"):
             raise CliError("not confirmed: nothing was done")
-        session_id = _confirm(source, node)
-    finally:
-        source.close()
+        session_id = _confirm(backend, node)
     say(f"{node}: session {session_id or '(all before the recovery)'} is taken to be stopped")
 
 
-def _confirm(source: Backend, node: str) -> str:
+def _confirm(backend: Backend, node: str) -> str:
     """Ask until its lease is over; that may take as long as a lease, when nobody has watched it yet."""
     while True:
         try:
-            return source.do(Confirm(node)).session_id
+            return backend.do(Confirm(node)).session_id
         except WaitError as error:
             if sys.stderr.isatty():
                 waiting(f"{error}; waiting")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
 
 from hactl.admin.requests import Drain, Undrain
 from hactl.cli.backend import Backend
-from hactl.cli.common import CliError, leave, say, settings, tell
+from hactl.cli.common import CliError, say, settings, tell
 from hactl.cli.options import ConfigOption, seconds
 
 # The exit status when it is drained and has sessions left.
@@ -46,36 +47,31 @@ def drain(
     Exit status: 0 no session is left, 1 refused, 2 bad input, 3 not in time: it stays drained, sessions are left.
     """
     limit_s = seconds(timeout)
-    source = Backend(settings(config))
-    try:
-        drained = source.do(Drain(service, node, reason, force))
+    with closing(Backend(settings(config))) as backend:
+        drained = backend.do(Drain(service, node, reason, force))
         already = "" if drained.changed else f" already (by {drained.by}, {drained.at})"
-        say(f"{_what(service)} on {node} gets no new connections{already}")
-        if wait and not await_empty(source, service, node, limit_s, f"hactl service undrain {_quoted(service)} {node}"):
-            leave(LEFT)
-    finally:
-        source.close()
+        say(f"{_named(service)} on {node} gets no new connections{already}")
+        undo = f"hactl service undrain {_quoted(service)} {node}"
+        if wait and not await_empty(backend, service, node, limit_s, undo):
+            raise typer.Exit(LEFT)
 
 
 def undrain(service: Service, node: Node, config: ConfigOption = None) -> None:
     """Have a node's server of a service get new connections again."""
-    source = Backend(settings(config))
-    try:
-        changed = source.do(Undrain(service, node)).changed
-    finally:
-        source.close()
-    say(f"{_what(service)} on {node} " + ("gets connections again" if changed else "was not drained"))
+    with closing(Backend(settings(config))) as backend:
+        changed = backend.do(Undrain(service, node)).changed
+    say(f"{_named(service)} on {node} " + ("gets connections again" if changed else "was not drained"))
 
 
-def await_empty(source: Backend, service: str, node: str, limit_s: float, undo: str) -> bool:
-    """Show the sessions left until there are none; False: not in time. `undo`: the command that takes it back."""
+def await_empty(backend: Backend, service: str, node: str, limit_s: float, undo: str) -> bool:
+    """Show the sessions left until there are none; False: not in time. `undo`: the command that undoes the drain."""
     began, shown, words = time.monotonic(), "", ""
     try:
         while True:
-            found = source.draining(service, node)
-            if found["drain"] is None:
-                raise CliError(f"{_what(service)} on {node} was taken back by somebody: it gets connections again")
-            words, empty = _left(found)
+            progress = backend.draining(service, node)
+            if progress["drain"] is None:
+                raise CliError(f"{_named(service)} on {node} was taken back by somebody: it gets connections again")
+            words, empty = _left(progress)
             if words != shown:
                 shown = words
                 say(f"{(time.monotonic() - began) * 1000:8.0f} ms  {words}")
@@ -90,11 +86,11 @@ def await_empty(source: Backend, service: str, node: str, limit_s: float, undo: 
         raise
 
 
-def _left(found: dict[str, Any]) -> tuple[str, bool]:
-    """What is left in words, and whether that is nothing."""
-    sessions = {name: count for name, count in found["sessions"].items() if count}
-    if found["waiting"]:
-        return f"waiting for the balancer of {', '.join(found['waiting'])} to take notice", False
+def _left(progress: dict[str, Any]) -> tuple[str, bool]:
+    """The sessions that are left, in words, and whether there are none."""
+    sessions = {name: count for name, count in progress["sessions"].items() if count}
+    if progress["waiting"]:
+        return f"waiting for the balancer of {', '.join(progress['waiting'])} to take notice", False
     if not sessions:
         return "no session left", True
     total = sum(sessions.values())
@@ -102,7 +98,7 @@ def _left(found: dict[str, Any]) -> tuple[str, bool]:
     return f"{total} session{'s' * (total > 1)} left: {by}", False
 
 
-def _what(service: str) -> str:
+def _named(service: str) -> str:
     return "every service" if service == ALL else service
 
 
