@@ -41,7 +41,7 @@ class Backend:
         return self._get("group", f"/v1/groups/{quote(name)}", wait_s, name=name, seen=seen, wait=wait_s)
 
     def draining(self, service: str, node: str) -> dict[str, Any]:
-        """What is left of a server's connections: `drain`, `sessions`, `waiting`."""
+        """The progress of a drain: `drain`, `sessions`, `waiting`."""
         return self._get("draining", "/v1/service/draining", 0.0, service=service, node=node)
 
     def events(self, limit: int) -> dict[str, Any]:
@@ -91,14 +91,14 @@ class Backend:
         if self._direct is not None:
             self._direct.close()
 
-    def _get(self, what: str, path: str, wait_s: float, **query: Any) -> dict[str, Any]:
+    def _get(self, question: str, path: str, wait_s: float, **query: Any) -> dict[str, Any]:
         if self._direct is None:
             given = {name: value for name, value in query.items() if name != "name"}
             try:
                 return self._reading(lambda at: client.get(at, f"{path}?{urlencode(given)}", READ_S + wait_s))
             except NoDaemonError as error:
                 self._turn_to_etcd(error)
-        return self.direct.read(what, **query)
+        return self.direct.read(question, **query)
 
     def _reading(self, ask: Callable[[str], T]) -> T:
         """Ask a question, by the socket for them where the other one is not for this user."""

@@ -1,4 +1,4 @@
-"""The cluster.yaml that a command is about to put to use: checked, with what is wrong or doubtful said first."""
+"""The cluster.yaml that a command is about to put to use: checked, with its errors and warnings printed first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SkipHaproxy = Annotated[
 
 
 def haproxy_here(node: NodeConfig | None, *, skip: bool) -> HaproxySettings | None:
-    """Where HAProxy is on this machine; None: it is not to be asked."""
+    """Where HAProxy is on this machine; None: do not ask it."""
     from hactl.haproxy.settings import HaproxySettings  # noqa: PLC0415 - heavy
 
     if skip:
@@ -54,7 +54,7 @@ def usable(file: Path, node: NodeConfig, *, skip_haproxy: bool) -> Loaded:
 
 
 def warn_of_machine_id(here: NodeConfig) -> None:
-    """Say that this machine's id tells nothing: its daemon will not start."""
+    """Warn where this machine's id is unusable: its daemon will not start."""
     from hactl.daemon.parts.machine import read_machine_id  # noqa: PLC0415 - few commands need it
 
     try:

@@ -14,14 +14,14 @@ from urllib.parse import quote
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, sudo_user
 
 CONNECT_S = 1.0
-# For so long it is asked again where too many ask, and so soon.
+# While too many ask, a request is repeated for so long, after such waits.
 BUSY_S, AGAIN_S = 3.0, 0.1
 
 T = TypeVar("T")
 
 
 class NoDaemonError(Exception):
-    """No daemon answers: nothing was asked, or nothing but a question was."""
+    """No daemon answers, and nothing was changed."""
 
 
 class NotAllowedError(CliError):
@@ -44,7 +44,7 @@ class BusyError(CliError):
 
 
 def _patiently(ask: Callable[[], T]) -> T:
-    """Ask again for a while where too many do: many who watch are not to keep out who has something to do."""
+    """Ask again for a while where too many do: many watchers must not keep out an operator."""
     end = time.monotonic() + BUSY_S
     while True:
         try:
@@ -80,8 +80,8 @@ def stream(path: str, target: str) -> Iterator[dict[str, Any]]:
     with _patiently(lambda: _begun(path, target)) as file, contextlib.suppress(ConnectionError):
         for line in file:
             with contextlib.suppress(ValueError, RecursionError):  # of a daemon that ends just now: half a line
-                if isinstance(found := json.loads(line), dict):
-                    yield found
+                if isinstance(event := json.loads(line), dict):
+                    yield event
 
 
 def _begun(path: str, target: str) -> BinaryIO:
@@ -90,20 +90,20 @@ def _begun(path: str, target: str) -> BinaryIO:
         with contextlib.suppress(BrokenPipeError):
             connection.sendall(_head("GET", target))
         file = connection.makefile("rb")  # which keeps the connection
-    head, rest = bytearray(), bytearray()
+    head, body = bytearray(), bytearray()
     try:
         while (line := file.readline()) not in (b"\r\n", b""):
             head += line
         while b" 200 " not in head.partition(b"\r\n")[0] and (chunk := file.read1()):
-            rest += chunk
-    except ConnectionError as error:  # who is refused is told so before all of the request was read
+            body += chunk
+    except ConnectionError as error:  # a refusal comes before all of the request was read
         if not head:
             file.close()
             raise NoDaemonError(f"{path}: {error.strerror}") from None
     if b" 200 " in head.partition(b"\r\n")[0]:
         return file
     with file:
-        _answer(bytes(head + b"\r\n" + rest))
+        _answer(bytes(head + b"\r\n" + body))
     raise NoDaemonError(f"{path}: it ended before it answered")
 
 
@@ -120,14 +120,12 @@ def _connected(path: str, timeout_s: float | None) -> socket.socket:
     connection.settimeout(CONNECT_S)
     try:
         connection.connect(path)
-    except PermissionError:
-        connection.close()
-        raise NotAllowedError(path) from None
-    except BlockingIOError:  # as many wait as the kernel keeps
-        connection.close()
-        raise BusyError("too many ask the daemon at one time: try again in a moment", FAILED) from None
     except OSError as error:
         connection.close()
+        if isinstance(error, PermissionError):
+            raise NotAllowedError(path) from None
+        if isinstance(error, BlockingIOError):  # as many wait as the kernel keeps
+            raise BusyError("too many ask the daemon at one time: try again in a moment", FAILED) from None
         raise NoDaemonError(f"{path}: {error.strerror or error}") from None
     connection.settimeout(timeout_s)
     return connection
@@ -137,7 +135,7 @@ def _exchange(path: str, request: bytes, timeout_s: float) -> bytes:
     with _connected(path, timeout_s) as connection:
         answer = bytearray()
         try:
-            # Who is refused is told so before all of the request was read.
+            # A refusal comes before all of the request was read.
             with contextlib.suppress(BrokenPipeError):
                 connection.sendall(request)
             while chunk := connection.recv(262144):
@@ -153,16 +151,16 @@ def _answer(raw: bytes) -> dict[str, Any]:
     words = head.split(None, 2)
     try:
         status = int(words[1])
-        found = json.loads(body) if b"application/json" in head else {}
-        if not isinstance(found, dict):
+        answer = json.loads(body) if b"application/json" in head else {}
+        if not isinstance(answer, dict):
             raise ValueError("is no object")
     except (IndexError, ValueError, RecursionError):
         raise CliError(f"the daemon's answer is not understood: {raw[:200]!r}") from None
     if status == 200:
-        return found
+        return answer
     version = ": is it of another version?" if status == 404 else "; its log may have more"
-    problem = str(found.get("error") or f"the daemon answers with HTTP status {status}{version}")
-    kind, wait_ms = found.get("kind"), found.get("wait_ms")
+    problem = str(answer.get("error") or f"the daemon answers with HTTP status {status}{version}")
+    kind, wait_ms = answer.get("kind"), answer.get("wait_ms")
     if kind == "wait" and isinstance(wait_ms, int | float):
         raise WaitError(problem, float(wait_ms))
     if kind == "busy":

@@ -44,8 +44,8 @@ def settings(given: Path | None) -> NodeConfig:
 
 
 def open_store(config: NodeConfig) -> EtcdStore:
-    """A connection to etcd. Slow to import: for where the daemon cannot be asked. What it logs, for the daemon, is no
-    part of an answer that programs read."""
+    """A connection to etcd. Slow to import: for commands that cannot ask the daemon. Its log goes to standard error, as
+    programs read the output."""
     import structlog  # noqa: PLC0415 - as the next
 
     from hactl.config.etcd_access import open_etcd  # noqa: PLC0415 - a fifth of a second
@@ -56,7 +56,7 @@ def open_store(config: NodeConfig) -> EtcdStore:
 
 
 def user_name() -> str:
-    """Who runs this command; `root (sudo anna)` for anna behind sudo."""
+    """The user of this command; `root (sudo anna)` for anna behind sudo."""
     uid = os.getuid()
     try:
         name = pwd.getpwuid(uid).pw_name
@@ -66,13 +66,13 @@ def user_name() -> str:
 
 
 def sudo_user() -> str:
-    """Who became root by sudo to run this command; "": nobody, or the name is none."""
+    """The user who became root by sudo to run this command; "": there is none, or the name is no name."""
     name = os.environ.get("SUDO_USER", "") if os.getuid() == 0 else ""
     return "" if text_problem(name, LONGEST_NAME) else name
 
 
 def asked_by(config: NodeConfig) -> str:
-    """How this command's writes say who asked for them."""
+    """The author of this command's writes."""
     return f"{user_name()}@{config.node}"
 
 
@@ -89,7 +89,7 @@ def tell(text: str) -> None:
 
 
 def waiting(text: str) -> None:
-    """A line beside the output that the next one takes the place of."""
+    """A line beside the output, replaced by the next one."""
     sys.stderr.write(f"\r{escaped(text)}   ")
     sys.stderr.flush()
 

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from hactl.config.node import NodeConfig
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The cluster's configuration.")]
+OptionalFile = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="A cluster.yaml. Without it: the configuration in use.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
     family = typer.Typer(no_args_is_help=True, help="The cluster's configuration.")
-    family.command()(check)
-    family.command()(apply)
-    family.command()(sign)
-    family.command()(render)
-    family.command()(diff)
+    for command in (check, apply, sign, render, diff):
+        family.command()(command)
     app.add_typer(family, name="config")
 
 
@@ -40,20 +40,16 @@ def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = 
     from hactl.resources import factory  # noqa: PLC0415
 
     only_warnings()
-    # Where this machine is a node, what cannot work on it is said, too.
+    # Where this machine is a node, the settings that cannot work on it are reported, too.
     here = settings(config) if settings_path(config).exists() else None
-    report = (
-        check_file(
-            file,
-            node=here.node,
-            check_here=factory.check_options,
-            doubt_here=factory.doubtful_options,
-            has_watchdog=here.watchdog != "off",
-            haproxy=haproxy_here(here, skip=skip_haproxy),
-            endpoints=known_members(here.endpoints),
-        )
-        if here
-        else check_file(file, haproxy=haproxy_here(None, skip=skip_haproxy))
+    report = check_file(
+        file,
+        node=here.node if here else "",
+        check_here=factory.check_options if here else None,
+        doubt_here=factory.doubtful_options if here else None,
+        has_watchdog=here is None or here.watchdog != "off",
+        haproxy=haproxy_here(here, skip=skip_haproxy),
+        endpoints=known_members(here.endpoints) if here else 0,
     )
     for line in report.lines:
         (say if report.ok else tell)(line)
@@ -65,8 +61,8 @@ def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = 
 
 
 def _weaknesses(here: NodeConfig, config: Path | None) -> list[Weakness]:
-    """What is weak about this node's way to etcd."""
-    from hactl.config.etcd_access import found_weak  # noqa: PLC0415 - for those who want it
+    """The weaknesses of this node's access to etcd."""
+    from hactl.config.etcd_access import found_weak  # noqa: PLC0415 - few commands need it
 
     return found_weak(here, root=os.geteuid() == 0, node_toml=settings_path(config))
 
@@ -136,9 +132,7 @@ def sign(config: ConfigOption = None) -> None:
 
 
 def render(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A cluster.yaml. Without it: the configuration in use.")
-    ] = None,
+    file: OptionalFile = None,
     node: Annotated[str, typer.Option("--node", metavar="NODE", help="For this node. Without it: this one.")] = "",
     config: ConfigOption = None,
 ) -> None:
@@ -153,12 +147,7 @@ def render(
     say(rendered(file, node, config).rstrip("\n"))
 
 
-def diff(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A cluster.yaml. Without it: the configuration in use.")
-    ] = None,
-    config: ConfigOption = None,
-) -> None:
+def diff(file: OptionalFile = None, config: ConfigOption = None) -> None:
     """Show what a configuration would change: settings, and the haproxy.cfg of this node. Changes nothing.
 
     Of the other nodes it says whether HAProxy runs with the file that the configuration makes. Without FILE: all this

@@ -37,7 +37,7 @@ LOOK_AT_ETCD_S = 2.0
 
 
 class EtcdBackend:
-    """Reads all of the cluster's keys for every answer. What dead sessions it has seen, and since when, it keeps."""
+    """Reads all of the cluster's keys for every answer. It remembers since when it has seen which dead session."""
 
     def __init__(self, config: NodeConfig) -> None:
         self._config, self._keys = config, Keys.of(config.cluster)
@@ -45,17 +45,17 @@ class EtcdBackend:
         self._observer = Observer(0.0, 0.0)
         self._attempts: dict[tuple[str, int], Instant] = {}
 
-    def read(self, what: str, *, seen: str = "", wait: float = 0.0, **more: Any) -> dict[str, Any]:
+    def read(self, question: str, *, seen: str = "", wait: float = 0.0, **more: Any) -> dict[str, Any]:
         """`status`, `group`, `draining`, `events`, `timeline`."""
-        if what in ("events", "timeline"):
-            return self._history(what, **more)
-        if what == "draining":
+        if question in ("events", "timeline"):
+            return self._history(question, **more)
+        if question == "draining":
             return drains.progress(self._store, *self._known()[:2], **more)
         deadline = time.monotonic() + wait
         while True:
-            found = self._status() if what == "status" else self._group(more["name"])
-            if not seen or found["mark"] != seen or time.monotonic() >= deadline:
-                return found
+            answer = self._status() if question == "status" else self._group(more["name"])
+            if not seen or answer["mark"] != seen or time.monotonic() >= deadline:
+                return answer
             time.sleep(LOOK_S)
 
     def do(self, request: Request[A]) -> A:
@@ -78,7 +78,7 @@ class EtcdBackend:
         return Context(self._store, view, spec, asked_by(self._config), left)
 
     def _left(self, node: str, fence: Versioned[FenceRecord]) -> Left:
-        """An attempt of an executor that is gone counts from when it was seen here first."""
+        """An attempt of an executor that is gone counts from the moment it was first seen here."""
         seen = self._attempts.setdefault((node, fence.mod_revision), now())
         action_ms = max(0.0, limit_ms(fence.record.action_ms) - observer_elapsed(seen, now()))
         return Left(lease_left_ms(self._observer, node, fence.record, now()), action_ms)
@@ -90,11 +90,10 @@ class EtcdBackend:
         news: queue.SimpleQueue[WatchBatch | WatchClosed] = queue.SimpleQueue()
         watch = self._store.watch(self._keys.event(""), start, news.put)
         try:
-            while isinstance(item := news.get(), WatchBatch):
-                for change in item.changes:
-                    found = None if change.deleted else event_log.parse(self._keys, change.kv)
-                    if found is not None:
-                        yield found.as_dict()
+            while isinstance(batch := news.get(), WatchBatch):
+                for change in batch.changes:
+                    if not change.deleted and (entry := event_log.parse(self._keys, change.kv)) is not None:
+                        yield entry.as_dict()
         finally:
             watch.cancel()
 
@@ -103,7 +102,7 @@ class EtcdBackend:
         self._store.close()
 
     def _known(self) -> tuple[ReadView, ClusterSpec | None, str]:
-        """What is known now; the third: why the configuration cannot be read."""
+        """The cluster's state, its configuration, and why that cannot be read."""
         view = View(self._keys)
         view.load(self._store.snapshot(self._keys.prefix, timeout_s=TIMEOUT_S))
         for node, fence in view.fences.items():
@@ -124,42 +123,41 @@ class EtcdBackend:
             view, spec, problem = self._known()
             health = health_store.read(self._store, self._keys, timeout_s=TIMEOUT_S)
         except StoreError as error:
-            if (found := self._last_known()) is None:
+            if (kept := self._last_known()) is None:
                 raise
             tell(f"{error}: showing what this node's daemon knew last")
-            return found
+            return kept
         etcd = shown(EtcdState(), etcdctl_of(self._config))
-        found = document.status(
+        status = document.status(
             view, spec, "", observer=self._observer, now=now(), config_problem=problem, health=health, etcd=etcd
         )
-        return {"mark": view.mark(), **found}
+        return {"mark": view.mark(), **status}
 
     def _last_known(self) -> dict[str, Any] | None:
-        """What the daemon that ran here kept of the cluster, and what is wrong with etcd; None: nothing can be read."""
+        """The state that the last daemon here kept, and etcd's trouble now; None: nothing can be read."""
         kept = last_known.read(self._config.state_dir, self._keys)
         if kept is None:
             return None
         view, age_s = kept
-        facts = self._store.look(LOOK_AT_ETCD_S)
         etcdctl = etcdctl_of(self._config)
-        etcd = shown(judge(facts, Writes(), etcdctl), etcdctl)
-        found = document.status(view, self._spec(view)[0], now=now(), etcd=etcd, stale_ms=round(age_s * 1000))
-        return {"mark": view.mark(), **found}
+        etcd = shown(judge(self._store.look(LOOK_AT_ETCD_S), Writes(), etcdctl), etcdctl)
+        status = document.status(view, self._spec(view)[0], now=now(), etcd=etcd, stale_ms=round(age_s * 1000))
+        return {"mark": view.mark(), **status}
 
     def _group(self, name: str) -> dict[str, Any]:
         view, spec, _ = self._known()
         group = spec.group(name) if spec else None
         if group is None:
             raise CliError(f"no group `{name}`", BAD_INPUT)
-        found = {
+        answer = {
             "group": document.group_status(view, spec, group, self._observer, "", now()),
             "move": document.move_status(name, view),
         }
-        return {"mark": json.dumps(found, sort_keys=True), "revision": view.revision, **found}
+        return {"mark": json.dumps(answer, sort_keys=True), "revision": view.revision, **answer}
 
-    def _history(self, what: str, *, n: int, group: str = "") -> dict[str, Any]:
-        limit = n if what == "events" else event_log.KEPT
+    def _history(self, question: str, *, n: int, group: str = "") -> dict[str, Any]:
+        limit = n if question == "events" else event_log.KEPT
         entries, _ = event_log.read(self._store, self._keys, limit, timeout_s=TIMEOUT_S)
-        if what == "events":
+        if question == "events":
             return {"events": [entry.as_dict() for entry in entries]}
         return {"timelines": event_log.timelines(entries, group, n)}

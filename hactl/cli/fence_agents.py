@@ -31,7 +31,7 @@ def add_to(fences: typer.Typer) -> None:
 
 def agents(as_json: Json = False) -> None:
     """List the fence agents that are installed here, and those that do not work, with the reason."""
-    from fencing.agents.catalog import installed_agents  # noqa: PLC0415 - for those who want it
+    from fencing.agents.catalog import installed_agents  # noqa: PLC0415 - few commands need it
 
     only_warnings()
     installed = asyncio.run(installed_agents())
@@ -53,7 +53,7 @@ def describe(agent: Agent, as_json: Json = False) -> None:
 
     Exit status: 0 shown, 1 it is not installed, or does not work.
     """
-    from fencing.agents import catalog  # noqa: PLC0415 - for those who want it
+    from fencing.agents import catalog  # noqa: PLC0415 - few commands need it
 
     only_warnings()
     described = asyncio.run(catalog.describe(agent))

@@ -61,7 +61,7 @@ def haproxy(
 
 def _write(output: Path, text: str) -> None:
     """For its user alone, since userlists may be in it; a link of that name is not followed. Raises OSError."""
-    from hactl.linux.atomic_write import write_atomically  # noqa: PLC0415 - for those who want it
+    from hactl.linux.atomic_write import write_atomically  # noqa: PLC0415 - few commands need it
 
     if output.exists() and not output.is_file():  # /dev/stdout
         output.write_text(text, encoding="utf-8")

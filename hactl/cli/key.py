@@ -29,7 +29,7 @@ def _keys() -> None:
 
 def create(file: File = None, config: ConfigOption = None) -> None:
     """Make a new one, once for the cluster, and copy it to every node. Refused where there is one."""
-    from hactl.config.cluster_key import create_key  # noqa: PLC0415 - for those who want it
+    from hactl.config.cluster_key import create_key  # noqa: PLC0415 - few commands need it
 
     path = file or Path(settings(config).cluster_key)
     create_key(path)

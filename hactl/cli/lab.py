@@ -20,8 +20,8 @@ def add_to(app: typer.Typer) -> None:
 
 def lab(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND ...")] = None) -> None:
     """Bring up a whole cluster on this machine, and inject faults: `hactl lab --help`."""
-    from hactl.lab.__main__ import main  # noqa: PLC0415 - for those who want one
+    from hactl.lab.__main__ import main  # noqa: PLC0415 - few commands need it
 
-    os.umask(of_children())  # its services are to have what everybody's have
+    os.umask(of_children())  # the lab's services get the usual umask
     sys.argv = ["hactl lab", *(words or [])]
     main()

@@ -12,7 +12,7 @@ from hactl.config.errors import ConfigErrors
 
 
 def run() -> None:
-    """Entry point of `hactl`. What it writes is for its user alone; what it starts has the umask it was given."""
+    """Entry point of `hactl`. Its files are for its user alone; its children have the umask that it was given."""
     keep_private()
     try:
         _command()
@@ -25,7 +25,7 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read the output has seen enough; the interpreter must not complain when it flushes the rest.
+        # The reader of the output has ended; the interpreter must not complain when it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:  # what it writes to is full, say

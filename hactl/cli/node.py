@@ -1,4 +1,4 @@
-"""`hactl node …` and `hactl fence …`: what is asked of a node, and what is said of one."""
+"""`hactl node …`, `hactl fence confirm`, and the family `hactl fence`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hactl.cli.service import ALL, await_empty
 
 Node = Annotated[str, typer.Argument(help="The node's name.")]
 
-# What is added to a wait, so that one asks rather once too late than twice.
+# Added to a wait: better to ask a little late than twice.
 LATE_S = 0.05
 
 
@@ -98,7 +98,7 @@ def confirm(
 
 
 def _confirm(backend: Backend, node: str) -> str:
-    """Ask until its lease is over; that may take as long as a lease, when nobody has watched it yet."""
+    """Ask until its lease is over. It may take as long as a lease where nobody has watched it yet."""
     while True:
         try:
             return backend.do(Confirm(node)).session_id

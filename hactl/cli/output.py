@@ -25,14 +25,14 @@ _BY_WORD = {
 WIDEST = 10_000
 
 
-# Stands for the terminal's ESC until `shown`: nothing that came from elsewhere can have it in it, so that what does
-# have an ESC is told from what is ours.
+# Stands for the terminal's ESC until `shown`. Text from elsewhere cannot have it in it, so that its ESC is told from
+# ours.
 ESCAPE = f"\ue000{os.urandom(8).hex()}\ue000"
 
 
 def shown(text: str) -> str:
-    """As it is written out: what a terminal would act on is escaped, but for line breaks, tabs and our own colours.
-    Everything that the commands write goes through this."""
+    """As it is written out: characters that a terminal would act on are escaped, but for line breaks, tabs and our own
+    colours. All output of the commands goes through this."""
     return "\033".join(escaped(part, keep="\n\t") for part in text.split(ESCAPE))
 
 
@@ -44,7 +44,7 @@ class Style(NamedTuple):
 
     @classmethod
     def of(cls, stream: TextIO | None = None) -> Style:
-        """For where it goes: colours and a width on a terminal only (https://no-color.org)."""
+        """The style for a stream: colours and a width on a terminal only (https://no-color.org)."""
         stream = stream or sys.stdout
         if not stream.isatty():
             return cls()
@@ -58,7 +58,7 @@ class Style(NamedTuple):
         if not colour:
             word = text.strip().lower().replace("_", " ")
             words = (word, word.partition(" ")[0])
-            colour = next((name for name, known in _BY_WORD.items() if any(one in known for one in words)), "")
+            colour = next((name for name, known in _BY_WORD.items() if not known.isdisjoint(words)), "")
         return f"{ESCAPE}[{_COLOURS[colour]}m{text}{ESCAPE}[0m" if colour else text
 
 
@@ -105,8 +105,9 @@ def duration(ms: float | None) -> str:
         return ""
     if ms < 1000:
         return f"{ms:.0f} ms"
-    for unit, size, digits in (("s", 1000, 1), ("min", 60_000, 0), ("h", 3_600_000, 0), ("d", 86_400_000, 0)):
-        text, last = f"{ms / size:.{digits}f} {unit}", unit == "d"
-        if last or ms < {"s": 120_000, "min": 7_200_000, "h": 172_800_000}[unit]:
-            return text
-    raise AssertionError
+    if ms < 120_000:
+        return f"{ms / 1000:.1f} s"
+    for unit, size, below in (("min", 60_000, 7_200_000), ("h", 3_600_000, 172_800_000)):
+        if ms < below:
+            return f"{ms / size:.0f} {unit}"
+    return f"{ms / 86_400_000:.0f} d"

@@ -23,9 +23,12 @@ def list_presets() -> None:
     from hactl.config.presets import show as presets  # noqa: PLC0415 - heavy
 
     style = Style.of()
-    services = [(one.name, presets.ports_of(one), presets.check_of(one), one.what) for one in presets.listed("service")]
-    groups = [(one.name, one.what) for one in presets.listed("group")]
-    neither = [(one.name, one.what, ", ".join(one.also)) for one in presets.listed("advice")]
+    services = [
+        (preset.name, presets.ports_of(preset), presets.check_of(preset), preset.what)
+        for preset in presets.listed("service")
+    ]
+    groups = [(preset.name, preset.what) for preset in presets.listed("group")]
+    neither = [(preset.name, preset.what, ", ".join(preset.also)) for preset in presets.listed("advice")]
     for lines in (
         table(("SERVICE", "PORT", "CHECK", "WHAT"), services, style),
         table(("GROUP", "WHAT"), groups, style),
@@ -35,9 +38,7 @@ def list_presets() -> None:
     say("hactl preset show NAME: all of its settings, with their reasons")
 
 
-def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `hactl preset list` shows it.")],
-) -> None:
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="As `hactl preset list` shows it.")]) -> None:
     """Show a preset's settings, why they are so, and how to use and change them."""
     from hactl.config.presets import find  # noqa: PLC0415 - heavy, as the next ones
     from hactl.config.presets.expand import unknown  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What `hactl recover` looks at, says, and does. Heavy to import."""
+"""`hactl recover`: its explanation, and its work. Heavy to import."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMEOUT_S = 5.0
 
 
 class Recovery:
-    """A recovery that is about to be made: what the store holds, and what is known here."""
+    """A recovery that is about to be made, with the content of the store and of this node's disk."""
 
     def __init__(self, config: NodeConfig, cluster_yaml: Path | None) -> None:
         self._config = config
@@ -39,7 +39,7 @@ class Recovery:
         self._stored, self._lost = self._read_stored()
 
     def explanation(self) -> Iterator[str]:
-        """What is there, and what will be done."""
+        """The state of the store, and the effects of the recovery."""
         view, identity = self._view, self._view.identity
         there = f"generation {identity.record.generation}" if identity else "no identity"
         yield f"cluster {self._config.cluster}: the store has {there} at revision {view.revision}; " + (
@@ -62,20 +62,12 @@ class Recovery:
         document = first_document(spec, by=by, key=key, used=used)
         names = [node.name for node in spec.nodes]
         try:
-            generation = identity.recover(
-                self._store,
-                self._view,
-                self._known_generation,
-                names,
-                spec.timing.lease_ms,
-                document,
-                lost=bool(self._lost),
-            )
+            known, lease_ms, lost = self._known_generation, spec.timing.lease_ms, bool(self._lost)
+            generation = identity.recover(self._store, self._view, known, names, lease_ms, document, lost=lost)
         except RefusedError as error:
             raise CliError(str(error), FAILED) from None
-        event_log.note(
-            self._store, self._view.keys, self._config.node, "recovered", {"generation": generation, "by": by}
-        )
+        data = {"generation": generation, "by": by}
+        event_log.note(self._store, self._view.keys, self._config.node, "recovered", data)
         return generation
 
     def close(self) -> None:
@@ -83,13 +75,13 @@ class Recovery:
         self._store.close()
 
     def _spec(self) -> ClusterSpec:
-        found = self._stored or self._file
-        if found is None:
+        spec = self._stored or self._file
+        if spec is None:
             raise CliError(f"{self._lost}: give the file: `hactl recover CLUSTER_YAML`", BAD_INPUT)
-        return found
+        return spec
 
     def _read_stored(self) -> tuple[ClusterSpec | None, str]:
-        """The configuration in the store; or why that is as good as lost."""
+        """The configuration in the store, or why it counts as lost."""
         if self._view.config is None:
             return None, "the store has lost its configuration"
         text = self._view.config.record

@@ -1,4 +1,4 @@
-"""`hactl status`, `hactl events`, `hactl timeline`: what is, what was."""
+"""`hactl status`, `hactl events`, `hactl timeline`: the state now, and the history."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -23,15 +24,14 @@ from hactl.model.text import escaped
 WATCH_S = 1.0
 AGAIN_S = 1.0
 
-# How many events may come while nobody tells us of them.
+# How many events may come between two streams.
 MISSED = 200
 
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
-    app.command()(status)
-    app.command()(events)
-    app.command()(timeline)
+    for command in (status, events, timeline):
+        app.command()(command)
 
 
 def status(
@@ -52,17 +52,17 @@ def status(
             say(render(change, Style.of()) + "\n")
 
 
-def _changes(source: Backend) -> Iterator[dict[str, Any]]:
-    """The document whenever what the screen shows is another one, but for the running of clocks."""
+def _changes(backend: Backend) -> Iterator[dict[str, Any]]:
+    """The document whenever the screen changes in more than its times."""
     shown, mark = "", ""
     while True:
-        found = source.status(mark, WATCH_S)
-        mark = found["mark"]
-        text = json.dumps([found[part] for part in ("warnings", "groups", "services", "fences", "config")])
-        text += json.dumps([{**node, "silent_ms": 0} for node in found["nodes"]])
+        document = backend.status(mark, WATCH_S)
+        mark = document["mark"]
+        text = json.dumps([document[part] for part in ("warnings", "groups", "services", "fences", "config")])
+        text += json.dumps([{**node, "silent_ms": 0} for node in document["nodes"]])
         if text != shown:
             shown = text
-            yield found
+            yield document
 
 
 def events(
@@ -72,47 +72,38 @@ def events(
     config: ConfigOption = None,
 ) -> None:
     """Show what happened, in the whole cluster."""
-    source, style = Backend(settings(config)), Style.of()
-    if not follow:
-        for event in source.events(number)["events"]:
+    style = Style.of()
+    with closing(Backend(settings(config))) as backend:
+        for event in _followed(backend, number) if follow else backend.events(number)["events"]:
             say(json.dumps(event) if as_json else show_event(event, style))
-        source.close()
-        return
-    for one in _followed(source, number):
-        say(json.dumps(one) if as_json else show_event(one, style))
 
 
-def _followed(source: Backend, number: int) -> Iterator[dict[str, Any]]:
-    """The events, over every end of the stream: each once. By the stamps of nodes whose clocks differ they are not
-    always in order, so that what was shown is remembered."""
-    shown: deque[str] = deque(maxlen=_again(number))
-    missed = number
+def _followed(backend: Backend, number: int) -> Iterator[dict[str, Any]]:
+    """The events, over every end of the stream: each once. The stamps of nodes whose clocks differ are not always in
+    order, so the shown ones are remembered."""
+    missed, again = number, number + MISSED
+    shown: deque[str] = deque(maxlen=again)
     while True:
-        for one in source.follow(missed):
-            if one["stamp"] not in shown and not (missed > number and one["stamp"] < shown[0]):
-                shown.append(one["stamp"])
-                yield one
+        for event in backend.follow(missed):
+            if event["stamp"] not in shown and not (missed > number and event["stamp"] < shown[0]):
+                shown.append(event["stamp"])
+                yield event
         tell("the stream of events has ended; asking again")
         if shown:
-            missed = _again(number)
+            missed = again
         time.sleep(AGAIN_S)
 
 
-def _again(number: int) -> int:
-    """How many of the newest are asked for again: with what may have come while nobody told us."""
-    return number + MISSED
-
-
-def show_event(one: dict[str, Any], style: Style) -> str:
+def show_event(event: dict[str, Any], style: Style) -> str:
     """An event as a line."""
-    data = one["data"]
-    if one["event"] == "failover" and is_takeover(data):
+    data = event["data"]
+    if event["event"] == "failover" and is_takeover(data):
         about = f"{data['group']}: {data['from'] or 'nobody'} -> {data['to']}, {data['reason']}, "
         about += f"{duration(data['phases'].get('total'))}"
     else:
         about = "  ".join(f"{name}={_plain(value)}" for name, value in data.items() if value not in ("", None))
-    at, node, event, about = (escaped(text) for text in (one["at"], one["node"], one["event"], about))
-    return f"{style.paint(at, 'dim')}  {node:<8}  {style.paint(event, 'bold')}  {about}".rstrip()
+    at, node, name, about = (escaped(text) for text in (event["at"], event["node"], event["event"], about))
+    return f"{style.paint(at, 'dim')}  {node:<8}  {style.paint(name, 'bold')}  {about}".rstrip()
 
 
 def _plain(value: Any) -> str:
@@ -126,22 +117,15 @@ def timeline(
     config: ConfigOption = None,
 ) -> None:
     """Show the last takeovers, and how long each part of them took."""
-    source, style = Backend(settings(config)), Style.of()
-    found = source.timeline(group, number)["timelines"]
-    source.close()
+    with closing(Backend(settings(config))) as backend:
+        takeovers = backend.timeline(group, number)["timelines"]
     if as_json:
-        say(json.dumps(found, indent=1))
+        say(json.dumps(takeovers, indent=1))
         return
-    rows = [
-        (
-            one["at"],
-            one["group"],
-            f"{one['from'] or '-'} -> {one['to']}",
-            one["reason"],
-            duration(one["phases"].get("total")),
-            ", ".join(f"{name} {ms:.0f}" for name, ms in one["marks"].items()),
-        )
-        for one in found
-    ]
-    lines = table(("AT", "GROUP", "MOVED", "REASON", "TOTAL", "REACHED AFTER, MS"), rows, style)
+    rows = []
+    for takeover in takeovers:
+        moved, total = f"{takeover['from'] or '-'} -> {takeover['to']}", duration(takeover["phases"].get("total"))
+        marks = ", ".join(f"{name} {ms:.0f}" for name, ms in takeover["marks"].items())
+        rows.append((takeover["at"], takeover["group"], moved, takeover["reason"], total, marks))
+    lines = table(("AT", "GROUP", "MOVED", "REASON", "TOTAL", "REACHED AFTER, MS"), rows, Style.of())
     say("\n".join(lines) or f"no takeover{f' of {group}' if group else ''} is known")

@@ -1,4 +1,4 @@
-"""The screen of `hactl status`, from the status document, for somebody who was woken by it: what is wrong first."""
+"""The screen of `hactl status`, from the status document, for somebody woken at night: the problems first."""
 
 from __future__ import annotations
 
@@ -8,65 +8,65 @@ from typing import Any
 from hactl.cli.output import Style, duration, shorten, table, wrap
 from hactl.status.agreement import says, words
 
-# What is wrong stands this far right of how bad it is.
+# A problem's text stands this far right of its severity.
 _INDENT = 9
 
 
-def render(found: dict[str, Any], style: Style) -> str:
+def render(document: dict[str, Any], style: Style) -> str:
     """The whole screen."""
     parts = [
-        list(_warnings(found, style)),
-        [shorten(line, style.width) for line in _title(found)],
-        _nodes(found, style),
-        _groups(found, style),
-        _services(found, style),
-        _fences(found, style),
+        list(_warnings(document, style)),
+        [shorten(line, style.width) for line in _title(document)],
+        _nodes(document, style),
+        _groups(document, style),
+        _services(document, style),
+        _fences(document, style),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _warnings(found: dict[str, Any], style: Style) -> Iterator[str]:
-    for one in found["warnings"]:
-        first, *rest = wrap(one["what"], style.width - _INDENT, "")
-        yield style.paint(one["level"].upper().ljust(_INDENT)) + first
-        yield from (" " * _INDENT + line for line in rest)
-        if one["do"]:
-            yield from (" " * _INDENT + line for line in wrap(f"-> {one['do']}", style.width - _INDENT, "   "))
-    if not found["warnings"]:
+def _warnings(document: dict[str, Any], style: Style) -> Iterator[str]:
+    for warning in document["warnings"]:
+        first, *further = wrap(warning["what"], style.width - _INDENT, "")
+        yield style.paint(warning["level"].upper().ljust(_INDENT)) + first
+        yield from (" " * _INDENT + line for line in further)
+        if warning["do"]:
+            yield from (" " * _INDENT + line for line in wrap(f"-> {warning['do']}", style.width - _INDENT, "   "))
+    if not document["warnings"]:
         yield style.paint("ok".ljust(_INDENT)) + "nothing is wrong"
 
 
-def _title(found: dict[str, Any]) -> list[str]:
-    config, local = found["config"], found["local"]
-    parts = [f"cluster {found['cluster']}", f"generation {found['generation']}"]
+def _title(document: dict[str, Any]) -> list[str]:
+    config, local = document["config"], document["local"]
+    parts = [f"cluster {document['cluster']}", f"generation {document['generation']}"]
     parts.append(f"configuration {config['serial']} (revision {config['revision']})")
     if local:
-        parts.append(f"asked {found['asked']}, its lease ends in {duration(local['lease_left_ms'])}")
+        parts.append(f"asked {document['asked']}, its lease ends in {duration(local['lease_left_ms'])}")
     else:
-        parts.append("read from etcd" if found["stale_ms"] is None else "kept on this node's disk")
+        parts.append("read from etcd" if document["stale_ms"] is None else "kept on this node's disk")
     lines = ["   ".join(parts)]
-    if found["stale_ms"] is not None and not found["revision"]:
+    if document["stale_ms"] is not None and not document["revision"]:
         lines.append("nothing is known of the cluster: etcd has not answered this daemon yet, and nothing is kept here")
-    elif found["stale_ms"] is not None:
-        lines.append(f"what follows is as of {duration(found['stale_ms'])} ago")
+    elif document["stale_ms"] is not None:
+        lines.append(f"what follows is as of {duration(document['stale_ms'])} ago")
     if local and (watchdog := local.get("watchdog")) and watchdog["armed"]:
         fed = duration(1000 * watchdog["last_fed_s"])
-        lines.append(f"watchdog of {found['asked']} armed: {watchdog['timeout_s']} s, fed {fed} ago")
+        lines.append(f"watchdog of {document['asked']} armed: {watchdog['timeout_s']} s, fed {fed} ago")
     return lines
 
 
-def _nodes(found: dict[str, Any], style: Style) -> list[str]:
+def _nodes(document: dict[str, Any], style: Style) -> list[str]:
     rows = []
-    for node in found["nodes"]:
+    for node in document["nodes"]:
         seen = "here" if node["me"] else f"{duration(node['silent_ms'])} ago" if node["silent_ms"] is not None else ""
         state = node["state"].replace("_", " ")
         rows.append((node["name"], state, node["address"], node["version"], seen, ", ".join(node["runs"])))
     return table(("NODE", "STATE", "ADDRESS", "VERSION", "SEEN", "RUNS"), rows, style, painted=(1,))
 
 
-def _groups(found: dict[str, Any], style: Style) -> list[str]:
+def _groups(document: dict[str, Any], style: Style) -> list[str]:
     rows = []
-    for group in found["groups"]:
+    for group in document["groups"]:
         owner = group["owner"] or "-"
         if group["holders"]:
             owner += f" (+{','.join(group['holders'])})"
@@ -78,18 +78,18 @@ def _groups(found: dict[str, Any], style: Style) -> list[str]:
 def _about(group: dict[str, Any]) -> str:
     if group["waiting"] and group["state"] != "running":
         return str(group["waiting"])
-    named = [
-        one["name"] if one["health"] == "running" else f"{one['name']}: {one['health'] or '?'}"
-        for one in group["resources"]
-        if group["owner"]
-    ]
-    return ", ".join(named) or ", ".join(one["name"] for one in group["resources"])
+    if not group["owner"]:
+        return ", ".join(resource["name"] for resource in group["resources"])
+    return ", ".join(
+        resource["name"] if resource["health"] == "running" else f"{resource['name']}: {resource['health'] or '?'}"
+        for resource in group["resources"]
+    )
 
 
-def _services(found: dict[str, Any], style: Style) -> list[str]:
+def _services(document: dict[str, Any], style: Style) -> list[str]:
     rows = []
-    probed = any(service["probe"] for service in found["services"])
-    for service in found["services"]:
+    probed = any(service["probe"] for service in document["services"])
+    for service in document["services"]:
         row = [service["name"], _count(service), " ".join(service["binds"])]
         if probed:
             row.append(_probe(service["probe"]))
@@ -110,7 +110,7 @@ def _count(service: dict[str, Any]) -> str:
 
 
 def _on(servers: list[dict[str, Any]]) -> str:
-    """The servers; where the same is to be said of all, it is said once."""
+    """The servers; a state that all share stands once."""
     states = [_about_server(server) for server in servers]
     names = [server["name"] for server in servers]
     if len(set(states)) == 1:
@@ -119,7 +119,7 @@ def _on(servers: list[dict[str, Any]]) -> str:
 
 
 def _about_server(server: dict[str, Any]) -> str:
-    """Nothing where all is well; else what the balancers think of it."""
+    """The balancers' verdict on a server; empty where all is well."""
     parts = [part for part in (_word(server), "drained" if _to_be_drained(server) else "") if part]
     if server["live"] is False:
         parts.append("node is not live")
@@ -158,11 +158,11 @@ def _probe(probe: dict[str, Any] | None) -> str:
     return f"failed from {', '.join(failed)}" if failed else "not yet" if probe["by"] else "by nobody"
 
 
-def _fences(found: dict[str, Any], style: Style) -> list[str]:
+def _fences(document: dict[str, Any], style: Style) -> list[str]:
     rows = []
-    for fence in sorted(found["fences"], key=lambda one: (one["state"] == "safe", one["node"])):
-        how = f"{fence['evidence']}, by {fence['by']}" if fence["evidence"] else f"deposed by {fence['by']}"
+    for fence in sorted(document["fences"], key=lambda fence: (fence["state"] == "safe", fence["node"])):
+        reason = f"{fence['evidence']}, by {fence['by']}" if fence["evidence"] else f"deposed by {fence['by']}"
         left = fence["lease_left_ms"]
         lease = "" if left is None or fence["state"] == "safe" else "over" if left <= 0 else f"over in {duration(left)}"
-        rows.append((fence["node"], fence["state"], lease, how))
+        rows.append((fence["node"], fence["state"], lease, reason))
     return table(("LAST DEAD SESSION OF", "STATE", "LEASE", "HOW"), rows, style, painted=(1,))
