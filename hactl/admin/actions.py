@@ -19,7 +19,7 @@ from hactl.model.text import text_problem
 
 
 class Left(NamedTuple):
-    """How long a dead node's lease may still hold, and a fence device may still hit it, as counted on this node."""
+    """For how long a dead node's lease may still hold, and a fence device may still hit it, by this node's clock."""
 
     lease_ms: float = 0.0
     action_ms: float = float("inf")
@@ -27,8 +27,8 @@ class Left(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """On what an action is carried out, and for whom. `view`: read lately. `left`: of each node that has a fence
-    record."""
+    """The state on which an action is carried out, and the action's author (`by`). `view`: read lately. `left`: of each
+    node that has a fence record."""
 
     store: Store
     view: ReadView
@@ -38,7 +38,7 @@ class Context:
 
     @property
     def known(self) -> tuple[Store, ReadView, ClusterSpec | None]:
-        """What every operation is given first."""
+        """The first arguments of every operation."""
         return self.store, self.view, self.spec
 
 
@@ -62,61 +62,61 @@ def carry_out(context: Context, request: Request[Any]) -> Outcome:
     return Outcome(outcome.answer, outcome.event, {**outcome.data, "by": context.by})
 
 
-def _failover(it: Context, params: requests.Failover) -> Outcome:
-    move, revision = moves.failover(*it.known, params.group, params.to or "", it.by)
+def _failover(context: Context, params: requests.Failover) -> Outcome:
+    move, revision = moves.failover(*context.known, params.group, params.to or "", context.by)
     answer = requests.MoveRequested(move.id, move.from_node, move.to, revision)
     return Outcome(answer, "asked_failover", {"group": params.group, "to": params.to or ""})
 
 
-def _withdraw(it: Context, params: requests.Withdraw) -> Outcome:
-    withdrawn = moves.withdraw(it.store, it.view.keys, params.group, params.id)
+def _withdraw(context: Context, params: requests.Withdraw) -> Outcome:
+    withdrawn = moves.withdraw(context.store, context.view.keys, params.group, params.id)
     return Outcome(requests.Withdrawn(withdrawn), "withdrew_failover" if withdrawn else "", {"group": params.group})
 
 
-def _standby(it: Context, params: requests.Standby) -> Outcome:
-    leaving = nodes.standby(*it.known, params.node, it.by, force=params.force, check=params.check)
+def _standby(context: Context, params: requests.Standby) -> Outcome:
+    leaving = nodes.standby(*context.known, params.node, context.by, force=params.force, check=params.check)
     return Outcome(requests.Groups(leaving), "" if params.check else "asked_standby", {"on": params.node})
 
 
-def _online(it: Context, params: requests.Online) -> Outcome:
-    changed = nodes.online(*it.known, params.node)
+def _online(context: Context, params: requests.Online) -> Outcome:
+    changed = nodes.online(*context.known, params.node)
     return Outcome(requests.Changed(changed), "asked_online" if changed else "", {"on": params.node})
 
 
-def _cleanup(it: Context, params: requests.Cleanup) -> Outcome:
-    cleaned, unblocked = groups.cleanup(*it.known, params.group, params.node, it.by)
+def _cleanup(context: Context, params: requests.Cleanup) -> Outcome:
+    cleaned, unblocked = groups.cleanup(*context.known, params.group, params.node, context.by)
     data = {"group": params.group, "on": params.node}
     return Outcome(requests.CleanedUp(cleaned, unblocked), "asked_cleanup", data)
 
 
-def _drain(it: Context, params: requests.Drain) -> Outcome:
-    there, new = drains.drain(
-        *it.known, params.service, params.node, it.by, reason=params.reason or "", force=params.force
+def _drain(context: Context, params: requests.Drain) -> Outcome:
+    drain, new = drains.drain(
+        *context.known, params.service, params.node, context.by, reason=params.reason or "", force=params.force
     )
-    answer = requests.DrainRequested(there.by, there.at, there.reason, new)
-    data = {"service": params.service, "on": params.node, "reason": there.reason}
+    answer = requests.DrainRequested(drain.by, drain.at, drain.reason, new)
+    data = {"service": params.service, "on": params.node, "reason": drain.reason}
     return Outcome(answer, "asked_drain" if new else "", data)
 
 
-def _undrain(it: Context, params: requests.Undrain) -> Outcome:
-    changed = drains.undrain(*it.known, params.service, params.node)
+def _undrain(context: Context, params: requests.Undrain) -> Outcome:
+    changed = drains.undrain(*context.known, params.service, params.node)
     data = {"service": params.service, "on": params.node}
     return Outcome(requests.Changed(changed), "asked_undrain" if changed else "", data)
 
 
-def _confirm(it: Context, params: requests.Confirm) -> Outcome:
-    left = it.left.get(params.node, Left())
-    session_id = fencing.confirm(*it.known, params.node, it.by, left.lease_ms, left.action_ms)
+def _confirm(context: Context, params: requests.Confirm) -> Outcome:
+    left = context.left.get(params.node, Left())
+    session_id = fencing.confirm(*context.known, params.node, context.by, left.lease_ms, left.action_ms)
     return Outcome(requests.Confirmed(session_id), "fence_confirmed", {"on": params.node, "sid": session_id})
 
 
-def _fence(it: Context, params: requests.Fence) -> Outcome:
-    action = fencing.fence(*it.known, params.node, params.action, it.by)
+def _fence(context: Context, params: requests.Fence) -> Outcome:
+    action = fencing.fence(*context.known, params.node, params.action, context.by)
     return Outcome(requests.FenceRequested(action), "fence_asked", {"on": params.node, "action": action})
 
 
-def _fence_test(it: Context, params: requests.FenceTest) -> Outcome:
-    test, answering, limit_ms = fencing.fence_test(*it.known, it.by)
+def _fence_test(context: Context, params: requests.FenceTest) -> Outcome:
+    test, answering, limit_ms = fencing.fence_test(*context.known, context.by)
     return Outcome(requests.TestRequested(test.id, answering, limit_ms))
 
 

@@ -41,8 +41,8 @@ CheckHere = Callable[[ResourceSpec], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `hactl config check` says. Not `ok`: exit status 2; `loaded` is None then. `notes`: what could not be looked
-    at here."""
+    """The output of `hactl config check`. Not `ok`: exit status 2; `loaded` is None then. `notes`: the checks that were
+    not possible here."""
 
     lines: tuple[str, ...]
     ok: bool
@@ -52,11 +52,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class AppliedResult:
-    """What became of `hactl config apply`.
+    """The outcome of `hactl config apply`.
 
-    `refused`: why nothing was written; empty when it was, or when there was nothing to change (`changes` is
+    `refused`: why nothing was written; empty after a write, or when there was nothing to change (`changes` is
     empty then). `serial`: the configuration now in use, 0: none. `revision`: its mod_revision in the store.
-    `signed`: nothing but the signature is new. `remarks`: what the operator should know besides.
+    `signed`: nothing but the signature is new. `remarks`: further warnings for the operator.
     """
 
     refused: tuple[str, ...]
@@ -82,19 +82,19 @@ def check_file(
     haproxy: HaproxySettings | None = None,
     endpoints: int = 0,
 ) -> Report:
-    """All that can be said of a cluster.yaml without the cluster; fence agents that are installed here are asked.
+    """Check a cluster.yaml without the cluster; fence agents that are installed here are asked.
 
-    `check_here`, with `node` the name of this one: what of a resource cannot work on this machine, asked for the
-    groups that may run here; `doubt_here`: what can, and is worth saying. `has_watchdog`: this node's watchdog is in
-    use. `haproxy`: where HAProxy is on this machine; it is asked whether it takes the file that this makes.
-    `endpoints`: how many of etcd's this node asks, 0: not known.
+    `node`: the name of this one. `check_here`: the problems of a resource on this machine, asked for the groups that
+    may run here; `doubt_here`: its warnings. `has_watchdog`: this node's watchdog is in use. `haproxy`: where HAProxy
+    is on this machine; it is asked whether it accepts the generated file. `endpoints`: how many of etcd's members this
+    node asks, 0: not known.
     """
     notes: tuple[str, ...] = ()
     try:
         loaded = read_cluster(path)
         problems = list(_problems_here(loaded, node, check_here)) if check_here else []
         findings = agent_findings(loaded) if loaded.spec.fencing.devices else []
-        if os.geteuid() == 0 and any(one.name == node for one in loaded.spec.nodes):
+        if os.geteuid() == 0 and any(known.name == node for known in loaded.spec.nodes):
             findings += secret_findings(loaded, node)
         findings += program_findings(loaded)
         findings += [] if has_watchdog else watchdog_findings(loaded, node)
@@ -103,29 +103,25 @@ def check_file(
             findings += by_haproxy.findings
             notes = (f"note: {by_haproxy.note}",) if by_haproxy.note else ()
         findings += majority_findings(loaded.spec, endpoints)
-        problems += [
-            loaded.tree.problem(finding.path, finding.problem, finding.hint) for finding in findings if finding.refused
-        ]
+        remarks: list[Problem] = []
+        for finding in findings:
+            target = problems if finding.refused else remarks
+            target.append(loaded.tree.problem(finding.path, finding.problem, finding.hint))
         if problems:
             raise ConfigErrors(problems)
-        remarks = [
-            loaded.tree.problem(finding.path, finding.problem, finding.hint)
-            for finding in findings
-            if not finding.refused
-        ]
-        remarks += list(_problems_here(loaded, node, doubt_here)) if doubt_here else []
+        remarks += _problems_here(loaded, node, doubt_here) if doubt_here else []
         loaded = replace(loaded, warnings=(*loaded.warnings, *remarks))
     except ConfigErrors as error:
-        found = [f"error: {problem}" for problem in error.problems]
-        count = "1 error" if len(found) == 1 else f"{len(found)} errors"
-        return Report((*found, f"{path}: {count}: nothing changed"), ok=False)
+        lines = [f"error: {problem}" for problem in error.problems]
+        count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+        return Report((*lines, f"{path}: {count}: nothing changed"), ok=False)
     described = _describe(path, loaded, no_failover(loaded.spec, endpoints))
     return Report((*described, *notes), ok=True, loaded=loaded, notes=notes)
 
 
 def _problems_here(loaded: Loaded, node: str, check_here: CheckHere) -> Iterator[Problem]:
     for index, group in enumerate(loaded.spec.groups):
-        if node not in (group.nodes or tuple(one.name for one in loaded.spec.nodes)):
+        if node not in (group.nodes or tuple(known.name for known in loaded.spec.nodes)):
             continue
         for place, resource in enumerate(group.resources):
             for complaint in check_here(resource):
@@ -147,21 +143,17 @@ def _describe(path: Path, loaded: Loaded, no_failover: str) -> Iterator[str]:
         for group in spec.groups:
             nodes = group.nodes or tuple(node.name for node in spec.nodes)
             yield from _breakdown(worst_case_ms(spec.timing, group, spec.fencing, nodes))
-    checked = [
-        service_worst_case_ms(service.name, times)
-        for service in spec.services
-        if (times := check_times(spec, service)) is not None
-    ]
+    checked = {service.name: times for service in spec.services if (times := check_times(spec, service)) is not None}
     if checked:
         yield "until HAProxy takes a dead node's server out, at worst:"
-        for found in checked:
-            yield from _breakdown(found)
+        for name, times in checked.items():
+            yield from _breakdown(service_worst_case_ms(name, times))
 
 
-def _breakdown(found: Breakdown) -> Iterator[str]:
-    starts = f", then {_share(sum(part.ms or 0 for part in found.starts))} to start" if found.starts else ""
-    yield f"  {found.subject}: {_share(found.takeover_ms)}{starts}"
-    for part in found.parts + found.starts:
+def _breakdown(bound: Breakdown) -> Iterator[str]:
+    starts = f", then {_share(sum(part.ms or 0 for part in bound.starts))} to start" if bound.starts else ""
+    yield f"  {bound.subject}: {_share(bound.takeover_ms)}{starts}"
+    for part in bound.parts + bound.starts:
         yield f"    {_share(part.ms):>8}  {part.name}: {part.why}"
 
 
@@ -217,8 +209,8 @@ def apply(
 
 
 def _in_use(store: Store, keys: Keys, current: KeyValue | None) -> tuple[StoredSpec | None, bool]:
-    """What the nodes use: the configuration in etcd or, where there is none (any more) or nobody can read it (False),
-    the newest of its history. A document of a later format is no garbage: it is refused. Raises ConfigErrors."""
+    """The configuration in use: that in etcd or, where there is none (any more) or nobody can read it (False), the
+    newest of its history. A document of a later format is no garbage: it is refused. Raises ConfigErrors."""
     try:
         if current is not None:
             return read_stored(current.value, checked=False), True
@@ -227,21 +219,20 @@ def _in_use(store: Store, keys: Keys, current: KeyValue | None) -> tuple[StoredS
         with contextlib.suppress(RecordError):
             if StoredConfig.from_json(current.value, current.key).format > FORMAT:
                 raise
-    earlier = store.snapshot(_history(keys), timeout_s=_TIMEOUT_S)
-    for item in reversed(earlier.items):
+    for kv in reversed(store.snapshot(_history(keys), timeout_s=_TIMEOUT_S).items):
         with contextlib.suppress(ConfigErrors):
-            return read_stored(item.value, key=item.key, checked=False), False
+            return read_stored(kv.value, key=kv.key, checked=False), False
     return None, False
 
 
 def _counted(store: Store, keys: Keys, stored: StoredSpec | None, signed: bool, used: int) -> int:
-    """The highest serial there was, as far as can be known here: nodes with a key use nothing below it. Of what is not
-    `signed` with the key an absurd one does not count: it would leave none to come."""
+    """The highest serial so far, as far as it is known here: nodes with a key use nothing below it. An absurd serial
+    counts only if it is `signed` with the key: it would leave no serial for later configurations."""
     if stored is not None:
-        found = [stored.serial]
+        serials = [stored.serial]
     else:
-        found = [_serial_of(item.key) for item in store.snapshot(_history(keys), timeout_s=_TIMEOUT_S).items]
-    return max([used, *(serial for serial in found if serial < _ABSURD or (signed and stored))])
+        serials = [_serial_of(kv.key) for kv in store.snapshot(_history(keys), timeout_s=_TIMEOUT_S).items]
+    return max([used, *(serial for serial in serials if serial < _ABSURD or (signed and stored))])
 
 
 def _serial_of(key: str) -> int:
@@ -263,8 +254,8 @@ _NO_KEY = (
 
 
 def _trust(current: KeyValue | None, cluster: str, key: bytes | None) -> str:
-    """What this machine can say of the configuration in use: `signed`; `unsigned`, where there is no key; `unknown`: it
-    is signed and there is no key here; `altered`: it should be signed with this key and is not."""
+    """The signature of the configuration in use, as this machine can check it: `signed`; `unsigned`, where there is no
+    key; `unknown`: it is signed and there is no key here; `altered`: it should be signed with this key and is not."""
     try:
         stored = StoredConfig.from_json(current.value, current.key) if current else None
     except RecordError:
@@ -328,12 +319,9 @@ def _guarded(store: Store, keys: Keys, stored: StoredSpec, spec: ClusterSpec) ->
     guarded = [keys.group(name) for name in guarded_groups(stored.spec, spec)]
     if len(guarded) > MAX_GUARDED:
         return [], [f"{len(guarded)} groups are deleted or moved at once: at most {MAX_GUARDED} fit a transaction"]
-    found = store.txn(Txn((), tuple(Get(key) for key in guarded)), timeout_s=_TIMEOUT_S).reads
-    states: dict[str, str] = {}
-    for key, kv in found.items():
-        if kv is not None:
-            states[keys.split(key)[1]] = _state(kv)
-    compares = [Compare(key, "mod", kv.mod_revision if kv else 0) for key, kv in found.items()]
+    reads = store.txn(Txn((), tuple(Get(key) for key in guarded)), timeout_s=_TIMEOUT_S).reads
+    states = {keys.split(key)[1]: _state(kv) for key, kv in reads.items() if kv is not None}
+    compares = [Compare(key, "mod", kv.mod_revision if kv else 0) for key, kv in reads.items()]
     return compares, refusals(stored.spec, spec, states)
 
 
@@ -359,10 +347,10 @@ def _write(
     try:
         answer = store.txn(Txn(compares, tuple(writes)), timeout_s=_TIMEOUT_S)
     except StoreError:
-        found, _ = store.get(keys.config, timeout_s=_TIMEOUT_S)
-        if found is None or found.value != value:
+        current, _ = store.get(keys.config, timeout_s=_TIMEOUT_S)
+        if current is None or current.value != value:
             raise
-        return AppliedResult((), serial, found.mod_revision, changes)
+        return AppliedResult((), serial, current.mod_revision, changes)
     if not answer.succeeded:
         meanwhile = "the configuration or a group changed meanwhile: apply again"
         return AppliedResult((meanwhile,), 0, revision, changes)

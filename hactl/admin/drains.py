@@ -1,5 +1,5 @@
-"""`hactl service drain`: servers that get no new connections, and what is left of their old ones. Calls block, and
-raise RefusedError with nothing written, or StoreError.
+"""`hactl service drain`: servers that get no new connections, and the old ones that are left. Calls block, and raise
+RefusedError with nothing written, or StoreError.
 
 A service whose writer is elected has one server in use, which changes with its group: it is not drained. Nor, when all
 services of a node are, is one that has one server in use for its role.
@@ -38,9 +38,10 @@ class Server(NamedTuple):
 
 def servers(spec: ClusterSpec, service: str = ALL) -> Iterator[Server]:
     """Those of a service, or of all that are drained together."""
-    for one in spec.services:
-        if one.name == service or (service == ALL and drainable(one)):
-            yield from (Server(one.name, it.name, it.node or it.name) for it in servers_of(one, spec))
+    for known in spec.services:
+        if known.name == service or (service == ALL and drainable(known)):
+            for server in servers_of(known, spec):
+                yield Server(known.name, server.name, server.node or server.name)
 
 
 def drain(
@@ -62,9 +63,9 @@ def drain(
     if problem := text_problem(reason):
         raise NoSuchError(f"the reason {problem}")
     key = view.keys.drain(service, node)
-    there, _ = store.get(key, timeout_s=TIMEOUT_S)
-    if there is not None:
-        return _request(there), False
+    current, _ = store.get(key, timeout_s=TIMEOUT_S)
+    if current is not None:
+        return _request(current), False
     if not force and (left := _without(spec, view, _fresh(store, view), service, node)):
         raise RefusedError(
             f"no other server of {', '.join(left)} is in use: draining {node} would end the service; "
@@ -79,21 +80,21 @@ def drain(
 def undrain(store: Store, view: ReadView, spec: ClusterSpec | None, service: str, node: str) -> bool:
     """Withdraw the request; False: there was none."""
     key = view.keys.drain(service, node)
-    found, _ = store.get(key, timeout_s=TIMEOUT_S)
-    if found is None:
+    request, _ = store.get(key, timeout_s=TIMEOUT_S)
+    if request is None:
         if service != ALL and f"{ALL}/{node}" in view.drains:
             raise RefusedError(f"every service is drained on {node}: `hactl node online {node}`")
         if spec is not None:
             _check(spec, service, node)
         return False
-    compares = (same_history(view), Compare(key, "mod", found.mod_revision))
+    compares = (same_history(view), Compare(key, "mod", request.mod_revision))
     write(store, Txn(compares, (Delete(key),)), f"what is drained of service {service}")
     return True
 
 
 def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: str, node: str) -> dict[str, Any]:
-    """What is left: `drain` the request (None: there is none), `sessions` of each balancer that has taken notice,
-    `waiting` the live nodes whose balancer has not yet."""
+    """The progress of a drain: `drain` the request (None: there is none), `sessions` left on each balancer that has
+    taken notice, `waiting` the live nodes whose balancer has not yet."""
     request, _ = store.get(view.keys.drain(service, node), timeout_s=TIMEOUT_S)
     here = [server for server in servers(spec, service) if server.place == node] if spec else []
     documents = _fresh(store, view)
@@ -101,11 +102,11 @@ def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: st
     waiting = []
     for name in sorted(view.sessions) if here else ():
         health = documents.get(name)
-        in_health = [found for one in here if health and (found := health.server(one.service, one.name))]
-        if health is None or not all(_is_drained(one) for one in in_health):
+        known = [state for server in here if health and (state := health.server(server.service, server.name))]
+        if health is None or not all(map(_is_drained, known)):
             waiting.append(name)
         elif health.running:
-            sessions[name] = sum(one.sessions for one in in_health)
+            sessions[name] = sum(state.sessions for state in known)
     record = _request(request) if request else None
     return {
         "drain": {"by": record.by, "at": record.at, "reason": record.reason} if record else None,
@@ -114,25 +115,25 @@ def progress(store: Store, view: ReadView, spec: ClusterSpec | None, service: st
     }
 
 
-def _request(found: KeyValue) -> Drain:
-    """One that cannot be read is a drain all the same: the key says of what."""
+def _request(kv: KeyValue) -> Drain:
+    """An unreadable request is a drain all the same: the key names the server."""
     try:
-        return Drain.from_json(found.value, found.key)
+        return Drain.from_json(kv.value, kv.key)
     except RecordError:
         return Drain()
 
 
 def _check(spec: ClusterSpec, service: str, node: str) -> None:
     """Raises NoSuchError, RefusedError."""
-    names = [one.name for one in spec.services]
-    if service != ALL and service not in names:
-        raise NoSuchError(f"no service `{service}`; {suggest(service, names) or 'there are none'}")
-    if bound := [one for one in spec.services if one.name == service and one.options.writer]:
+    services = {known.name: known.options for known in spec.services}
+    if service != ALL and service not in services:
+        raise NoSuchError(f"no service `{service}`; {suggest(service, list(services)) or 'there are none'}")
+    if service != ALL and services[service].writer:
         raise RefusedError(
             f"service {service} has one server in use, its group's owner: to take it out of use "
-            f"`hactl failover {bound[0].options.group}`"
+            f"`hactl failover {services[service].group}`"
         )
-    nodes = [one.name for one in spec.nodes]
+    nodes = [known.name for known in spec.nodes]
     places = [server.place for server in servers(spec, service)]
     if node in places or (service == ALL and node in nodes):
         return
@@ -144,7 +145,7 @@ def _check(spec: ClusterSpec, service: str, node: str) -> None:
 def _without(
     spec: ClusterSpec, view: ReadView, documents: Mapping[str, NodeHealth], service: str, node: str
 ) -> list[str]:
-    """Which services have no server in use but those on `node`."""
+    """The services that have no server in use but those on `node`."""
     in_use: dict[str, set[str]] = {}
     out, nodes = drained(view, spec.services), [known.name for known in spec.nodes]
     for server in servers(spec, service):
@@ -153,16 +154,16 @@ def _without(
     return [name for name, places in in_use.items() if places == {node}]
 
 
-def _in_use(one: Server, view: ReadView, documents: Mapping[str, NodeHealth], nodes: Collection[str]) -> bool:
-    """Whether it gets connections: what the balancers say; before they have, whether its node is live."""
-    in_health = [found for health in documents.values() if (found := health.server(one.service, one.name))]
-    if in_health:
-        return any(found.up for found in in_health)
-    return one.place in view.sessions or one.place not in nodes
+def _in_use(server: Server, view: ReadView, documents: Mapping[str, NodeHealth], nodes: Collection[str]) -> bool:
+    """Whether it gets connections, as the balancers say; before they do, whether its node is live."""
+    known = [state for health in documents.values() if (state := health.server(server.service, server.name))]
+    if known:
+        return any(state.up for state in known)
+    return server.place in view.sessions or server.place not in nodes
 
 
 def _fresh(store: Store, view: ReadView) -> dict[str, NodeHealth]:
-    """What the live nodes' balancers say of the servers."""
+    """The servers' states as the live nodes' balancers report them."""
     return current(health_store.read(store, view.keys, timeout_s=TIMEOUT_S), view)
 
 
@@ -174,8 +175,5 @@ def _as_seen(spec: ClusterSpec, view: ReadView, service: str, node: str) -> list
     """That no other server of the service was drained meanwhile."""
     others = sorted({server.place for server in servers(spec, service)} - {node})
     pairs = dict.fromkeys(pair for other in others for pair in ((service, other), (ALL, other)))
-    found = {pair: view.drains.get("/".join(pair)) for pair in pairs}
-    compares = [
-        Compare(view.keys.drain(*pair), "mod", known.mod_revision if known else 0) for pair, known in found.items()
-    ]
+    compares = [Compare(key := view.keys.drain(*pair), "mod", view.mod_of(key)) for pair in pairs]
     return compares[:_COMPARED]

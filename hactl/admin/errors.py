@@ -8,7 +8,7 @@ class RefusedError(Exception):
 
 
 class NoSuchError(RefusedError):
-    """What was named is not there: bad input."""
+    """The named object does not exist: bad input."""
 
 
 class WaitError(RefusedError):

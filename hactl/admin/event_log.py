@@ -27,7 +27,7 @@ SLACK = 50
 BATCH = 100
 BATCH_BYTES = 512_000
 
-# An entry is for people: what has more than this is cut.
+# An entry is for people: a longer one is cut.
 LARGEST = 8_000
 
 TIMEOUT_S = 2.0
@@ -56,56 +56,54 @@ def new_entry(node: str, number: int, wall_s: float, event: str, data: dict[str,
 
 
 def _cut(data: dict[str, Any]) -> dict[str, Any]:
-    """Data that can be written, and read by everybody: no more than LARGEST bytes, nothing but JSON."""
+    """Data that everybody can read: no more than LARGEST bytes, nothing but JSON."""
     for deepest in (DEEPEST, 2, 1):
-        found: dict[str, Any] = bounded(data, deepest)
-        if len(json.dumps(found)) <= LARGEST:
-            return found
-    return {name: value[:100] if isinstance(value, str) else "…" for name, value in list(found.items())[:20]}
+        shorter: dict[str, Any] = bounded(data, deepest)
+        if len(json.dumps(shorter)) <= LARGEST:
+            return shorter
+    return {name: value[:100] if isinstance(value, str) else "…" for name, value in list(shorter.items())[:20]}
 
 
 def batch(waiting: Iterable[Entry], most: int = BATCH) -> list[Entry]:
-    """The first of those that wait, as many as go into one transaction."""
-    found: list[Entry] = []
+    """The first waiting entries, as many as go into one transaction."""
+    chosen: list[Entry] = []
     size = 0
     for entry in itertools.islice(waiting, most):
         size += len(_document(entry)) + len(entry.stamp) + 200
-        if found and size > BATCH_BYTES:
+        if chosen and size > BATCH_BYTES:
             break
-        found.append(entry)
-    return found
+        chosen.append(entry)
+    return chosen
 
 
-def parse(keys: Keys, item: KeyValue) -> Entry | None:
-    """The entry of a key; None for what is none."""
+def parse(keys: Keys, kv: KeyValue) -> Entry | None:
+    """The entry of a key; None: it is no entry."""
     try:
-        raw = msgspec.json.decode(item.value)
+        raw = msgspec.json.decode(kv.value)
         at, node, event = (bounded(str(raw[name])) for name in ("at", "node", "event"))
-        return Entry(printable(item.key[len(keys.event("")) :]), at, node, event, _cut(dict(raw["data"])))
+        return Entry(printable(kv.key[len(keys.event("")) :]), at, node, event, _cut(dict(raw["data"])))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def read(store: Store, keys: Keys, limit: int, *, timeout_s: float = TIMEOUT_S) -> tuple[list[Entry], int]:
     """The newest `limit` entries, oldest first, and the revision to watch on from. Raises StoreError."""
-    found = store.snapshot(keys.event(""), timeout_s=timeout_s)
-    entries = [entry for item in _in_order(found) if (entry := parse(keys, item))]
-    return entries[-limit:] if limit > 0 else [], found.revision + 1
+    snapshot = store.snapshot(keys.event(""), timeout_s=timeout_s)
+    entries = [entry for kv in _in_order(snapshot) if (entry := parse(keys, kv))]
+    return entries[-limit:] if limit > 0 else [], snapshot.revision + 1
 
 
-def _in_order(found: Snapshot) -> list[KeyValue]:
-    """As they were written: by etcd's revision, since a node's clock may be a year ahead; those that were written
-    together, which are one node's, by their numbers."""
-    return sorted(found.items, key=lambda item: (item.create_revision, item.key.rpartition("-")[2]))
+def _in_order(snapshot: Snapshot) -> list[KeyValue]:
+    """As they were written: by etcd's revision, since a node's clock may be a year ahead; entries that one node wrote
+    together by their numbers."""
+    return sorted(snapshot.items, key=lambda kv: (kv.create_revision, kv.key.rpartition("-")[2]))
 
 
 def timelines(entries: Sequence[Entry], group: str, limit: int) -> list[dict[str, Any]]:
     """The newest `limit` takeovers among them, of `group` or ("") of all, oldest first."""
-    found = [
-        {**entry.data, "at": entry.at} for entry in entries if entry.event == "failover" and is_takeover(entry.data)
-    ]
-    found = [one for one in found if not group or one["group"] == group]
-    return found[-limit:] if limit else []
+    takeovers = [entry for entry in entries if entry.event == "failover" and is_takeover(entry.data)]
+    rows = [{**entry.data, "at": entry.at} for entry in takeovers if group in ("", entry.data["group"])]
+    return rows[-limit:] if limit else []
 
 
 def write(store: Store, keys: Keys, entries: Sequence[Entry]) -> bool:
@@ -127,8 +125,8 @@ def note(store: Store, keys: Keys, node: str, event: str, data: dict[str, Any]) 
 
 def trim(store: Store, keys: Keys, kept: int = KEPT) -> int:
     """Take the oldest entries away until `kept` are left; how many were. Raises StoreError."""
-    found: Snapshot = store.snapshot(keys.event(""), timeout_s=TIMEOUT_S)
-    old = [item.key for item in _in_order(found)[: max(0, len(found.items) - kept)]]
+    snapshot = store.snapshot(keys.event(""), timeout_s=TIMEOUT_S)
+    old = [kv.key for kv in _in_order(snapshot)[: max(0, len(snapshot.items) - kept)]]
     for start in range(0, len(old), BATCH):
         store.txn(Txn((), tuple(Delete(key) for key in old[start : start + BATCH])), timeout_s=TIMEOUT_S)
     return len(old)

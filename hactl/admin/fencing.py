@@ -31,8 +31,8 @@ def confirm(
     action_left_ms: float = float("inf"),
 ) -> str:
     """Take an operator's word that the dead session of `node` runs nothing any more; its id (docs/protocol.md,
-    *Fencing*). Until its lease is over, and no device can hit it any more, as counted by whoever asks: `lease_left_ms`,
-    `action_left_ms`. Raises WaitError while a device is being used: then the daemons carry it out."""
+    *Fencing*). `lease_left_ms`, `action_left_ms`: for how long its lease, and an action of a device, may still last.
+    Raises WaitError until both are over; while a device is being used, the daemons carry it out."""
     keys, fence = view.keys, _dead(view, spec, node)
     record = fence.record
     if record.state == "safe" and record.evidence == "confirmed" and record.by == by:
@@ -40,9 +40,8 @@ def confirm(
     if record.state == "safe":
         raise RefusedError(f"{node}'s last session is known to be stopped already ({record.evidence}, by {record.by})")
     if lease_left_ms > 0:
-        raise WaitError(
-            f"{node}'s lease may not be over for another {lease_left_ms / 1000:.1f} s: it may be alive", lease_left_ms
-        )
+        problem = f"{node}'s lease may not be over for another {lease_left_ms / 1000:.1f} s: it may be alive"
+        raise WaitError(problem, lease_left_ms)
     if record.state == "acting" and view.sessions:
         _give_word(store, view, node, record, by)
         raise WaitError(f"a fence device is being used on {node}: {_attempt_ends(view, record)}", CONFIRM_AGAIN_MS)
@@ -78,7 +77,7 @@ def _dead(view: ReadView, spec: ClusterSpec | None, node: str) -> Versioned[Fenc
 
 
 def _give_word(store: Store, view: ReadView, node: str, record: FenceRecord, by: str) -> None:
-    """Have the daemons carry it out: they begin no other attempt, and end the one that is under way."""
+    """Have the daemons carry it out: they begin no new attempt, and end the current one."""
     word, before = Confirm(record.session_id, by), view.confirms.get(node)
     if before is not None and before.record == word:
         return
@@ -89,23 +88,22 @@ def _give_word(store: Store, view: ReadView, node: str, record: FenceRecord, by:
 
 def _attempt_ends(view: ReadView, record: FenceRecord) -> str:
     name, _, session_id = record.executor.partition("/")
-    found = view.sessions.get(name)
-    if found is not None and found.record.session_id == session_id:
+    session = view.sessions.get(name)
+    if session is not None and session.record.session_id == session_id:
         return f"{name} ends its attempt"
     return f"{name}, which used it, is gone: in {record.action_ms / 1000:g} s at most it cannot hit any more"
 
 
 def fence(store: Store, view: ReadView, spec: ClusterSpec | None, node: str, action: str, by: str) -> str:
-    """Have `node` fenced, whatever it runs: `action` is `off`, `reboot`, or "" for what is configured; which it is. Or
-    have it switched on: `on`.
-    A live session is deposed for it; the peers do the rest."""
+    """Have `node` fenced, whatever it runs: `action` is `off`, `reboot`, or "" for the configured one; or have it
+    switched on: `on`. Returns the action. A live session is deposed for it; the peers do the rest."""
     if action not in ("", "off", "reboot", "on"):
         raise NoSuchError("`action` must be off, reboot, on, or empty for what is configured")
     if action == "on":
         return switch_on(store, view, spec, node, by)
     check_node(spec, node)
     assert spec is not None
-    keys, found, fence = view.keys, view.sessions.get(node), view.fences.get(node)
+    keys, session, fence = view.keys, view.sessions.get(node), view.fences.get(node)
     if not spec.fencing.of(node).has_device:
         raise RefusedError(
             f"no fence device can switch {node}: give it `fencing` in cluster.yaml; if it is dead, see that it is off, "
@@ -114,16 +112,16 @@ def fence(store: Store, view: ReadView, spec: ClusterSpec | None, node: str, act
     if not view.sessions.keys() - {node}:
         raise RefusedError(f"no other node is alive that could fence {node}")
     wanted: Literal["off", "reboot"] = "off" if (action or spec.fencing.of(node).action) == "off" else "reboot"
-    record = _to_be_fenced(node, found, fence)
+    record = _to_be_fenced(node, session, fence)
     compares = (
         same_history(view),
-        Compare(keys.node(node), "create", found.create_revision if found else 0),
+        Compare(keys.node(node), "create", session.create_revision if session else 0),
         Compare(keys.fence(node), "mod", view.mod_of(keys.fence(node))),
     )
-    requested = replace(record, wanted=wanted, by=by)
-    gone = (Delete(keys.node(node)),) if found else ()
-    write(store, Txn(compares, (*gone, Put(keys.fence(node), requested.to_json()))), f"the session of {node}")
-    return str(wanted)
+    requested = Put(keys.fence(node), replace(record, wanted=wanted, by=by).to_json())
+    gone = (Delete(keys.node(node)),) if session else ()
+    write(store, Txn(compares, (*gone, requested)), f"the session of {node}")
+    return wanted
 
 
 def switch_on(store: Store, view: ReadView, spec: ClusterSpec | None, node: str, by: str) -> str:
@@ -158,10 +156,10 @@ def switch_on(store: Store, view: ReadView, spec: ClusterSpec | None, node: str,
     return "on"
 
 
-def _to_be_fenced(node: str, found: Versioned[Session] | None, fence: Versioned[FenceRecord] | None) -> FenceRecord:
-    if found is not None:
-        # Nobody has observed it at its end, so everybody counts from the first sight of the record.
-        return replace(dead(found), deposed_revision=0)
+def _to_be_fenced(node: str, session: Versioned[Session] | None, fence: Versioned[FenceRecord] | None) -> FenceRecord:
+    if session is not None:
+        # Nobody has observed its end, so everybody counts from the first sight of the record.
+        return replace(dead(session), deposed_revision=0)
     if fence is None:
         raise RefusedError(f"nothing is known of a session of {node}: there is nothing to fence")
     record = fence.record
@@ -183,14 +181,9 @@ def fence_test(store: Store, view: ReadView, spec: ClusterSpec | None, by: str) 
     targets = Counter(
         target.device for node in topology.nodes.values() for level in node.levels for target in level.targets
     )
-    limit_ms = max(
-        (
-            device.status_timeout_ms * (targets[name] + 1)
-            for name, device in topology.devices.items()
-            if name in targets
-        ),
-        default=0,
-    )
+    limits_ms = [
+        device.status_timeout_ms * (targets[name] + 1) for name, device in topology.devices.items() if targets[name]
+    ]
     request = FenceTest(uuid.uuid4().hex[:12], by, utc())
     write(store, Txn((same_history(view),), (Put(view.keys.fence_test, request.to_json()),)), "the cluster")
-    return request, sorted(view.sessions), limit_ms
+    return request, sorted(view.sessions), max(limits_ms, default=0)

@@ -9,7 +9,7 @@ from election import recovery
 from election.keys import Keys
 from election.reading import ReadView
 from election.records import Identity, RecordError
-from election.store import Put, Store, StoreError, StoreRefusedError
+from election.store import KeyValue, Put, Store, StoreError, StoreRefusedError
 from hactl.admin.errors import RefusedError
 from hactl.admin.transaction import TIMEOUT_S
 
@@ -24,19 +24,19 @@ def init(store: Store, cluster: str, document: str) -> Identity:
     except StoreRefusedError:
         raise
     except StoreError:
-        # Lost answers: mine or not is told by the uuid, which is nobody else's.
-        found, _ = store.get(keys.identity, timeout_s=TIMEOUT_S)
-        if found is not None and _identity(found.value, found.key).uuid == identity.uuid:
+        # The answer is lost: the unique uuid tells whether the write was mine.
+        current, _ = store.get(keys.identity, timeout_s=TIMEOUT_S)
+        if current is not None and _identity(current).uuid == identity.uuid:
             return identity
         raise
     if answer.succeeded:
         return identity
-    there = answer.reads[keys.identity]
-    if there is None:
+    current = answer.reads[keys.identity]
+    if current is None:
         raise RefusedError(
             f"{keys.config} is there, but no identity: it was a cluster and has lost it; `hactl recover`"
         )
-    known = _identity(there.value, there.key)
+    known = _identity(current)
     raise RefusedError(
         f"there is a cluster `{cluster}` in this store already (uuid {known.uuid}, generation {known.generation}); "
         "to change its configuration: `hactl config apply FILE`"
@@ -53,22 +53,20 @@ def recover(
     *,
     lost: bool = False,
 ) -> int:
-    """Begin the history anew; the new generation. `nodes`: all that may ever have run something; `lease_ms`: the
-    longest lease of theirs. `document`: the stored configuration, for where the store has lost its own; `lost`: it
-    has, as nobody can read it."""
+    """Begin the history anew; the new generation. `nodes`: all nodes that may ever have run something; `lease_ms`:
+    their longest lease. `document`: the stored configuration, for a store that has lost its own; `lost`: it counts as
+    lost, as nobody can read it."""
     if (view.config is None or lost) and not document:
         raise RefusedError("the store has lost its configuration: give the file, `hactl recover CLUSTER_YAML`")
-    begun = str(uuid.uuid4())
-    txn = recovery.recover(view, begun, known_generation, nodes, int(lease_ms), document, lost=lost)
-    answer = store.txn(txn, timeout_s=TIMEOUT_S)
-    if not answer.succeeded:
+    txn = recovery.recover(view, str(uuid.uuid4()), known_generation, nodes, int(lease_ms), document, lost=lost)
+    if not store.txn(txn, timeout_s=TIMEOUT_S).succeeded:
         raise RefusedError("the store changed meanwhile (a daemon opened a session): try again")
-    found, _ = store.get(view.keys.identity, timeout_s=TIMEOUT_S)
-    return _identity(found.value, found.key).generation if found else 0
+    current, _ = store.get(view.keys.identity, timeout_s=TIMEOUT_S)
+    return _identity(current).generation if current else 0
 
 
-def _identity(text: str, key: str) -> Identity:
+def _identity(kv: KeyValue) -> Identity:
     try:
-        return Identity.from_json(text, key)
+        return Identity.from_json(kv.value, kv.key)
     except RecordError as error:
         raise RefusedError(f"{error}: `hactl recover` begins anew") from None

@@ -20,16 +20,16 @@ def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str,
     """Request one move of `group`, to the node `to` or ("") to the best other one. Returns the request and the revision
     at which it was written. It replaces an earlier request. Naming a node on which the group failed says that this is
     repaired: the failure is forgotten."""
-    keys, found = view.keys, view.groups.get(group)
+    keys, current = view.keys, view.groups.get(group)
     wanted = wanted_group(spec, group)
     assert spec is not None
     if to:
         check_node(spec, to)
     if keys.group(group) in view.unreadable:
         raise RefusedError(f"{keys.group(group)} cannot be read: see `hactl status` for what to do first")
-    if found is None or found.record.state == "released":
+    if current is None or current.record.state == "released":
         raise RefusedError(f"group {group} runs nowhere, so it cannot be moved: see `hactl status` for why")
-    own = found.record
+    own = current.record
     if own.state == "unmanaged":
         raise RefusedError(f"group {group} is left alone (maintenance): end that first")
     if own.state == "handoff":
@@ -42,7 +42,7 @@ def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str,
     move = Move(uuid.uuid4().hex[:12], to, own.node, own.session_revision, by)
     compares = (
         same_history(view),
-        Compare(keys.group(group), "mod", found.mod_revision),
+        Compare(keys.group(group), "mod", current.mod_revision),
         Compare(keys.move(group), "mod", view.mod_of(keys.move(group))),
     )
     writes: tuple[Operation, ...] = (Put(keys.move(group), move.to_json()), *(Delete(key) for key in forgotten))
@@ -51,13 +51,13 @@ def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str,
 
 def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
     """Withdraw a request; False: it is not there any more (carried out, refused, or replaced)."""
-    found, _ = store.get(keys.move(group), timeout_s=TIMEOUT_S)
+    request, _ = store.get(keys.move(group), timeout_s=TIMEOUT_S)
     try:
-        if found is None or Move.from_json(found.value, found.key).id != move_id:
+        if request is None or Move.from_json(request.value, request.key).id != move_id:
             return False
     except RecordError:
         return False
-    txn = Txn((Compare(found.key, "mod", found.mod_revision),), (Delete(found.key),))
+    txn = Txn((Compare(request.key, "mod", request.mod_revision),), (Delete(request.key),))
     return store.txn(txn, timeout_s=TIMEOUT_S).succeeded
 
 

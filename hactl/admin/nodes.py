@@ -25,7 +25,8 @@ def standby(
     run nowhere else: it would be stopped. `check`: only look whether it would be refused."""
     check_node(spec, node)
     assert spec is not None
-    here = [group for group in spec.groups if _is_on(view, group.name, node)]
+    owned = [name for name, kv in view.groups.items() if kv.record.node == node and kv.record.state == "owned"]
+    here = [group for group in spec.groups if group.name in owned]
     stuck = [group.name for group in here if place(spec, group, view).best_but(node) is None]
     if stuck and not force:
         raise RefusedError(
@@ -40,19 +41,14 @@ def standby(
 
 
 def online(store: Store, view: ReadView, spec: ClusterSpec | None, node: str) -> bool:
-    """End a node's standby, have its servers get new connections again, and forget what failed there: it has been
-    looked after. False: it was in use."""
+    """End a node's standby, have its servers get new connections again, and forget its failures: it has been repaired.
+    False: it was in use."""
     failed = [view.keys.failure(key.rpartition("/")[0], node) for key in view.failures if key.endswith(f"/{node}")]
     keys = (view.keys.standby(node), view.keys.drain(ALL, node), *failed)
-    there = [found for key in keys if (found := store.get(key, timeout_s=TIMEOUT_S)[0]) is not None]
-    if not there:
+    present = [kv for key in keys if (kv := store.get(key, timeout_s=TIMEOUT_S)[0]) is not None]
+    if not present:
         check_node(spec, node)
         return False
-    compares = (same_history(view), *(Compare(found.key, "mod", found.mod_revision) for found in there))
-    write(store, Txn(compares, tuple(Delete(found.key) for found in there)), f"standby of {node}")
+    compares = (same_history(view), *(Compare(kv.key, "mod", kv.mod_revision) for kv in present))
+    write(store, Txn(compares, tuple(Delete(kv.key) for kv in present)), f"standby of {node}")
     return True
-
-
-def _is_on(view: ReadView, group: str, node: str) -> bool:
-    found = view.groups.get(group)
-    return found is not None and found.record.node == node and found.record.state == "owned"

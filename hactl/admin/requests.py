@@ -11,7 +11,7 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 
 class Request(msgspec.Struct, Generic[A]):
-    """`path`: where the API takes it, below /v1/. `answer`: the type of what comes back."""
+    """`path`: where the API takes it, below /v1/. `answer`: the type of its answer."""
 
     path: ClassVar[str]
     answer: ClassVar[type[msgspec.Struct]]

@@ -1,4 +1,4 @@
-"""What every action's transaction needs: it holds only on the state that was looked at before."""
+"""Parts of every action's transaction: it holds only on the state that was read before."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hactl.model.cluster import ClusterSpec, GroupSpec
 TIMEOUT_S = 5.0
 
 
-def write(store: Store, txn: Txn, what: str) -> int:
-    """Carry it out; the revision. Raises RefusedError when `what` is not as it was looked at."""
+def write(store: Store, txn: Txn, subject: str) -> int:
+    """Carry it out; the revision. Raises RefusedError when `subject` has changed since it was read."""
     answer = store.txn(txn, timeout_s=TIMEOUT_S)
     if not answer.succeeded:
-        raise RefusedError(f"{what} changed meanwhile: look at `hactl status` and try again")
+        raise RefusedError(f"{subject} changed meanwhile: look at `hactl status` and try again")
     return answer.revision
 
 
 def same_history(view: ReadView) -> Condition:
-    """What every transaction compares. Raises RefusedError where there is no cluster."""
+    """The condition of every transaction. Raises RefusedError where there is no cluster."""
     if view.identity is None and view.mod_of(view.keys.identity):
         raise RefusedError(f"{view.keys.identity} cannot be read: see `hactl status` for what to do first")
     if view.identity is None:
@@ -30,11 +30,11 @@ def same_history(view: ReadView) -> Condition:
 
 def wanted_group(spec: ClusterSpec | None, name: str) -> GroupSpec:
     """The configured group of this name. Raises NoSuchError."""
-    found = spec.group(name) if spec else None
-    if found is None:
+    group = spec.group(name) if spec else None
+    if group is None:
         names = [group.name for group in spec.groups] if spec else []
         raise NoSuchError(f"no group `{name}`; {suggest(name, names) or 'there are none'}")
-    return found
+    return group
 
 
 def check_node(spec: ClusterSpec | None, name: str) -> None:
