@@ -1,4 +1,4 @@
-"""The screen of `hactl status`, from the status document, for somebody woken at night: the problems first."""
+"""The screen of `hactl status`, from the status document, with the problems first."""
 
 from __future__ import annotations
 
