@@ -49,11 +49,11 @@ class Actions:
 
     def resource(self, group: str, spec: ResourceSpec) -> Resource:
         """The resource of this definition. Raises ResourceError."""
-        found = self._resources.get((group, spec.name))
-        if found is None or found.spec != spec:
-            made = self._balancer(spec) if isinstance(spec, HaproxySpec) else make(spec, self._context, group)
-            found = self._resources[group, spec.name] = made
-        return found
+        resource = self._resources.get((group, spec.name))
+        if resource is None or resource.spec != spec:
+            resource = self._balancer(spec) if isinstance(spec, HaproxySpec) else make(spec, self._context, group)
+            self._resources[group, spec.name] = resource
+        return resource
 
     def carry_out(self, effect: Act | Announce | StopAnnouncing) -> None:
         """An action, or how the group's addresses are announced."""
@@ -70,31 +70,30 @@ class Actions:
     def act(self, act: Act) -> None:
         """Begin an action; Acted is posted when it has ended, within its timeout."""
         name = (act.group, act.resource.name)
-        before = self._acting.get(name)
-        if before is not None:
+        if (before := self._acting.get(name)) is not None:
             before.cancel()
         self._acting[name] = asyncio.create_task(self._act(act, before), name=f"{act.action} {'/'.join(name)}")
 
     def _announcing(self, group: str) -> list[Announcing]:
-        found = [resource for (name, _), resource in self._resources.items() if name == group]
-        return [resource for resource in found if isinstance(resource, Announcing)]
+        resources = (resource for (name, _), resource in self._resources.items() if name == group)
+        return [resource for resource in resources if isinstance(resource, Announcing)]
 
     async def look_again(self) -> None:
-        """Look at what is watched over: what is kept on disk of it, for the next daemon, is put there again."""
+        """Look at the resources that are watched: their records on disk, for the next daemon, are written again."""
         for name in list(self._watching):
             with contextlib.suppress(OperationError, OSError, TimeoutError):
                 async with asyncio.timeout(LOOK_TIMEOUT_S):
                     await self._resources[name].probe()
 
     async def close(self) -> None:
-        """Stop watching; what runs goes on."""
+        """Stop watching; running resources go on."""
         tasks = [*self._acting.values(), *self._watching.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _act(self, act: Act, before: asyncio.Task[None] | None) -> None:
-        """Whatever comes up, the decide side is told: it waits for Acted without end."""
+        """The decide side is told of every outcome: it waits for Acted without end."""
         if before is not None:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await before
@@ -157,8 +156,7 @@ class Actions:
             )
 
     async def _unwatch(self, name: Name) -> None:
-        task = self._watching.pop(name, None)
-        if task is not None:
+        if (task := self._watching.pop(name, None)) is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -186,7 +184,7 @@ class Actions:
             await asyncio.sleep(WATCH_AGAIN_S)
 
     async def _monitor(self, resource: Resource, report: Callable[[Observation], None]) -> None:
-        """A monitor that fails for what the daemon lacks, or by its own mistake, has found nothing out: that is a
+        """A monitor that fails for the daemon's lack of memory, say, or by its own mistake, has no result: that is a
         trouble of this node, not of the resource."""
         spec, tasks = resource.spec, self._context.tasks
         name = f"monitor of {spec.name}"

@@ -1,4 +1,4 @@
-"""What the parts of the daemon that serve, follow and test are given of it."""
+"""The daemon, as seen by its parts that serve, follow and test."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class DaemonView(Protocol):
 
     @property
     def metrics(self) -> Metrics:
-        """What Prometheus is told."""
+        """The metrics for Prometheus."""
 
     @property
     def state(self) -> ReadState:
-        """What the decide side knows."""
+        """The state of the decide side."""
 
     @property
     def haproxy(self) -> HaproxyManager | None:
@@ -51,7 +51,7 @@ class DaemonView(Protocol):
 
     @property
     def health(self) -> NodeHealth | None:
-        """What this node's HAProxy thinks of its servers."""
+        """The health of the servers, by this node's HAProxy."""
 
     @property
     def asking_problem(self) -> str:
@@ -68,4 +68,4 @@ class DaemonView(Protocol):
         """Run a blocking call on a thread."""
 
     async def query(self, call: Callable[..., Any], *args: Any) -> Any:
-        """The same, for somebody who asks: on threads that nothing else waits for."""
+        """The same, for a request: on threads that nothing else waits for."""

@@ -1,11 +1,11 @@
-"""What is imported when, and what the daemon does beside holding its session.
+"""The order of the daemon's imports, and its work beside holding its session.
 
 A daemon that comes after one that was killed must renew before the guard's deadline, which with the profile `fast` is
-0.9 s away; half of what it is made of is not needed for that. So:
+0.9 s away; half of its modules are not needed for that. So:
 
-1. First what `hactl.daemon.main` imports: settings, guard, etcd, what decides. A module that is large, or brings a
-   large library along, is not to be among these (`tests/integration/daemon/test_stages.py`).
-2. Once nothing hurries, what is imported in this file: HAProxy, metrics, the API, fence agents. The kinds of resources
+1. First the imports of `hactl.daemon.main`: settings, guard, etcd, the decide side. A module that is large, or brings
+   a large library along, must not be among these (`tests/integration/daemon/test_stages.py`).
+2. Once nothing hurries, the imports in this file: HAProxy, metrics, the API, fence agents. The kinds of resources
    are imported where they are first used (`hactl.resources.factory`); probes wait for `calm`, so that this is not
    before either.
 """
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 # Without a store all is begun after this long.
 WAIT_S = 2.0
 
-# The parts are loaded and begun within this time: how long that keeps the loop is not told of.
+# The parts are loaded and begun within this time: the times of the loop do not count meanwhile.
 START_S = 5.0
 
 Note = Callable[[str, dict[str, Any]], None]
@@ -53,11 +53,11 @@ Make = Callable[[str, ResourceSpec], Resource]
 
 
 class SecondStage:
-    """Metrics, HAProxy, the API, and the tests of the fence devices. `metrics` is there before the API is; what is
-    counted earlier is not lost.
+    """Metrics, HAProxy, the API, and the tests of the fence devices. `metrics` is there before the API is; earlier
+    counts are not lost.
 
-    `calm` is set, for good, when there is no session to be renewed in a hurry; `devices_configured` when there is
-    something to be tested, `probes_configured` when there is something to be probed.
+    `calm` is set, for good, when there is no session to be renewed in a hurry; `devices_configured` when there are
+    devices to test, `probes_configured` when there are services to probe.
     """
 
     metrics: Metrics
@@ -72,7 +72,7 @@ class SecondStage:
         self.probes_configured = asyncio.Event()
         self._devices: DeviceMonitor | None = None
         self.asker: GuardAsker | None = None
-        self.devices_configured = asyncio.Event()  # what tests devices is 2 MB, and there may be none
+        self.devices_configured = asyncio.Event()  # the module that tests them is 2 MB, and there may be none
         self._config, self._context, self._note = config, context, note
         self._cluster: ClusterSpec | None = None  # that was looked at last
         self._counted: list[Callable[[Metrics], None]] | None = []
@@ -109,8 +109,8 @@ class SecondStage:
             self.asker.ask(effect.node, effect.address, effect.session_id)
 
     async def run(self, daemon: DaemonView, guard: GuardLink, post: Callable[[Event], None], resource: Make) -> None:
-        """Begin with every part, each for itself. `post` gets what peers' guards answer, how ready this node is for
-        groups, and what is seen of the resources that `resource` makes."""
+        """Begin with every part, each for itself. `post` gets the answers of peers' guards, this node's readiness
+        for groups, and observations of the resources that `resource` makes."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.calm.wait(), WAIT_S)
         self.calm.set()
@@ -129,7 +129,7 @@ class SecondStage:
             self._context.tasks.keep(name, part)
 
     def run_dir_emptied(self) -> None:
-        """What HAProxy has there is to be made again."""
+        """HAProxy's files there must be made again."""
         if self.balancer is not None:
             self.balancer.again()
 
@@ -202,9 +202,9 @@ class SecondStage:
         self._probes = ServiceProbes(daemon, self._probed, self.count)
         await self._probes.run()
 
-    def _probed(self, service: str, found: ProbeHealth | None) -> None:
+    def _probed(self, service: str, probe: ProbeHealth | None) -> None:
         if self.health is not None:
-            self.health.probed(service, found)
+            self.health.probed(service, probe)
 
     async def _serve(self, daemon: DaemonView) -> None:
         await asyncio.to_thread(importlib.import_module, "hactl.daemon.api.routes")
@@ -264,8 +264,8 @@ def _hurried(state: ReadState) -> bool:
 
 
 def _settle() -> None:
-    """What is here now stays: leave it out of garbage collection. A full one of all of it stops the loop for 50 ms,
-    and what sets one off is as a rule a takeover."""
+    """The present objects stay: leave them out of garbage collection. A full one of all of them stops the loop for
+    50 ms, and is triggered by a takeover as a rule."""
     gc.enable()
     gc.collect()
     gc.freeze()

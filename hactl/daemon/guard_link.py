@@ -51,7 +51,7 @@ class GuardLink:
         return await self._ask("extend", **fields)
 
     async def register(self, name: str, steps: Sequence[StopStep]) -> Answer:
-        """Name what is about to be started; it may be started only once this has come back `ok`."""
+        """Name a resource that is about to be started; it may be started only once this has come back `ok`."""
         return await self._ask("register", name=name, steps=list(steps))
 
     async def unregister(self, name: str) -> Answer:
@@ -67,7 +67,7 @@ class GuardLink:
         return await self._ask("fence", reason=reason[: wire.MAX_NAME])
 
     async def status(self) -> Answer:
-        """What the guard holds."""
+        """The guard's state."""
         return await self._ask("status")
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The daemon: joins the decide side with what carries its effects out."""
+"""The daemon: joins the decide side with the parts that carry its effects out."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Daemon:
 
     @property
     def state(self) -> ReadState:
-        """What the decide side knows."""
+        """The state of the decide side."""
         return self._loop.state
 
     @property
@@ -127,7 +127,7 @@ class Daemon:
 
     @property
     def health(self) -> NodeHealth | None:
-        """What this node's HAProxy thinks of its servers; None until it was asked."""
+        """The health of the servers, by this node's HAProxy; None until it was asked."""
         return self._second_stage.health.health if self._second_stage.health else None
 
     @property
@@ -149,7 +149,7 @@ class Daemon:
         return await self._link.blocking(call, *args)
 
     async def query(self, call: Callable[..., Any], *args: Any) -> Any:
-        """The same, for somebody who asks."""
+        """The same, for a request."""
         return await self._link.query(call, *args)
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class Daemon:
         return self.exit_code
 
     async def _boot(self) -> events.Boot:
-        """What is known at the start, the guard's word included."""
+        """The facts at the start, the guard's answer included."""
         answer = await self._guard.adopt()
         status = answer.status
         if not answer.ok or status is None:
@@ -254,7 +254,7 @@ class Daemon:
         self._loop.post(event)
 
     def _look(self) -> None:
-        """After every step: what others than the decide side follow."""
+        """After every step, for the parts that follow the state beside the decide side."""
         state = self._loop.state
         self.history.look(state, read_clocks())
         self._second_stage.look(state)
@@ -308,7 +308,7 @@ class Daemon:
             self._post(events.GuardAnswered(name, answer.ok, answer.problem))
 
     def _tell_guard(self, effect: GuardMessage) -> None:
-        """Whatever comes up: a guard that does not know of it has another deadline, or stops something else."""
+        """Each failure is reported: a guard that does not know of it has another deadline, or stops something else."""
         work = self._registrar.carry_out(effect)
         if isinstance(effect, effects.GuardRegister):
             name = f"{effect.group.name}/{effect.resource.name}"
@@ -335,7 +335,7 @@ class Daemon:
     # --- beside the loop -------------------------------------------------------------------------------------
 
     def _callback_failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What the event loop has nobody else to tell."""
+        """An exception that the event loop has no other handler for."""
         self.tasks.failures["callback"] += 1
         log.error("callback_failed", message=context.get("message", ""), exc_info=context.get("exception"))
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told: the metrics of `metric_table.py`, counted and read."""
+"""The metrics of `metric_table.py`, counted and read for Prometheus."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._all: dict[str, Any] = {one.name: _make(one, self.registry) for one in TABLE}
+        self._all: dict[str, Any] = {metric.name: _make(metric, self.registry) for metric in TABLE}
         self._dropped = self._errors = 0
         self._counted: dict[tuple[str, ...], int] = {}
         self._blocked: dict[str, int] = dict.fromkeys(CAUSES, 0)
@@ -67,11 +67,11 @@ class Metrics:
             self._all["hactl_haproxy_reloads_total"].labels(RELOADS[event]).inc()
 
     def observe_applied(self, step: str) -> None:
-        """HAProxy runs with what was wanted; the step that was enough."""
+        """HAProxy runs with the wanted configuration; the step that was enough."""
         self._all["hactl_haproxy_applied_total"].labels(step).inc()
 
     def observe_output_cut(self, process: str, size: int) -> None:
-        """So much of what a process wrote is gone."""
+        """So much of a process's output is gone."""
         self._all["hactl_process_output_cut_bytes_total"].labels(process).inc(size)
 
     def observe_txn(self, purpose: Purpose, seconds: float, outcome: str) -> None:
@@ -92,9 +92,8 @@ class Metrics:
         """The fence devices have been tested, at `wall_s` by the wall clock."""
         self._all["hactl_fence_device_ok"].clear()
         for target in targets:
-            self._all["hactl_fence_device_ok"].labels(target["device"], target["plug"], target["node"]).set(
-                int(target["ok"])
-            )
+            labels = target["device"], target["plug"], target["node"]
+            self._all["hactl_fence_device_ok"].labels(*labels).set(int(target["ok"]))
         self._all["hactl_fence_test_timestamp_seconds"].set(wall_s)
 
     def observe_probe(self, service: str, seconds: float, completed: bool) -> None:
@@ -104,7 +103,7 @@ class Metrics:
             self._all["hactl_probe_seconds"].labels(service).observe(seconds)
 
     def collect_troubles(self, state: ReadState, failures: Mapping[str, int], lost_lines: int) -> None:
-        """What does not work on this node; how often each task has failed, how many lines the log has lost."""
+        """The troubles of this node; how often each task has failed, how many lines the log has lost."""
         self._all["hactl_trouble"].clear()
         for source in state.troubles:
             self._all["hactl_trouble"].labels(source).set(1)
@@ -118,22 +117,23 @@ class Metrics:
         (metric.labels(*labels) if labels else metric).inc(total - before)
 
     def collect_certificates(self, ends: Sequence[CertificateEnd]) -> None:
-        """Until when the certificates hold with which etcd is reached; before every scrape."""
+        """The ends of the certificates with which etcd is reached; before every scrape."""
         self._all["hactl_etcd_certificate_end_timestamp_seconds"].clear()
-        for one in ends:
-            self._all["hactl_etcd_certificate_end_timestamp_seconds"].labels(one.kind).set(one.end.timestamp())
+        for certificate in ends:
+            metric = self._all["hactl_etcd_certificate_end_timestamp_seconds"].labels(certificate.kind)
+            metric.set(certificate.end.timestamp())
 
-    def collect_etcd(self, found: EtcdState) -> None:
-        """What the endpoints of etcd said last; before every scrape."""
+    def collect_etcd(self, etcd: EtcdState) -> None:
+        """The last answers of etcd's endpoints; before every scrape."""
         for name in ("hactl_etcd_db_bytes", "hactl_etcd_endpoint_up", "hactl_etcd_read_seconds"):
             self._all[name].clear()
-        for fact in found.facts:
+        for fact in etcd.facts:
             self._all["hactl_etcd_endpoint_up"].labels(fact.endpoint).set(int(not fact.problem))
             read_s = float("nan") if fact.read_ms is None else fact.read_ms / 1000
             self._all["hactl_etcd_read_seconds"].labels(fact.endpoint).set(read_s)
             if not fact.problem:
                 self._all["hactl_etcd_db_bytes"].labels(fact.endpoint).set(fact.db_bytes)
-        seen = {problem.code for problem in found.problems}
+        seen = {problem.code for problem in etcd.problems}
         for code in PROBLEMS:
             self._all["hactl_etcd_problem"].labels(code).set(int(code in seen))
 
@@ -150,7 +150,7 @@ class Metrics:
         with_roles: Collection[str] = (),
         old_workers: int = 0,
     ) -> None:
-        """Look at what HAProxy says now, and at what probes came to; before every scrape. `with_roles`: services whose
+        """Take HAProxy's state and the outcomes of probes; before every scrape. `with_roles`: services whose
         check asks for a role, which one server has: the others are disabled."""
         self._all["hactl_haproxy_running"].set(int(health is not None and health.running))
         self._all["hactl_haproxy_old_workers"].set(old_workers)
@@ -181,8 +181,8 @@ class Metrics:
     def collect(
         self, state: ReadState, now: Instant, dropped: int = 0, watchdog: Mapping[str, Any] | None = None
     ) -> None:
-        """Look at what is known now; before every scrape. `dropped`: events that the history did not get;
-        `watchdog`: what the guard says of it."""
+        """Take the present state; before every scrape. `dropped`: events that the history did not get;
+        `watchdog`: its status from the guard."""
         self._all["hactl_config_revision"].set(state.config_rev)
         self._all["hactl_lease_remaining_seconds"].set(max(0.0, state.session.time_left(now)) / 1000)
         self._all["hactl_guard_ready"].set(int(state.guard_ready))
@@ -214,10 +214,10 @@ class Metrics:
         for phase in PHASE_NAMES:
             self._all["hactl_failover_phase_seconds"].labels(group.name, phase)
         self._all["hactl_group_enabled"].labels(group.name).set(int(group.enabled))
-        found, run = state.view.groups.get(group.name), state.runs.get(group.name)
-        owner = found.record.node if found and found.record.state != "released" else ""
+        ownership, run = state.view.groups.get(group.name), state.runs.get(group.name)
+        owner = ownership.record.node if ownership and ownership.record.state != "released" else ""
         self._all["hactl_group_info"].labels(group.name, owner, _ownership(state, group.name)).set(1)
-        mine = found is not None and found.record.state == "owned" and found.record.holder == state.me
+        mine = ownership is not None and ownership.record.state == "owned" and ownership.record.holder == state.me
         self._all["hactl_group_owned"].labels(group.name).set(int(mine))
         own = state.readiness.get(group.name)
         known = own.reported.level if own else "ready"
@@ -234,17 +234,17 @@ class Metrics:
 
 
 def _ownership(state: ReadState, group: str) -> str:
-    found = state.view.groups.get(group)
     if state.view.keys.group(group) in state.view.unreadable:
         return "unreadable"
-    return found.record.state if found else "unowned"
+    ownership = state.view.groups.get(group)
+    return ownership.record.state if ownership else "unowned"
 
 
-def _make(one: Metric, registry: CollectorRegistry) -> Any:
-    match one.kind:
+def _make(metric: Metric, registry: CollectorRegistry) -> Any:
+    match metric.kind:
         case "gauge":
-            return Gauge(one.name, one.help, one.labels, registry=registry)
+            return Gauge(metric.name, metric.help, metric.labels, registry=registry)
         case "counter":
-            return Counter(one.name, one.help, one.labels, registry=registry)
+            return Counter(metric.name, metric.help, metric.labels, registry=registry)
         case "histogram":
-            return Histogram(one.name, one.help, one.labels, registry=registry, buckets=one.buckets)
+            return Histogram(metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)

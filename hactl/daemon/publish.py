@@ -1,5 +1,5 @@
-"""What the daemon publishes for the process that serves it on the network: to connect to this socket is to ask. It
-costs nothing while nobody asks, and is made anew at most once a second, however many do."""
+"""Publishes a snapshot for the process that serves it on the network: a connection to this socket is a request. It
+costs nothing without requests, and is made anew at most once a second, however many there are."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hactl.status.services import with_roles
 
 log = structlog.get_logger()
 
-# Who reads: one process, and what is left of its earlier questions.
+# The reader is one process; connections of its earlier requests may be left.
 LIMITS = Limits(connections=4, write_s=2.0)
 
 KEPT_S = 1.0
@@ -62,14 +62,14 @@ class Publisher:
         return await asyncio.shield(self._made)
 
     async def _make(self) -> bytes:
-        """What only the loop may look at is looked at here; all that takes long is on a thread."""
+        """The loop's own data is read here; all that takes long is on a thread."""
         daemon, servers = self._daemon, await self._servers()
         state, now = daemon.state, daemon.now()
         daemon.metrics.collect(state, now, daemon.history.dropped, daemon.watchdog.status)
         daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
         daemon.metrics.collect_troubles(state, daemon.tasks.failures, daemon.log_lines_lost)
         daemon.metrics.collect_loop(times_of_running_loop())
-        daemon.metrics.collect_etcd(daemon.etcd_observer.found)
+        daemon.metrics.collect_etcd(daemon.etcd_observer.latest)
         health, roles = daemon.health, with_roles(state.cluster)
         old_workers = daemon.haproxy.status().old_workers if daemon.haproxy else 0
         about = _about(state, now)
@@ -109,7 +109,7 @@ def _failed(task: asyncio.Task[bytes]) -> bool:
 
 
 class _Reader(Served):
-    """A connection: gets a snapshot, and ends. What it sends is not read."""
+    """A connection: gets a snapshot, and ends. Its input is not read."""
 
     def __init__(self, snapshot: Callable[[], Any], _peer: str, on_end: Callable[[Served], None]) -> None:
         self._snapshot, self._on_end = snapshot, on_end

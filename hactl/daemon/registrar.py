@@ -1,4 +1,4 @@
-"""Carries out what concerns the guard: names are on disk, then with the guard (docs/protocol.md, *Session* 5)."""
+"""Carries out the effects for the guard: names are on disk, then with the guard (docs/protocol.md, *Session* 5)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Ask = Callable[[str, Awaitable[Any]], Awaitable[None]]
 class Registrar:
     """Carries out the effects that concern the guard, by the order of `hactl.decide.sequences`.
 
-    The disk is waited for beside the loop: a write that must be safe takes from 3 ms to any time, and renewals go on.
+    The disk is awaited beside the loop: a write that must be safe takes from 3 ms to any time, and renewals go on.
     Names and definitions are written one after another, in the order in which that was asked for.
     """
 

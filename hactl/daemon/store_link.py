@@ -1,13 +1,14 @@
 """The store from the event loop: blocking calls on threads, answers and the watch back as events.
 
-Renewals have threads of their own: nothing else that is slow may delay them; so has all else that was decided, and so
-have those who ask by the API: however many ask, a takeover waits for none of them. No wait is retried here: what comes
-next is decided by the decide side.
+Renewals have threads of their own: no other slow call may delay them; so have all other decisions, and so have the
+requests of the API: a takeover waits for none of them. Nothing is retried here: the next step is decided by the decide
+side.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +67,7 @@ class StoreLink:
         return await self._loop.run_in_executor(self._beside, call, *args)
 
     async def query(self, call: Callable[..., Any], *args: Any) -> Any:
-        """Run a blocking call on a thread, for somebody who asks."""
+        """Run a blocking call on a thread, for a request."""
         return await self._loop.run_in_executor(self._queries, call, *args)
 
     def close(self) -> None:
@@ -97,7 +98,7 @@ class StoreLink:
         except StoreError as error:
             outcome = "unknown"
             event = events.TxnDone(effect.id, None, False, str(error))
-        except Exception as error:  # it may have been sent: nobody knows what became of it
+        except Exception as error:  # it may have been sent: its outcome is unknown
             outcome = "unknown"
             event = events.TxnDone(effect.id, None, False, describe(error))
             log.exception("store_call_crashed", purpose=effect.purpose, problem=describe(error))
@@ -114,24 +115,22 @@ class StoreLink:
             )
         except StoreError as error:
             self._back(self._post, events.ListFailed(effect.id, str(error)))
-            return
         except Exception as error:
             self._back(self._post, events.ListFailed(effect.id, describe(error)))
             log.exception("store_call_crashed", purpose="list", problem=describe(error))
-            return
-        self._back(self._listed, events.Listed(effect.id, snapshot))
+        else:
+            self._back(self._listed, events.Listed(effect.id, snapshot))
 
     def _listed(self, event: events.Listed) -> None:
         self._post(event)
         self._watch_number += 1
-        if not self._submit(
-            self._others, self._rewatch, (self._watch_number, event.snapshot.revision + 1, self._watch)
-        ):
+        watch = (self._watch_number, event.snapshot.revision + 1, self._watch)
+        if not self._submit(self._others, self._rewatch, watch):
             self._post(events.WatchEnded(_NO_THREAD))
 
-    def _rewatch(self, what: tuple[int, int, Watch | None]) -> None:
+    def _rewatch(self, watch: tuple[int, int, Watch | None]) -> None:
         try:
-            self._watch_on(*what)
+            self._watch_on(*watch)
         except Exception as error:
             self._back(self._post, events.WatchEnded(describe(error)))
             log.exception("store_call_crashed", purpose="watch", problem=describe(error))
@@ -144,20 +143,15 @@ class StoreLink:
         self._watch = self._store.watch(
             self._keys.prefix,
             start,
-            lambda item: self._back(self._watched, number, item),
+            lambda news: self._back(self._watched, number, news),
             another_endpoint=old is not None,
         )
 
-    def _watched(self, number: int, item: WatchBatch | WatchClosed) -> None:
+    def _watched(self, number: int, news: WatchBatch | WatchClosed) -> None:
         if number != self._watch_number:
             return
-        if isinstance(item, WatchBatch):
-            self._post(events.Watched(item))
-        else:
-            self._post(events.WatchEnded(str(item.error)))
+        self._post(events.Watched(news) if isinstance(news, WatchBatch) else events.WatchEnded(str(news.error)))
 
     def _back(self, call: Callable[..., None], *args: Any) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon is ending
             self._loop.call_soon_threadsafe(call, *args)
-        except RuntimeError:
-            return  # the loop is closed: the daemon is ending

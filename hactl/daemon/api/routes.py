@@ -72,7 +72,7 @@ class Answer(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """As it is sent."""
+        """The body as it is sent."""
         return content if isinstance(content, bytes) else encode(content)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -82,8 +82,8 @@ class Answer(Response):
         for start in range(0, len(body) - CHUNK, CHUNK):
             await send({"type": "http.response.body", "body": body[start : start + CHUNK], "more_body": True})
             await asyncio.sleep(0)
-        rest = body[(len(body) - 1) // CHUNK * CHUNK :] if body else body
-        await send({"type": "http.response.body", "body": rest})
+        last = body[(len(body) - 1) // CHUNK * CHUNK :] if body else body
+        await send({"type": "http.response.body", "body": last})
 
 
 class ReadOnly:
@@ -91,12 +91,12 @@ class ReadOnly:
 
     def __init__(self, app: Any, group: str) -> None:
         self._app = app
-        self._who = f"root, or a member of the group `{group}` (node.toml: operate_group)" if group else "root"
+        self._allowed = f"root, or a member of the group `{group}` (node.toml: operate_group)" if group else "root"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer."""
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
-            problem = f"you may look, and not change anything: be {self._who}"
+            problem = f"you may look, and not change anything: be {self._allowed}"
             refused = Answer({"error": problem, "kind": "forbidden"}, 403, {"connection": "close"})
             await refused(scope, receive, send)
             return
@@ -150,12 +150,12 @@ class Api:
 
         def look() -> dict[str, Any]:
             state = self.daemon.state
-            found = status.group_status(state.view, state.cluster, spec, state.observer, state.node, self.daemon.now())
-            return {"group": found, "move": status.move_status(name, state.view)}
+            group = status.group_status(state.view, state.cluster, spec, state.observer, state.node, self.daemon.now())
+            return {"group": group, "move": status.move_status(name, state.view)}
 
         await self._changes.wait(lambda: _mark(look()), *_wait(request))
-        found = look()
-        return Answer({"mark": _mark(found), "revision": self.daemon.state.view.revision, **found})
+        content = look()
+        return Answer({"mark": _mark(content), "revision": self.daemon.state.view.revision, **content})
 
     async def events(self, request: Request) -> Response:
         """The newest `n` entries of the cluster's history; with `follow`, a line for each that comes."""
@@ -182,7 +182,7 @@ class Api:
         return Answer({"phase": state.phase, "live": well}, 200 if well else 503)
 
     async def draining(self, request: Request) -> Response:
-        """`service`, `node`: what is left of the old connections."""
+        """`service`, `node`: the old connections that are left."""
         service, node = (request.query_params.get(name, "") for name in ("service", "node"))
         known = (self.daemon.store, self.daemon.state.view.copy(), self.daemon.state.cluster)
         return Answer(await self.daemon.query(drains.progress, *known, service, node))
@@ -199,7 +199,7 @@ class Api:
         return Answer(outcome.answer)
 
     def _context(self, by: str) -> Context:
-        """What is known now, for a thread."""
+        """The present state, for a thread."""
         daemon, state, now = self.daemon, self.daemon.state, self.daemon.now()
         left = {
             node: Left(lease_left_ms(state.observer, node, fence.record, now))
@@ -209,7 +209,7 @@ class Api:
 
 
 class Following(StreamingResponse):
-    """Events, for as long as somebody reads them."""
+    """Events, for as long as the peer reads them."""
 
     def __init__(self, feed: EventFeed, follower: Follower) -> None:
         super().__init__(follower.lines(), media_type="application/x-ndjson")
@@ -224,14 +224,14 @@ class Following(StreamingResponse):
 
 
 def _answering(handler: Handler) -> Handler:
-    """The handler; what it raises is an answer, too."""
+    """The handler; its exceptions become answers, too."""
 
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
         except Exception as error:
             status_code, problem, more = _problem(error)
-            headers = {"connection": "close"} if status_code == 413 else None  # what is left of the body is not read
+            headers = {"connection": "close"} if status_code == 413 else None  # the rest of the body is not read
             return Answer({"error": problem, **more}, status_code, headers)
 
     return answer
@@ -256,8 +256,8 @@ def _problem(error: Exception) -> tuple[int, str, Mapping[str, Any]]:
             return 500, f"a fault of hactl's ({type(error).__name__}): its log has more", {"kind": "internal"}
 
 
-def _mark(found: dict[str, Any]) -> str:
-    return f"{hash(json.dumps(found, sort_keys=True)) & 0xFFFFFFFFFFFF:012x}"
+def _mark(content: dict[str, Any]) -> str:
+    return f"{hash(json.dumps(content, sort_keys=True)) & 0xFFFFFFFFFFFF:012x}"
 
 
 def _wait(request: Request) -> tuple[str | None, float]:

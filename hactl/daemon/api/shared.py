@@ -13,8 +13,8 @@ AT_ONCE = 16
 
 
 class Shared(Generic[T]):
-    """Made by `make`, by one call of it at a time. Whoever asks while it is being made waits for the next, which looks
-    at what is there by then."""
+    """Made by `make`, by one call of it at a time. A caller that comes while it is being made waits for the next,
+    which is made of the state by then."""
 
     def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
         self._make = make
@@ -23,7 +23,7 @@ class Shared(Generic[T]):
         self._went_on = 0
 
     async def get(self) -> T:
-        """The answer, made of what is known now or later."""
+        """The answer, made of the present state or a later one."""
         if self._next is None:
             self._next = asyncio.create_task(self._begin())
         made = await asyncio.shield(self._next)

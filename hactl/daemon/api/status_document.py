@@ -34,7 +34,7 @@ class StatusDocument:
         self._made = Shared(self._make)
 
     async def encoded(self) -> bytes:
-        """The document as JSON, made of what is known now or later."""
+        """The document as JSON, made of the present state or a later one."""
         return await self._made.get()
 
     async def _make(self) -> bytes:
@@ -66,27 +66,27 @@ class StatusDocument:
         manager = self._daemon.haproxy
         if manager is None:
             return None
-        how = manager.status()
+        haproxy = manager.status()
         return {
-            "running": how.running,
-            "pid": how.pid,
-            "restarts": how.restarts,
-            "reloads": dict(how.reloads),
-            "error": how.error,
-            "old_workers": how.old_workers,
+            "running": haproxy.running,
+            "pid": haproxy.pid,
+            "restarts": haproxy.restarts,
+            "reloads": dict(haproxy.reloads),
+            "error": haproxy.error,
+            "old_workers": haproxy.old_workers,
         }
 
     async def _health(self) -> dict[str, NodeHealth]:
-        """What every node says of its servers; without etcd, which is not waited for, this one."""
-        daemon, found = self._daemon, {}
+        """Every node's view of its servers; without etcd, which is not waited for, this node's."""
+        daemon, healths = self._daemon, {}
         own = daemon.health
         if not daemon.state.store_away:
             read = functools.partial(health_store.read, timeout_s=HEALTH_TIMEOUT_S)
             try:
-                found = await daemon.query(read, daemon.store, daemon.keys)
+                healths = await daemon.query(read, daemon.store, daemon.keys)
             except StoreError as error:
                 log.debug("health_not_read", problem=str(error))
-        return {**found, daemon.config.node: own} if own is not None else found
+        return {**healths, daemon.config.node: own} if own is not None else healths
 
 
 def encode(document: Any) -> bytes:
@@ -100,9 +100,9 @@ def encode(document: Any) -> bytes:
 def _clean(value: Any) -> Any:
     match value:
         case dict():
-            return {_clean(str(name)): _clean(one) for name, one in value.items()}
+            return {_clean(str(name)): _clean(element) for name, element in value.items()}
         case list() | tuple():
-            return [_clean(one) for one in value]
+            return [_clean(element) for element in value]
         case str():
             return value.encode(errors="backslashreplace").decode()
         case bool() | int() | float() | None:

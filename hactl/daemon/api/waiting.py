@@ -1,17 +1,18 @@
-"""Waiting until an answer would be another one: everybody who waits is woken by one look at what the store says."""
+"""Waiting until an answer would be another one: all who wait are woken by one look at the store's view."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
-# While anybody waits, the store's view is looked at so often; what changes by time alone, so often.
+# How often the store's view is looked at while anybody waits; and how often values that change by time alone.
 LOOK_S = 0.01
 BY_TIME_S = 0.25
 
 
 class Changes:
-    """Of what the daemon knows. `whole`: the mark of all of it, never older than half of LOOK_S."""
+    """Of the daemon's state. `whole`: the mark of all of it, never older than half of LOOK_S."""
 
     LONGEST_S = 5.0
 
@@ -31,12 +32,9 @@ class Changes:
         try:
             async with asyncio.timeout(min(longest_s, self.LONGEST_S)):
                 while seen == mark():
-                    changed = self._changed
-                    try:
+                    with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(BY_TIME_S):
-                            await changed.wait()
-                    except TimeoutError:
-                        continue
+                            await self._changed.wait()
         except TimeoutError:
             return
         finally:

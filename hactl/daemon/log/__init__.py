@@ -1,1 +1,1 @@
-"""The daemon's log: its form, the thread that writes it, what repeats."""
+"""The daemon's log: its form, the thread that writes it, and repeated events."""

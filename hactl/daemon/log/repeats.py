@@ -1,4 +1,4 @@
-"""What happens again and again is told a few times, and then counted."""
+"""Tells an event that happens again and again a few times, and then counts it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Reported:
 
 
 class Repeats:
-    """Passes on to `note`, with the event and its data, what is not just the same again; else calls `repeated`."""
+    """Passes each new event with its data on to `note`; one that is just the same again to `repeated`."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class Repeats:
         times, reported.withheld = reported.withheld + 1, 0
         reported.at, reported.reported = now, reported.reported + 1
         while len(self._reported) > _REMEMBERED:
-            del self._reported[min(self._reported, key=lambda one: self._reported[one].at)]
+            del self._reported[min(self._reported, key=lambda known: self._reported[known].at)]
         self._note(event, {**data, "times": times} if times > 1 else data)
 
     def forget(self) -> None:
-        """All is well again: what comes next is new."""
+        """All is well again: the next event is new."""
         self._reported.clear()

@@ -1,7 +1,6 @@
 """structlog for the daemon: key=value on a terminal, JSON under systemd; one event name a thing that happens.
 
-Everything that this process says goes through one LogWriter: what asyncio, Python's warnings and its last words say as
-well.
+All output of this process goes through one LogWriter: that of asyncio, Python's warnings and its last words as well.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import structlog
 from hactl.daemon.log.writer import LogWriter
 from hactl.model.text import escaped
 
-# What the daemon's end waits for its last words.
+# How long the daemon's end waits for its last words.
 FINISH_S = 1.0
 
 
-def configure(how: str, level: str, node: str) -> LogWriter:
-    """`how`: auto, text or json; `level`: the least that is logged. Standard error is the log from now on."""
+def configure(style: str, level: str, node: str) -> LogWriter:
+    """`style`: auto, text or json; `level`: the least that is logged. Standard error is the log from now on."""
     writer = LogWriter(_standard_error(), _say_lost)
-    as_text = how == "text" or (how == "auto" and writer.isatty())
+    as_text = style == "text" or (style == "auto" and writer.isatty())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=writer.isatty()) if as_text else structlog.processors.JSONRenderer()
     )
@@ -48,13 +47,13 @@ def configure(how: str, level: str, node: str) -> LogWriter:
 
 
 class _Escaping(io.TextIOBase):
-    """For what libraries and Python itself say: texts of others may be in it, too."""
+    """For the output of libraries and of Python itself: it may contain texts of others, too."""
 
     def __init__(self, to: LogWriter) -> None:
         self._to = to
 
     def write(self, text: str) -> int:
-        """Take what is to be written."""
+        """Take a text."""
         self._to.write(escaped(text, keep="\n\t"))
         return len(text)
 
@@ -63,7 +62,7 @@ class _Escaping(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        """Whether somebody looks at it."""
+        """Whether it is a terminal."""
         return self._to.isatty()
 
 
@@ -79,14 +78,14 @@ def _plain(value: Any, keep: str) -> Any:
 
 
 def say(text: str) -> None:
-    """For whoever started this process; where that cannot be said, its exit status says it."""
+    """For the starter of this process; where that fails, the exit status tells."""
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(text)
         sys.stderr.flush()
 
 
 def _rendered_by(renderer: structlog.typing.Processor) -> structlog.typing.Processor:
-    """What cannot be rendered (a value of a strange kind, half a character) is said as it can be."""
+    """An event that cannot be rendered (a value of a strange kind, half a character) is written as its repr."""
 
     def render(logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict) -> str:
         try:

@@ -1,7 +1,7 @@
-"""Writes the daemon's log on a thread of its own: whoever logs never waits, and is never raised at.
+"""Writes the daemon's log on a thread of its own: a caller never waits, and gets no exception.
 
-Whatever becomes of the log (its disk is full, its reader is gone, nobody reads a pipe), lines wait, then the oldest are
-lost, and are counted; the writing is tried again, and what was lost is said once it works.
+When the log cannot be written (its disk is full, its reader is gone, nobody reads a pipe), lines wait, then the oldest
+are lost, and are counted; the writing is tried again, and the loss is logged once it works.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LogWriter(io.TextIOBase):
         return self._failing
 
     def write(self, text: str) -> int:
-        """Take what is to be written; whole lines are."""
+        """Take a text; whole lines are written."""
         with self._lock:
             *lines, self._partial = (self._partial + text)[-10 * MAX_LINE :].split("\n")
             for line in lines:
@@ -70,7 +70,7 @@ class LogWriter(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        """Whether somebody looks at it."""
+        """Whether it is a terminal."""
         with contextlib.suppress(OSError):
             return os.isatty(self._descriptor)
         return False
@@ -94,7 +94,7 @@ class LogWriter(io.TextIOBase):
                     self._idle.set()
 
     def _write(self, line: bytes) -> None:
-        """Until it is written. What is half written goes on where it was."""
+        """Until it is written. A line that is half written goes on where it was."""
         while line:
             self._began = self._began or time.monotonic()
             try:

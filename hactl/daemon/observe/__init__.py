@@ -1,1 +1,1 @@
-"""What the daemon looks at now and then, beside the loop that decides."""
+"""The daemon's periodic looks, beside the loop that decides."""

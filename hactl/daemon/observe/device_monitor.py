@@ -1,7 +1,7 @@
 """Looks, now and then and when asked, whether this node could use every fence device: a device that does not answer
 is found when somebody has time to fix it, not when a node must be switched off.
 
-What is found is written below `devices/<node>` when an outcome is another one, or when an operator has asked
+The results are written below `devices/<node>` when an outcome has changed, or when an operator has asked
 (`intents/fence-test`). Never while this node carries out a fence job: many devices take one login at a time.
 """
 
@@ -12,16 +12,15 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
-from election.keys import Keys
 from election.records import DeviceReport, TargetReport
-from election.store import Compare, Put, Store, StoreError, Txn
+from election.store import Compare, Put, StoreError, Txn
 from fencing.linux.clock import utc_z
 from fencing.topology import Device, Target, Topology
-from hactl.config.node import NodeConfig
+from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.parts import fence_devices
 from hactl.decide.reading import ReadState
 
@@ -36,7 +35,7 @@ AT_ONCE = 4
 # After a new configuration the nodes begin within this time, not all at the same moment.
 SPREAD_S = 10.0
 
-# A test that is due, or an answer that is to be written, and cannot be: so long until the next try.
+# After a test, or a write of an answer, that was not possible: so long until the next try.
 RETRY_S = 1.0
 
 # After a test in which a device failed: so long until the next one, doubling with each, up to the longest.
@@ -44,27 +43,12 @@ AGAIN_S, LONGEST_AGAIN_S = 10.0, 30.0
 
 _TIMEOUT_S = 2.0
 
-Found = Mapping[str, Any]
-
-
-class Host(Protocol):
-    """What is needed of the daemon."""
-
-    config: NodeConfig
-    keys: Keys
-    store: Store
-
-    @property
-    def state(self) -> ReadState:
-        """What the decide side knows."""
-
-    async def blocking(self, call: Callable[..., Any], *args: Any) -> Any:
-        """Run a blocking call on a thread."""
+Result = Mapping[str, Any]
 
 
 def next_test_s(interval_s: float, failed: int) -> float:
-    """How long until the next test, after `failed` in a row in which a device failed: a fault that is over is not to be
-    told of for the rest of the interval."""
+    """How long until the next test, after `failed` in a row in which a device failed: a fault that is over must
+    not be reported for the rest of the interval."""
     return interval_s if not failed else min(interval_s, AGAIN_S * 2.0 ** min(failed - 1, 10), LONGEST_AGAIN_S)
 
 
@@ -74,16 +58,16 @@ class DeviceMonitor:
 
     def __init__(
         self,
-        host: Host,
+        host: DaemonView,
         note: Callable[[str, dict[str, Any]], None],
         count: Callable[[Callable[[Metrics], None]], None],
         cgroup: str | None = None,
     ) -> None:
         self._host, self._note, self._count, self._cgroup = host, note, count, cgroup
         self._news = asyncio.Event()
-        self._testing: asyncio.Task[Sequence[Found]] | None = None
-        self._tested: Topology | None = None  # what `_found` is about
-        self._found: Sequence[Found] | None = None
+        self._testing: asyncio.Task[Sequence[Result]] | None = None
+        self._tested: Topology | None = None  # the topology of `_results`
+        self._results: Sequence[Result] | None = None
         self._next = 0.0
         self._failed = 0
         self._answered = ""
@@ -126,7 +110,7 @@ class DeviceMonitor:
         if not changed:
             return
         self._next = time.monotonic() + (random.uniform(0, SPREAD_S) if topology.devices else 0.0)
-        self._found = None
+        self._results = None
         try:
             await fence_devices.preload(topology)
         except Exception:  # ours, not an agent's: it must not end the daemon
@@ -140,13 +124,13 @@ class DeviceMonitor:
 
     def _unsaid(self, state: ReadState) -> bool:
         """Whether the store holds another outcome than was found last."""
-        if self._found is None:
+        if self._results is None:
             return False
         mine = state.view.devices.get(state.node)
         if mine is None:
-            return bool(self._found) or bool(self._answered)
+            return bool(self._results) or bool(self._answered)
         reported = mine.record
-        return _outcomes(reported.targets) != _outcomes(self._found) or self._answered not in ("", reported.test)
+        return _outcomes(reported.targets) != _outcomes(self._results) or self._answered not in ("", reported.test)
 
     # --- what ------------------------------------------------------------------------------------------------
 
@@ -164,30 +148,30 @@ class DeviceMonitor:
             return
         before = self._before()
         moment = utc_z()
-        self._found = [_since(one, before, moment) for one in self._testing.result()]
+        self._results = [_since(result, before, moment) for result in self._testing.result()]
         self._answered = request_id or self._answered
-        self._failed = 0 if all(one["ok"] for one in self._found) else self._failed + 1
+        self._failed = 0 if all(result["ok"] for result in self._results) else self._failed + 1
         wait_s = next_test_s(topology.test_interval_ms / 1000, self._failed)
         self._next = time.monotonic() + wait_s * random.uniform(0.9, 1.1)
-        for one in self._found:
-            self._tell(one, before.get(_key(one)))
-        found, at = self._found, time.time()
-        self._count(lambda metrics: metrics.observe_devices(found, at))
+        for result in self._results:
+            self._tell(result, before.get(_key(result)))
+        results, at = self._results, time.time()
+        self._count(lambda metrics: metrics.observe_devices(results, at))
 
-    def _before(self) -> dict[tuple[str, str, str], Found]:
-        if self._found is not None:
-            return {_key(one): one for one in self._found}
+    def _before(self) -> dict[tuple[str, str, str], Result]:
+        if self._results is not None:
+            return {_key(result): result for result in self._results}
         mine = self._host.state.view.devices.get(self._host.config.node)
         return {_key(target): target for target in mine.record.targets} if mine else {}
 
-    def _tell(self, one: Found, before: Found | None) -> None:
-        about = {"device": one["device"], "plug": one["plug"], "target": one["node"]}
-        if not one["ok"] and (before is None or before.get("ok")):
-            self._note("fence_device_failed", {**about, "problem": one["detail"]})
-        elif one["ok"] and before is not None and not before.get("ok"):
+    def _tell(self, result: Result, before: Result | None) -> None:
+        about = {"device": result["device"], "plug": result["plug"], "target": result["node"]}
+        if not result["ok"] and (before is None or before.get("ok")):
+            self._note("fence_device_failed", {**about, "problem": result["detail"]})
+        elif result["ok"] and before is not None and not before.get("ok"):
             self._note("fence_device_ok", about)
 
-    async def _all(self, topology: Topology) -> Sequence[Found]:
+    async def _all(self, topology: Topology) -> Sequence[Result]:
         await fence_devices.preload(topology)
         turns = asyncio.Semaphore(AT_ONCE)
         by_device: dict[str, list[tuple[str, Target]]] = {}
@@ -195,24 +179,24 @@ class DeviceMonitor:
             for target in dict.fromkeys(target for level in fencing.levels for target in level.targets):
                 by_device.setdefault(target.device, []).append((node, target))
 
-        async def test(name: str, uses: list[tuple[str, Target]]) -> list[Found]:
-            if (device := topology.devices.get(name)) is None:  # nobody has checked what is in the store
+        async def test(name: str, uses: list[tuple[str, Target]]) -> list[Result]:
+            if (device := topology.devices.get(name)) is None:  # the store's content is unchecked
                 return [_result(node, target, False, "unknown", "it is not configured") for node, target in uses]
             async with turns:
                 return await self._device(device, uses)
 
-        found = await asyncio.gather(*(test(name, uses) for name, uses in by_device.items()))
-        return [one for several in found for one in several]
+        tested = await asyncio.gather(*(test(name, uses) for name, uses in by_device.items()))
+        return [result for results in tested for result in results]
 
-    async def _device(self, device: Device, uses: list[tuple[str, Target]]) -> list[Found]:
-        """What each of its targets has come to. A device that fails as a whole is not asked for each of them."""
+    async def _device(self, device: Device, uses: list[tuple[str, Target]]) -> list[Result]:
+        """The result for each of its targets. A device that fails as a whole is not asked for each of them."""
         if fence_devices.can(device, "monitor"):
             done = await fence_devices.ask(device, "monitor", device.status_timeout_ms, cgroup=self._cgroup)
             if done.outcome != "ok":
                 return [_result(node, target, False, "unknown", f"monitor: {done.detail}") for node, target in uses]
         return [await self._target(device, node, target) for node, target in uses]
 
-    async def _target(self, device: Device, node: str, target: Target) -> Found:
+    async def _target(self, device: Device, node: str, target: Target) -> Result:
         live = self._session(node)
         done = await fence_devices.ask(
             device, "status", device.status_timeout_ms, plug=target.plug, node=node, cgroup=self._cgroup
@@ -223,12 +207,12 @@ class DeviceMonitor:
         return _result(node, target, ok, done.power, detail, done.seconds)
 
     def _session(self, node: str) -> int:
-        found = self._host.state.view.sessions.get(node)
-        return found.create_revision if found else 0
+        session = self._host.state.view.sessions.get(node)
+        return session.create_revision if session else 0
 
     async def _say(self, state: ReadState) -> None:
         host, me = self._host, self._host.config.node
-        targets = tuple(cast(TargetReport, one) for one in self._found or ())
+        targets = tuple(cast(TargetReport, result) for result in self._results or ())
         report = DeviceReport(self._answered, utc_z(), state.config_rev, targets)
         txn = Txn(
             (Compare(host.keys.node(me), "create", state.session.session_revision),),
@@ -241,7 +225,7 @@ class DeviceMonitor:
 
 
 def _off_though_alive(topology: Topology, node: str, target: Target) -> str:
-    """What it can mean. An attempt that ended as the node came back may have left one outlet of several off."""
+    """The possible meaning. An attempt that ended as the node came back may have left one outlet of several off."""
     claim = f"it says that {node} is off, which is alive: "
     if any(target in level.targets and len(level.targets) > 1 for level in topology.of(node).levels):
         return f"{claim}this one of its outlets is off (switch it on by hand), or another machine is meant"
@@ -253,20 +237,20 @@ def _busy(state: ReadState) -> bool:
     return any(work.given_up is None for work in state.fencing.values())
 
 
-def _result(node: str, target: Target, ok: bool, power: str, detail: str, seconds: float = 0.0) -> Found:
-    found: Found = {"node": node, "device": target.device, "plug": target.plug, "ok": ok, "power": power}
-    return {**found, "detail": detail, "seconds": round(seconds, 3)}
+def _result(node: str, target: Target, ok: bool, power: str, detail: str, seconds: float = 0.0) -> Result:
+    result: Result = {"node": node, "device": target.device, "plug": target.plug, "ok": ok, "power": power}
+    return {**result, "detail": detail, "seconds": round(seconds, 3)}
 
 
-def _key(one: Found) -> tuple[str, str, str]:
-    return str(one.get("node")), str(one.get("device")), str(one.get("plug"))
+def _key(result: Result) -> tuple[str, str, str]:
+    return str(result.get("node")), str(result.get("device")), str(result.get("plug"))
 
 
-def _outcomes(found: Sequence[Found]) -> dict[tuple[str, str, str], bool]:
-    return {_key(one): bool(one.get("ok")) for one in found}
+def _outcomes(results: Sequence[Result]) -> dict[tuple[str, str, str], bool]:
+    return {_key(result): bool(result.get("ok")) for result in results}
 
 
-def _since(one: Found, before: dict[tuple[str, str, str], Found], moment: str) -> Found:
-    earlier = before.get(_key(one))
-    same = earlier is not None and earlier.get("ok") == one["ok"] and earlier.get("since")
-    return {**one, "since": earlier["since"] if earlier is not None and same else moment}
+def _since(result: Result, before: dict[tuple[str, str, str], Result], moment: str) -> Result:
+    earlier = before.get(_key(result), {})
+    since = earlier.get("since") if earlier.get("ok") == result["ok"] else None
+    return {**result, "since": since or moment}

@@ -1,6 +1,6 @@
 """Looks at etcd's own state every few seconds, beside the deciding loop, which goes by its own reads and writes alone.
 
-What it finds is for status, metrics and the history.
+The results are for status, metrics and the history.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def etcdctl_of(config: NodeConfig) -> str:
     )
 
 
-def shown(found: EtcdState, etcdctl: str) -> dict[str, Any]:
+def shown(etcd: EtcdState, etcdctl: str) -> dict[str, Any]:
     """For the status document."""
-    return {**found.document(), "etcdctl": etcdctl}
+    return {**etcd.document(), "etcdctl": etcdctl}
 
 
 class EtcdObserver:
-    """`found`: what it came to last."""
+    """`latest`: the last result."""
 
     def __init__(self, config: NodeConfig, store: Store, note: Note) -> None:
         # A store that is no etcd has none.
         self._look: Look | None = getattr(store, "look", None)
         self._note = note
         self.etcdctl = etcdctl_of(config)
-        self.found = EtcdState()
+        self.latest = EtcdState()
         self._writes: deque[tuple[float, bool]] = deque(maxlen=200)
         self._seen: set[str] = set()
         self._reported: set[str] = set()
@@ -60,7 +60,7 @@ class EtcdObserver:
         """Until cancelled."""
         while True:
             await self.look()
-            soon = not state().knows_store or any(problem.level == "error" for problem in self.found.problems)
+            soon = not state().knows_store or any(problem.level == "error" for problem in self.latest.problems)
             await asyncio.sleep(SOON_S if soon else LOOK_S)
 
     async def look(self) -> None:
@@ -69,7 +69,7 @@ class EtcdObserver:
             return
         with contextlib.suppress(StoreError):  # it is closed, for the daemon ends
             facts = await asyncio.to_thread(self._look, TIMEOUT_S)
-            self.found = judge(facts, self._recent_writes(), self.etcdctl)
+            self.latest = judge(facts, self._recent_writes(), self.etcdctl)
             self._tell()
 
     def observe_txn(self, outcome: str) -> None:
@@ -78,7 +78,7 @@ class EtcdObserver:
 
     def document(self) -> dict[str, Any]:
         """For the status document."""
-        return shown(self.found, self.etcdctl)
+        return shown(self.latest, self.etcdctl)
 
     def _recent_writes(self) -> Writes:
         since = time.monotonic() - WRITES_S
@@ -86,8 +86,8 @@ class EtcdObserver:
         return Writes(len(recent), sum(recent))
 
     def _tell(self) -> None:
-        """What is seen twice in a row, and what is over."""
-        now = {problem.code: problem for problem in self.found.problems if problem.level != "notice"}
+        """Problems that are seen twice in a row, and those that are over."""
+        now = {problem.code: problem for problem in self.latest.problems if problem.level != "notice"}
         for code in self._reported - now.keys():
             self._note("etcd_recovered", {"problem": code})
         for code in (now.keys() & self._seen) - self._reported:

@@ -1,5 +1,5 @@
-"""How this node reaches etcd: what is weak about it, and until when the certificates hold. Looked at now and then, on
-a thread, since it reads files."""
+"""This node's access to etcd: its weaknesses, and the ends of the certificates. Looked at now and then, on a thread,
+since it reads files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOK_S = 60.0
 
 
 class EtcdAccess:
-    """What was found last. `weak`, `certificates`: empty until it was looked."""
+    """The last findings. `weak`, `certificates`: empty until it was looked."""
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
@@ -29,25 +29,20 @@ class EtcdAccess:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            found = await asyncio.to_thread(lambda: found_weak(self._config, root=True))
-            for one in found:
-                if one not in self.weak:
-                    log.warning("insecure_setup", problem=one.problem, hint=one.hint)
-            self.weak = found
+            before, self.weak = self.weak, await asyncio.to_thread(lambda: found_weak(self._config, root=True))
+            for weakness in self.weak:
+                if weakness not in before:
+                    log.warning("insecure_setup", problem=weakness.problem, hint=weakness.hint)
             self.certificates = await asyncio.to_thread(tls_files(self._config).ends)
             await asyncio.sleep(LOOK_S)
 
     def facts(self) -> dict[str, Any]:
         """For the status document."""
         return {
-            "weak": [one._asdict() for one in self.weak],
+            "weak": [weakness._asdict() for weakness in self.weak],
             "certificates": [
-                {
-                    "kind": certificate.kind,
-                    "path": certificate.path,
-                    "end": certificate.end.isoformat(timespec="seconds"),
-                }
-                for certificate in self.certificates
+                {"kind": known.kind, "path": known.path, "end": known.end.isoformat(timespec="seconds")}
+                for known in self.certificates
             ],
             "soonest_days": _days(self.certificates),
         }
@@ -57,5 +52,5 @@ def _days(ends: list[CertificateEnd]) -> float | None:
     """In how many days the first of them ends; None: there are none."""
     if not ends:
         return None
-    soonest = min(one.end for one in ends)
+    soonest = min(certificate.end for certificate in ends)
     return round((soonest - datetime.now(soonest.tzinfo)).total_seconds() / 86400, 2)

@@ -10,12 +10,12 @@ from hactl.model.events import Readiness
 
 SOURCE = "haproxy"
 LOOK_EVERY_S = 0.5
-# HAProxy that ends and is back within this time is nothing that a group should move for.
+# A HAProxy that ends and is back within this time is no reason to move a group.
 GRACE_S = 1.0
 
 
 class HaproxyReadiness:
-    """`problem`: why HAProxy is not well, "" when it is. `post` gets what has changed."""
+    """`problem`: why HAProxy is not well, "" when it is. `post` gets the changes."""
 
     def __init__(
         self, problem: Callable[[], str], post: Callable[[Readiness], None], now: Callable[[], float] = time.monotonic

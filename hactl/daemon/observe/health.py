@@ -1,4 +1,4 @@
-"""Asks this node's HAProxy what it thinks of its servers; tells the other nodes when that changes, and the history.
+"""Asks this node's HAProxy for the health of its servers; tells the other nodes when that changes, and the history.
 
 HAProxy is asked for little every ASK_S: `show servers state` is a tenth of `show stat`, and read in a tenth of the
 time. Only when that shows something new, or while sessions are counted, it is asked for all, at most every FAST_S.
@@ -45,7 +45,7 @@ Note = Callable[[str, dict[str, Any]], None]
 
 
 class HealthFollower:
-    """`health`: what this node says, as it was found last; None until HAProxy was looked at."""
+    """`health`: this node's health document, as of the last look; None until HAProxy was looked at."""
 
     def __init__(self, daemon: DaemonView, note: Note) -> None:
         self._daemon, self._note = daemon, note
@@ -53,7 +53,7 @@ class HealthFollower:
         self._probes: dict[str, ProbeHealth] = {}
         self._events = HealthEvents()
         self._news = asyncio.Event()
-        self._glance: list[tuple[str, ...]] | None = None  # what `show servers state` said last
+        self._glance: list[tuple[str, ...]] | None = None  # the last answer to `show servers state`
         self._version: tuple[int | None, str] = (None, "")  # of the HAProxy with this pid
         self._written: NodeHealth | None = None
         self._write_next = 0.0
@@ -65,12 +65,12 @@ class HealthFollower:
         self._glance = None
         self._news.set()
 
-    def probed(self, service: str, found: ProbeHealth | None) -> None:
-        """What a probe came to; None: this node does not probe the service (any more)."""
+    def probed(self, service: str, probe: ProbeHealth | None) -> None:
+        """The outcome of a probe; None: this node does not probe the service (any more)."""
         before = self._probes.pop(service, None)
-        if found is not None:
-            self._probes[service] = found
-        if (before and before.outcome) != (found and found.outcome):
+        if probe is not None:
+            self._probes[service] = probe
+        if (before and before.outcome) != (probe and probe.outcome):
             self._news.set()
 
     async def run(self) -> None:
@@ -118,11 +118,11 @@ class HealthFollower:
         manager, session_id = daemon.haproxy, daemon.state.session.session_id
         if manager is None:
             return
-        how = manager.status()
+        status = manager.status()
         before = self.health or NodeHealth(daemon.config.node, session_id)
         services: Servers = before.services
-        error = how.error
-        if not how.running:
+        error = status.error
+        if not status.running:
             services, self._glance = {}, None
         else:
             socket = manager.settings.stats_socket
@@ -136,22 +136,22 @@ class HealthFollower:
                             replace(state, sessions=state.sessions + old[state.proxy, state.server]) for state in states
                         ]
                     services, self._glance = servers(states, before.services, time.time()), glance
-                if self._version[0] != how.pid:
-                    self._version = (how.pid, _version(await ask(socket, "show info", TIMEOUT_S)))
+                if self._version[0] != status.pid:
+                    self._version = (status.pid, _version(await ask(socket, "show info", TIMEOUT_S)))
                 self._unanswered = 0
             except HaproxyError as problem:
                 self._unanswered += 1
                 error = error or (str(problem) if self._unanswered >= UNANSWERED else "")
-        version = self._version[1] if how.running else ""
+        version = self._version[1] if status.running else ""
         node, probes = daemon.config.node, dict(self._probes)
         self.health = NodeHealth(
-            node, session_id, before.at, version, how.running, error, services, probes, how.file
+            node, session_id, before.at, version, status.running, error, services, probes, status.file
         )  # fmt: skip
 
     def _counting(self) -> bool:
-        """Whether there are sessions that are to end."""
-        found = self.health.services.values() if self.health else ()
-        return any(server.counted and server.sessions for servers in found for server in servers.values())
+        """Whether there are sessions that should end."""
+        services = self.health.services.values() if self.health else ()
+        return any(server.counted and server.sessions for servers in services for server in servers.values())
 
     # --- telling ---------------------------------------------------------------------------------------------
 
@@ -180,20 +180,20 @@ class HealthFollower:
             log.debug("health_not_told", problem=str(error))
 
     def _differs(self) -> bool:
-        """Whether what was found is to be told."""
+        """Whether the document must be written."""
         if self.health is None or self._written is None:
             return self.health is not None
-        found = replace(self.health, at=self._written.at)
-        if found == self._written:
+        health = replace(self.health, at=self._written.at)
+        if health == self._written:
             return False
         waited = time.monotonic() - self._write_next + WRITE_S
-        return waited >= DETAILS_S or _without_details(found) != _without_details(self._written)
+        return waited >= DETAILS_S or _without_details(health) != _without_details(self._written)
 
 
 def servers(states: Iterable[ServerState], before: Servers, wall_s: float) -> dict[str, dict[str, ServerHealth]]:
-    """What HAProxy says, by service and server. A status that is as it was `before` keeps its time: HAProxy says it
+    """HAProxy's view, by service and server. A status that is as it was `before` keeps its time: HAProxy says it
     in seconds ago, and forgets it at a reload."""
-    found: dict[str, dict[str, ServerHealth]] = {}
+    services: dict[str, dict[str, ServerHealth]] = {}
     for state in states:
         status = plain_status(state.status)
         new = ServerHealth(status, state.weight)
@@ -202,8 +202,8 @@ def servers(states: Iterable[ServerState], before: Servers, wall_s: float) -> di
             since = old.since if old and old.since and old.status == status else int(wall_s) - state.changed_s
             check, detail = (state.check, state.detail) if new.down else ("", "")
             new = ServerHealth(status, state.weight, state.sessions, check, detail, since)
-        found.setdefault(state.proxy, {})[state.server] = new
-    return found
+        services.setdefault(state.proxy, {})[state.server] = new
+    return services
 
 
 def _glance(text: str) -> list[tuple[str, ...]]:
@@ -214,15 +214,15 @@ def _glance(text: str) -> list[tuple[str, ...]]:
 
 
 def _version(text: str) -> str:
-    found = _VERSION.search(text)
-    return found[1] if found else ""
+    match = _VERSION.search(text)
+    return match[1] if match else ""
 
 
 def _without_details(health: NodeHealth) -> NodeHealth:
     """A copy without volatile fields, for comparison: the words of a failed check, the time of a probe."""
     services = {
-        service: {name: replace(one, check="", detail="") for name, one in found.items()}
-        for service, found in health.services.items()
+        service: {name: replace(server, check="", detail="") for name, server in servers.items()}
+        for service, servers in health.services.items()
     }
     probes = {service: replace(probe, ms=0.0, detail="") for service, probe in health.probes.items()}
     return replace(health, services=services, probes=probes)

@@ -1,6 +1,6 @@
-"""How long the loop that decides was kept from what came: measured where it waits for events, for next to nothing.
+"""How long the loop that decides was kept from its events: measured where it waits for events, for next to nothing.
 
-`work`: it worked on one thing, or several, without looking at what came: processor time of its own. `wait`: it was
+`work`: it worked on one thing, or several, without looking at its events: processor time of its own. `wait`: it was
 ready to run and did not: the machine was busy, a disk or another thread kept it, or it was stopped.
 """
 
@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, NamedTuple, TypeVar
 
-# The loop is never to be kept longer: a renewal is late after four times as much with the profile `fast`.
+# The loop must never be kept longer: a renewal is late after four times as much with the profile `fast`.
 LIMIT_S = 0.05
 
 # Threads that work give way to the loop within this time.
 SWITCH_S = 0.001
 
-# For so long something is told of.
+# For so long a time is reported.
 TOLD_S = 300.0
 _SLICE_S = 10.0
 
@@ -40,7 +40,7 @@ class Slice(NamedTuple):
 
 
 class LoopTimes(selectors.DefaultSelector):
-    """The selector of a loop, and what it saw. `over`: how often it was longer than LIMIT_S, by cause."""
+    """The selector of a loop, and its times. `over`: how often it was longer than LIMIT_S, by cause."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.thread_time
@@ -75,11 +75,11 @@ class LoopTimes(selectors.DefaultSelector):
     def longest(self, cause: Cause, within_s: float = 60.0) -> float:
         """The longest within this time, in seconds."""
         first = self._clock() - within_s
-        found: list[float] = [getattr(one, cause) for one in self._slices if one.since + _SLICE_S >= first]
-        return max([*found, self._work if cause == "work" else self._wait])
+        recent: list[float] = [getattr(known, cause) for known in self._slices if known.since + _SLICE_S >= first]
+        return max([*recent, self._work if cause == "work" else self._wait])
 
     def begin(self, after_s: float = 0.0) -> None:
-        """Count from then on: what comes before is the start, in which libraries are loaded."""
+        """Count from then on: the time before is the start, in which libraries are loaded."""
         self._from = self._clock() + after_s
         self._work = self._wait = 0.0
         self._slices.clear()
@@ -103,8 +103,8 @@ def facts() -> dict[str, float] | None:
 
 def times_of_running_loop() -> LoopTimes | None:
     """Of the loop that runs now, where it is measured."""
-    found = getattr(asyncio.get_running_loop(), "_selector", None)
-    return found if isinstance(found, LoopTimes) else None
+    selector = getattr(asyncio.get_running_loop(), "_selector", None)
+    return selector if isinstance(selector, LoopTimes) else None
 
 
 def measured_loop() -> asyncio.AbstractEventLoop:

@@ -1,4 +1,4 @@
-"""Finds out for the decide side what machine this is, and whether another one answers for its address."""
+"""Finds out for the decide side the identity of this machine, and whether another one answers for its address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hactl.linux.disk_thread import DiskThread
 from hactl.model import effects, events
 from hactl.supervise import Tasks
 
-# What the disk does not say by then says nothing.
+# A part of the identity that the disk does not give by then counts as missing.
 DISK_S = 4.0
 
 

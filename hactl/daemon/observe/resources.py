@@ -1,7 +1,7 @@
-"""Looks, on this node, at what it may have to run and at what it must not: whether each resource of each of its groups
-could be started here, and whether anything of a group that is another node's is here all the same.
+"""Checks the resources on this node: whether each resource of each of its groups could be started here, and whether
+anything of a group that is another node's is here all the same.
 
-Both are found before a failover, not by one. Cheap: every ten seconds, addresses also when something happens to one;
+Both show before a failover, not by one. Cheap: every ten seconds, addresses also when something happens to one;
 only a monitor that is a command is run, at most once a minute, and processes that run a resource's command though hactl
 did not start them are looked for as seldom.
 """
@@ -35,11 +35,11 @@ SETTLE_S = 0.05
 # A look that takes longer has failed.
 LOOK_S = 5.0
 
-# What is here also where it is not as it should be: another content, another interface; a unit that is on its way up,
-# down, or to its next start, which may take minutes and is not stopped.
+# The kinds that are here also where they are not as they should be: another content, another interface; a unit that is
+# on its way up, down, or to its next start, which may take minutes and is not stopped.
 _HERE_THOUGH_FAILED = ("vip", "manifest", "systemd")
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class Lookout:
@@ -52,7 +52,7 @@ class Lookout:
         post: Callable[[Event], None],
     ) -> None:
         self._state, self._resource, self._post = state, resource, post
-        # What was posted last of each group and resource, and when its command was run last.
+        # The last post of each group and resource, and when its command was run last.
         self._reported: dict[tuple[str, str], str] = {}
         self._ran_at: dict[tuple[str, str], float] = {}
         self._twins: dict[tuple[str, str], str] = {}
@@ -67,7 +67,7 @@ class Lookout:
                 await self._look(lambda spec: True)
                 await self._look_for_twins()
                 if not followed and any(_is_vip(spec) for _, spec in self._everything()):
-                    # What listens is imported where there are VIPs only.
+                    # The listener is imported only where there are VIPs.
                     from hactl.linux.netlink import Events  # noqa: PLC0415
 
                     following.enter_context(Events.shared().subscribed(lambda index: self._news.set()))
@@ -99,7 +99,7 @@ class Lookout:
             del self._reported[group, name]
 
     def _everything(self) -> Iterator[tuple[ReadGroup, ResourceSpec]]:
-        """What this node may run one day."""
+        """The resources that this node may run one day."""
         state = self._state()
         for run in state.runs.values():
             configured = state.cluster is not None and state.cluster.group(run.spec.name) is not None
@@ -136,17 +136,17 @@ class Lookout:
             if isinstance(spec, ExecSpec) and spec.options.command and self._must_be_stopped(run)
         }
         now = asyncio.get_running_loop().time()
-        found: dict[tuple[str, str], list[int]] | None = {}
+        pids: dict[tuple[str, str], list[int]] | None = {}
         if elsewhere and now - self._twins_at < COMMANDS_EVERY_S:
-            found = None
+            pids = None
         elif elsewhere:
             self._twins_at = now
-            found = await _within(aside("the processes here", twins, elsewhere))
+            pids = await _within(aside("the processes here", twins, elsewhere))
         for key in [key for key in self._twins if key not in elsewhere]:
             self._tell_twin(key, "")
-        if found is not None:
+        if pids is not None:
             for key in elsewhere:
-                text = f"{named(found[key])} runs its command here, and hactl did not start it" if key in found else ""
+                text = f"{named(pids[key])} runs its command here, and hactl did not start it" if key in pids else ""
                 self._tell_twin(key, text)
 
     def _tell_twin(self, key: tuple[str, str], text: str) -> None:
@@ -187,8 +187,8 @@ class Lookout:
         return True
 
 
-async def _within(look: Coroutine[Any, Any, Found]) -> Found | None:
-    """What a look finds; None where it does not come to an end, or fails: then nothing is known."""
+async def _within(look: Coroutine[Any, Any, Result]) -> Result | None:
+    """The result of a look; None where it does not come to an end, or fails: then nothing is known."""
     try:
         async with asyncio.timeout(LOOK_S):
             return await look

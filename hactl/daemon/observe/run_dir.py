@@ -17,7 +17,7 @@ _WORDS = "Files of a running hactl daemon, its guard and what they supervise: re
 
 
 class RunDir:
-    """`look` is called often, on any thread; it says what is wrong, and what to do, or "" twice. `emptied` counts how
+    """`look` is called often, on any thread; it returns the problem, and what to do, or "" twice. `emptied` counts how
     often it was."""
 
     def __init__(self, path: str) -> None:
@@ -29,7 +29,7 @@ class RunDir:
         self._problem = ""
 
     def look(self) -> tuple[str, str]:
-        """See whether it is as it was left; what it lacks is made again by whoever needs it."""
+        """See whether it is as it was left; missing files are made again by the parts that need them."""
         now_s = time.monotonic()
         if self._began and not self._mark.exists() and not self._problem:
             self._emptied_at = now_s
@@ -43,8 +43,8 @@ class RunDir:
         if self._problem:
             return f"its run_dir cannot be written: {self._problem}", f"make room in {place}: it goes on by itself then"
         if self._emptied_at is not None and now_s - self._emptied_at < TELL_S:
-            what = "its run_dir was emptied by something; what runs goes on, and what is needed there is made again"
-            return what, f"find what removes files in {place} (systemd-tmpfiles, a cron job), and keep it from that"
+            problem = "its run_dir was emptied by something; what runs goes on, and what is needed there is made again"
+            return problem, f"find what removes files in {place} (systemd-tmpfiles, a cron job), and keep it from that"
         return "", ""
 
     def _try(self) -> str:

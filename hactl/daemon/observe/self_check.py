@@ -1,4 +1,4 @@
-"""The daemon looks after itself: what its operator would find out too late is told in `hactl status`."""
+"""The daemon checks itself: problems that its operator would notice too late are told in `hactl status`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hactl.daemon.observe.run_dir import RunDir
 
 LOOK_S = 1.0
 
-# Source, what is wrong ("": nothing), what to do.
+# Source, problem ("": none), and what to do.
 Trouble = Callable[[str, str, str], None]
 
 
@@ -20,7 +20,7 @@ class SelfCheck:
     def __init__(
         self, log: LogWriter, run_dir: RunDir, trouble: Trouble, on_emptied: Callable[[], Awaitable[None]]
     ) -> None:
-        """`on_emptied` is called when `run_dir` was: what supervises has its records there."""
+        """`on_emptied` is called when `run_dir` was: the records of supervised processes are there."""
         self._log, self._run_dir, self._trouble, self._on_emptied = log, run_dir, trouble, on_emptied
         self._reported: dict[str, str] = {}
 
@@ -36,10 +36,10 @@ class SelfCheck:
 
     def _look_at_log(self) -> None:
         problem = self._log.problem
-        what = f"its daemon's log cannot be written: {problem}; lines are being lost" if problem else ""
-        self._tell("log", what, "make room for it, or see to its reader; it goes on by itself")
+        text = f"its daemon's log cannot be written: {problem}; lines are being lost" if problem else ""
+        self._tell("log", text, "make room for it, or see to its reader; it goes on by itself")
 
-    def _tell(self, source: str, what: str, todo: str) -> None:
-        if self._reported.get(source, "") != what:
-            self._reported[source] = what
-            self._trouble(source, what, todo)
+    def _tell(self, source: str, problem: str, todo: str) -> None:
+        if self._reported.get(source, "") != problem:
+            self._reported[source] = problem
+            self._trouble(source, problem, todo)

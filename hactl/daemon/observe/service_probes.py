@@ -1,6 +1,6 @@
-"""Synthetic checks: asks services through their VIPs, as clients do, and says whether they answered, and how soon.
+"""Synthetic checks: asks services through their VIPs, as clients do, and reports whether they answered, and how soon.
 
-Nothing is decided by it. Who asks what, and when: `hactl.decide.probing`.
+Nothing is decided by it. The order of the nodes that probe: `hactl.decide.probing`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FAILURES = 2
 AT_ONCE = 20
 MAX_ANSWER = 64 * 1024
 
-# Who accepts a TCP connection and has no server for it closes it soon.
+# A proxy that accepts a TCP connection and has no server for it closes it soon.
 STAYS_S = 0.3
 
 
@@ -57,7 +57,7 @@ class ProbeError(Exception):
 
 
 class ServiceProbes:
-    """`tell` gets, for each service that this node probes, what came of it; None when it does so no more."""
+    """`tell` gets, for each service that this node probes, the outcome; None when it does so no more."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class ServiceProbes:
     ) -> None:
         self._daemon, self._tell, self._count = daemon, tell, count
         self._jobs: dict[_Job, asyncio.Task[None]] = {}
-        self._found: dict[str, ProbeHealth] = {}
+        self._healths: dict[str, ProbeHealth] = {}
         self._cluster: ClusterSpec | None = None
         self._changed = asyncio.Event()
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -93,7 +93,7 @@ class ServiceProbes:
         for job in self._jobs.keys() - wanted:
             self._jobs.pop(job).cancel()
             self._forget(job.service)
-            if job.service not in {one.service for one in wanted}:
+            if job.service not in {other.service for other in wanted}:
                 self._count(lambda metrics, name=job.service: metrics.forget_probe(name))  # type: ignore[misc]
         for job in wanted - self._jobs.keys():
             self._jobs[job] = self._daemon.tasks.keep(f"probe of {job.service}", functools.partial(self._probe, job))
@@ -111,8 +111,8 @@ class ServiceProbes:
             async with self._turns:
                 answer = await ask(job.target, job.probe)
             failures = failures + 1 if answer.problem else 0
-            self._count(lambda metrics, it=answer: metrics.observe_probe(job.service, it.seconds, not it.problem))  # type: ignore[misc]
-            if failures in (0, FAILURES) or job.service in self._found:
+            self._count(lambda metrics, last=answer: metrics.observe_probe(job.service, last.seconds, not last.problem))  # type: ignore[misc]
+            if failures in (0, FAILURES) or job.service in self._healths:
                 self._learn(job.service, answer, failed=failures >= FAILURES)
 
     def _wait_s(self, job: _Job) -> float | None:
@@ -127,16 +127,16 @@ class ServiceProbes:
         return probing.next_turn(now, job.probe.interval_ms / 1000, job.service, nodes.index(me), len(nodes)) - now
 
     def _learn(self, service: str, answer: ProbeAnswer, *, failed: bool) -> None:
-        before = self._found.get(service)
+        before = self._healths.get(service)
         if answer.problem and not failed:
             return  # once is never
         outcome = "failed" if failed else "completed"
         since = before.since if before is not None and before.outcome == outcome else int(time.time())
-        self._found[service] = ProbeHealth(outcome, round(answer.seconds * 1000, 1), answer.problem, since)
-        self._tell(service, self._found[service])
+        self._healths[service] = ProbeHealth(outcome, round(answer.seconds * 1000, 1), answer.problem, since)
+        self._tell(service, self._healths[service])
 
     def _forget(self, service: str) -> None:
-        if self._found.pop(service, None) is not None:
+        if self._healths.pop(service, None) is not None:
             self._tell(service, None)
 
 
@@ -182,7 +182,7 @@ async def _ask(target: str, probe: Probe, began: float) -> float:
         seconds = time.monotonic() - began
         _check_status(line, probe.expect_status)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STAYS_S):  # what is cut off looks like a client in trouble
+            async with asyncio.timeout(STAYS_S):  # a connection that is cut off looks like a client in trouble
                 await reader.readexactly(MAX_ANSWER)
         return seconds
     except asyncio.IncompleteReadError:
@@ -205,19 +205,15 @@ async def _stays(reader: asyncio.StreamReader, began: float) -> float:
 def _check_status(line: bytes, expected: str) -> None:
     words = line.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        what = "the connection was closed without an answer" if not line else f"no HTTP answer: {line[:40]!r}"
-        raise ProbeError(what)
+        raise ProbeError(f"no HTTP answer: {line[:40]!r}" if line else "the connection was closed without an answer")
     if not _matches(int(words[1]), expected):
         raise ProbeError(f"status {int(words[1])}, not {expected}")
 
 
 def _matches(status: int, expected: str) -> bool:
     """`expected`: codes and ranges of codes, with commas between them."""
-    for part in expected.split(","):
-        low, _, high = part.strip().partition("-")
-        if int(low) <= status <= int(high or low):
-            return True
-    return False
+    ranges = (part.strip().partition("-") for part in expected.split(","))
+    return any(int(low) <= status <= int(high or low) for low, _, high in ranges)
 
 
 def is_local(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the guard says of its watchdog, asked for now and then: for what decides, `hactl status` and metrics."""
+"""Asks the guard for the state of its watchdog now and then: for the decide side, `hactl status` and metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NONE = {"armed": False, "problem": "the guard was started without one, by other 
 
 
 class WatchdogFollower:
-    """`status`: what the guard said last (fencing.guard.watchdog), None while there is nothing to say."""
+    """`status`: the guard's last answer (fencing.guard.watchdog), None while there is none."""
 
     def __init__(self, use: Use, post: Callable[[Watchdog], None]) -> None:
         self.status: Mapping[str, Any] | None = None
@@ -39,11 +39,11 @@ class WatchdogFollower:
                 self._on_status(answer.status.watchdog or NONE)
             await asyncio.sleep(ASK_S)
 
-    def _on_status(self, found: Mapping[str, Any]) -> None:
-        self.status = {"use": self._use, **found}
-        armed = bool(found["armed"])
+    def _on_status(self, watchdog: Mapping[str, Any]) -> None:
+        self.status = {"use": self._use, **watchdog}
+        armed = bool(watchdog["armed"])
         # Before the first session it was not tried; until then the guard lets nothing be registered either.
-        if armed == self._reported or not (armed or found["problem"]):
+        if armed == self._reported or not (armed or watchdog["problem"]):
             return
         self._reported = armed
         (log.info if armed else log.error)("watchdog", **self.status)

@@ -1,1 +1,1 @@
-"""The parts of the daemon that carry effects out, or keep what it must remember."""
+"""The parts of the daemon that carry effects out, or keep its memory."""

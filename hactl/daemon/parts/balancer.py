@@ -1,6 +1,6 @@
-"""Keeps this node's HAProxy in step with the configuration, the live members, the one writers, and what is drained.
+"""Keeps this node's HAProxy in step with the configuration, the live members, the one writers, and the drained servers.
 
-What takes long (rendering, comparing) is done on threads; what fails is tried again, without end, with a growing wait.
+Long work (rendering, comparing) is done on threads; a failed step is tried again, without end, with a growing wait.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ log = structlog.get_logger()
 # Changes that come together are applied together: a reload forks a worker. Not that of a writer: nobody can write until
 # then, and a move makes two of them, of which the first takes the old one out of use.
 DEBOUNCE_S = 0.05
-# What was refused is tried again after this long, twice as long each time: a port may be free by then, a name resolve.
+# A refused one is tried again after this long, twice as long each time: a port may be free by then, a name resolve.
 RETRY_S, LONGEST_RETRY_S = 1.0, 15.0
-# What happens at every try, and so may happen without end.
+# Events that happen at every try, and so may happen without end.
 _COUNTED: frozenset[EventKind] = frozenset(
     {"died", "hung", "invalid", "kept", "reload_failed", "started", "start_failed"}
 )
@@ -71,7 +71,7 @@ class Balancer:
         return self._haproxy.manager
 
     async def begin(self) -> None:
-        """Adopt or start HAProxy with what it had, before anything is known of the cluster. What fails is tried again:
+        """Adopt or start HAProxy with what it had, before anything is known of the cluster. A failure is tried again:
         etcd may be away for long."""
         self._failures = 1 if await self._resume() else 0
         self._tasks = [
@@ -87,7 +87,7 @@ class Balancer:
         await self._haproxy.close()
 
     def changed(self, state: ReadState) -> None:
-        """Look whether the file is to be rendered anew. Without a store there is no news: the last one stays."""
+        """Look whether the file must be rendered anew. Without a store there is no news: the last one stays."""
         if state.cluster is None or not state.view.listed or state.phase == "refused":
             return
         wanted = Wanted(state.cluster, routing_of(state.view, state.cluster, state.node), state.config_rev)
@@ -101,7 +101,7 @@ class Balancer:
         self._news.set()
 
     def again(self) -> None:
-        """The HAProxy of a group has come to its end here: perhaps one is to run on every node now."""
+        """The HAProxy of a group has come to its end here: perhaps one should run on every node now."""
         self._news.set()
 
     async def start_in_group(self) -> None:
@@ -134,7 +134,7 @@ class Balancer:
                 self._repeats.forget()
 
     async def _await_turn(self) -> None:
-        """Until there is something new, or what failed is to be tried again."""
+        """Until there is news, or a failed step is due again."""
         wait = min(RETRY_S * 2.0 ** (self._failures - 1), LONGEST_RETRY_S) if self._failures else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
@@ -145,7 +145,7 @@ class Balancer:
                     await self._at_once.wait()
 
     async def _apply_newest(self) -> str:
-        """Have HAProxy run with what is wanted now; why that failed."""
+        """Have HAProxy run with the wanted configuration; why that failed."""
         wanted = self._wanted
         if wanted is None:
             return await self._resume() if self._failures else ""

@@ -1,6 +1,6 @@
 """Kind `haproxy`: HAProxy runs where its group does, and nowhere else.
 
-Options: `drain_ms`. It is made here and not beside the other kinds because what it runs with is rendered and kept up to
+Options: `drain_ms`. It is made here and not beside the other kinds because its configuration is rendered and kept up to
 date by the balancer.
 """
 
@@ -82,13 +82,13 @@ class BalancerResource:
 
     async def _watch_end(self, report: Callable[[Observation], None]) -> None:
         while True:
-            how = await self._manager.ended()
+            ending = await self._manager.ended()
             seen = self._manager.observe()
             if seen.health == "running":
                 continue  # started again before this task had its turn
             self._started.clear()
             if not self._stopping:
-                report(Observation(seen.health, seen.detail or f"HAProxy {how}"))
+                report(Observation(seen.health, seen.detail or f"HAProxy {ending}"))
             await self._started.wait()
 
     def guard_steps(self) -> tuple[dict[str, Any], ...]:

@@ -44,7 +44,7 @@ class ConfigReader:
     def __init__(self, state_dir: str, cluster: str, key_file: str) -> None:
         self._file = Path(state_dir, _FILE)
         self._cluster, self._key_file = cluster, Path(key_file)
-        # What was used before is waited for, however long that takes; what is kept for the next time is not.
+        # The file is read without a time limit; the write for the next daemon has one.
         self._reading, self._keeping = DiskThread("state_dir", None), DiskThread("state_dir", DISK_S)
         self._used: Accepted | None = None  # by this daemon: the disk may not take it
 
@@ -53,7 +53,7 @@ class ConfigReader:
         return await self._reading.run(self._known, text, generation)
 
     def _known(self, text: str, generation: int) -> ClusterSpec | None:
-        kept = self._kept()
+        kept = _read_kept(self._file)
         if kept.get("of") != _mark(text) or self._refusal(text, kept, generation):
             return None
         if (spec := _load(kept)) is not None:
@@ -61,9 +61,9 @@ class ConfigReader:
         return spec
 
     async def last(self) -> ClusterSpec | None:
-        """The last cluster that was used here, of whatever document: what a daemon that comes back goes on with where
-        the newest cannot be used. What another version kept is read anew."""
-        kept = await self._reading.run(self._kept)
+        """The last cluster that was used here, of whatever document: a daemon that comes back goes on with it where
+        the newest cannot be used. A file of another version is read anew."""
+        kept = await self._reading.run(_read_kept, self._file)
         if str(kept.get("of", "")).partition(" ")[0] == __version__:
             return await asyncio.to_thread(_load, kept)
         text = kept.get("text")
@@ -76,7 +76,7 @@ class ConfigReader:
 
     async def read(self, text: str, generation: int) -> ClusterSpec:
         """The cluster of this document. Raises UnreadableError."""
-        before = await self._reading.run(self._kept)
+        before = await self._reading.run(_read_kept, self._file)
         if problem := await self._reading.run(self._refusal, text, before, generation):
             raise UnreadableError(problem)
         raw = await _compile(text)
@@ -98,7 +98,7 @@ class ConfigReader:
         return spec
 
     def _refusal(self, text: str, kept: dict[str, Any], generation: int) -> str:
-        """Why this document is not to be used, before its content is looked at; empty: it is."""
+        """Why this document must not be used, before its content is looked at; empty: it may."""
         try:
             key = read_key(self._key_file)
             stored = StoredConfig.from_json(text, "config")
@@ -111,11 +111,8 @@ class ConfigReader:
             return without_key(stored, text, str(self._key_file), last)
         return refusal(stored, text, self._cluster, key, last, generation)
 
-    def _kept(self) -> dict[str, Any]:
-        return _read_kept(self._file)
-
-    def _keep(self, found: dict[str, Any]) -> None:
-        write_atomically(self._file, json.dumps(found), durable=False)
+    def _keep(self, kept: dict[str, Any]) -> None:
+        write_atomically(self._file, json.dumps(kept), durable=False)
 
 
 def digest_in_use(state_dir: str) -> str:
@@ -139,7 +136,7 @@ def _read_kept(file: Path) -> dict[str, Any]:
 
 
 def _accepted(kept: dict[str, Any]) -> Accepted | None:
-    """What the kept file says of the configuration used last; an earlier version's file says only which it was."""
+    """The configuration used last, by the kept file; an earlier version's file has only its digest."""
     mark = kept.get("of")
     if not isinstance(mark, str):
         return None
@@ -185,5 +182,5 @@ def _compile_here(text: str) -> dict[str, Any]:
 
 
 def _mark(text: str) -> str:
-    """What tells documents, and versions that read them, apart."""
+    """The mark that tells documents, and versions that read them, apart."""
     return f"{__version__} {digest(text)}"

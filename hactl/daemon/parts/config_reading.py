@@ -48,7 +48,7 @@ class ConfigReading:
         self._answer(event)
 
     def _answer(self, event: Configured) -> None:
-        """Whatever came up: the decide side asks once for each revision, and waits for this."""
+        """Posted in any case: the decide side asks once for each revision, and waits for this."""
         self._reading = False
         self._post(event)
         if (newer := self._next) is not None:

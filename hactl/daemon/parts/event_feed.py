@@ -1,5 +1,5 @@
-"""The cluster's events as they come, for everybody who follows them: one watch of the store, a bounded queue each. What
-there is already is read, and made into lines, once for all who ask at the same time."""
+"""The cluster's events as they come, for everybody who follows them: one watch of the store, a bounded queue each. The
+earlier events are read, and made into lines, once for all requests at the same time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOLLOWERS = 32
 WAITING = 500
 
 # A revision and the line; None ends it.
-Item = tuple[int, bytes] | None
+EntryLine = tuple[int, bytes] | None
 
 
 class TooManyError(Exception):
@@ -30,23 +30,22 @@ class TooManyError(Exception):
 
 
 class Follower:
-    """What is on its way to somebody who follows."""
+    """The events on their way to a peer that follows."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[Item] = asyncio.Queue(WAITING)
+        self.queue: asyncio.Queue[EntryLine] = asyncio.Queue(WAITING)
         self.earlier: Sequence[bytes] = ()
         self.start = 0
 
-    def put(self, item: Item) -> None:
+    def put(self, entry: EntryLine) -> None:
         """Without waiting."""
         if self.queue.full():
-            while not self.queue.empty():
-                self.queue.get_nowait()
-            item = None
-        self.queue.put_nowait(item)
+            self.abort()
+        else:
+            self.queue.put_nowait(entry)
 
     def abort(self) -> None:
-        """Its place is another's."""
+        """End it: it is too slow, or its place is another's."""
         while not self.queue.empty():
             self.queue.get_nowait()
         self.queue.put_nowait(None)
@@ -57,11 +56,11 @@ class Follower:
         for chunk in _chunks(self.earlier):
             yield chunk
             await asyncio.sleep(0)
-        while (item := await self.queue.get()) is not None:
-            waiting: list[Item] = [item]
+        while (entry := await self.queue.get()) is not None:
+            waiting: list[EntryLine] = [entry]
             while not self.queue.empty():
                 waiting.append(self.queue.get_nowait())
-            for chunk in _chunks([one[1] for one in waiting if one is not None and one[0] >= self.start]):
+            for chunk in _chunks([entry[1] for entry in waiting if entry is not None and entry[0] >= self.start]):
                 yield chunk
                 await asyncio.sleep(0)
             if waiting[-1] is None:
@@ -69,7 +68,7 @@ class Follower:
 
 
 class History(NamedTuple):
-    """What was read of the events: oldest first, and as lines; `start`: the revision to watch on from."""
+    """The events that were read: oldest first, and as lines; `start`: the revision to watch on from."""
 
     entries: Sequence[event_log.Entry]
     lines: Sequence[bytes]
@@ -98,8 +97,8 @@ class EventFeed:
             entries, start = event_log.read(daemon.store, daemon.keys, event_log.KEPT)
             return History(entries, [line(entry) for entry in entries], start)
 
-        found: History = await daemon.query(read)
-        return found
+        history: History = await daemon.query(read)
+        return history
 
     async def join(self, limit: int, peer: str = "") -> Follower:
         """Follow from the newest `limit` entries on, until `leave`. `peer`: who it is for. Raises TooManyError,
@@ -115,9 +114,9 @@ class EventFeed:
                 self._watching = asyncio.create_task(self._watch(self._begun))
             assert self._begun is not None
             await asyncio.shield(self._begun)
-            # Read after the watch began: what is not in this list comes to the queue.
-            found = await self.history()
-            follower.earlier, follower.start = (found.lines[-limit:] if limit else ()), found.start
+            # Read after the watch began: events that are not in this list come to the queue.
+            history = await self.history()
+            follower.earlier, follower.start = (history.lines[-limit:] if limit else ()), history.start
         except BaseException:
             self.leave(follower)
             raise
@@ -141,12 +140,12 @@ class EventFeed:
                 daemon.store.watch,
                 daemon.keys.event(""),
                 start,
-                lambda item: loop.call_soon_threadsafe(news.put_nowait, item),
+                lambda batch: loop.call_soon_threadsafe(news.put_nowait, batch),
             )
             begun.set_result(None)
             try:
-                while isinstance(item := await news.get(), WatchBatch):
-                    self._hand_out(item)
+                while isinstance(batch := await news.get(), WatchBatch):
+                    self._hand_out(batch)
             finally:
                 await asyncio.shield(daemon.query(watch.cancel))
         except StoreError as error:
@@ -161,9 +160,9 @@ class EventFeed:
         for change in batch.changes:
             entry = None if change.deleted else event_log.parse(self._daemon.keys, change.kv)
             if entry is not None:
-                item = (change.kv.mod_revision, line(entry))
+                entry_line = (change.kv.mod_revision, line(entry))
                 for follower in self._followers:
-                    follower.put(item)
+                    follower.put(entry_line)
 
 
 def line(entry: event_log.Entry) -> bytes:
@@ -174,10 +173,10 @@ def line(entry: event_log.Entry) -> bytes:
 def _chunks(lines: Sequence[bytes]) -> Iterator[bytes]:
     """Whole lines, of CHUNK bytes or one line."""
     chunk = bytearray()
-    for one in lines:
-        if chunk and len(chunk) + len(one) > CHUNK:
+    for text in lines:
+        if chunk and len(chunk) + len(text) > CHUNK:
             yield bytes(chunk)
             chunk.clear()
-        chunk += one
+        chunk += text
     if chunk:
         yield bytes(chunk)

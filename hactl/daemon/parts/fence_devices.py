@@ -1,6 +1,6 @@
 """Fence devices as configured, spoken to by their agents.
 
-What an agent says of itself is read when the configuration is, by `preload`, and not on the way to an action: of an
+The metadata of an agent is read when the configuration is, by `preload`, and not on the way to an action: of an
 agent that is not known yet a plug is given as `port`, which agents understand by convention (FenceAgentAPI).
 """
 
@@ -30,22 +30,22 @@ _known: dict[str, Metadata] = {}
 
 
 async def preload(topology: Topology) -> None:
-    """Have the agents of all devices say what they are. One that is unchanged since it was asked is not asked."""
+    """Read the metadata of all devices' agents. One that is unchanged since it was asked is not asked."""
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def ask(agent: str) -> None:
         async with turns:
-            found = await describe(agent)
-        if found.metadata is not None:
-            _known[agent] = found.metadata
-        elif _known.pop(agent, None) is not None or found.path:
-            log.warning("fence_agent_unusable", agent=agent, problem=found.broken)
+            installed = await describe(agent)
+        if installed.metadata is not None:
+            _known[agent] = installed.metadata
+        elif _known.pop(agent, None) is not None or installed.path:
+            log.warning("fence_agent_unusable", agent=agent, problem=installed.broken)
 
     await asyncio.gather(*(ask(agent) for agent in sorted({device.agent for device in topology.devices.values()})))
 
 
 def can(device: Device, action: Action) -> bool:
-    """Whether the device's agent says that it has the action; False while it has said nothing."""
+    """Whether the device's agent has the action, by its metadata; False while that is unknown."""
     known = _known.get(device.agent)
     return known is not None and known.can(action)
 
@@ -53,8 +53,8 @@ def can(device: Device, action: Action) -> bool:
 async def ask(
     device: Device, action: Action, timeout_ms: float, *, plug: str = "", node: str = "", cgroup: str | None = None
 ) -> AgentResult:
-    """Have the device's agent do `action` on `plug`, for `node`. `cgroup`: as for `run_agent`. Never raises for what
-    goes wrong with it; a cancellation kills the agent."""
+    """Have the device's agent do `action` on `plug`, for `node`. `cgroup`: as for `run_agent`. Never raises for a
+    failure of it; a cancellation kills the agent."""
     known = _known.get(device.agent)
     call = AgentCall(
         agent=device.agent,

@@ -28,15 +28,15 @@ class Fencer:
         self._cancelled: set[int] = set()
 
     def sweep(self) -> None:
-        """End what a daemon before this one left running: its outcome would not be known, and the record of the job
-        may be written by this one (docs/protocol.md, *Guarantees*: S5)."""
+        """End the actions that a daemon before this one left running: their outcome would not be known, and the
+        record of the job may be written by this one (docs/protocol.md, *Guarantees*: S5)."""
         for left in Path(self._cgroup).glob("fence-*") if self._cgroup else ():
             with contextlib.suppress(OSError):
                 cgroup.kill(left)
                 log.warning("fence_agent_left_over", cgroup=left.name)
 
     def carry_out(self, effect: FenceAct | FenceCancel, spec: ClusterSpec | None, tasks: Tasks) -> None:
-        """Begin an action, or end one before its time. Each action has an outcome, whatever becomes of it."""
+        """Begin an action, or end one before its time. Each action has an outcome in any case."""
         if isinstance(effect, FenceCancel):
             self.cancel(effect.id)
             return
@@ -46,7 +46,7 @@ class Fencer:
         )
 
     async def act(self, effect: FenceAct, spec: ClusterSpec | None) -> None:
-        """Carry out `effect`, and tell what came of it."""
+        """Carry out `effect`, and tell its outcome."""
         outcome, task = FenceActed(effect.id, False, "unknown", "ended by an operator's word"), asyncio.current_task()
         assert task is not None
         self._acting[effect.id] = task

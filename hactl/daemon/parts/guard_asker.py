@@ -92,9 +92,9 @@ class GuardAsker:
 
     def close(self) -> None:
         """No answer comes after this."""
-        for one in self._sockets.values():
-            asyncio.get_running_loop().remove_reader(one.fileno())
-            one.close()
+        for sock in self._sockets.values():
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+            sock.close()
         self._sockets.clear()
 
     def _read_key(self) -> bytes | None:

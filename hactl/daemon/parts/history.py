@@ -1,4 +1,4 @@
-"""What happened on this node: every note is logged, notable ones go into the cluster's history, takeovers into the
+"""The events of this node: every note is logged, notable ones go into the cluster's history, takeovers into the
 ledger."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 BATCH_S = 0.25
 RETRY_S = 5.0
 
-# How often it is looked whether what was counted is to be told.
+# How often it is checked whether a counted event must be told.
 COUNTED_S = 5.0
 
 # How many wait while the store is away; how many this node remembers by itself.
@@ -56,7 +56,7 @@ class History:
         self._since_trim = event_log.SLACK  # the first write looks how many there are
 
     def attach(self, state: Callable[[], ReadState], on_timeline: Callable[[Timeline], None]) -> None:
-        """Where to look at what is known, and who is told of a finished takeover."""
+        """The source of the state, and the callback for a finished takeover."""
         self._state, self._on_timeline = state, on_timeline
 
     def look(self, state: ReadState, now: Instant) -> None:
@@ -72,11 +72,11 @@ class History:
         if passed is not None:
             self._tell(event, passed)
         elif self._repeated.waiting:
-            self._news.set()  # what was counted has a time at which it is told
+            self._news.set()  # a counted event has a time at which it is told
         if (done := self.ledger.note(event, data, state, now)) is not None:
-            found = done.as_dict()
-            log.info("failover", **found)
-            self._keep("failover", found)
+            data = done.as_dict()
+            log.info("failover", **data)
+            self._keep("failover", data)
             if self._on_timeline is not None:
                 self._on_timeline(done)
 
@@ -92,7 +92,7 @@ class History:
             self._tell(event, data)
 
     async def run(self) -> None:
-        """Write what waits, until cancelled; then what is left, if that is quick."""
+        """Write the waiting entries, until cancelled; then the rest, if that is quick."""
         try:
             while True:
                 if not self._waiting:
@@ -111,7 +111,7 @@ class History:
             raise
 
     async def _await_news(self) -> None:
-        """Until something is to be written; what was counted is told when its time has come."""
+        """Until there is an entry to write; a counted event is told when its time has come."""
         while not self._news.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), COUNTED_S if self._repeated.waiting else None)
@@ -131,13 +131,10 @@ class History:
         try:
             if not event_log.write(self._store, self._keys, batch):
                 return False
-        except (StoreFullError, StoreAuthError) as error:
-            log.debug("history_not_written", waiting=len(batch), problem=str(error))
-            return False
-        except StoreRefusedError as error:
-            self._refused(batch, str(error))
-            return True
         except StoreError as error:
+            if isinstance(error, StoreRefusedError) and not isinstance(error, StoreFullError | StoreAuthError):
+                self._refused(batch, str(error))
+                return True
             log.debug("history_not_written", waiting=len(batch), problem=str(error))
             return False
         self._most = event_log.BATCH
@@ -147,7 +144,7 @@ class History:
         return True
 
     def _trim(self) -> None:
-        """What cannot be listed, as somebody has put very much there, is trimmed after a later write."""
+        """A history that is too large to be listed is trimmed after a later write."""
         if self._since_trim >= event_log.SLACK:
             try:
                 event_log.trim(self._store, self._keys)
@@ -156,7 +153,7 @@ class History:
                 log.debug("history_not_trimmed", problem=str(error))
 
     def _refused(self, batch: list[Entry], problem: str) -> None:
-        """The store will not take it, however often it is asked: a smaller one is tried; who is alone is left out."""
+        """The store will never take this batch: a smaller one is tried; a single entry is dropped."""
         self._most = max(1, len(batch) // 2)
         if len(batch) == 1:
             log.warning("event_dropped", stamp=batch[0].stamp, event_name=batch[0].event, problem=problem)

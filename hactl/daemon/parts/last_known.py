@@ -1,7 +1,7 @@
-"""What was known of the cluster when etcd last answered, for those who look while it is away.
+"""The state of the cluster when etcd last answered, for requests while it is away.
 
-The deciding side forgets what it can no longer rely on, and reads nothing of this. It is kept on disk as well: a daemon
-that starts while etcd is away, and `hactl status` where neither of them answers, show it, with its age.
+The deciding side forgets facts that it can no longer rely on, and reads nothing of this. It is kept on disk as well: a
+daemon that starts while etcd is away, and `hactl status` where neither of them answers, show it, with its age.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class _Kept:
 
 
 class LastKnown:
-    """`view` and `spec`: what was known, None until anything was. `last_spec` finds the configuration that this node
-    used last."""
+    """`view` and `spec`: the last known ones, None until there are any. `last_spec` finds the configuration that
+    this node used last."""
 
     def __init__(self, state_dir: str, keys: Keys, last_spec: Callable[[], Awaitable[ClusterSpec | None]]) -> None:
         self.view: ReadView | None = None
@@ -69,7 +69,7 @@ class LastKnown:
             await asyncio.sleep(LOOK_S)
 
     async def look(self, state: ReadState) -> None:
-        """Take what is known now, and keep it; without etcd, what was kept by an earlier daemon."""
+        """Take the present state, and keep it; without etcd, the state that an earlier daemon kept."""
         if state.knows_store:
             if self._is_news(state.view):
                 self.view, self._kept_s = state.view.copy(), time.monotonic()
@@ -77,8 +77,8 @@ class LastKnown:
             self.spec, self._at_s = state.cluster, time.monotonic()
         elif state.store_away and self.view is None and not self._read:
             self._read = True
-            if (found := await self._on_disk(read, self._state_dir, self._keys)) is not None:
-                self.view, age_s = found
+            if (kept := await self._on_disk(read, self._state_dir, self._keys)) is not None:
+                self.view, age_s = kept
                 self.spec, self._at_s = await self._last_spec(), time.monotonic() - age_s
 
     def _is_news(self, view: ReadView) -> bool:
@@ -87,7 +87,7 @@ class LastKnown:
         return len(view.newest) < MANY and view.mark() != self.view.mark()
 
     def stale_ms(self, state: ReadState) -> int | None:
-        """How old what is known of the cluster is; None while etcd answers, and where nothing is known."""
+        """The age of the last known state; None while etcd answers, and where nothing is known."""
         if state.knows_store or (self.view is None and not state.store_away):
             return None
         return round((time.monotonic() - self._at_s) * 1000)
@@ -107,8 +107,8 @@ class LastKnown:
                 if not self._too_large:
                     os.utime(path)
                 return
-            found = view.snapshot()
-            raw = _encoded(_Kept(self._keys.prefix, found.revision, found.items))
+            snapshot = view.snapshot()
+            raw = _encoded(_Kept(self._keys.prefix, snapshot.revision, snapshot.items))
             too_large = len(raw) > LARGEST  # nobody would read it
             if not too_large:
                 write_atomically(path, raw, durable=False)
@@ -116,7 +116,7 @@ class LastKnown:
                 path.unlink(missing_ok=True)
                 log.warning("last_known_not_kept", problem=f"{len(raw)} bytes are too many", most=LARGEST)
             self._mark, self._too_large = mark, too_large
-        except OSError as error:  # who keeps the state there tells what is wrong with the disk
+        except OSError as error:  # StateKeeper reports the problem of the disk
             log.debug("last_known_not_kept", problem=str(error))
 
 
@@ -125,12 +125,12 @@ def _encoded(kept: _Kept) -> bytes:
     try:
         return msgspec.json.encode(asdict(kept))
     except UnicodeEncodeError:
-        items = (item._replace(value=item.value.encode(errors="replace").decode()) for item in kept.items)
-        return msgspec.json.encode(asdict(replace(kept, items=tuple(items))))
+        readable = (entry._replace(value=entry.value.encode(errors="replace").decode()) for entry in kept.items)
+        return msgspec.json.encode(asdict(replace(kept, items=tuple(readable))))
 
 
 def read(state_dir: str, keys: Keys) -> tuple[ReadView, float] | None:
-    """What was kept of this cluster, and how old it is in seconds; None: nothing, or nothing that can be read."""
+    """The kept state of this cluster, and its age in seconds; None: there is none, or none that can be read."""
     path = Path(state_dir, _FILE)
     try:
         age_s = max(0.0, time.time() - path.stat().st_mtime)
@@ -138,7 +138,7 @@ def read(state_dir: str, keys: Keys) -> tuple[ReadView, float] | None:
     except (OSError, ValueError) as error:
         log.debug("last_known_not_read", problem=str(error))
         return None
-    if kept.prefix != keys.prefix or not all(item.key.startswith(keys.prefix) for item in kept.items):
+    if kept.prefix != keys.prefix or not all(entry.key.startswith(keys.prefix) for entry in kept.items):
         return None
     view = View(keys)
     view.load(Snapshot(kept.revision, kept.items))

@@ -1,6 +1,6 @@
 """The failover ledger: for every group that came to this node, how long each part of it took.
 
-Made of the notes of the decide side and of looks at what it knows. Times are milliseconds of this node's own clock.
+Made of the notes of the decide side and of looks at its state. Times are milliseconds of this node's own clock.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Timeline:
 
     def phases(self) -> dict[str, float]:
         """How long each part took, in ms."""
-        found: dict[str, float] = {}
+        durations: dict[str, float] = {}
         known = [(name, at) for name, at in self.marks if not name.startswith("started:")]
         for (_, before), (name, at) in itertools.pairwise(known):
             if name in PHASES:
-                found[PHASES[name]] = round(at.raw - before.raw, 1)
+                durations[PHASES[name]] = round(at.raw - before.raw, 1)
         if known:
-            found["total"] = self._ms(known[-1][1])
-        return found
+            durations["total"] = self._ms(known[-1][1])
+        return durations
 
     def _ms(self, at: Instant) -> float:
         return round(at.raw - self.marks[0][1].raw, 1)
@@ -73,7 +73,7 @@ class Timeline:
 
 @dataclass(slots=True)
 class _Owner:
-    """Who last had a group, and whether it was let go of."""
+    """The last owner of a group, and whether it has released it."""
 
     node: str
     released: bool
@@ -97,7 +97,7 @@ class Ledger:
         self._offered: dict[str, Instant] = {}
 
     def look(self, state: ReadState, now: Instant) -> None:
-        """See what is new in the store since the last look."""
+        """See the news in the store since the last look."""
         if not state.view.listed:
             return
         first, self._looked = not self._looked, True
@@ -109,9 +109,9 @@ class Ledger:
         for group, move in state.view.moves.items():
             if self._new(f"move/{group}", move.mod_revision):
                 self._wished[group] = now
-        for group, found in state.view.groups.items():
-            if self._new(f"group/{group}", found.mod_revision):
-                self._look_at(group, found.record, now)
+        for group, ownership in state.view.groups.items():
+            if self._new(f"group/{group}", ownership.mod_revision):
+                self._look_at(group, ownership.record, now)
         for group in [group for group in self._wished if group not in state.view.moves]:
             owner = state.view.groups.get(group)
             if owner is None or owner.record.node != self.node:
@@ -157,7 +157,7 @@ class Ledger:
     def _begin_planned(self, group: str, epoch: int, state: ReadState | None, now: Instant) -> None:
         owner = self._owners.get(group)
         failed = state is not None and owner is not None and f"{group}/{owner.node}" in state.view.failures
-        found = Timeline(
+        timeline = Timeline(
             group,
             "resource_failed" if failed else "planned",
             owner.node if owner else "",
@@ -166,24 +166,24 @@ class Ledger:
             self._details.get(group, ""),
         )
         offered = self._offered.pop(group, None)
-        self._mark(found, "wished", self._wished.pop(group, None), now)
-        self._mark(found, "handed_over", offered, now)
-        found.marks.append(("acquired", now))
-        self._open[group] = found
+        self._mark(timeline, "wished", self._wished.pop(group, None), now)
+        self._mark(timeline, "handed_over", offered, now)
+        timeline.marks.append(("acquired", now))
+        self._open[group] = timeline
 
     def _begin_lost(self, group: str, epoch: int, now: Instant) -> None:
         owner = self._owners.get(group)
         self._open.pop(group, None)
         if owner is None or owner.released or owner.node == self.node:
             return  # a start, not a takeover
-        found = Timeline(group, "node_lost", owner.node, self.node, epoch, self._details.get(group, ""))
+        timeline = Timeline(group, "node_lost", owner.node, self.node, epoch, self._details.get(group, ""))
         for name, marks in (("silent", self._silent), ("over", self._over), ("deposed", self._deposed)):
-            self._mark(found, name, marks.get(owner.node), now)
-        found.marks.append(("acquired", now))
-        self._open[group] = found
+            self._mark(timeline, name, marks.get(owner.node), now)
+        timeline.marks.append(("acquired", now))
+        self._open[group] = timeline
 
     @staticmethod
-    def _mark(found: Timeline, name: str, at: Instant | None, now: Instant) -> None:
-        before = found.marks[-1][1].raw if found.marks else 0.0
+    def _mark(timeline: Timeline, name: str, at: Instant | None, now: Instant) -> None:
+        before = timeline.marks[-1][1].raw if timeline.marks else 0.0
         if at is not None and now.raw - _STALE_MS < at.raw <= now.raw and at.raw >= before:
-            found.marks.append((name, at))
+            timeline.marks.append((name, at))

@@ -1,4 +1,4 @@
-"""What tells this machine from any other: its machine id, and what no copy of its disk has (election.machine)."""
+"""The identity of this machine: its machine id, and marks that no copy of its disk has (election.machine)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 _DMI = Path("/sys/class/dmi/id/product_uuid")
 _NET = Path("/sys/class/net")
 _SECRET = re.compile(r"[0-9a-f]{64}")
-# What firmware gives that was never told one.
+# The values of firmware that was never given one.
 _NO_UUID = re.compile(r"(.)\1*|03000200-0400-0500-0006-000700080009|not .*|")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ALL_PROCESSES = "pid:[4026531836]"  # the machine's own process namespace, PROC_PID_INIT_INO in the kernel's proc_ns.h
@@ -53,8 +53,8 @@ def identify(config: NodeConfig, address: str) -> str:
 
 
 def _digests(name: str, values: list[str]) -> str:
-    found = (hashlib.sha256(f"hactl {name}\0{value}".encode()).hexdigest()[:16] for value in values if value)
-    return machine.BESIDE.join(found)
+    hashes = (hashlib.sha256(f"hactl {name}\0{value}".encode()).hexdigest()[:16] for value in values if value)
+    return machine.BESIDE.join(hashes)
 
 
 def _secret(path: Path) -> str:
@@ -82,8 +82,8 @@ def _hardware(config: NodeConfig, address: str) -> tuple[str, list[str]]:
 
 
 def _board() -> str:
-    found = _text(_DMI).lower()
-    return "" if _NO_UUID.fullmatch(found) or len(set(found) - {"-"}) < 3 else found
+    uuid = _text(_DMI).lower()
+    return "" if _NO_UUID.fullmatch(uuid) or len(set(uuid) - {"-"}) < 3 else uuid
 
 
 def in_container() -> bool:
@@ -118,16 +118,15 @@ def _cards(address: str) -> list[str]:
     try:
         wanted = ipaddress.ip_address(address)
         names = {link.index: link.name for link in netlink.links()}
-        found = [names[one.index] for one in netlink.addresses(wanted.version) if one.ip.ip == wanted]
+        holders = [names[known.index] for known in netlink.addresses(wanted.version) if known.ip.ip == wanted]
     except (OSError, ValueError, KeyError):
         return []
-    return sorted(_permanent(_NET / found[0])) if found else []
+    return sorted(_permanent(_NET / holders[0])) if holders else []
 
 
 def _permanent(interface: Path) -> set[str]:
-    lower = [path.resolve() for path in interface.glob("lower_*")]
-    if lower:
-        return {mac for one in lower for mac in _permanent(one)}
+    if lower := [path.resolve() for path in interface.glob("lower_*")]:
+        return {mac for below in lower for mac in _permanent(below)}
     bonded = _text(interface / "bonding_slave" / "perm_hwaddr")
     given = _text(interface / "address") if _text(interface / "addr_assign_type") == _PERMANENT else ""
     card = (interface / "device").exists() and _text(interface / "type") == "1"  # ARPHRD_ETHER

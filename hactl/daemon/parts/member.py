@@ -1,4 +1,4 @@
-"""What this node says of itself in the store."""
+"""This node's own record in the store."""
 
 from __future__ import annotations
 

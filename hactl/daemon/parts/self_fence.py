@@ -1,7 +1,7 @@
 """Takes this node down by the way node.toml names, when something cannot be stopped and the daemon knows it.
 
 The guard does the same by itself when the deadline comes; this is for a stop that fails while leases are fine. It is
-the guard that does it here, too: it has the watchdog, and is not held up by what holds up the daemon. The daemon does
+the guard that does it here, too: it has the watchdog, and is not held up together with the daemon. The daemon does
 it itself only where the guard cannot.
 """
 
@@ -25,13 +25,12 @@ RETRY_S = 1.0
 GUARD_S = 5.0
 
 
-async def self_fence(how: Sequence[str], guard: GuardLink, reason: str) -> None:
+async def self_fence(method: Sequence[str], guard: GuardLink, reason: str) -> None:
     """Do it, again and again until this process is no more; `log`: only say so (tests)."""
-    if how[0] == "log":
+    if method[0] == "log":
         return
     try:
-        answer = await guard.fence(reason)
-        problem = answer.problem
+        problem = (await guard.fence(reason)).problem
     except GuardError as error:
         problem = str(error)
     if problem:
@@ -39,7 +38,7 @@ async def self_fence(how: Sequence[str], guard: GuardLink, reason: str) -> None:
     else:
         await asyncio.sleep(GUARD_S)
     while True:
-        problem = await _command(how[1:]) if how[0] == "command" else reboot()
+        problem = await _command(method[1:]) if method[0] == "command" else reboot()
         if problem:
             log.critical("self_fence_failed", problem=problem)
         await asyncio.sleep(RETRY_S)

@@ -1,5 +1,5 @@
-"""What the daemon keeps on disk: the store's identity as last known, its last session, and the definitions of
-what it started. All of it survives a reboot; a file that cannot be read is as good as none, and said so."""
+"""The daemon's files on disk: the store's identity as last known, its last session, and the definitions of the
+resources that it started. All of it survives a reboot; a file that cannot be read is as good as none, and said so."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ T = TypeVar("T")
 
 
 class KnownStore(msgspec.Struct, frozen=True, rename=STORED_NAMES):
-    """What is kept of the store: `uuid` and `generation` of its history, the highest `revision` seen of it; and this
-    node's last session, `session_id` and `session_revision`."""
+    """The facts about the store that are kept: `uuid` and `generation` of its history, the highest `revision`
+    seen of it; and this node's last session, `session_id` and `session_revision`."""
 
     uuid: str = ""
     generation: Generation = 0
@@ -57,7 +57,9 @@ class Disk:
     def __init__(self, state_dir: str, boot_id: str) -> None:
         self._dir = Path(state_dir)
         self._started = self._dir / "started"
-        with contextlib.suppress(OSError):  # it is made when something is to be written there; then that says why not
+        with contextlib.suppress(
+            OSError
+        ):  # it is made again with the first write there, which then reports the problem
             self._started.mkdir(parents=True, exist_ok=True)
         self._boot, self._boot_id = self._started / "boot_id", boot_id
         self._identity = self._dir / "identity.json"
@@ -88,7 +90,7 @@ class Disk:
         return _read(self._identity, KnownStore) or KnownStore()
 
     def keep_known(self, known: KnownStore, *, anew: bool = False) -> None:
-        """Keep what the next daemon must know; nothing is written when nothing changed, unless `anew`."""
+        """Keep the facts that the next daemon needs; nothing is written when nothing changed, unless `anew`."""
         if not known.uuid:
             return
         if anew:
@@ -123,8 +125,8 @@ class Disk:
 
     def leftovers(self) -> tuple[GroupSpec, ...]:
         """The groups of which something was started here, by their definition then."""
-        found = (_read(path, GroupSpec) for path in sorted(self._started.glob("*.json")))
-        return tuple(group for group in found if group is not None)
+        groups = (_read(path, GroupSpec) for path in sorted(self._started.glob("*.json")))
+        return tuple(group for group in groups if group is not None)
 
     def started_since_boot(self) -> bool:
         """Whether anything of the leftovers may have been started since this machine booted."""
@@ -156,7 +158,7 @@ class Disk:
 
 
 def read_typed(path: Path, kind: type[T]) -> T:
-    """What a JSON file holds, by the types of `kind`. Raises OSError or ValueError."""
+    """The content of a JSON file, by the types of `kind`. Raises OSError or ValueError."""
     with path.open("rb") as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:

@@ -1,4 +1,4 @@
-"""Keeps on disk what the next daemon must know, never on the event loop: a disk may take its time, or be full."""
+"""Keeps the facts for the next daemon on disk, never on the event loop: a disk may take its time, or be full."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hactl.supervise import describe
 
 log = structlog.get_logger()
 
-# How often what must survive is looked at: the highest revision seen, definitions no longer needed.
+# How often the facts are written: the highest revision seen, definitions no longer needed.
 PERSIST_S = 5.0
 # How long the beginning of a session, and the daemon's end, wait for a disk.
 WAIT_S = 2.0
@@ -60,13 +60,9 @@ class StateKeeper:
         """On the thread, one after another: the state is looked at then, so the newest is written last."""
         state, anew = self._state(), time.monotonic() >= self._anew_at
         uuid, generation = state.identity or ("", 0)
-        session_revision = (
-            state.session.session_revision
-            if state.session.session_id == self.session_id
-            else state.boot.last_session_revision
-        )
-        self._disk.keep_known(
-            KnownStore(uuid, generation, state.known_revision, self.session_id, session_revision), anew=anew
-        )
+        same = state.session.session_id == self.session_id
+        session_revision = state.session.session_revision if same else state.boot.last_session_revision
+        known = KnownStore(uuid, generation, state.known_revision, self.session_id, session_revision)
+        self._disk.keep_known(known, anew=anew)
         if anew:
             self._anew_at = time.monotonic() + ANEW_S

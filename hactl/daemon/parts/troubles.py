@@ -1,4 +1,4 @@
-"""Tells what of this node does not work, so that the operator hears of it on any node."""
+"""Tells the troubles of this node, so that the operator hears of them on any node."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Troubles:
     def __init__(self, state_dir: str, post: Callable[[Trouble], None]) -> None:
         self._state_dir, self._post = state_dir, post
 
-    def tell(self, source: str, what: str, todo: str) -> None:
-        """`what` is wrong and what `todo`; "": nothing is any more."""
-        self._post(Trouble(source, what, todo, utc_z()))
+    def tell(self, source: str, problem: str, todo: str) -> None:
+        """`problem`, and `todo` against it; "": it is over."""
+        self._post(Trouble(source, problem, todo, utc_z()))
 
     def of_task(self, task: str, reason: str) -> None:
         """A task of the daemon fails."""
-        what = f"a part of its daemon fails ({task}): {reason}" if reason else ""
-        self.tell(f"task {task}", what, "it is tried again by itself; if it stays so, see its daemon's log")
+        problem = f"a part of its daemon fails ({task}): {reason}" if reason else ""
+        self.tell(f"task {task}", problem, "it is tried again by itself; if it stays so, see its daemon's log")
 
     def of_state_dir(self, reason: str) -> None:
         """The state cannot be kept."""
-        what = f"its state_dir cannot be written: {reason}" if reason else ""
-        self.tell("state_dir", what, f"make {self._state_dir} writable: until then nothing is started there")
+        problem = f"its state_dir cannot be written: {reason}" if reason else ""
+        self.tell("state_dir", problem, f"make {self._state_dir} writable: until then nothing is started there")

@@ -295,7 +295,7 @@ def test_a_daemon_that_comes_back_does_not_tell_the_same_again(bench: Bench, toy
 
     async def later() -> None:
         await again.until(lambda: len(toy.asked()) > asked, "it tests")
-        await again.until(lambda: again.monitor._found is not None, "it has tested")
+        await again.until(lambda: again.monitor._results is not None, "it has tested")
 
     again.play(later)
     assert again.notes == []
@@ -306,7 +306,7 @@ def test_nothing_is_told_without_a_session(bench: Bench, toy: ToyAgent) -> None:
     async def scene() -> None:
         bench.scene.delete(KEYS.node("n2"))
         bench.scene.join("n2")  # another session than the one that this daemon has
-        await bench.until(lambda: bench.monitor._found is not None, "it has tested")
+        await bench.until(lambda: bench.monitor._results is not None, "it has tested")
         await bench.monitor._say(bench.host.state)
         assert bench.report() == {}
 
