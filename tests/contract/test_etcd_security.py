@@ -121,7 +121,7 @@ def test_a_server_of_another_authority_is_refused(with_tls: EtcdCluster, tmp_pat
         (["h:1"], {"user": "u"}),
     ],
 )
-def test_what_does_not_fit_together_is_refused(endpoints: list[str], options: dict[str, str]) -> None:
+def test_options_that_do_not_fit_together_are_refused(endpoints: list[str], options: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"."):
         EtcdStore(endpoints, **options)
 
@@ -208,7 +208,7 @@ def test_a_new_password_counts_without_a_restart(with_users: EtcdCluster) -> Non
         store.close()
 
 
-def test_what_the_user_may_not(with_users: EtcdCluster) -> None:
+def test_a_user_without_permission(with_users: EtcdCluster) -> None:
     store = EtcdStore(with_users.endpoints, user="me", password="word")
     try:
         put(store, "/mine/a", "1")

@@ -80,7 +80,7 @@ def test_the_guards_answers(rng: random.Random) -> None:
 
 
 @fuzzed(400)
-def test_datagrams_of_peers_who_have_the_key(rng: random.Random) -> None:
+def test_datagrams_of_peers_with_the_key(rng: random.Random) -> None:
     """Who has none is stopped before anything is read."""
     told = liveness.LivenessReply("c", "n", "s", "x" * 8, "s", True, True, 500)
     query = liveness.LivenessQuery("c", "n", "s", "x" * 8)
@@ -96,7 +96,7 @@ def test_datagrams_of_peers_who_have_the_key(rng: random.Random) -> None:
 
 
 @fuzzed(300)
-def test_what_haproxy_answers(rng: random.Random) -> None:
+def test_answers_of_haproxy(rng: random.Random) -> None:
     with contextlib.suppress(HaproxyError):
         parse_server_states(mutated(rng, STAT))
     with contextlib.suppress(HaproxyError):
@@ -126,7 +126,7 @@ def test_events(rng: random.Random) -> None:
 
 
 @fuzzed(300)
-def test_what_the_daemon_answers_the_command_line(rng: random.Random) -> None:
+def test_answers_of_the_daemon_to_the_command_line(rng: random.Random) -> None:
     body = as_json(rng, {"error": "no", "kind": "wait", "wait_ms": 5.0}).encode("utf-8", "surrogatepass")
     status = rng.choice([b"200 OK", b"409 Conflict", b"500 x", b"425 x", b"abc", b""])
     answer = b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\n\r\n" + body

@@ -34,7 +34,7 @@ def _text(rng: random.Random, value: object) -> bytes:
 
 
 @fuzzed(200)
-def test_what_the_daemon_kept(rng: random.Random, tmp_path_factory: object) -> None:
+def test_state_files_of_the_daemon(rng: random.Random, tmp_path_factory: object) -> None:
     place = _place(tmp_path_factory)
     disk, group = Disk(str(place), "boot"), plain(spec().groups[1])
     (place / "identity.json").write_bytes(_text(rng, KNOWN))
@@ -92,7 +92,7 @@ def test_the_record_of_a_process(rng: random.Random, tmp_path_factory: object) -
 
 
 @fuzzed(200)
-def test_what_was_known_of_the_cluster_last(rng: random.Random, tmp_path_factory: object) -> None:
+def test_the_last_known_state_of_the_cluster(rng: random.Random, tmp_path_factory: object) -> None:
     place = _place(tmp_path_factory)
     kvs = [[KEYS.node("n1"), "{}", 3, 4], [KEYS.standby("n2"), "root", 5, 5]]
     kept = {"prefix": KEYS.prefix, "revision": 7, "items": kvs}

@@ -38,7 +38,7 @@ def ended(machine: Machine, unit: str) -> bool:
     return shown.strip() in ("inactive", "failed")
 
 
-def test_whatever_the_unit_does_against_it(machine: Machine) -> None:
+def test_a_unit_that_resists_is_stopped(machine: Machine) -> None:
     """SIGTERM is ignored, ExecStopPost= takes its time, and systemd would start it again."""
     machine.unit("guard-stubborn.service", STUBBORN)
     assert machine.run("systemctl", "start", "guard-stubborn.service") == ""

@@ -163,7 +163,7 @@ def test_kill_is_fast_and_final_whatever_the_unit_says(machine: Machine, make: C
     run(scenario)
 
 
-def test_a_start_that_fails_says_what_to_look_at(machine: Machine, make: Callable[[str], Unit]) -> None:
+def test_a_start_that_fails_names_the_journal(machine: Machine, make: Callable[[str], Unit]) -> None:
     resource = make("[Service]\nType=oneshot\nExecStart=/bin/false\n")
 
     async def scenario() -> None:

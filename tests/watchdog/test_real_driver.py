@@ -67,7 +67,7 @@ def test_a_guard_that_ends_with_nothing_registered_switches_it_off(image: Image,
     assert '"watchdog_closed", "device": "/dev/watchdog", "problem": ""' in result.log
 
 
-def test_a_driver_with_nowayout_is_not_to_be_switched_off_and_the_log_says_so(image: Image, tmp_path: Path) -> None:
+def test_a_driver_with_nowayout_cannot_be_switched_off_and_the_log_says_so(image: Image, tmp_path: Path) -> None:
     result = play(image, tmp_path, "clean-end", "i6300esb,nowayout=1")
     assert result.reset
     assert "nowayout: it goes on running" in result.log

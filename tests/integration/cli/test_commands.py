@@ -44,7 +44,7 @@ def test_status_at_night_imports_nothing_that_takes_long(scene: Scene, config: N
     assert loaded & {"typer", "rich", "pydantic", "etcd3", "grpc", "asyncio", "http.client", "structlog"} == set()
 
 
-def test_what_the_way_to_etcd_logs_is_no_part_of_the_answer(hactl: Run, config: NodeConfig, tmp_path: Path) -> None:
+def test_the_log_of_the_etcd_backend_is_no_part_of_the_answer(hactl: Run, config: NodeConfig, tmp_path: Path) -> None:
     (tmp_path / "last-known.json").write_text("garbage")
     (tmp_path / "node.toml").write_text(
         f'cluster = "demo"\nendpoints = ["http://127.0.0.1:1"]\nrun_dir = "{tmp_path}"\nstate_dir = "{tmp_path}"\n'
@@ -228,7 +228,7 @@ def test_failover_no_wait(hactl: Run, scene: Scene, either: str) -> None:
         (("fence", "confirm", "n1"), 2, "give --yes"),
     ],
 )
-def test_what_is_refused(
+def test_refused_commands(
     hactl: Run, scene: Scene, either: str, words: tuple[str, ...], status: int, problem: str
 ) -> None:
     code, _, err = hactl(*words)

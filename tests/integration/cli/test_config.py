@@ -47,7 +47,7 @@ def test_bad_input_is_named_with_its_place_and_changes_nothing(
 
 
 @pytest.mark.skipif(not shutil.which("haproxy", path="/usr/local/sbin:/usr/sbin:/usr/bin"), reason="needs haproxy")
-def test_what_haproxy_refuses_begins_no_cluster_and_is_not_put_to_use(
+def test_a_configuration_that_haproxy_refuses_begins_no_cluster_and_is_not_applied(
     hactl: Run, store: Store, config: NodeConfig, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.yaml"

@@ -146,7 +146,7 @@ class Terminal:
         return self.answer + "\n"
 
 
-def test_fence_asks_and_says_what_will_happen(
+def test_fence_asks_and_shows_the_consequences(
     hactl: Run, scene: Scene, either: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal("n"))
@@ -173,7 +173,7 @@ def test_fence_asks_and_says_what_will_happen(
         (("fence", "n1", "--off", "--reboot"), 2, "--off, --reboot or --on: give one"),
     ],
 )
-def test_what_is_refused(
+def test_refused_commands(
     hactl: Run, scene: Scene, either: str, words: tuple[str, ...], status: int, problem: str
 ) -> None:
     code, _, err = hactl(*words)

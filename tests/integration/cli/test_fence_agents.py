@@ -86,7 +86,7 @@ def test_describe(hactl: Run) -> None:
     assert described["actions"][0] == {"name": "on", "automatic": True, "on_target": True}
 
 
-def test_describe_what_does_not_work(hactl: Run) -> None:
+def test_describe_a_broken_agent(hactl: Run) -> None:
     told = "hactl fence agents` lists those installed\n"
     assert hactl("fence", "describe", "fence_old") == (1, "", f"error: fence_old: exit status 1: No license; `{told}")
     assert hactl("fence", "describe", "fence_new") == (1, "", f"error: fence_new: not installed; `{told}")

@@ -35,7 +35,7 @@ def test_import(hactl: Run, tmp_path: Path) -> None:
     assert "# NOT CARRIED OVER: line 9: `nbproc 4`" in out.read_text()
 
 
-def test_import_of_what_cannot_be_read(hactl: Run, tmp_path: Path) -> None:
+def test_import_of_an_unreadable_file(hactl: Run, tmp_path: Path) -> None:
     file, out = tmp_path / "haproxy.cfg", tmp_path / "part.yaml"
     file.write_text(FILE + " acl 'x\n.if y\n")
     status, printed, err = hactl("import", "haproxy", file, "-o", out)
@@ -67,7 +67,7 @@ def test_render_of_a_file(hactl: Run, tmp_path: Path) -> None:
     assert status == 2 and "`n4` is no node of cluster demo; its nodes are n1, n2, n3" in err
 
 
-def test_render_of_what_is_in_use(hactl: Run, scene: Scene, store: Store, config: NodeConfig) -> None:
+def test_render_of_the_configuration_in_use(hactl: Run, scene: Scene, store: Store, config: NodeConfig) -> None:
     status, printed, _ = hactl("config", "render")
     assert status == 0 and "(cluster demo, node n2, configuration revision " in printed
     assert all(f"server {node} 10.0.0.1{node[1]}:5000 weight 100\n" in printed for node in ("n1", "n2", "n3"))

@@ -52,7 +52,7 @@ def newest_event(scene: Scene) -> str:
     return event_log.read(scene.store, KEYS, 1)[0][0].event
 
 
-def test_drain_shows_what_is_left_and_undrain(hactl: Run, scene: Scene, either: str) -> None:
+def test_drain_shows_the_sessions_left_and_undrain(hactl: Run, scene: Scene, either: str) -> None:
     with balancers(scene, 2, 1, 0):
         status, out, _ = hactl("service", "drain", "api", "n1", "--reason", "disk")
     assert status == 0
@@ -119,7 +119,7 @@ def test_drain_interrupted_says_what_stays(
         (("drain", "api", "n1", "--timeout", "soon"), 2, "`soon` is no duration"),
     ],
 )
-def test_what_is_refused(
+def test_refused_commands(
     hactl: Run, scene: Scene, either: str, words: tuple[str, ...], status: int, problem: str
 ) -> None:
     code, _, err = hactl("service", *words)

@@ -30,7 +30,7 @@ def test_good_options_pass(toy: ToyAgent) -> None:
         ("dir: /tmp, knock: sesame", "options.knock: option `knock` would be kept in etcd"),
     ],
 )
-def test_what_an_agent_says_is_wrong_is_refused(toy: ToyAgent, options: str, says: str) -> None:
+def test_options_that_the_agent_refuses_are_refused(toy: ToyAgent, options: str, says: str) -> None:
     ok, said = check(toy, options)
     assert not ok and says in said
     assert said.startswith(f"error: {toy.place}/cluster.yaml:2:")

@@ -26,7 +26,7 @@ def test_a_line_that_haproxy_refuses_is_refused_at_its_place(tmp_path: Path) -> 
 
 
 @needs_haproxy
-def test_what_is_wrong_with_no_line_of_the_file_is_said_of_its_service(tmp_path: Path) -> None:
+def test_a_problem_of_no_line_of_the_file_is_reported_for_its_service(tmp_path: Path) -> None:
     text = CLUSTER + SERVICE.replace("port: 6000", "port: 6000\n    extra: ['stick on src']")
     report = check(tmp_path, text)
     assert not report.ok

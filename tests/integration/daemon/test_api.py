@@ -42,7 +42,7 @@ def test_status(daemon: StandIn, config: NodeConfig) -> None:
     assert status["local"] is not None
 
 
-def test_status_has_what_every_balancer_says(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+def test_status_has_every_balancers_view(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
     scene.balance("n1", {"n3": ServerHealth("DOWN", check="L4CON")})
     daemon.health = NodeHealth("n2", "s-n2", running=True, services={"api": {"n3": ServerHealth("MAINT")}})
 

@@ -23,7 +23,7 @@ from tests.support.stand_in import StandIn
 from .raw_http import WRITING, ask
 
 
-def test_who_may_look_may_not_change(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
+def test_a_user_who_may_look_may_not_change(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
     assert client.get(config.read_socket, "/v1/status", 10)["cluster"] == "demo"
     before = scene.view.revision
     for route in (*WRITING, "fence/test"):

@@ -69,7 +69,7 @@ ODD_OF = {
 
 
 @pytest.mark.parametrize("route", WRITING)
-def test_what_is_no_request_is_refused(daemon: StandIn, config: NodeConfig, scene: Scene, route: str) -> None:
+def test_an_invalid_body_is_refused(daemon: StandIn, config: NodeConfig, scene: Scene, route: str) -> None:
     before = scene.view.revision
     for body in (*ODD, *ODD_OF.get(route, ())):
         code, answer = posted(config, route, body)
@@ -77,7 +77,7 @@ def test_what_is_no_request_is_refused(daemon: StandIn, config: NodeConfig, scen
     assert scene.view.revision == before
 
 
-def test_what_is_no_text_is_named(daemon: StandIn, config: NodeConfig) -> None:
+def test_the_problem_of_an_invalid_text_is_named(daemon: StandIn, config: NodeConfig) -> None:
     for body, problem in (
         (b'{"group": "vip", "to": "a\\nb"}', "`to` has the control character \\x0a"),
         (b'{"group": "' + b"x" * 201 + b'"}', "`group` has 201 characters: 200 at most"),
@@ -123,7 +123,7 @@ def test_waits_have_an_end_and_are_woken(daemon: StandIn, config: NodeConfig, sc
     assert len(marks) == 20 and mark not in marks
 
 
-def test_a_command_is_not_kept_out_by_many_who_watch(
+def test_a_command_is_not_kept_out_by_many_watchers(
     scene: Scene, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All places are taken; one is free in a moment. And where none is, it says so."""

@@ -109,7 +109,7 @@ def test_events_go_out_in_large_parts_between_which_the_loop_does_other_work() -
     asyncio.run(main())
 
 
-def test_many_who_wait_for_one_answer_go_on_a_few_at_a_time() -> None:
+def test_many_waiters_for_one_answer_go_on_a_few_at_a_time() -> None:
     async def main() -> None:
         made, iteration, went_on = asyncio.Event(), 0, Counter[int]()
 

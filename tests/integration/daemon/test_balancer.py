@@ -95,7 +95,9 @@ def look(state: NodeState, scene: Scene, balancing: Balancer) -> None:
     balancing.changed(state)
 
 
-def test_before_anything_is_known_what_ran_before_is_tried_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_before_anything_is_known_the_kept_configuration_is_tried_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a reboot, a port is in use by another program for a while, and etcd is away."""
     monkeypatch.setattr(balancer, "RETRY_S", 0.001)
 
@@ -147,7 +149,7 @@ def test_the_owner_alone_is_in_use(scene: Scene) -> None:
     run(check, scene)
 
 
-def test_what_is_drained_has_weight_0_but_not_the_writer(scene: Scene) -> None:
+def test_a_drained_server_has_weight_0_unless_it_is_the_writer(scene: Scene) -> None:
     async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
         scene.put(KEYS.drain("*", "n1"), Drain("anna"))
         look(state, scene, balancing)
@@ -212,7 +214,7 @@ def test_without_a_list_and_in_another_history_all_stays(scene: Scene) -> None:
     run(check, scene)
 
 
-def test_what_is_refused_is_tried_again_without_end_and_told_a_few_times(
+def test_a_refused_configuration_is_tried_again_without_end_and_reported_a_few_times(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(balancer, "RETRY_S", 0.001)
@@ -250,9 +252,7 @@ def test_an_error_that_nobody_foresaw_ends_nothing(scene: Scene, monkeypatch: py
     run(check, scene)
 
 
-def test_another_writer_does_not_wait_for_what_is_to_be_tried_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_writer_does_not_wait_for_the_next_attempt(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(balancer, "RETRY_S", 3600)
     monkeypatch.setattr(balancer, "LONGEST_RETRY_S", 3600)
 
@@ -268,7 +268,7 @@ def test_another_writer_does_not_wait_for_what_is_to_be_tried_again(
     run(check, scene)
 
 
-def test_what_is_kept_for_after_a_reboot_names_no_writer(scene: Scene) -> None:
+def test_the_configuration_kept_for_after_a_reboot_names_no_writer(scene: Scene) -> None:
     async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
         look(state, scene, balancing)
         await applied.next()
@@ -279,7 +279,7 @@ def test_what_is_kept_for_after_a_reboot_names_no_writer(scene: Scene) -> None:
     run(check, scene)
 
 
-def test_groups_whose_vip_a_service_binds_are_told_of_a_haproxy_that_is_not_well(
+def test_groups_whose_vip_a_service_binds_hear_of_a_haproxy_that_is_not_well(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(balancer, "RETRY_S", 0.01)

@@ -47,13 +47,13 @@ def reader(tmp_path: Path, key: str = "") -> ConfigReader:
     return ConfigReader(str(tmp_path / "state"), "demo", str(file))
 
 
-def test_what_is_compiled_is_the_same_configuration(spec: ClusterSpec) -> None:
+def test_a_compiled_configuration_is_the_same(spec: ClusterSpec) -> None:
     again = compiled.load(json.loads(json.dumps(compiled.dump(spec))))
     assert document(again) == document(spec)
     assert again.groups == spec.groups and again.nodes == spec.nodes and again.timing == spec.timing
 
 
-def test_what_was_read_once_is_known_afterwards(spec: ClusterSpec, tmp_path: Path) -> None:
+def test_a_configuration_read_once_is_known_afterwards(spec: ClusterSpec, tmp_path: Path) -> None:
     text = stored(spec)
     assert asyncio.run(reader(tmp_path).known(text, 1)) is None
     read = asyncio.run(reader(tmp_path).read(text, 1))
@@ -92,13 +92,13 @@ def refused(tmp_path: Path, text: str, generation: int = 1) -> str:
     return str(raised.value)
 
 
-def test_a_node_with_the_key_uses_what_is_signed_with_it(spec: ClusterSpec, tmp_path: Path) -> None:
+def test_a_node_with_the_key_uses_a_configuration_signed_with_it(spec: ClusterSpec, tmp_path: Path) -> None:
     text = signed(spec)
     assert document(asyncio.run(reader(tmp_path, KEY).read(text, 1))) == document(spec)
     assert asyncio.run(reader(tmp_path, KEY).known(text, 1)) is not None
 
 
-def test_what_is_not_signed_is_refused_and_the_last_good_one_stays(spec: ClusterSpec, tmp_path: Path) -> None:
+def test_an_unsigned_configuration_is_refused_and_the_last_good_one_stays(spec: ClusterSpec, tmp_path: Path) -> None:
     used = asyncio.run(reader(tmp_path, KEY).read(signed(spec), 1))
     assert "is not signed" in refused(tmp_path, stored(spec))
     assert "altered" in refused(tmp_path, signed(spec, key=OTHER))
@@ -128,7 +128,7 @@ def test_a_cluster_that_gets_a_key_goes_on_with_the_configuration_it_had(spec: C
     assert "is not signed" in refused(tmp_path, stored(spec))
 
 
-def test_a_node_whose_key_is_gone_goes_on_with_what_it_used_and_takes_nothing_unchecked(
+def test_a_node_whose_key_is_gone_keeps_its_configuration_and_takes_none_unchecked(
     spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asyncio.run(reader(tmp_path, KEY).read(signed(spec), 1))
@@ -188,13 +188,13 @@ def test_an_older_one_is_refused_also_where_the_disk_took_nothing(
         asyncio.run(made.read(signed(spec, 6), 1))
 
 
-def test_the_commands_know_what_this_node_used(spec: ClusterSpec, tmp_path: Path) -> None:
+def test_the_commands_know_the_serial_that_this_node_used(spec: ClusterSpec, tmp_path: Path) -> None:
     assert serial_in_use(str(tmp_path / "state")) == 0
     asyncio.run(reader(tmp_path, KEY).read(signed(spec, 7), 1))
     assert serial_in_use(str(tmp_path / "state")) == 7
 
 
-def test_the_daemon_comes_without_what_only_others_need() -> None:
+def test_the_daemon_does_not_import_libraries_of_the_commands() -> None:
     script = """
 import sys
 import hactl.daemon.__main__

@@ -76,7 +76,7 @@ def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, fault: str
         disk.keep_started(GROUP)
 
 
-def test_what_was_removed_is_written_again(tmp_path: Path) -> None:
+def test_removed_files_are_written_again(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
     disk = Disk(str(state), "boot")

@@ -80,7 +80,7 @@ def short_path() -> Iterator[Path]:
         yield Path(path)
 
 
-def test_a_daemon_that_cannot_use_a_file_yet_is_to_be_started_again(tmp_path: Path, short_path: Path) -> None:
+def test_a_daemon_that_cannot_use_a_file_yet_asks_to_be_started_again(tmp_path: Path, short_path: Path) -> None:
     """At a boot, or in the middle of a renewal: exit status 2 would be for good."""
     settings = {
         "cluster": "demo",

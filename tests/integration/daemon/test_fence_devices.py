@@ -58,7 +58,7 @@ def do(toy: ToyAgent, action: Any, *, known: bool = True, timeout_ms: float = 10
     return asyncio.run(main())
 
 
-def test_off_is_the_agents_word_and_status_is_what_is_seen(toy: ToyAgent) -> None:
+def test_off_is_reported_by_the_agent_and_verified_by_status(toy: ToyAgent) -> None:
     assert do(toy, "status") == FenceActed(7, True, "on", "Status: ON")
     assert do(toy, "off")[:3] == (7, True, "unknown")
     assert toy.power("n1") == "off"
@@ -96,14 +96,14 @@ def test_a_secret_that_is_not_there_is_a_failure(toy: ToyAgent) -> None:
     assert not done.ok and "No such file" in done.detail and toy.asked() == []
 
 
-def test_what_runs_into_its_deadline_has_failed(toy: ToyAgent) -> None:
+def test_an_action_that_runs_into_its_deadline_has_failed(toy: ToyAgent) -> None:
     toy.put("slow")
     done = do(toy, "off", timeout_ms=300)
     assert (done.ok, done.power) == (False, "unknown") and "did not end within 0.3 s" in done.detail
     assert toy.power("n1") == ""
 
 
-def test_what_could_come_too_late_is_not_begun(toy: ToyAgent) -> None:
+def test_an_action_that_could_come_too_late_is_not_begun(toy: ToyAgent) -> None:
     done = do(toy, "off", timeout_ms=5000, until=now().plus(4900))
     assert not done.ok and done.detail.startswith("not begun") and toy.asked() == []
     assert do(toy, "off", timeout_ms=5000, until=now().plus(60_000)).ok

@@ -151,7 +151,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     return Node(tmp_path)
 
 
-def test_what_is_told_of_servers() -> None:
+def test_health_of_servers() -> None:
     known = servers([state("n1", "UP 1/3"), state("n2", "DOWN 1/2", sessions=4, check="L4CON")], {}, 1000.5)
     assert known == {"api": {"n1": ServerHealth(), "n2": ServerHealth("DOWN", 100, 4, "L4CON", "L4CON words", 970)}}
     later = servers([state("n2", "DOWN", check="L4TOUT")], known, 2000.0)
@@ -160,7 +160,7 @@ def test_what_is_told_of_servers() -> None:
     assert (drained.sessions, drained.since, drained.check) == (2, 1970, "")
 
 
-def test_what_is_new_is_written_and_all_is_asked_for_only_then(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changes_are_written_and_details_are_read_only_then(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "DETAILS_S", 0.0)
 
     async def main() -> None:
@@ -257,7 +257,7 @@ def test_a_store_that_refuses_is_told_in_the_log_and_tried_again(node: Node, mon
     assert said == ["health_refused"]
 
 
-def test_what_was_noted_before_a_restart_is_not_noted_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_noted_before_a_restart_are_not_noted_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hactl.status.health_events.SETTLE_S", 0.0)
     monkeypatch.setattr("hactl.status.health_events.RECOVER_S", 0.0)
     down = ServerHealth("DOWN", check="L4CON", since=123)

@@ -73,9 +73,7 @@ def test_the_newest_are_kept(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
     asyncio.run(main())
 
 
-def test_what_a_store_that_is_away_did_not_get_is_written_when_it_is_back(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_events_of_an_outage_are_written_when_the_store_is_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "RETRY_S", 0.05)
     monkeypatch.setattr(history, "WAITING", 4)
     assert isinstance(scene.store, Away)
@@ -94,7 +92,7 @@ def test_what_a_store_that_is_away_did_not_get_is_written_when_it_is_back(
     asyncio.run(main())
 
 
-def test_what_repeats_is_counted_and_what_led_there_is_kept(scene: Scene) -> None:
+def test_repeated_events_are_counted_and_those_before_them_are_kept(scene: Scene) -> None:
     async def main() -> None:
         async with running(scene) as kept:
             kept.note("group_acquire", {"group": "app", "epoch": 7}, at(0))
@@ -153,7 +151,7 @@ class Overgrown(MemoryStore):
         return super().snapshot(prefix, timeout_s=timeout_s, another_endpoint=another_endpoint)
 
 
-def test_what_cannot_be_trimmed_keeps_no_event_from_being_written() -> None:
+def test_events_are_written_though_the_history_cannot_be_trimmed() -> None:
     async def main() -> None:
         store = Overgrown()
         scene = Scene(store)

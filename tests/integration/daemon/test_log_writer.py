@@ -169,7 +169,7 @@ writer.finish(2.0)
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_what_others_wrote_is_no_line_and_no_command_of_a_terminal(log_format: str) -> None:
+def test_text_of_others_makes_no_line_and_no_terminal_command(log_format: str) -> None:
     done = subprocess.run([sys.executable, "-c", SAY_HOSTILE, log_format], check=True, capture_output=True, timeout=60)
     said = done.stderr.decode()
     assert not [

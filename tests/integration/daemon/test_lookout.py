@@ -108,7 +108,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     return Node(tmp_path)
 
 
-def test_what_could_not_be_started_here_is_said_before_it_must_be(node: Node) -> None:
+def test_a_resource_that_could_not_start_here_is_reported_before_it_must(node: Node) -> None:
     async def scenario() -> None:
         await node.until(lambda: len(node.posted) == 2)
         told = {readiness.source: (readiness.level, readiness.why) for readiness in node.seen(Readiness)}  # type: ignore[union-attr]
@@ -131,7 +131,7 @@ def test_what_could_not_be_started_here_is_said_before_it_must_be(node: Node) ->
 
 
 @pytest.mark.parametrize("content", ["kind: Pod", "kind: Another"])
-def test_what_is_here_of_another_nodes_group_is_seen(node: Node, content: str) -> None:
+def test_a_resource_of_another_nodes_group_that_is_here_is_seen(node: Node, content: str) -> None:
     async def scenario() -> None:
         node.file.parent.mkdir()
         await node.until(node.count.exists)
@@ -144,7 +144,7 @@ def test_what_is_here_of_another_nodes_group_is_seen(node: Node, content: str) -
     node.look(scenario)
 
 
-def test_what_is_here_of_a_group_of_this_nodes_own_or_of_nobodys_is_not_looked_at(node: Node) -> None:
+def test_resources_of_an_own_group_or_of_one_without_an_owner_are_not_looked_at(node: Node) -> None:
     node.file.parent.mkdir()
     node.file.write_text("kind: Pod")
 
@@ -212,14 +212,14 @@ def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("kind", ["vip", "manifest", "systemd", "exec"])
-def test_what_is_here_though_it_is_not_well(kind: str) -> None:
+def test_a_resource_is_here_though_it_is_not_well(kind: str) -> None:
     """A unit that something else starts may take minutes to come up; what an agent cannot tell says nothing."""
     spec = resource_spec("thing", kind)
     assert resources._is_here(spec, Observation("running")) and not resources._is_here(spec, Observation("stopped"))
     assert resources._is_here(spec, Observation("failed", "systemd says activating (start)")) == (kind != "exec")
 
 
-def test_a_process_that_runs_the_command_where_the_group_is_not_is_told_of(
+def test_a_process_that_runs_the_command_where_the_group_is_not_is_reported(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resources, "COMMANDS_EVERY_S", 0.0)

@@ -70,7 +70,7 @@ def test_that_it_is_full_is_said_until_it_is_not(tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
-def test_what_is_watched_over_is_looked_at_again_and_the_operator_hears_of_it(tmp_path: Path) -> None:
+def test_self_checks_are_repeated_and_reported(tmp_path: Path) -> None:
     async def main() -> None:
         said: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue()
         looked = asyncio.Event()

@@ -86,7 +86,7 @@ def test_http(answer: bytes, expected: str, problem: str) -> None:
     assert outcome(answering(answer), replace(HTTP, expect_status=expected)) == problem
 
 
-def test_what_is_asked_for() -> None:
+def test_the_request_of_a_probe() -> None:
     asked: list[bytes] = []
     probe = replace(HTTP, path="/health", host="api.example.org")
     assert outcome(answering(b"HTTP/1.1 200 OK\r\n\r\n", asked), probe) == ""
@@ -94,7 +94,7 @@ def test_what_is_asked_for() -> None:
     assert lines[:2] == ["GET /health HTTP/1.1", "Host: api.example.org"] and "Connection: close" in lines
 
 
-def test_who_accepts_and_does_not_answer() -> None:
+def test_a_service_that_accepts_and_does_not_answer() -> None:
     assert outcome(silent, replace(HTTP, timeout_ms=300)) == "no answer within 0.3 s"
 
 
@@ -122,7 +122,7 @@ def test_tls_is_spoken_and_the_certificate_not_looked_at(tmp_path: Path) -> None
     assert outcome(silent, replace(HTTP, tls=True, timeout_ms=300)) == "no answer within 0.3 s"
 
 
-def test_whose_address_it_is() -> None:
+def test_whether_an_address_is_local() -> None:
     assert is_local("127.0.0.1") and is_local("::1")
     assert not is_local("192.0.2.1") and not is_local("what")
 
@@ -188,7 +188,7 @@ def test_a_service_that_stops_answering_and_answers_again(monkeypatch: pytest.Mo
     asyncio.run(main())
 
 
-def test_who_has_the_address_does_not_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_has_the_address_does_not_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     local = [False]
     monkeypatch.setattr("hactl.daemon.observe.service_probes.is_local", lambda address: local[0])
 

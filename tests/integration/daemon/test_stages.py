@@ -66,7 +66,7 @@ OTHERS = {"etcd3", "google", "grpc", "msgspec", "six", "structlog", "tenacity", 
 SLOW = {"csv", "email", "http", "multiprocessing", "sqlite3", "tempfile", "unittest", "urllib.request", "xml"}
 
 
-def test_what_is_imported_before_the_session_is_taken_up() -> None:
+def test_modules_imported_before_the_session_is_adopted() -> None:
     script = "import hactl.daemon.main, argparse, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     loaded = {name for name in done.stdout.split() if not name.startswith("_")}
@@ -122,7 +122,7 @@ def test_nothing_is_waited_for_where_there_is_none(tmp_path: Path, phase: str) -
     asyncio.run(main())
 
 
-def test_what_tests_devices_comes_with_the_first_device(tmp_path: Path) -> None:
+def test_devices_are_tested_from_the_first_device_on(tmp_path: Path) -> None:
     async def main() -> None:
         stage, state = _stage(tmp_path), _state(guarded=False)
         testing = asyncio.create_task(stage._test_devices(StandIn(Scene(), NodeConfig(cluster="demo", node="n2"))))

@@ -114,7 +114,7 @@ def test_one_that_fails_takes_no_sibling_down() -> None:
     asyncio.run(main())
 
 
-def test_what_the_daemon_cannot_do_without_ends_it_after_some_failures() -> None:
+def test_an_essential_task_ends_the_daemon_after_some_failures() -> None:
     async def main() -> None:
         tasks, given_up = Tasks(first_s=FAST_S), asyncio.get_running_loop().create_future()
 
@@ -130,7 +130,7 @@ def test_what_the_daemon_cannot_do_without_ends_it_after_some_failures() -> None
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=[type(failure).__name__ for failure in FAILURES])
-def test_who_waits_for_an_outcome_is_told_whatever_is_raised(error: Exception) -> None:
+def test_an_outcome_is_reported_whatever_is_raised(error: Exception) -> None:
     async def main() -> None:
         told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 

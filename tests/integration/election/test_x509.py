@@ -20,6 +20,6 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("name", "days"), [("short", 3), ("long", 365 * 40)])
-def test_the_end_is_what_openssl_wrote(directory: Path, name: str, days: int) -> None:
+def test_the_end_of_a_certificate_of_openssl(directory: Path, name: str, days: int) -> None:
     (end,) = ends((directory / f"{name}.pem").read_text())
     assert abs(end - datetime.now(UTC) - timedelta(days=days)) < timedelta(hours=1)

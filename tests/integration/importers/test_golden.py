@@ -32,6 +32,6 @@ def accepts(text: str, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", TAKEN_BY_HAPROXY)
-def test_haproxy_takes_what_it_took(name: str, tmp_path: Path) -> None:
+def test_haproxy_accepts_the_import_of_a_file_that_it_accepts(name: str, tmp_path: Path) -> None:
     assert accepts((HERE / f"{name}.cfg").read_text(), tmp_path) == ""
     assert accepts(imported(name).rendered, tmp_path) == ""

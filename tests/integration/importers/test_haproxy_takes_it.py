@@ -132,7 +132,7 @@ def takes(text: str, place: Path) -> str:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 @given(files())
-def test_haproxy_takes_what_it_took(text: str) -> None:
+def test_haproxy_accepts_the_import_of_a_file_that_it_accepts(text: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         assume(not takes(text, place))

@@ -52,7 +52,7 @@ def test_a_process_that_writes_as_fast_as_it_can_is_bounded_and_goes_on(tmp_path
     assert b"[hactl] " in text and text.endswith(b"the end\n")
 
 
-def test_what_writes_little_is_left_alone(tmp_path: Path) -> None:
+def test_small_and_foreign_files_are_left_alone(tmp_path: Path) -> None:
     keeper = OutputKeeper(str(tmp_path))
     (tmp_path / "quiet.log").write_bytes(b"x" * MAX_BYTES)
     (tmp_path / "another").write_bytes(b"x" * 2 * MAX_BYTES)

@@ -88,7 +88,7 @@ def test_cancelling_kills_the_group(tmp_path: Path) -> None:
         ([], None, "the command is empty"),
     ],
 )
-def test_what_cannot_be_started_says_why(argv: list[str], cwd: str | None, says: str) -> None:
+def test_a_command_that_cannot_be_started_says_why(argv: list[str], cwd: str | None, says: str) -> None:
     with pytest.raises(CommandError) as caught:
         asyncio.run(run(argv, timeout_s=5, cwd=cwd))
     assert says in str(caught.value)

@@ -280,7 +280,7 @@ def resources(context: NodeContext) -> list[int]:
     return Cgroup(context.cgroup_root).pids()
 
 
-def test_what_a_start_leaves_running_outlives_the_daemon(tmp_path: Path, context: NodeContext) -> None:
+def test_processes_that_a_start_leaves_outlive_the_daemon(tmp_path: Path, context: NodeContext) -> None:
     asyncio.run(make_in(context, leaving(tmp_path)).start({}))
     kill_daemon(context)
     assert resources(context) == [left(tmp_path)]
@@ -324,7 +324,7 @@ def test_a_start_that_outlived_its_daemon_is_ended_first(tmp_path: Path, context
         process.wait()
 
 
-def test_what_a_start_that_fails_leaves_running_is_for_the_stop_to_end(tmp_path: Path, context: NodeContext) -> None:
+def test_processes_that_a_failed_start_leaves_are_ended_by_the_stop(tmp_path: Path, context: NodeContext) -> None:
     options = leaving(tmp_path)
     options["start"][2] += "; sleep 600"
     resource = make_in(context, options, start_timeout_ms=500.0)
@@ -336,7 +336,9 @@ def test_what_a_start_that_fails_leaves_running_is_for_the_stop_to_end(tmp_path:
 
 
 @pytest.mark.parametrize(("stop", "action"), [("rm -f {flag}", "stop"), ("true", "kill"), ("rm -f {flag}", "guard")])
-def test_what_a_stop_lets_live_is_killed(tmp_path: Path, context: NodeContext, stop: str, action: str) -> None:
+def test_processes_that_a_stop_lets_live_are_killed(
+    tmp_path: Path, context: NodeContext, stop: str, action: str
+) -> None:
     """`stop` and its `monitor` know of a file, or of the process that refuses to end."""
     flag = tmp_path / "flag"
     options = leaving(tmp_path, stop=["sh", "-c", stop.format(flag=flag)])

@@ -118,7 +118,7 @@ def test_it_takes_a_few_threads_and_not_all(tmp_path: Path, hung: HungFiles) -> 
     assert asyncio.run(main()) == os.getpid() and not hung.given_up
 
 
-def test_what_hangs_in_the_kernel_though_it_was_killed_does_not_hold_up_the_loop(
+def test_a_killed_process_that_hangs_in_the_kernel_does_not_hold_up_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where whoever waits for the command goes away."""

@@ -124,7 +124,7 @@ def test_its_end_is_noticed_with_the_reason(context: NodeContext) -> None:
     asyncio.run(with_killed(process, scenario))
 
 
-def test_what_the_main_process_leaves_behind_is_a_failure(context: NodeContext) -> None:
+def test_a_process_left_behind_by_the_main_process_is_a_failure(context: NodeContext) -> None:
     process = Supervised("leaver", ["sh", "-c", "sleep 600 & sleep 0.1"], context)
 
     async def scenario() -> None:

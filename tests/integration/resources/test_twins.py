@@ -44,7 +44,7 @@ def test_real_processes(running: ExitStack, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_what_is_in_a_namespace_of_its_own_is_another_machines(running: ExitStack) -> None:
+def test_a_process_in_another_namespace_is_no_twin(running: ExitStack) -> None:
     argv = ["/bin/sleep", f"600.{os.getpid()}"]
     start(running, ["unshare", "--net", *argv])
     plain = start(running, argv)

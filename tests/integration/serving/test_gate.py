@@ -166,7 +166,7 @@ def test_a_head_that_is_too_large_is_refused() -> None:
     asyncio.run(main())
 
 
-def test_who_takes_nothing_of_the_answer_is_not_waited_for() -> None:
+def test_a_peer_that_reads_nothing_is_not_waited_for() -> None:
     async def main() -> None:
         async with served(Limits(write_s=0.2)) as (gate, port):
             with socket.create_connection(("127.0.0.1", port)) as slow:
@@ -177,7 +177,7 @@ def test_who_takes_nothing_of_the_answer_is_not_waited_for() -> None:
     asyncio.run(main())
 
 
-def test_who_takes_all_but_the_end_of_the_answer_is_not_waited_for() -> None:
+def test_a_peer_that_reads_all_but_the_end_is_not_waited_for() -> None:
     """What is left is little, and the connection is to be closed: it was kept for as long as its peer liked."""
 
     async def main() -> None:
@@ -273,7 +273,7 @@ def test_a_kernel_that_refuses_is_not_asked_again_and_again(monkeypatch: pytest.
     assert set(troubles) == {"Too many open files"}
 
 
-def test_who_counts_as_one(tmp_path: Path) -> None:
+def test_the_peer_of_a_connection(tmp_path: Path) -> None:
     with (
         contextlib.closing(unix_listener(str(tmp_path / "s"), None)) as listener,
         socket.socket(socket.AF_UNIX) as connection,

@@ -32,7 +32,7 @@ def as_bash_has_it(command: str) -> list[bytes]:
         "two  spaces ",
     ],
 )
-def test_a_key_that_is_none_can_be_deleted_by_what_is_said(name: str) -> None:
+def test_an_invalid_key_can_be_deleted_by_the_command_shown(name: str) -> None:
     key = KEYS.group(name)
     fix = unreadable.shown(holding(key), ETCDCTL)[0]["fix"]
     command = fix.removeprefix("`").partition("`; or upgrade")[0]

@@ -165,7 +165,7 @@ def guarded(cluster: Cluster, node: str) -> tuple[str, ...]:
         return guard.status().exclusive
 
 
-def test_what_was_registered_but_never_started_is_forgotten(cluster: Cluster) -> None:
+def test_a_resource_registered_but_never_started_is_forgotten(cluster: Cluster) -> None:
     """The guard acknowledges a resource late, when its group is on its way to another node."""
     cluster.bring("n1")
     cluster.apply(cluster.with_groups(vip_group("extra", NEW_VIP, nodes=["n2", "n3"])))

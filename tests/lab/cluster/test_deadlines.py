@@ -46,7 +46,7 @@ def test_a_frozen_daemon_is_replaced_by_another_node(cluster: Cluster) -> None:
     assert session.record.session_id != before.sessions[owner].record.session_id
 
 
-def test_what_an_agent_has_started_is_stopped_by_the_guard(cluster: Cluster) -> None:
+def test_processes_that_an_agent_started_are_stopped_by_the_guard(cluster: Cluster) -> None:
     """It is in a cgroup of its own: killed with the daemon it is not, but by the agent's `kill`."""
     cluster.apply(cluster.with_groups(leaving(cluster)))
     owner = cluster.await_running("agent")

@@ -83,7 +83,7 @@ def bad(cluster: Cluster) -> Iterator[Callable[[str, str], str]]:
         back(key)
 
 
-def test_whatever_is_put_nothing_stops(cluster: Cluster, bad: Any) -> None:
+def test_nothing_stops_whatever_is_put(cluster: Cluster, bad: Any) -> None:
     cluster.bring("n1")
     pids = cluster.service_pids("n1")
     for name, text in TABLE:

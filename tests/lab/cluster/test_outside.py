@@ -76,7 +76,7 @@ def test_a_station_that_has_the_address_too_is_said_on_every_node_while_it_has(c
     cluster.await_running("vip", [owner])
 
 
-def test_who_turned_to_a_frozen_owner_that_goes_on_is_called_back(cluster: Cluster) -> None:
+def test_clients_of_a_frozen_owner_that_goes_on_are_called_back(cluster: Cluster) -> None:
     """Without any of the announcements that come in any case: they are an hour apart here."""
     document = cluster.with_groups()
     for resource in document["groups"][0]["resources"]:

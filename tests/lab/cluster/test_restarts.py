@@ -76,7 +76,7 @@ def test_a_daemon_that_comes_back_in_time_is_not_noticed(
 
 
 @pytest.mark.parametrize("restart", [_kill, _upgrade], ids=["kill", "upgrade"])
-def test_what_an_agent_has_started_outlives_the_daemon(
+def test_processes_that_an_agent_started_outlive_the_daemon(
     cluster: Cluster, restart: Callable[[Cluster, str], None]
 ) -> None:
     cluster.apply(cluster.with_groups(leaving(cluster)))

@@ -96,7 +96,7 @@ def test_a_daemon_listens_on_no_port(cluster: Cluster) -> None:
         assert listening and mine == []
 
 
-def test_what_serves_may_die_and_a_daemon_may_hang(cluster: Cluster) -> None:
+def test_the_http_service_may_die_and_a_daemon_may_hang(cluster: Cluster) -> None:
     owner = cluster.owner("service")
     node, other = cluster.node(owner), cluster.others(owner)[0]
     cluster.until(lambda: fetch(cluster, owner, "/healthz")[0] == 200, "it is served")

@@ -37,7 +37,7 @@ def said(cluster: Cluster, node: str, words: str) -> bool:
     ],
     ids=["unsigned", "serial", "document"],
 )
-def test_what_is_not_signed_is_used_by_nobody(cluster: Cluster, change: dict[str, Any], words: str) -> None:
+def test_an_unsigned_configuration_is_used_by_no_node(cluster: Cluster, change: dict[str, Any], words: str) -> None:
     groups = cluster.store.view().groups
     cluster.begin()
     forge(cluster, change)

@@ -126,7 +126,7 @@ def test_a_node_that_is_parted_from_all_is_switched_off_by_the_others(cluster: C
 
 @pytest.mark.parametrize("unit", [SWITCH, SECOND])
 @pytest.mark.parametrize("fault", ["fail", "lie", "hang"])
-def test_a_device_that_does_not_do_what_it_is_asked(cluster: Cluster, fault: Fault, unit: str) -> None:
+def test_a_device_that_fails(cluster: Cluster, fault: Fault, unit: str) -> None:
     """The next level does."""
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S

@@ -71,7 +71,7 @@ def power(lab: Lab, unit: str = SWITCH) -> str:
     return ask(lab, "status", unit).power
 
 
-def test_it_says_what_it_is(lab: Lab) -> None:
+def test_its_description(lab: Lab) -> None:
     described = asyncio.run(describe(AGENT))
     metadata = described.metadata
     assert metadata is not None, described.broken
@@ -153,7 +153,7 @@ def test_a_switch_that_is_out_of_order(lab: Lab, fault: str, outcome: str, seen:
     assert ask(lab, "off").outcome == "ok"
 
 
-def test_a_slow_switch_forgets_what_was_given_up(lab: Lab) -> None:
+def test_a_slow_switch_forgets_requests_that_were_given_up(lab: Lab) -> None:
     lab.switch_faults.set(BMC, "slow")
     assert ask(lab, "off", BMC, timeout_s=0.3).outcome == "timeout"
     assert power(lab, BMC) == "on"  # asked for later, answered later: by then it would have been switched
@@ -161,7 +161,7 @@ def test_a_slow_switch_forgets_what_was_given_up(lab: Lab) -> None:
     assert power(lab, BMC) == "off"
 
 
-def test_what_cannot_be(lab: Lab) -> None:
+def test_impossible_requests(lab: Lab) -> None:
     wrong = ask(lab, "off", options={**call(lab, "off").options, "password": "guessed"})
     assert (wrong.outcome, wrong.detail) == ("failed", "exit status 1: wrong password")
     assert "no such node or action: n7 off" in ask(lab, "off", plug="n7").detail

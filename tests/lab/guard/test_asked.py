@@ -128,7 +128,7 @@ def test_a_frozen_guard_says_nothing_and_answers_when_it_goes_on(lab: Lab) -> No
         assert peer.received(10.0) is not None
 
 
-def test_what_is_not_for_it_is_dropped_and_counted(lab: Lab) -> None:
+def test_queries_for_others_are_dropped_and_counted(lab: Lab) -> None:
     _, setup = listening(lab, **LONG)
     with Peer(setup) as peer:
         repeated = liveness.encode_query(KEY, peer.question())

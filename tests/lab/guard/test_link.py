@@ -52,7 +52,7 @@ def test_a_link_starts_a_guard_and_asks_many_things_at_once(lab: Lab) -> None:
     asyncio.run(scene())
 
 
-def test_the_guards_death_is_seen_at_once_by_whoever_waits(lab: Lab) -> None:
+def test_the_guards_death_is_seen_at_once_by_every_waiter(lab: Lab) -> None:
     pid = lab.spawn_guard()
 
     async def scene() -> None:

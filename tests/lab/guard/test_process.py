@@ -31,7 +31,7 @@ def silence(lab: Lab, daemon: subprocess.Popen[str], fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["killed", "stopped", "frozen"])
-def test_what_a_silent_daemon_leaves_is_stopped_in_time(lab: Lab, fault: str) -> None:
+def test_resources_of_a_silent_daemon_are_stopped_in_time(lab: Lab, fault: str) -> None:
     lab.spawn_guard()
     resource, step = lab.resource("db")
     daemon, _ = lab.daemon(register={"db": [step]})

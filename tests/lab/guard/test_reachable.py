@@ -128,7 +128,7 @@ def test_a_guard_of_another_node_is_in_nobodys_way(apart: Lab) -> None:
         assert client.status().pid != first
 
 
-def test_who_calls_a_process_of_his_a_guard_stops_nobody(apart: Lab) -> None:
+def test_a_process_that_another_user_calls_a_guard_stops_nothing(apart: Lab) -> None:
     words = [
         "setpriv", "--reuid=65534", "--clear-groups",
         "python3", "-c", "import time; time.sleep(60)", "fencing.guard", "--socket", apart.spec.socket,
@@ -186,7 +186,7 @@ def test_a_log_that_cannot_be_written_keeps_no_guard_from_its_work(apart: Lab) -
     apart.record("stopped")
 
 
-def test_a_guard_holds_no_descriptor_of_who_started_the_daemon(apart: Lab) -> None:
+def test_a_guard_holds_no_descriptor_of_the_daemons_starter(apart: Lab) -> None:
     """`hactl daemon 2>&1 | tee log` ends with the daemon."""
     daemon, status = apart.daemon(spawn=True)
 

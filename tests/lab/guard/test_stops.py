@@ -130,7 +130,7 @@ def test_a_daemon_that_comes_back_in_another_cgroup_is_killed_there(lab: Lab) ->
     assert ["populated 0" in (place / "cgroup.events").read_text() for place in places] == [True, True]
 
 
-def test_without_cgroups_the_daemon_and_what_it_started_are_killed(lab: Lab) -> None:
+def test_without_cgroups_the_daemon_and_its_processes_are_killed(lab: Lab) -> None:
     lab.spawn_guard()
     path = lab.directory / "held"
     mark = lab.directory / "pid"

@@ -137,7 +137,7 @@ def test_without_it_nothing_is_registered_where_it_is_required(lab: Lab, fake: F
         client.unregister("db")
 
 
-def test_what_fails_after_it_was_armed_lets_nothing_be_registered_for_now(lab: Lab, fake: Fake) -> None:
+def test_a_watchdog_that_fails_once_armed_lets_nothing_be_registered_for_now(lab: Lab, fake: Fake) -> None:
     with begin(lab) as client:
         wait_for(lambda: told(lab)["armed"])
         fake.fail()

@@ -137,7 +137,7 @@ def test_a_reload_that_fails_is_reported_and_taken_back(lab: Lab) -> None:
     asyncio.run(scenario())
 
 
-def test_a_start_that_fails_falls_back_to_what_ran_last(lab: Lab) -> None:
+def test_a_start_that_fails_falls_back_to_the_configuration_that_ran_last(lab: Lab) -> None:
     async def scenario() -> None:
         first = lab.manager()
         async with lab.servers("a"):

@@ -210,7 +210,7 @@ def test_one_that_was_renewed_while_no_daemon_was_there(lab: Lab, made: Path) ->
     asyncio.run(scenario())
 
 
-def test_what_a_configuration_names(tmp_path: Path) -> None:
+def test_files_that_a_configuration_names(tmp_path: Path) -> None:
     text = f"""
 global
     crt-base {tmp_path}

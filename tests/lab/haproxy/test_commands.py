@@ -150,7 +150,7 @@ def test_servers_are_added_and_checked(lab: Lab) -> None:
     asyncio.run(scenario())
 
 
-def test_what_haproxy_refuses_is_done_by_a_reload(lab: Lab) -> None:
+def test_a_command_that_haproxy_refuses_is_done_by_a_reload(lab: Lab) -> None:
     async def scenario() -> None:
         manager = lab.manager()
         async with lab.servers("a", "b"):
@@ -219,7 +219,7 @@ def test_a_reload_brings_back_nothing_that_was_set_by_command(lab: Lab) -> None:
     asyncio.run(scenario())
 
 
-def test_what_somebody_changes_by_hand_is_put_right_and_said(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_by_hand_are_put_right_and_reported(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manager_module, "_LOOK_EVERY_S", 0.05)
 
     async def scenario() -> None:

@@ -235,7 +235,7 @@ haproxy: {{{QUIET}}}
         assert set(balancer.states("any").values()) == {"UP"}
 
 
-def test_what_an_http_check_asks(place: Path) -> None:
+def test_requests_of_an_http_check(place: Path) -> None:
     back, own = free_port(), free_port()
     text = f"""
 services:

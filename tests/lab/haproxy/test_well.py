@@ -88,7 +88,7 @@ def make_room(run_dir: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=1m", run_dir], check=True)
 
 
-def test_what_cannot_be_written_is_an_error_and_tried_again_it_works(lab: Lab, small: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error_and_works_when_tried_again(lab: Lab, small: Path) -> None:
     async def scenario() -> None:
         manager = lab.manager()
         async with lab.servers("a"):
@@ -126,7 +126,7 @@ class Rebooting:
         shutil.rmtree(self.settings.run_dir)
 
 
-def test_after_a_reboot_it_starts_with_what_was_kept_and_goes_on_where_the_new_is_refused(lab: Lab) -> None:
+def test_after_a_reboot_it_starts_with_the_kept_file_and_goes_on_where_the_new_is_refused(lab: Lab) -> None:
     async def scenario() -> None:
         computer = Rebooting(lab)
         manager = computer.manager()
@@ -151,7 +151,7 @@ def test_after_a_reboot_it_starts_with_what_was_kept_and_goes_on_where_the_new_i
     assert oct(Path(Rebooting(lab).settings.kept_file("@haproxy")).stat().st_mode)[-3:] == "600"
 
 
-def test_with_the_new_refused_from_the_first_what_was_kept_runs_with_the_new_writer(lab: Lab) -> None:
+def test_with_the_new_refused_from_the_first_the_kept_file_runs_with_the_new_writer(lab: Lab) -> None:
     """The one who was the writer when it was kept must not get a single write."""
 
     async def scenario() -> None:
@@ -195,7 +195,7 @@ def test_nobody_is_the_writer_after_a_reboot_until_it_is_known(lab: Lab) -> None
     asyncio.run(scenario())
 
 
-def test_what_was_drained_last_is_drained_from_the_first_request_after_both_have_died(lab: Lab) -> None:
+def test_the_server_drained_last_is_drained_from_the_first_request_after_both_have_died(lab: Lab) -> None:
     """The daemon kept the file before the operator drained a server, and died at once when that was done."""
 
     async def scenario() -> None:

@@ -225,7 +225,7 @@ def test_a_one_way_partition(lab: Lab, direction: str) -> None:
     n2.call("ip", "neigh", "flush", "dev", "eth0", "nud", "permanent")
 
 
-def test_etcd_stopped_frozen_and_led_by_whom_one_likes(lab: Lab) -> None:
+def test_etcd_is_stopped_and_frozen_and_its_leader_moved(lab: Lab) -> None:
     lab.move_etcd_leader("n2")
     lab.move_etcd_leader("n3")
     assert lab.etcd_leader() == "n3"
@@ -276,7 +276,7 @@ def test_the_guard_is_killed_alone(lab: Lab) -> None:
     os.kill(daemon, 0)
 
 
-def test_what_cannot_be_is_refused_with_the_mend(lab: Lab) -> None:
+def test_an_impossible_fault_is_refused_with_a_hint(lab: Lab) -> None:
     with pytest.raises(LabError, match="no node 'n9': one of n1, n2, n3"):
         lab.partition("n9", "all")
     with pytest.raises(LabError, match="nothing to part n1 from by 'moon': n2, n3, all, peers, etcd, client"):

@@ -53,7 +53,7 @@ def short_path() -> Iterator[Path]:
         yield Path(place)
 
 
-def test_what_is_left_is_found_and_down_leaves_nothing(short_path: Path) -> None:
+def test_a_lab_that_is_up_is_refused_again_and_down_leaves_nothing(short_path: Path) -> None:
     name = lab_name("d")
     with Lab(stand_in_spec("d", nodes=1, directory=str(short_path / "l"))) as lab:
         await_daemons(lab)
@@ -70,7 +70,7 @@ def test_what_is_left_is_found_and_down_leaves_nothing(short_path: Path) -> None
     assert watcher.problem == ""
 
 
-def test_what_failed_on_the_way_up_is_told_with_the_end_of_the_logs() -> None:
+def test_a_failed_start_is_reported_with_the_end_of_the_logs() -> None:
     class Failing(Lab):
         def await_etcd(self, deadline_s: float = 0.0) -> str:
             for node in self.nodes.values():
@@ -85,7 +85,7 @@ def test_what_failed_on_the_way_up_is_told_with_the_end_of_the_logs() -> None:
     assert left(lab.spec.name) == []
 
 
-def test_the_files_are_what_hactl_reads() -> None:
+def test_hactl_reads_the_files_of_a_lab() -> None:
     with Lab(stand_in_spec("f", nodes=3)) as lab:
         spec = load_cluster(lab.spec.path / "cluster.yaml")
         assert [group.name for group in spec.groups] == ["vip", "service"]
@@ -135,7 +135,7 @@ def test_an_up_that_is_killed_half_way(number: signal.Signals) -> None:
         cleanup.remove(name)
 
 
-def test_the_commands_say_what_is_and_what_is_wrong() -> None:
+def test_the_commands_show_the_state_and_problems() -> None:
     name = lab_name("c")
     try:
         shown = command("up", "--no-daemon", "--nodes", "1", "--profile", "fast", "--name", name).stdout

@@ -104,5 +104,5 @@ def test_a_last_line_cut_short_is_left_out(tmp_path: Path) -> None:
         (b"HTTP/1.0 503 Service Unavailable\r\n\r\n<html>", True, ("", "status 503")),
     ],
 )
-def test_what_counts_as_a_good_answer(answer: bytes, ended: bool, verdict: tuple[str, str] | None) -> None:
+def test_good_and_bad_answers(answer: bytes, ended: bool, verdict: tuple[str, str] | None) -> None:
     assert judge(answer, ended) == verdict

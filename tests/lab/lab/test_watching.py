@@ -113,7 +113,7 @@ def test_an_address_held_from_before_and_until_now_counts(lab: Lab) -> None:
         take(lab, "n3")
 
 
-def test_a_power_cut_ends_what_a_node_held_and_a_freeze_does_not(lab: Lab) -> None:
+def test_a_power_cut_takes_a_nodes_addresses_and_a_freeze_does_not(lab: Lab) -> None:
     with lab.watch() as watcher:
         give(lab, "n2")
         seen(watcher, "n2")

@@ -77,7 +77,7 @@ def test_in_a_user_namespace(delegated: str) -> None:
     assert not Path(f"/dev/shm/hactl-lab-{name}").exists()
 
 
-def test_without_a_cgroup_it_says_what_is_missing() -> None:
+def test_without_a_cgroup_it_says_how_to_get_one() -> None:
     refused = as_nobody("", sys.executable, "-m", "hactl.lab", "up", "--name", lab_name("w"))
     assert refused.returncode == 2
     assert "Run as root, or with a group of your own: systemd-run --user --scope -p Delegate=yes" in refused.stderr

@@ -198,7 +198,7 @@ def test_a_connection_goes_on_until_it_ends(segment: Segment, address: str) -> N
 
 
 @pytest.mark.parametrize("address", [V4, V6])
-def test_who_asks_meanwhile_is_answered_by_the_new_node_alone(segment: Segment, address: str) -> None:
+def test_new_connections_are_answered_by_the_new_node_alone(segment: Segment, address: str) -> None:
     plain = address.partition("/")[0]
     old, new = vip(address), vip(address)
     segment.old.call(old.start({}))
@@ -213,7 +213,7 @@ def test_who_asks_meanwhile_is_answered_by_the_new_node_alone(segment: Segment, 
         assert not stopping.done()
 
 
-def test_what_lasts_too_long_is_told_that_it_is_over(segment: Segment) -> None:
+def test_connections_that_last_too_long_are_reset(segment: Segment) -> None:
     old, new = vip(V4, drain_ms=300), vip(V4, drain_ms=300)
     segment.old.call(old.start({}))
     with segment.connect("10.77.0.30") as connection:
@@ -281,7 +281,7 @@ def test_without_the_packet_filter_it_moves_all_the_same(segment: Segment, monke
     assert segment.new.has(V4)
 
 
-def test_what_a_killed_daemon_left_lapses_and_goes_at_the_next_start(segment: Segment) -> None:
+def test_rules_that_a_killed_daemon_left_lapse_and_go_at_the_next_start(segment: Segment) -> None:
     async def leave_behind() -> None:
         link = find_link("eth0")
         assert link is not None

@@ -105,7 +105,7 @@ def test_a_claim_is_answered_at_most_once_a_second(wire: Wire, where: str) -> No
 
 
 @pytest.mark.parametrize("where", ["10.77.0.30", "fd77::30"])
-def test_the_kernels_filter_lets_through_only_what_others_say_of_the_vip(wire: Wire, where: str) -> None:
+def test_the_kernels_filter_passes_only_others_claims_of_the_vip(wire: Wire, where: str) -> None:
     unrelated_mac = bytes.fromhex("02aabbccddff")
     wire.sniffer.bind(("peer", 3))
 

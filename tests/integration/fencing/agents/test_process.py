@@ -26,7 +26,7 @@ asyncio.run(run_bounded([sys.argv[1]], stdin=b"", timeout_s=1.0, max_output=100)
 
 
 @pytest.mark.parametrize("stop_signal", [signal.SIGKILL, signal.SIGSTOP])
-def test_who_started_it_is_dead_or_frozen(agent: Write, pipe: Any, stop_signal: signal.Signals) -> None:
+def test_an_agent_ends_when_its_starter_is_dead_or_frozen(agent: Write, pipe: Any, stop_signal: signal.Signals) -> None:
     path = agent(f"exec 9>{pipe.path}; echo begun >&9; sleep {LONG} & sleep {LONG}; echo late >&9")
     with subprocess.Popen([sys.executable, "-c", STARTER, path], cwd=Path(__file__).parents[4]) as starter:
         try:

@@ -24,7 +24,7 @@ def run(call: AgentCall) -> AgentResult:
     return asyncio.run(run_agent(call))
 
 
-def test_what_it_is_given(agent: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_and_environment_of_an_agent(agent: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PYTHONPATH", "VIRTUAL_ENV", "NOTIFY_SOCKET"):
         monkeypatch.setenv(name, "/nowhere")
     path = agent('echo "$given"; env; echo "args: $#"')
@@ -42,7 +42,7 @@ def test_the_plug_by_its_agents_name(agent: Write) -> None:
     assert "plug=3\n" in run(AgentCall(path, "off", LONG, plug="3", plug_option="plug")).output
 
 
-def test_status_is_what_was_seen(agent: Write) -> None:
+def test_only_status_tells_the_power(agent: Write) -> None:
     assert run(AgentCall(agent("echo Status: OFF; exit 2"), "status", LONG)).power == "off"
     assert run(AgentCall(agent("echo Status: ON"), "status", LONG)).power == "on"
     done = run(AgentCall(agent("echo Success: Powered OFF"), "off", LONG))
@@ -65,7 +65,7 @@ def test_failures(agent: Write, body: str, detail: str) -> None:
         assert detail in result.detail
 
 
-def test_what_cannot_be_run(agent: Write, tmp_path: Path) -> None:
+def test_an_agent_that_cannot_be_run(agent: Write, tmp_path: Path) -> None:
     assert "no fence agent fence_nowhere" in run(AgentCall("fence_nowhere", "off", LONG)).detail
     assert "no fence agent ../bin/sh" in run(AgentCall("../bin/sh", "off", LONG)).detail
     (tmp_path / "fence_text").write_text("not executable")
@@ -75,7 +75,7 @@ def test_what_cannot_be_run(agent: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"version": "1"}, {"action": "status"}, {"x y": "1"}, {"ip": "a\naction=on"}])
-def test_options_that_would_change_what_is_done(agent: Write, tmp_path: Path, options: dict[str, str]) -> None:
+def test_options_that_would_change_the_action(agent: Write, tmp_path: Path, options: dict[str, str]) -> None:
     result = run(AgentCall(agent(f"touch {tmp_path}/ran"), "off", LONG, options))
     assert result.outcome == "failed"
     assert not (tmp_path / "ran").exists()
@@ -111,7 +111,7 @@ def test_success_at_the_deadline_is_failure(agent: Write) -> None:
     assert (result.outcome, result.power) == ("timeout", "unknown")
 
 
-def test_what_it_leaves_behind_is_killed(agent: Write, pipe: Any) -> None:
+def test_processes_that_an_agent_leaves_are_killed(agent: Write, pipe: Any) -> None:
     """An agent that says that it is done and acts later could hit a node that is back."""
     path = agent(f"(sleep {LONG}; echo late) 9>{pipe.path} >&9 2>&9 &")
     assert run(AgentCall(path, "off", LONG)).outcome == "ok"

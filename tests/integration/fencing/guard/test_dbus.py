@@ -122,7 +122,7 @@ def test_a_refusal_without_words(tmp_path: Path, serve: Callable[..., Peer]) -> 
         ask(tmp_path)
 
 
-def test_who_does_not_let_us_in(tmp_path: Path, serve: Callable[..., Peer]) -> None:
+def test_a_bus_that_refuses_the_login(tmp_path: Path, serve: Callable[..., Peer]) -> None:
     serve(lambda call: [], welcome=b"REJECTED EXTERNAL\r\n")
     with pytest.raises(OSError, match="D-Bus: REJECTED EXTERNAL"):
         ask(tmp_path)

@@ -112,7 +112,7 @@ def test_a_command_past_its_deadline_is_killed_with_its_children(tmp_path: Path)
     wait_until(lambda: (stat := read_stat(pid)) is None or stat.dead)
 
 
-def test_one_slow_step_delays_no_other_and_what_came_back_is_removed_again(tmp_path: Path) -> None:
+def test_one_slow_step_delays_no_other_and_a_file_that_came_back_is_removed_again(tmp_path: Path) -> None:
     """A command that takes its time puts the file back; the file is looked at again after it."""
     path = tmp_path / "file"
     path.write_text("x")
