@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from fencing.agents.options import as_text, is_reference, refused_text
 from fencing.topology import Device, NodeFencing, SecretFile, Target, Topology
 from fencing.topology import Level as LevelSpec
-from hactl.config.fields import Duration, Line, Name, Strict, WholeDurationOrZero, wrong
+from hactl.config.fields import Duration, Line, Name, Strict, WholeDurationOrZero, setting, wrong
 
 _AGENT = re.compile(r"fence_[A-Za-z0-9_.+-]+|/\S+")
 
@@ -56,27 +56,26 @@ _DEVICE, _NODE = Device("", ""), NodeFencing(())
 class FenceDevice(Strict):
     """A fence device, and the agent that speaks to it."""
 
-    name: Name = Field(description="unique", examples=["ipmi-n1"])
-    agent: Annotated[str, AfterValidator(_agent)] = Field(
-        description="its fence agent, by name or absolute path; `hactl fence agents` lists those installed",
+    name: Name = setting("unique", examples=["ipmi-n1"])
+    agent: Annotated[str, AfterValidator(_agent)] = setting(
+        "its fence agent, by name or absolute path; `hactl fence agents` lists those installed",
         examples=["fence_ipmilan"],
     )
-    options: dict[str, OptionValue] = Field(
-        default={},
-        description="what the agent is told, by the names that `hactl fence describe AGENT` shows; a secret is "
-        "`{file: /PATH}`, a file on each node that only root may read",
+    options: dict[str, OptionValue] = setting(
+        "the agent's options, by the names that `hactl fence describe AGENT` shows; a secret is `{file: /PATH}`, a "
+        "file on each node that only root may read",
+        {},
         examples=[{"ip": "10.0.1.11", "username": "hactl", "password": {"file": "/etc/hactl/secrets/ipmi-n1"}}],
     )
-    timeout: Duration = Field(
-        default=_DEVICE.timeout_ms,
-        description="how long `off` or `on` may take, until the power has changed; then the agent is killed and has "
-        "failed",
+    timeout: Duration = setting(
+        "how long `off` or `on` may take, until the power has changed; then the agent is killed and has failed",
+        _DEVICE.timeout_ms,
     )
-    status_timeout: Duration = Field(default=_DEVICE.status_timeout_ms, description="how long `status` may take")
-    unfence: bool = Field(
-        default=False,
-        description="each node of a level with it has to switch itself on by it before it takes part, as with agents "
-        "that cut a node off from its storage",
+    status_timeout: Duration = setting("how long `status` may take", _DEVICE.status_timeout_ms)
+    unfence: bool = setting(
+        "whether a node that has this device in a level must first switch itself on by it; for agents that cut a node "
+        "off from its storage",
+        False,
     )
 
     def spec(self) -> Device:
@@ -85,20 +84,19 @@ class FenceDevice(Strict):
 
 
 class Fencing(Strict):
-    """What can switch nodes off."""
+    """The devices that can switch nodes off."""
 
-    devices: list[FenceDevice] = Field(default=[], description="what the levels of the nodes name")
-    test_interval: Duration = Field(
-        default=Topology().test_interval_ms,
-        description="how often each node asks every device for its status, to see that it could",
+    devices: list[FenceDevice] = setting("the devices that the nodes' levels name", [])
+    test_interval: Duration = setting(
+        "how often each node asks every device for its status, as a test", Topology().test_interval_ms
     )
 
 
 class LevelTarget(Strict):
-    """A device, or a plug of one. A text alone is a device without plugs."""
+    """A device, or one of its plugs. In place of the mapping a text: the name of a device without plugs."""
 
-    device: Name = Field(description="its name in `fencing.devices`", examples=["pdu-a"])
-    plug: Line = Field(default="", description="which of the device's outlets or machines is meant")
+    device: Name = setting("the device's name in `fencing.devices`", examples=["pdu-a"])
+    plug: Line = setting("the outlet or machine of the device", "")
 
     @model_validator(mode="before")
     @classmethod
@@ -117,12 +115,12 @@ class LevelTarget(Strict):
 class Level(Strict):
     """A way to make the node certainly off: all of `devices`, or the time of its own watchdog."""
 
-    devices: list[LevelTarget] = Field(
-        default=[],
-        description="all of them have to be off, such as the plugs of both power supplies",
-        examples=[["ipmi-n1"]],
+    devices: list[LevelTarget] = setting(
+        "all of these must be off, such as the plugs of both power supplies", [], examples=[["ipmi-n1"]]
     )
-    watchdog: bool = Field(default=False, description="its own watchdog has reset it; see `watchdog` in its node.toml")
+    watchdog: bool = setting(
+        "whether this level is the node's own watchdog, which resets it in time; see `watchdog` in its node.toml", False
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -139,17 +137,17 @@ class Level(Strict):
 class NodeFencingSettings(Strict):
     """How a node is made certainly off when it is silent and owns a group with `fencing: required`."""
 
-    levels: list[Level] = Field(
+    levels: list[Level] = setting(
+        "the ways to fence it; tried in order, again and again, until one succeeds",
         min_length=1,
-        description="tried in order, again and again until one has succeeded",
         examples=[[{"devices": ["ipmi-n1"]}]],
     )
-    action: Literal["off", "reboot"] = Field(
-        default=_NODE.action, description="`reboot`: switched on again, once it is known to be off"
+    action: Literal["off", "reboot"] = setting(
+        "`off`: switched off; `reboot`: switched off, and on again once it is known to be off", _NODE.action
     )
-    delay: WholeDurationOrZero = Field(default=int(_NODE.delay_ms), description="before the first action")
-    random_delay: WholeDurationOrZero = Field(
-        default=int(_NODE.random_delay_ms), description="up to so much is added to `delay`"
+    delay: WholeDurationOrZero = setting("time to wait before the first action", int(_NODE.delay_ms))
+    random_delay: WholeDurationOrZero = setting(
+        "a random time, up to this one, is added to `delay`", int(_NODE.random_delay_ms)
     )
 
     def spec(self) -> NodeFencing:

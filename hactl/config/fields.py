@@ -31,6 +31,11 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def setting(description: str, default: Any = ..., **more: Any) -> Any:
+    """A field with its description for people; without a default it must be given."""
+    return Field(default, description=description, **more)
+
+
 class Part(Strict):
     """A part of the settings. `OF`: the type of the model that it becomes, whose fields are the same but that durations
     end in `_ms`."""

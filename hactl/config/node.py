@@ -43,86 +43,92 @@ class NodeConfig:
         ("http://127.0.0.1:2379",),
         example='["http://127.0.0.1:2379"]',
     )
-    etcd_ca: str = _setting(checks.path, "certificate of the authority that signed etcd's, for https", "")
-    etcd_cert: str = _setting(checks.path, "client certificate", "")
-    etcd_key: str = _setting(checks.path, "its key", "")
+    etcd_ca: str = _setting(checks.path, "certificate of the authority that signed etcd's certificates, for https", "")
+    etcd_cert: str = _setting(checks.path, "client certificate for etcd", "")
+    etcd_key: str = _setting(checks.path, "key of the client certificate", "")
     etcd_user: str = _setting(checks.text, "etcd's user", "")
     etcd_password_file: str = _setting(checks.path, "a file that holds the user's password and nothing else", "")
     accept_insecure_etcd: bool = _setting(
         checks.boolean,
-        "nobody else can reach etcd: that it is used without TLS, users or the cluster's key is not warned of",
+        "nobody else can reach etcd: no warning if it is used without TLS, users or the cluster's key",
         False,
     )
-    state_dir: str = _setting(checks.path, "what must survive a reboot", "/var/lib/hactl")
-    run_dir: str = _setting(checks.run_dir, "sockets and what need not survive a reboot", "/run/hactl")
+    state_dir: str = _setting(checks.path, "directory for files that must survive a reboot", "/var/lib/hactl")
+    run_dir: str = _setting(
+        checks.run_dir, "directory for sockets and files that need not survive a reboot", "/run/hactl"
+    )
     cgroup_root: str = _setting(
         checks.path,
-        "a cgroup v2 directory for what hactl starts; made if absent",
+        "a cgroup v2 directory for the processes that hactl starts; created if absent",
         "",
         shown="`hactl` in the machine's cgroup v2 hierarchy",
     )
     metrics_listen: str = _setting(
         checks.listen,
-        "where `hactl-http` serves /metrics and /healthz: an address of this node with a port; `node:PORT`: loopback, "
-        'and the node\'s address in cluster.yaml as soon as that is known; `""`: nowhere',
+        "the address and port at which `hactl-http` serves /metrics and /healthz; `node:PORT`: loopback, and the "
+        'node\'s address in cluster.yaml as soon as it is known; `""`: none',
         f"{checks.NODE_HOST}:9664",
     )
     http_group: str = _setting(
         checks.text,
-        "the group as which `hactl-http` runs: besides root, it alone may read what the daemon publishes for it",
+        "the group that `hactl-http` runs as: apart from root, only it may read the data that the daemon publishes",
         "hactl-http",
     )
     operate_group: str = _setting(
         checks.text,
-        "the group that may do everything with `hactl` on this node, as root may; `socket_group` is its old name",
+        "the group that may do everything with `hactl` on this node, like root; `socket_group` is its old name",
         "hactl",
     )
     read_group: str = _setting(
-        checks.text, "the group that may look (`hactl status`, `events`, …), and change nothing", "hactl-read"
+        checks.text, "the group that may read the state (`hactl status`, `events`, …), and change nothing", "hactl-read"
     )
     on_sigterm: Literal["release", "keep"] = _setting(
         checks.one_of("release", "keep"),
-        "a daemon that ends by SIGTERM hands its groups over, or leaves them running for the next daemon",
+        "a daemon that ends by SIGTERM hands its groups over (`release`), or leaves them running for the next daemon",
         "keep",
     )
     cluster_key: str = _setting(
         checks.path,
-        "a file with the cluster's key, the same on every node, for root alone; where there is none, guards are not "
+        "a file with the cluster's key, the same on every node, readable by root only; without it, guards are not "
         "asked (`hactl key create`)",
         "/etc/hactl/cluster.key",
     )
     guard_port: int = _setting(
-        checks.port, "the UDP port where guards are asked, on the node's address; the same on every node", 9665
+        checks.port, "the UDP port at which guards answer, on the node's address; the same on every node", 9665
     )
     self_fence: tuple[str, ...] = _setting(
         checks.self_fence,
-        'the last resort when something cannot be stopped: `"reboot"`, `"watchdog"`, `["command", "/path", …]`, '
+        'the last resort if a resource cannot be stopped: `"reboot"`, `"watchdog"`, `["command", "/path", …]`, '
         '`"log"` (tests only)',
         ("reboot",),
         example='["command", "/usr/local/sbin/power-off"]',
     )
     watchdog: Literal["off", "use", "required"] = _setting(
         checks.one_of("off", "use", "required"),
-        "`use`: `watchdog_device` resets this node when its lease was not renewed; `required`: without it, this node "
-        "owns nothing",
+        "`use`: `watchdog_device` resets this node if its lease was not renewed; `required`: as `use`, and without the "
+        "device this node owns nothing",
         "off",
     )
-    watchdog_device: str = _setting(checks.path, "the watchdog's device, which nobody else uses", "/dev/watchdog")
+    watchdog_device: str = _setting(checks.path, "the watchdog's device; nothing else may use it", "/dev/watchdog")
     log_format: Literal["auto", "text", "json"] = _setting(
         checks.one_of("auto", "text", "json"), "`auto`: text on a terminal, JSON elsewhere", "auto"
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
-        checks.one_of("debug", "info", "warning", "error"), "the least that is logged", "info"
+        checks.one_of("debug", "info", "warning", "error"), "the lowest level that is logged", "info"
     )
     haproxy_binary: str = _setting(checks.text, "HAProxy's program, by name or path", "haproxy")
-    haproxy_dir: str = _setting(checks.run_dir, "its configuration and sockets", "", shown="`haproxy` in `run_dir`")
-    machine_id_file: str = _setting(checks.path, "what tells this machine from any other", "/etc/machine-id")
+    haproxy_dir: str = _setting(
+        checks.run_dir, "directory for HAProxy's configuration and sockets", "", shown="`haproxy` in `run_dir`"
+    )
+    machine_id_file: str = _setting(checks.path, "file with an id that no other machine has", "/etc/machine-id")
     hardware_file: str = _setting(
         checks.path,
-        "tests only: what stands for this machine's hardware: a line for the mainboard's UUID, one for a MAC address",
+        "tests only: file that describes this machine: a line for the mainboard's UUID, one for a MAC address",
         "",
     )
-    boot_id_file: str = _setting(checks.path, "what tells this boot from any other", "/proc/sys/kernel/random/boot_id")
+    boot_id_file: str = _setting(
+        checks.path, "file with an id that is new at every boot", "/proc/sys/kernel/random/boot_id"
+    )
 
     @property
     def api_socket(self) -> str:

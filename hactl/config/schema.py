@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, model_validator
 
 from fencing.topology import Topology
 from hactl.config.fencing import Fencing, NodeFencingSettings
@@ -27,6 +27,7 @@ from hactl.config.fields import (
     WholeDuration,
     WholeDurationOrZero,
     needs_less_with_a_preset,
+    setting,
     wrong,
 )
 from hactl.config.services.haproxy import Haproxy
@@ -55,30 +56,30 @@ _STOP_TIMEOUT_MS: dict[Kind, float] = {"vip": 5_000.0, "haproxy": 5_000.0}
 
 
 class TimingSettings(Strict):
-    """The durations of the protocol: a profile, and any single one over it."""
+    """The durations of the protocol: those of a profile, and single ones that override it."""
 
-    profile: Profile = Field(default="default", description="where the durations that are not given here come from")
-    heartbeat: Duration | None = Field(
-        default=None, description="between two renewals of a node's session", examples=["250ms"]
+    profile: Profile = setting("the profile that gives the durations which are not set here", "default")
+    heartbeat: Duration | None = setting("time between two renewals of a node's session", None, examples=["250ms"])
+    suspect_after: Duration | None = setting(
+        "a node that is silent for so long is suspected; >= 4 x heartbeat", None, examples=["1.5s"]
     )
-    suspect_after: Duration | None = Field(
-        default=None, description="silence after which a node is suspected, >= 4 x heartbeat", examples=["1.5s"]
-    )
-    lease: Duration | None = Field(
-        default=None,
-        description="how long a session lasts without renewal, >= stop_budget + 4 x heartbeat + 2 x etcd_election",
+    lease: Duration | None = setting(
+        "how long a session lasts without renewal, >= stop_budget + 4 x heartbeat + 2 x etcd_election",
+        None,
         examples=["3.75s"],
     )
-    stop_budget: Duration | None = Field(
-        default=None, description="how long before its lease ends a node kills what is exclusive", examples=["750ms"]
+    stop_budget: Duration | None = setting(
+        "how long before the end of its lease a node kills the exclusive resources that still run",
+        None,
+        examples=["750ms"],
     )
-    self_fence_lead: Duration | None = Field(
-        default=None,
-        description="how long before its lease ends a node that could not kill everything takes itself down",
+    self_fence_lead: Duration | None = setting(
+        "how long before the end of its lease a node that could not kill everything fences itself",
+        None,
         examples=["250ms"],
     )
-    etcd_election: Duration | None = Field(
-        default=None, description="etcd's own `--election-timeout`, on all its members", examples=["1s"]
+    etcd_election: Duration | None = setting(
+        "etcd's own `--election-timeout`, the same on all its members", None, examples=["1s"]
     )
 
     def spec(self) -> Timing:
@@ -88,14 +89,14 @@ class TimingSettings(Strict):
 
 
 class NodeSettings(Strict):
-    """A controller."""
+    """A node of the cluster."""
 
-    name: Name = Field(description="as in its node.toml", examples=["n1"])
-    address: IpAddress = Field(description="what the others reach it by", examples=["10.0.0.11"])
-    fencing: NodeFencingSettings | None = Field(
-        default=None,
-        description="how it is made certainly off; without it only a reboot, its own stop, or `hactl fence confirm` "
-        "makes it safe",
+    name: Name = setting("the node's name, as in its node.toml", examples=["n1"])
+    address: IpAddress = setting("the IP address at which the other nodes reach it", examples=["10.0.0.11"])
+    fencing: NodeFencingSettings | None = setting(
+        "how the node is made certainly off; without it only a reboot, its own stop, or `hactl fence confirm` makes it "
+        "safe",
+        None,
     )
 
 
@@ -104,56 +105,52 @@ class Vip(Part):
 
     OF: ClassVar[Any] = VipOptions
 
-    address: VipAddress = Field(
-        description="address and length of its network, IPv4 or IPv6", examples=["10.0.0.30/24"]
+    address: VipAddress = setting("the address with its prefix length, IPv4 or IPv6", examples=["10.0.0.30/24"])
+    interface: InterfaceName | None = setting(
+        "the network interface; default: the one with an address in the same network", None
     )
-    interface: InterfaceName | None = Field(
-        default=None, description="where to put it; without: the interface with an address in its network"
+    announce_burst: int = setting(
+        "number of announcements right after the address was added", _VIP.announce_burst, ge=1, le=100
     )
-    announce_burst: int = Field(
-        default=_VIP.announce_burst, ge=1, le=100, description="announcements right after it was put up"
-    )
-    announce_burst_interval: WholeDuration = Field(
-        default=_VIP.announce_burst_interval_ms, description="between two of them"
-    )
-    announce_interval: WholeDuration = Field(
-        default=_VIP.announce_interval_ms, description="between later announcements"
-    )
-    drain: WholeDurationOrZero = Field(
-        default=_VIP.drain_ms,
-        description="how long, at most, the node that it leaves in a move with `overlap` goes on with its connections "
-        "(and not longer than stop_timeout - 1s); 0s: not at all",
+    announce_burst_interval: WholeDuration = setting("time between two of these", _VIP.announce_burst_interval_ms)
+    announce_interval: WholeDuration = setting("time between later announcements", _VIP.announce_interval_ms)
+    drain: WholeDurationOrZero = setting(
+        "how long, at most, the old node keeps open connections in a move with `overlap` (not longer than stop_timeout "
+        "- 1s); 0s: not at all",
+        _VIP.drain_ms,
     )
 
 
 class Systemd(Part):
-    """A unit of systemd's."""
+    """A systemd unit."""
 
     OF: ClassVar[Any] = SystemdOptions
 
-    unit: UnitName = Field(description="its full name; it must not be enabled", examples=["mariadb.service"])
+    unit: UnitName = setting("the unit's full name; it must not be enabled in systemd", examples=["mariadb.service"])
 
 
 class Exec(Part):
-    """Commands of one's own: either `command`, or `start`, `stop` and `monitor`. Words in lists, no shell."""
+    """Commands of your own: either `command`, or `start`, `stop` and `monitor`. Lists of words, no shell."""
 
     OF: ClassVar[Any] = ExecOptions
 
-    command: Argv | None = Field(
-        default=None,
-        description="a process that stays in the foreground; hactl supervises it",
+    command: Argv | None = setting(
+        "a program that stays in the foreground; hactl supervises it",
+        None,
         examples=[["/usr/bin/agent", "--foreground"]],
     )
-    ready: Argv | None = Field(default=None, description="for `command`: returns 0 once it is ready")
-    start: Argv | None = Field(default=None, description="returns 0 when it runs; no error when it ran already")
-    stop: Argv | None = Field(default=None, description="returns 0 when it is stopped; no error when it was already")
-    kill: Argv | None = Field(
-        default=None, description="stops it by the fastest way, within stop_budget - self_fence_lead; without: `stop`"
+    ready: Argv | None = setting("for `command`: returns 0 as soon as the program is ready", None)
+    start: Argv | None = setting("returns 0 when the resource runs; it must not fail if it runs already", None)
+    stop: Argv | None = setting(
+        "returns 0 when the resource is stopped; it must not fail if it is stopped already", None
     )
-    monitor: Argv | None = Field(
-        default=None, description="returns 0 while it runs, 3 or 7 when it does not, anything else when it is not well"
+    kill: Argv | None = setting(
+        "the fastest way to stop it, within stop_budget - self_fence_lead; default: `stop`", None
     )
-    cwd: FilePath | None = Field(default=None, description="the directory they run in")
+    monitor: Argv | None = setting(
+        "returns 0 while the resource runs well, 3 or 7 when it does not run, any other status when it has failed", None
+    )
+    cwd: FilePath | None = setting("the working directory of the commands", None)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -172,14 +169,16 @@ class Exec(Part):
 
 
 class Manifest(Part):
-    """A file that is in a directory while owned: a static pod for the kubelet."""
+    """A file that is in a directory while the group runs here: a static pod for the kubelet."""
 
     OF: ClassVar[Any] = ManifestOptions
 
-    source: FilePath | None = Field(default=None, description="the file to copy, outside `directory`")
-    content: str | None = Field(default=None, description="its text, in place of `source`")
-    directory: FilePath = Field(default=ManifestOptions().directory, description="the kubelet's directory")
-    name: Name | None = Field(default=None, description="its name there; without: that of `source` or the resource")
+    source: FilePath | None = setting("the file to copy, outside `directory`", None)
+    content: str | None = setting("the text of the file, in place of `source`", None)
+    directory: FilePath = setting("the directory that the kubelet watches", ManifestOptions().directory)
+    name: Name | None = setting(
+        "the file's name in `directory`; default: that of `source`, or the resource's name with `.yaml`", None
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -195,42 +194,38 @@ class Manifest(Part):
 
 
 class HaproxyInGroup(Part):
-    """HAProxy, where the group is and nowhere else. Without such a resource it runs on every node."""
+    """HAProxy only on the node where the group runs. Without such a resource it runs on every node."""
 
     OF: ClassVar[Any] = InGroupOptions
 
-    drain: WholeDurationOrZero = Field(
-        default=_RESOURCE.options.drain_ms,
-        description="how long, at most, connections that are open may go on when it is stopped, new ones being refused "
-        "(and not longer than four fifths of stop_timeout); 0s: they are cut",
+    drain: WholeDurationOrZero = setting(
+        "how long, at most, open connections may go on after a stop, while new ones are refused (not longer than four "
+        "fifths of stop_timeout); 0s: they are cut at once",
+        _RESOURCE.options.drain_ms,
     )
 
 
 class Resource(Strict):
-    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `manifest`, `haproxy` says what it is."""
+    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `manifest`, `haproxy` gives its kind."""
 
-    name: Name = Field(description="unique within its group", examples=["address"])
-    vip: Vip | None = Field(default=None, description="an address", examples=[{"address": "10.0.0.30/24"}])
-    systemd: Systemd | None = Field(default=None, description="a unit", examples=[{"unit": "mariadb.service"}])
-    exec: Exec | None = Field(default=None, description="commands", examples=[{"command": ["/usr/bin/x"]}])
-    manifest: Manifest | None = Field(default=None, description="a file in a directory")
-    haproxy: HaproxyInGroup | None = Field(
-        default=None, description="HAProxy, after the addresses that it binds; in one group at most"
+    name: Name = setting("unique within its group", examples=["address"])
+    vip: Vip | None = setting("an IP address", None, examples=[{"address": "10.0.0.30/24"}])
+    systemd: Systemd | None = setting("a systemd unit", None, examples=[{"unit": "mariadb.service"}])
+    exec: Exec | None = setting("commands", None, examples=[{"command": ["/usr/bin/x"]}])
+    manifest: Manifest | None = setting("a file in a directory", None)
+    haproxy: HaproxyInGroup | None = setting(
+        "HAProxy; it must come after the addresses that it binds, in one group at most", None
     )
-    start_timeout: Duration | None = Field(
-        default=None,
-        description="how long its start may take; 30s, for `vip` and `manifest` 5s, for `haproxy` 10s",
+    start_timeout: Duration | None = setting(
+        "how long its start may take; default: 30s, for `vip` and `manifest` 5s, for `haproxy` 10s",
+        None,
         examples=["30s"],
     )
-    stop_timeout: Duration | None = Field(
-        default=None,
-        description="how long its orderly stop may take; 30s, for `vip` and `haproxy` 5s",
-        examples=["30s"],
+    stop_timeout: Duration | None = setting(
+        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s", None, examples=["30s"]
     )
-    monitor_interval: Duration = Field(
-        default=_RESOURCE.monitor_interval_ms, description="between two looks at its health"
-    )
-    monitor_timeout: Duration = Field(default=_RESOURCE.monitor_timeout_ms, description="how long one may take")
+    monitor_interval: Duration = setting("time between two checks of its health", _RESOURCE.monitor_interval_ms)
+    monitor_timeout: Duration = setting("how long one check may take", _RESOURCE.monitor_timeout_ms)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -242,7 +237,7 @@ class Resource(Strict):
 
     @property
     def kind(self) -> Kind:
-        """What it is."""
+        """Its kind."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     def spec(self) -> ResourceSpec:
@@ -255,38 +250,36 @@ class Resource(Strict):
 
 
 class Group(Strict):
-    """What runs on one node at a time: resources that start in order, and stop in reverse."""
+    """A group runs on one node at a time. Its resources start in order, and stop in reverse order."""
 
     model_config = ConfigDict(json_schema_extra=needs_less_with_a_preset)
-    name: Name = Field(description="unique; without: that of its preset", examples=["database"])
-    preset: Name | None = Field(
-        default=None,
-        description="settings to begin with, see [presets](presets.md); all others here are over them",
+    name: Name = setting("unique; default: the name of its preset", examples=["database"])
+    preset: Name | None = setting(
+        "the preset to begin with, see [presets](presets.md); all other settings here override it",
+        None,
         examples=["cinder-volume"],
     )
-    resources: list[Resource] = Field(min_length=1, description="in the order in which they start")
-    fencing: Literal["lease", "required"] = Field(
-        default=_GROUP.fencing,
-        description="`lease`: taken over when the lease of a silent node is over; `required`: only when that "
-        "node is known to be stopped",
+    resources: list[Resource] = setting("its resources, in the order in which they start", min_length=1)
+    fencing: Literal["lease", "required"] = setting(
+        "when another node takes the group over from a silent one: `lease`: when the lease is over; `required`: when "
+        "the node is known to be stopped",
+        _GROUP.fencing,
     )
-    nodes: list[Name] = Field(default=[], description="where it may run, best first; empty: everywhere")
-    overlap: bool = Field(
-        default=False, description="a planned move starts it there before it stops it here; addresses only"
+    nodes: list[Name] = setting("the nodes that may run it, the preferred one first; empty: all nodes", [])
+    overlap: bool = setting(
+        "whether a planned move starts it on the new node before it stops it on the old one; addresses only", False
     )
-    restarts: int = Field(
-        default=_GROUP.restarts, ge=0, description="how often a failed resource is restarted before it moves"
+    restarts: int = setting("how often a failed resource is restarted before the group moves", _GROUP.restarts, ge=0)
+    failure_expiry: Duration = setting(
+        "how long a node on which it failed is avoided; longer while there is a node that was not tried",
+        _GROUP.failure_expiry_ms,
     )
-    failure_expiry: Duration = Field(
-        default=_GROUP.failure_expiry_ms,
-        description="how long a node where it failed is avoided; longer while another is left to be tried",
+    on_stop_failure: Literal["block", "self-fence"] = setting(
+        "if a stop fails while the lease is valid: `block`: wait for an operator; `self-fence`: restart the node, "
+        "once; then the group waits for `hactl group cleanup`",
+        _GROUP.on_stop_failure,
     )
-    on_stop_failure: Literal["block", "self-fence"] = Field(
-        default=_GROUP.on_stop_failure,
-        description="when a stop fails while the lease is fine: wait for an operator, or restart the node, once; the "
-        "group then waits for `hactl group cleanup`",
-    )
-    enabled: bool = Field(default=_GROUP.enabled, description="`false`: it is stopped and runs nowhere")
+    enabled: bool = setting("`false`: the group is stopped and runs nowhere", _GROUP.enabled)
 
     def spec(self) -> GroupSpec:
         """The group of the model."""
@@ -306,15 +299,15 @@ class Group(Strict):
 class Cluster(Strict):
     """cluster.yaml."""
 
-    cluster: Name = Field(description="the cluster's name, as in every node.toml", examples=["demo"])
-    timing: TimingSettings = Field(default=TimingSettings(), description="the protocol's durations")
-    nodes: list[NodeSettings] = Field(
-        min_length=1, description="the controllers", examples=[[{"name": "n1", "address": "10.0.0.11"}]]
+    cluster: Name = setting("the cluster's name, as in every node.toml", examples=["demo"])
+    timing: TimingSettings = setting("the durations of the protocol", TimingSettings())
+    nodes: list[NodeSettings] = setting(
+        "the cluster's nodes", min_length=1, examples=[[{"name": "n1", "address": "10.0.0.11"}]]
     )
-    groups: list[Group] = Field(default=[], description="what runs on one node at a time")
-    services: list[Service] = Field(default=[], description="what runs on every node, behind HAProxy")
-    haproxy: Haproxy = Field(default=Haproxy(), description="HAProxy itself, the same on every node")
-    fencing: Fencing = Field(default=Fencing(), description="what can switch nodes off")
+    groups: list[Group] = setting("active/passive groups: each runs on one node at a time", [])
+    services: list[Service] = setting("active/active services behind HAProxy, on every node", [])
+    haproxy: Haproxy = setting("HAProxy's own settings, the same on every node", Haproxy())
+    fencing: Fencing = setting("the devices that can switch nodes off", Fencing())
 
     def spec(self) -> ClusterSpec:
         """The cluster of the model."""

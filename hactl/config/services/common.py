@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from hactl.config.errors import suggest
-from hactl.config.fields import HttpPath, Line, Part, Port, WholeDuration, wrong
+from hactl.config.fields import HttpPath, Line, Part, Port, WholeDuration, setting, wrong
 from hactl.config.services.fields import HttpPathOrEmpty, Raw, StatusesOrEmpty, WordOrEmpty
 from hactl.config.services.parts import Agent, Server, ServiceTimeouts
 from hactl.model import service as of
@@ -32,49 +32,47 @@ _CLUSTERCHECK = 9200
 
 
 class Check(Part):
-    """How HAProxy sees whether a server is well. In place of the mapping a kind alone: `check: none`."""
+    """How HAProxy checks a server's health. In place of the mapping a kind alone: `check: none`."""
 
     OF: ClassVar[Any] = CheckOptions
     SHORT: ClassVar[bool] = True
     BUILT_IN: ClassVar[object] = of.BUILT_IN.check
-    kind: CheckKind | None = Field(
-        default=None,
-        description="`tcp`: it accepts; `http`: it answers; `mysql`, `pgsql`: it greets `user`; `redis`: it has `role`;"
-        " `ldap`, `smtp`, `tls`: it says hello; `none`: not looked at",
+    kind: CheckKind | None = setting(
+        "`tcp`: the server accepts a connection; `http`: it answers a request; `mysql`, `pgsql`: it greets `user`; "
+        "`redis`: it has the role `role`; `ldap`, `smtp`, `tls`: it answers a greeting; `none`: no check",
+        None,
     )
-    http: HttpPath | None = Field(
-        default=None, description="short for `kind: http` with this `path`", examples=["/healthcheck"]
+    http: HttpPath | None = setting("short form of `kind: http` with this `path`", None, examples=["/healthcheck"])
+    method: WordOrEmpty = setting(
+        "for `http`: the request's method; empty: `GET`, unless `lines` say what is sent", "", examples=["HEAD"]
     )
-    method: WordOrEmpty = Field(
-        default="", description="of `http`; empty: `GET`, unless `lines` say what is sent", examples=["HEAD"]
+    path: HttpPathOrEmpty = setting(
+        "for `http`: the path of a page that answers well while the server is well; empty: `/`, unless `lines` say "
+        "what is sent",
+        "",
     )
-    path: HttpPathOrEmpty = Field(
-        default="", description="of `http`: answers well while the server is well; empty: `/`, likewise"
+    host: WordOrEmpty = setting("for `http`: the header Host; for `smtp`: the name in the greeting EHLO", "")
+    expect_status: StatusesOrEmpty = setting(
+        "for `http`: good statuses, such as `200` or `200-399`; empty: 2xx and 3xx", ""
     )
-    host: WordOrEmpty = Field(default="", description="of `http`: the header Host; of `smtp`: who says EHLO")
-    expect_status: StatusesOrEmpty = Field(
-        default="", description="of `http`: what is a good answer, such as `200` or `200-399`; empty: 2xx and 3xx"
+    user: WordOrEmpty = setting("for `mysql` and `pgsql`: the user to log in as, without a password", "")
+    role: Literal["", "master", "slave"] = setting("for `redis`: the role that the server must have; empty: any", "")
+    port: Port | None = setting("the port to check, if it is not the one that serves", None)
+    address: WordOrEmpty = setting("the address to check, if it is not the one that serves", "")
+    tls: bool | None = setting("whether the check uses TLS; default: if the traffic does", None)
+    sni: Line = setting("the server name that is sent in the TLS handshake", "")
+    send_proxy: bool | None = setting("whether the check begins with the PROXY protocol", None)
+    agent: Agent | None = setting("a program on the server that reports its weight and state", None)
+    observe: bool | None = setting(
+        "whether a failed connection counts as a failed check, and the next check comes sooner", None
     )
-    user: WordOrEmpty = Field(default="", description="of `mysql`, `pgsql`: who logs in, without password")
-    role: Literal["", "master", "slave"] = Field(default="", description="of `redis`; empty: it answers")
-    port: Port | None = Field(default=None, description="where to look, if not where it serves")
-    address: WordOrEmpty = Field(default="", description="likewise")
-    tls: bool | None = Field(default=None, description="whether by TLS; without: as the traffic")
-    sni: Line = Field(default="", description="the name that is asked for by TLS")
-    send_proxy: bool | None = Field(default=None, description="whether it begins with the PROXY protocol")
-    agent: Agent | None = Field(default=None, description="a program at the server that says its weight and state")
-    observe: bool | None = Field(
-        default=None, description="a connection that fails counts as a failed check, and hurries the next"
-    )
-    inter: WholeDuration | None = Field(default=None, description="between checks of a server that is up")
-    fastinter: WholeDuration | None = Field(default=None, description="between checks while it goes up or down")
-    downinter: WholeDuration | None = Field(default=None, description="between checks while it is down")
-    rise: int | None = Field(default=None, ge=1, description="good answers in a row that make it up")
-    fall: int | None = Field(default=None, ge=1, description="bad ones in a row that make it down")
-    timeout: WholeDuration | None = Field(default=None, description="how long a connected server may take to answer")
-    lines: list[Raw] = Field(
-        default=[], description="of `tcp`, `http`: `tcp-check` and `http-check` lines, word for word, in order"
-    )
+    inter: WholeDuration | None = setting("time between two checks of a server that is up", None)
+    fastinter: WholeDuration | None = setting("time between two checks while the server goes up or down", None)
+    downinter: WholeDuration | None = setting("time between two checks of a server that is down", None)
+    rise: int | None = setting("number of good checks in a row after which a server is up", None, ge=1)
+    fall: int | None = setting("number of failed checks in a row after which a server is down", None, ge=1)
+    timeout: WholeDuration | None = setting("how long a server may take to answer once it is connected", None)
+    lines: list[Raw] = setting("for `tcp` and `http`: `tcp-check` and `http-check` lines, word for word, in order", [])
 
     @model_validator(mode="before")
     @classmethod
@@ -122,39 +120,43 @@ class Check(Part):
 
 
 class CommonSettings(Part):
-    """What both have."""
+    """The settings that services and sets of defaults share."""
 
     BUILT_IN: ClassVar[object] = of.BUILT_IN
-    mode: of.Mode | None = Field(default=None, description="what HAProxy takes it for")
-    balance: of.Balance | None = Field(default=None, description="how HAProxy chooses a server")
-    balance_by: Line = Field(
-        default="", description="of `hdr`: the header; of `url_param`: the parameter; of `uri`, `random`: its arguments"
+    mode: of.Mode | None = setting("the protocol that HAProxy balances: `tcp` for any, or `http`", None)
+    balance: of.Balance | None = setting("how HAProxy chooses a server", None)
+    balance_by: Line = setting(
+        "for `hdr`: the header; for `url_param`: the parameter; for `uri` and `random`: their arguments", ""
     )
-    hash_type: Line | None = Field(default=None, description="how `source`, `uri` and such choose: `consistent`")
-    retries: int | None = Field(default=None, ge=0, description="further attempts to connect")
-    redispatch: bool | None = Field(default=None, description="each of them is made on another server")
-    maxconn: int | None = Field(default=None, ge=0, description="connections at one time; 0: as many as the process's")
-    keep_alive: Literal["close", "keep", "none"] | None = Field(
-        default=None,
-        description="of connections when an answer is over, with `mode: http`: the server's is closed, none, or both",
+    hash_type: Line | None = setting(
+        "how `source`, `uri` and similar algorithms map to servers, such as `consistent`", None
     )
-    idle_close_on_response: bool | None = Field(
-        default=None,
-        description="`mode: http`: a reload ends the clients' idle connections after one more answer, none unannounced",
+    retries: int | None = setting("how often HAProxy tries again to connect to a server", None, ge=0)
+    redispatch: bool | None = setting("whether each of these attempts uses another server", None)
+    maxconn: int | None = setting("connections at the same time; 0: no limit but that of the process", None, ge=0)
+    keep_alive: Literal["close", "keep", "none"] | None = setting(
+        "connections after an answer, with `mode: http`: `close`: that to the server is closed; `keep`: both stay "
+        "open; `none`: both are closed",
+        None,
     )
-    forwardfor: bool | None = Field(default=None, description="`mode: http`: X-Forwarded-For names the client")
-    dontlognull: bool | None = Field(default=None, description="connections without data are not logged")
-    tcp_keepalive: bool | None = Field(default=None, description="silent dead peers are found in about ten seconds")
-    all_backups: bool | None = Field(default=None, description="when no other server is up all `backup` ones serve")
-    detailed_log: bool | None = Field(default=None, description="each connection or request is logged with its times")
-    log: list[Line] | None = Field(
-        default=None, description="arguments of `log` lines, beside those of the defaults; `[]`: no log"
+    idle_close_on_response: bool | None = setting(
+        "with `mode: http`: a reload lets each idle client connection make one more request before it is closed", None
     )
-    log_format: Line | None = Field(default=None, description="as HAProxy writes it, one word or in quotes")
-    timeouts: ServiceTimeouts = Field(default=ServiceTimeouts(), description="how long it waits")
-    check: Check = Field(default=Check(), description="how it sees whether a server is well")
-    server: Server = Field(default=Server(), description="what all servers have")
-    extra: list[Raw] = Field(default=[], description="lines of HAProxy's language, put word for word at the end")
+    forwardfor: bool | None = setting("with `mode: http`: the header X-Forwarded-For names the client", None)
+    dontlognull: bool | None = setting("connections without data are not logged", None)
+    tcp_keepalive: bool | None = setting("dead peers of silent connections are found in about ten seconds", None)
+    all_backups: bool | None = setting(
+        "if no other server is up, all `backup` servers are used, not only the first", None
+    )
+    detailed_log: bool | None = setting("each connection or request is logged with its times", None)
+    log: list[Line] | None = setting(
+        "arguments of `log` lines, in addition to those of the defaults; `[]`: no log", None
+    )
+    log_format: Line | None = setting("as in HAProxy's configuration: one word, or in quotes", None)
+    timeouts: ServiceTimeouts = setting("how long HAProxy waits", ServiceTimeouts())
+    check: Check = setting("how HAProxy checks the servers' health", Check())
+    server: Server = setting("settings of all servers", Server())
+    extra: list[Raw] = setting("lines in HAProxy's language, put word for word at the end of the section", [])
 
     @model_validator(mode="after")
     def _balanced(self) -> Self:

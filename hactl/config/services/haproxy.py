@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from hactl.config.fields import HttpPath, Line, Part, Port, WholeDuration
+from hactl.config.fields import HttpPath, Line, Part, Port, WholeDuration, setting
 from hactl.config.services.common import CommonSettings
 from hactl.config.services.fields import Crypted, HaproxyName, Raw, SectionText
 from hactl.model import haproxy as of
@@ -17,64 +17,58 @@ _EXPORTER, _GLOBAL = of.Exporter(), of.GlobalOptions()
 
 
 class Defaults(CommonSettings):
-    """A set of defaults. What it does not say is HAProxy's own: nothing comes from the built-in set."""
+    """A set of defaults. A setting that is not given is HAProxy's own default, not that of the built-in set."""
 
     OF: ClassVar[Any] = Common
     BUILT_IN: ClassVar[object] = None
 
 
 class User(Part):
-    """One who may see what a userlist guards."""
+    """A user of a userlist."""
 
     OF: ClassVar[Any] = of.User
-    name: HaproxyName = Field(description="as it is typed", examples=["admin"])
-    password: Crypted = Field(description="as `openssl passwd -6` makes it, never in the clear", examples=["$6$…"])
-    groups: list[HaproxyName] = Field(default=[], description="of the list")
+    name: HaproxyName = setting("the user's name", examples=["admin"])
+    password: Crypted = setting("a hash, as made by `openssl passwd -6`; never the password itself", examples=["$6$…"])
+    groups: list[HaproxyName] = setting("the user's groups", [])
 
 
 class Exporter(Part):
     """HAProxy's own metrics for Prometheus, on each node's address."""
 
     OF: ClassVar[Any] = of.Exporter
-    port: Port = Field(default=_EXPORTER.port, description="of the node's address")
-    path: HttpPath = Field(default=_EXPORTER.path, description="where they are")
+    port: Port = setting("the port on the node's address", _EXPORTER.port)
+    path: HttpPath = setting("the path of the metrics", _EXPORTER.path)
 
 
 class Haproxy(Part):
     """HAProxy itself, the same on every node."""
 
     OF: ClassVar[Any] = of.GlobalOptions
-    maxconn: int | None = Field(
-        default=_GLOBAL.maxconn, ge=1, description="connections at one time; null: HAProxy's own"
+    maxconn: int | None = setting("connections at the same time; null: HAProxy's own default", _GLOBAL.maxconn, ge=1)
+    nbthread: int = setting("number of threads; 0: one for each core", _GLOBAL.nbthread, ge=0, le=64)
+    hard_stop_after: WholeDuration | None = setting(
+        "how long the process that a reload has replaced may stay, for its open connections; null: no limit",
+        _GLOBAL.hard_stop_after_ms,
     )
-    nbthread: int = Field(default=_GLOBAL.nbthread, ge=0, le=64, description="threads; 0: one a core")
-    hard_stop_after: WholeDuration | None = Field(
-        default=_GLOBAL.hard_stop_after_ms,
-        description="how long a process that a reload replaced may stay for its open connections; null: no limit",
+    user: Line = setting("the user of the worker processes; empty: they stay root", _GLOBAL.user)
+    group: Line = setting("the group of the worker processes", _GLOBAL.group)
+    log: list[Line] = setting(
+        "arguments of `log` lines; empty: no log", [*_GLOBAL.log], json_schema_extra={"type": ["string", "array"]}
     )
-    user: Line = Field(default=_GLOBAL.user, description="what its workers become; empty: they stay root")
-    group: Line = Field(default=_GLOBAL.group, description="and their group")
-    log: list[Line] = Field(
-        default=[*_GLOBAL.log],
-        description="arguments of its `log` lines; empty: no log",
-        json_schema_extra={"type": ["string", "array"]},
+    manage_sysctl: bool = setting(
+        "whether hactl sets net.ipv4.ip_nonlocal_bind, so that HAProxy can bind a VIP that is on another node",
+        _GLOBAL.manage_sysctl,
     )
-    manage_sysctl: bool = Field(
-        default=_GLOBAL.manage_sysctl,
-        description="hactl sets net.ipv4.ip_nonlocal_bind, so that it can bind an address that is elsewhere",
+    peers_port: Port = setting("the port, on each node's address, by which the nodes share tables", _GLOBAL.peers_port)
+    exporter: Exporter | None = setting("serves HAProxy's own metrics", None, examples=[{"port": 8405}])
+    defaults: dict[HaproxyName, Defaults] = setting(
+        "sets of defaults by name; a service uses one by its setting `defaults`", {}
     )
-    peers_port: Port = Field(
-        default=_GLOBAL.peers_port, description="of each node's address, for tables that are shared"
-    )
-    exporter: Exporter | None = Field(default=None, description="HAProxy's own metrics", examples=[{"port": 8405}])
-    defaults: dict[HaproxyName, Defaults] = Field(
-        default={}, description="sets of defaults by name, for the services that name one"
-    )
-    userlists: dict[HaproxyName, list[User]] = Field(default={}, description="who may see a page, by name")
-    extra_global: list[Raw] = Field(default=[], description="lines put at the end of its `global` section")
-    extra_defaults: list[Raw] = Field(default=[], description="lines put at the end of the built-in `defaults`")
-    sections: list[SectionText] = Field(
-        default=[], description="whole sections, word for word: proxies at the end, others before the services"
+    userlists: dict[HaproxyName, list[User]] = setting("lists, by name, of users who may see a page", {})
+    extra_global: list[Raw] = setting("lines put at the end of the `global` section", [])
+    extra_defaults: list[Raw] = setting("lines put at the end of the built-in `defaults` section", [])
+    sections: list[SectionText] = setting(
+        "whole sections, word for word; those of proxies come last, others before the services", []
     )
 
     @field_validator("log", mode="before")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from hactl.config.fields import FilePath, HttpPath, Line, Part, Port, WholeDuration, WholeDurationOrZero, wrong
+from hactl.config.fields import FilePath, HttpPath, Line, Part, Port, WholeDuration, WholeDurationOrZero, setting, wrong
 from hactl.config.services.fields import (
     BindAddress,
     BindAddressOrEmpty,
@@ -32,21 +32,19 @@ TlsVersion = Literal["", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 
 
 class BindTls(Part):
-    """TLS that HAProxy ends."""
+    """TLS connections that HAProxy ends."""
 
     OF: ClassVar[Any] = of.BindTls
-    certificates: list[FilePath] = Field(
-        default=[], description="PEM files with certificate and key, or directories of them", examples=[["/etc/x.pem"]]
+    certificates: list[FilePath] = setting(
+        "PEM files with a certificate and its key, or directories of such files", [], examples=[["/etc/x.pem"]]
     )
-    crt_list: FilePathOrEmpty = Field(default="", description="a file that lists certificates")
-    ca_file: FilePathOrEmpty = Field(default="", description="who signs the clients' certificates")
-    verify: Literal["", "none", "optional", "required"] = Field(
-        default="", description="whether clients show a certificate"
-    )
-    alpn: Line = Field(default="", description="protocols that are offered, such as `h2,http/1.1`")
-    min_version: TlsVersion = Field(default="", description="the oldest TLS that is spoken")
-    ciphers: Line = Field(default="", description="up to TLS 1.2, as OpenSSL writes them")
-    ciphersuites: Line = Field(default="", description="of TLS 1.3")
+    crt_list: FilePathOrEmpty = setting("a file that lists certificates", "")
+    ca_file: FilePathOrEmpty = setting("the authorities that sign the clients' certificates", "")
+    verify: Literal["", "none", "optional", "required"] = setting("whether clients must show a certificate", "")
+    alpn: Line = setting("protocols to offer, such as `h2,http/1.1`", "")
+    min_version: TlsVersion = setting("the oldest version of TLS that is accepted", "")
+    ciphers: Line = setting("ciphers up to TLS 1.2, in OpenSSL's notation", "")
+    ciphersuites: Line = setting("ciphers of TLS 1.3", "")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -58,16 +56,16 @@ class BindTls(Part):
 
 
 class Bind(Part):
-    """Where HAProxy accepts. In place of the mapping the address alone."""
+    """An address at which HAProxy accepts connections. In place of the mapping the address alone."""
 
     OF: ClassVar[Any] = of.BindOptions
     SHORT: ClassVar[bool] = True
-    address: BindAddress = Field(
-        description="address and port or ports, `*` for all; or a path, `abns@NAME`", examples=["10.0.0.30:5000"]
+    address: BindAddress = setting(
+        "address and port, or ports; `*` for all addresses; or a path, or `abns@NAME`", examples=["10.0.0.30:5000"]
     )
-    tls: BindTls | None = Field(default=None, description="it ends TLS here")
-    accept_proxy: bool = Field(default=False, description="who connects speaks the PROXY protocol")
-    words: Line = Field(default="", description="further words of HAProxy's, put word for word")
+    tls: BindTls | None = setting("connections here use TLS, which HAProxy ends", None)
+    accept_proxy: bool = setting("whether clients speak the PROXY protocol", False)
+    words: Line = setting("further words of the `bind` line, put word for word", "")
 
     @model_validator(mode="before")
     @classmethod
@@ -79,14 +77,14 @@ class ServerTls(Part):
     """TLS to the servers."""
 
     OF: ClassVar[Any] = of.ServerTls
-    verify: Literal["none", "required"] = Field(
-        default=of.ServerTls().verify, description="whether their certificate must be good"
+    verify: Literal["none", "required"] = setting(
+        "whether the server's certificate must be valid", of.ServerTls().verify
     )
-    ca_file: Line = Field(default="", description="who signs it: a file, or `@system-ca`")
-    verify_host: Line = Field(default="", description="the name that must be in it")
-    sni: Line = Field(default="", description="the name that is asked for, an expression: `str(api.example.org)`")
-    alpn: Line = Field(default="", description="protocols that are offered")
-    certificate: FilePathOrEmpty = Field(default="", description="HAProxy's own: a PEM file")
+    ca_file: Line = setting("the authorities that sign the servers' certificates: a file, or `@system-ca`", "")
+    verify_host: Line = setting("the name that the certificate must have", "")
+    sni: Line = setting("the server name to send, as an expression: `str(api.example.org)`", "")
+    alpn: Line = setting("protocols to offer", "")
+    certificate: FilePathOrEmpty = setting("HAProxy's own certificate with its key: a PEM file", "")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -96,77 +94,79 @@ class ServerTls(Part):
 
 
 class Server(Part):
-    """What all servers of a service have."""
+    """The settings of all servers of a service."""
 
     OF: ClassVar[Any] = of.ServerOptions
     BUILT_IN: ClassVar[object] = BUILT_IN.server
-    maxconn: int | None = Field(default=None, ge=0, description="connections to each at one time; 0: no bound")
-    maxqueue: int | None = Field(default=None, ge=0, description="requests that wait for each; 0: no bound")
-    weight: int | None = Field(default=None, ge=0, le=256, description="of a server that has none of its own")
-    slowstart: WholeDuration | None = Field(default=None, description="how long a server that came back gets less")
-    send_proxy: Literal["", "v1", "v2"] | None = Field(
-        default=None, description="it is told the client by the PROXY protocol; empty: not"
+    maxconn: int | None = setting("connections to each server at the same time; 0: no limit", None, ge=0)
+    maxqueue: int | None = setting("requests that may wait for each server; 0: no limit", None, ge=0)
+    weight: int | None = setting("the weight of servers that have none of their own", None, ge=0, le=256)
+    slowstart: WholeDuration | None = setting("a server that comes back gets its full share only after this time", None)
+    send_proxy: Literal["", "v1", "v2"] | None = setting(
+        "the version of the PROXY protocol that tells the server who the client is; empty: none", None
     )
-    tls: ServerTls | None = Field(default=None, description="HAProxy speaks TLS to it")
-    shutdown_sessions: bool | None = Field(
-        default=None, description="connections are cut when it is found down; with `writer: elected` they are"
+    tls: ServerTls | None = setting("HAProxy connects to the servers by TLS", None)
+    shutdown_sessions: bool | None = setting(
+        "whether connections are cut when their server goes down; with `writer: elected`: yes, unless set to `false`",
+        None,
     )
-    dead_peer: WholeDuration | None = Field(
-        default=None, description="how long sent data may stay unacknowledged before the connection counts as broken"
+    dead_peer: WholeDuration | None = setting(
+        "how long sent data may stay unacknowledged before the connection counts as broken", None
     )
-    words: Line = Field(default="", description="further words of its `default-server`, put word for word")
+    words: Line = setting("further words of the `default-server` line, put word for word", "")
 
 
 class ListedServer(Part):
-    """A server that is no node of the cluster."""
+    """A server that is not a node of the cluster."""
 
     OF: ClassVar[Any] = of.ListedServer
-    name: HaproxyName = Field(description="unique in the service", examples=["old1"])
-    address: ServerAddress = Field(
-        description="an IP address or a name; or a path, `abns@NAME`", examples=["10.0.0.41"]
-    )
-    port: int = Field(default=0, ge=0, le=65535, description="0: the service's")
-    weight: int | None = Field(default=None, ge=0, le=256, description="its share; without: that of `server.weight`")
-    backup: bool = Field(default=False, description="in use only when no other is up")
-    disabled: bool = Field(default=False, description="not in use")
-    cookie: WordOrEmpty = Field(default="", description="its value of the cookie; without: its name")
-    node: NameOrEmpty = Field(default="", description="the node that it is on: drained with it")
-    words: Line = Field(default="", description="further words of its line, put word for word")
+    name: HaproxyName = setting("unique in the service", examples=["old1"])
+    address: ServerAddress = setting("an IP address or a name; or a path, or `abns@NAME`", examples=["10.0.0.41"])
+    port: int = setting("0: the port of the service", 0, ge=0, le=65535)
+    weight: int | None = setting("its share of the connections; default: `server.weight`", None, ge=0, le=256)
+    backup: bool = setting("whether it is used only when no other server is up", False)
+    disabled: bool = setting("whether it is out of use", False)
+    cookie: WordOrEmpty = setting("its value of the cookie; default: its name", "")
+    node: NameOrEmpty = setting("the node that it runs on: it is drained with that node", "")
+    words: Line = setting("further words of its `server` line, put word for word", "")
 
 
 class Cookie(Part):
     """A client stays with its server by a cookie; the value is the server's name."""
 
     OF: ClassVar[Any] = of.Cookie
-    name: Word = Field(description="the cookie's", examples=["SERVERID"])
-    mode: Literal["insert", "rewrite", "prefix"] = Field(
-        default=_COOKIE.mode, description="HAProxy sets its own, or changes that of the service"
+    name: Word = setting("the name of the cookie", examples=["SERVERID"])
+    mode: Literal["insert", "rewrite", "prefix"] = setting(
+        "`insert`: HAProxy sets a cookie of its own; `rewrite`, `prefix`: it changes the one that the service sets",
+        _COOKIE.mode,
     )
-    indirect: bool = Field(default=_COOKIE.indirect, description="servers do not see it")
-    nocache: bool = Field(default=_COOKIE.nocache, description="caches do not keep answers that set it")
-    words: Line = Field(default="", description="further words, such as `httponly secure maxidle 30m`")
+    indirect: bool = setting("whether HAProxy hides its cookie from the servers", _COOKIE.indirect)
+    nocache: bool = setting("whether caches are told not to keep answers that set the cookie", _COOKIE.nocache)
+    words: Line = setting("further words of the `cookie` line, such as `httponly secure maxidle 30m`", "")
 
 
 class Stick(Part):
     """A client stays with its server by a table."""
 
     OF: ClassVar[Any] = of.Stick
-    on: Line = Field(default=_STICK.on, min_length=1, description="what it is known by: a sample of HAProxy's")
-    type: Line = Field(default=_STICK.type, description="of that: `ip`, `ipv6`, `integer`, `string len 32`")
-    size: Size = Field(default=_STICK.size, description="entries, at most")
-    expire: WholeDuration = Field(default=_STICK.expire_ms, description="how long one is kept that is not used")
-    shared: bool = Field(default=_STICK.shared, description="the balancers of all nodes have the same table")
-    lines: list[Raw] = Field(default=[], description="further `stick` lines", examples=[["stick match src table t"]])
+    on: Line = setting("the key of the table: a sample expression of HAProxy", _STICK.on, min_length=1)
+    type: Line = setting("the key's type: `ip`, `ipv6`, `integer`, `string len 32`", _STICK.type)
+    size: Size = setting("the number of entries, at most", _STICK.size)
+    expire: WholeDuration = setting("how long an entry that is not used is kept", _STICK.expire_ms)
+    shared: bool = setting("whether HAProxy on all nodes shares the table", _STICK.shared)
+    lines: list[Raw] = setting("further `stick` lines", [], examples=[["stick match src table t"]])
 
 
 class StatsPage(Part):
-    """HAProxy's own page."""
+    """HAProxy's statistics page."""
 
     OF: ClassVar[Any] = of.StatsPage
-    uri: HttpPath = Field(default=_STATS.uri, description="its path")
-    refresh: WholeDuration | None = Field(default=_STATS.refresh_ms, description="how often the browser asks anew")
-    userlist: HaproxyNameOrEmpty = Field(default="", description="who may see it")
-    admin: bool = Field(default=False, description="servers can be taken out there")
+    uri: HttpPath = setting("the path of the page", _STATS.uri)
+    refresh: WholeDuration | None = setting("how often the browser loads the page again", _STATS.refresh_ms)
+    userlist: HaproxyNameOrEmpty = setting(
+        "the list of `haproxy.userlists` with the users who may see it; empty: everybody may", ""
+    )
+    admin: bool = setting("whether servers can be put out of use on the page", False)
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
@@ -176,44 +176,46 @@ class StatsPage(Part):
 
 
 class Probe(Part):
-    """A request through the service's VIP, made by the nodes that do not have it."""
+    """A test request through the service's VIP, made by the nodes that do not have the VIP."""
 
     OF: ClassVar[Any] = of.Probe
-    kind: Literal["tcp", "http"] = Field(description="it connects, or asks for `path`", examples=["http"])
-    path: HttpPath = Field(default=_PROBE.path, description="what is asked for")
-    host: WordOrEmpty = Field(default="", description="the header Host; empty: the address")
-    expect_status: Statuses = Field(default=_PROBE.expect_status, description="what is a good answer")
-    tls: bool = Field(default=False, description="by TLS; the certificate is not checked")
-    interval: WholeDuration = Field(default=_PROBE.interval_ms, description="between two")
-    timeout: WholeDuration = Field(default=_PROBE.timeout_ms, description="how long one may take")
-    bind: BindAddressOrEmpty = Field(default="", description="one of `binds`; empty: the first with an address")
+    kind: Literal["tcp", "http"] = setting("`tcp`: it connects; `http`: it requests `path`", examples=["http"])
+    path: HttpPath = setting("the path to request", _PROBE.path)
+    host: WordOrEmpty = setting("the header Host; empty: the address", "")
+    expect_status: Statuses = setting("good statuses", _PROBE.expect_status)
+    tls: bool = setting("whether it uses TLS; the certificate is not checked", False)
+    interval: WholeDuration = setting("time between two requests", _PROBE.interval_ms)
+    timeout: WholeDuration = setting("how long a request may take", _PROBE.timeout_ms)
+    bind: BindAddressOrEmpty = setting("one of `binds`; empty: the first one with an IP address", "")
 
 
 class Agent(Part):
-    """A program at the server that says its weight and state."""
+    """A program on the server that reports its weight and state."""
 
     OF: ClassVar[Any] = of.AgentCheck
-    port: Port = Field(description="where it listens", examples=[9777])
-    inter: WholeDuration | None = Field(default=None, description="between two questions")
-    send: Line = Field(default="", description="what it is sent first; `\\n` ends a line")
+    port: Port = setting("the port at which it listens", examples=[9777])
+    inter: WholeDuration | None = setting("time between two queries", None)
+    send: Line = setting("text that is sent to it first; `\\n` ends a line", "")
 
 
 class ServiceTimeouts(Part):
-    """How long HAProxy waits for whom; `0ms`: no limit."""
+    """How long HAProxy waits for clients and servers; `0ms`: no limit."""
 
     OF: ClassVar[Any] = of.Timeouts
     BUILT_IN: ClassVar[object] = BUILT_IN.timeouts
-    connect: WholeDurationOrZero | None = Field(
-        default=None, description="for a server to accept; then another one is tried"
+    connect: WholeDurationOrZero | None = setting(
+        "time for a server to accept a connection; then another server is tried", None
     )
-    client: WholeDurationOrZero | None = Field(default=None, description="silence of the client")
-    server: WholeDurationOrZero | None = Field(default=None, description="silence of the server")
-    queue: WholeDurationOrZero | None = Field(default=None, description="for a free server")
-    http_request: WholeDurationOrZero | None = Field(default=None, description="for the whole head of a request")
-    http_keep_alive: WholeDurationOrZero | None = Field(default=None, description="for the next request of a client")
-    tunnel: WholeDurationOrZero | None = Field(
-        default=None, description="silence of both sides of a TCP connection or WebSocket; `0ms`: as client and server"
+    client: WholeDurationOrZero | None = setting("silence of the client after which it is disconnected", None)
+    server: WholeDurationOrZero | None = setting("silence of the server after which it is disconnected", None)
+    queue: WholeDurationOrZero | None = setting("time to wait for a free server", None)
+    http_request: WholeDurationOrZero | None = setting("time for a client to send all headers of a request", None)
+    http_keep_alive: WholeDurationOrZero | None = setting("time to wait for the next request of a client", None)
+    tunnel: WholeDurationOrZero | None = setting(
+        "silence of both sides of a TCP connection or WebSocket; `0ms`: as `client` and `server`", None
     )
-    client_fin: WholeDurationOrZero | None = Field(default=None, description="silence of a client that closed its side")
-    server_fin: WholeDurationOrZero | None = Field(default=None, description="silence of a server that closed its side")
-    tarpit: WholeDurationOrZero | None = Field(default=None, description="how long a refused client is held")
+    client_fin: WholeDurationOrZero | None = setting("silence of a client that has closed its side", None)
+    server_fin: WholeDurationOrZero | None = setting("silence of a server that has closed its side", None)
+    tarpit: WholeDurationOrZero | None = setting(
+        "how long a connection that a rule has refused by `tarpit` is held open", None
+    )

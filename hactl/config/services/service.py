@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, model_validator
 
-from hactl.config.fields import Line, Name, needs_less_with_a_preset, wrong
+from hactl.config.fields import Line, Name, needs_less_with_a_preset, setting, wrong
 from hactl.config.services.common import CommonSettings
 from hactl.config.services.fields import HaproxyNameOrEmpty, NameOrEmpty, Raw
 from hactl.config.services.haproxy import Haproxy
@@ -32,52 +32,54 @@ class Service(CommonSettings):
 
     model_config = ConfigDict(json_schema_extra=needs_less_with_a_preset)
     OF: ClassVar[Any] = of.ServiceOptions
-    name: Name = Field(description="unique; without: that of its preset", examples=["keystone"])
-    kind: of.Kind = Field(
-        default=_SERVICE.kind,
-        description="`listen`: it accepts and has servers; `split`: likewise, as a frontend `NAME-front` and a "
-        "backend; `frontend`: it only accepts; `backend`: it only has servers",
+    name: Name = setting("unique; default: the name of its preset", examples=["keystone"])
+    kind: of.Kind = setting(
+        "`listen`: one section that accepts connections and has servers; `split`: the same as a frontend `NAME-front` "
+        "and a backend; `frontend`: only accepts; `backend`: only has servers",
+        _SERVICE.kind,
     )
-    preset: Line = Field(
-        default="",
-        description="settings to begin with, see [presets](presets.md); all others here are over them",
+    preset: Line = setting(
+        "the preset to begin with, see [presets](presets.md); all other settings here override it",
+        "",
         examples=["keystone"],
     )
-    defaults: HaproxyNameOrEmpty = Field(
-        default="", description="the set of `haproxy.defaults` for what is not given here; empty: the built-in one"
+    defaults: HaproxyNameOrEmpty = setting(
+        "the set of `haproxy.defaults` that gives the settings not set here; empty: the built-in set", ""
     )
-    binds: list[Bind] = Field(
-        default=[], description="where HAProxy accepts, on every node", examples=[["10.0.0.30:5000"]]
+    binds: list[Bind] = setting(
+        "the addresses and ports at which HAProxy accepts connections, on every node", [], examples=[["10.0.0.30:5000"]]
     )
-    port: int = Field(
-        default=0,
+    port: int = setting(
+        "the port at which the service itself listens, on each node's address; 0: the port of the `bind`",
+        0,
         ge=0,
         le=65535,
-        description="where the service itself listens, on each node's address; 0: the port of the `bind`",
         examples=[5000],
     )
-    members: bool = Field(default=_SERVICE.members, description="the nodes are its servers")
-    nodes: list[Name] = Field(default=[], description="the nodes that run the service; empty: all")
-    servers: list[ListedServer] = Field(default=[], description="further servers, outside the cluster")
-    writer: Literal["", "elected"] = Field(
-        default="", description="`elected`: the owner of `group` is the only server in use"
+    members: bool = setting("whether the nodes are its servers", _SERVICE.members)
+    nodes: list[Name] = setting("the nodes that run the service; empty: all", [])
+    servers: list[ListedServer] = setting("further servers, outside of the cluster", [])
+    writer: Literal["", "elected"] = setting("`elected`: only the owner of `group` is in use as a server", "")
+    group: NameOrEmpty = setting("the group whose owner is the writer, for `writer: elected`", "")
+    default_backend: HaproxyNameOrEmpty = setting(
+        "the service whose servers are used if no `use_backend` rule matches", ""
     )
-    group: NameOrEmpty = Field(default="", description="the exclusive group of `writer: elected`")
-    default_backend: HaproxyNameOrEmpty = Field(default="", description="the service whose servers are used")
-    acls: list[Raw] = Field(default=[], description="`NAME CRITERION`", examples=[["api path_beg /v3"]])
-    tcp_request: list[Raw] = Field(default=[], description="what follows `tcp-request`, in order")
-    http_request: list[Raw] = Field(
-        default=[], description="what follows `http-request`, in order", examples=[["deny if !api"]]
+    acls: list[Raw] = setting("conditions for rules: `NAME CRITERION`", [], examples=[["api path_beg /v3"]])
+    tcp_request: list[Raw] = setting("rules, in order, each without its first word `tcp-request`", [])
+    http_request: list[Raw] = setting(
+        "rules, in order, each without its first word `http-request`", [], examples=[["deny if !api"]]
     )
-    http_response: list[Raw] = Field(default=[], description="what follows `http-response`, in order")
-    use_backend: list[Raw] = Field(default=[], description="`SERVICE if CONDITION`, the first that fits")
-    cookie: Cookie | None = Field(default=None, description="a client stays with its server by a cookie")
-    stick: Stick | None = Field(default=None, description="a client stays with its server by a table")
-    stats: StatsPage | None = Field(default=None, description="HAProxy's own page is here")
-    probe: Probe | None = Field(default=None, description="a request that is made through its VIP")
-    enabled: bool = Field(default=_SERVICE.enabled, description="`false`: HAProxy knows nothing of it")
-    extra_frontend: list[Raw] = Field(
-        default=[], description="lines put at the end of the section that accepts, before `extra` where it is one"
+    http_response: list[Raw] = setting("rules, in order, each without its first word `http-response`", [])
+    use_backend: list[Raw] = setting("`SERVICE if CONDITION`; the first rule that matches is used", [])
+    cookie: Cookie | None = setting("keeps each client on the same server by a cookie", None)
+    stick: Stick | None = setting("keeps each client on the same server by a table", None)
+    stats: StatsPage | None = setting("serves HAProxy's statistics page here", None)
+    probe: Probe | None = setting("a test request through the service's VIP", None)
+    enabled: bool = setting("`false`: HAProxy is not configured for it", _SERVICE.enabled)
+    extra_frontend: list[Raw] = setting(
+        "lines put at the end of the section that accepts connections; if that section has the servers too, before "
+        "`extra`",
+        [],
     )
 
     @model_validator(mode="after")
