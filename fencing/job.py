@@ -17,7 +17,7 @@ from fencing.topology import NodeFencing, PowerAction, Target
 FIRST_WAIT_MS = 1_000.0
 LONGEST_WAIT_MS = 30_000.0
 
-# After so many failed rounds an executor gives the job up: another node may reach what it does not.
+# After so many failed rounds an executor gives the job up: another node may reach other devices.
 ROUNDS_OF_AN_EXECUTOR = 2
 
 
@@ -113,7 +113,7 @@ def switched(job: Job, action: PowerAction, ok: bool, power: str, detail: str, n
 
 
 def abandoned(job: Job, reason: str, now: Instant) -> None:
-    """The action that was asked for was not begun, or nobody knows what came of it: it counts as failed."""
+    """The action that was asked for was not begun, or its outcome is unknown: it counts as failed."""
     job.verifying, job.problem = False, reason
     job.wait_from, job.wait_ms = now, 0.0
 

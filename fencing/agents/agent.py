@@ -1,7 +1,7 @@
 """Runs a ClusterLabs fence agent (FenceAgentAPI): options on its standard input, its exit status the answer.
 
 An agent that ran into its deadline has failed, even when it ended with 0 in that moment, and nothing of it is left
-running. Secrets are given to the agent and to nobody else: what it says is cleaned of them before it gets here.
+running. Secrets are given to the agent and to nobody else: its output is cleaned of them before it gets here.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ class AgentResult:
 
 
 async def run_agent(call: AgentCall, *, cgroup: str | None = None) -> AgentResult:
-    """Ask an agent. Whatever goes wrong is a result, not an exception; a cancellation kills the agent.
+    """Ask an agent. A failure is a result, not an exception; a cancellation kills the agent.
 
-    `cgroup`: a cgroup v2 directory below which the agent gets one of its own, so that also what it starts in other
-    sessions (ssh, telnet) is killed with it.
+    `cgroup`: a cgroup v2 directory below which the agent gets one of its own, so that also its children in other
+    sessions (ssh, telnet) are killed with it.
     """
     start = now()
     result = await _run(call, cgroup)

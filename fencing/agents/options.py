@@ -56,7 +56,7 @@ def script_for(name: str) -> str:
 
 
 def refused_name(name: str) -> str:
-    """Why no agent may be given an option of this name, whatever it says of itself; "" if it may."""
+    """Why no agent may be given an option of this name, whatever its metadata says; "" if it may."""
     plain = name.replace("-", "_")
     if not _NAME.fullmatch(name):
         return "is not a name that an option can have"

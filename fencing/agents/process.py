@@ -28,7 +28,7 @@ _GONE_S = 2.0
 # A child may still hold the output pipe.
 _LEFT_S = 0.2
 _POLL_S = 0.005
-# How long the event loop waits for what was killed by a cancellation.
+# How long the event loop waits for processes that a cancellation killed.
 _END_S = 0.02
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The service manager gave these to this process alone; or they would give a program our Python's modules.

@@ -1,4 +1,4 @@
-"""Which options of a fence agent are secret, and taking secrets out of what an agent wrote. Pure."""
+"""The secret options of a fence agent, and the removal of secrets from an agent's output. Pure."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ class Connection(contextlib.AbstractContextManager["Connection"]):
     def call(
         self, name: str, path: str, interface: str, method: str, signature: str = "", *arguments: Any
     ) -> list[Any]:
-        """Call a method with arguments that are texts (s), numbers (i) and lists of texts (as); returns what it
-        returns. Raises CallError."""
+        """Call a method with arguments that are texts (s), numbers (i) and lists of texts (as); returns its
+        values. Raises CallError."""
         self._serial += 1
         self._socket.sendall(_method_call(self._serial, name, path, interface, method, signature, arguments))
         until = time.monotonic() + self._timeout_s

@@ -211,8 +211,8 @@ class SelfFencer:
     """Takes this node down: by `reboot`, by the `watchdog`, by a command (the lab's power switch), or (`log`) not at
     all.
 
-    `trigger_reset`, set where a watchdog is armed, has it reset this machine as soon as it can, and returns what is
-    wrong, or "". It is called beside every other way: a call that hangs here does not hang in the watchdog.
+    `trigger_reset`, set where a watchdog is armed, has it reset this machine as soon as it can, and returns the
+    problem, or "". It is called beside every other way: a call that hangs here does not hang in the watchdog.
     """
 
     def __init__(self, method: Sequence[str], post: Post, report: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ are still its own, and makes them again; and a guard that starts looks among the
 deadline, whether it can be reached just then or not.
 """
 
-# pathlib, and what it imports, would stay locked in memory for a few calls.
+# pathlib, and its imports, would stay locked in memory for a few calls.
 # ruff: noqa: PTH101, PTH103, PTH108, PTH115, PTH116, PTH120, PTH208
 
 from __future__ import annotations

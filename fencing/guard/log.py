@@ -4,7 +4,7 @@ A disk that hangs or a journal that does not read must never stop the guard: lin
 a bounded queue, and then the oldest is lost.
 """
 
-# pathlib, and what it imports, would stay locked in memory for a few calls.
+# pathlib, and its imports, would stay locked in memory for a few calls.
 # ruff: noqa: PTH105, PTH108
 
 from __future__ import annotations

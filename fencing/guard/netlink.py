@@ -37,7 +37,7 @@ class _Address(NamedTuple):
 
 def remove_address(interface: str, address: str) -> str:
     """Take `address` off `interface`, with whatever prefix it has there, and look whether it is gone.
-    An interface that is absent holds nothing. Returns what is wrong, or ""."""
+    An interface that is absent holds nothing. Returns the problem, or ""."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     wanted = socket.inet_pton(family, address)
     index = _index(interface)

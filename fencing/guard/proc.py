@@ -4,7 +4,7 @@ Sources: the kernel's cgroup-v2 documentation (`cgroup.kill`, `cgroup.events`), 
 pidfd_open(2). A zombie counts as dead: it runs no more code and holds no file.
 """
 
-# pathlib, and what it imports, would stay locked in memory for a few calls.
+# pathlib, and its imports, would stay locked in memory for a few calls.
 # ruff: noqa: PTH110, PTH208
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def populated(cgroup: str) -> bool:
 
 def kill_cgroup(cgroup: str, wait_s: float) -> str:
     """SIGKILL everything in and below the cgroup, frozen or not, until nothing lives there or `wait_s` is
-    over. Returns what is wrong, or ""."""
+    over. Returns the problem, or ""."""
     until = time.monotonic() + wait_s
     while populated(cgroup):
         try:
@@ -120,8 +120,8 @@ class Process:
 
     def kill_tree(self, wait_s: float) -> str:
         """SIGKILL it, its process group and its descendants, until they are dead or `wait_s` is over. Without
-        a cgroup what a daemon left behind that had died before cannot be told from other processes, and is
-        left alone. Returns what is wrong, or ""."""
+        a cgroup, processes of a daemon that had died before cannot be told from others, and are
+        left alone. Returns the problem, or ""."""
         until = time.monotonic() + wait_s
         while True:
             stats = all_stats()
@@ -141,7 +141,7 @@ class Process:
 def kill_group(pid: int, start_time: int, wait_s: float) -> str:
     """SIGKILL the process and the group that it leads, until both are dead or `wait_s` is over. A process of
     another start time is another process: the one that was meant is gone, and its group with it, since a pid
-    is not used again while a group has its number. Returns what is wrong, or ""."""
+    is not used again while a group has its number. Returns the problem, or ""."""
     until = time.monotonic() + wait_s
     while True:
         stat = read_stat(pid)
@@ -168,13 +168,13 @@ class Ran(NamedTuple):
 
     @property
     def problem(self) -> str:
-        """What is wrong, or ""."""
+        """The problem, or ""."""
         return "" if self.status == 0 else "timed out" if self.status is None else f"exit status {self.status}"
 
 
 def run_bounded(argv: list[str], timeout_s: float, env: dict[str, str] | None = None, limit: int = 0) -> Ran:
     """Run a command in a process group of its own, killed with it at the deadline. `env` is added to a bare
-    PATH. Keeps the first `limit` bytes of what it prints (it must print less than a pipe holds), discards the
+    PATH. Keeps the first `limit` bytes of its output (it must print less than a pipe holds), discards the
     rest. Raises OSError."""
     with subprocess.Popen(
         argv,

@@ -6,7 +6,7 @@ daemon. Its decisions are in fencing.guard.state, its stops in fencing.guard.sto
     hactl-guard --socket /run/hactl/guard.sock --state-dir /var/lib/hactl --cgroup /sys/fs/cgroup/hactl-guard
 """
 
-# pathlib, and what it imports, would stay locked in memory for a few calls.
+# pathlib, and its imports, would stay locked in memory for a few calls.
 # ruff: noqa: PTH103
 
 from __future__ import annotations

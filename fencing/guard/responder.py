@@ -52,7 +52,7 @@ class LivenessResponder:
         self._logged_at = -_LOG_S
 
     def listen(self, setup: Listen) -> str:
-        """Listen there from now on; a new daemon that says the same changes nothing. Returns what is wrong, or ""."""
+        """Listen there from now on; a new daemon that says the same changes nothing. Returns the problem, or ""."""
         if setup == self._setup:
             return ""
         self._close()

@@ -225,7 +225,7 @@ def _register(state: GuardState, event: Register, now: Instant) -> Reply:
 
 def _unregister(state: GuardState, event: Unregister) -> Reply:
     if event.name in state.exclusive and state.latched:
-        # What the daemon saw counts no more: the guard verifies by itself.
+        # The daemon's word counts no more: the guard verifies by itself.
         return Reply(False, "the deadline has come: the guard stops it and sees for itself")
     state.exclusive.pop(event.name, None)
     return Reply(True)

@@ -16,7 +16,7 @@ A step is a JSON object with a `kind`:
 once and returns the problem, or "" when it has *seen* that the resource is stopped.
 """
 
-# pathlib, and what it imports, would stay locked in memory for a few calls.
+# pathlib, and its imports, would stay locked in memory for a few calls.
 # ruff: noqa: PTH108, PTH110, PTH120
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ REVOCABLE = frozenset({"address", "unlink"})
 
 
 def check(step: StopStep) -> str:
-    """What is wrong with a step, or ""."""
+    """The problem of a step, or ""."""
     kind = step.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
         return f"unknown kind of step {kind!r}; known: {', '.join(_KINDS)}"
@@ -59,10 +59,10 @@ def check(step: StopStep) -> str:
 
 
 def attempt(step: StopStep) -> str:
-    """Try to stop it and see whether it is: "" or what is wrong. May block: never call it in the main loop."""
+    """Try to stop it and see whether it is: "" or the problem. May block: never call it in the main loop."""
     try:
         return _KINDS[step["kind"]][1](step)
-    except Exception as error:  # whatever it was, it is not known to be stopped
+    except Exception as error:  # of any kind: it is not known to be stopped
         return f"{type(error).__name__}: {error}"
 
 

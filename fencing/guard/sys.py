@@ -132,7 +132,7 @@ def read_file(path: str) -> str:
 
 
 def may_reboot() -> str:
-    """Whether `reboot` may work, as far as can be told without doing it: "" or what stands against it. In most
+    """Whether `reboot` may work, as far as can be told without doing it: "" or the obstacle. In most
     containers it may not. Source: capabilities(7)."""
     held = int(read_file("/proc/self/status").partition("CapEff:")[2].split()[0], 16)
     return "" if held >> _CAP_SYS_BOOT & 1 else "this node cannot fence itself by a reboot: CAP_SYS_BOOT is missing"

@@ -1,6 +1,6 @@
 """Stopping a systemd unit for certain: by systemd's own socket and the unit's control group, without a program.
 
-At the deadline the disk may be what has failed: `systemctl` might not even start. So the guard talks to systemd
+At the deadline the disk may have failed: `systemctl` might not even start. So the guard talks to systemd
 itself: over systemd's private socket, as systemctl does for root, which needs no bus daemon, else over the system bus.
 Source: org.freedesktop.systemd1(5).
 """
@@ -45,7 +45,7 @@ class UnitState(NamedTuple):
 
 
 def stop_unit(unit: str, bus: str | None = None) -> str:
-    """Stop the unit and see whether it is: "" or what is wrong. May block, for `_ATTEMPT_S` and a call.
+    """Stop the unit and see whether it is: "" or the problem. May block, for `_ATTEMPT_S` and a call.
 
     A stop is queued first: it keeps systemd from restarting killed processes (Restart=), and from waiting for them.
     Processes that ExecStop= and ExecStopPost= start after that are killed in turn. `bus`: the path of the system bus of
@@ -62,7 +62,7 @@ def stop_unit(unit: str, bus: str | None = None) -> str:
             if state.job != "stop":
                 refused = manager.try_call("StopUnit", "ss", unit, "replace")
             manager.try_call("KillUnit", "ssi", unit, "all", 9)
-            # All at once, too, whoever forks; and they get the processor that it takes to die.
+            # All at once, too, also the ones that fork; and they get the processor that it takes to die.
             if bus is None and (cgroup := manager.cgroup(unit, state.path)):
                 kill_cgroup(cgroup, 0.0)
             time.sleep(_LOOK_S)

@@ -42,7 +42,7 @@ class Watchdog:
         return None
 
     def trigger_reset(self) -> str:
-        """Have it reset this machine as soon as it can. Returns what is wrong, or ""."""
+        """Have it reset this machine as soon as it can. Returns the problem, or ""."""
         return ""
 
     def close(self) -> None:

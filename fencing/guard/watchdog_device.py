@@ -3,7 +3,7 @@
 Source: the kernel's documentation, *The Linux Watchdog driver API*, and <linux/watchdog.h>.
 """
 
-# pathlib, and what it imports, would stay locked in memory for a few calls.
+# pathlib, and its imports, would stay locked in memory for a few calls.
 # ruff: noqa: PTH119
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GETTIMEOUT = 0x80045707
 _INFO = struct.Struct("=II32s")
 _INT = struct.Struct("=i")
 _CAN_SET_TIMEOUT, _CAN_MAGIC_CLOSE = 0x0080, 0x0100
-# A device that is slow to take a timeout has outlived it: once more, with what is then left.
+# A device that is slow to take a timeout has outlived it: once more, with the time that is then left.
 _TRIES = 3
 
 
@@ -49,7 +49,7 @@ class Driver(Protocol):
         """Feed it: the timeout begins anew."""
 
     def close(self) -> str:
-        """Switch it off, and leave it. Returns what stands against that, or ""."""
+        """Switch it off, and leave it. Returns the obstacle, or ""."""
 
 
 class Device:

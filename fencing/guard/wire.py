@@ -33,7 +33,7 @@ Request = Adopt | Begin | Extend | Register | Unregister | Listen | Fence | None
 
 
 class WireError(Exception):
-    """A message that is not one. The text says what is wrong with it."""
+    """A message that is not one. The text is the problem."""
 
 
 def encode(message: dict[str, Any]) -> bytes:

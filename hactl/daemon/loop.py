@@ -1,8 +1,8 @@
 """The one loop: event in, decide, effects out (docs/architecture.md). Every event is stamped once, here.
 
-Whatever raises, the timer is armed again and the effects that were decided are carried out: the renewal is among them,
-and what is started here goes on only as long as somebody renews. But a state that a step left half changed is not
-trusted for long: when steps go on failing the daemon ends, and the next one adopts what runs.
+After any exception the timer is armed again and the effects that were decided are carried out: the renewal is among
+them, and the resources here go on only as long as the session is renewed. But a state that a step left half changed is
+not trusted for long: when steps go on failing the daemon ends, and the next one adopts what runs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LONGEST_S = 2.0
 
 class Loop:
     """Feeds the decide side and hands its effects to `carry_out`. `look` is called after every step that decided
-    something: most of what comes is renewals, which change nothing but when a peer was heard last. `decided`: how many
+    something: most events are renewals, which change nothing but when a peer was heard last. `decided`: how many
     steps have done that, which is the proof that the loop makes progress."""
 
     def __init__(self, state: NodeState, carry_out: Callable[[Effect], None], look: Callable[[], None]) -> None:

@@ -107,7 +107,7 @@ class Daemon:
         self._link: StoreLink
         self._loop: Loop
 
-    # --- what the API and the command line see ---------------------------------------------------------------
+    # --- for the API and the command line --------------------------------------------------------------------
 
     @property
     def state(self) -> ReadState:
@@ -381,14 +381,14 @@ def run(path: Path) -> int:
         make_private(config)
         log.info("daemon_starts", version=__version__, cluster=config.cluster)
         return run_measured(_main(config, writer))
-    except UnusableFileError as error:  # it may be written in a moment, at a renewal or a boot: systemd is to try again
+    except UnusableFileError as error:  # it may be written in a moment, at a renewal or a boot: systemd tries again
         setup.say(f"hactl daemon: {error}\n")
         time.sleep(LOOK_AGAIN_S)
         return 1
     except (ConfigErrors, AlreadyRunningError) as error:
         setup.say(f"hactl daemon: {error}\n")
         return 2
-    except (GuardError, OSError) as error:  # a full disk, say: systemd is to try again
+    except (GuardError, OSError) as error:  # a full disk, say: systemd tries again
         setup.say(f"hactl daemon: {error}\n")
         return 1
     except Exception:

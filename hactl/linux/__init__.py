@@ -1,1 +1,1 @@
-"""What Linux offers, each once."""
+"""The interfaces of Linux, each once."""

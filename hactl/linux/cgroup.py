@@ -20,7 +20,7 @@ from fencing.linux import cgroup as cgroup_v2
 from hactl.linux.errors import OperationError
 from hactl.linux.inotify import MODIFY, Inotify
 
-# How often to look again without an event: `cgroup.events` is notified, this is for what might be missed.
+# How often to look again without an event: `cgroup.events` is notified, this is for an event that is missed.
 _LOOK_AGAIN_S = 0.5
 # A process that forks while it is moved may leave a child behind, which the next round moves.
 _MOVES = 100
@@ -35,7 +35,7 @@ class Cgroup:
     @classmethod
     def of(cls, root: str, name: str) -> Cgroup:
         """The cgroup of the resource `name` below `root`. A dot in a name could make it one of the kernel's
-        own files (`cgroup.procs`), so what is not plain is written as %xx."""
+        own files (`cgroup.procs`), so other characters are written as %xx."""
         plain = re.sub(r"[^A-Za-z0-9_-]", lambda match: f"%{ord(match[0]):02x}", name)
         return cls(str(Path(root) / plain))
 

@@ -139,7 +139,7 @@ class Bus:
         try:
             while True:
                 self._dispatch(await connection.receive())
-        except Exception as error:  # whatever it is: this connection is of no more use
+        except Exception as error:  # of any kind: this connection is of no more use
             log.warning("dbus.lost", address=self.address, error=str(error) or type(error).__name__)
         self._lost(connection)
         if self._rules:
@@ -148,7 +148,7 @@ class Bus:
     def _dispatch(self, message: Message) -> None:
         answer = self._replies.get(message.header.fields.get(HeaderFields.reply_serial, -1))
         if answer is not None:
-            # Done: whoever asked was cancelled in this very moment.
+            # Done: the caller was cancelled in this very moment.
             if not answer.done():
                 answer.set_result(message)
         elif message.header.message_type is MessageType.signal:

@@ -1,4 +1,4 @@
-"""Asks a disk on a thread of its own, in the order asked: one that hangs holds up nothing but what is asked of it.
+"""Asks a disk on a thread of its own, in the order asked: one that hangs holds up nothing but its own calls.
 
 Not asyncio's threads: all that is done on threads waits for a free one of those, so that a few calls which hang stop
 everything, and the process does not end before they have. Nobody waits for this thread, neither here nor at the end.

@@ -1,4 +1,4 @@
-"""The error of what is done to this machine."""
+"""The error of operations on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Being told of changes of files: inotify(7), by way of ctypes. Only that something changed, not what."""
+"""Notices changes of files: inotify(7), by way of ctypes. Tells only that something changed."""
 
 from __future__ import annotations
 

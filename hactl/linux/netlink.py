@@ -4,7 +4,7 @@ The calls block, for about 0.1 ms: the kernel carries a request out and answers 
 an asynchronous call would wait at the same place. pyroute2's own IPRoute runs an event loop of its own in
 every call and cannot be used below a running one. For events there is one subscription for all VIPs of an
 event loop: it tells only that something happened to a link; the listener reads the state itself, so that events
-lost in an overflow do no harm. While there is a subscription, what was listed is kept until something happens, so that
+lost in an overflow do no harm. While there is a subscription, the lists are kept until something happens, so that
 a hundred VIPs which are woken by one event list everything once (`known_links`, `known_addresses`).
 """
 
@@ -262,7 +262,7 @@ def _address(message: Any) -> Address:
 
 
 def _write(message: Any, kind: int, flags: int) -> None:
-    """Change something, after which what is kept of earlier looks is void."""
+    """Change something, after which the lists of earlier looks are void."""
     _Kept.epoch += 1
     try:
         _talk(message, kind, flags)

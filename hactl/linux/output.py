@@ -15,7 +15,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 _JOURNAL = "/run/systemd/journal/stdout"
-# How large a file grows: what comes then is cut (output_keeper.py), or put aside at the next start.
+# How large a file grows before it is cut (output_keeper.py), or put aside at the next start.
 MAX_BYTES = 4 * 1024 * 1024
 
 

@@ -1,4 +1,4 @@
-"""Keeps what supervised processes write bounded, where it goes to files (output.py): they lie in memory."""
+"""Bounds the output of supervised processes where it goes to files (output.py): they lie in memory."""
 
 from __future__ import annotations
 

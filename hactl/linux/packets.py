@@ -32,7 +32,7 @@ def arp_probe(mac: bytes, ip: IPv4Address) -> bytes:
 
 def neighbour_advertisement(mac: bytes, ip: IPv6Address, *, router: bool) -> bytes:
     """The unsolicited advertisement to all nodes, with the override flag (RFC 4861, 7.2.6). `router`: whether
-    this node forwards; who hears the flag cleared forgets his routes by way of it."""
+    this node forwards; a host that hears the flag cleared forgets its routes by way of it."""
     flags = _NA_OVERRIDE | (_NA_ROUTER if router else 0)
     body = struct.pack("!I", flags) + ip.packed + bytes([_OPTION_TARGET_LINK, 1]) + mac
     return _icmpv6(mac, b"\x33\x33\0\0\0\x01", ip, _ALL_NODES, _ADVERTISE, body)

@@ -41,7 +41,7 @@ def boot_id() -> str:
 
 
 def read_stat(pid: int) -> Stat | None:
-    """What /proc says of `pid`; None when there is no such process."""
+    """The entry of `pid` in /proc; None when there is no such process."""
     try:
         return _parse_stat(Path(f"/proc/{pid}/stat").read_text())
     except (OSError, ValueError, IndexError):

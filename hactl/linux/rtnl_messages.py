@@ -2,7 +2,7 @@
 
 `import pyroute2` brings all of that library in, since its package imports every part: 9 MB and 50 ms for what are
 two kinds of messages here. So the parts are imported below an empty package of its name, which is taken away
-again: who imports pyroute2 afterwards gets all of it.
+again: a later import of pyroute2 gets all of it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ child in Python 3.11 and which wait for the end of the output: a command that le
 output still open would never be done. Here a command is done when its process has ended.
 
 A shell goes to the directory and becomes the command: where their file system does not answer it is the child that
-hangs, not this process, which waits for what it starts to begin.
+hangs, not this process, which waits for its child to begin.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hactl.linux.errors import OperationError
 _REAP_TIMEOUT_S = 2.0
 # $1: the directory, or "".
 _BEGIN = '[ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"'
-# What a shell ends with that cannot become the command.
+# The exit statuses of a shell that cannot become the command.
 _NOT_BEGUN = (126, 127)
 
 
@@ -69,12 +69,12 @@ def signal_name(number: int) -> str:
         return str(number)
 
 
-# What the service manager gave to the daemon alone. A child that had NOTIFY_SOCKET could speak for the daemon.
+# The service manager gave these to the daemon alone. A child that had NOTIFY_SOCKET could speak for the daemon.
 _NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID")
 
 
 def service_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of what the daemon starts: its own, without what is meant for it alone, and `extra`."""
+    """The environment of the daemon's children: its own, without the variables for it alone, and `extra`."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     return {**own, **extra}
 
@@ -106,7 +106,7 @@ async def run(
 
     `env` is the whole environment (None: this process's own). Of each output the first `max_output` bytes
     are kept, the rest is read and dropped. Processes that the command leaves behind when it ends in time are
-    let live, unless it `leaves` nothing; what they then write to the command's output breaks (SIGPIPE), so they
+    let live, unless it `leaves` nothing; their later writes to the command's output break (SIGPIPE), so they
     must redirect it.
     Raises CommandError when it cannot be started, OperationError when it cannot be killed.
     """

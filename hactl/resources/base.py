@@ -1,6 +1,6 @@
-"""What a resource is: the contract between the daemon and the kinds of resource (one file each beside this).
+"""A resource: the contract between the daemon and the kinds of resource (one file each beside this).
 
-A resource carries out actions and reports what it observes; it decides nothing. All waiting is asyncio's; all
+A resource carries out actions and reports its observations; it decides nothing. All waiting is asyncio's; all
 outcomes are verified, not assumed: `stop` and `kill` return only when it is known that nothing runs.
 """
 
@@ -67,12 +67,12 @@ class Resource(Protocol):
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Start it and return when it is running. `env` holds HACTL_GROUP, HACTL_RESOURCE, HACTL_NODE,
-        HACTL_EPOCH and HACTL_CLUSTER. Starting what runs is no error. Raises ResourceError. Cancelled at
+        HACTL_EPOCH and HACTL_CLUSTER. Starting a running one is no error. Raises ResourceError. Cancelled at
         its timeout."""
 
     async def stop(self) -> None:
         """Stop it in the orderly way and return when it is known to be stopped, and not about to restart.
-        Stopping what is stopped is no error. Raises ResourceError. Cancelled at its timeout."""
+        Stopping a stopped one is no error. Raises ResourceError. Cancelled at its timeout."""
 
     async def kill(self) -> None:
         """Stop it by the fastest way there is (SIGKILL, address removed), verified. Raises ResourceError."""
@@ -85,7 +85,7 @@ class Resource(Protocol):
 
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Run until cancelled; call `report` at once when an event (netlink, D-Bus signal, process end) shows
-        that it changed by itself. Puts right only what is no failure: a lost address is put back and reported."""
+        that it changed by itself. Repairs only changes that are no failure: a lost address is put back and reported."""
 
     async def ready(self) -> str:
         """Why it could not be started on this node, in the operator's words; "": it could. Cheap: no process is

@@ -11,8 +11,8 @@ run; anything else: it is not well. After a `stop` that ended with 0, any status
 Processes that a `monitor` or `ready` leaves running when it ends are killed, else there would be one more each time.
 
 An agent's commands run in the daemon's cgroup: the end of the daemon (by systemd, or the guard at its deadline) ends
-them, too, and no `start` of a dead daemon's goes on beside its successor's `stop`. What a `start` leaves running
-outlives the daemon: it is moved to a cgroup of the resource's own, and what is left there after a stop is killed.
+them, too, and no `start` of a dead daemon's goes on beside its successor's `stop`. Processes that a `start` leaves
+outlive the daemon: they are moved to a cgroup of the resource's own, and killed there if a stop leaves them.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ class Agent:
             await self._clear(self._left)
         await self._see_stopped(action, done)
         if await self._clear(self._left):
-            # What still ran may have undone what was seen.
+            # The killed processes may have started it again after the look.
             await self._see_stopped(action, done)
 
     async def _see_stopped(self, action: str, done: Completed) -> None:
@@ -242,7 +242,7 @@ class Agent:
         argv, self.under_way = self._argv[action], action
         env, leaves = service_environment(self._env), action != "monitor"
         done = await run(argv, timeout_s=timeout_ms / 1000, env=env, cwd=self._cwd, leaves=leaves)
-        self.under_way = ""  # what is cancelled stays named: it is what hung
+        self.under_way = ""  # not after a cancellation: then it names the command that hung
         return done
 
 
@@ -252,7 +252,7 @@ def make(spec: ExecSpec, context: NodeContext, group: str = "") -> Process | Age
 
 
 def check_options(spec: ExecSpec) -> list[str]:
-    """What is wrong with the options on this node: commands that do not exist."""
+    """The problems of the options on this node: commands that do not exist."""
     try:
         make(spec, NodeContext("check", "/nonexistent", None))
     except OperationError as error:
@@ -276,6 +276,6 @@ def _full_name(spec: ExecSpec, group: str) -> str:
 
 
 def _base_env(spec: ExecSpec, context: NodeContext, group: str) -> dict[str, str]:
-    """What is known before a start, for a probe or a stop by a daemon that did not start it."""
+    """The variables known before a start, for a probe or a stop by a daemon that did not start it."""
     known = {"HACTL_RESOURCE": spec.name, "HACTL_NODE": context.node}
     return {**known, "HACTL_GROUP": group} if group else known

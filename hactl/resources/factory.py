@@ -12,7 +12,7 @@ def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
     `group`: the group it belongs to, within which its name is unique. Give it wherever there are groups: the
     cgroup, the record and the log of a supervised process are named after both.
     A kind's code is imported when it is first used: the libraries behind `vip` and `systemd` are large. The kind
-    `haproxy` is not made here but by the daemon, which renders what it runs with.
+    `haproxy` is not made here but by the daemon, which renders its configuration.
     """
     match spec:
         case VipSpec():
@@ -35,7 +35,7 @@ def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
 
 
 def check_options(spec: ResourceSpec) -> list[str]:
-    """What is wrong with a resource's options on this very node (commands, files, networks), in the operator's
+    """The problems of a resource's options on this very node (commands, files, networks), in the operator's
     words; for `hactl config check` and for the daemon before it takes a configuration over."""
     match spec:
         case VipSpec():
@@ -55,7 +55,7 @@ def check_options(spec: ResourceSpec) -> list[str]:
 
 
 def doubtful_options(spec: ResourceSpec) -> list[str]:
-    """What of a resource's options can work on this very node, and is seldom meant."""
+    """Options of a resource that can work on this very node, and are seldom meant."""
     if isinstance(spec, VipSpec):
         from hactl.resources.vip import interface  # noqa: PLC0415
 

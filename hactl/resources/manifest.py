@@ -1,7 +1,7 @@
 """Kind `manifest`: a file that is in a directory while this node owns it (podmaster).
 
 Options: `directory`; `source` (a path) or `content`; `name` (else the source's name, else the resource's with
-`.yaml`). Made for the kubelet's static pods: it starts what is in its directory and stops what no longer is.
+`.yaml`). Made for the kubelet's static pods: it runs the pods of the files in its directory.
 
 The file is staged in the same directory under a hidden name and renamed. The kubelet overlooks names that
 begin with a dot, in its inotify events as well as in its listing of the directory (Kubernetes,
@@ -11,7 +11,7 @@ A file of its name with another content, on a node where the group is not (`kube
 aside to such a name, so that nobody's work is lost.
 
 That the file is gone is all that is known after a stop: the kubelet stops the pod in its own time, up to the
-pod's grace period. What must never run twice needs a pod that stops quickly, or an election of its own.
+pod's grace period. A pod that must never run twice has to stop quickly, or needs an election of its own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ASIDE = ".hactl-aside-"
 _WATCHED = (inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE) | (
     inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.ATTRIB
 )
-# Without inotify (no instance to be had, or the directory is gone), and against what it might miss.
+# Without inotify (no instance to be had, or the directory is gone), and for events that it misses.
 _LOOK_AGAIN_S = 5.0
 _MISSING_LOOK_S = 1.0
 
@@ -196,7 +196,7 @@ class Manifest:
         if others:
             raise ResourceError(f"{self.spec.name}: nothing is put into {self.directory}: {others}")
         try:
-            # Stopped meanwhile (whoever waited for this thread was cancelled): not any more.
+            # Not where it was stopped meanwhile (the caller that waited for this thread was cancelled).
             with staged(self.path, content) as place, self._renaming:
                 if self._wanted:
                     place()
@@ -216,7 +216,7 @@ class Manifest:
         return f"{self.spec.name}: nothing would be put into {self.directory}: {others}" if others else ""
 
     def _is_ours(self) -> bool:
-        """Whether the file is what was put there, or there is none. What cannot be told apart counts as ours."""
+        """Whether the file is the one that was put there, or there is none. In doubt it counts as ours."""
         try:
             content = self._read_placed()
             return content is None or content in (self._content, self._read_source())
@@ -224,7 +224,7 @@ class Manifest:
             return True
 
     def _remove(self) -> None:
-        """Remove the file, and what a daemon that was killed while it placed it has left. On a thread."""
+        """Remove the file, and the staged ones of a daemon that was killed meanwhile. On a thread."""
         try:
             with self._renaming:
                 if self._is_ours():
@@ -243,7 +243,7 @@ class Manifest:
 
 
 def check_options(spec: ManifestSpec) -> list[str]:
-    """What is wrong with the options on this node."""
+    """The problems of the options on this node."""
     try:
         problem = Manifest(spec, NodeContext("check", "/nonexistent", None))._unusable()
     except OperationError as error:

@@ -59,7 +59,7 @@ class Supervised:
         stop_signal: signal.Signals = signal.SIGTERM,
         settle_s: float = 0.02,
     ) -> None:
-        """`name`: unique on the node. `env` is added to the daemon's own, without what systemd gave that.
+        """`name`: unique on the node. `env` is added to the daemon's own, without the variables that systemd gave it.
         `settle_s`: a process that ends within this time after its start has failed to start."""
         self.name = name
         self.argv = list(argv)
@@ -174,8 +174,8 @@ class Supervised:
         self._clear()
 
     def send_kill(self) -> None:
-        """SIGKILL to all of it that lives now, without waiting, and without forgetting it: whoever watches it sees the
-        end. For one that another task may be starting anew at any moment."""
+        """SIGKILL to all of it that lives now, without waiting, and without forgetting it: its watch sees the end.
+        For one that another task may be starting anew at any moment."""
         if self.cgroup is not None and self.cgroup.populated():
             self.cgroup.kill()
         elif self._identity is not None and self.running():

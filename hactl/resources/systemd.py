@@ -53,7 +53,7 @@ class State:
     path: str
 
     def observation(self) -> Observation:
-        """In hactl's terms. Stopped is only what is not about to be started again."""
+        """In hactl's terms. It is stopped only if it is not about to be started again."""
         if self.active in _RUNNING:
             return Observation("running")
         if self.active in _ENDED and self.job not in _STARTING_JOBS:
@@ -120,7 +120,7 @@ class Unit:
         while state.observation().health != "stopped":
             if asyncio.get_running_loop().time() > until:
                 raise ResourceError(f"{self.unit} is {state.active} ({state.sub}) after SIGKILL: systemctl status")
-            # A unit without processes, or already gone, cannot be killed: the state says what is.
+            # A unit without processes, or already gone, cannot be killed: the state decides.
             with contextlib.suppress(CallError):
                 if state.job != "stop":
                     await self._manager("StopUnit", "ss", self.unit, "replace")
@@ -129,7 +129,7 @@ class Unit:
             state = await self._stopped_within(_KILL_AGAIN_S)
 
     async def probe(self) -> Observation:
-        """What systemd says of it."""
+        """Its state in systemd."""
         return (await self._state()).observation()
 
     async def monitor(self) -> Observation:

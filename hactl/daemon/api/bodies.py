@@ -19,7 +19,7 @@ class TooLargeError(Exception):
 
 
 async def decoded(request: Request, kind: type[T]) -> T:
-    """The request's body; without one, what it says by its defaults. Raises NoSuchError (400), TooLargeError (413)."""
+    """The request's body; without one, its defaults. Raises NoSuchError (400), TooLargeError (413)."""
     raw = await _body(request)
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)

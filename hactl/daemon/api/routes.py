@@ -1,4 +1,4 @@
-"""The daemon's API, on unix sockets for the command line. The daemon listens on no network: what is served there comes
+"""The daemon's API, on unix sockets for the command line. The daemon listens on no network: the pages there come
 from `publish.py`, by a process of its own (`hactl/http/`).
 
 Two sockets, so that the kernel says who may connect, by the credentials that the asking process has: no name service is
@@ -44,7 +44,7 @@ from hactl.status.local import lease_left_ms
 
 log = structlog.get_logger()
 
-# Commands, and whoever follows the events: for each of the sockets.
+# Commands, and followers of the events: for each of the sockets.
 LIMITS = Limits(connections=64, idle_s=30, per_second=100.0, burst=40.0)
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -66,7 +66,7 @@ async def _serve(path: str, group: str, app: Any) -> None:
 
 
 class Answer(Response):
-    """JSON, of anything. Sent in parts: many who get a large one at the same moment do not keep the loop, and one that
+    """JSON, of anything. Sent in parts: many large ones at the same moment do not keep the loop, and a peer that
     reads none of it holds only a part of it in memory."""
 
     media_type = "application/json"

@@ -1,4 +1,4 @@
-"""An answer that is made once for all who ask at the same time, and that they get a few at a time."""
+"""An answer that is made once for all requests at the same time, and given to a few at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# So many who waited go on before the loop does something else: each has something to send.
+# So many waiting requests go on before the loop does something else: each has something to send.
 AT_ONCE = 16
 
 

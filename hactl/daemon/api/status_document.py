@@ -1,5 +1,5 @@
 """The status document of this moment, made away from the loop: with hundreds of services it takes longer than the loop
-may wait. Whoever asks while one is being made waits for the next one, which is made for all of them."""
+may wait. A request that comes while one is being made waits for the next one, which is made for all of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class StatusDocument:
 
 
 def encode(document: Any) -> bytes:
-    """As JSON, whatever is in it."""
+    """As JSON, with any content."""
     try:
         return msgspec.json.encode(document)
     except (UnicodeEncodeError, TypeError):

@@ -1,4 +1,4 @@
-"""structlog for the daemon: key=value on a terminal, JSON under systemd; one event name a thing that happens.
+"""structlog for the daemon: key=value on a terminal, JSON under systemd; one event name for each kind of event.
 
 All output of this process goes through one LogWriter: that of asyncio, Python's warnings and its last words as well.
 """
@@ -69,7 +69,7 @@ class _Escaping(io.TextIOBase):
 def _printable(
     _logger: structlog.typing.WrappedLogger, _name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """As text, a line is a line, whatever came from etcd, agents or HAProxy. JSON escapes all of it by itself."""
+    """As text, a line is a line, also with texts of etcd, agents or HAProxy in it. JSON escapes all of it by itself."""
     return {name: _plain(value, "\n\t" if name == "exception" else "") for name, value in event.items()}
 
 

@@ -35,7 +35,7 @@ class LogWriter(io.TextIOBase):
         self._descriptor = descriptor
         self._queue: deque[bytes] = deque()
         self._waiting = threading.Semaphore(0)
-        self._lock = threading.RLock()  # what is collected while a line is taken may have a word to say
+        self._lock = threading.RLock()  # a destructor that runs while a line is taken may log
         self._idle = threading.Event()
         self._idle.set()
         self._failing, self._reported = "", 0
@@ -99,7 +99,7 @@ class LogWriter(io.TextIOBase):
             self._began = self._began or time.monotonic()
             try:
                 line = line[os.write(self._descriptor, line) :]
-            except BlockingIOError:  # who started this daemon has set it so
+            except BlockingIOError:  # the starter of this daemon has set it so
                 select.select((), (self._descriptor,), (), RETRY_S)
             except OSError as error:
                 self._failing = describe(error)

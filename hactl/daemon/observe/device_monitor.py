@@ -96,7 +96,7 @@ class DeviceMonitor:
             if self._unsaid(self._host.state):
                 await self._say(self._host.state)
 
-    # --- when ------------------------------------------------------------------------------------------------
+    # --- times -----------------------------------------------------------------------------------------------
 
     def _wait_s(self) -> float:
         if self._unsaid(self._host.state):
@@ -104,8 +104,8 @@ class DeviceMonitor:
         return max(0.0, self._next - time.monotonic())
 
     async def _follow(self, topology: Topology) -> None:
-        """A new configuration is tested soon; one that says the same of devices is the same. What its agents are is
-        found out at once: an action may be wanted any moment."""
+        """A new configuration is tested soon; one that says the same of devices is the same. The metadata of its
+        agents is read at once: an action may be wanted any moment."""
         changed, self._tested = topology != self._tested, topology
         if not changed:
             return
@@ -132,7 +132,7 @@ class DeviceMonitor:
         reported = mine.record
         return _outcomes(reported.targets) != _outcomes(self._results) or self._answered not in ("", reported.test)
 
-    # --- what ------------------------------------------------------------------------------------------------
+    # --- testing ---------------------------------------------------------------------------------------------
 
     async def _test(self, topology: Topology, request_id: str) -> None:
         self._testing = asyncio.create_task(self._all(topology), name="fence devices")

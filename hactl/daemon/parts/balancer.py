@@ -71,8 +71,8 @@ class Balancer:
         return self._haproxy.manager
 
     async def begin(self) -> None:
-        """Adopt or start HAProxy with what it had, before anything is known of the cluster. A failure is tried again:
-        etcd may be away for long."""
+        """Adopt or start HAProxy with its last configuration, before anything is known of the cluster. A failure is
+        tried again: etcd may be away for long."""
         self._failures = 1 if await self._resume() else 0
         self._tasks = [
             self._keep_task("balancer", self._run),
@@ -114,7 +114,7 @@ class Balancer:
         await self._haproxy.start_in_group(rendered.text)
 
     async def _resume(self) -> str:
-        """Why HAProxy does not run with what it had; "" where it does, or had nothing."""
+        """Why HAProxy does not run with its last configuration; "" where it does, or had none."""
         try:
             return await self._haproxy.begin()
         except (HaproxyError, OSError) as error:
@@ -151,7 +151,7 @@ class Balancer:
             return await self._resume() if self._failures else ""
         rendered = await self._render(wanted)
         if self._wanted is not None and self._wanted.routing.owners != wanted.routing.owners:
-            return ""  # another writer meanwhile: nobody is to be brought into use who was it before
+            return ""  # another writer meanwhile: the earlier one must not be brought into use
         if rendered.problem:
             self._repeats.note("haproxy_invalid", {"detail": rendered.problem})
             self._readiness.look(rendered.bound, rendered.problem)

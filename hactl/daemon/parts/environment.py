@@ -41,7 +41,7 @@ def node_context(config: NodeConfig, place: Place, tasks: Tasks) -> NodeContext:
     state_dir = f"{config.run_dir}/resources"
     for directory in (resources, state_dir):
         if directory:
-            with contextlib.suppress(OSError):  # full, say: what is started there says so, and what runs goes on
+            with contextlib.suppress(OSError):  # full, say: a start there reports it, and running resources go on
                 Path(directory).mkdir(parents=True, exist_ok=True)
     return NodeContext(config.node, state_dir, resources, place.daemon_cgroup, tasks)
 

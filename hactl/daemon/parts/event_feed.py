@@ -1,4 +1,4 @@
-"""The cluster's events as they come, for everybody who follows them: one watch of the store, a bounded queue each. The
+"""The cluster's events as they come, for all followers: one watch of the store, a bounded queue each. The
 earlier events are read, and made into lines, once for all requests at the same time."""
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ async def act(spec: ClusterSpec, effect: FenceAct, *, cgroup: str | None = None)
         done = await ask(
             device, effect.action, effect.timeout_ms, plug=effect.target.plug, node=effect.node, cgroup=cgroup
         )
-    except Exception as error:  # whoever waits for the outcome must get one
+    except Exception as error:  # the decide side must get an outcome
         log.exception("fence_action_crashed", device=device.name, action=effect.action)
         return _failed(effect, f"{type(error).__name__}: {error}")
     return FenceActed(effect.id, done.outcome == "ok", done.power, done.detail)

@@ -26,7 +26,7 @@ class LocalHaproxy:
         return "" if await self._hot.resume() else self._hot.status().error
 
     async def apply(self, text: str, *, manage_sysctl: bool) -> ApplyResult:
-        """Have what runs, or is to run on every node, run with this configuration."""
+        """Have the HAProxy that runs, or the one for every node, run with this configuration."""
         if self.grouped:
             try:
                 await self._hot.retire()
@@ -34,7 +34,7 @@ class LocalHaproxy:
                 return ApplyResult(False, "none", 0.0, str(error))
             return await self._in_group.ensure(text)
         if self._in_group.active:
-            # That of a group which is to have it no more is stopped first, with what it was started with.
+            # The HAProxy of a group that has lost it is stopped first, with the configuration that it was started with.
             return ApplyResult(False, "none", 0.0)
         return await self._hot.ensure(text, manage_sysctl=manage_sysctl)
 

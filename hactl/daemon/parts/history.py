@@ -162,6 +162,6 @@ class History:
 
     def _written(self, batch: list[Entry]) -> None:
         written = {entry.stamp for entry in batch}
-        # The loop only appends and drops at the left, so what was written is found from the left.
+        # The loop only appends and drops at the left, so the written entries are found from the left.
         while self._waiting and self._waiting[0].stamp in written:
             self._waiting.popleft()

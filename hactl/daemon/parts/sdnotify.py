@@ -56,7 +56,7 @@ class Notifier:
 
 
 async def machine_goes_down() -> bool:
-    """Whether systemd is shutting the machine down: then what runs here cannot be left running."""
+    """Whether systemd is shutting the machine down: then the resources here cannot be left running."""
     try:
         return (await run(["systemctl", "is-system-running"], timeout_s=ASK_S)).stdout.strip() == "stopping"
     except OperationError:

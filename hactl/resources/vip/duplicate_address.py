@@ -44,7 +44,7 @@ async def watch_conflicts(claims: Claims, link: Link, interval_s: float) -> None
     try:
         await claims.hear(listener)
     except OSError as error:
-        # The interface is gone; whoever follows it listens anew when it is back.
+        # The interface is gone; the watcher listens anew when it is back.
         log.info("vip.conflicts_not_heard", resource=claims.name, interface=link.name, error=str(error))
     finally:
         asking.cancel()
@@ -52,7 +52,7 @@ async def watch_conflicts(claims: Claims, link: Link, interval_s: float) -> None
 
 
 class Claims:
-    """What other hosts claim of one VIP. `planned`: whether another node is meant to claim it now."""
+    """The claims of other hosts to one VIP. `planned`: whether another node is meant to claim it now."""
 
     def __init__(
         self,

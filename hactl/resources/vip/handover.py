@@ -1,4 +1,4 @@
-"""A VIP's move with `overlap` that breaks no TCP connection: what its new node and its old node do for each other.
+"""A VIP's move with `overlap` that breaks no TCP connection: the parts of its new node and of its old one.
 
 For a moment both have the address, and hosts switch from the one to the other when they hear the new node's
 announcements: in the middle of their connections. The new node knows nothing of those, and its kernel would answer
@@ -8,9 +8,9 @@ The new node learns the old one's MAC address by asking for the VIP on the wire,
 which networks the nodes share.
 
 How long: the old node keeps the address until the newcomer's burst of announcements is over - Linux hosts heed
-none for a second after a change (`locktime`) - and until its last connection is, at most `drain`. What is left then
-is ended with RST, so that nobody waits for an answer. The new node passes on for longer than that can take. Either
-node's death costs what it costs without all this: its connections.
+none for a second after a change (`locktime`) - and until its last connection is, at most `drain`. The connections that
+are left then are ended with RST, so that nobody waits for an answer. The new node passes on for longer than that can
+take. Either node's death costs its connections, as without all this.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Handover:
         self._announced_at: float | None = None
 
     async def meet(self, link: Link, announcer: Announcer, then: Callable[[], None]) -> None:
-        """Before the VIP is put on here while another node has it: pass on to that node what belongs to its
+        """Before the VIP is put on here while another node has it: pass on to that node the segments of its
         connections. `then` is called when that is over."""
         self.stay()
         self._leave_background()

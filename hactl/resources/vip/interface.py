@@ -16,8 +16,8 @@ def find_interface(
     ip: IPInterface, wanted: str | None, links: Sequence[Link], addresses: Sequence[Address]
 ) -> tuple[str, Link | None]:
     """The interface for a VIP: `wanted`, else the one that has an address in a network the VIP lies in, which
-    `wanted` must have, too. `addresses`: the node's own, of the VIP's version. Returns ("", link), or what is wrong and
-    how to fix it, and None."""
+    `wanted` must have, too. `addresses`: the node's own, of the VIP's version. Returns ("", link), or the problem and
+    its fix, and None."""
     by_number = {link.index: link for link in links if wanted in (None, link.name)}
     if wanted is not None and not by_number:
         names = ", ".join(sorted(link.name for link in links))
@@ -35,12 +35,12 @@ def find_interface(
 
 
 def no_own_address(ip: IPInterface, link: Link) -> str:
-    """What is wrong where the node has lost its own address beside a VIP."""
+    """The problem of a node that has lost its own address beside a VIP."""
     return f"{link.name} has no address of this node's own in the network of {ip} (see `ip addr show {link.name}`)"
 
 
 def check_options(spec: VipSpec) -> list[str]:
-    """What is wrong with the options on this node."""
+    """The problems of the options on this node."""
     try:
         ip = parse(spec)
         there = netlink.addresses(ip.version)

@@ -7,7 +7,7 @@ connection up in its middle (`nf_conntrack_tcp_loose`); nor are sockets, which t
 from HAProxy's listener on the VIP.
 
 The rules lapse by themselves: they apply to the interfaces in a set, and the kernel takes the VIP's out of it after
-a time. What a killed daemon leaves behind is a table that does nothing, until the next start removes it.
+a time. A killed daemon leaves behind a table that does nothing, until the next start removes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CONNECTIONS = 262144
 
 
 class Rules:
-    """Of one VIP on this node. What is put up replaces, in one step, what was there."""
+    """Of one VIP on this node. New rules replace, in one step, the ones that were there."""
 
     def __init__(self, ip: IPv4Address | IPv6Address) -> None:
         self._ip = ip
@@ -43,7 +43,7 @@ class Rules:
             link,
             seconds,
             here,
-            # What comes from the old node is never sent back there.
+            # Segments from the old node are never sent back there.
             f"{self._family} daddr {self._ip} meta l4proto tcp meta pkttype host "
             f"ether saddr != {mac.hex(':')} goto sift",
             f"""

@@ -11,7 +11,7 @@ is, which may be another node by now.
 
 *Moves with `overlap`.* For a moment two nodes have the address. The one that leaves says no more of it from then on
 (`stop_announcing`): a word of its burst, after the newcomer's first, would call the hosts back to where it is about
-to go. What becomes of the connections: `handover`.
+to go. For the connections see `handover`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 # A move that has come to no end after this, or when the other node has announced it and the drain is over: a node
 # that still has the address announces it again.
 LEAVE_S = 5.0
-# What is left of the stop's time for taking the address off, at least.
+# The part of the stop's time that is kept for taking the address off, at least.
 REMOVE_S = 1.0
 # IPv4's settings of its interface: promote an address when the first of its network goes; ask with an address of the
 # network asked in. Larger values are as good.

@@ -33,7 +33,7 @@ _FORGET_S = 5.0
 
 
 class Watcher:
-    """Of one VIP; `report` is told of what changes by itself."""
+    """Of one VIP; `report` is told of changes by others."""
 
     def __init__(self, vip: Vip, report: Callable[[Observation], None]) -> None:
         self._vip = vip
@@ -74,7 +74,7 @@ class Watcher:
             self._touched.set()
 
     def _look(self) -> None:
-        """See what has become of the interface and the address, and put it right."""
+        """Look at the interface and the address, and put them right."""
         try:
             home = self._vip.home()
             link = next((link for link in netlink.Events.shared().known_links() if link.name == home), None)
@@ -183,7 +183,7 @@ class Watcher:
         interval_s = self._vip.announcements.interval_s
         while interval_s > 0:
             await asyncio.sleep(interval_s)
-            self._touched.set()  # What happens on other interfaces wakes nobody.
+            self._touched.set()  # Events of other interfaces do not wake it.
             if self._speaks and self._link is not None:
                 with contextlib.suppress(OSError):
                     self._vip.announcements.by(self._link).announce()
