@@ -14,7 +14,7 @@ from tests.support.etcd import EtcdCluster
 
 
 class Subject:
-    """A store under test, a prefix of the test's own, and what a test needs to do behind the store's back."""
+    """A store under test, a prefix of the test's own, and the means to act behind the store's back."""
 
     def __init__(self, store: Store, etcd: EtcdCluster | None) -> None:
         self.store = store

@@ -72,7 +72,7 @@ def eventually(store: EtcdStore, key: str, value: str) -> int:
 
 
 class Counter:
-    """Writes 1, 2, 3, … to a key as a careful client does: after an error it reads what became of the write."""
+    """Writes 1, 2, 3, … to a key as a careful client does: after an error it reads whether the write was done."""
 
     def __init__(self, store: EtcdStore, key: str, timeout_s: float) -> None:
         self._store, self._key, self._timeout_s = store, key, timeout_s
@@ -337,7 +337,7 @@ def test_a_watch_interrupted_over_a_compaction_ends(single: EtcdCluster, stores:
     last = [eventually(writer, "a", str(n)) for n in range(10)][-1]
     single.compact(last)
     release.set()
-    # What was received before the stream broke is delivered; what is missing is not passed over in silence.
+    # Events received before the stream broke are delivered; the missing ones are not passed over in silence.
     error = seen.closed().error
     assert isinstance(error, CompactedError)
     assert error.compact_revision == last

@@ -23,7 +23,7 @@ from ..support import ipmi, redfish
 
 # Much longer than an agent takes on a busy machine.
 LONG_S = 60.0
-# Each is given up on after this, where that is what is tested.
+# Tests of agents that do not end give up on them after this.
 SHORT_S = 2.0
 Options = Mapping[str, str | SecretFile]
 SEQUENCE: tuple[tuple[Action, str], ...] = (("off", "unknown"), ("status", "off"), ("on", "unknown"), ("status", "on"))
@@ -148,7 +148,7 @@ def test_dummy(tmp_path: Path) -> None:
 
 @needs("fence_ipmilan")
 def test_none_needs_a_cycle() -> None:
-    """What is demanded of an agent is there: off, on and a look."""
+    """Every agent has the actions that are required of it: off, on and a look."""
     for agent in ("fence_ipmilan", "fence_redfish", "fence_dummy"):
         metadata = asyncio.run(describe(agent)).metadata
         assert metadata is not None

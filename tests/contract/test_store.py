@@ -1,4 +1,4 @@
-"""What every store must do: the same tests on the one in memory and on a real etcd."""
+"""The contract of every store: the same tests on the one in memory and on a real etcd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collects what a watch delivers, and waits for it with a deadline."""
+"""Collects the batches of a watch, and waits for them with a deadline."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def raw(rng: random.Random, data: bytes) -> bytes:
 
 
 def value(rng: random.Random, depth: int = 3) -> Any:
-    """Any JSON value, and what Python's json takes for one."""
+    """Any JSON value, and the values that Python's json accepts beyond JSON."""
     simple = (
         *(None, True, False, 0, -1, 7, 2**63, 2**70, 1.5, float("nan"), float("inf"), -0.0),
         *("", "x", "n1", "service", "off", "\udc80", "\x00", "\x1b[31m", "é" * 200, "a" * 5000),

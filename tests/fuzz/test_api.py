@@ -29,7 +29,7 @@ WORDS = ("1", "-1", "nan", "inf", "1e999", "x", "", "9" * 5000, "\udc80", "é", 
 
 
 async def ask(app: Any, method: str, path: str, query: str = "", body: bytes = b"") -> int:
-    """The status of the answer. Raises what the application raises."""
+    """The status of the answer. Exceptions of the application are passed on."""
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
         "path": path, "raw_path": path.encode("utf-8", "surrogatepass"), "query_string": query.encode("ascii"),

@@ -1,4 +1,4 @@
-"""Files that people write: whatever is in them, they are read or refused with the place and what to do."""
+"""Files that people write: whatever is in them, they are read, or refused with the place and a hint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log_level = "info"
 
 
 def shown(error: ConfigErrors) -> None:
-    """What is told can be written to any terminal."""
+    """The messages can be written to any terminal."""
     str(error).encode()
     assert "\x1b" not in str(error) and "\x00" not in str(error)
 

@@ -1,5 +1,5 @@
-"""What other processes and nodes say: the guard, peers' datagrams, HAProxy, the histories in etcd. Whatever comes is
-read, or refused by the one error that its reader knows."""
+"""Messages of other processes and nodes: of the guard, datagrams of peers, HAProxy's answers, the histories in etcd.
+Each is read, or refused by the one error that its reader knows."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_guards_answers(rng: random.Random) -> None:
 
 @fuzzed(400)
 def test_datagrams_of_peers_with_the_key(rng: random.Random) -> None:
-    """Who has none is stopped before anything is read."""
+    """A peer without the key is refused before anything is read."""
     told = liveness.LivenessReply("c", "n", "s", "x" * 8, "s", True, True, 500)
     query = liveness.LivenessQuery("c", "n", "s", "x" * 8)
     sealed = rng.choice([liveness.encode_query(KEY, query), liveness.encode_reply(KEY, told)])

@@ -1,5 +1,5 @@
-"""Whatever is in etcd: the view learns it, the step decides, the status, the metrics and the screen are made of it, and
-nothing raises. `make fuzz` puts 100,000 malformed documents."""
+"""Whatever is in etcd, nothing raises: the view learns it, the step decides, and the status, the metrics and the screen
+are made of it. `make fuzz` puts 100,000 malformed documents."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _live(scene: Scene, base: dict[str, str]) -> NodeState:
 
 
 class _Daemon:
-    """What is made of the state."""
+    """Takes events as a daemon does, and makes every output of its state."""
 
     def __init__(self, scene: Scene, base: dict[str, str]) -> None:
         self.scene, self.state = scene, _live(scene, base)
@@ -71,7 +71,7 @@ class _Daemon:
         self.ms = 1000.0
 
     def step(self, event: events.Event) -> None:
-        """One step; what it sends is lost, what it does fails."""
+        """One step; its messages are lost, its actions fail."""
         self.ms += 200.0
         waiting: list[Any] = [event]
         for _ in range(30):

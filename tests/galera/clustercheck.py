@@ -1,7 +1,7 @@
-"""Whether a MariaDB is in sync with its Galera cluster: what people run beside it under this name.
+"""Whether a MariaDB is in sync with its Galera cluster, like the script of this name that is common beside Galera.
 
-`clustercheck.py DIRECTORY` ends with 0 if the one of $HACTL_NODE is; `clustercheck.py DIRECTORY NODE ADDRESS PORT`
-says so by HTTP: 200, or 503.
+`clustercheck.py DIRECTORY` ends with 0 if the one of $HACTL_NODE is; `clustercheck.py DIRECTORY NODE ADDRESS PORT` says
+so by HTTP: 200, or 503.
 """
 
 from __future__ import annotations

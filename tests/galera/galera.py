@@ -66,8 +66,8 @@ class Galera:
         return self
 
     def start(self, name: str, *, bootstrap: bool = False, donor: str = "") -> None:
-        """Start it, and what checks it; returns when it is in sync. `donor`: the node that its first state is to come
-        from, which is itself out of sync for so long."""
+        """Start it and its check; returns when it is in sync. `donor`: the node that gives it its first state, and is
+        itself out of sync meanwhile."""
         node, data = self._lab.node(name), self._data(name)
         self._make(data)
         members = "" if bootstrap else ",".join(node.address for node in self._lab.nodes.values())
@@ -96,7 +96,7 @@ class Galera:
         return [line.split("\t") for line in said.splitlines()]
 
     def writes(self, via: str, since_ms: float) -> list[Write]:
-        """What was committed since then (Unix time, ms), as the server on a node has it."""
+        """The rows committed since then (Unix time, ms), as the server on a node has them."""
         rows = self.ask(
             via, f"SELECT accepted, node, balancer, client, number, sent FROM lab.writes WHERE sent > {since_ms}"
         )

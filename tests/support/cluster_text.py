@@ -1,4 +1,4 @@
-"""A cluster.yaml and what is wrong with it."""
+"""A cluster.yaml and its problems."""
 
 from __future__ import annotations
 

@@ -27,12 +27,12 @@ _ADDRESSES = {
     "2001:db8::": "fd77::1",
     "eth1": "eth0",
 }
-# What is started in place of a unit, a pod, OVN: the lab has none of them.
+# Started in place of a unit, a pod, OVN: the lab has none of them.
 _RUNS = {"exec": {"command": ["/bin/sleep", "infinity"]}}
-# What a service speaks, where it is not HTTP.
+# The protocol of a service, where it is not HTTP.
 _SPEAKS = {"mariadb": "line", "ovn-nb": "line", "ovn-sb": "line", "redis": "redis", "kube-apiserver": "https"}
 
-# What is answered where no node says its name: by etcd, and by a redirection.
+# The answers that name no node: etcd's, and a redirection.
 ETCD, ELSEWHERE = "etcd", "elsewhere"
 
 
@@ -63,7 +63,7 @@ def in_the_lab(example: str, lab: dict[str, Any], certificate: Path) -> dict[str
 
 
 def _playable(group: dict[str, Any]) -> dict[str, Any]:
-    """The group, whose preset's resources are started by what is there."""
+    """The group, with commands that exist in place of its preset's resources."""
     over: dict[str, list[dict[str, Any]]] = {
         "galera-writer": [{"name": "in-sync", "exec": {"ready": ["/bin/true"], "monitor": ["/bin/true"]}}],
         "cinder-volume": [{"name": "cinder-volume", "systemd": None, **_RUNS}],
@@ -77,7 +77,7 @@ def _playable(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def ports(spec: ClusterSpec) -> dict[int, str]:
-    """What is to be played on each node: port, and what is spoken there. The lab has an etcd of its own."""
+    """The ports to be played on each node, with the protocol of each. The lab has an etcd of its own."""
     protocols: dict[int, str] = {}
     for service in spec.services:
         if service.name == ETCD:
@@ -99,7 +99,7 @@ class Door:
     tls: bool
 
     def ask(self) -> str:
-        """The node that answers, ETCD or ELSEWHERE; "": nobody does."""
+        """The node that answers, ETCD or ELSEWHERE; "" when none does."""
         try:
             if self.speaks in ("line", "redis"):
                 return self._word()
@@ -113,7 +113,7 @@ class Door:
             return ""
 
     def get(self, path: str) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """Status, headers and body of what is at `path`, by TLS where it is spoken; nothing is verified."""
+        """Status, headers and body of `path`, by TLS where the door has it; nothing is verified."""
         if self.tls or self.speaks == "https":
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -25,7 +25,7 @@ TICK = events.Tick()
 
 
 def boot(name: str = "n2", guard: events.GuardFacts = NO_GUARD, **more: Any) -> events.Boot:
-    """What a daemon on a machine of its own knows when it begins."""
+    """The facts that a daemon on a machine of its own has when it begins."""
     known = {"identity": None, "known_revision": 0, **more}
     return events.Boot(name, f"machine-{name}", f"boot-{name}", f"nonce-{name}", guard, **known)
 
@@ -53,7 +53,7 @@ class Daemon:
     # --- the step -----------------------------------------------------------------------------------------
 
     def take(self, event: events.Event) -> list[str]:
-        """One event, without what follows from it; what it does."""
+        """Take one event, without those that follow from it; returns the daemon's actions."""
         step = decide.step(self.state, event, self.now)
         self.wake_ms, self.decided = step.wake_ms, step.decided
         done = []
@@ -68,7 +68,7 @@ class Daemon:
         return done
 
     def run(self, event: events.Event = TICK) -> list[str]:
-        """One event and all that follows from it at the same instant; what it does."""
+        """Take one event and all that follow from it at the same instant; returns the daemon's actions."""
         before = len(self.done)
         self.asked.append(event)
         for _ in range(LONGEST_RUN):
@@ -87,7 +87,7 @@ class Daemon:
         return self.run()
 
     def watch(self) -> list[str]:
-        """What has been written meanwhile comes through its watch."""
+        """Deliver through its watch all that has been written meanwhile."""
         return self.run(self.seen())
 
     def seen(self) -> events.Watched:
@@ -104,7 +104,7 @@ class Daemon:
             self.asked.append(event)
 
     def answer(self, effect: effects.Effect) -> events.Event | None:
-        """What comes of an effect when all goes well."""
+        """The event that answers an effect when all goes well."""
         match effect:
             case effects.SendTxn():
                 return events.TxnDone(effect.id, self.scene.store.txn(effect.txn, timeout_s=5))

@@ -39,7 +39,7 @@ def etcdctl_binary() -> str:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on, outside of the range the kernel gives to clients."""
+    """A port of loopback on which nothing listens, outside of the range that the kernel gives to clients."""
     while True:
         port = random.randrange(12000, 32000)
         with socket.socket() as probe:
@@ -162,7 +162,7 @@ class EtcdMember:
         os.kill(self.pid, signal.SIGCONT)
 
     def log(self) -> str:
-        """What it has written."""
+        """Its log so far."""
         return (self.directory / f"{self.name}.log").read_text(errors="replace")
 
 
@@ -268,7 +268,7 @@ class EtcdCluster:
         return done.stdout.decode()
 
     def added(self, name: str, *, learner: bool = False) -> EtcdMember:
-        """A member that the cluster, of one that runs, is to have from now on; not started, and ended with the rest."""
+        """A new member of a cluster that runs; not started, and ended with the others."""
         first, member = self.members[0], EtcdMember(name, self.directory, free_port(), free_port())
         url = f"http://{HOST}:{member.peer_port}"
         self.ctl("member", "add", name, *(["--learner"] if learner else []), f"--peer-urls={url}")

@@ -12,8 +12,8 @@ from fencing.agents.options import OptionProblem, OptionValue, check_options
 async def check_device(
     agent: str, options: Mapping[str, OptionValue], *, plug: str | None = None, timeout_s: float = ASK_TIMEOUT_S
 ) -> list[OptionProblem]:
-    """What is wrong with a device's options, by the agent's metadata and by its own check of them (`validate-all`,
-    which does not speak to the device). `plug` is one of the device's plugs, where it has several."""
+    """The problems of a device's options, by the agent's metadata and by its own check of them (`validate-all`, which
+    does not speak to the device). `plug` is one of the device's plugs, where it has several."""
     described = await describe(agent, timeout_s=timeout_s)
     if described.metadata is None:
         return [OptionProblem("", f"{agent}: {described.broken}", "`hactl fence agents` shows what there is")]

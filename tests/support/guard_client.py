@@ -32,7 +32,8 @@ class GuardRefusedError(Exception):
 
 class GuardClient:
     """A connection to a guard. Every call raises GuardError when the guard is gone or does not answer within
-    `timeout_s` (close then: what was asked may or may not have been done) and GuardRefusedError when it says no."""
+    `timeout_s` (close the connection then: the request may or may not have been done) and GuardRefusedError when the
+    guard refuses."""
 
     def __init__(self, path: str, timeout_s: float = 1.0) -> None:
         self._timeout_s = timeout_s
@@ -71,7 +72,8 @@ class GuardClient:
         self._call("extend", **deadline_fields(session_id, stop_budget_ms, self_fence_lead_ms, valid_until))
 
     def register(self, name: str, steps: Sequence[StopStep]) -> None:
-        """Name what is about to be started and how to stop it; it may be started once this returns."""
+        """Name a resource that is about to be started, and the steps that stop it; it may be started once this
+        returns."""
         self._call("register", name=name, steps=list(steps))
 
     def unregister(self, name: str) -> None:
@@ -87,7 +89,7 @@ class GuardClient:
         self._call("fence", reason=reason[: wire.MAX_NAME])
 
     def status(self) -> GuardStatus:
-        """What the guard holds; without adopting it."""
+        """The guard's status; without adopting it."""
         return _with_status(self._call("status"))
 
     def _call(self, op: str, **fields: Any) -> Answer:

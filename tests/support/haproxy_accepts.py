@@ -1,4 +1,4 @@
-"""HAProxy itself asked what it thinks of a file; HAPROXY in the environment names another one."""
+"""HAProxy's own check of a file; HAPROXY in the environment names another binary."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SETTINGS = HaproxySettings("/run/hactl/haproxy")
 
 
 def objections(text: str, tmp_path: Path) -> list[str]:
-    """What it says against the file; empty when it accepts it without a warning."""
+    """Its objections to the file; empty when it accepts the file without a warning."""
     health, file = tmp_path / "health", tmp_path / "haproxy.cfg"
     health.write_text(NOTHING_KNOWN)
     file.write_text(text.replace(SETTINGS.health_file, str(health)))

@@ -1,8 +1,9 @@
-"""The servers of a file of HAProxy's as pyhaproxy reads them: a reader that is not ours, for what ours has written.
+"""The servers of a file of HAProxy's as pyhaproxy reads them: a reader that is not ours, for files that we have
+written.
 
-pyhaproxy 0.3.7 refuses a file with a section it does not know or a `bind` without an address, and does not take a
-server with an IPv6 address for one; unix sockets lose their path. So each section is handed over as a backend, which
-needs no bind, and what comes back is compared with the line, and read here where it is not the same.
+pyhaproxy 0.3.7 refuses a file with a section it does not know or a `bind` without an address, does not recognise a
+server with an IPv6 address, and loses the path of unix sockets. So each section is handed over as a backend, which
+needs no bind; the result is compared with the line, and read here where it differs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _WITH_SERVERS = ("listen", "backend")
 
 @dataclass(frozen=True, slots=True)
 class ServerLine:
-    """One `server` line. `words`: what follows the address."""
+    """One `server` line. `words`: those after the address."""
 
     name: str
     address: str

@@ -1,5 +1,5 @@
-"""A file system whose server does not answer: FUSE, with nobody behind it, or with somebody who takes what is asked
-and says nothing, which a process cannot even be killed out of (Linux, fs/fuse/dev.c, request_wait_answer)."""
+"""A file system whose server does not answer: FUSE, without a server, or with one that takes requests and never
+answers, which a process cannot even be killed out of (Linux, fs/fuse/dev.c, request_wait_answer)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-# After so long it answers after all, with an error: who waited for it in vain goes on, and the test fails.
+# After so long it answers after all, with an error: a thread that waited in vain goes on, and the test fails.
 PATIENCE_S = 20.0
 _FORCE, _DETACH = 1, 2
 _REQUEST = struct.Struct("IIQQIIII")
@@ -24,14 +24,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class HungFiles:
-    """Whatever looks below `path` waits. `given_up`: it was waited for PATIENCE_S."""
+    """Every access below `path` waits. `given_up`: one has waited for PATIENCE_S."""
 
     def __init__(self, path: Path, server: int) -> None:
         self.path, self.given_up = path, False
         self._server, self._ended = server, False
 
     def take(self) -> None:
-        """Take what is asked; only the greeting is answered."""
+        """Take requests; answer only the greeting."""
         while not self._ended:
             if not select.select([self._server], [], [], 0.05)[0]:
                 continue

@@ -31,7 +31,7 @@ mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
 mc_enable 0x20
 """
-# What is called to `get power`, which answers `power:1` or `power:0`, and to `set power 0`.
+# Called to `get power`, which answers `power:1` or `power:0`, and to `set power 0`.
 _FILE_CHASSIS = """\
 #!/bin/sh
 case $1 in get) echo "power:$(cat {power})" ;; set) echo "$3" >{power} ;; esac
@@ -39,8 +39,8 @@ case $1 in get) echo "power:$(cat {power})" ;; set) echo "$3" >{power} ;; esac
 
 
 class IpmiSim:
-    """A controller at address:port, below `place`. `chassis`: the script that switches and looks; without one, the
-    power is what is in a file, `on`. `inside`: what makes the command line run elsewhere."""
+    """A controller at address:port, below `place`. `chassis`: the script that switches and reads the power; without
+    one, a file holds the power, `on` at first. `inside`: the words that make the command line run elsewhere."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from election.store import KeyValue
 
 R = TypeVar("R", bound=Record)
 
-# What is no document of any kind.
+# Texts that are no document of any kind.
 GARBAGE = (
     "", "x", "null", "[]", "7", '"text"', "{", "{}", "NaN", '{"a": NaN}', '{"a": Infinity}', "[" * 100_000,
     '{"a":' * 5_000, "9" * 5_000, '{"a": 1e999}', '{"sid": "\\ud800"}', "\udcff\udcfe", "\x00", "\x1b[31mred",
@@ -55,7 +55,7 @@ def misnamed(keys: Keys) -> list[str]:
 
 
 def spoiled(rng: random.Random, text: str) -> str:
-    """A document with one thing in it changed, anywhere; garbage for what is no document."""
+    """A document with one value in it changed, anywhere; garbage for a text that is no document."""
     if rng.random() < 0.3:
         return rng.choice(GARBAGE)
     try:
@@ -80,7 +80,7 @@ def spoiled(rng: random.Random, text: str) -> str:
 
 
 def later(rng: random.Random, text: str) -> str:
-    """The document as a later version may write it: fields that nobody knows here."""
+    """The document as a later version may write it: with fields that this version does not know."""
     try:
         raw = json.loads(text)
     except ValueError:

@@ -33,11 +33,11 @@ FORBIDDEN = frozenset(
 
 
 class NotPureError(Exception):
-    """A pure test did what only an integration test may."""
+    """A pure test did something that only an integration test may do."""
 
 
 class Guard:
-    """Refuses what is forbidden while a pure test runs."""
+    """Refuses forbidden actions while a pure test runs."""
 
     def __init__(self) -> None:
         self._refused: list[str] = []
@@ -82,6 +82,6 @@ _guard = Guard()
 
 
 def guarded(test: pytest.Item) -> contextlib.AbstractContextManager[None]:
-    """Refuse in this block what `item` may not do."""
+    """In this block, refuse actions that the test may not do."""
     is_pure = any(place in test.path.parents for place in PURE)
     return _guard.active() if is_pure else contextlib.nullcontext()

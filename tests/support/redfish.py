@@ -26,8 +26,8 @@ Mood = Literal["well", "refuses", "silent"]
 
 
 class RedfishService:
-    """`change_s`: how long the power takes to change; meanwhile its state is PoweringOff or PoweringOn. `mood`: what
-    becomes of a reset, or, for `silent`, of every request: it is never answered."""
+    """`change_s`: how long the power takes to change; meanwhile its state is PoweringOff or PoweringOn. `mood`: the way
+    a reset ends; with `silent`, no request is answered at all."""
 
     def __init__(self, place: Path, change_s: float = 0.0) -> None:
         self._certificate, self._key = place / "certificate.pem", place / "key.pem"

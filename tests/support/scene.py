@@ -73,7 +73,7 @@ def at(ms: float) -> Instant:
 
 
 class Scene:
-    """Writes what daemons would write. `view` is read anew each time it is asked for."""
+    """Writes the keys that daemons would write. `view` is read anew at each access."""
 
     def __init__(self, store: Store | None = None, cluster: str = CLUSTER) -> None:
         self.store: Store = store or MemoryStore()
@@ -106,7 +106,7 @@ class Scene:
             self.balance(name)
 
     def balance(self, name: str, servers: Mapping[str, ServerHealth] | None = None, **more: Any) -> None:
-        """What the node's HAProxy thinks of the servers, of each in all services: `servers`, the others are up."""
+        """Write the node's HAProxy's view of the servers, of each in all services: `servers`; the others are up."""
         known = servers or {}
         services = {
             service.name: {
@@ -133,7 +133,7 @@ class Scene:
         return Holder(name, session.record.session_id, session.create_revision)
 
     def own(self, group: str, name: str, *, epoch: int = 7, phase: str = "running", **more: Any) -> None:
-        """The node owns the group and says so: in one transaction, nobody sees the one without the other."""
+        """The node owns the group and reports it, in one transaction."""
         holder = self.holder(name)
         state = more.pop("state", "owned")
         ownership = Ownership(name, holder.session_id, holder.session_revision, epoch, state, **more)

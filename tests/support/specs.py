@@ -1,4 +1,4 @@
-"""Resources, services and HAProxy's settings, decoded from plain mappings as what is stored is."""
+"""Resources, services and HAProxy's settings, decoded from plain mappings like those that are stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hactl.model.haproxy import GlobalOptions
 from hactl.model.resources import ResourceSpec
 from hactl.model.service import Mode, ServiceOptions, ServiceSpec
 
-# Of each kind, what it needs at least.
+# The options that each kind needs at least.
 _LEAST: dict[str, dict[str, Any]] = {
     "vip": {"address": "192.0.2.30/24"},
     "systemd": {"unit": "x.service"},

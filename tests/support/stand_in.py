@@ -55,7 +55,8 @@ async def _no_spec() -> None:
 
 
 class StandIn:
-    """What the API is given: the decide side's state, kept up with the store by a watch, and nothing that decides."""
+    """The part of a daemon that the API needs: the decide side's state, kept up with the store by a watch, without
+    decisions."""
 
     def __init__(self, scene: Scene, config: NodeConfig) -> None:
         self.config, self.store, self.keys = config, scene.store, Keys.of(config.cluster)
@@ -158,7 +159,7 @@ def serving(scene: Scene, config: NodeConfig) -> Iterator[StandIn]:
 
 
 def until(look: Callable[[], Any], expected: str, deadline_s: float = DEADLINE_S) -> Any:
-    """Look until there is something; what it was."""
+    """Look until there is a result; returns it."""
     deadline = time.monotonic() + deadline_s
     while not (result := look()):
         assert time.monotonic() < deadline, f"not within {deadline_s} s: {expected}"

@@ -1,5 +1,5 @@
-"""A fence agent that works on a directory: `power-PLUG` holds on or off, `log` what it was asked, `broken` makes it
-fail, `slow` makes it hang."""
+"""A fence agent that works on a directory: `power-PLUG` holds on or off, `log` its requests, `broken` makes it fail,
+`slow` makes it hang."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ esac
 
 
 class ToyAgent:
-    """The agent below a directory. `path` is what cluster.yaml names."""
+    """The agent below a directory. `path` is the one that cluster.yaml names."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -62,12 +62,12 @@ class ToyAgent:
         self.path.chmod(0o755)
 
     def asked(self) -> list[str]:
-        """What it was asked, as `ACTION PLUG NODE`, `-` for what was not given."""
+        """Its requests, as `ACTION PLUG NODE`, with `-` for each that was not given."""
         log = self.place / "log"
         return log.read_text().splitlines() if log.exists() else []
 
     def power(self, plug: str) -> str:
-        """What a plug was last switched to; "" when it never was."""
+        """The last state that a plug was switched to; "" when it never was switched."""
         file = self.place / f"power-{plug}"
         return file.read_text().strip() if file.exists() else ""
 

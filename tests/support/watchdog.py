@@ -12,8 +12,8 @@ from fencing.linux.clock import now
 
 
 class FakeWatchdog:
-    """Driver and device. `rate`: how long its second is; `before_call`: called before each call; `makes`: what it
-    makes of a timeout; `fails`: it answers with an error."""
+    """Driver and device. `rate`: how long its second is; `before_call`: called before each call; `makes`: the timeout
+    that it sets when it is asked for one; `fails`: it answers with an error."""
 
     identity = "fake"
 
@@ -68,7 +68,7 @@ class FakeWatchdog:
 
 
 class WatchdogInFile(FakeWatchdog):
-    """For a guard in another process: what it is set to is in a file, and what it is to do is read from there."""
+    """For a guard in another process: the state is written to a file, and orders are read from another."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)

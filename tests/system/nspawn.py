@@ -108,7 +108,7 @@ def own_cgroups(name: str) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def booted_machine(console: Path, binds: Sequence[Path | str] = ()) -> Iterator[Machine]:
-    """`binds`: what of this machine is to be seen inside, read-only, at the same place."""
+    """`binds`: paths of this machine that are visible inside, read-only, at the same place."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if missing := [command for command in NEEDED if shutil.which(command) is None]:

@@ -1,4 +1,4 @@
-"""The guard's step `unit` on a real systemd: stopped is what is not about to be started again."""
+"""The guard's step `unit` on a real systemd: a unit is stopped only when systemd is not about to start it again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_unit_that_resists_is_stopped(machine: Machine) -> None:
     assert Path(f"{machine.root}/proc/{pid}").exists()
     until_stopped(machine, "guard-stubborn.service")
     assert not Path(f"{machine.root}/proc/{pid}").exists()
-    # What systemd had in mind comes before another unit's start.
+    # A start that systemd still has planned comes before another unit's start.
     assert machine.run("systemd-run", "--wait", "--quiet", "/bin/true") == ""
     assert ended(machine, "guard-stubborn.service")
     assert attempt(step(machine, "guard-stubborn.service")) == ""

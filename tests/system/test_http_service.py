@@ -1,4 +1,5 @@
-"""deploy/systemd/hactl-http.service on a real systemd: it serves what the daemon publishes, and may do nothing else."""
+"""deploy/systemd/hactl-http.service on a real systemd: it serves the metrics that the daemon publishes, and may do
+nothing else."""
 
 from __future__ import annotations
 

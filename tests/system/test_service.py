@@ -1,4 +1,5 @@
-"""deploy/systemd/hactl.service on a real systemd: ready, restarted, killed, frozen; what runs outlives the daemon."""
+"""deploy/systemd/hactl.service on a real systemd: ready, restarted, killed, frozen; its resources outlive the
+daemon."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ groups:
 
 
 def work(controller: Controller) -> list[str]:
-    """What runs exclusively: the one supervised, the other left running by an agent's `start`."""
+    """The exclusive processes: the one supervised, the other left running by an agent's `start`."""
     return controller.pids("/bin/sleep", "100000") + controller.pids("/bin/sleep", "200000")
 
 

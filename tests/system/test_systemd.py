@@ -71,7 +71,7 @@ def crash(machine: Machine, resource: Unit) -> None:
 
 
 class Watching:
-    """What `watch` reports."""
+    """The reports of `watch`."""
 
     def __init__(self, resource: Unit) -> None:
         self.queue: asyncio.Queue[Observation] = asyncio.Queue()
@@ -219,7 +219,7 @@ def test_the_bus_goes_away_and_comes_back(machine: Machine, make: Callable[[str]
         async with Watching(resource) as watching:
             bus_pid = machine.run("systemctl", "show", "--property=MainPID", "--value", "dbus.service").strip()
             machine.run("systemctl", "kill", "--signal=KILL", "dbus.service")
-            # What happens without a bus is seen when it is back.
+            # Changes made without a bus are seen when it is back.
             crash(machine, resource)
             await watching.until("stopped")
             assert not os.path.exists(f"{machine.root}/proc/{bus_pid}")  # noqa: ASYNC240, PTH110

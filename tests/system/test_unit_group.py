@@ -1,5 +1,5 @@
-"""A group of a systemd unit with Restart=always, on a real systemd: what becomes of it when the daemon, its guard or
-etcd does not go on. The unit leaves a trace, so that a restart that nobody wanted is seen."""
+"""A group of a systemd unit with Restart=always, on a real systemd, when the daemon, its guard or etcd does not go on.
+The unit leaves a trace, so that an unwanted restart is seen."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_unit_outlives_the_daemon(owner: Owner, cause: str) -> None:
 
 
 def test_a_frozen_daemons_unit_is_stopped_by_the_guard_and_stays_stopped(owner: Owner) -> None:
-    """Its next daemon is held back: what is seen then is the guard's doing alone."""
+    """Its next daemon is held back, so that the guard alone acts."""
     starts, guard = owner.starts(), owner.controller.guard()
     owner.controller.write("/run/systemd/system/hactl.service.d/late.conf", "[Service]\nRestartSec=600\n")
     owner.machine.run("systemctl", "daemon-reload")
@@ -164,6 +164,6 @@ def test_the_guard_finds_the_units_control_group(owner: Owner) -> None:
     finally:
         owner.machine.run("systemctl", "start", "dbus.socket", "dbus.service")
     members = Path(f"{owner.machine.root}{cgroup}/cgroup.procs").read_text().split()
-    # As numbered by whoever looks.
+    # Pids as the namespace of the reader numbers them.
     assert len(members) >= 2
     assert Path(f"{owner.machine.root}{cgroup}/cgroup.kill").exists()

@@ -35,7 +35,7 @@ TICK_S = 0.02
 # Longer than any watchdog that is fed in here is set to.
 LIVES_S = 13.0
 RB_POWER_OFF = 0x4321FEDC
-SID = "guest"
+SESSION_ID = "guest"
 
 
 def tell(event: str, **fields: object) -> None:
@@ -44,7 +44,7 @@ def tell(event: str, **fields: object) -> None:
 
 
 def mount() -> None:
-    """What an init does at least."""
+    """The mounts that an init does at least."""
     for kind, place in (("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run")):
         if LIBC.mount(kind.encode(), place.encode(), kind.encode(), 0, None):
             raise OSError(ctypes.get_errno(), f"mount {place}")
@@ -70,10 +70,10 @@ class Daemon:
         self.lease_ms, self.budgets = plan["lease_ms"], (plan["stop_budget_ms"], plan["self_fence_lead_ms"])
         self.client = GuardClient(spec.socket, 30.0)
         self.client.adopt()
-        self.client.begin(SID, *self.budgets, now().plus(self.lease_ms))
+        self.client.begin(SESSION_ID, *self.budgets, now().plus(self.lease_ms))
 
     def register(self, stoppable: bool) -> None:
-        """A process, and how it is stopped; or what cannot be."""
+        """Register a process and the step that stops it; or a step that cannot stop anything."""
         step: dict[str, Any] = {"kind": "command", "argv": ["/usr/bin/no-such-program"], "timeout_ms": 100}
         if stoppable:
             argv = [sys.executable, "-IS", "-c", "import time; time.sleep(600)"]
@@ -86,10 +86,10 @@ class Daemon:
 
     def renew(self) -> None:
         """A renewal that succeeded."""
-        self.client.extend(SID, *self.budgets, now().plus(self.lease_ms))
+        self.client.extend(SESSION_ID, *self.budgets, now().plus(self.lease_ms))
 
     def run(self, plan: dict[str, Any], release: int) -> None:
-        """Renew, until told to release what is registered; then go on without."""
+        """Renew until told to release the registered resource; then go on without it."""
         self.register(plan["scenario"] != "unstoppable")
         poll = select.poll()
         poll.register(release, select.POLLIN)

@@ -1,5 +1,5 @@
-"""The virtual machine's kernel and initial file system: Debian's kernel, its watchdog modules, and of this Python what
-the guard imports. Downloaded once, into $HACTL_CACHE, else ~/.cache/hactl."""
+"""The virtual machine's kernel and initial file system: Debian's kernel, its watchdog modules, and the parts of this
+Python that the guard imports. Downloaded once, into $HACTL_CACHE, else ~/.cache/hactl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 META_PACKAGE = "linux-image-amd64"
 MODULES = ("watchdog", "i6300esb", "softdog")
 
-# What a Python without site-packages has loaded once it has all that the guest runs.
+# The modules of a Python without site-packages that has imported all that the guest runs.
 _LOADED = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -83,7 +83,8 @@ def _kernel_package() -> Path:
 
 
 def _copy_python(tree: Path) -> None:
-    """The interpreter, what it loads, and the libraries that all of it is linked to, at the places they have here."""
+    """Copy the interpreter, the files that it loads and the libraries they are linked to, to the places they have
+    here."""
     python = Path(sys.executable).resolve()
     told = _run([str(python), "-I", "-S", "-c", _LOADED, str(ROOT)])
     version, prefix, libdir, files = json.loads(told)

@@ -1,4 +1,4 @@
-"""A virtual machine under qemu: what it said, and when and why it ended. Needs no root and no KVM."""
+"""A virtual machine under qemu: its messages, and when and why it ended. Needs no root and no KVM."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MEMORY_MIB = 256
 
 @dataclass
 class Run:
-    """What became of it. `reset`: it was reset, else it switched itself off; `watchdog`: qemu's own watchdog did it.
-    Times in ms, by the guest's boot clock."""
+    """The outcome. `reset`: it was reset, else it switched itself off; `watchdog`: qemu's own watchdog did it. Times in
+    ms, by the guest's boot clock."""
 
     reset: bool = False
     watchdog: bool = False

@@ -1,6 +1,6 @@
-"""The guard and a real watchdog driver of Linux' in a virtual machine: when it resets, and when it does not.
+"""The guard and a real watchdog driver of Linux in a virtual machine: when it resets, and when it does not.
 
-The figures are printed (`pytest -rP`); what is asserted leaves room for a host that is busy.
+The figures are printed (`pytest -rP`); the assertions leave room for a busy host.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def test_events_go_on_when_the_daemon_is_restarted(scene: Scene, config: NodeCon
 
 
 class Mover:
-    """Does what the daemons do about a request, a step at a time; ends at the end of the block."""
+    """Acts on a request as the daemons do, a step at a time; ends at the end of the block."""
 
     def __init__(self, scene: Scene, steps: Callable[[Scene], None]) -> None:
         self._thread = threading.Thread(target=self._run, args=(scene, steps))

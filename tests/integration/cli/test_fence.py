@@ -46,7 +46,7 @@ def report(scene: Scene, by: str, test: str = "", *broken: str) -> None:
 
 
 class Beside:
-    """What other nodes do meanwhile, in a thread."""
+    """The actions of other nodes meanwhile, in a thread."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self._thread = threading.Thread(target=self._run, args=(work,))

@@ -1,4 +1,4 @@
-"""`hactl service drain` and what `hactl node standby` does before; by the daemon, and by etcd itself."""
+"""`hactl service drain`, and the drain that `hactl node standby` does first; by the daemon, and by etcd itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What node.toml says of the way to etcd: opened with secrets that are secret, and what is weak about it."""
+"""node.toml's settings of the way to etcd: opened with secrets that are secret, and weaknesses that are reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.config.test_etcd_access import node
 
 
 def test_a_file_that_would_not_be_taken_again_is_said_while_the_connection_lasts(tmp_path: Path) -> None:
-    """Renewed with a wide mode, or cut short: nobody notices before the next connection, or start."""
+    """Renewed with a wide mode, or cut short: without this it would show only at the next connection, or start."""
     cert = make(tmp_path, "node", 30)
     key, cluster_key = tmp_path / "node.key", tmp_path / "cluster.key"
     create_key(cluster_key)

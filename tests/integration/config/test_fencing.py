@@ -1,4 +1,5 @@
-"""The fencing parts of cluster.yaml: what is read, what is refused, and what the agents themselves say."""
+"""The fencing parts of cluster.yaml: settings that are read, settings that are refused, and the agents' own
+objections."""
 
 from __future__ import annotations
 

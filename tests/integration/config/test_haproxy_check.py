@@ -1,4 +1,4 @@
-"""What the HAProxy that is installed says of a configuration, at its place in cluster.yaml."""
+"""Objections of the installed HAProxy to a configuration, at their place in cluster.yaml."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What HAProxy is told for each preset, and that it takes it. `HACTL_UPDATE_GOLDEN=1 pytest tests/golden/presets`
-writes the files anew: one preset of each kind."""
+"""HAProxy's file for each preset; HAProxy accepts it. `HACTL_UPDATE_GOLDEN=1 pytest tests/golden/presets` writes the
+files anew: one preset of each kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ needs_haproxy = pytest.mark.skipif(shutil.which("haproxy") is None, reason="need
 
 
 def complaints(text: str, place: Path) -> str:
-    """What HAProxy has against the file; its warnings, too."""
+    """HAProxy's objections to the file; its warnings, too."""
     (place / "haproxy.health").write_text("1\n")
     file = place / "haproxy.cfg"
     file.write_text(text)

@@ -1,4 +1,5 @@
-"""What is stored: the document and back, differences, what is refused while groups run, apply on a store."""
+"""The stored configuration: the document and back, differences, changes that are refused while groups run, apply on a
+store."""
 
 from __future__ import annotations
 

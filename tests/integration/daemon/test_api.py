@@ -50,7 +50,7 @@ def test_status_has_every_balancers_view(daemon: StandIn, config: NodeConfig, sc
         document: Any = get(config, "/v1/status")
         return {name: balancer["word"] for name, balancer in document["services"][0]["servers"][2]["balancers"].items()}
 
-    assert words() == {"n1": "down", "n2": "disabled", "n3": "up"}  # of its own what it knows now
+    assert words() == {"n1": "down", "n2": "disabled", "n3": "up"}  # of its own HAProxy, as it is now
     daemon.state.store_away = True
     assert words() == {"n2": "disabled"}  # etcd is not waited for
 

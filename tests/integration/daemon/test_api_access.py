@@ -34,7 +34,7 @@ def test_a_user_who_may_look_may_not_change(daemon: StandIn, config: NodeConfig,
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 def test_groups(daemon: StandIn, config: NodeConfig, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who may connect to which socket, as the kernel has it; the command finds the one that is for it."""
+    """Which users may connect to which socket, as the kernel decides; the command picks the socket for its user."""
     for path, group in ((config.api_socket, 12345), (config.read_socket, 12346)):
         os.chown(path, 0, group)
         Path(path).chmod(0o660)

@@ -1,4 +1,4 @@
-"""The API's followers of events are few and keep nobody waiting; large answers go out in parts."""
+"""The API's followers of events are few and hold nothing up; large answers go out in parts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_one_user_cannot_take_all_places_of_followers() -> None:
         with pytest.raises(event_feed.TooManyError):
             await feed.join(1, "1000")
         other = await feed.join(1, "0")
-        assert [line async for line in many[0].lines()]  # what it had, and its end
+        assert [line async for line in many[0].lines()]  # the lines before its end, and its end
         await asyncio.wait_for(anext(other.lines()), 10)
         for follower in (*many, other):
             feed.leave(follower)

@@ -1,4 +1,4 @@
-"""When the file is rendered anew and applied: what is looked at, and what does not wait."""
+"""When the file is rendered anew and applied: the changes that lead to it, and those that do not wait."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def scene() -> Scene:
 
 
 class Applied:
-    """In HAProxy's place: what it was given."""
+    """In HAProxy's place: the files that it was given."""
 
     def __init__(self) -> None:
         self.texts: asyncio.Queue[str] = asyncio.Queue()
@@ -67,7 +67,7 @@ class Applied:
         self.kept.put_nowait(text)
 
     async def begin(self) -> str:
-        """Nothing runs, or what ran before cannot."""
+        """Nothing runs, or the former file cannot run."""
         self.begun.put_nowait(None)
         return self.refuses
 

@@ -33,7 +33,7 @@ def spec() -> ClusterSpec:
 
 
 def stored(spec: ClusterSpec) -> str:
-    """What the store holds."""
+    """The configuration as the store holds it."""
     return json.dumps({"format": FORMAT, "serial": 1, "document": json.loads(document(spec)), "by": "", "at": ""})
 
 

@@ -1,4 +1,4 @@
-"""The state on disk, when the disk is full, read-only, or what was on it is gone."""
+"""The state on disk, when the disk is full or read-only, or files on it are gone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_full_disk_is_said_leaves_nothing_half_and_is_well_again(small: Path) 
 @pytest.mark.root
 @pytest.mark.parametrize("fault", ["full", "read-only"])
 def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, fault: str) -> None:
-    """What runs can be adopted; nothing is started, and that is said by who is to start it."""
+    """Running resources can be adopted; nothing is started: recording a start fails."""
     if fault == "full":
         fill(small)
     else:

@@ -75,7 +75,7 @@ def test_certificates_that_end_soon(days: int, level: str | None, says: str) -> 
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """For what has sockets in it, whose paths are short."""
+    """For directories with sockets in them, whose paths must be short."""
     with tempfile.TemporaryDirectory() as path:
         yield Path(path)
 

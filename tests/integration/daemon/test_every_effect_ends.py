@@ -1,4 +1,4 @@
-"""Every effect ends in its event, whatever is raised on the way: the decide side waits for it without end."""
+"""Every effect ends in its event, whatever is raised on the way: the decide side waits for the event without end."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class Bench:
         return result
 
     def report(self) -> dict[tuple[str, str], bool]:
-        """What the store has: node and device to whether it is well."""
+        """The report in the store: node and device to whether it is well."""
         report = self.scene.view.devices.get("n2")
         return {(target["node"], target["plug"]): target["ok"] for target in report.record.targets} if report else {}
 

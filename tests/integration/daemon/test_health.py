@@ -1,4 +1,5 @@
-"""What this node asks its HAProxy, tells the others and notes: against a real socket that answers as HAProxy does."""
+"""How this node asks its HAProxy, tells the others and notes events: against a real socket that answers as HAProxy
+does."""
 
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ class Haproxy:
                     "#<PID> <type> <reloads> <uptime> <version>\n1 master 0 0d00h00m01s 2.6\n# workers\n# old workers\n"
                 )
 
-    # What the manager is to the follower.
+    # In place of the manager, for the follower.
 
     @property
     def settings(self) -> Any:

@@ -118,7 +118,7 @@ class Picky(MemoryStore):
 
 
 def test_no_event_can_jam_the_history() -> None:
-    """Too large, impossible to write, refused by the store: what comes after it is written all the same."""
+    """Too large, impossible to write, refused by the store: later events are written all the same."""
 
     async def main() -> None:
         store = Picky()

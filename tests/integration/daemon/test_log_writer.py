@@ -1,4 +1,4 @@
-"""The log: whoever writes to it never waits and is never raised at, whatever has become of it."""
+"""The log: a writer never waits and gets no exception, whatever has become of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node sees of the groups that it may have to run, and of those that it must not: with real files."""
+"""How a node looks at the groups that it may have to run, and at those that it must not run: with real files."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest
 
 @pytest.mark.parametrize("kind", ["vip", "manifest", "systemd", "exec"])
 def test_a_resource_is_here_though_it_is_not_well(kind: str) -> None:
-    """A unit that something else starts may take minutes to come up; what an agent cannot tell says nothing."""
+    """A unit that something else starts may take minutes to come up; an agent's failed monitor says nothing."""
     spec = resource_spec("thing", kind)
     assert resources._is_here(spec, Observation("running")) and not resources._is_here(spec, Observation("stopped"))
     assert resources._is_here(spec, Observation("failed", "systemd says activating (start)")) == (kind != "exec")

@@ -63,7 +63,7 @@ def test_ticks_go_on_and_renewals_leave_the_timer_alone_and_are_not_looked_at() 
 
 
 class BrokenError(Exception):
-    """What a fault of this program may raise."""
+    """An exception as a fault of this program may raise it."""
 
 
 def _run(main: Any) -> None:
@@ -72,7 +72,7 @@ def _run(main: Any) -> None:
 
 async def _until(happened: Any) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while not happened():  # noqa: ASYNC110 - it is what another's call has changed
+        while not happened():  # noqa: ASYNC110 - another's call has changed it
             await asyncio.sleep(0.005)
 
 
@@ -87,7 +87,7 @@ def test_a_step_that_fails_loses_neither_the_timer_nor_what_was_decided(monkeypa
                 failing[0] -= 1
                 raise BrokenError("here")
 
-        monkeypatch.setattr("hactl.daemon.loop.FAILING_MS", 1e9)  # a machine that is busy is not what is tried
+        monkeypatch.setattr("hactl.daemon.loop.FAILING_MS", 1e9)  # a busy machine is not under test
         monkeypatch.setattr(decide.phases, "check_identity", lambda state, out: out.note("decided_first"))
         monkeypatch.setattr(decide.phases, "list_again", breaking)
         for _ in range(3):

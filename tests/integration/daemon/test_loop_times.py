@@ -1,4 +1,4 @@
-"""How long a loop is kept from what comes: measured on a real loop, and by a clock of the test's own."""
+"""How late a loop turns to new events: measured on a real loop, and by a clock of the test's own."""
 
 from __future__ import annotations
 

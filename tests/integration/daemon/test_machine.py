@@ -1,4 +1,4 @@
-"""What this machine says that it is: its machine id, its hardware and a secret of its own."""
+"""This machine's identity: its machine id, its hardware and a secret of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the daemon writes is for root alone; what it starts has the umask that the daemon was given."""
+"""The daemon's files are for root alone; its child processes have the umask that the daemon was given."""
 
 from __future__ import annotations
 

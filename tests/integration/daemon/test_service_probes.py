@@ -1,4 +1,4 @@
-"""Probes of services: what counts as an answer, on real sockets; when they are made, and what is told."""
+"""Probes of services: which answers count, on real sockets; when probes are made, and their reports."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 def outcome(serve: Serve, probe: Probe, tls: ssl.SSLContext | None = None) -> str:
-    """What the probe finds; "" when it completes."""
+    """The outcome of the probe; "" when it completes."""
 
     async def main() -> str:
         async with served(serve, tls) as target:
@@ -131,7 +131,7 @@ def test_whether_an_address_is_local() -> None:
 
 
 class Told:
-    """A node that probes one service, and what it says of it."""
+    """A node that probes one service, and its reports of it."""
 
     def __init__(self, target: str) -> None:
         self.said: asyncio.Queue[tuple[str, ProbeHealth | None]] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""The daemon's start: what is imported, and done, before the session of the last daemon is renewed."""
+"""The daemon's start: the imports and steps before the session of the last daemon is renewed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tests.support.stand_in import StandIn, node_state, until
 
 DEADLINE_S = 10.0
 
-# What may be there when the session is taken up. Each costs time when there is least of it: a module that is added
-# here should be one without which no session can be adopted, and be small.
+# Modules that may be there when the session is adopted. Each costs time when there is least of it: add one here only if
+# no session can be adopted without it, and if it is small.
 OWN = {
     "hactl.config": {
         "cluster_key", "compiled", "errors", "etcd_access", "node", "node_checks", "signature", "stored",

@@ -13,7 +13,7 @@ Write = Callable[..., str]
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Write:
-    """Writes an agent and returns its path. `body` is shell; what was on its standard input is in `$given`."""
+    """Writes an agent and returns its path. `body` is shell; the agent's standard input is in `$given`."""
 
     def write(body: str, name: str = "fence_test", interpreter: str = "/bin/sh") -> str:
         path = tmp_path / name
@@ -26,7 +26,7 @@ def agent(tmp_path: Path) -> Write:
 
 
 class Pipe:
-    """Tells whether what has it open lives: it is at its end when nobody has."""
+    """Tells whether any process that has the pipe open still lives: it is at its end when none does."""
 
     def __init__(self) -> None:
         read, write = os.pipe()
@@ -40,7 +40,7 @@ class Pipe:
         return self._read.readline()
 
     def rest(self) -> bytes:
-        """Wait until nobody has it open; what was written until then."""
+        """Wait until no process has it open; all that was written until then."""
         self._write.close()
         return self._read.read()
 

@@ -1,4 +1,4 @@
-"""What HAProxy's answers, files and messages are read as. The answers are those of a real HAProxy 2.6."""
+"""How HAProxy's answers, files and messages are read. The answers are those of a real HAProxy 2.6."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the schema accepts HAProxy accepts: services with settings of any kind, made from the schema itself.
+"""HAProxy accepts all that the schema accepts: services with settings of any kind, made from the schema itself.
 
-What is put word for word (`words`, lines, expressions, ciphers) has a few samples: that is HAProxy's language, which
-the schema does not know.
+Texts that are put in word for word (`words`, lines, expressions, ciphers) have a few samples: they are HAProxy's
+language, which the schema does not know.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def clusters(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def accepted_by_the_schema(data: dict[str, Any]) -> ClusterSpec | None:
-    """The cluster without what the schema refuses."""
+    """The cluster without the parts that the schema refuses."""
     for _ in range(20):
         try:
             return parse_cluster(json.dumps(data))
@@ -181,7 +181,7 @@ def accepted_by_the_schema(data: dict[str, Any]) -> ClusterSpec | None:
 
 
 def _drop(data: dict[str, Any], path: str) -> None:
-    """Take what is at `path` out; of a set of defaults all that is in it."""
+    """Remove the value at `path`; of a set of defaults, the whole set."""
     *parents, last = re.sub(r"\[\d+\]", "", path).split(".")
     for step in parents:
         data = data.get(step, {})

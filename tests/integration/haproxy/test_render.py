@@ -1,4 +1,4 @@
-"""Rendering: what changes the file, and what is refused."""
+"""Rendering: changes of the file, and refusals."""
 
 from __future__ import annotations
 

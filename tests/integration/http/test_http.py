@@ -32,7 +32,7 @@ LARGEST_RSS_KB = 45 * 1024
 
 
 class Served:
-    """A serving process and what it answers."""
+    """A serving process and its answers."""
 
     def __init__(self, config: NodeConfig, file: Path) -> None:
         self.port = int(config.metrics_listen.rpartition(":")[2])
@@ -41,7 +41,7 @@ class Served:
         until(lambda: self.fetch("/readyz")[0], "it serves")
 
     def fetch(self, path: str, data: bytes | None = None) -> tuple[int, str]:
-        """Status and text; 0: nobody answers. Within the rate that is allowed."""
+        """Status and text, 0 without an answer. Within the rate that is allowed."""
         time.sleep(1.5 / Limits().per_second)
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", data, timeout=10) as answer:
@@ -116,7 +116,7 @@ def test_it_serves_what_the_daemon_publishes(scene: Scene, config: NodeConfig, s
 
 
 def test_a_lease_that_ends_is_seen_without_the_daemon(scene: Scene, config: NodeConfig, served: Served) -> None:
-    """The last answer says until when; who has it needs no newer one to know that this is over."""
+    """The last answer says when the lease ends: no newer one is needed to know that it has ended."""
     with serving(scene, config) as daemon:
         daemon.state.session.valid_until = daemon.now().plus(1500)
         until(lambda: served.health() == (200, ""), "live")

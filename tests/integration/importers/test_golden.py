@@ -20,7 +20,7 @@ TAKEN_BY_HAPROXY = ("checks", "lab", "names", "web")
 
 
 def accepts(text: str, tmp_path: Path) -> str:
-    """What HAProxy says against a file; "" when it takes it."""
+    """HAProxy's objections to a file; "" when it accepts it."""
     health, file = tmp_path / "health", tmp_path / "haproxy.cfg"
     health.write_text(NOTHING_KNOWN)
     file.write_text(text.replace("/run/hactl/haproxy/haproxy.health", str(health)))

@@ -1,6 +1,6 @@
-"""What HAProxy takes it takes after an import, too: files made of what names something else, or has to be in order.
+"""HAProxy accepts the import of a file that it accepts: files made of lines that name others or need an order.
 
-The lines are such that HAProxy takes nearly every file; those that it does not are left out.
+The lines are such that HAProxy accepts nearly every file; the others are left out.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def proxies(draw: st.DrawFn, kind: str, name: str, index: int) -> str:
             + " ".join(draw(st.lists(st.sampled_from(WORDS), max_size=2, unique=True)))
             for number in range(draw(st.integers(1, 2)))
         ]
-    # A condition stands before what names it.
+    # A condition stands before the lines that name it.
     lines.sort(key=lambda line: not line.startswith("acl"))
     if lines and draw(st.integers(0, 4)) == 0:
         lines = [".if defined(HOME)", lines[0], ".endif", *lines[1:]]

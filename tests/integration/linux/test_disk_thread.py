@@ -1,4 +1,4 @@
-"""A disk that hangs holds up nothing but what is asked of it."""
+"""A disk that hangs holds up only requests to that disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What supervised processes write is bounded, however fast they do it, and nothing of that is their trouble."""
+"""The output of supervised processes is bounded, however fast they write, and they do not notice."""
 
 from __future__ import annotations
 

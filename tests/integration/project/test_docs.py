@@ -1,4 +1,4 @@
-"""What the documents say is true: commands exist, generated pages are current, the examples of deploy/ load."""
+"""The documents are true: commands exist, generated pages are current, the examples of deploy/ load."""
 
 from __future__ import annotations
 

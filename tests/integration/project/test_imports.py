@@ -1,4 +1,4 @@
-"""Imports point one way, and what decides does no I/O (docs/architecture.md, *Layout*)."""
+"""Imports point one way, and code that decides does no I/O (docs/architecture.md, *Layout*)."""
 
 from __future__ import annotations
 

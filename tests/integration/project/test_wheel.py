@@ -1,4 +1,5 @@
-"""What is installed from a wheel is whole: commands, the licence, and the templates, which are a link in a checkout."""
+"""An installation from a wheel is complete: commands, the licence, and the templates, which are a link in a
+checkout."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def leaving(tmp_path: Path, program: str = "exec sleep 600", **changes: list[str
     """An agent whose `start` leaves a process running, in a session of its own; its pid is in a file."""
     file = tmp_path / "pid"
     start = f"setsid sh -c 'echo $$ > {file}; {program}' > /dev/null 2>&1 & until [ -s {file} ]; do sleep 0.01; done"
-    # Who is dead may not have been waited for.
+    # A dead process may not have been reaped yet.
     monitor = f"grep -qs '^State:.[SRD]' /proc/$(cat {file})/status || exit 7"
     stop = f"kill $(cat {file}); while {monitor.partition(' || ')[0]}; do sleep 0.01; done"
     options = {"start": ["sh", "-c", start], "stop": ["sh", "-c", stop], "monitor": ["sh", "-c", monitor]}
@@ -260,7 +260,7 @@ def make_in(context: NodeContext, options: dict[str, Any], **timings: float) -> 
 
 
 def kill_daemon(context: NodeContext) -> None:
-    """What systemd and the guard do to the daemon's cgroup."""
+    """Kill the daemon's cgroup as systemd and the guard do."""
     assert context.daemon_cgroup is not None
     asyncio.run(Cgroup(context.daemon_cgroup).kill_all(5))
 
@@ -275,7 +275,7 @@ def kill_daemon_when_populated(context: NodeContext) -> None:
 
 
 def resources(context: NodeContext) -> list[int]:
-    """What runs in the resources' cgroups."""
+    """The processes in the resources' cgroups."""
     assert context.cgroup_root is not None
     return Cgroup(context.cgroup_root).pids()
 
@@ -358,7 +358,7 @@ def test_processes_that_a_stop_lets_live_are_killed(
 
 
 def test_a_stop_is_judged_again_when_something_was_still_there(tmp_path: Path, context: NodeContext) -> None:
-    """What `stop` let live puts it back while it is being killed, as seen from its monitor."""
+    """A process that `stop` let live puts the file back while it is being killed, as its monitor sees."""
     again = ["sh", "-c", f"test -e {tmp_path}/asked || {{ touch {tmp_path}/asked; exit 7; }}"]
     resource = make_in(context, leaving(tmp_path, stop=["true"], monitor=again))
     asyncio.run(resource.start({}))

@@ -1,5 +1,5 @@
-"""Programs, directories and sources on a file system whose server is gone: what waits for them does not hold up the
-daemon's loop, nor what needs a thread."""
+"""Programs, directories and sources on a file system whose server is gone: operations that wait for them hold up
+neither the daemon's loop nor others that need a thread."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def resource(tmp_path: Path, kind: str, options: dict[str, Any]) -> Resource:
 
 
 def in_time(hung: HungFiles, work: Coroutine[Any, Any, Any]) -> Any:
-    """What comes of it, while nobody answers: the loop has gone on, and ends though threads wait."""
+    """The result of `work` while the server does not answer: the loop has gone on, and ends though threads wait."""
 
     async def cut() -> Any:
         try:
@@ -121,7 +121,7 @@ def test_it_takes_a_few_threads_and_not_all(tmp_path: Path, hung: HungFiles) -> 
 def test_a_killed_process_that_hangs_in_the_kernel_does_not_hold_up_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where whoever waits for the command goes away."""
+    """Also where the task that waits for the command is cancelled."""
     wait = subprocess.Popen.wait
 
     def looked_at(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:

@@ -241,7 +241,7 @@ def test_names_cannot_become_files_of_the_kernel() -> None:
 
 
 def lose(record: str) -> None:
-    """As who empties /run/hactl."""
+    """As if somebody emptied /run/hactl."""
     Path(record).unlink()
     Path(record).parent.rmdir()
 

@@ -1,4 +1,5 @@
-"""What is let in, on real sockets: never the last descriptors, never more than there are places, nothing endless."""
+"""The connections that are accepted, on real sockets: never the last descriptors, never more than there are places,
+none without end."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ LARGE = b"x" * (8 << 20)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers what it was asked, or more than any buffer holds."""
+    """Answers with the method and the client of the request, or more than any buffer holds."""
     body = (
         LARGE
         if scope["path"] == "/large"
@@ -178,7 +179,7 @@ def test_a_peer_that_reads_nothing_is_not_waited_for() -> None:
 
 
 def test_a_peer_that_reads_all_but_the_end_is_not_waited_for() -> None:
-    """What is left is little, and the connection is to be closed: it was kept for as long as its peer liked."""
+    """Little is left and the connection is closing: it was once kept for as long as its peer liked."""
 
     async def main() -> None:
         troubles: list[str] = []

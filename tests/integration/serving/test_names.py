@@ -1,4 +1,4 @@
-"""A name service that hangs (sssd, LDAP) holds nobody up: not the loop, not who serves, not who asks."""
+"""A name service that hangs (sssd, LDAP) holds up neither the loop, nor the server, nor a client."""
 
 from __future__ import annotations
 

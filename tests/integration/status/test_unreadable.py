@@ -1,4 +1,4 @@
-"""What is said of documents that nobody can read: the worst first, and commands that do what they say."""
+"""Reports of documents that cannot be read: the worst first, with commands that work as shown."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Gateway:
         return view
 
     def get(self, key: str, revision: int = 0) -> KeyValue | None:
-        """What is under `key`, or was at `revision`."""
+        """The value of `key`, now or at `revision`."""
         body = {"key": _encode(key)} | ({"revision": str(revision)} if revision else {})
         kvs = self._ask("range", body).get("kvs", [])
         return _key_value(kvs[0]) if kvs else None
@@ -64,8 +64,8 @@ class Gateway:
         return {_decode(kv["key"]).rpartition("/")[2]: int(kv["version"]) for kv in kvs}
 
     def history(self, group: str, since: int) -> list[Ownership]:
-        """Every ownership of a group from revision `since` on that the store still knows, oldest first (from the
-        last deletion of its key on), without what cannot be read."""
+        """Every ownership of a group from revision `since` on that the store still knows, oldest first (from the last
+        deletion of its key on), without those that cannot be read."""
         owners: list[Ownership] = []
         revision = 0
         while kv := self.get(self.keys.group(group), revision):

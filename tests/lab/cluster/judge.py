@@ -1,4 +1,5 @@
-"""What must be true after every test, whatever was done to the cluster (docs/protocol.md, *Guarantees*: S1, S3)."""
+"""The promises that hold after every test, whatever was done to the cluster (docs/protocol.md, *Guarantees*: S1,
+S3)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Judge:
         return {address for address in seen - self._own if not _is_local(address)}
 
     def twice(self, since_ms: float, planned: Collection[str] = ()) -> list[str]:
-        """What two nodes had at one time since then, but for addresses where it was `planned`. Asks no store."""
+        """Things that two nodes had at one time since then, except addresses where that was `planned`. Asks no
+        store."""
         overlaps = [
             f"{address}: {overlap}"
             for address in sorted(self.vips().difference(planned))

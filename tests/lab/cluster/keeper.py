@@ -27,8 +27,8 @@ _FAILED = pytest.StashKey[bool]()
 
 
 class Keeper:
-    """Brings the lab up when it is first wanted, and anew when a test left it so that it cannot be repaired. `spec`:
-    what the lab is to be, but for its name, which begins with `prefix`."""
+    """Brings the lab up when it is first wanted, and anew when a test left it beyond repair. `spec`: the lab, but for
+    its name, which begins with `prefix`."""
 
     def __init__(self, prefix: str, spec: LabSpec) -> None:
         self._prefix, self._spec = prefix, spec
@@ -67,7 +67,7 @@ def keeping(prefix: str, spec: LabSpec) -> Iterator[Keeper]:
 
 @pytest.fixture
 def cluster(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Whole. A module's TIMING: durations that its tests are to have instead of the profile's."""
+    """The cluster, whole before each test. A module's TIMING: durations for its tests in place of the profile's."""
     kept = keeper.cluster()
     try:
         kept.rest_on(getattr(request.module, "TIMING", {}))
@@ -89,7 +89,7 @@ def cluster(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[Cluster]
 
 
 def _finish(cluster: Cluster) -> tuple[str, list[str]]:
-    """Make it whole, and judge; why it is not whole, and what broke a promise."""
+    """Make it whole, and judge; returns why it is not whole, and the broken promises."""
     cluster.deadline_s = DEADLINE_S
     try:
         cluster.make_whole()

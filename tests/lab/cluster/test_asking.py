@@ -1,4 +1,4 @@
-"""A peer's guard is asked from another node, by what all of them have: the cluster's key."""
+"""A peer's guard is asked from another node, with the cluster's key, which all of them have."""
 
 from __future__ import annotations
 

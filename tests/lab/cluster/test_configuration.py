@@ -160,7 +160,7 @@ def test_a_daemon_comes_back_while_the_configuration_is_unreadable(cluster: Clus
 
 
 def guarded(cluster: Cluster, node: str) -> tuple[str, ...]:
-    """What a node's guard would stop."""
+    """The resources that a node's guard would stop."""
     with GuardClient(str(cluster.node(node).home / "run" / "guard.sock")) as guard:
         return guard.status().exclusive
 

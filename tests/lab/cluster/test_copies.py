@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 @pytest.fixture(autouse=True)
 def forgotten(cluster: Cluster) -> Iterator[None]:
-    """What is shown of a refused machine for ten minutes is gone before the next test."""
+    """The warning of a refused machine, shown for ten minutes, is gone before the next test."""
     yield
     cluster.store.delete(cluster.store.keys.prefix + "refused/")
 
@@ -41,7 +41,7 @@ def test_a_copy_ends_and_all_are_told_and_it_never_vouches_for_the_original(clus
             )  # type: ignore[misc]
         cluster.await_event(owner, "machine_refused")
         assert cluster.store.view().sessions[owner].record.session_id == session_id
-        # Now the original is cut off from etcd, and the copy is started again, as by somebody who did not read.
+        # Now the original is cut off from etcd, and the copy is started again, as by an operator who did not read.
         cluster.lab.partition(owner, "etcd")
         copy.start()
         cluster.await_all_running(cluster.others(owner))

@@ -1,4 +1,4 @@
-"""What holds the deadline when the daemon does not: frozen, killed for good, without its guard, without etcd."""
+"""The deadline holds when the daemon does not: frozen, killed for good, without its guard, without etcd."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_daemon_that_never_comes_back_is_stopped_by_the_guard(cluster: Cluster
 
 @pytest.mark.parametrize("fault", ["stopped", "frozen"])
 def test_all_of_etcd_is_away_for_long(cluster: Cluster, fault: str) -> None:
-    """Everything exclusive stops, HAProxy goes on; after the return all runs again and nobody is deposed (S4)."""
+    """Everything exclusive stops, HAProxy goes on; after the return all runs again and no node is deposed (S4)."""
     masters = haproxies(cluster)
     assert all(masters.values())
     cluster.lab.stop_etcd() if fault == "stopped" else cluster.lab.freeze_etcd()

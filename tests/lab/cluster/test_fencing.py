@@ -25,7 +25,7 @@ def strict(cluster: Cluster) -> str:
 
 
 def lose(cluster: Cluster, owner: str) -> None:
-    """Cut its power, and see that only what has `fencing: lease` is taken over."""
+    """Cut its power, and see that only the groups with `fencing: lease` are taken over."""
     before = cluster.group("strict")
     cluster.lab.kill(owner)
     cluster.await_all_running(cluster.others(owner))  # their leases are over

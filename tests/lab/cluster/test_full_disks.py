@@ -1,5 +1,5 @@
-"""What the daemon, its guard and what they supervise write may fail in any way: what runs goes on, it is said why, and
-it is well again by itself."""
+"""Writes of the daemon, its guard and the supervised processes may fail in any way: all that runs goes on, the reason
+is reported, and the recovery needs no hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ NODE = "n2"
 
 @contextlib.contextmanager
 def small(place: Path, *, full: bool = True, filled: bool = True) -> Iterator[Path]:
-    """A small file system in place of this directory, with what is in it, and filled up; yields what fills it."""
+    """A small file system in place of this directory, with the same files, and filled up; yields the file that fills
+    it."""
     with contextlib.ExitStack() as stack:
         kept = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} if filled else {}
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "none", place], check=True)
@@ -59,7 +60,7 @@ def well_again(cluster: Cluster, asked: str, words: str) -> None:
 
 
 class Unmoved:
-    """What goes on, whatever happens to files: the very processes, addresses and ownerships."""
+    """Processes, addresses and ownerships that stay the same, whatever happens to files."""
 
     def __init__(self, cluster: Cluster) -> None:
         cluster.bring(NODE)

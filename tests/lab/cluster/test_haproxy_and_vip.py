@@ -20,7 +20,7 @@ from .whole import Cluster
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 PORT = VIP_PORTS["api-one"]
-# Listens where HAProxy would as soon as that lets it, without a word to whoever comes.
+# Takes HAProxy's port as soon as it is free, and answers nobody.
 _TAKES_THE_PORT = f"""
 import pathlib, signal, socket, sys, time
 while True:
@@ -46,7 +46,7 @@ def answers(cluster: Cluster) -> bool:
 
 
 def readiness(cluster: Cluster, node: str) -> str:
-    """What status says of the node for the VIP's group."""
+    """The node's readiness for the VIP's group, by its status."""
     levels = group_named(cluster.status(node), "vip")["readiness"]
     return str(levels.get(node, {}).get("level", "ready"))
 

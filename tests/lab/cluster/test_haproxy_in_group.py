@@ -66,7 +66,7 @@ def use(cluster: Cluster, **options: Any) -> str:
 
 
 def config_file(cluster: Cluster, node: str) -> str:
-    """What HAProxy has read there."""
+    """The file that HAProxy has read there."""
     return (cluster.node(node).home / "run" / "haproxy" / "haproxy.cfg.good").read_text()
 
 

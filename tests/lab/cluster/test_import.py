@@ -1,4 +1,4 @@
-"""A haproxy.cfg imported into a running cluster: what `config diff` says is what HAProxy gets, and it serves."""
+"""A haproxy.cfg imported into a running cluster: HAProxy gets the change that `config diff` shows, and serves."""
 
 from __future__ import annotations
 

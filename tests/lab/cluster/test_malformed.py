@@ -1,5 +1,5 @@
-"""Keys in etcd that nobody can read: nothing stops for them, the status says which and what to type, and when they are
-gone all is as before. What is put comes from attacks on a running cluster."""
+"""Unreadable keys in etcd: nothing stops for them, the status names them and the commands to type, and when they are
+gone all is as before. The documents come from attacks on a running cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .whole import EXCLUSIVE, Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
-# A daemon that is to be back before the lease lapses takes a second to start.
+# A daemon takes a second to start, and must be back before the lease lapses.
 TIMING = {"lease": "6s"}
 
 DEEP = "[" * 100_000
@@ -48,7 +48,7 @@ TABLE = [
 
 
 def _named(cluster: Cluster, node: str, key: str) -> bool:
-    """Whether the node's status says of the key that it cannot be read, and what to do."""
+    """Whether the node's status says that the key cannot be read, with a hint."""
     document = cluster.status(node)
     if key.endswith("/config"):
         return has_warning(document, "configuration in the store cannot be used")
@@ -59,7 +59,7 @@ def _named(cluster: Cluster, node: str, key: str) -> bool:
 
 @pytest.fixture
 def bad(cluster: Cluster) -> Iterator[Callable[[str, str], str]]:
-    """Puts something under a key below the prefix; what was there is put back in the end."""
+    """Puts a text under a key below the prefix; the former value is put back in the end."""
     before: dict[str, Any] = {}
 
     def put(name: str, text: str) -> str:

@@ -103,7 +103,7 @@ def test_a_target_that_takes_its_time_keeps_what_it_was_handed(cluster: Cluster)
 
 
 def test_the_target_of_a_move_dies_on_the_way(cluster: Cluster) -> None:
-    """Whatever of it had been done, the group runs again."""
+    """However far the move had come, the group runs again."""
     owner = cluster.owner("service")
     cluster.bring(owner)
     target = cluster.others(owner)[0]

@@ -1,4 +1,4 @@
-"""One daemon a node, one machine a name: a second one refuses to start and disturbs nobody."""
+"""One daemon a node, one machine a name: a second one refuses to start and disturbs nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 @pytest.fixture
 def undisturbed(cluster: Cluster) -> Iterator[None]:
-    """Who runs what, and by which processes, must be the same afterwards."""
+    """Owners and processes are the same afterwards."""
 
     def facts() -> tuple[object, ...]:
         view = cluster.store.view()
@@ -54,8 +54,8 @@ def second(cluster: Cluster, at: str, name: str, where: Path) -> Path:
 
 
 def refuses(cluster: Cluster, at: str, settings: Path) -> str:
-    """Start a daemon that is to end with status 2 by itself; what it said. (A guard that it started may outlive it,
-    and hold what it was given as standard output.)"""
+    """Start a daemon that must end with status 2 by itself; returns its output. (A guard that it started may outlive
+    it, and hold the file that it was given as standard output.)"""
     output = cluster.lab.spec.path / "refused"
     script = f'exec "$@" >{output} 2>&1'
     with pytest.raises(LabError, match="exit 2: "):

@@ -1,4 +1,4 @@
-"""What something outside of hactl does to addresses: put right where that is safe, and said on every node."""
+"""Changes of addresses from outside hactl: put right where that is safe, and reported on every node."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_killed_service_is_restarted_in_place(cluster: Cluster) -> None:
     cluster.until(lambda: set(cluster.service_pids(owner)) - {dead}, "it runs again")
     cluster.await_running("service", [owner])
     assert cluster.group("service").epoch == epoch
-    assert cluster.changes(SERVICE_VIP) == []  # only what comes after it in its group is stopped
+    assert cluster.changes(SERVICE_VIP) == []  # only the resources after it in its group are stopped
     assert not cluster.store.view().failures
 
 
@@ -115,7 +115,7 @@ def test_a_process_that_ignores_sigterm_is_killed(cluster: Cluster) -> None:
 
 
 def agent(cluster: Cluster, **scripts: str) -> dict[str, Any]:
-    """A group of one agent, whose state is a file on its node; `scripts`: what replaces its usual commands."""
+    """A group of one agent, whose state is a file on its node; `scripts` replace its usual commands."""
     state = f"{cluster.lab.spec.path}/$HACTL_NODE/run/agent"
     usual = {
         "start": f"touch {state}",

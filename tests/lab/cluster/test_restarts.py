@@ -1,6 +1,6 @@
-"""The daemon is not the service (S4, L2): restarts and short troubles of etcd stop nothing, and nobody is deposed.
+"""The daemon is not the service (S4, L2): restarts and short troubles of etcd stop nothing, and no node is deposed.
 
-The lease is long here: a daemon, or an etcd, that is to be back before the lease lapses takes a second to start.
+The lease is long here: a daemon, or an etcd, takes a second to start, and must be back before the lease lapses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TIMING = {"lease": "6s"}
 
 
 class Unmoved:
-    """What must not change while something is done."""
+    """Sessions, ownerships, processes and addresses, which must not change meanwhile."""
 
     def __init__(self, cluster: Cluster) -> None:
         cluster.begin()
@@ -137,7 +137,7 @@ def test_the_owners_own_etcd_is_lost(cluster: Cluster, fault: str, leads: bool) 
 
 
 def test_a_daemon_without_its_guard_ends_and_everything_runs_again(cluster: Cluster) -> None:
-    """Its successor stops what ran without a guard, and begins anew."""
+    """Its successor stops all resources that ran without a guard, and begins anew."""
     owner = cluster.owner("service")
     cluster.bring(owner)
     pid, service = cluster.node(owner).daemon_pid(), cluster.service_pids(owner)
@@ -177,7 +177,7 @@ def terminate(cluster: Cluster, node: str) -> None:
 
 
 def test_sigterm_with_release_hands_everything_over(cluster: Cluster, releasing: str) -> None:
-    """Handed over, not taken over: the lease has six seconds, and nobody is deposed."""
+    """Handed over, not taken over: the lease has six seconds, and no node is deposed."""
     terminate(cluster, releasing)
     taken = cluster.await_all_running(cluster.others(releasing))
     for group in taken:

@@ -1,4 +1,4 @@
-"""Serving may not harm deciding: what is done to the ports of a node moves nothing."""
+"""Serving may not harm deciding: nothing done to the ports of a node moves a group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Who can write to etcd cannot have programs run: what is not signed with the cluster's key is used by nobody."""
+"""A user who can write to etcd cannot have programs run: no node uses a configuration that is not signed with the
+cluster's key."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 
 def forge(cluster: Cluster, change: dict[str, Any]) -> None:
-    """Write the configuration in use to etcd with something changed, as who has etcd but no key would."""
+    """Write the configuration in use to etcd with a change, like somebody with access to etcd but without the key."""
     kv = cluster.store.get(cluster.store.keys.config)
     assert kv is not None
     stored = {**json.loads(kv.value), **change}

@@ -1,4 +1,5 @@
-"""A VIP for each service, each on a node of its own by its preference list: what a lost node takes with it."""
+"""A VIP for each service, each on a node of its own by its preference list: the services that a lost node takes with
+it."""
 
 from __future__ import annotations
 

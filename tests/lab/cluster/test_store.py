@@ -47,7 +47,7 @@ def test_the_session_of_a_node_without_groups_is_deleted_by_hand(cluster: Cluste
 
 @pytest.mark.parametrize("group", sorted(EXCLUSIVE))
 def test_an_ownership_is_deleted_by_hand(cluster: Cluster, group: str) -> None:
-    """What runs goes on: nobody else may take it before everyone has said that it does not run there."""
+    """The resources go on: no node may take the group before all have reported that it does not run there."""
     owner = cluster.owner(group)
     before = cluster.group(group)
     pids = cluster.service_pids(owner)
@@ -111,7 +111,7 @@ def _stays_refused(cluster: Cluster) -> None:
 
 
 class Backup:
-    """etcd's data directories as they were: what a restore brings back."""
+    """A copy of etcd's data directories, for a restore."""
 
     def __init__(self, cluster: Cluster, place: Path) -> None:
         self._cluster, self._place = cluster, place
@@ -143,7 +143,7 @@ def test_an_earlier_state_of_the_store_is_restored(cluster: Cluster, tmp_path: P
     cluster.await_live()
     cluster.await_all_running()
     owner, target = cluster.owner("service"), cluster.others(cluster.owner("service"))[0]
-    cluster.bring(target)  # what the backup says of the owner is no longer so
+    cluster.bring(target)  # the backup's owner is no longer the owner
     cluster.await_renewals(5)
     before = cluster.group("service").epoch
     if daemons == "that were restarted":

@@ -28,7 +28,7 @@ from .judge import Judge
 
 T = TypeVar("T")
 
-# Generous: what is waited for comes in one to three seconds on an idle machine.
+# Generous: one to three seconds are enough on an idle machine.
 DEADLINE_S = 20.0
 EXCLUSIVE = {"vip": VIP, "service": SERVICE_VIP}
 ASKED = {"vip": f"{VIP}:{VIP_PORTS['api-one']}", "service": f"{SERVICE_VIP}:{SERVICE_PORT}"}
@@ -72,12 +72,12 @@ class Cluster:
         self.since_revision = self.store.revision()
 
     def complaints(self) -> list[str]:
-        """What broke a promise since `begin`."""
+        """The promises broken since `begin`."""
         groups = set(self.store.view().groups)
         return [*self.twice(), *self.judge.backwards(self.since_ms, self.since_revision, groups)]
 
     def twice(self) -> list[str]:
-        """What two nodes had at one time since `begin`, though it was not planned. Asks no store."""
+        """Things that two nodes had at one time since `begin`, though it was not planned. Asks no store."""
         return self.judge.twice(self.since_ms, ((VIP, VIP6) if self.overlap_planned else ()) + self.overlapping)
 
     def make_whole(self) -> None:
@@ -94,7 +94,8 @@ class Cluster:
         self.await_whole()
 
     def forget_others(self) -> None:
-        """Delete what is left of groups that a test added: nothing prefers the node where one of its name was."""
+        """Delete the ownerships of groups that a test added: nothing then prefers the node where a group of that name
+        ran."""
         for name in self.store.view().groups:
             if name not in EXCLUSIVE:
                 self.store.delete(self.store.keys.group(name))
@@ -143,7 +144,7 @@ class Cluster:
         return self.group(name).node
 
     def api(self, node: str, target: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-        """Ask a node's daemon, by its socket: the status and what it answers; 0 when no daemon answers."""
+        """Ask a node's daemon, by its socket: the status and the answer; 0 when no daemon answers."""
         connection = http.client.HTTPConnection("hactl", timeout=3)
         try:
             connection.sock = socket.socket(socket.AF_UNIX)
@@ -162,12 +163,12 @@ class Cluster:
         return self.api(node, "/v1/status")[1]
 
     def hactl(self, node: str, *words: str) -> str:
-        """Run the command line on a node. Raises LabError with its exit status and what it said."""
+        """Run the command line on a node; returns its output. Raises LabError with its exit status and its output."""
         return self.node(node).call(*PYTHON, "--config", str(self.node(node).home / "node.toml"), *words)
 
     def events(self, node: str, event: str = "") -> list[dict[str, Any]]:
-        """What the node's daemon has logged since `begin`, all or of one kind; a line that is not the daemon's own
-        (its supervisor's, a traceback's) is an event `said`."""
+        """The events that the node's daemon has logged since `begin`, all or of one kind; a line that is not the
+        daemon's own (its supervisor's, a traceback's) is an event `said`."""
         text = self._log(node).read_bytes()[self._marks.get(node, 0) :].decode(errors="replace")
         events: list[dict[str, Any]] = []
         for line in text.splitlines():
@@ -183,7 +184,7 @@ class Cluster:
         return self.node(node).logs / "daemon.log"
 
     def holders(self, group: str) -> list[str]:
-        """Who has the group's address now, by netlink."""
+        """The nodes that have the group's address now, by netlink."""
         return self.judge.watcher.holders(EXCLUSIVE[group])
 
     def changes(self, address: str) -> list[tuple[str, bool]]:
@@ -305,7 +306,7 @@ class Cluster:
         return self.api(via, "/v1/failover", {"group": group, "to": to})
 
     def bring(self, node: str) -> None:
-        """Have both groups run on this node. What broke a promise on the way is raised at once; the test proper begins
+        """Have both groups run on this node. A promise broken on the way is raised at once; the test proper begins
         now."""
         for group in EXCLUSIVE:
             self.settle(group, node)
@@ -315,8 +316,8 @@ class Cluster:
         self.begin()
 
     def settle(self, group: str, node: str) -> None:
-        """Have the group run on this node, wherever it went first: who has read a new configuration some tenths of a
-        second before the node that it prefers takes it, and a stall of the machine may move it."""
+        """Have the group run on this node, wherever it went first: a node that has read a new configuration some tenths
+        of a second before the preferred one takes the group, and a stall of the machine may move it."""
 
         def there() -> bool:
             view = self.store.view()
@@ -335,7 +336,7 @@ class Cluster:
         return document
 
     def configure(self, document: dict[str, Any]) -> None:
-        """Apply a configuration, what is to be removed being released first; returns when all nodes use it."""
+        """Apply a configuration, once the groups that it removes are released; returns when all nodes use it."""
         view = self.store.view()
         kept = {group["name"] for group in document["groups"]}
         gone = [group for group in (self.applied or {}).get("groups", []) if group["name"] not in kept]
@@ -349,7 +350,7 @@ class Cluster:
         self.await_live()
 
     def apply(self, document: dict[str, Any], via: str = "", *, options: tuple[str, ...] = ()) -> str:
-        """`hactl config apply`; what it said."""
+        """`hactl config apply`; returns its output."""
         file = self.lab.spec.path / "wanted.yaml"
         file.write_text(json.dumps(document))
         via = via or next(name for name, node in self.nodes.items() if node.powered)
@@ -358,7 +359,7 @@ class Cluster:
         return said
 
     def report(self) -> str:
-        """For a test that failed: what the daemons logged, and the ownerships."""
+        """For a test that failed: the daemons' logs, and the ownerships."""
         lines = []
         for name in self.nodes:
             for event in self.events(name):

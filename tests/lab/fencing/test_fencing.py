@@ -1,6 +1,6 @@
 """A silent node is switched off, whatever it was doing (docs/protocol.md, *Fencing*). Then its groups run elsewhere.
 
-What must never be is judged after each test (conftest): that two nodes held an address or ran the service at one time.
+The promises are judged after each test (conftest): no two nodes held an address or ran the service at one time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def boots(cluster: Cluster) -> dict[str, int]:
 
 
 def acted(cluster: Cluster, node: str) -> list[tuple[str, str, bool, str]]:
-    """What devices were asked to do to a node, and what came of it, in this order."""
+    """The actions of devices on a node, with their results, in this order."""
     every = [event for name in cluster.others(node) for event in cluster.events(name, "fence_acted")]
     ordered = sorted((entry for entry in every if entry["node"] == node), key=lambda entry: str(entry["timestamp"]))
     return [(entry["device"], entry["action"], entry["ok"], entry["power"]) for entry in ordered]
@@ -71,7 +71,7 @@ def await_reboot(cluster: Cluster, node: str, before: dict[str, int]) -> None:
 
 
 def await_acting(cluster: Cluster, node: str) -> str:
-    """Until an action of a device is under way on the node; who has it done."""
+    """Wait until an action of a device is under way on the node; returns the node that carries it out."""
 
     def acting() -> str:
         record = fence(cluster, node)
@@ -80,13 +80,13 @@ def await_acting(cluster: Cluster, node: str) -> str:
     return cluster.until(acting, f"an action on {node} is under way")
 
 
-def sid_of(cluster: Cluster, node: str) -> str:
+def session_id_of(cluster: Cluster, node: str) -> str:
     return cluster.store.view().sessions[node].record.session_id
 
 
 def test_a_power_cut(cluster: Cluster) -> None:
     owner = active(cluster)
-    before, session_id = boots(cluster), sid_of(cluster, owner)
+    before, session_id = boots(cluster), session_id_of(cluster, owner)
     cluster.lab.kill(owner)
     cluster.await_all_running(cluster.others(owner))
     await_fenced(cluster, owner, session_id)
@@ -105,7 +105,7 @@ def test_a_power_cut(cluster: Cluster) -> None:
 
 def test_a_frozen_node_is_dead_before_anything_runs_elsewhere(cluster: Cluster) -> None:
     owner = active(cluster)
-    node, before, session_id = cluster.node(owner), boots(cluster), sid_of(cluster, owner)
+    node, before, session_id = cluster.node(owner), boots(cluster), session_id_of(cluster, owner)
     pids = node.group.pids()
     node.freeze()
     cluster.await_all_running(cluster.others(owner))
@@ -116,7 +116,7 @@ def test_a_frozen_node_is_dead_before_anything_runs_elsewhere(cluster: Cluster) 
 
 def test_a_node_that_is_parted_from_all_is_switched_off_by_the_others(cluster: Cluster) -> None:
     owner = active(cluster)
-    before, session_id = boots(cluster), sid_of(cluster, owner)
+    before, session_id = boots(cluster), session_id_of(cluster, owner)
     cluster.lab.partition(owner, "all")  # it reaches the switch: it must not fence anybody
     cluster.await_all_running(cluster.others(owner))
     await_fenced(cluster, owner, session_id)
@@ -130,14 +130,14 @@ def test_a_device_that_fails(cluster: Cluster, fault: Fault, unit: str) -> None:
     """The next level does."""
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S
-    before, session_id = boots(cluster), sid_of(cluster, owner)
+    before, session_id = boots(cluster), session_id_of(cluster, owner)
     cluster.lab.switch_faults.set(unit, fault)
     cluster.node(owner).freeze()
     cluster.await_all_running(cluster.others(owner))
     record = await_fenced(cluster, owner, session_id)
     assert record.level == 1
     assert (unit, "status", True, "off") not in acted(cluster, owner)
-    # What the first level switched off and could not finish is not what it is switched on by.
+    # A device that is still faulty cannot switch on again the part that it has switched off.
     cluster.lab.switch_faults.clear()
     await_reboot(cluster, owner, before)
 
@@ -146,7 +146,7 @@ def test_no_device_works_for_a_while(cluster: Cluster) -> None:
     """Then nothing runs, which is said, and it goes on until one works."""
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S
-    before, session_id, epoch = boots(cluster), sid_of(cluster, owner), cluster.group("service").epoch
+    before, session_id, epoch = boots(cluster), session_id_of(cluster, owner), cluster.group("service").epoch
     for unit, fault in ((SWITCH, "lie"), (SECOND, "fail"), (BMC, "fail")):
         cluster.lab.switch_faults.set(unit, fault)  # type: ignore[arg-type]
     cluster.node(owner).freeze()
@@ -170,7 +170,7 @@ def test_no_device_works_for_a_while(cluster: Cluster) -> None:
 def test_the_executor_dies_in_the_middle_of_an_action(cluster: Cluster, fate: str) -> None:
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S
-    session_id = sid_of(cluster, owner)
+    session_id = session_id_of(cluster, owner)
     for unit in cluster.lab.spec.units:
         cluster.lab.switch_faults.set(unit, "slow")
     cluster.node(owner).freeze()
@@ -190,7 +190,7 @@ def test_a_node_comes_back_in_the_middle_of_an_action(cluster: Cluster) -> None:
     """It takes part only when nothing can hit it any more (S5)."""
     owner = active(cluster)
     cluster.deadline_s = PATIENCE_S
-    session_id = sid_of(cluster, owner)
+    session_id = session_id_of(cluster, owner)
     for unit in cluster.lab.spec.units:
         cluster.lab.switch_faults.set(unit, "slow")
     cluster.lab.kill(owner)
@@ -216,7 +216,7 @@ def test_a_node_comes_back_in_the_middle_of_an_action(cluster: Cluster) -> None:
 def test_an_operator_has_a_node_fenced(cluster: Cluster, action: str) -> None:
     owner = active(cluster)
     via = cluster.others(owner)[0]
-    before, session_id = boots(cluster), sid_of(cluster, owner)
+    before, session_id = boots(cluster), session_id_of(cluster, owner)
     said = cluster.hactl(via, "fence", owner, f"--{action}", "--yes")
     assert "safe (off, by " in said
     cluster.await_all_running(cluster.others(owner))

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 AGENT = str(Path(files.__file__).with_name("fence_lab"))
 SECOND = f"{SWITCH}-b"
-# Longer than anything takes on a busy machine, but for what hangs.
+# Longer than any action takes on a busy machine, unless it hangs.
 TIMEOUT_S = 10.0
 Ask = Callable[..., AgentResult]
 
@@ -121,7 +121,7 @@ def test_no_switch_helps_while_the_cord_is_out(lab: Lab) -> None:
     assert not lab.power("n1").is_on(CORD)
     assert not lab.node("n1").powered
     ask(lab, "off")
-    lab.start("n1")  # which switches on what was off
+    lab.start("n1")  # which switches on an outlet that was off
     assert (lab.node("n1").powered, power(lab), lab.node("n1").boots) == (True, "on", boots + 1)
     with pytest.raises(LabError, match="has power"):
         lab.start("n1")

@@ -68,7 +68,7 @@ class Lab:
         return self.status().pid
 
     def status(self) -> guard_client.GuardStatus:
-        """What the guard says."""
+        """The guard's status."""
         with GuardClient(self.spec.socket, 5.0) as client:
             return client.status()
 

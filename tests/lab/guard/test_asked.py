@@ -1,4 +1,5 @@
-"""A guard that is asked by its peers: what it answers, what it does not, and that its deadline does not wait for it."""
+"""A guard that is asked by its peers: queries that it answers, queries that it does not, and a deadline that does not
+wait for them."""
 
 from __future__ import annotations
 
@@ -144,12 +145,12 @@ def test_queries_for_others_are_dropped_and_counted(lab: Lab) -> None:
             b"",
         ):
             peer.send(packet)
-        # Whatever came before it was looked at before it, and had no answer.
+        # Earlier packets were looked at before it, and had no answer.
         peer.ask()
     with GuardClient(lab.spec.socket, 5.0) as client:
         packet = client.status()
     assert packet.dropped == {"replay": 1, "cluster": 1, "node": 1, "mac": 1, "form": 1, "size": 2}
-    # The first is said at once, what follows later and together.
+    # The first is logged at once, the following ones later and together.
     assert [event["in_all"] for event in lab.events("questions_dropped")] == [{"replay": 1}]
 
 
@@ -246,7 +247,7 @@ def test_a_daemon_asks_a_guard(lab: Lab, address: str) -> None:
 
 
 def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
-    """A guard of ours answers twice, for another session, and what nobody asked."""
+    """A guard of ours answers twice, for another session, and questions that were not asked."""
     create_key(lab.directory / "cluster.key")
     key = read_key(lab.directory / "cluster.key")
     assert key is not None

@@ -77,7 +77,7 @@ def test_a_guard_that_does_not_answer_is_an_error_in_time(lab: Lab) -> None:
             await link.status()
         assert not link.lost.done()
         os.kill(pid, signal.SIGCONT)
-        # The late answer is to nobody's question.
+        # The late answer belongs to no question.
         assert (await link.adopt()).ok
         await link.close()
 

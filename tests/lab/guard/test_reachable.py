@@ -1,4 +1,4 @@
-"""One guard a node, whatever happens to the files in its directory; it makes what is missing again."""
+"""One guard a node, whatever happens to the files in its directory; it makes missing ones again."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_guard_that_cannot_be_reached_any_more_and_holds_nothing_ends(apart: L
 
 
 def test_one_that_holds_something_stays_though_nobody_can_reach_it(apart: Lab) -> None:
-    """And does what it is for: at the deadline it stops what runs."""
+    """And does its duty: at the deadline it stops its resources."""
     apart.spawn_guard()
     resource, step = apart.resource("db")
     daemon, _ = apart.daemon(register={"db": [step]}, renew=False)

@@ -113,7 +113,8 @@ def test_an_agent_of_the_daemons_cannot_put_anything_back(lab: Lab) -> None:
 
 
 def test_a_daemon_that_comes_back_in_another_cgroup_is_killed_there(lab: Lab) -> None:
-    """And what the one before it has left where that was. Neither's agent is a descendant of a daemon's any more."""
+    """So are the processes that the one before it left in the old cgroup. Neither's agent is a descendant of a daemon's
+    any more."""
     lab.spawn_guard()
     agent = ["setsid", "--fork", "sleep", "600"]
     places = [lab.cgroup / name for name in ("daemon", "moved")]
@@ -219,7 +220,7 @@ def test_a_guard_holds_its_deadline_beside_hogs_on_its_processor(lab: Lab) -> No
 
 
 def test_a_stopped_guard_that_wakes_past_every_deadline_fences_its_node(lab: Lab) -> None:
-    """As after a suspend: stop and fence at once, and what was renewed meanwhile is too late."""
+    """As after a suspend: it stops and fences at once; a renewal made meanwhile is too late."""
     pid = lab.spawn_guard()
     _, step = lab.resource("db")
     _daemon, seen = lab.daemon(register={"db": [step]}, renew=False)

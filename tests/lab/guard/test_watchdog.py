@@ -1,4 +1,4 @@
-"""A real guard and a watchdog that counts in a file: what the guard does for it over its life."""
+"""A real guard and a watchdog that counts in a file: how the guard uses it over its life."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class Lab:
 
 @dataclass
 class Client:
-    """Asks again and again, several at a time, until it is told to end."""
+    """Sends requests again and again, several at a time, until it is stopped."""
 
     lab: Lab
     answers: list[str] = field(default_factory=list)
@@ -205,7 +205,7 @@ def pids_of(lab: Lab) -> list[int]:
 
 @contextlib.contextmanager
 def nothing_left(lab: Lab) -> Iterator[None]:
-    """Whatever happens, no process of the lab's is left."""
+    """Kills every process of the lab in the end, whatever happens."""
     try:
         yield
     finally:

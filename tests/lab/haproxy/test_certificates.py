@@ -1,4 +1,4 @@
-"""A certificate that is renewed is what the next client sees, however its file was renewed; a broken one is refused."""
+"""The next client sees a renewed certificate, however its file was renewed; a broken one is refused."""
 
 from __future__ import annotations
 

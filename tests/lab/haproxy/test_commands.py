@@ -1,4 +1,4 @@
-"""Changes by commands: what becomes of sessions, of what checks know, of what somebody changes by hand."""
+"""Changes by commands: their effect on sessions and on the state of checks, and changes made by hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def states(manager: HaproxyManager) -> dict[str, str]:
 
 
 def dynamic(text: str) -> str:
-    """Without what cannot be given to a server that is added."""
+    """Without the settings that a server added by command cannot have."""
     return text.replace(" tcp-ut 3s", "")
 
 
@@ -98,7 +98,7 @@ def test_a_switch_of_the_writer_cuts_every_session_with_the_old_one(lab: Lab) ->
             (await connected_to(lab, "b"))[1].close()
             assert "MAINT" in (await states(manager))["a"]
             assert (await manager.ensure(writer(lab, "c"))).step == "reload"
-            # Nobody owns it: nobody writes.
+            # Without an owner there is no writer.
             assert (await manager.ensure(writer(lab, None, retries=5))).step == "reload"
             assert set((await states(manager)).values()) == {"MAINT"}
             assert (await manager.ensure(writer(lab, "a", retries=5))).step == "runtime"
@@ -127,7 +127,7 @@ def test_a_server_that_is_removed_keeps_its_sessions_and_goes_with_the_last(
             assert not connection.is_closing()
             connection.close()
             await until_states(manager, lambda seen: "c" not in seen)
-            # It was not somebody's hand.
+            # The change was not made by hand.
             assert lab.kinds() == ["started", "changed"]
         await manager.stop()
 
@@ -201,7 +201,7 @@ def test_a_server_that_is_down_is_not_taken_for_well_after_a_reload(lab: Lab) ->
 
 
 def test_a_reload_brings_back_nothing_that_was_set_by_command(lab: Lab) -> None:
-    """A weight that was set by command, and is in the new file what it was in the first: its own dump would win."""
+    """A weight was set by command, and the new file has the first one again: HAProxy's own dump would win."""
 
     async def scenario() -> None:
         manager = lab.manager()
@@ -274,7 +274,7 @@ def test_a_change_that_a_dead_daemon_left_undone_is_done(lab: Lab) -> None:
         first = lab.manager()
         await first.ensure(lab.config())
         await first.close()
-        # It had noted what it was about to do.
+        # It had recorded the change before making it.
         ConfigFiles(lab.settings).note_good(lab.config(drained="b"))
         manager = lab.manager()
         assert await manager.resume()

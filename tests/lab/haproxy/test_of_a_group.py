@@ -46,7 +46,7 @@ def test_its_end_is_told_and_nothing_starts_it_again(lab: Lab) -> None:
         assert "SIGKILL" in await manager.ended()
         await until(lambda: not pids_of(lab), "all of it has ended")
         assert (await manager.ensure(lab.config(live="a"))).step == "none"
-        # Neither does the next daemon take it for the one that is to run on every node.
+        # The next daemon does not take it for the HAProxy of every node, either.
         assert not await lab.manager().resume()
         assert pids_of(lab) == []
         await manager.kill()

@@ -1,4 +1,4 @@
-"""HAProxy's end, by whatever hand, is noticed; it outlives its manager and is adopted by the next."""
+"""HAProxy's end, by whatever hand, is noticed; HAProxy outlives its manager and is adopted by the next."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_it_goes_on_when_it_is_no_longer_watched_and_ends_when_it_is_stopped(lab
             await lab.ask()
             await manager.stop()
             assert pids_of(lab) == []
-            # What was stopped is not what ran last.
+            # A configuration that was stopped is not the last that ran.
             assert not await lab.manager().resume()
 
     asyncio.run(scenario())

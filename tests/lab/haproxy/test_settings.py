@@ -1,4 +1,4 @@
-"""What is configured is what HAProxy does: a real one with a rendered file, servers behind it, requests through it."""
+"""HAProxy does what the configuration says: a real one with a rendered file, servers behind it, requests through it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Balancer:
 
 @contextlib.contextmanager
 def running(place: Path, text: str, node: str = "a", routing: Routing | None = None) -> Iterator[Balancer]:
-    """HAProxy of `node` with these services. `text`: what follows the nodes in cluster.yaml."""
+    """HAProxy of `node` with these services. `text`: the part of cluster.yaml after the nodes."""
     made = Balancer(place, node)
     spec = parse_cluster(CLUSTER + text)
     Path(made.settings.config_file).write_text(render(spec, routing or Routing(ALL), node, made.settings))

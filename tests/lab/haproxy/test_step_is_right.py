@@ -100,7 +100,7 @@ class Haproxy:
         return differences(text, parse_live(await self._ask())).notes
 
     async def _ask(self) -> str:
-        """What its servers are, once it has started."""
+        """The state of its servers, once it has started."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 assert self._process is not None and self._process.poll() is None, "HAProxy has ended"

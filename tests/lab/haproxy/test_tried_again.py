@@ -1,4 +1,4 @@
-"""What HAProxy is refused for is over some time: then it runs, without anybody's help. With a real HAProxy."""
+"""The reason for a refusal by HAProxy passes: then HAProxy runs, without anybody's help. With a real HAProxy."""
 
 from __future__ import annotations
 

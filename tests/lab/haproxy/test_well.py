@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_written_is_an_error_and_works_when_tried_again(la
 
 
 class Rebooting:
-    """A lab whose HAProxy keeps what survives a reboot."""
+    """A lab whose HAProxy keeps only the files that survive a reboot."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -152,7 +152,7 @@ def test_after_a_reboot_it_starts_with_the_kept_file_and_goes_on_where_the_new_i
 
 
 def test_with_the_new_refused_from_the_first_the_kept_file_runs_with_the_new_writer(lab: Lab) -> None:
-    """The one who was the writer when it was kept must not get a single write."""
+    """The node that was the writer when the file was kept must not get a single write."""
 
     async def scenario() -> None:
         computer = Rebooting(lab)
@@ -183,7 +183,7 @@ def test_nobody_is_the_writer_after_a_reboot_until_it_is_known(lab: Lab) -> None
             assert not (await manager.ensure(lab.config(names="ab", owner="a", **elected))).error
             await manager.keep(lab.config(names="ab", **elected), manage_sysctl=True)
             await manager.close()
-            await computer.end()  # no reboot: what it ran with last is there, with its writer
+            await computer.end()  # no reboot: the last file is there, with its writer
             after = computer.manager()
             assert await after.resume()
             with pytest.raises(OSError, match="503"):
@@ -221,7 +221,7 @@ def test_one_whose_directory_was_emptied_can_be_asked_again_and_serves_all_the_t
         async with lab.servers("a", "b"):
             await manager.ensure(lab.config(names="a"))
             master = manager.status().pid
-            for _ in range(2):  # and once more, after what was spelled in another way was put right
+            for _ in range(2):  # and once more, after a spelling that differed was put right
                 empty(Path(lab.settings.run_dir))
                 assert not (await manager.ensure(lab.config(names="ab"))).error
                 assert {server_state.server for server_state in await manager.server_states()} == {"a", "b"}

@@ -47,7 +47,7 @@ def test_interrupted(number: signal.Signals) -> None:
         os.killpg(running.pid, number)  # to all of it, as a terminal does
         next(line for line in running.stderr if "taking the lab down" in line)
         end = time.monotonic() + 60
-        while running.poll() is None and time.monotonic() < end:  # somebody is in a hurry
+        while running.poll() is None and time.monotonic() < end:  # the user is in a hurry
             running.send_signal(number)
             time.sleep(0.05)
         assert running.returncode == 128 + number

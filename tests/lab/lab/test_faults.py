@@ -1,4 +1,4 @@
-"""What the lab's faults claim to do, they do: seen on real connections."""
+"""The lab's faults have the effect that they claim: seen on real connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 T = TypeVar("T")
 
 API_ONE, API_TWO = 8001, 8002
-# How long "nothing comes" is waited for: many times what a farewell would take on this network.
+# How long to wait to be sure that nothing comes: many times longer than a farewell takes on this network.
 SILENCE_S = 0.4
 
 
@@ -247,7 +247,7 @@ def test_the_supervisor_starts_a_killed_daemon_again(lab: Lab) -> None:
     dead = node.kill_daemon()
     wait_until(lambda: node.daemon_pid() not in (None, dead), deadline_s=10, what="the daemon is back")
     assert processes_alive(list(left)) == []  # its helper, too, as systemd does
-    assert set(node.group.child("guard").pids()) >= guard  # not what is in another cgroup
+    assert set(node.group.child("guard").pids()) >= guard  # not the processes in another cgroup
 
 
 def test_the_daemon_is_restarted_and_stopped_in_the_orderly_way(lab: Lab) -> None:

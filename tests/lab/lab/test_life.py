@@ -124,7 +124,7 @@ def test_an_up_that_is_killed_half_way(number: signal.Signals) -> None:
         wait_until(lambda: netns.exists(f"{prefix(name)}n1"), deadline_s=15, what="the first node is there")
         process.send_signal(number)
         process.wait(30)
-        if number == signal.SIGKILL:  # it could do nothing: what it left is found by its name
+        if number == signal.SIGKILL:  # it could do nothing: its remains are found by its name
             assert left(name)
             assert name in cleanup.labs()
             assert command("down", "--name", name).stdout == f"down: {name}\n"

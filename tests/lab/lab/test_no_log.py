@@ -87,7 +87,7 @@ def test_a_daemon_without_its_log_does_all_it_is_for(lab: Lab, name: str) -> Non
 
 
 def _guard_dies(lab: Lab, node: Node) -> None:
-    """The daemon ends: else nobody holds the deadline, and when it hangs two nodes have the address."""
+    """The daemon ends: else nothing enforces the deadline, and when the daemon hangs two nodes have the address."""
     before = node.daemon_pid()
     node.kill_guard()
     wait_until(lambda: node.daemon_pid() != before, deadline_s=DEADLINE_S, what=f"the daemon of {node.name} ends")

@@ -1,4 +1,4 @@
-"""The active/passive service's traces, by real processes; and what the probe makes of an answer."""
+"""The active/passive service's traces, by real processes; and the probe's verdict on an answer."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_a_node_that_fences_itself_is_gone_until_it_is_powered_on(lab: Lab) -> N
         give(lab, "n1")
         seen(watcher, "n1")
         assert not node.self_fenced
-        with pytest.raises(LabError):  # it does not survive what it does
+        with pytest.raises(LabError):  # it does not survive its own action
             node.call(*load_node(node.home / "node.toml").self_fence[1:])
         seen(watcher)
     assert node.self_fenced

@@ -1,4 +1,4 @@
-"""A lab without root: in a user namespace of its own; where that cannot be, what is missing is said."""
+"""A lab without root: in a user namespace of its own; where that cannot be, the user is told the requirement."""
 
 from __future__ import annotations
 

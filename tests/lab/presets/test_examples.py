@@ -100,7 +100,7 @@ class ControlPlane:
             return dict(zip(asked, pool.map(lambda door: netns.inside(namespace, door.ask), asked), strict=True))
 
     def get(self, door: Door, path: str) -> tuple[int, str]:
-        """What the client gets there: the status, and the cookie that is set."""
+        """The client's answer there: the status, and the cookie that is set."""
         status, headers, _ = netns.inside(self.lab.spec.namespace(CLIENT), lambda: door.get(path))
         return status, headers.get("Set-Cookie", "")
 

@@ -65,7 +65,7 @@ class Station:
         return ip("-n", self.namespace, "-o", "link", "show", "eth0").split("link/ether ")[1][:17]
 
     def serve(self, address: str) -> socket.socket:
-        """What HAProxy is on every node: it listens on the VIP, and answers with its node's number."""
+        """Plays HAProxy, on every node: it listens on the VIP, and answers with its node's number."""
         version = ipaddress.ip_address(address).version
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         listener: socket.socket = inside(self.namespace, lambda: socket.socket(family, socket.SOCK_STREAM))
@@ -108,7 +108,7 @@ class Segment:
         return inside(self.client.namespace, lambda: socket.create_connection((address, PORT), timeout=DEADLINE_S))
 
     def turn(self, station: Station, address: str) -> None:
-        """From now on the client sends there what is for the VIP."""
+        """From now on the client sends packets for the VIP there."""
         place = ("lladdr", station.mac(), "dev", "eth0")
         ip("-n", self.client.namespace, "neigh", "replace", address, *place)
 
@@ -178,7 +178,7 @@ def test_a_connection_goes_on_until_it_ends(segment: Segment, address: str) -> N
     with segment.connect(plain) as connection:
         assert ask(connection) == segment.old.number
         stopping = move(segment, old, new)
-        # Whatever it has heard: now its segments go to the new node.
+        # Whichever announcement it has heard: now its segments go to the new node.
         table = ip(
             "-n", segment.client.namespace, "neigh", "replace", plain, "lladdr", segment.new.mac(), "dev", "eth0"
         )

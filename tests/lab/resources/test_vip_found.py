@@ -1,4 +1,4 @@
-"""A VIP that is there already, or again, in a form that nobody can use, or in a place where it does harm."""
+"""A VIP that is there already, or again, in an unusable form, or in a place where it does harm."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """A VIP beside the node's own addresses, on real interfaces: no connection of the node's own begins from it, whatever
-is done to them."""
+happens to them."""
 
 from __future__ import annotations
 

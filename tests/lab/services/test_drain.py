@@ -36,7 +36,7 @@ def asking(cluster: Cluster) -> Iterator[Probe]:
 
 
 def answered(probe: Probe, since_ms: float) -> set[str]:
-    """Who has answered since then."""
+    """The servers that have answered since then."""
     assert probe.result is not None
     return {answer.node for answer in probe.result.answers if answer.at_ms > since_ms}
 
@@ -168,7 +168,7 @@ def test_standby_of_the_node_that_has_all(cluster: Cluster) -> None:
 
 
 def test_standby_that_is_interrupted(cluster: Cluster) -> None:
-    """It says what stays; `online` undoes it."""
+    """It reports the drains that stay; `online` undoes them."""
     tunnel(cluster)
     with contextlib.closing(open_session(cluster, "n1")):
         words = ["node", "standby", "n1", "--drain-timeout", "60s"]

@@ -96,7 +96,7 @@ def test_a_planned_move(cluster: Cluster, database: Database) -> None:
 
 
 def test_the_writers_node_freezes(cluster: Cluster, database: Database) -> None:
-    """It goes on later, when another is the writer: nobody sends it anything."""
+    """It goes on later, when another is the writer: no balancer sends it anything."""
     began = boottime_ms()
     with Stream(cluster.lab, f"{VIP}:{BY_VIP}"):
         writing(cluster, database, "n1", began)
@@ -112,7 +112,7 @@ def test_the_writers_node_freezes(cluster: Cluster, database: Database) -> None:
 
 
 def test_without_etcd_the_writer_stays(cluster: Cluster, database: Database) -> None:
-    """Nobody can be elected, and the last one is in use until somebody is."""
+    """No writer can be elected, and the last one is in use until one is."""
     began = boottime_ms()
     with Stream(cluster.lab, f"{cluster.node('n2').address}:{BY_NODE}"):
         writing(cluster, database, "n1", began)

@@ -1,4 +1,4 @@
-"""What balancers think of servers, and what probes come to: in status, history and metrics of a real cluster."""
+"""The balancers' view of servers, and the outcomes of probes: in status, history and metrics of a real cluster."""
 
 from __future__ import annotations
 

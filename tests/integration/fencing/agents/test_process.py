@@ -1,4 +1,4 @@
-"""No agent outlasts its deadline: not when who started it is dead or frozen, not in a session of its own."""
+"""No agent outlasts its deadline: not when its starter is dead or frozen, not in a session of its own."""
 
 from __future__ import annotations
 

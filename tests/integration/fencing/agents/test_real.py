@@ -1,4 +1,4 @@
-"""The distribution's own agents: what each says of itself, and one that is used."""
+"""The distribution's own agents: their metadata, and one that is used."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_device_by_its_agents_own_check() -> None:
     assert told("fence_dummy", {"stauts_file": "/tmp/x"}) == [
         'fence_dummy has no option `stauts_file`: did you mean `status_file`, "File with status"?'
     ]
-    # What its metadata does not say: an address is needed.
+    # Its metadata does not say that an address is needed.
     assert told("fence_redfish", {"username": "root", "password_script": "echo hunter22"}) == [
         "fence_redfish refuses these options: exit status 1: Failed: You have to enter fence address"
     ]

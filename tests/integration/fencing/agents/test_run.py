@@ -101,7 +101,7 @@ def test_it_may_not_ignore_the_deadline(agent: Write) -> None:
 
 
 def test_success_at_the_deadline_is_failure(agent: Write) -> None:
-    """It ended with 0, but this process, busy, only saw it when the time was over: nobody knows when it acted."""
+    """It ended with 0, but this process, busy, only saw it after the deadline: it is not known when the agent acted."""
 
     async def busy() -> AgentResult:
         asyncio.get_running_loop().call_later(0.05, time.sleep, 0.8)
@@ -139,7 +139,7 @@ def test_its_output_is_bounded(agent: Write) -> None:
 
 
 def test_secrets_are_nowhere(agent: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Not in what it says, as it was or encoded, not among its arguments, not in our log, and in no repr."""
+    """Not in its output, as it was or encoded, not among its arguments, not in our log, and in no repr."""
     key = tmp_path / "key"
     key.write_text("file0secret\n")
     key.chmod(0o600)

@@ -56,7 +56,7 @@ class Peer:
                     before = serial
                     for reply in self._answer(call):
                         serial += 1
-                        # A byte at a time: a message comes in whatever pieces it likes.
+                        # A byte at a time: a message may come in any pieces.
                         for byte in reply.serialise(serial):
                             link.sendall(bytes([byte]))
                     if serial == before:

@@ -1,4 +1,4 @@
-"""The guard's stop steps: what is refused at registration, and stops of real files, processes and commands."""
+"""The guard's stop steps: refusals at registration, and stops of real files, processes and commands."""
 
 from __future__ import annotations
 
