@@ -45,14 +45,14 @@ def describe(error: BaseException) -> str:
 
 
 def lacks(error: BaseException) -> bool:
-    """Whether it failed for want of something this process, or this machine, has run out of: it says nothing of what
-    was looked at."""
+    """Whether it failed because this process or machine has run out of something: it tells nothing of the object that
+    was read."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _LACKS)
 
 
 class Tasks:
     """All tasks of one event loop that somebody is responsible for. `report` is called in the loop when a task fails
-    for another reason than before, and when it is well again; it is not to raise."""
+    for another reason than before, and when it is well again; it must not raise."""
 
     def __init__(self, report: Report = lambda name, reason: None, *, first_s: float = FIRST_S) -> None:
         self._report, self._first_s = report, first_s
@@ -71,8 +71,7 @@ class Tasks:
         return self._begin(name, _Kept(self, name, work, give_up, self._first_s).run())
 
     def once(self, name: str, work: Coroutine[Any, Any, Any], failed: Callable[[str], None] | None = None) -> None:
-        """Run `work` once. When it raises, `failed` is called with the reason: whoever waits for its outcome must be
-        told of one."""
+        """Run `work` once. When it raises, `failed` is called with the reason, for those who wait for its outcome."""
         self._begin(name, self._once(name, work, failed))
 
     async def close(self) -> None:
@@ -105,7 +104,7 @@ class Tasks:
     async def _once(self, name: str, work: Awaitable[Any], failed: Callable[[str], None] | None) -> None:
         try:
             await work
-        except Exception as error:  # whatever it is, who waits for the outcome is told
+        except Exception as error:  # any error is reported to those who wait for the outcome
             self.failures[name] += 1
             log.error("task_failed", task=name, reason=describe(error), exc_info=error)
             if failed is not None:

@@ -1,5 +1,5 @@
-"""`python -m hactl.http [--config NODE_TOML]`: serve this node's metrics and health at `metrics_listen`. What the unit
-hactl-http.service starts."""
+"""`python -m hactl.http [--config NODE_TOML]`: serve this node's metrics and health at `metrics_listen`, as the unit
+hactl-http.service does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hactl.serving.limits import Limits
 
 log = logging.getLogger("hactl-http")
 
-# While nobody asks, the daemon is asked so often where its node is: until that is known, and then.
+# While no client asks, the daemon is asked for its node's address so often: until it is known, and afterwards.
 LEARN_S, FOLLOW_S = 2.0, 30.0
 
 
@@ -42,7 +42,7 @@ async def serve(config: NodeConfig) -> None:
 
 
 async def _follow_address(listen: str, source: DaemonSource, listeners: Listeners) -> None:
-    """The node's address is the daemon's to know; what it said last holds while it is away."""
+    """Listen at the node's address as the daemon said it last."""
     if not listen:
         log.info("metrics_listen is empty: nothing is served")
     address = ""

@@ -1,4 +1,4 @@
-"""Where is listened: at addresses that may come and go, of which none is a reason to end."""
+"""The listeners: at addresses that may come and go without ending the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RETRY_S = 5.0
 
 
 def addresses(listen: str, node_address: str) -> tuple[str, ...]:
-    """Where `metrics_listen` wants it. `node:PORT`: loopback, and the node's address as soon as that is known."""
+    """The addresses of `metrics_listen`. `node:PORT`: loopback, and the node's address as soon as that is known."""
     host, _, port = listen.rpartition(":")
     if not listen or host != NODE_HOST:
         return (listen,) if listen else ()
@@ -25,14 +25,14 @@ def addresses(listen: str, node_address: str) -> tuple[str, ...]:
 
 
 class Listeners:
-    """Listens at what `listen_at` said last."""
+    """Listens at the addresses given to `listen_at` last."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._at: dict[str, asyncio.Task[None]] = {}
 
     def listen_at(self, wanted: Sequence[str]) -> None:
-        """Begin with what is new, end what is not wanted any more."""
+        """Start the new listeners, end those that are not wanted any more."""
         for listen in self._at.keys() - set(wanted):
             self._at.pop(listen).cancel()
         for listen in wanted:

@@ -1,4 +1,4 @@
-"""What is served. Every page is made of the daemon's last answer; nothing can be changed from here."""
+"""The pages. Each is made of the daemon's last answer; nothing can be changed from here."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ class Pages:
     def __init__(self, source: DaemonSource) -> None:
         self._source = source
         self.gate: Gate | None = None
-        routes = [
-            Route("/metrics", self.metrics),
-            Route("/healthz", self.healthz),
-            Route("/readyz", self.readyz),
-        ]
+        routes = [Route("/metrics", self.metrics), Route("/healthz", self.healthz), Route("/readyz", self.readyz)]
         self._app = Starlette(routes=routes)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -42,7 +38,7 @@ class Pages:
         await self._app(scope, receive, send)
 
     async def metrics(self, _request: Request) -> Response:
-        """Prometheus' text format: the daemon's own, while it answers, and what is known without it."""
+        """Prometheus' text format: the daemon's metrics, while it answers, and those of this process."""
         answer = await self._source.answer()
         own = ("\n".join(self._own(answer)) + "\n").encode()
         daemons = answer.last.metrics if answer.last and not answer.problem else b""
@@ -80,7 +76,7 @@ class Pages:
             "hactl_up": {"": int(not answer.problem)},
             "hactl_snapshot_age_seconds": {"": age},
             "hactl_http_connections": {"": self.gate.slots.taken if self.gate else 0},
-            "hactl_http_refused_total": {f'{{reason="{one}"}}': refused.get(one, 0) for one in REFUSALS},
+            "hactl_http_refused_total": {f'{{reason="{reason}"}}': refused.get(reason, 0) for reason in REFUSALS},
         }
         for metric in SERVING:
             yield f"# HELP {metric.name} {metric.help}"

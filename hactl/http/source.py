@@ -1,4 +1,4 @@
-"""What the daemon published last: asked for at most once a second, and never waited for long."""
+"""The daemon's last publication: it is asked at most once a second, and never waited for long."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 class DaemonSource:
-    """Asks the daemon by its socket: to connect is to ask, and what comes until its end is the answer."""
+    """Asks the daemon by its socket: to connect is to ask, and the stream until its end is the answer."""
 
     def __init__(self, path: str, clock: Callable[[], Instant]) -> None:
         self._path, self._clock = path, clock
@@ -40,7 +40,7 @@ class DaemonSource:
         return self._clock()
 
     async def answer(self) -> Answer:
-        """The daemon's answer, a second old at most. Whoever asks meanwhile waits for the same one."""
+        """The daemon's answer, a second old at most. All callers at one time wait for the same one."""
         if asyncio.get_running_loop().time() < self._fresh_until:
             return self._answer
         if self._query is None:
@@ -70,11 +70,11 @@ class DaemonSource:
     async def _read(self) -> bytes:
         reader, writer = await asyncio.open_unix_connection(self._path)
         try:
-            found = bytearray()
+            answer = bytearray()
             while chunk := await reader.read(65_536):
-                found += chunk
-                if len(found) > LARGEST:
+                answer += chunk
+                if len(answer) > LARGEST:
                     raise ValueError(f"it has more than {LARGEST} bytes")
-            return bytes(found)
+            return bytes(answer)
         finally:
             writer.transport.abort()

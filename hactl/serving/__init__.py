@@ -1,1 +1,1 @@
-"""Serving within bounds: whatever accepts connections in hactl does it through this package."""
+"""Serving within bounds: all listeners of hactl accept their connections through this package."""

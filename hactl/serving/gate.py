@@ -8,6 +8,7 @@ left it logs as often, once a second. Here a few are taken at a time, between wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import socket
 import struct
@@ -17,13 +18,13 @@ from typing import Any
 
 from hactl.serving.limits import Limits, Rates, Slots
 
-# So many are accepted before the loop does something else.
+# So many connections are accepted before the loop does something else.
 AT_ONCE = 8
 
 # Nothing is accepted for so long after the kernel refused: no descriptor, no memory.
 PAUSE_S = 1.0
 
-# The last descriptors are for what the process is there for.
+# The last descriptors are for the process's main work.
 RESERVED_DESCRIPTORS = 64
 
 _UCRED = struct.Struct("3i")
@@ -39,13 +40,10 @@ class Served(asyncio.Protocol):
 
 class Gate:
     """Lets connections in, of one or several listeners that share the limits. `refused`: how many were not let in, by
-    reason: `full`, `rate`, `descriptors`, `accept`. `trouble` is told when the kernel refuses to accept."""
+    reason: `full`, `rate`, `descriptors`, `accept`. `trouble` is called when the kernel refuses to accept."""
 
     def __init__(
-        self,
-        limits: Limits,
-        connect: Callable[[str, Callable[[Served], None]], Served],
-        trouble: Callable[[str], None],
+        self, limits: Limits, connect: Callable[[str, Callable[[Served], None]], Served], trouble: Callable[[str], None]
     ) -> None:
         self.limits = limits
         self.slots = Slots(limits.connections)
@@ -77,8 +75,8 @@ class Gate:
 
     async def close(self) -> None:
         """End every connection."""
-        for one in tuple(self._served):
-            one.abort()
+        for connection in tuple(self._served):
+            connection.abort()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -100,21 +98,25 @@ class Gate:
     def _let_in(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         peer = peer_of(connection)
-        if connection.fileno() >= _most_descriptors():
-            self._refuse(connection, "descriptors")
+        if reason := self._problem(connection, peer):
+            self.refused[reason] += 1
+            with connection, contextlib.suppress(OSError):
+                connection.send(_REFUSALS[reason])
             return
-        if not self._rates.take(peer, asyncio.get_running_loop().time()):
-            self._refuse(connection, "rate")
-            return
-        if not self.slots.make_room(peer):
-            self._refuse(connection, "full")
-            return
-        served = self._connect(peer, lambda one: self._ended(peer, one))
+        served = self._connect(peer, lambda connection: self._ended(peer, connection))
         self.slots.take(peer, served)
         self._served.add(served)
         task = asyncio.create_task(self._hand_over(connection, peer, served))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _problem(self, connection: socket.socket, peer: str) -> str:
+        """Why it is not let in; "": it is."""
+        if connection.fileno() >= _most_descriptors():
+            return "descriptors"
+        if not self._rates.take(peer, asyncio.get_running_loop().time()):
+            return "rate"
+        return "" if self.slots.make_room(peer) else "full"
 
     async def _hand_over(self, connection: socket.socket, peer: str, served: Served) -> None:
         try:
@@ -127,18 +129,9 @@ class Gate:
         self._served.discard(served)
         self.slots.give_back(peer, served)
 
-    def _refuse(self, connection: socket.socket, reason: str) -> None:
-        self.refused[reason] += 1
-        try:
-            connection.send(_REFUSALS[reason])
-        except OSError:
-            pass
-        finally:
-            connection.close()
-
 
 def peer_of(connection: socket.socket) -> str:
-    """Who counts as one: the user at the other end of a unix socket, an IPv4 address, an IPv6 network of /64."""
+    """The peer that the limits count: the user at the other end of a unix socket, an IPv4 address, an IPv6 /64."""
     if connection.family == socket.AF_UNIX:
         _, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         return str(uid)
@@ -154,7 +147,7 @@ def peer_of(connection: socket.socket) -> str:
 
 
 def _most_descriptors() -> int:
-    """Connections may have those below it."""
+    """Connections may use the descriptors below this one."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return limit - min(RESERVED_DESCRIPTORS, limit // 4)
 

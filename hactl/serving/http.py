@@ -1,4 +1,4 @@
-"""HTTP by uvicorn's protocol, with limits on what a peer may send, when, and how long it may take nothing."""
+"""HTTP by uvicorn's protocol, with limits on a peer's requests, their time, and the time without reading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from hactl.serving.gate import Gate, Served, refusal
 from hactl.serving.limits import Limits
 
-# What is sent of an answer at one time, so that a peer that takes nothing holds no more of it in memory.
+# An answer is sent in parts of this size, so that a peer that reads nothing holds no more of it in memory.
 CHUNK = 32_768
 
 
@@ -63,8 +63,8 @@ class BoundedHttp(H11Protocol, Served):
         super().connection_made(transport)
         self.client = (self._peer, 0)
         transport.max_size = self._limits.head_bytes  # how much is read at one time
-        # Whatever the kernel does not take is waited for, write_s: also the end of an answer, which else would keep a
-        # connection that is to be closed for as long as its peer likes.
+        # The wait for the kernel's buffer is limited by write_s, also at the end of an answer: a peer that reads
+        # nothing would keep a connection open that must close.
         transport.set_write_buffer_limits(high=0)
         self._reading = self.loop.call_later(self._limits.head_s, self.abort)
         if self._aborted:

@@ -1,4 +1,4 @@
-"""How much may be asked of a listener, and by whom: bounds, fairness between peers, a rate for each. Pure."""
+"""The limits of a listener: bounds, fairness between peers, a rate for each peer. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
-# So many peers' rates are remembered; who has not asked for longest is forgotten first.
+# So many peers' rates are remembered; the peer that has been silent for longest is forgotten first.
 PEERS = 1024
 
 
@@ -36,7 +36,7 @@ class Closable(Protocol):
 
 
 class Slots:
-    """The places for connections. When all are taken, whoever has the most loses the oldest to whoever has fewer: one
+    """The places for connections. When all are taken, the peer with the most loses its oldest to a peer with fewer: one
     peer cannot keep another out, however many it opens."""
 
     def __init__(self, limit: int) -> None:
@@ -48,7 +48,7 @@ class Slots:
         """Have a place free for one more of this peer, if need be another's; False: there is none for it."""
         if self.taken < self._limit:
             return True
-        most = max(self._of, key=lambda one: len(self._of[one]))
+        most = max(self._of, key=lambda name: len(self._of[name]))
         if len(self._of[most]) <= len(self._of.get(peer, ())) + 1:
             return False
         oldest = next(iter(self._of[most].values()))

@@ -20,7 +20,7 @@ _REMEMBERED = 256
 
 
 class Names:
-    """Asks; one question of a kind at a time, however many want to know."""
+    """Asks the name service; each question once at a time, however many wait for its answer."""
 
     def __init__(self) -> None:
         self._queries: dict[Hashable, Future[Any]] = {}
@@ -28,8 +28,8 @@ class Names:
 
     async def group_id(self, group: str, wait_s: float | None = WAIT_S) -> int | None:
         """The number of a group; None: there is no such group. Raises TimeoutError when that is not known in time."""
-        found: int | None = await self._ask(("group", group), lambda: _group_id(group), wait_s)
-        return found
+        gid: int | None = await self._ask(("group", group), lambda: _group_id(group), wait_s)
+        return gid
 
     async def user_name(self, uid: int) -> str:
         """A user's name; its number where it has none, or nobody says so in time."""
@@ -42,28 +42,28 @@ class Names:
                 self._users.popitem(last=False)
         return self._users[uid]
 
-    async def _ask(self, what: Hashable, question: Callable[[], Any], wait_s: float | None) -> Any:
-        query = self._queries.get(what)
+    async def _ask(self, key: Hashable, question: Callable[[], Any], wait_s: float | None) -> Any:
+        query = self._queries.get(key)
         if query is None:
-            query = self._queries[what] = Future()
-            begun = threading.Thread(target=self._answer, args=(what, question, query), name="names", daemon=True)
+            query = self._queries[key] = Future()
+            begun = threading.Thread(target=self._answer, args=(key, question, query), name="names", daemon=True)
             try:
                 begun.start()
             except RuntimeError:  # no thread can be had
-                del self._queries[what]
+                del self._queries[key]
                 raise TimeoutError from None
         async with asyncio.timeout(wait_s):
             return await asyncio.shield(asyncio.wrap_future(query))
 
-    def _answer(self, what: Hashable, question: Callable[[], Any], query: Future[Any]) -> None:
+    def _answer(self, key: Hashable, question: Callable[[], Any], query: Future[Any]) -> None:
         try:
-            found = question()
-        except Exception as error:  # whatever it is, it is the answer
-            del self._queries[what]
+            answer = question()
+        except Exception as error:  # any error is the answer
+            del self._queries[key]
             query.set_exception(error)
         else:
-            del self._queries[what]
-            query.set_result(found)
+            del self._queries[key]
+            query.set_result(answer)
 
 
 def _group_id(group: str) -> int | None:

@@ -13,16 +13,16 @@ from pathlib import Path
 from hactl.serving.gate import Gate
 from hactl.serving.names import NAMES
 
-# What the kernel keeps of those that nobody has accepted yet.
+# So many connections wait in the kernel until they are accepted.
 BACKLOG = 64
-# How soon it is seen that a socket was removed.
+# How soon the removal of a socket is seen.
 LOOK_S = 1.0
 
 
 async def serve_at(path: str, group: str, gate: Gate, root_only: Callable[[str], None]) -> None:
-    """Let in who connects to a socket at `path`, root and the members of `group`, until cancelled. Raises
-    FileNotFoundError when its file was removed. `root_only` is told why it is for root only: it is at first where the
-    name service does not answer, too; nobody waits for that."""
+    """Serve at the socket `path` for root and the members of `group`, until cancelled. Raises FileNotFoundError when
+    its file was removed. `root_only` is called with the reason when it is for root only, as it also is until a slow
+    name service answers."""
     gid, known = None, True
     try:
         gid = await NAMES.group_id(group) if group else None
@@ -54,7 +54,7 @@ def _give(path: str, gid: int) -> None:
 
 def unix_listener(path: str, gid: int | None) -> socket.socket:
     """A unix socket for root and, if there is one, the group with this number. A socket that an earlier daemon left is
-    replaced; that no other daemon of this node runs was made sure of before."""
+    replaced: the caller has made sure that no other daemon of this node runs."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     staged = f"{path}.new"
     try:
@@ -69,7 +69,7 @@ def unix_listener(path: str, gid: int | None) -> socket.socket:
             _give(staged, gid)
         listener.listen(BACKLOG)
         listener.setblocking(False)
-        Path(staged).replace(path)  # nobody finds a socket that has not all its permissions, or does not listen
+        Path(staged).replace(path)  # once it has its permissions, and listens
     except BaseException:
         listener.close()
         raise
@@ -77,14 +77,13 @@ def unix_listener(path: str, gid: int | None) -> socket.socket:
 
 
 def remove_socket(path: str) -> None:
-    """Nobody is to find it any more."""
+    """Remove its file, if it is there."""
     with contextlib.suppress(OSError):
         Path(path).unlink()
 
 
 async def until_removed(*paths: str) -> None:
-    """Raise FileNotFoundError once one of these files is not there any more, or is another: who serves on it is to make
-    it again."""
+    """Raise FileNotFoundError once one of these files is removed or replaced: the server must make it again."""
     made = [_inode(path) for path in paths]
     while True:
         await asyncio.sleep(LOOK_S)
