@@ -23,7 +23,7 @@ class Cgroup:
         self.path = path
 
     def child(self, name: str) -> Cgroup:
-        """The one of this name below."""
+        """The group of this name below."""
         return Cgroup(self.path / name)
 
     def exists(self) -> bool:
@@ -49,20 +49,19 @@ class Cgroup:
 
     def halt(self, deadline_s: float = 5.0) -> None:
         """SIGKILL to everything in it and below, frozen or not; returns when nothing of it will run another
-        instruction: a power cut does not take the longer the more memory the kernel has to take back, which it may
-        still be doing."""
+        instruction. It does not wait for the kernel to take back the memory, so a power cut takes no longer with more
+        of it."""
         if not self.exists():
             return
         pids = self.pids()
         cgroup_v2.kill(self.path)
         left = {*pids, *self.pids()}  # a child that was just being made is killed, too
-        what = f"everything in {self.path} is halted"
 
         def halted() -> bool:
             left.difference_update([pid for pid in left if not runs(pid)])
             return not left
 
-        wait_until(halted, deadline_s=deadline_s, what=what, every_s=0.001)
+        wait_until(halted, deadline_s=deadline_s, what=f"everything in {self.path} is halted", every_s=0.001)
 
     def freeze(self, frozen: bool, deadline_s: float = 5.0) -> None:
         """Stop every process in it and below from running, or let them go on; returns when it is so."""
@@ -75,7 +74,7 @@ class Cgroup:
         return self.exists() and self._event("frozen") == "1"
 
     def remove(self, deadline_s: float = 5.0) -> None:
-        """Kill what is in it, then remove it and what is below. None there is no error."""
+        """Kill all processes in it, then remove it and the groups below. None there is no error."""
         if not self.exists():
             return
         self.kill(deadline_s)
@@ -83,15 +82,12 @@ class Cgroup:
             _rmdir(Path(directory), deadline_s)
 
     def _event(self, name: str) -> str:
-        for line in (self.path / "cgroup.events").read_text().splitlines():
-            key, _, value = line.partition(" ")
-            if key == name:
-                return value
-        return ""
+        events = (self.path / "cgroup.events").read_text().splitlines()
+        return dict(line.split(" ", 1) for line in events).get(name, "")
 
     def _await(self, name: str, value: str, deadline_s: float) -> None:
-        what = f"{self.path} {name} {value}"
-        wait_until(lambda: self._event(name) == value, deadline_s=deadline_s, what=what, every_s=0.001)
+        goal = f"{self.path} {name} {value}"
+        wait_until(lambda: self._event(name) == value, deadline_s=deadline_s, what=goal, every_s=0.001)
 
 
 def runs(pid: int) -> bool:
@@ -139,8 +135,8 @@ def own() -> Path:
 
 
 def base() -> Path:
-    """Below which all labs live: at the top for root, else below the calling process' own group, if that
-    was delegated to it. Raises LabError where no directory can be made."""
+    """The group of all labs: at the top for root, else below the calling process' own group, if that was delegated to
+    it. Raises LabError where no directory can be made."""
     candidates = [mount_point() / "hactl-lab"] if os.geteuid() == 0 else []
     candidates.append(own() / "hactl-lab")
     for candidate in candidates:

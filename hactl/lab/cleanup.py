@@ -1,4 +1,4 @@
-"""Taking a lab down by what the kernel knows of it, so that it works for one that crashed half way up, too."""
+"""Taking a lab down by the kernel's knowledge of it, so that it works for one that crashed half way up, too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOGS, _LINES, _LINE_LENGTH = 30, 5, 400
 
 
 def remove(name: str, *, keep_files: bool = False) -> None:
-    """Remove all of a lab: processes, namespaces, cgroups, etcd's data, files. What is not there is no error.
+    """Remove all of a lab: processes, namespaces, cgroups, etcd's data, files. A part that is missing is no error.
     `keep_files` leaves logs and traces where they are (in a directory that was given to `up`)."""
     entry = state_root() / name
     group, directory = _places(entry, name)
@@ -25,8 +25,7 @@ def remove(name: str, *, keep_files: bool = False) -> None:
         group.remove()
     for namespace in netns.names(prefix(name)):
         netns.remove(namespace)
-    memory = memory_directory(name)
-    if memory is not None:
+    if (memory := memory_directory(name)) is not None:
         shutil.rmtree(memory, ignore_errors=True)
     if entry.is_symlink():
         entry.unlink()
@@ -54,16 +53,16 @@ def last_words(logs: Path) -> str:
 
 def labs() -> list[str]:
     """The names of all labs of which anything is left."""
-    found = {path.name for path in state_root().glob("*")}
-    found |= {name.split("-")[1] for name in netns.names("hl-")}
+    left = {path.name for path in state_root().glob("*")}
+    left |= {name.split("-")[1] for name in netns.names("hl-")}
     memories = [path for path in Path("/dev/shm").glob("hactl-lab-*") if path.stat().st_uid == os.geteuid()]
-    found |= {path.name.removeprefix("hactl-lab-") for path in memories}
+    left |= {path.name.removeprefix("hactl-lab-") for path in memories}
     with contextlib.suppress(LabError):
         root = base()
-        found |= {path.name for path in root.iterdir() if path.is_dir()}
-        if not found:
+        left |= {path.name for path in root.iterdir() if path.is_dir()}
+        if not left:
             root.rmdir()
-    return sorted(found)
+    return sorted(left)
 
 
 def _places(entry: Path, name: str) -> tuple[Cgroup | None, Path]:

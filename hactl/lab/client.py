@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from hactl.lab import spawn
@@ -29,7 +28,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request without one: when it began and was given up, and why."""
+    """A request without a good answer: when it began and was given up, and why."""
 
     began_ms: float
     ended_ms: float
@@ -74,7 +73,7 @@ class Result:
 
     @property
     def failures_by_reason(self) -> dict[str, int]:
-        """Failed requests, by what they failed of."""
+        """Failed requests, by the reason."""
         return dict(Counter(failure.reason for failure in self.failures))
 
     def summary(self) -> dict[str, Any]:
@@ -93,7 +92,7 @@ class Result:
 
 
 def read_result(text: str) -> Result:
-    """What the probe wrote."""
+    """The result that the probe wrote."""
     values = json.loads(text)
     answers = tuple(Answer(at, node) for at, node in values["good"])
     failures = tuple(Failure(began, ended, reason) for began, ended, reason in values["failed"])
@@ -160,9 +159,7 @@ class Probe:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.stop()
         elif self._process is not None:

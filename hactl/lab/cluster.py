@@ -1,4 +1,4 @@
-"""The lab as a whole: bring it up, do things to it, take it down. What tests, demo and benchmarks use.
+"""The lab as a whole, for tests, demo and benchmarks: bring it up, inject faults, take it down.
 
 with Lab(LabSpec(name="demo", profile="fast")) as lab:
     with lab.watch() as watcher, lab.probe(f"{VIP}:8080") as probe:
@@ -16,7 +16,6 @@ import json
 import socket
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from hactl.lab import cleanup, etcd, faults, files, netns, network, spawn
@@ -114,7 +113,7 @@ class Lab:
 
     @property
     def switch_faults(self) -> Faults:
-        """What is out of order at the power switch."""
+        """The faults of the power switch."""
         return Faults(self.spec)
 
     def client(self, *argv: str, timeout_s: float = 30.0) -> str:
@@ -156,10 +155,10 @@ class Lab:
 
     def await_etcd(self, deadline_s: float = ETCD_DEADLINE_S) -> str:
         """Wait until the members of all nodes with power agree on a leader; returns the leader's node."""
-        powered = [name for name, node in self.nodes.items() if node.powered]
-        what = f"etcd on {', '.join(powered)} has a leader"
-        wait_until(lambda: etcd.healthy(self.spec, powered), deadline_s=deadline_s, what=what, every_s=0.05)
-        return wait_until(self.etcd_leader, deadline_s=deadline_s, what=what)
+        powered = [node.name for node in self._powered]
+        goal = f"etcd on {', '.join(powered)} has a leader"
+        wait_until(lambda: etcd.healthy(self.spec, powered), deadline_s=deadline_s, what=goal, every_s=0.05)
+        return wait_until(self.etcd_leader, deadline_s=deadline_s, what=goal)
 
     def etcd_leader(self) -> str | None:
         """The node whose member leads; None: there is no leader."""
@@ -175,22 +174,19 @@ class Lab:
 
     def stop_etcd(self) -> None:
         """SIGKILL to every member."""
-        for node in self.nodes.values():
-            if node.powered:
-                node.stop_etcd()
+        for node in self._powered:
+            node.stop_etcd()
 
     def start_etcd(self) -> None:
         """Start every member again on its data, and wait for a leader."""
-        for node in self.nodes.values():
-            if node.powered:
-                node.start_etcd()
+        for node in self._powered:
+            node.start_etcd()
         self.await_etcd()
 
     def freeze_etcd(self, frozen: bool = True) -> None:
         """Freeze every member, or let them go on."""
-        for node in self.nodes.values():
-            if node.powered:
-                node.freeze_etcd(frozen)
+        for node in self._powered:
+            node.freeze_etcd(frozen)
 
     # Others
 
@@ -223,16 +219,16 @@ class Lab:
             files.write_switch(self.spec)
             network.attach(self.spec, self.spec.switch)
             namespace, group = self.spec.namespace(SWITCH), Cgroup(Path(self.spec.cgroup)).child(SWITCH)
-            (self.spec.path / "logs").mkdir()
+            logs = self.spec.path / "logs"
+            logs.mkdir()
             argv = [sys.executable, "-I", "-m", "hactl.lab.switch", self.spec.name]
-            spawn.detached(namespace, group, self.spec.path / "logs" / "switch.log", argv)
+            spawn.detached(namespace, group, logs / "switch.log", argv)
 
     def _await_switch(self, deadline_s: float = 15.0) -> None:
         def listens() -> bool:
-            addresses = [(self.spec.switch.address, port) for port in self.spec.units.values()]
             try:
-                for address in addresses:
-                    socket.create_connection(address, timeout=1.0).close()
+                for port in self.spec.units.values():
+                    socket.create_connection((self.spec.switch.address, port), timeout=1.0).close()
             except OSError:
                 return False
             return True
@@ -242,13 +238,15 @@ class Lab:
             wait_until(inside, deadline_s=deadline_s, what="the power switch listens")
 
     @property
+    def _powered(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.powered]
+
+    @property
     def _client_group(self) -> Cgroup:
         return Cgroup(Path(self.spec.cgroup)).child(CLIENT)
 
     def __enter__(self) -> Self:
         return self.up()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.down()

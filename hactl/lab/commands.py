@@ -1,4 +1,4 @@
-"""What `hactl lab …` does: each function carries out one command and returns what is to be shown.
+"""The commands of `hactl lab …`: each function carries out one command and returns its output.
 
 All raise LabError, whose message is for the operator (exit status 2).
 """
@@ -87,8 +87,8 @@ def down(name: str = "lab", *, every: bool = False, keep_files: bool = False) ->
     names = cleanup.labs() if every else [name]
     if not every and name not in cleanup.labs():
         raise LabError(f"no lab {name!r} is up")
-    for one in names:
-        cleanup.remove(one, keep_files=keep_files)
+    for lab in names:
+        cleanup.remove(lab, keep_files=keep_files)
     if not cleanup.labs():
         privileges.let_go()
     return f"down: {', '.join(names) or 'nothing was left'}"

@@ -23,7 +23,7 @@ ANSWER_S, AGAIN_S = 1.0, 0.01
 class _Session(asyncio.Protocol):
     def __init__(self, node: str, file: int) -> None:
         self._node, self._file = node, file
-        self._rest, self._peer = b"", ""
+        self._unfinished, self._peer = b"", ""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -33,7 +33,7 @@ class _Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, self._unfinished = (self._unfinished + data).split(b"\n")
         for line in lines:
             os.write(self._file, f"{boottime_ms():.3f} {self._node} {self._peer} ".encode() + line + b"\n")
             self._transport.write(f"{self._node} ".encode() + line.split()[1] + b"\n")

@@ -1,4 +1,4 @@
-"""`make demo`: a cluster on this machine, a power cut, planned moves, and what a client sees of all that.
+"""`make demo`: a cluster on this machine, a power cut, planned moves, and their effect on a client.
 
 `python -m hactl.lab.demo [--json FILE]`. Exit status: 0 all as promised, 1 something was not, 2 it cannot be done
 here, 130 interrupted. Whatever happens, the lab is taken down; after a failure its logs are kept.
@@ -82,16 +82,14 @@ class Demo:
         survivor = owner(document, "vip")
         for group, seen in results.items():
             self.screen.client(group, strip(seen, INTERVAL_MS), outage(seen))
-        found = self.await_timelines(survivor, active)
-        self.screen.say(
-            "", f"Where the time went, by the clock of the node that took over (`hactl timeline` on {survivor}):"
-        )
-        for one in found:
-            self.screen.timeline(one)
+        takeovers = self.await_timelines(survivor, active)
+        text = f"Where the time went, by the clock of the node that took over (`hactl timeline` on {survivor}):"
+        self.screen.say("", text)
+        for takeover in takeovers:
+            self.screen.timeline(takeover)
         self.screen.command(survivor, "status", self.hactl(survivor, "status"))
-        self.figures.power_cut = Recovery(
-            active, survivor, leader, cut, {name: one.summary() for name, one in results.items()}, found
-        )
+        seen_by_client = {group: seen.summary() for group, seen in results.items()}
+        self.figures.power_cut = Recovery(active, survivor, leader, cut, seen_by_client, takeovers)
         return survivor
 
     def move_overlapping(self, asked: str) -> None:
@@ -106,23 +104,19 @@ class Demo:
         self.planned.append((begin, boottime_ms()))
 
     def move_exclusive(self, asked: str) -> None:
-        """Move what must never run twice: stopped there, then started here."""
+        """Move the exclusive group: stopped there, then started here."""
         self.screen.head("A planned move of the service")
         self.screen.say("It must not run twice, so it is stopped before it is started: that is the outage.")
         self.figures.move_service = self.move("service", asked)
 
     def move(self, group: str, asked: str) -> Move:
-        """One planned move, asked of the node `asked`, and what the client saw of it."""
+        """One planned move, asked of the node `asked`, as the client saw it."""
         before = owner(self.status(asked), group)
         with self.asking(group) as probes:
             shown = self.hactl(asked, "failover", group, "--wait", timeout_s=DEADLINE_S)
             document = self.await_well(asked, online=len(self.lab.nodes) - 1)
-            wait_until(
-                lambda: len(self.watcher.holders(ADDRESSES[group])) == 1,
-                deadline_s=DEADLINE_S,
-                what=f"{before} lets go of the address of {group}",
-                every_s=0.02,
-            )
+            goal = f"{before} lets go of the address of {group}"
+            wait_until(lambda: len(self.watcher.holders(ADDRESSES[group])) == 1, deadline_s=DEADLINE_S, what=goal)
         seen = result(probes[group])
         self.screen.command(asked, f"failover {group} --wait", shown)
         self.screen.client(group, strip(seen, INTERVAL_MS), outage(seen))
@@ -141,8 +135,8 @@ class Demo:
     # Parts
 
     def count_overlaps(self) -> Overlaps:
-        """What ran twice, over the whole demo. Two holders of the overlapping address are as planned while it was
-        moved, and at no other time."""
+        """The overlaps over the whole demo. Two holders of the overlapping address are as planned while it was moved,
+        and at no other time."""
         elsewhen = [
             overlap
             for address in (VIP, VIP6)
@@ -157,14 +151,14 @@ class Demo:
         )
 
     def hactl(self, node: str, *words: str, timeout_s: float = 15.0) -> str:
-        """What `hactl` says on this node."""
+        """The output of `hactl` on this node."""
         there = self.lab.node(node)
         return there.call(*there.command((*PYTHON, "--config", "{node_toml}")), *words, timeout_s=timeout_s)
 
     def status(self, node: str) -> Document:
         """The status document."""
-        found: Document = json.loads(self.hactl(node, "status", "--json"))
-        return found
+        document: Document = json.loads(self.hactl(node, "status", "--json"))
+        return document
 
     def await_well(self, asked: str, *, online: int, without: str = "", served: bool = False) -> Document:
         """Until every group runs, none of them on `without`, `online` nodes take part and, if `served`, HAProxy
@@ -172,17 +166,17 @@ class Demo:
 
         def well() -> Document | None:
             try:
-                found = self.status(asked)
+                document = self.status(asked)
             except LabError:  # its daemon is starting
                 return None
-            groups = all(one["state"] == "running" and one["owner"] != without for one in found["groups"])
-            nodes = sum(one["state"] == "online" for one in found["nodes"])
-            servers = [server for service in found["services"] for server in service["servers"]]
+            groups = all(group["state"] == "running" and group["owner"] != without for group in document["groups"])
+            nodes = sum(node["state"] == "online" for node in document["nodes"])
+            servers = [server for service in document["services"] for server in service["servers"]]
             up = all(str(server["haproxy"]).startswith("UP") for server in servers) or not served
-            return found if groups and found["groups"] and nodes == online and up else None
+            return document if groups and document["groups"] and nodes == online and up else None
 
-        what = f"every group runs and {online} nodes are online, as {asked} sees it"
-        return wait_until(well, deadline_s=DEADLINE_S, what=what, every_s=0.1)
+        goal = f"every group runs and {online} nodes are online, as {asked} sees it"
+        return wait_until(well, deadline_s=DEADLINE_S, what=goal, every_s=0.1)
 
     def await_timelines(self, asked: str, lost: str) -> list[Document]:
         """The takeovers from the lost node: they are written a moment after they are over."""
@@ -210,12 +204,12 @@ class Demo:
 
 
 def owner(document: Document, group: str) -> str:
-    """Who has the group."""
-    return next(str(one["owner"]) for one in document["groups"] if one["name"] == group)
+    """The group's owner."""
+    return next(str(known["owner"]) for known in document["groups"] if known["name"] == group)
 
 
 def result(probe: Probe) -> Result:
-    """What a stopped probe saw."""
+    """The result of a stopped probe."""
     assert probe.result is not None
     return probe.result
 
@@ -255,8 +249,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def _interrupted(number: int, _frame: object) -> None:
     """Once: a second one must not stop the cleaning up."""
-    for one in SIGNALS:
-        signal.signal(one, signal.SIG_IGN)
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     sys.stderr.write("\ninterrupted: taking the lab down\n")
     raise SystemExit(128 + number)
 

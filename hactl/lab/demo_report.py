@@ -1,4 +1,4 @@
-"""What the demo found: the figures, whether they are as promised, and how it is shown."""
+"""The demo's results: the figures, the verdicts on them, and their display."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Overlaps:
-    """What ran on two nodes at one time: the overlapping group's addresses, but for its planned moves; the
-    service's address; the service itself. `epochs_grow`: every later run of it had a higher epoch."""
+    """How often two nodes had at one time: the overlapping group's addresses, but for its planned moves; the service's
+    address; the service itself. `epochs_grow`: every later run of the service had a higher epoch."""
 
     vip: int
     service_address: int
@@ -65,17 +65,21 @@ class Overlaps:
 
 
 class Verdict(NamedTuple):
-    """Something promised, and what was found. `ok`: as promised, or (`promised` is "") nothing is."""
+    """Something promised, and the measurement. `ok`: as promised, or (`promised` is "") nothing is."""
 
-    what: str
+    subject: str
     promised: str
-    found: str
+    measured: str
     ok: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"what": self.subject, "promised": self.promised, "found": self.measured, "ok": self.ok}
 
 
 @dataclass(slots=True)
 class Figures:
-    """All that was measured. What is None was not come to."""
+    """All that was measured. None: the demo did not get there."""
 
     profile: str
     power_cut: Recovery | None = None
@@ -106,7 +110,7 @@ class Figures:
             "ok": all(verdict.ok for verdict in verdicts),
             "promised_ms": self.promised_ms,
             **asdict(self),
-            "verdicts": [verdict._asdict() for verdict in verdicts],
+            "verdicts": [verdict.as_dict() for verdict in verdicts],
         }
 
 
@@ -116,15 +120,11 @@ def judge(figures: Figures) -> list[Verdict]:
     if cut is None or vip is None or service is None or seen is None or figures.back_s is None:
         raise ValueError("the demo did not come to its end")
     lost = vip.client["failed"]
+    share, few = f"{lost} of {lost + vip.client['good']}", lost <= OVERLAP_LOST_ALLOWED
     twice = seen.vip + seen.service_address + seen.service
     return [
         *(_outage(figures, cut, group) for group in cut.client),
-        Verdict(
-            "planned move of the address: requests lost",
-            f"{OVERLAP_LOST_ALLOWED}",
-            f"{lost} of {lost + vip.client['good']}",
-            lost <= OVERLAP_LOST_ALLOWED,
-        ),
+        Verdict("planned move of the address: requests lost", f"{OVERLAP_LOST_ALLOWED}", share, few),
         Verdict("planned move of the service: outage", "", f"{service.client['outage_ms']:.0f} ms", True),
         _moved("the address", vip),
         _moved("the service", service),
@@ -138,17 +138,17 @@ def _outage(figures: Figures, cut: Recovery, group: str) -> Verdict:
     """The cluster's part is promised; the start of the group's own resources is added as it was measured."""
     starts = [timeline["phases"].get("start", 0.0) for timeline in cut.timelines if timeline["group"] == group]
     bound = figures.promised_ms + max(starts, default=0.0) + (PROGRAM_MS if group == "service" else 0.0)
-    found = cut.client[group]["outage_ms"]
-    return Verdict(f"power cut: outage of {group}", f"<= {bound:.0f} ms", f"{found:.0f} ms", found <= bound)
+    measured = cut.client[group]["outage_ms"]
+    return Verdict(f"power cut: outage of {group}", f"<= {bound:.0f} ms", f"{measured:.0f} ms", measured <= bound)
 
 
-def _moved(what: str, move: Move) -> Verdict:
+def _moved(subject: str, move: Move) -> Verdict:
     there = f"{move.from_node} to {move.to}"
-    return Verdict(f"planned move of {what}", "to another node", there, move.from_node != move.to)
+    return Verdict(f"planned move of {subject}", "to another node", there, move.from_node != move.to)
 
 
 def strip(seen: Result, interval_ms: float, width: int = WIDTH) -> str:
-    """The client's time as one line: `#` there were answers, `.` there were none."""
+    """The client's time as a line: `#` there were answers, `.` there were none."""
     step = max((seen.end_ms - seen.begin_ms) / width, 3 * interval_ms)
     count = max(1, math.ceil((seen.end_ms - seen.begin_ms) / step))
     cells = ["."] * count
@@ -158,7 +158,7 @@ def strip(seen: Result, interval_ms: float, width: int = WIDTH) -> str:
 
 
 class Screen:
-    """Where the demo tells what happens. Headings are bold on a terminal."""
+    """The demo's output. Headings are bold on a terminal."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._acts = out, 0
@@ -176,23 +176,23 @@ class Screen:
             self._write(f"   {line}".rstrip())
 
     def client(self, group: str, cells: str, words: str) -> None:
-        """What the client saw: a strip of its time, and in words."""
+        """The client's view: a strip of its time, and in words."""
         self._write(f"\n   client  |{cells}|\n           {group}: {words}")
 
-    def timeline(self, one: dict[str, Any]) -> None:
+    def timeline(self, takeover: dict[str, Any]) -> None:
         """A takeover, as `hactl timeline --json` has it."""
-        self._write(f"\n   {one['group']}, {one['from']} to {one['to']}")
-        for mark, ms in one["marks"].items():
+        self._write(f"\n   {takeover['group']}, {takeover['from']} to {takeover['to']}")
+        for mark, ms in takeover["marks"].items():
             self._write(f"   {ms:8.0f} ms  {MARKS.get(mark) or mark.removeprefix('started:') + ' started'}")
 
     def command(self, node: str, words: str, output: str) -> None:
-        """A command on a node, and what it said."""
+        """A command on a node, and its output."""
         self._write(f"\n   {node}# hactl {words}")
         for line in output.rstrip().splitlines():
             self._write(f"   {line}".rstrip())
 
     def verdicts(self, verdicts: list[Verdict]) -> None:
-        """The end: everything promised, and what was found."""
+        """The end: the promises, and the measurements."""
         self.head("What was promised, and what was found")
         widths = [max(len(verdict[column]) for verdict in verdicts) for column in range(3)]  # type: ignore[arg-type]
         for verdict in verdicts:

@@ -16,7 +16,7 @@ CLIENT_PORT, PEER_PORT = 2379, 2380
 
 @dataclass(frozen=True, slots=True)
 class MemberStatus:
-    """What one member says of itself. `leader` is the id of the leader it knows, "0" or "" for none."""
+    """A member's status. `leader` is the id of the leader that it knows, "0" or "" for none."""
 
     member: str
     leader: str
@@ -68,7 +68,7 @@ def call(spec: LabSpec, node: str, path: str, body: dict[str, Any], timeout_s: f
 
 
 def status(spec: LabSpec, node: str) -> MemberStatus | None:
-    """What the node's member says; None: no answer."""
+    """The status of the node's member; None: no answer."""
     answer = call(spec, node, "/v3/maintenance/status", {})
     if answer is None:
         return None
@@ -79,7 +79,7 @@ def leader(spec: LabSpec) -> str | None:
     """The node whose member leads, as the members of the highest term say; None: none does."""
     answers = {node.name: status(spec, node.name) for node in spec.stations}
     known = {name: answer for name, answer in answers.items() if answer is not None}
-    for answer in sorted(known.values(), key=lambda item: -item.term):
+    for answer in sorted(known.values(), key=lambda answer: -answer.term):
         for name, other in known.items():
             if other.member == answer.leader:
                 return name

@@ -1,6 +1,6 @@
 """Partitions: frames that the bridge drops, by the ports they come in and go out by.
 
-The kernel's own rule set is the record of what is cut: each rule's comment names it.
+The kernel's own rule set is the record of the cuts: each rule's comment names its cut.
 """
 
 from __future__ import annotations
@@ -30,12 +30,9 @@ class Cut:
 
 
 def plan(spec: LabSpec, node: str, other: str, direction: Direction = "both") -> list[Cut]:
-    """What is to be dropped between `node` and `other`: a node, `client`, `peers` (the other nodes), `all`
-    (those and the client), `etcd` (the other nodes' etcd members, while all else goes through), or `switch` (the power
-    switch, from which nothing else parts).
-
-    `out`: only what `node` sends is lost; `in`: only what is sent to it.
-    """
+    """The cuts between `node` and `other`: a node, `client`, `peers` (the other nodes), `all` (those and the client),
+    `etcd` (the other nodes' etcd members, while all other traffic goes through), or `switch` (the power switch, from
+    which nothing else parts). `out`: only frames from `node` are lost; `in`: only frames to it."""
     names = [station.name for station in spec.stations]
     if node not in names:
         raise LabError(f"no node {node!r}: one of {', '.join(names)}")
@@ -69,9 +66,9 @@ def heal(spec: LabSpec) -> None:
 
 
 def in_force(spec: LabSpec) -> list[str]:
-    """What is dropped at present, in words, each once."""
+    """The cuts at present, in words, each once."""
     listing = json.loads(run(_inside(spec, "nft", "-j", "list", "ruleset")))
-    comments = [item["rule"].get("comment", "") for item in listing["nftables"] if "rule" in item]
+    comments = [entry["rule"].get("comment", "") for entry in listing["nftables"] if "rule" in entry]
     return list(dict.fromkeys(comments))
 
 

@@ -1,4 +1,4 @@
-"""Named network namespaces, and how to do something inside one."""
+"""Named network namespaces, and calls inside one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import fcntl
 import os
 import socket
 import struct
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +38,7 @@ def names(prefix: str) -> list[str]:
 
 
 def remove(namespace: str) -> None:
-    """Delete it; what is in it goes when its last process and socket have gone. None is no error."""
+    """Delete it; its content goes with its last process and socket. None is no error."""
     if exists(namespace):
         run(["ip", "netns", "del", namespace])
 
@@ -56,22 +56,13 @@ def enter(namespace: str) -> None:
 
 def inside(namespace: str, function: Callable[[], T]) -> T:
     """Call `function` in a thread that lives in the namespace: sockets that it opens stay there."""
-    results: list[T] = []
-    errors: list[BaseException] = []
 
-    def body() -> None:
-        try:
-            enter(namespace)
-            results.append(function())
-        except BaseException as error:
-            errors.append(error)
+    def body() -> T:
+        enter(namespace)
+        return function()
 
-    thread = threading.Thread(target=body, name=f"in {namespace}", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(body).result()
 
 
 def link_down(namespace: str, link: str) -> None:

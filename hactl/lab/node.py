@@ -1,4 +1,4 @@
-"""One node of the lab: its power, its processes, and what can be done to them."""
+"""One node of the lab: its power, its processes, and the faults that they can have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hactl.lab.system import LabError, boottime_ms, run, wait_until
 
 
 class Node:
-    """A node, by what the kernel knows of it: nothing is remembered here between two calls."""
+    """A node, by the kernel's knowledge of it: nothing is remembered here between two calls."""
 
     def __init__(self, spec: LabSpec, station: NodeName) -> None:
         self._spec, self.station = spec, station
@@ -57,7 +57,7 @@ class Node:
         self.group.create(NODE_CGROUPS)
 
     def boot(self) -> None:
-        """Power it on, and start what belongs to it: etcd on its old data, the services, the daemon."""
+        """Power it on, and start its programs: etcd on its old data, the services, the daemon."""
         self.power_on()
         self.start_etcd()
         self.start_backends()
@@ -65,7 +65,7 @@ class Node:
 
     def halt(self) -> float:
         """Its power is gone: link down first, so that nothing says goodbye, then SIGKILL to all of it at once.
-        Returns the moment (CLOCK_BOOTTIME, ms) after which nothing of it acted. `clear_away` is to follow."""
+        Returns the moment (CLOCK_BOOTTIME, ms) after which nothing of it acted. `clear_away` must follow."""
         if netns.exists(self.namespace):
             network.cut(self._spec, self.station)
             self.group.halt()
@@ -73,7 +73,7 @@ class Node:
         return boottime_ms()
 
     def clear_away(self) -> None:
-        """Remove what a node without power leaves in the kernel; its addresses go with it."""
+        """Remove the remains of a node without power from the kernel; its addresses go with them."""
         network.detach(self._spec, self.station)
         self.group.remove()
 
@@ -114,7 +114,7 @@ class Node:
     # The daemon and what belongs to it
 
     def start_daemon(self) -> None:
-        """Start the supervisor, which starts the daemon and keeps it running; and, unless it is there, what serves its
+        """Start the supervisor, which starts the daemon and keeps it running; and, unless it runs, the server of the
         metrics, in the same way."""
         if not self._spec.daemon:
             return
@@ -127,8 +127,7 @@ class Node:
         supervisor = self.group.child("supervisor")
         for pid in supervisor.pids():
             _signal(pid, signal.SIGTERM)
-        what = f"{self.name}: the daemon ends after SIGTERM"
-        wait_until(lambda: not supervisor.pids(), deadline_s=deadline_s, what=what)
+        self._await_daemon(lambda: not supervisor.pids(), "ends after SIGTERM", deadline_s)
 
     def restart_daemon(self, deadline_s: float = 35.0) -> None:
         """As `systemctl restart`: SIGTERM, and a new one at once. Returns when the new one was started."""
@@ -140,10 +139,7 @@ class Node:
     def kill_daemon(self) -> int:
         """SIGKILL to the daemon's process alone; the supervisor starts it again. Returns the dead one's pid."""
         pid = self.daemon_pid()
-        if pid is None:
-            raise LabError(f"{self.name}: no daemon is running")
-        _signal(pid, signal.SIGKILL)
-        return pid
+        return self._kill_all([pid] if pid is not None else [], "daemon")[0]
 
     def daemon_pid(self) -> int | None:
         """The daemon's process; None: none is running at the moment."""
@@ -154,7 +150,7 @@ class Node:
         return pid if pid in self.group.child("daemon").pids() else None
 
     def kill_guard(self) -> list[int]:
-        """SIGKILL to what runs in the guard's cgroup."""
+        """SIGKILL to all processes in the guard's cgroup."""
         return self._kill_all(self.group.child("guard").pids(), "guard")
 
     def kill_haproxy(self) -> list[int]:
@@ -218,15 +214,15 @@ class Node:
         if not self.powered:
             raise LabError(f"{self.name} has no power: hactl lab start {self.name}")
 
-    def _kill_all(self, pids: list[int], what: str) -> list[int]:
+    def _kill_all(self, pids: list[int], name: str) -> list[int]:
         if not pids:
-            raise LabError(f"{self.name}: no {what} is running")
+            raise LabError(f"{self.name}: no {name} is running")
         for pid in pids:
             _signal(pid, signal.SIGKILL)
         return pids
 
-    def _await_daemon(self, condition: Callable[[], bool], what: str, deadline_s: float) -> None:
-        wait_until(condition, deadline_s=deadline_s, what=f"{self.name}: the daemon {what}")
+    def _await_daemon(self, condition: Callable[[], bool], change: str, deadline_s: float) -> None:
+        wait_until(condition, deadline_s=deadline_s, what=f"{self.name}: the daemon {change}")
 
     @property
     def _pid_file(self) -> Path:

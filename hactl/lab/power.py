@@ -1,7 +1,7 @@
-"""What gives a node its power: its cord, the outlets that its supplies are plugged into, and its own controller.
+"""A node's power: its cord, the outlets that its supplies are plugged into, and its own controller.
 
-A node has power while its cord is in, one of its outlets is on, and its controller has not switched it off. What is
-off is written down beside the node, so that every process finds the same: the lab's commands and its power switch.
+A node has power while its cord is in, one of its outlets is on, and its controller has not switched it off. The parts
+that are off are recorded in a file beside the node, for every process: the lab's commands and its power switch.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Power:
 
     def cut(self, part: str, done: Callable[[float], None] = lambda _: None) -> float:
         """Switch it off, and the node with it when nothing else gives it power. Returns the moment (CLOCK_BOOTTIME,
-        ms) after which nothing of the node acted, 0 when it goes on; `done` hears it at once, before what is dead is
-        cleared away."""
+        ms) after which nothing of the node acted, 0 when it goes on; `done` is called with it at once, before the dead
+        node is cleared away."""
         with self._alone():
             self._write(self._off() | {part})
             moment = 0.0 if self.flows else self._node.halt()
@@ -80,7 +80,7 @@ class Power:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One at a time, of all processes: a boot waits until what died before is cleared away."""
+        """One process at a time: a boot waits until the node that died before is cleared away."""
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

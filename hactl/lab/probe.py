@@ -1,7 +1,7 @@
 """The client that keeps asking: a new TCP connection and HTTP request every few milliseconds.
 
 A process of its own, so that nothing in the caller disturbs its clock: `python -m hactl.lab.probe`. It says
-`ready` on standard output when its first request is out, and writes what it saw as JSON when it gets SIGTERM
+`ready` on standard output when its first request is out, and writes its result as JSON when it gets SIGTERM
 or its time is over. One thread, one epoll: every request has its own deadline and none waits for another.
 """
 
@@ -58,14 +58,14 @@ class Prober:
         self.begin_ms = self.end_ms = 0.0
 
     def run(self, seconds: float | None = None) -> None:
-        """Ask until `stopping` is set or `seconds` are over, then wait for what is still out."""
+        """Ask until `stopping` is set or `seconds` are over, then wait for the open requests."""
         self.begin_ms = due = boottime_ms()
         end = self.begin_ms + seconds * 1000 if seconds else float("inf")
         while not self.stopping and boottime_ms() < end:
             now = boottime_ms()
             if now >= due:
                 self._launch(now)
-                due = max(due + self._interval_ms, now)  # what was missed is not made up for in a burst
+                due = max(due + self._interval_ms, now)  # missed requests are not made up for in a burst
             self._turn(due)
         self.end_ms = boottime_ms()
         while self._open:
@@ -73,12 +73,7 @@ class Prober:
 
     def result(self) -> dict[str, Any]:
         """All that was seen."""
-        return {
-            "begin_ms": self.begin_ms,
-            "end_ms": self.end_ms,
-            "good": self.good,
-            "failed": self.failed,
-        }
+        return {"begin_ms": self.begin_ms, "end_ms": self.end_ms, "good": self.good, "failed": self.failed}
 
     def _launch(self, now: float) -> None:
         connection = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

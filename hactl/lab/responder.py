@@ -1,4 +1,4 @@
-"""A small HTTP server: one fixed answer. What the lab's own services are made of; cheap, for hundreds a second."""
+"""A small HTTP server with one fixed answer, for the lab's own services; cheap, for hundreds of requests a second."""
 
 from __future__ import annotations
 

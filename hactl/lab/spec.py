@@ -1,4 +1,4 @@
-"""What a lab is made of: names, addresses, places. Written to lab.json so that later commands find them."""
+"""A lab's parts: names, addresses, places. Written to lab.json so that later commands find them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class LabSpec:
     """Everything about a lab that does not change while it is up.
 
     `daemon`, `http` and `init` are command lines in which {node_toml}, {cluster_yaml} and {node} are replaced; no
-    daemon is started when `daemon` is empty, nor is then what serves its metrics. `init` runs once, in the first node,
+    daemon is started when `daemon` is empty, nor then the server of its metrics. `init` runs once, in the first node,
     when etcd answers. `fencing`: there is a power switch, by which the cluster fences its nodes, and its groups require
     that. `supplies`: how many power supplies a node has, each on a switch of its own.
     """
@@ -125,8 +125,7 @@ class LabSpec:
 
     @property
     def units(self) -> dict[str, int]:
-        """What can be switched from afar, and on which port of the switch's address: the outlets, and the nodes' own
-        controllers."""
+        """The remote switches, each with its port at the switch's address: outlets, and the nodes' own controllers."""
         return {unit: SWITCH_PORT + number for number, unit in enumerate((*self.outlets, BMC))}
 
     @property
@@ -154,12 +153,12 @@ def prefix(name: str) -> str:
 
 
 def state_root() -> Path:
-    """Below which every lab has an entry."""
+    """The directory in which every lab has an entry."""
     return Path("/run/hactl-lab")
 
 
 def memory_directory(name: str) -> Path | None:
-    """A place in memory for etcd's data, so that a disk's moods do not show in the figures; None: there is none."""
+    """A place in memory for etcd's data, so that a slow disk does not show in the figures; None: there is none."""
     shared = Path("/dev/shm")
     if not shared.is_dir() or run(["stat", "-f", "-c", "%T", str(shared)]).strip() != "tmpfs":
         return None

@@ -1,7 +1,7 @@
-"""What systemd is to the daemon on a real node: starts it, starts it again when it ends, in its own cgroup.
+"""The stand-in for systemd: it starts the daemon, and starts it again when it ends, in its own cgroup.
 
 Run in the lab's `supervisor` cgroup of a node: `python -m hactl.lab.supervisor CGROUP PIDFILE COMMAND...`.
-As systemd does by default, it kills what a daemon that ended left in its cgroup. The guard is to be elsewhere.
+As systemd does by default, it kills all that a daemon left in its cgroup. The guard must be elsewhere.
 SIGHUP restarts the daemon at once after an orderly stop, SIGTERM stops it and ends.
 """
 

@@ -1,8 +1,8 @@
 """The lab's power switch: `python -m hactl.lab.switch NAME`, a station of its own beside the nodes.
 
 It is asked by `fence_lab`, over TCP, one line a connection: PASSWORD ACTION NODE. The answer is `ok` or a complaint,
-and what else there is to say. Each port is a switch (LabSpec.units). An `off` is answered when nothing of the node
-acts any more, not when what is dead has been cleared away. It can be told to be out of order (`Faults`).
+and further lines. Each port is a switch (LabSpec.units). An `off` is answered when nothing of the node acts any more,
+before the dead node has been cleared away. It can be told to be out of order (`Faults`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from hactl.lab.spec import LabSpec, load, stage
 from hactl.lab.system import LabError
 
 # `hang`: it does nothing and never answers. `fail`: it does nothing, and says so. `lie`: it does nothing and says
-# that it did (`status` tells the truth). `slow`: it acts after SLOW_S, unless whoever asked has gone.
+# that it did (`status` tells the truth). `slow`: it acts after SLOW_S, unless the client has gone.
 Fault = Literal["hang", "fail", "lie", "slow"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 SLOW_S = 1.5
 
 
 class Faults:
-    """What is out of order, by switch, written down so that every process can say it and the switch finds it."""
+    """The faults, by switch, in a file: every process can set them, and the switch reads it."""
 
     def __init__(self, spec: LabSpec) -> None:
         self._file, self._units = spec.path / "switch-faults.json", spec.units
@@ -47,7 +47,7 @@ class Faults:
         self._file.unlink(missing_ok=True)
 
     def read(self) -> dict[str, Fault]:
-        """What is out of order now."""
+        """The faults now."""
         try:
             return dict(json.loads(self._file.read_text()))
         except FileNotFoundError:
@@ -73,18 +73,18 @@ class Switch:
         writer.close()
 
     async def _answer(self, words: list[str], reader: asyncio.StreamReader) -> list[str]:
-        password, action, *rest = [*words, "", ""]
+        password, action, node = (*words, "", "")[:3]
         if not hmac.compare_digest(password, self._password):
             return ["wrong password"]
         fault = self._faults.read().get(self._unit)
         if fault == "hang":
-            await reader.read()  # until whoever asked has gone
+            await reader.read()  # until the client has gone
             return []
         if action == "list":
             return ["ok", *self._powers]
-        power = self._powers.get(rest[0])
+        power = self._powers.get(node)
         if power is None or action not in ("on", "off", "status"):
-            return [f"no such node or action: {rest[0]} {action}"]
+            return [f"no such node or action: {node} {action}"]
         if fault == "fail":
             return ["the relay is stuck"]
         if fault == "slow":

@@ -1,4 +1,4 @@
-"""What the lab asks of the operating system: commands with a deadline, waiting, the clock."""
+"""The operating system for the lab: commands with a deadline, waiting, the clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def boottime_ms() -> float:
 
 
 def run(argv: Sequence[str], *, timeout_s: float = 15.0, stdin: str | None = None) -> str:
-    """Run a command to its end and return its standard output. Raises LabError with what it complained of."""
+    """Run a command to its end and return its standard output. Raises LabError with its complaint."""
     try:
         done = subprocess.run(
             argv, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False, start_new_session=True

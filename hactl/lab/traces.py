@@ -37,8 +37,8 @@ def read_runs(directory: Path) -> list[Run]:
         lines = file.read_bytes().split(b"\n")[:-1]
         if not lines:
             continue
-        begin, _, rest = lines[0].decode().partition(" start ")
-        facts = dict(word.split("=", 1) for word in rest.split())
+        begin, _, words = lines[0].decode().partition(" start ")
+        facts = dict(word.split("=", 1) for word in words.split())
         epoch = int(facts["epoch"]) if facts["epoch"].isdigit() else 0
         runs.append(Run(facts["node"], epoch, float(begin), float(lines[-1].split()[0])))
     return sorted(runs, key=lambda run: run.begin_ms)

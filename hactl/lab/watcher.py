@@ -13,7 +13,6 @@ import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from hactl.lab import netns
@@ -84,12 +83,12 @@ class AddressWatcher:
         return self
 
     def stop(self) -> None:
-        """Listen no more. What was seen stays."""
+        """Listen no more. The changes seen so far stay."""
         if self._thread.is_alive():
             self._wake.send(b"x")
             self._thread.join()
-        for one in (self._socket, self._wake, self._woken):
-            one.close()
+        for endpoint in (self._socket, self._wake, self._woken):
+            endpoint.close()
 
     def _power(self, at_ms: float, node: str, on: bool) -> None:
         """Its link went down at the bridge: whatever it still does, it holds nothing any more, until it comes up."""
@@ -114,31 +113,31 @@ class AddressWatcher:
     def holdings(self, address: str) -> list[Holding]:
         """Who held it, from when to when, by begin."""
         begun: dict[str, float] = {}
-        found: list[Holding] = []
+        holdings: list[Holding] = []
         for change in self.changes():
             if change.address != address:
                 continue
             if change.held:
                 begun[change.node] = change.at_ms
             else:
-                found.append(Holding(change.node, address, begun.pop(change.node), change.at_ms))
-        found += [Holding(node, address, begin, None) for node, begin in begun.items()]
-        return sorted(found, key=lambda holding: holding.begin_ms)
+                holdings.append(Holding(change.node, address, begun.pop(change.node), change.at_ms))
+        holdings += [Holding(node, address, begin, None) for node, begin in begun.items()]
+        return sorted(holdings, key=lambda holding: holding.begin_ms)
 
     def overlaps(self, address: str) -> list[Overlap]:
         """Every time that two nodes held it at once, by the order of the events."""
         holders: dict[str, float] = {}
-        found: list[Overlap] = []
+        overlaps: list[Overlap] = []
         for change in self.changes():
             if change.address != address:
                 continue
             if change.held:
                 holders[change.node] = change.at_ms
             else:
-                found += _ended(holders, change.node, change.at_ms)
+                overlaps += _ended(holders, change.node, change.at_ms)
         while len(holders) > 1:
-            found += _ended(holders, next(iter(holders)), boottime_ms())
-        return found
+            overlaps += _ended(holders, next(iter(holders)), boottime_ms())
+        return overlaps
 
     def _note(self, at_ms: float, node: str, address: str, held: bool) -> None:
         with self._lock:
@@ -175,20 +174,18 @@ class AddressWatcher:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
 def _ended(holders: dict[str, float], node: str, at_ms: float) -> list[Overlap]:
     begin = holders.pop(node)
-    found = []
+    overlaps = []
     for other, other_begin in holders.items():
         first, second = (node, other) if begin <= other_begin else (other, node)
         both = max(begin, other_begin)
-        found.append(Overlap(first, second, max(0.0, at_ms - both), both))
-    return found
+        overlaps.append(Overlap(first, second, max(0.0, at_ms - both), both))
+    return overlaps
 
 
 def _open_socket() -> socket.socket:

@@ -1,4 +1,4 @@
-"""The lab's stand-in database on every node (`hactl.lab.database`), and what its servers wrote down."""
+"""The lab's stand-in database on every node (`hactl.lab.database`), and the writes that its servers accepted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from hactl.lab import spawn
@@ -45,7 +44,7 @@ class Switch:
 
 
 class Database:
-    """One on each node. What they wrote down outlives them: no node deletes it."""
+    """One on each node. The files of their writes outlive them: no node deletes them."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -69,20 +68,16 @@ class Database:
 
     def writes(self, since_ms: float = 0.0) -> list[Write]:
         """Those that were accepted since then, in the order of their times."""
-        found = [one for file in self._files.values() if file.exists() for one in _read(file)]
-        return sorted((one for one in found if one.accepted_ms >= since_ms), key=lambda one: one.accepted_ms)
+        writes = [write for file in self._files.values() if file.exists() for write in _read(file)]
+        return sorted((write for write in writes if write.accepted_ms >= since_ms), key=lambda write: write.accepted_ms)
 
     def sessions(self, name: str) -> list[str]:
         """The balancers' connections to the server on a node, as the balancers' kernels have them."""
         target = f"{self._lab.node(name).address}:{PORT}"
-        found = []
-        for node in self._lab.nodes.values():
-            if node.powered:
-                listed = run(
-                    ["ip", "netns", "exec", node.namespace, "ss", "-Htn", "state", "established", "dst", target]
-                )
-                found += [f"{node.name}: {line}" for line in listed.splitlines()]
-        return found
+        query = ("ss", "-Htn", "state", "established", "dst", target)
+        powered = [node for node in self._lab.nodes.values() if node.powered]
+        listed = {node.name: run(["ip", "netns", "exec", node.namespace, *query]) for node in powered}
+        return [f"{name}: {line}" for name, lines in listed.items() for line in lines.splitlines()]
 
     def _accepts(self, name: str) -> bool:
         node = self._lab.node(name)
@@ -105,30 +100,28 @@ class Stream:
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 def switch(writes: list[Write], old: str, new: str) -> Switch:
-    """What became of the writes between `old` and `new`, which took over from it once. Raises LabError when one of them
-    accepted none, and when that was through different balancers."""
+    """The writes around the switch from `old` to `new`, which took over from it once. Raises LabError when one of them
+    accepted none, or when they have no balancer in common."""
     before, after = ([write for write in writes if write.node == node] for node in (old, new))
-    if not {one.balancer for one in before} & {one.balancer for one in after}:
+    last = {write.balancer: write.accepted_ms for write in before}
+    first = {write.balancer: write.accepted_ms for write in reversed(after)}
+    if not first.keys() & last.keys():
         raise LabError(f"{len(before)} writes on {old}, {len(after)} on {new}: there was no switch")
-    last = {one.balancer: one.accepted_ms for one in before}
-    first = {one.balancer: one.accepted_ms for one in reversed(after)}
-    late = tuple(one for one in before if one.sent_ms > first.get(one.balancer, float("inf")))
+    late = tuple(write for write in before if write.sent_ms > first.get(write.balancer, float("inf")))
     return Switch(old, new, max(first[name] - last[name] for name in first.keys() & last.keys()), late)
 
 
 def _read(file: Path) -> list[Write]:
     """A last line that a power cut has cut short is left out."""
-    found = []
+    writes = []
     for line in file.read_text().split("\n")[:-1]:
         accepted, node, balancer, client, number, sent = line.split()
-        found.append(Write(float(accepted), node, balancer, client, int(number), float(sent)))
-    return found
+        writes.append(Write(float(accepted), node, balancer, client, int(number), float(sent)))
+    return writes

@@ -31,7 +31,7 @@ def figures(**more: Any) -> Figures:
 
 
 def wrong(found: Figures) -> list[str]:
-    return [one.what for one in judge(found) if not one.ok]
+    return [one.subject for one in judge(found) if not one.ok]
 
 
 def test_all_as_promised() -> None:
