@@ -1,7 +1,7 @@
 """Carries out actions on resources, and watches over those that run.
 
 Actions on one resource come one after another: a newer one cancels the one before it and waits for its end. Probes
-wait for `calm`.
+wait for `settled`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Actions:
         context: NodeContext,
         cluster: str,
         post: Post,
-        calm: asyncio.Event,
+        settled: asyncio.Event,
         balancer: Callable[[HaproxySpec], Resource],
     ) -> None:
         """`balancer` makes resources of kind `haproxy`."""
         self._balancer = balancer
-        self._context, self._cluster, self._post, self._calm = context, cluster, post, calm
+        self._context, self._cluster, self._post, self._settled = context, cluster, post, settled
         self._resources: dict[Name, Resource] = {}
         self._acting: dict[Name, asyncio.Task[None]] = {}
         self._watching: dict[Name, asyncio.Task[None]] = {}
@@ -115,7 +115,7 @@ class Actions:
         if act.action in ("stop", "kill"):
             await self._unwatch((act.group, act.resource.name))
         elif act.action == "probe":
-            await self._calm.wait()
+            await self._settled.wait()
         resource = self.resource(act.group, act.resource)
         async with asyncio.timeout(act.timeout_ms / 1000):
             ok, health, detail = await self._do(resource, act)

@@ -6,7 +6,7 @@ A daemon that comes after one that was killed must renew before the guard's dead
 1. First the imports of `hactl.daemon.main`: settings, guard, etcd, the decide side. A module that is large, or brings
    a large library along, must not be among these (`tests/integration/daemon/test_stages.py`).
 2. Once nothing hurries, the imports in this file: HAProxy, metrics, the API, fence agents. The kinds of resources
-   are imported where they are first used (`hactl.resources.factory`); probes wait for `calm`, so that this is not
+   are imported where they are first used (`hactl.resources.factory`); probes wait for `settled`, so that this is not
    before either.
 """
 
@@ -56,14 +56,14 @@ class SecondStage:
     """Metrics, HAProxy, the API, and the tests of the fence devices. `metrics` is there before the API is; earlier
     counts are not lost.
 
-    `calm` is set, for good, when there is no session to be renewed in a hurry; `devices_configured` when there are
+    `settled` is set, for good, when there is no session to be renewed in a hurry; `devices_configured` when there are
     devices to test, `probes_configured` when there are services to probe.
     """
 
     metrics: Metrics
 
     def __init__(self, config: NodeConfig, context: NodeContext, note: Note) -> None:
-        self.calm = asyncio.Event()
+        self.settled = asyncio.Event()
         self.balancer: Balancer | None = None
         self._balances = asyncio.Event()
         self._in_group: InGroupManager | None = None
@@ -80,7 +80,7 @@ class SecondStage:
     def look(self, state: ReadState) -> None:
         """After every step."""
         if not _hurried(state):
-            self.calm.set()
+            self.settled.set()
         if self.balancer is not None:
             self.balancer.changed(state)
         if self._devices is not None:
@@ -112,8 +112,8 @@ class SecondStage:
         """Begin with every part, each for itself. `post` gets the answers of peers' guards, this node's readiness
         for groups, and observations of the resources that `resource` makes."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.calm.wait(), WAIT_S)
-        self.calm.set()
+            await asyncio.wait_for(self.settled.wait(), WAIT_S)
+        self.settled.set()
         parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "start of HAProxy": lambda: self._balance(daemon, post),
             "health of servers": lambda: self._follow_health(daemon),

@@ -50,7 +50,7 @@ from hactl.daemon.parts.member import member_of
 from hactl.daemon.parts.private_files import make_private
 from hactl.daemon.parts.sdnotify import Notifier, machine_goes_down
 from hactl.daemon.parts.self_fence import self_fence
-from hactl.daemon.parts.state_files import AlreadyRunningError, Disk
+from hactl.daemon.parts.state_files import AlreadyRunningError, StateFiles
 from hactl.daemon.parts.state_keeper import StateKeeper
 from hactl.daemon.parts.troubles import Troubles
 from hactl.daemon.registrar import Registrar
@@ -84,7 +84,7 @@ class Daemon:
         self.keys = Keys.of(config.cluster)
         self.started_wall = time.time()
         self.history = History(store, self.keys, config.node)
-        self.disk = Disk(config.state_dir, place.boot_id)
+        self.state_files = StateFiles(config.state_dir, place.boot_id)
         self._reader = ConfigReader(config.state_dir, config.cluster, config.cluster_key)
         self.notifier = Notifier()
         self.exit_code = 0
@@ -92,10 +92,10 @@ class Daemon:
         self._troubles = Troubles(config.state_dir, self._post)
         self.tasks = Tasks(self._troubles.of_task)
         self._config_reading = ConfigReading(self._reader, self.tasks, lambda: self.state, self._post)
-        self._namesake = Namesake(config, self.disk, self.tasks, self._post)
+        self._namesake = Namesake(config, self.state_files, self.tasks, self._post)
         context = node_context(config, place, self.tasks)
         self._second_stage = stage = SecondStage(config, context, self._note)
-        self._actions = Actions(context, config.cluster, self._post, stage.calm, stage.balancer_resource)
+        self._actions = Actions(context, config.cluster, self._post, stage.settled, stage.balancer_resource)
         self._fencer = Fencer(place.daemon_cgroup, self._post)
         self.watchdog = WatchdogFollower(config.watchdog, self._post)
         self.etcd_access = EtcdAccess(config)
@@ -103,7 +103,7 @@ class Daemon:
         self.last_known = LastKnown(config.state_dir, self.keys, self._reader.last)
         self._guard: GuardLink
         self._registrar: Registrar
-        self._keeper = StateKeeper(self.disk, lambda: self.state, self._troubles.of_state_dir)
+        self._keeper = StateKeeper(self.state_files, lambda: self.state, self._troubles.of_state_dir)
         self._link: StoreLink
         self._loop: Loop
 
@@ -156,17 +156,17 @@ class Daemon:
 
     async def run(self) -> int:
         """Until told to end, or until there is a reason to; returns the exit status."""
-        self.disk.lock()
+        self.state_files.lock()
         self._fencer.sweep()
         self._guard = await open_link(guard_spec(self.config, self.place))
         self._registrar = Registrar(
-            self.disk,
+            self.state_files,
             self._guard,
             self._actions.resource,
             self._ask_guard,
             self._refused,
             self._keeper.begin,
-            lambda session_id: self.disk.hold(self.config.run_dir, session_id),
+            lambda session_id: self.state_files.hold(self.config.run_dir, session_id),
         )
         state = decide.new_state(self.keys, await self._boot())
         self._link = StoreLink(self.store, self.keys, self._post, self._measure)
@@ -203,7 +203,7 @@ class Daemon:
         if stop := read_stop_record(self.config.state_dir):
             log.error("guard_stopped_everything", **stop)
             forget_stop_record(self.config.state_dir)
-        known = self.disk.known()
+        known = self.state_files.known()
         self._keeper.session_id = known.session_id
         facts = events.GuardFacts(
             status.session_id, status.valid_until, status.phase != "holding", status.exclusive, status.incarnation
@@ -217,10 +217,10 @@ class Daemon:
             known.identity,
             known.revision,
             known.session_id,
-            self.disk.leftovers(),
-            self.disk.started_since_boot(),
-            self.disk.held(self.config.run_dir),
-            self.disk.disowned(),
+            self.state_files.leftovers(),
+            self.state_files.started_since_boot(),
+            self.state_files.held(self.config.run_dir),
+            self.state_files.disowned(),
             known.session_revision,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from hactl.daemon.guard_link import GuardLink
-from hactl.daemon.parts.state_files import Disk
+from hactl.daemon.parts.state_files import StateFiles
 from hactl.decide.sequences import (
     GuardMessage,
     HoldSession,
@@ -44,7 +44,7 @@ class Registrar:
 
     def __init__(
         self,
-        disk: Disk,
+        state_files: StateFiles,
         guard: GuardLink,
         resource: Callable[[str, ResourceSpec], Resource],
         ask: Ask,
@@ -54,7 +54,7 @@ class Registrar:
     ) -> None:
         """`ask` takes care of the guard's answer; `refused` gets why a name did not even reach the guard.
         `keep_session`, `hold`: see KeepSession and HoldSession; `hold` blocks."""
-        self._disk, self._guard, self._resource = disk, guard, resource
+        self._state_files, self._guard, self._resource = state_files, guard, resource
         self._ask, self._refused = ask, refused
         self._keep_session, self._hold = keep_session, hold
         self._writer = DiskThread("state_dir", DISK_S)
@@ -80,7 +80,7 @@ class Registrar:
             case HoldSession():
                 await asyncio.to_thread(self._hold, operation.session_id)
             case KeepDefinition():
-                await self._writer.run(self._disk.keep_started, operation.group)
+                await self._writer.run(self._state_files.keep_started, operation.group)
             case TellGuard():
                 await self._ask(operation.answer, self._send(operation.message))
 
@@ -104,7 +104,7 @@ class Registrar:
     async def forget(self, runs: Callable[[], set[str]]) -> None:
         """Drop the definitions of all groups but `runs`."""
         async with self._turn:
-            await self._writer.run(self._disk.forget_started, runs())
+            await self._writer.run(self._state_files.forget_started, runs())
 
     def close(self) -> None:
         """Begin nothing more."""

@@ -15,7 +15,7 @@ from hactl.config.document import document as stored_document
 from hactl.daemon.main import log
 from hactl.daemon.parts import last_known
 from hactl.daemon.parts.config_reader import ConfigReader, digest_in_use
-from hactl.daemon.parts.state_files import Disk, KnownStore
+from hactl.daemon.parts.state_files import KnownStore, StateFiles
 from hactl.decide import node
 from hactl.linux.process_identity import read_record
 from hactl.model.events import Boot, GuardFacts
@@ -36,7 +36,7 @@ def _text(rng: random.Random, value: object) -> bytes:
 @fuzzed(200)
 def test_state_files_of_the_daemon(rng: random.Random, tmp_path_factory: object) -> None:
     place = _place(tmp_path_factory)
-    disk, group = Disk(str(place), "boot"), plain(spec().groups[1])
+    disk, group = StateFiles(str(place), "boot"), plain(spec().groups[1])
     (place / "identity.json").write_bytes(_text(rng, KNOWN))
     (place / "started" / "database.json").write_bytes(_text(rng, group))
     known, leftovers = disk.known(), disk.leftovers()

@@ -53,7 +53,7 @@ class HealthFollower:
         self._probes: dict[str, ProbeHealth] = {}
         self._events = HealthEvents()
         self._news = asyncio.Event()
-        self._glance: list[tuple[str, ...]] | None = None  # the last answer to `show servers state`
+        self._rows: list[tuple[str, ...]] | None = None  # the last answer to `show servers state`
         self._version: tuple[int | None, str] = (None, "")  # of the HAProxy with this pid
         self._written: NodeHealth | None = None
         self._write_next = 0.0
@@ -62,7 +62,7 @@ class HealthFollower:
 
     def poke(self) -> None:
         """Something was done to HAProxy: look at once."""
-        self._glance = None
+        self._rows = None
         self._news.set()
 
     def probed(self, service: str, probe: ProbeHealth | None) -> None:
@@ -123,19 +123,19 @@ class HealthFollower:
         services: Servers = before.services
         error = status.error
         if not status.running:
-            services, self._glance = {}, None
+            services, self._rows = {}, None
         else:
             socket = manager.settings.stats_socket
             try:
-                glance = _glance(await ask(socket, "show servers state", TIMEOUT_S))
-                if glance != self._glance or self._counting():
+                rows = _rows(await ask(socket, "show servers state", TIMEOUT_S))
+                if rows != self._rows or self._counting():
                     states = parse_server_states(await ask(socket, "show stat -1 4 -1", TIMEOUT_S))
                     if not all(state.up and state.weight for state in states):
                         old = await old_sessions(manager.settings.master_socket, TIMEOUT_S)
                         states = [
                             replace(state, sessions=state.sessions + old[state.proxy, state.server]) for state in states
                         ]
-                    services, self._glance = servers(states, before.services, time.time()), glance
+                    services, self._rows = servers(states, before.services, time.time()), rows
                 if self._version[0] != status.pid:
                     self._version = (status.pid, _version(await ask(socket, "show info", TIMEOUT_S)))
                 self._unanswered = 0
@@ -206,7 +206,7 @@ def servers(states: Iterable[ServerState], before: Servers, wall_s: float) -> di
     return services
 
 
-def _glance(text: str) -> list[tuple[str, ...]]:
+def _rows(text: str) -> list[tuple[str, ...]]:
     """Of each server in the answer to `show servers state` (management guide): proxy, server, operational and
     administrative state, weight, and the result of the last check."""
     rows = (line.split(None, 11) for line in text.split("\n") if line and line[0] != "#")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from election import machine
 from hactl.config.node import NodeConfig
 from hactl.daemon.parts.machine import identify
-from hactl.daemon.parts.state_files import Disk
+from hactl.daemon.parts.state_files import StateFiles
 from hactl.linux.disk_thread import DiskThread
 from hactl.model import effects, events
 from hactl.supervise import Tasks
@@ -19,15 +19,17 @@ DISK_S = 4.0
 class Namesake:
     """Each effect is answered by one event, whatever happens, but Disown, which is done when this returns."""
 
-    def __init__(self, config: NodeConfig, disk: Disk, tasks: Tasks, post: Callable[[events.Event], None]) -> None:
-        self._config, self._disk, self._tasks, self._post = config, disk, tasks, post
+    def __init__(
+        self, config: NodeConfig, state_files: StateFiles, tasks: Tasks, post: Callable[[events.Event], None]
+    ) -> None:
+        self._config, self._state_files, self._tasks, self._post = config, state_files, tasks, post
         self._files = DiskThread("state_dir", DISK_S)
 
     def carry_out(self, effect: effects.Identify | effects.ProbeOriginal | effects.Disown) -> None:
         """Does not wait for the network, nor for another program."""
         match effect:
             case effects.Disown():
-                self._disk.disown(effect.session_id)
+                self._state_files.disown(effect.session_id)
             case effects.Identify():
                 nothing = machine.identity(("", "", ""))  # a part that cannot be had says nothing
                 self._tasks.once(

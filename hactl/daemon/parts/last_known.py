@@ -57,7 +57,7 @@ class LastKnown:
         self.view: ReadView | None = None
         self.spec: ClusterSpec | None = None
         self._state_dir, self._keys, self._last_spec = state_dir, keys, last_spec
-        self._disk = DiskThread("state_dir", DISK_S)
+        self._state_files = DiskThread("state_dir", DISK_S)
         self._at_s = self._kept_s = time.monotonic()
         self._read = False
         self._mark, self._too_large = "", False
@@ -94,7 +94,7 @@ class LastKnown:
 
     async def _on_disk(self, call: Callable[..., T], *args: Any) -> T | None:
         try:
-            return await self._disk.run(call, *args)
+            return await self._state_files.run(call, *args)
         except OSError as error:  # it does not answer
             log.debug("last_known_not_kept", problem=str(error))
             return None

@@ -51,7 +51,7 @@ class AlreadyRunningError(Exception):
     """Another daemon of this node holds the lock."""
 
 
-class Disk:
+class StateFiles:
     """The files below `state_dir`. `boot_id`: of this boot of the machine."""
 
     def __init__(self, state_dir: str, boot_id: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from hactl.daemon.parts.state_files import Disk, KnownStore
+from hactl.daemon.parts.state_files import KnownStore, StateFiles
 from hactl.daemon.registrar import Registrar
 from hactl.decide.reading import ReadState
 from hactl.linux.disk_thread import DiskThread
@@ -27,9 +27,9 @@ ANEW_S = 30.0
 class StateKeeper:
     """`session_id`: this node's session now. `report` gets the reason why the state cannot be kept, "" when it can."""
 
-    def __init__(self, disk: Disk, state: Callable[[], ReadState], report: Callable[[str], None]) -> None:
+    def __init__(self, state_files: StateFiles, state: Callable[[], ReadState], report: Callable[[str], None]) -> None:
         self.session_id = ""
-        self._disk, self._state, self._report = disk, state, report
+        self._state_files, self._state, self._report = state_files, state, report
         self._thread = DiskThread("state_dir", WAIT_S)
         self._problem, self._anew_at = "", 0.0
 
@@ -63,6 +63,6 @@ class StateKeeper:
         same = state.session.session_id == self.session_id
         session_revision = state.session.session_revision if same else state.boot.last_session_revision
         known = KnownStore(uuid, generation, state.known_revision, self.session_id, session_revision)
-        self._disk.keep_known(known, anew=anew)
+        self._state_files.keep_known(known, anew=anew)
         if anew:
             self._anew_at = time.monotonic() + ANEW_S

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hactl.daemon.parts.state_files import AlreadyRunningError, Disk, KnownStore
+from hactl.daemon.parts.state_files import AlreadyRunningError, KnownStore, StateFiles
 from hactl.model.cluster import GroupSpec
 from hactl.supervise import describe
 from tests.support.specs import resource_spec
@@ -45,7 +45,7 @@ def files(place: Path) -> set[str]:
 
 @pytest.mark.root
 def test_a_full_disk_is_said_leaves_nothing_half_and_is_well_again(small: Path) -> None:
-    disk = Disk(str(small), "boot")
+    disk = StateFiles(str(small), "boot")
     disk.keep_known(KNOWN)
     filler = fill(small)
     before = files(small)
@@ -67,10 +67,10 @@ def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, fault: str
         fill(small)
     else:
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)
-    disk = Disk(str(small), "boot")
+    disk = StateFiles(str(small), "boot")
     disk.lock()
     with pytest.raises(AlreadyRunningError):
-        Disk(str(small), "boot").lock()
+        StateFiles(str(small), "boot").lock()
     assert disk.leftovers() == ()
     with pytest.raises(OSError, match=r"No space left|Read-only file system"):
         disk.keep_started(GROUP)
@@ -79,7 +79,7 @@ def test_a_daemon_can_begin_where_nothing_can_be_written(small: Path, fault: str
 def test_removed_files_are_written_again(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
-    disk = Disk(str(state), "boot")
+    disk = StateFiles(str(state), "boot")
     disk.keep_started(GROUP)
     disk.keep_known(KNOWN)
     subprocess.run(["rm", "-rf", state], check=True)
@@ -89,8 +89,8 @@ def test_removed_files_are_written_again(tmp_path: Path) -> None:
 
 
 LOCK = (
-    "import sys; from hactl.daemon.parts.state_files import Disk; "
-    "Disk(sys.argv[1], 'boot').lock(); print(1, flush=True); "
+    "import sys; from hactl.daemon.parts.state_files import StateFiles; "
+    "StateFiles(sys.argv[1], 'boot').lock(); print(1, flush=True); "
     "sys.stdin.read()"
 )
 
@@ -108,8 +108,8 @@ def test_one_daemon_a_node_whatever_is_removed(tmp_path: Path, removed: str) -> 
             subprocess.run(f"rm -rf {tmp_path}/*", shell=True, check=True)
         holder = str(other.pid) if removed == "nothing" else "unknown"
         with pytest.raises(AlreadyRunningError, match=f"process {holder} "):
-            Disk(str(tmp_path), "boot").lock()
+            StateFiles(str(tmp_path), "boot").lock()
         other.stdin.close()
         other.wait(10)
-    Disk(str(tmp_path), "boot").lock()
+    StateFiles(str(tmp_path), "boot").lock()
     assert json.loads((tmp_path / "daemon.lock").read_text())

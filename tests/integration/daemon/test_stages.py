@@ -100,13 +100,13 @@ def test_nothing_else_is_done_while_there_may_be_a_session_to_renew(tmp_path: Pa
     async def main() -> None:
         stage, state = _stage(tmp_path), _state(guarded=True)
         stage.look(state)
-        assert not stage.calm.is_set()
+        assert not stage.settled.is_set()
         state.phase = state.session.state = "live"
         stage.look(state)
-        assert not stage.calm.is_set()
+        assert not stage.settled.is_set()
         state.observer.last_own_renewal = at(1)
         stage.look(state)
-        assert stage.calm.is_set()
+        assert stage.settled.is_set()
 
     asyncio.run(main())
 
@@ -117,7 +117,7 @@ def test_nothing_is_waited_for_where_there_is_none(tmp_path: Path, phase: str) -
         stage, state = _stage(tmp_path), _state(guarded=phase != "listing")
         state.phase = phase  # type: ignore[assignment]
         stage.look(state)
-        assert stage.calm.is_set()
+        assert stage.settled.is_set()
 
     asyncio.run(main())
 
@@ -170,7 +170,7 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
         assert stage.balancer is None and stage.asker is None
         with pytest.raises(AttributeError):
             _ = stage.metrics
-        stage.calm.set()
+        stage.settled.set()
         await asyncio.to_thread(until, Path(config.api_socket).exists, "the API is served")
         stage.count(lambda metrics: metrics.observe_txn(Purpose.RENEW, 0.001, "ok"))
         assert b"hactl_renew_seconds_count 2.0" in stage.metrics.text()
@@ -203,7 +203,7 @@ def test_a_part_that_fails_leaves_the_others_alone_and_comes_when_it_can(tmp_pat
         said: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         tasks = Tasks(lambda *change: said.put_nowait(change), first_s=0.01)
         stage = SecondStage(config, NodeContext("n2", str(tmp_path), None, None, tasks), lambda event, data: None)
-        stage.calm.set()
+        stage.settled.set()
         await stage.run(StandIn(Scene(MemoryStore()), config), link, lambda told: None, _no_resource)
         async with asyncio.timeout(DEADLINE_S):
             name, reason = await said.get()
@@ -242,17 +242,17 @@ def test_probes_wait_and_stops_do_not(tmp_path: Path) -> None:
 
     async def main() -> None:
         done: asyncio.Queue[Event] = asyncio.Queue()
-        calm = asyncio.Event()
+        settled = asyncio.Event()
         stage = _stage(tmp_path)
         context = NodeContext("n1", str(tmp_path), None)
-        actions = Actions(context, "demo", done.put_nowait, calm, stage.balancer_resource)
+        actions = Actions(context, "demo", done.put_nowait, settled, stage.balancer_resource)
         actions.act(Act(1, "one", spec, "probe", 0, 5000.0))
         actions.act(Act(2, "two", spec, "stop", 0, 5000.0))
         async with asyncio.timeout(DEADLINE_S):
             stopped = await done.get()
             assert isinstance(stopped, Acted) and stopped.id == 2
             assert done.empty()
-            calm.set()
+            settled.set()
             probed = await done.get()
             assert isinstance(probed, Acted) and probed.id == 1
         await actions.close()

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from hactl.config import compiled
 from hactl.config.document import document, parse_document
 from hactl.config.load import load_cluster
-from hactl.daemon.parts.state_files import Disk
+from hactl.daemon.parts.state_files import StateFiles
 from hactl.model.resources import KINDS, SPECS, ResourceSpec, VipSpec
 from hactl.model.service import ServiceOptions
 from tests.support.specs import resource_spec
@@ -57,7 +57,7 @@ def test_the_compiler_writes_that_form(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 @pytest.mark.parametrize("name", STARTED)
 def test_definitions_of_what_was_started_are_read_and_written_the_same(name: str, tmp_path: Path) -> None:
-    disk, place = Disk(str(tmp_path), "boot"), tmp_path / "started" / name
+    disk, place = StateFiles(str(tmp_path), "boot"), tmp_path / "started" / name
     place.write_text(text(f"started-{name}"))
     (group,) = disk.leftovers()
     assert group == load_cluster(FORMS / "cluster.yaml").group(name.removesuffix(".json"))
@@ -100,7 +100,7 @@ def test_a_configuration_that_does_not_fit_says_where() -> None:
 
 
 def test_a_definition_that_does_not_fit_is_told_and_passed_over(tmp_path: Path) -> None:
-    disk = Disk(str(tmp_path), "boot")
+    disk = StateFiles(str(tmp_path), "boot")
     (tmp_path / "started" / "a.json").write_text('{"name": "a", "resources": [{"name": "x", "kind": "vip"}]}')
     (tmp_path / "started" / "writer.json").write_text(text("started-writer.json"))
     with capture_logs() as logged:

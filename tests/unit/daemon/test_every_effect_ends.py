@@ -71,9 +71,9 @@ async def heard(posted: asyncio.Queue[events.Event]) -> events.Event:
 
 
 def actions(tmp_path: Path, make: Callable[..., Any], tasks: Tasks, posted: asyncio.Queue[events.Event]) -> Actions:
-    calm = asyncio.Event()
-    calm.set()
-    found = Actions(NodeContext("n1", str(tmp_path), None, None, tasks), "demo", posted.put_nowait, calm, make)
+    settled = asyncio.Event()
+    settled.set()
+    found = Actions(NodeContext("n1", str(tmp_path), None, None, tasks), "demo", posted.put_nowait, settled, make)
     found.resource = make  # type: ignore[method-assign]
     return found
 

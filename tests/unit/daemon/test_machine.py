@@ -11,7 +11,7 @@ from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
 from hactl.daemon.parts import machine
 from hactl.daemon.parts.machine import identify, read_boot_id, read_machine_id
-from hactl.daemon.parts.state_files import Disk
+from hactl.daemon.parts.state_files import StateFiles
 from hactl.linux.process_identity import Stat
 
 
@@ -92,7 +92,7 @@ def test_what_is_no_secret_says_nothing(config: NodeConfig, content: str) -> Non
 
 
 def test_a_session_held_is_of_this_boot_and_of_no_copy(tmp_path: Path) -> None:
-    disk, later = (Disk(str(tmp_path / "state"), boot) for boot in ("boot-1", "boot-2"))
+    disk, later = (StateFiles(str(tmp_path / "state"), boot) for boot in ("boot-1", "boot-2"))
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     assert disk.held(str(run_dir)) == ""
@@ -103,9 +103,9 @@ def test_a_session_held_is_of_this_boot_and_of_no_copy(tmp_path: Path) -> None:
 
 
 def test_what_was_disowned_stays_so(tmp_path: Path) -> None:
-    disk = Disk(str(tmp_path), "boot")
+    disk = StateFiles(str(tmp_path), "boot")
     for number in range(30):
         disk.disown(f"sid-{number}")
-    assert Disk(str(tmp_path), "boot").disowned()[-1] == "sid-29" and len(disk.disowned()) == 20
+    assert StateFiles(str(tmp_path), "boot").disowned()[-1] == "sid-29" and len(disk.disowned()) == 20
     (tmp_path / "disowned.json").write_text('{"no": "list"}')
     assert disk.disowned() == ()

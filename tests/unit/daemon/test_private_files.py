@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
 from hactl.daemon.parts.private_files import make_private
-from hactl.daemon.parts.state_files import Disk, KnownStore
+from hactl.daemon.parts.state_files import KnownStore, StateFiles
 
 
 def mode(path: Path) -> int:
@@ -64,7 +64,7 @@ def test_what_an_earlier_version_left_open_is_closed_and_said(config: NodeConfig
 
 
 def test_state_is_private_by_itself(tmp_path: Path) -> None:
-    Disk(str(tmp_path), "boot").keep_known(KnownStore("uuid", 1, 7, "sid"))
+    StateFiles(str(tmp_path), "boot").keep_known(KnownStore("uuid", 1, 7, "sid"))
     assert mode(tmp_path / "identity.json") == 0o600
 
 

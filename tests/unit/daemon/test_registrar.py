@@ -12,7 +12,7 @@ from typing import Any
 
 from election.clock import Instant
 from hactl.daemon.guard_link import GuardLink
-from hactl.daemon.parts.state_files import Disk
+from hactl.daemon.parts.state_files import StateFiles
 from hactl.daemon.registrar import Registrar
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import GuardRegister, GuardUnregister
@@ -26,7 +26,7 @@ SPEC = resource_spec("thing", "exec", {"command": ["sleep", "600"]})
 GROUP = GroupSpec("db", (SPEC,))
 
 
-class Stuck(Disk):
+class Stuck(StateFiles):
     """A disk that takes its time."""
 
     def __init__(self, state_dir: str, boot_id: str) -> None:
