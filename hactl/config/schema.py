@@ -33,26 +33,15 @@ from hactl.config.fields import (
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service
 from hactl.decide.timing import PROFILES, Profile
+from hactl.model import resources as of
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
-from hactl.model.resources import (
-    KINDS,
-    SPECS,
-    ExecOptions,
-    HaproxySpec,
-    InGroupOptions,
-    Kind,
-    ManifestOptions,
-    ResourceSpec,
-    SystemdOptions,
-    VipOptions,
-)
 
 # For their defaults.
-_VIP, _RESOURCE, _GROUP = VipOptions(""), HaproxySpec("", InGroupOptions()), GroupSpec("", ())
+_VIP, _RESOURCE, _GROUP = of.VipOptions(""), of.HaproxySpec("", of.InGroupOptions()), GroupSpec("", ())
 
 # An address or a file is there at once or not at all; a service may take its time.
-_START_TIMEOUT_MS: dict[Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "haproxy": 10_000.0}
-_STOP_TIMEOUT_MS: dict[Kind, float] = {"vip": 5_000.0, "haproxy": 5_000.0}
+_START_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "haproxy": 10_000.0}
+_STOP_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "haproxy": 5_000.0}
 
 
 class TimingSettings(Strict):
@@ -103,7 +92,7 @@ class NodeSettings(Strict):
 class Vip(Part):
     """An address that moves with its group."""
 
-    OF: ClassVar[Any] = VipOptions
+    OF: ClassVar[Any] = of.VipOptions
 
     address: VipAddress = setting("the address with its prefix length, IPv4 or IPv6", examples=["10.0.0.30/24"])
     interface: InterfaceName | None = setting(
@@ -124,7 +113,7 @@ class Vip(Part):
 class Systemd(Part):
     """A systemd unit."""
 
-    OF: ClassVar[Any] = SystemdOptions
+    OF: ClassVar[Any] = of.SystemdOptions
 
     unit: UnitName = setting("the unit's full name; it must not be enabled in systemd", examples=["mariadb.service"])
 
@@ -132,7 +121,7 @@ class Systemd(Part):
 class Exec(Part):
     """Commands of your own: either `command`, or `start`, `stop` and `monitor`. Lists of words, no shell."""
 
-    OF: ClassVar[Any] = ExecOptions
+    OF: ClassVar[Any] = of.ExecOptions
 
     command: Argv | None = setting(
         "a program that stays in the foreground; hactl supervises it",
@@ -171,11 +160,11 @@ class Exec(Part):
 class Manifest(Part):
     """A file that is in a directory while the group runs here: a static pod for the kubelet."""
 
-    OF: ClassVar[Any] = ManifestOptions
+    OF: ClassVar[Any] = of.ManifestOptions
 
     source: FilePath | None = setting("the file to copy, outside `directory`", None)
     content: str | None = setting("the text of the file, in place of `source`", None)
-    directory: FilePath = setting("the directory that the kubelet watches", ManifestOptions().directory)
+    directory: FilePath = setting("the directory that the kubelet watches", of.ManifestOptions().directory)
     name: Name | None = setting(
         "the file's name in `directory`; default: that of `source`, or the resource's name with `.yaml`", None
     )
@@ -196,7 +185,7 @@ class Manifest(Part):
 class HaproxyInGroup(Part):
     """HAProxy only on the node where the group runs. Without such a resource it runs on every node."""
 
-    OF: ClassVar[Any] = InGroupOptions
+    OF: ClassVar[Any] = of.InGroupOptions
 
     drain: WholeDurationOrZero = setting(
         "how long, at most, open connections may go on after a stop, while new ones are refused (not longer than four "
@@ -229,24 +218,24 @@ class Resource(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
+        kinds = [kind for kind in of.KINDS if getattr(self, kind) is not None]
         if len(kinds) != 1:
             problem = f"is of several kinds: {', '.join(kinds)}" if kinds else "is of no kind"
-            raise wrong(problem, f"give exactly one of {', '.join(KINDS)}")
+            raise wrong(problem, f"give exactly one of {', '.join(of.KINDS)}")
         return self
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> of.Kind:
         """Its kind."""
-        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+        return next(kind for kind in of.KINDS if getattr(self, kind) is not None)
 
-    def spec(self) -> ResourceSpec:
+    def spec(self) -> of.ResourceSpec:
         """The resource of the model, all defaults resolved."""
         kind = self.kind
         start = self.start_timeout or _START_TIMEOUT_MS.get(kind, _RESOURCE.start_timeout_ms)
         stop = self.stop_timeout or _STOP_TIMEOUT_MS.get(kind, _RESOURCE.stop_timeout_ms)
         options = getattr(self, kind).made()
-        return SPECS[kind](self.name, options, start, stop, self.monitor_interval, self.monitor_timeout)
+        return of.SPECS[kind](self.name, options, start, stop, self.monitor_interval, self.monitor_timeout)
 
 
 class Group(Strict):

@@ -7,21 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from hactl.config.fields import FilePath, HttpPath, Line, Part, Port, WholeDuration, WholeDurationOrZero, setting, wrong
-from hactl.config.services.fields import (
-    BindAddress,
-    BindAddressOrEmpty,
-    FilePathOrEmpty,
-    HaproxyName,
-    HaproxyNameOrEmpty,
-    NameOrEmpty,
-    Raw,
-    ServerAddress,
-    Size,
-    Statuses,
-    Word,
-    WordOrEmpty,
-    bind_address,
-)
+from hactl.config.services import fields
 from hactl.model import service_parts as of
 from hactl.model.service import BUILT_IN
 
@@ -38,8 +24,8 @@ class BindTls(Part):
     certificates: list[FilePath] = setting(
         "PEM files with a certificate and its key, or directories of such files", [], examples=[["/etc/x.pem"]]
     )
-    crt_list: FilePathOrEmpty = setting("a file that lists certificates", "")
-    ca_file: FilePathOrEmpty = setting("the authorities that sign the clients' certificates", "")
+    crt_list: fields.FilePathOrEmpty = setting("a file that lists certificates", "")
+    ca_file: fields.FilePathOrEmpty = setting("the authorities that sign the clients' certificates", "")
     verify: Literal["", "none", "optional", "required"] = setting("whether clients must show a certificate", "")
     alpn: Line = setting("protocols to offer, such as `h2,http/1.1`", "")
     min_version: TlsVersion = setting("the oldest version of TLS that is accepted", "")
@@ -60,7 +46,7 @@ class Bind(Part):
 
     OF: ClassVar[Any] = of.BindOptions
     SHORT: ClassVar[bool] = True
-    address: BindAddress = setting(
+    address: fields.BindAddress = setting(
         "address and port, or ports; `*` for all addresses; or a path, or `abns@NAME`", examples=["10.0.0.30:5000"]
     )
     tls: BindTls | None = setting("connections here use TLS, which HAProxy ends", None)
@@ -70,7 +56,7 @@ class Bind(Part):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, given: Any) -> Any:
-        return {"address": bind_address(given)} if isinstance(given, str) else given
+        return {"address": fields.bind_address(given)} if isinstance(given, str) else given
 
 
 class ServerTls(Part):
@@ -84,7 +70,7 @@ class ServerTls(Part):
     verify_host: Line = setting("the name that the certificate must have", "")
     sni: Line = setting("the server name to send, as an expression: `str(api.example.org)`", "")
     alpn: Line = setting("protocols to offer", "")
-    certificate: FilePathOrEmpty = setting("HAProxy's own certificate with its key: a PEM file", "")
+    certificate: fields.FilePathOrEmpty = setting("HAProxy's own certificate with its key: a PEM file", "")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -120,14 +106,14 @@ class ListedServer(Part):
     """A server that is not a node of the cluster."""
 
     OF: ClassVar[Any] = of.ListedServer
-    name: HaproxyName = setting("unique in the service", examples=["old1"])
-    address: ServerAddress = setting("an IP address or a name; or a path, or `abns@NAME`", examples=["10.0.0.41"])
+    name: fields.HaproxyName = setting("unique in the service", examples=["old1"])
+    address: fields.ServerAddress = setting("an IP address, a name, a path, or `abns@NAME`", examples=["10.0.0.41"])
     port: int = setting("0: the port of the service", 0, ge=0, le=65535)
     weight: int | None = setting("its share of the connections; default: `server.weight`", None, ge=0, le=256)
     backup: bool = setting("whether it is used only when no other server is up", False)
     disabled: bool = setting("whether it is out of use", False)
-    cookie: WordOrEmpty = setting("its value of the cookie; default: its name", "")
-    node: NameOrEmpty = setting("the node that it runs on: it is drained with that node", "")
+    cookie: fields.WordOrEmpty = setting("its value of the cookie; default: its name", "")
+    node: fields.NameOrEmpty = setting("the node that it runs on: it is drained with that node", "")
     words: Line = setting("further words of its `server` line, put word for word", "")
 
 
@@ -135,7 +121,7 @@ class Cookie(Part):
     """A client stays with its server by a cookie; the value is the server's name."""
 
     OF: ClassVar[Any] = of.Cookie
-    name: Word = setting("the name of the cookie", examples=["SERVERID"])
+    name: fields.Word = setting("the name of the cookie", examples=["SERVERID"])
     mode: Literal["insert", "rewrite", "prefix"] = setting(
         "`insert`: HAProxy sets a cookie of its own; `rewrite`, `prefix`: it changes the one that the service sets",
         _COOKIE.mode,
@@ -151,10 +137,10 @@ class Stick(Part):
     OF: ClassVar[Any] = of.Stick
     on: Line = setting("the key of the table: a sample expression of HAProxy", _STICK.on, min_length=1)
     type: Line = setting("the key's type: `ip`, `ipv6`, `integer`, `string len 32`", _STICK.type)
-    size: Size = setting("the number of entries, at most", _STICK.size)
+    size: fields.Size = setting("the number of entries, at most", _STICK.size)
     expire: WholeDuration = setting("how long an entry that is not used is kept", _STICK.expire_ms)
     shared: bool = setting("whether HAProxy on all nodes shares the table", _STICK.shared)
-    lines: list[Raw] = setting("further `stick` lines", [], examples=[["stick match src table t"]])
+    lines: list[fields.Raw] = setting("further `stick` lines", [], examples=[["stick match src table t"]])
 
 
 class StatsPage(Part):
@@ -163,7 +149,7 @@ class StatsPage(Part):
     OF: ClassVar[Any] = of.StatsPage
     uri: HttpPath = setting("the path of the page", _STATS.uri)
     refresh: WholeDuration | None = setting("how often the browser loads the page again", _STATS.refresh_ms)
-    userlist: HaproxyNameOrEmpty = setting(
+    userlist: fields.HaproxyNameOrEmpty = setting(
         "the list of `haproxy.userlists` with the users who may see it; empty: everybody may", ""
     )
     admin: bool = setting("whether servers can be put out of use on the page", False)
@@ -181,12 +167,12 @@ class Probe(Part):
     OF: ClassVar[Any] = of.Probe
     kind: Literal["tcp", "http"] = setting("`tcp`: it connects; `http`: it requests `path`", examples=["http"])
     path: HttpPath = setting("the path to request", _PROBE.path)
-    host: WordOrEmpty = setting("the header Host; empty: the address", "")
-    expect_status: Statuses = setting("good statuses", _PROBE.expect_status)
+    host: fields.WordOrEmpty = setting("the header Host; empty: the address", "")
+    expect_status: fields.Statuses = setting("good statuses", _PROBE.expect_status)
     tls: bool = setting("whether it uses TLS; the certificate is not checked", False)
     interval: WholeDuration = setting("time between two requests", _PROBE.interval_ms)
     timeout: WholeDuration = setting("how long a request may take", _PROBE.timeout_ms)
-    bind: BindAddressOrEmpty = setting("one of `binds`; empty: the first one with an IP address", "")
+    bind: fields.BindAddressOrEmpty = setting("one of `binds`; empty: the first one with an IP address", "")
 
 
 class Agent(Part):

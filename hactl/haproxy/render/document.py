@@ -6,14 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from hactl.haproxy.diff.parse import sections
-from hactl.haproxy.render.global_sections import (
-    built_in_section,
-    defaults_section,
-    exporter_section,
-    global_section,
-    peers_section,
-    userlist_section,
-)
+from hactl.haproxy.render import global_sections
 from hactl.haproxy.render.servers import server_line
 from hactl.haproxy.render.service import OWN, Section, service_sections
 from hactl.haproxy.routing import Routing
@@ -73,15 +66,15 @@ def _sections(cluster: ClusterSpec, node: str, settings: HaproxySettings) -> lis
         for section in service_sections(service, globals_, addresses)
     ]
     shared = any(f" peers {OWN}" in line for section in services for line in section.lines)
-    leading = [global_section(globals_, node, settings, peers=shared)]
+    leading = [global_sections.global_section(globals_, node, settings, peers=shared)]
     if shared:
-        leading.append(peers_section(addresses, globals_.peers_port))
-    leading += [userlist_section(name, users) for name, users in (globals_.userlists or {}).items()]
+        leading.append(global_sections.peers_section(addresses, globals_.peers_port))
+    leading += [global_sections.userlist_section(name, users) for name, users in (globals_.userlists or {}).items()]
     # What proxies name may have to stand before them: `crt-store`. Proxies may name sets of defaults.
     last = [text for text in globals_.sections if any(spec.kind in _PROXIES for spec in sections(text))]
     leading += [Section(text, ()) for text in globals_.sections if text not in last]
-    leading.append(built_in_section(globals_))
-    leading += [defaults_section(name, own) for name, own in (globals_.defaults or {}).items()]
+    leading.append(global_sections.built_in_section(globals_))
+    leading += [global_sections.defaults_section(name, own) for name, own in (globals_.defaults or {}).items()]
     if globals_.exporter is not None:
-        leading.append(exporter_section(globals_.exporter, cluster.address(node)))
+        leading.append(global_sections.exporter_section(globals_.exporter, cluster.address(node)))
     return [*leading, *services, *(Section(text, ()) for text in last)]
