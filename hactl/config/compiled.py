@@ -1,8 +1,8 @@
-"""A cluster's configuration as plain JSON of the model, with nothing left to check: `python -m hactl.config.compiled`
-makes it from the stored document on standard input.
+"""A cluster's configuration as plain JSON of the model, already checked: `python -m hactl.config.compiled` makes it
+from the stored document on standard input.
 
-The daemon has that done by a process of its own: pydantic and what is built on it cost 10 MB for good, and 100 ms
-in which the daemon could do nothing else.
+The daemon runs this in a process of its own: pydantic and the code that needs it cost 10 MB for good, and 100 ms in
+which the daemon could do nothing else.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from hactl.model.options import plain
 
 
 def dump(spec: ClusterSpec) -> dict[str, Any]:
-    """What `load` takes, for JSON."""
+    """The JSON that `load` takes."""
     raw: dict[str, Any] = plain(spec)
     return raw
 
 
 def load(raw: dict[str, Any]) -> ClusterSpec:
-    """The cluster that `dump` was given. Raises TypeError for what is none, or of another version."""
+    """The cluster that `dump` was given. Raises TypeError if it is none, or of another version."""
     try:
         return msgspec.convert(raw, ClusterSpec)
     except msgspec.ValidationError as error:

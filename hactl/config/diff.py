@@ -1,7 +1,8 @@
-"""What a new configuration changes, and what of that is refused while groups run. Pure.
+"""The changes that a new configuration makes, and those of them that are refused while groups run. Pure.
 
 A revision that deletes a group or moves a resource between groups is refused unless the group is `released`: otherwise
-no node would know what to wait for before it starts the resource (docs/configuration.md, *Checking and applying*).
+no node would know which stop to wait for before it starts the resource (docs/configuration.md, *Checking and
+applying*).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.options import plain
 from hactl.model.resources import HaproxySpec, ResourceSpec, SystemdSpec, VipSpec
 
-# What is kept in order: the nodes by preference, the resources by start. The order of groups means nothing.
+# Lists whose order matters: the nodes by preference, the resources by start. The order of groups does not.
 _ORDERED = ("nodes", "resources")
 
 
@@ -79,7 +80,7 @@ def refusals(old: ClusterSpec, new: ClusterSpec, ownerships: Mapping[str, str]) 
 
 
 def _moved(old: ClusterSpec, new: ClusterSpec, group: GroupSpec) -> Iterator[tuple[str, str]]:
-    """What `group` has now and another group is to have."""
+    """The resources that `group` has now and another group has in `new`."""
     before, after = _holdings(old), _holdings(new)
     for name, held in before:
         if name != group.name or (name, held) in after:
@@ -94,7 +95,7 @@ def _holdings(spec: ClusterSpec) -> list[tuple[str, tuple[str, str]]]:
 
 
 def _thing(resource: ResourceSpec) -> tuple[str, str]:
-    """What a resource is about, whatever it is called; of commands only their name is known."""
+    """The object that a resource manages, whatever its name is; commands are known by their name only."""
     match resource:
         case VipSpec():
             return "vip", str(ip_interface(resource.options.address).ip)
@@ -119,7 +120,7 @@ def _tree(spec: ClusterSpec) -> dict[str, Any]:
 
 
 def _fencing(topology: Topology) -> dict[str, Any]:
-    """Levels and secrets as texts: what is in them changes as a whole."""
+    """Levels and secrets as texts: they are compared as a whole."""
     tree = asdict(topology)
     for name, device in topology.devices.items():
         shown = {

@@ -1,8 +1,8 @@
-"""The document that is stored: cluster.yaml as JSON; and back by the same schema. Its defaults are written
-out but for those of services and `haproxy`, of which there are too many.
+"""The document that is stored: cluster.yaml as JSON; and back by the same schema. Its defaults are written out, except
+those of services and `haproxy`, which are too many.
 
-In a file an unknown key is a mistake and refused. In the store it is a later version's, which an earlier one
-ignores during a rolling upgrade, and says so. What must not be ignored comes with a higher format (stored.py).
+In a file an unknown key is a mistake and refused. In the store it is a later version's, which an earlier one ignores
+during a rolling upgrade, and reports. A setting that must not be ignored comes with a higher format (stored.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hactl.model.service import ServiceSpec
 
 @dataclass(frozen=True, slots=True)
 class StoredSpec:
-    """What the store holds. `ignored`: keys of a later version that were passed over."""
+    """The configuration in the store. `ignored`: keys of a later version that were passed over."""
 
     serial: int
     spec: ClusterSpec
@@ -53,8 +53,8 @@ def parse_document(text: str, *, file: str = "config") -> ClusterSpec:
 
 
 def read_stored(text: str, *, key: str = "config", checked: bool = True) -> StoredSpec:
-    """The value of `config`, or of an entry of its history. Not `checked`: only what the schema says of single
-    settings is demanded; rules between parts may have been others when it was written. Raises ConfigErrors."""
+    """The value of `config`, or of an entry of its history. Not `checked`: only the schema's rules for single settings
+    apply; rules between parts may have been others when it was written. Raises ConfigErrors."""
     try:
         stored = StoredConfig.from_json(text, key)
     except RecordError as error:

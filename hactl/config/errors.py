@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: every problem at once, with its place and its hint."""
+"""The problems of a configuration: all of them at once, each with its place and a hint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from election.text import printable
 
-# Of what somebody has written into a file so much is shown.
+# Of a line in a user's file at most so many characters are shown.
 _LONGEST_LINE = 1000
 
 # A setting's place in a document: `("groups", 0, "resources", 1, "name")`.
@@ -23,8 +23,8 @@ class Place(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong. `path`: the setting, as `show_path` writes it ("" for the whole file);
-    `problem`: what is wrong; `hint`: what would be right; `place`: None where there is no line."""
+    """One problem. `path`: the setting, as `show_path` writes it ("" for the whole file); `hint`: how to fix it;
+    `place`: None where there is no line."""
 
     file: str
     path: str
@@ -72,7 +72,7 @@ def closest(wrong: str, allowed: Sequence[str]) -> str:
 
 
 def suggest(wrong: str, allowed: Sequence[str]) -> str:
-    """What was probably meant by `wrong`, else all that is allowed."""
+    """The word that was probably meant by `wrong`, else all that are allowed."""
     if meant := closest(wrong, allowed):
         return f"did you mean `{meant}`?"
     return f"allowed: {', '.join(allowed)}" if allowed else ""

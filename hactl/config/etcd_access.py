@@ -1,6 +1,6 @@
-"""How this node reaches etcd, by node.toml: the store itself, and what is weak about the way.
+"""How this node reaches etcd, by node.toml: the store itself, and the weaknesses of the connection.
 
-Who can write to etcd can move and stop every group; so access to it must be closed to everybody else
+Anybody who can write to etcd can move and stop every group; so access to it must be closed to everybody else
 (docs/security.md).
 """
 
@@ -25,7 +25,7 @@ _HOST = re.compile(r"https?://(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:/]+))")
 
 
 class Weakness(NamedTuple):
-    """Something about the set-up that lets others in. `hint`: what closes it."""
+    """A part of the set-up that lets others in. `hint`: how to close it."""
 
     problem: str
     hint: str
@@ -56,8 +56,8 @@ def open_etcd(config: NodeConfig) -> EtcdStore:
 
 
 def unusable(config: NodeConfig) -> Iterator[Weakness]:
-    """What is wrong with the files with which etcd is reached: they are used at the next connection, or login, and at
-    the next start of the daemon."""
+    """The problems of the files for the connection to etcd: they are used at the next connection or login, and at the
+    next start of the daemon."""
     from fencing.agents.secret_sources import SecretError, check_private, read_secret  # noqa: PLC0415
 
     for path, check in ((config.etcd_key, check_private), (config.etcd_password_file, read_secret)):
@@ -76,7 +76,7 @@ _KEY_NOW = "fix it now: until then this node takes no new configuration"
 
 
 def found_weak(config: NodeConfig, *, root: bool, node_toml: Path | None = None) -> list[Weakness]:
-    """All that is weak here: files that cannot be used, which only `root` can see, and what lets others in."""
+    """All weaknesses here: files that cannot be used, which only `root` can see, and ways for others to get in."""
     from hactl.config.rules.open_to_others import open_to_others  # noqa: PLC0415 - nothing hurries
 
     weak = [*unusable(config), *(Weakness(*opening) for opening in open_to_others(config, node_toml))] if root else []
@@ -94,8 +94,8 @@ def tls_files(config: NodeConfig) -> TlsFiles:
 
 
 def weaknesses(config: NodeConfig, *, has_key: bool) -> list[Weakness]:
-    """What lets others write to etcd, or have this node run their programs. Pure. `has_key`: the cluster's key is
-    there. Nothing where `accept_insecure_etcd` says that it is known."""
+    """The ways in which others can write to etcd, or have this node run their programs. Pure. `has_key`: the cluster's
+    key is there. Nothing where `accept_insecure_etcd` says that they are known."""
     if config.accept_insecure_etcd:
         return []
     weak = []

@@ -1,4 +1,4 @@
-"""The kinds of value a setting can have, checked, with what would be right when they are not."""
+"""The types of the settings' values: each checks a value, and says how to fix a wrong one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNIT = re.compile(
 
 
 class Strict(BaseModel):
-    """What all parts of the schema share: unknown keys and values of another type are refused."""
+    """The base of all parts of the schema: unknown keys and values of another type are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -55,7 +55,7 @@ class Part(Strict):
         return self.OF(**self.values())
 
     def values(self) -> dict[str, Any]:
-        """Its fields; what the model has elsewhere is left out."""
+        """The values of its fields that the model has here."""
         known = self.OF.__struct_fields__
         named = {name if name in known else f"{name}_ms": name for name in type(self).model_fields}
         return {field: _made(getattr(self, name)) for field, name in named.items() if field in known}
@@ -72,12 +72,12 @@ def _made(value: Any) -> Any:
 
 
 def needs_less_with_a_preset(schema: dict[str, Any]) -> None:
-    """For a JSON Schema: what a preset has need not be given."""
+    """For a JSON Schema: settings that a preset gives are not required."""
     schema["anyOf"] = [{"required": ["preset"]}, {"required": schema.pop("required")}]
 
 
 def wrong(problem: str, hint: str) -> PydanticCustomError:
-    """The error of a check of ours: what is wrong and what would be right."""
+    """The error of a check of ours: the problem, and how to fix it."""
     return PydanticCustomError("hactl", "{problem}; {hint}", {"problem": problem, "hint": hint})
 
 

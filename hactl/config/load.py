@@ -27,7 +27,7 @@ _EMPTY = "begin with `cluster: NAME` and `nodes: [{name: n1, address: 10.0.0.11}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A sound configuration. `warnings`: what is allowed but worth saying; `tree`: where everything is."""
+    """A sound configuration. `warnings`: settings that are allowed but doubtful; `tree`: the places of all settings."""
 
     spec: ClusterSpec
     warnings: tuple[Problem, ...]

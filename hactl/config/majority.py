@@ -1,4 +1,4 @@
-"""How many members etcd has, as far as a configuration tells, and what may be lost. Pure."""
+"""The number of etcd's members, as far as a configuration tells, and how many may be lost. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def known_members(endpoints: Sequence[str]) -> int:
 
 
 def majority_findings(spec: ClusterSpec, endpoints: int) -> Iterator[Finding]:
-    """What an operator should know before anything fails. `endpoints`: of etcd, in node.toml; 0: not known."""
+    """Warnings for the operator before anything fails. `endpoints`: how many of etcd node.toml names; 0: not known."""
     path = ("nodes",)
     nodes, members = len(spec.nodes), endpoints or len(spec.nodes)
     here = f"etcd has {members} endpoint{'' if members == 1 else 's'} in node.toml"

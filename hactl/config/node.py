@@ -1,6 +1,6 @@
-"""node.toml: what this node is called, where etcd is, where its files are. Light: `hactl status` reads it.
+"""node.toml: this node's name, how to reach etcd, where its files are. Light: `hactl status` reads it.
 
-Every field of NodeConfig is a setting of this name; its metadata holds what it means and how it is checked.
+Every field of NodeConfig is a setting of this name; its metadata holds its meaning and its check.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class NodeConfig:
 
     @property
     def publish_socket(self) -> str:
-        """Where the daemon publishes what is served on the network."""
+        """Where the daemon publishes the data that is served on the network."""
         return f"{self.run_dir}/publish.sock"
 
     @property
@@ -215,7 +215,7 @@ def _with_new_names(data: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
 
 
 def _together(values: dict[str, Any]) -> Problems:
-    """What concerns several settings."""
+    """The rules between several settings."""
     wrong: Problems = []
     for first, second in (("etcd_user", "etcd_password_file"), ("etcd_cert", "etcd_key")):
         if bool(values.get(first)) != bool(values.get(second)):

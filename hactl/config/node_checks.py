@@ -1,4 +1,4 @@
-"""The checks of node.toml's settings: each takes what the file has and gives the value, or says what is wrong."""
+"""The checks of node.toml's settings: each takes the value in the file and returns the setting's value, or raises."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_RUN_DIR = 75
 
 
 class WrongError(Exception):
-    """A value cannot be. `hint`: what would be right; "" leaves it to an example."""
+    """A value is wrong. `hint`: how to fix it; "": an example is shown."""
 
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(problem)

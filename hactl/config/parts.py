@@ -1,6 +1,6 @@
-"""The parts of cluster.yaml that are sound, with their places, though others may not be.
+"""The sound parts of cluster.yaml, with their places, even if other parts are not sound.
 
-So that what concerns several parts is checked, and said, together with what is wrong within one.
+So the rules between several parts are checked, and reported, together with the problems within one.
 """
 
 from __future__ import annotations

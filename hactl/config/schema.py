@@ -1,7 +1,7 @@
 """The shape of cluster.yaml, and from it to the model (`hactl.model.cluster`).
 
-Each model checks what can be seen within itself; what concerns several parts is in `crosscheck.py`. The
-descriptions here are those of docs/configuration.md and of the JSON Schema.
+Each model checks its own settings; the rules between several parts are in `crosscheck.py`. The descriptions here are
+those of docs/configuration.md and of the JSON Schema.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The configuration's signature: an HMAC by the cluster's key, so that who can write to etcd cannot have programs run.
+"""The configuration's signature: an HMAC by the cluster's key, so that write access to etcd is not enough to have
+programs run.
 
-Pure. What is signed is the whole envelope: cluster, serial, format, author, time and document, as canonical JSON. A
-node with a key uses a signed configuration only, and within one generation of the store none that is older than the
-one it used before. A node without a key cannot check anything, and says so.
+Pure. The signature is of the whole envelope: cluster, serial, format, author, time and document, as canonical JSON. A
+node with a key uses a signed configuration only, and within one generation of the store none that is older than the one
+it used before. A node without a key cannot check anything, and says so.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def signed_by(stored: StoredConfig, cluster: str, key: bytes) -> bool:
 def refusal(stored: StoredConfig, text: str, cluster: str, key: bytes, last: Accepted | None, generation: int) -> str:
     """Why a node with `key` may not use this configuration; empty: it may.
 
-    `last`: what this node used before. An unsigned configuration goes on only where it is that very one, and was not
-    signed then either: the cluster is older than its key.
+    `last`: the configuration that this node used before. An unsigned one is accepted only if it is that very one, and
+    was not signed then either: the cluster is older than its key.
     """
     if not stored.signature:
         if last is not None and not last.signed and last.digest == digest(text):
@@ -70,9 +71,9 @@ def refusal(stored: StoredConfig, text: str, cluster: str, key: bytes, last: Acc
 
 
 def without_key(stored: StoredConfig, text: str, key_file: str, last: Accepted | None) -> str:
-    """Why a node that has no key (any more) may not use this configuration; empty: it may. One that has checked a
-    signature before does not begin to believe what nobody can check: its key was lost, or is looked for in the wrong
-    place."""
+    """Why a node that has no key (any more) may not use this configuration; empty: it may. A node that has checked a
+    signature before does not accept a configuration that it cannot check: its key was lost, or is looked for in the
+    wrong place."""
     if last is None or not last.signed or last.digest == digest(text):
         return ""
     return (

@@ -7,7 +7,7 @@ from typing import Any
 
 from election.records import Count, Record, too_deep
 
-# Raised when a document may hold what an earlier version must not overlook. A reader refuses a higher one and
+# Raised when a document may hold settings that an earlier version must not ignore. A reader refuses a higher one and
 # goes on with the configuration it has; within one format it ignores keys it does not know (document.py).
 FORMAT = 1
 
@@ -31,5 +31,5 @@ class StoredConfig(Record):
     signature: str = ""
 
     def problem(self) -> str:
-        """What is free in it is bounded, too."""
+        """The free parts are bounded, too."""
         return "is nested too deeply" if too_deep(self.document) else ""

@@ -1,4 +1,4 @@
-"""pydantic's errors in an operator's words: what is wrong, what would be right."""
+"""pydantic's errors in an operator's words: the problem, and how to fix it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from hactl.config.errors import KeyPath, suggest
 
-# What a value must be, by the type of pydantic's error.
+# The right type of a value, by the type of pydantic's error.
 _TYPES = {
     "string_type": "text",
     "int_type": "a whole number",

@@ -41,7 +41,7 @@ class Tree:
         return self.values.get(path)
 
     def problem(self, path: KeyPath, problem: str, hint: str, *, of_key: bool = False) -> Problem:
-        """A problem with what is at `path`."""
+        """A problem at `path`."""
         return Problem(self.file, show_path(path), problem, hint, self.place(path, of_key=of_key))
 
 

@@ -1,4 +1,4 @@
-"""What is in force: a service's own settings, behind them those of its set of defaults. Pure."""
+"""The settings in force: a service's own, behind them those of its set of defaults. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def defaults_of(options: ServiceOptions, globals_: GlobalOptions) -> Common:
 
 
 def merged(own: Settings, behind: Settings) -> Settings:
-    """`own`, and what it leaves open from `behind`."""
+    """`own`, and the settings that it leaves open from `behind`."""
     values = {}
     for name in own.__struct_fields__:
         value, other = getattr(own, name), getattr(behind, name)

@@ -1,4 +1,4 @@
-"""What is said of HAProxy on this node: what happened, and how it stands."""
+"""The reports on HAProxy on this node: its events, and its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node's file depends on beside the configuration, from what the store holds. Pure."""
+"""The state of the cluster that a node's file depends on beside the configuration, from the store. Pure."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ class HaproxyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HaproxySettings:
-    """`run_dir` survives the daemon, need not survive a reboot, and must be short: it holds unix sockets, whose
-    paths the kernel bounds to 107 bytes. `binary`: a name to be found or a path. `keep_dir`: for what survives a
-    reboot; "": nothing does."""
+    """`run_dir` survives the daemon, need not survive a reboot, and must be short: it holds unix sockets, whose paths
+    the kernel bounds to 107 bytes. `binary`: a name to be found or a path. `keep_dir`: for files that survive a reboot;
+    "": none do."""
 
     run_dir: str
     binary: str = "haproxy"
@@ -21,12 +21,12 @@ class HaproxySettings:
 
     @property
     def config_file(self) -> str:
-        """What HAProxy reads when it is started or reloaded."""
+        """The file that HAProxy reads when it is started or reloaded."""
         return f"{self.run_dir}/haproxy.cfg"
 
     @property
     def staged_file(self) -> str:
-        """What is validated before it becomes `config_file`; left there when it is refused."""
+        """The file that is validated before it becomes `config_file`; left there when it is refused."""
         return f"{self.run_dir}/haproxy.cfg.staged"
 
     @property
@@ -40,8 +40,7 @@ class HaproxySettings:
 
     @property
     def health_file(self) -> str:
-        """What the checks of a HAProxy that is being replaced by a reload know of the servers, for the new one; else
-        empty."""
+        """The results of the checks, from a HAProxy that a reload is replacing to the new one; else empty."""
         return f"{self.run_dir}/haproxy.health"
 
     @property

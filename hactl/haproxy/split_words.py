@@ -29,7 +29,7 @@ class Word:
 
     @property
     def plain(self) -> bool:
-        """It means what is written: it can stand in a setting of its own."""
+        """It is its own value: it can stand in a setting of its own."""
         return self.raw == self.value
 
 
@@ -77,19 +77,21 @@ def _word(text: str, begin: int) -> tuple[Word, int]:
 
 
 def _bytes_of(letter: str) -> str:
-    """Its bytes, those beyond ASCII as `surrogateescape` has them: what HAProxy reads, however it is written."""
+    """Its bytes, those beyond ASCII as `surrogateescape` has them: the value that HAProxy reads, however it is
+    written."""
     return letter.encode(errors="surrogateescape").decode("ascii", errors="surrogateescape")
 
 
 def _hexadecimal(letter: str, quote: str) -> str:
-    """What no line of cluster.yaml can hold, inside these quotes."""
+    """A letter that no line of cluster.yaml can hold, inside these quotes."""
     escaped = "".join(f"\\x{code:02X}" for code in letter.encode(errors="surrogateescape"))
     # Between strong quotes a backslash is a backslash.
     return f"'{escaped}'" if quote == "'" else escaped
 
 
 def _escape(text: str, at: int, quote: str) -> tuple[str, int]:
-    """What the backslash there stands for, and where it ends. One before an ordinary letter stands for itself."""
+    """The text that the backslash there stands for, and where it ends. One before an ordinary letter stands for
+    itself."""
     following = text[at + 1 : at + 2]
     if following and (following in "\\\"'# " or (quote and following == "$")):
         return following, at + 2

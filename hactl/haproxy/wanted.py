@@ -1,4 +1,4 @@
-"""What this node's HAProxy is to run with: taken on the event loop, rendered beside it. Pure."""
+"""The configuration that this node's HAProxy should run with: taken on the event loop, rendered beside it. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hactl.model.resources import VipSpec
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The configuration at `revision`, and what the file depends on beside it."""
+    """The configuration at `revision`, and the state that the file depends on beside it."""
 
     cluster: ClusterSpec
     routing: Routing
@@ -30,7 +30,7 @@ class Wanted:
 
     @property
     def manage_sysctl(self) -> bool:
-        """Whether what HAProxy needs of the kernel may be set."""
+        """Whether the kernel settings that HAProxy needs may be set."""
         return self.cluster.haproxy.manage_sysctl
 
     @property

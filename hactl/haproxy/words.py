@@ -11,11 +11,11 @@ _SECTIONS = (
 )
 SECTIONS = frozenset(_SECTIONS.split())
 
-# What stands between words. Source: HAProxy 2.6, isspace() in the C locale; other Unicode spaces are letters to it.
+# The spaces between words. Source: HAProxy 2.6, isspace() in the C locale; other Unicode spaces are letters to it.
 SPACES = " \t\r\v\f"
 _BETWEEN = re.compile(f"[{SPACES}]+")
 
-# What ends a word, begins a comment or takes the sense from the next character. Source: HAProxy's manual, 2.2.
+# Characters that end a word, begin a comment or escape the next character. Source: HAProxy's manual, 2.2.
 _SPECIAL = re.compile(r"""([\s#"'\\])""")
 
 # Kinds of address without a port. Source: HAProxy's manual, `bind`.
@@ -29,7 +29,7 @@ def text_lines(text: str) -> list[str]:
 
 
 def line_words(line: str) -> list[str]:
-    """What stands between HAProxy's spaces, quotes and all."""
+    """The words between HAProxy's spaces, quotes and all."""
     return [word for word in _BETWEEN.split(line) if word]
 
 
@@ -58,5 +58,5 @@ def is_path(address: str) -> bool:
 
 
 def is_name(address: str) -> bool:
-    """Whether a name server is asked what it is."""
+    """Whether a name server is asked for its address."""
     return not is_path(address) and re.fullmatch(r"[0-9.*]+|.*[:@].*", address) is None

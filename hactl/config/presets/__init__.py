@@ -1,7 +1,8 @@
 """The presets: settings of known services and groups, kept as data in the YAML files beside this.
 
-A service preset is what HAProxy needs to know of a service; a group preset is what runs on one node at a time; advice
-is about what needs neither. `expand.py` puts them into a cluster.yaml, `show.py` is for people.
+A service preset has the settings of a service behind HAProxy; a group preset those of a group, which runs on one node
+at a time; advice is about software that needs neither. `expand.py` puts them into a cluster.yaml, `show.py` is for
+people.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ KINDS: tuple[Kind, ...] = ("service", "group", "advice")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """`what`: in a line. `settings`: of the service or group, without its name; `text`: the same as written, with the
-    reasons. `accepts`: the port of `binds`, 0: that of the service. `also`: other names. For advice `reason` says why
-    there is nothing to configure, and `instead` says what to do. `example`: a part of a cluster.yaml."""
+    """`what`: a summary in one line. `settings`: of the service or group, without its name; `text`: the same as
+    written, with the reasons. `accepts`: the port of `binds`, 0: that of the service. `also`: other names. For advice
+    `reason` says why there is nothing to configure, and `instead` what to do. `example`: a part of a cluster.yaml."""
 
     name: str
     kind: Kind
@@ -72,7 +73,7 @@ def _preset(name: str, entry: Mapping[str, Any], written: str) -> Preset:
 
 
 def _blocks(text: str) -> dict[str, str]:
-    """What is written below each key of the first level, comments and all."""
+    """The text below each key of the first level, comments and all."""
     blocks: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.splitlines():

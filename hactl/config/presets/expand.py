@@ -1,9 +1,9 @@
-"""`preset: NAME` in a cluster.yaml: the preset's settings, and what is given beside it over them. Pure.
+"""`preset: NAME` in a cluster.yaml: the preset's settings, overridden by those that are given beside it. Pure.
 
-This is done on the tree, before anything is checked. What is wrong with a value that the file gives is said at its
-place, since no path changes. The rules: a mapping is merged key by key; a list or a single value replaces; a key that
-is left empty takes the preset's away. The `resources` of a group are matched by name: those of the file come first, in
-its order, then what else the preset has.
+This is done on the tree, before anything is checked. A problem with a value of the file is reported at its place, since
+no path changes. The rules: a mapping is merged key by key; a list or a single value replaces; a key that is left empty
+removes the preset's. The `resources` of a group are matched by name: those of the file come first, in its order, then
+the preset's others.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from hactl.config.errors import KeyPath, closest
 from hactl.config.presets import Kind, Preset, all_names, find, presets
 from hactl.config.yaml_tree import Tree
 
-# What of a check depends on its kind: a check of another kind keeps only the preset's times.
+# The settings of a check that depend on its kind: a check of another kind keeps only the preset's times.
 _OF_KIND = ("method", "path", "host", "expect_status", "user", "role", "port", "address", "tls", "sni", "lines")
 
 _KINDS: Mapping[str, Kind] = {"services": "service", "groups": "group"}
 
 
 def expand_presets(tree: Tree) -> None:
-    """Put the presets of all services and groups into `tree`. What cannot be is a problem of the tree, and its path
-    is kept in `unresolved`."""
+    """Put the presets of all services and groups into `tree`. A preset that cannot be used is a problem of the tree,
+    and the path is kept in `unresolved`."""
     if not isinstance(tree.data, dict):
         return
     for section, kind in _KINDS.items():
@@ -44,7 +44,7 @@ def expand_presets(tree: Tree) -> None:
 
 
 def resolved(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the service or group that says `preset`, with what it gives over them."""
+    """The settings of the service or group that names `preset`, overridden by those that it gives."""
     base: dict[str, Any] = {"name": preset.name, **preset.settings}
     if preset.kind == "group":
         given = {**given, "resources": _by_name(base["resources"], given.get("resources"))}
@@ -76,13 +76,13 @@ def merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unknown(name: str) -> tuple[str, str]:
-    """What is wrong with a name that no preset has, and what was probably meant."""
+    """The problem with a name that no preset has, and the name that was probably meant."""
     meant = closest(name, all_names())
     return f"`{name}` is no preset", f"did you mean `{meant}`?" if meant else "`hactl preset list` shows them"
 
 
 def _chosen(name: object, kind: Kind) -> tuple[Preset | None, tuple[str, str]]:
-    """The preset that `name` says, of this kind; else None, and what is wrong and what would be right."""
+    """The preset of this name and kind; else None, and the problem with its hint."""
     preset = find(name) if isinstance(name, str) else None
     if preset is None:
         return None, unknown(str(name))
@@ -118,8 +118,8 @@ def _by_name(base: list[dict[str, Any]], given: Any) -> Any:
 
 
 def _kept(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the preset's check keeps under the one that is given: of another kind, its times. `http: PATH` says kind
-    and path."""
+    """The part of the preset's check that stays under the one that is given: of another kind, only its times. `http:
+    PATH` gives kind and path."""
     short = "http" in given
     another = (given.get("kind") or ("http" if short else base["kind"])) != base["kind"]
     gone = {*(_OF_KIND if another else ()), *(("kind", "path") if short else ())}

@@ -1,1 +1,1 @@
-"""What concerns several parts of cluster.yaml, and what of it this machine can tell."""
+"""The rules between several parts of cluster.yaml, and those that only this machine can check."""

@@ -1,5 +1,5 @@
-"""What of fencing cannot work on this machine: devices held against what their agents say of themselves, where these
-are installed here; secrets and a watchdog that this node lacks.
+"""Problems of fencing on this machine: devices with options that their agents, as installed here, do not know; secrets
+and a watchdog that this node lacks.
 
 For `hactl config check` and `apply` alone: the daemon, which reads the same configuration, runs no agent for it.
 """
@@ -20,7 +20,7 @@ from hactl.config.rules.findings import Finding
 
 
 def agent_findings(loaded: Loaded) -> list[Finding]:
-    """What the agents that are here say of the devices' options; and, as remarks, which ones are not here."""
+    """The agents' objections to the devices' options; and, as remarks, the agents that are not installed here."""
     topology = loaded.spec.fencing
     places = {named.name: named.path for named in names(loaded.tree.data, ("fencing", "devices"))}
     answers = asyncio.run(_ask({device.agent for device in topology.devices.values()}))
@@ -63,7 +63,7 @@ async def _ask(agents: Iterable[str]) -> dict[str, Installed]:
     return {agent: await describe(agent) for agent in sorted(agents)}
 
 
-# Where in the device, what is wrong, what would be right, and whether it is refused.
+# The place in the device, the problem, the hint, and whether it is refused.
 _Said = tuple[tuple[str, ...], str, str, bool]
 
 

@@ -1,4 +1,4 @@
-"""What concerns several parts of cluster.yaml: names, addresses, timings, what collides.
+"""The rules between several parts of cluster.yaml: names, addresses, timings, collisions.
 
 Each check yields findings with the path of the setting to look at.
 """

@@ -1,4 +1,4 @@
-"""What devices and levels may be: every option safe to give, every target one node's and no other's."""
+"""The rules for devices and levels: every option is safe to give, every target belongs to one node and no other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLUGS = ("plug", "port")
 
 
 def fencing_findings(parts: Parts) -> Iterator[Finding]:
-    """What is wrong with the devices and levels, and what is worth saying."""
+    """The problems of devices and levels, and warnings about them."""
     fenced = [(path, node.fencing) for path, node in parts.nodes if node.fencing is not None]
     targets = [(path, target) for place, fencing in fenced for path, target in _targets(place, fencing)]
     with_plug = {target.device for _, target in targets if target.plug}
@@ -40,7 +40,7 @@ def _targets(path: KeyPath, fencing: NodeFencingSettings) -> Iterator[tuple[KeyP
 
 
 def _options(path: KeyPath, device: FenceDevice, with_plug: bool) -> Iterator[Finding]:
-    """What needs no agent to be seen; of a secret nothing is shown."""
+    """Checks that need no agent; of a secret nothing is shown."""
     for name, value in device.options.items():
         here = (*path, "options", name)
         if name.startswith("pcmk_"):
@@ -59,7 +59,7 @@ def _options(path: KeyPath, device: FenceDevice, with_plug: bool) -> Iterator[Fi
 
 
 def _alike(parts: Parts) -> Iterator[Finding]:
-    """Two devices that are one: who copied a device and forgot to change it would fence the wrong node."""
+    """Two devices that are one: after copying a device and forgetting to change it, the wrong node would be fenced."""
     first: list[tuple[KeyPath, FenceDevice]] = []
     for path, device in parts.devices:
         for other_path, other in first:
@@ -99,7 +99,7 @@ def _same_levels(path: KeyPath, fencing: NodeFencingSettings) -> Iterator[Findin
 
 
 def _shared(targets: list[tuple[KeyPath, LevelTarget]]) -> Iterator[Finding]:
-    """What switches one node must not switch another, too."""
+    """A device that switches one node must not switch another, too."""
     first: dict[tuple[str, str], KeyPath] = {}
     for path, target in targets:
         key = (target.device, target.plug)

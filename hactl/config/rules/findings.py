@@ -1,4 +1,4 @@
-"""What a check between several parts of cluster.yaml finds."""
+"""The result of a check between several parts of cluster.yaml."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hactl.config.errors import KeyPath, show_path
 
 
 class Finding(NamedTuple):
-    """What a check has found at `path`. Not `refused`: it is allowed, but worth saying."""
+    """A problem at `path`. Not `refused`: it is allowed, but doubtful."""
 
     path: KeyPath
     problem: str
@@ -18,7 +18,7 @@ class Finding(NamedTuple):
 
 
 def twice(named: Iterable[tuple[KeyPath, Hashable, str]], hint: str) -> Iterator[Finding]:
-    """Those that come again. `named`: path, what must be unique, and how to call it."""
+    """Those that come again. `named`: path, the key that must be unique, and its name for people."""
     first: dict[Hashable, KeyPath] = {}
     for path, key, called in named:
         if key in first:

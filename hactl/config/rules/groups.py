@@ -1,4 +1,4 @@
-"""What a group may be: it must be able to stop in time, and only addresses may overlap (docs/protocol.md)."""
+"""The rules for groups: one must be able to stop in time, and only addresses may overlap (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hactl.model.cluster import Timing
 
 
 def group_findings(parts: Parts) -> Iterator[Finding]:
-    """What is wrong with each group, and what is worth saying."""
+    """The problems of each group, and warnings about it."""
     for group in parts.groups:
         if group.settings is None:
             continue
@@ -27,8 +27,8 @@ def group_findings(parts: Parts) -> Iterator[Finding]:
 def _must_stop_in_time(group: GroupPart, timing: Timing | None) -> Iterator[Finding]:
     """docs/protocol.md, *Session* 4: a group that cannot stop within the stop budget must not have `lease`.
 
-    An address is removed and processes are killed at once. What commands or other units hold is not a matter
-    of processes: SIGKILL unmounts no volume.
+    An address is removed and processes are killed at once. Other units, and resources of commands, may hold more than
+    processes: SIGKILL unmounts no volume.
     """
     for path, resource in group.resources:
         if resource.systemd is not None and not resource.systemd.unit.endswith(".service"):

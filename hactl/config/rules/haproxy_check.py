@@ -1,5 +1,5 @@
-"""What the HAProxy that is installed on this machine says of the file that a cluster.yaml makes, at the place in
-cluster.yaml that it comes from. For `hactl config check` and `hactl config apply`."""
+"""The problems that the HAProxy on this machine reports in the file that a cluster.yaml makes, each at its place in
+cluster.yaml. For `hactl config check` and `hactl config apply`."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Checked:
 
 
 def check_with_haproxy(loaded: Loaded, node: str, settings: HaproxySettings) -> Checked:
-    """Ask it. `node`: the name of this machine in the cluster; "" or another: what depends on the machine, such as a
-    certificate's file, is only a warning; so it is for who may not read it."""
+    """Ask it. `node`: the name of this machine in the cluster; "" or another: a problem that depends on the machine,
+    such as a missing certificate, is only a warning; so it is for a user who may not read the file."""
     spec = loaded.spec
     names = [node_spec.name for node_spec in spec.nodes]
     here = node in names
@@ -67,8 +67,8 @@ _RUNS = frozenset(
 
 
 def _foreign_code(text: str) -> str:
-    """Code that this text has HAProxy run and that others may change, "" for none: who checks a file that somebody sent
-    is not to run that one's program. A word that only HAProxy can read may be any of them."""
+    """Code that this text has HAProxy run and that others may change, "" for none: checking a file from somebody else
+    must not run that person's program. A word that only HAProxy can read may be any of them."""
     for line in text_lines(text):
         first, *arguments = line_words(line) or [""]
         if _WRITTEN_ODDLY.search(first):
@@ -88,14 +88,15 @@ _WRITTEN_ODDLY = re.compile(r"""["'\\$]""")
 
 
 def _others(path: Path) -> str:
-    """Who else may change it; nothing of what is no file: a name of a module in the system's directory."""
+    """Why others may change this file; "" if it is none: a name of a module in the system's directory."""
     if path.is_dir():
         return untrusted_directory(str(path))
     return untrusted(str(path)) if path.exists() else ""
 
 
 def _ask(program: str, text: str) -> str:
-    """What it prints. Raises HaproxyError where it refuses without a word, or cannot be asked: no room in /tmp, say."""
+    """HAProxy's output. Raises HaproxyError where it refuses without a word, or cannot be asked: no room in /tmp,
+    say."""
     try:
         done = _run(program, text)
     except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ from hactl.config.rules.services import all_binds
 
 
 def balancer_findings(parts: Parts) -> Iterator[Finding]:
-    """What is wrong with it."""
+    """The problems of HAProxy in a group."""
     having = [
         (group, path, resource.name) for group, path, resource in parts.resources() if resource.haproxy is not None
     ]

@@ -1,4 +1,4 @@
-"""What root believes or runs by node.toml, and others than root may change on this machine."""
+"""Files that root reads or runs by node.toml, and that others may change on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def open_to_others(config: NodeConfig, node_toml: Path | None = None) -> Iterator[tuple[str, str]]:
-    """What is wrong, and the command against it. What is not there is not looked at."""
+    """The problems, each with the command against it. A file that is not there is not looked at."""
     haproxy = shutil.which(config.haproxy_binary, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
     files = (
         node_toml and str(node_toml.absolute()),

@@ -1,6 +1,6 @@
-"""What root will run or believe by this configuration, and others than root may change on this machine.
+"""Files that root will run or read by this configuration, and that others may change on this machine.
 
-Remarks for `hactl config check` and `apply`, of what is here; on another node it may be another file.
+Remarks for `hactl config check` and `apply`, about the files here; on another node they may be others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What services name must be there: sets of defaults, other services, groups, nodes, userlists, their own binds."""
+"""Services may name only what exists: sets of defaults, other services, groups, nodes, userlists, their own binds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WITH_SERVERS = frozenset({"listen", "backend"})
 
 
 def reference_findings(parts: Parts) -> Iterator[Finding]:
-    """What is named and not there, and what is there twice."""
+    """Names of things that do not exist, and names that are used twice."""
     yield from _reserved(parts)
     for path, service in parts.services:
         yield from _defaults(parts, path, service)
@@ -97,7 +97,8 @@ def _group(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
 
 
 def _backends(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
-    """HAProxy takes a condition of http for what is led by tcp, but no tcp servers for a frontend of http."""
+    """HAProxy takes a condition of http for a frontend of mode tcp, but no servers of mode tcp for a frontend of mode
+    http."""
     named = [((*path, "use_backend", place), rule.split()[0]) for place, rule in enumerate(service.use_backend) if rule]
     if service.default_backend:
         named.append(((*path, "default_backend"), service.default_backend))

@@ -1,4 +1,4 @@
-"""What concerns several services, or services and other parts of cluster.yaml."""
+"""The rules between several services, or services and other parts of cluster.yaml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hactl.config.services.service import Service
 
 
 def service_findings(parts: Parts) -> Iterator[Finding]:
-    """What is wrong with services together, and what is worth saying."""
+    """The problems of services together, and warnings about them."""
     yield from _missing(parts)
     yield from _binds(parts)
     yield from _bind_addresses(parts)
@@ -27,7 +27,7 @@ def service_findings(parts: Parts) -> Iterator[Finding]:
 
 
 def _missing(parts: Parts) -> Iterator[Finding]:
-    """What a service of its kind cannot do without. A port that is forgotten is not taken for that of the bind."""
+    """The settings that a service of its kind requires. A port that is forgotten is not taken for that of the bind."""
     known = list(Service.model_fields)
     for path, service in parts.services:
         given = mapping_at(parts.data, path)

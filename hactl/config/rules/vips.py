@@ -12,7 +12,7 @@ Interface = IPv4Interface | IPv6Interface
 
 
 def vip_findings(parts: Parts) -> Iterator[Finding]:
-    """What is worth saying of their lengths; what is so on one node alone is said there (`config check`)."""
+    """Doubtful lengths; a problem of one node alone is reported there (`config check`)."""
     vips = [
         ((*path, "vip", "address"), ip_interface(resource.vip.address))
         for _, path, resource in parts.resources()

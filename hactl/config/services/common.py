@@ -1,4 +1,4 @@
-"""The shape of what a service and a set of defaults both have in cluster.yaml, checks among them."""
+"""The settings that services and sets of defaults share in cluster.yaml, checks among them."""
 
 from __future__ import annotations
 

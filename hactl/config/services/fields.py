@@ -21,7 +21,7 @@ _CRYPTED = re.compile(r"\$[0-9A-Za-z]+\$[!-~]+|[./0-9A-Za-z]{13}")
 
 
 class Socket(NamedTuple):
-    """What a `bind` takes: ports of an address, the unspecified one for all."""
+    """The socket of a `bind`: ports of an address, the unspecified one for all."""
 
     address: Address
     first: int
@@ -34,17 +34,18 @@ class Socket(NamedTuple):
         return self.address == other.address and self.first <= other.last and other.first <= self.last
 
     def takes(self, address: Address, port: int) -> bool:
-        """Whether it takes what is for this port of this address."""
+        """Whether it gets connections to this port of this address."""
         return self.first <= port <= self.last and covers(self.address, address)
 
 
 def covers(taken: Address, address: Address) -> bool:
-    """Whether a socket on `taken` takes what is for `address`: `[::]` takes IPv4, too, unless told otherwise."""
+    """Whether a socket on `taken` gets connections to `address`: `[::]` gets those of IPv4, too, unless told
+    otherwise."""
     return taken == address or (taken.is_unspecified and (taken.version == 6 or address.version == 4))
 
 
 def socket_of(text: str) -> Socket | None:
-    """What a bind's address takes; None for what is no IP address (`/run/x.sock`, `abns@x`). ValueError when it is
+    """The socket of a bind's address; None if it is no IP address (`/run/x.sock`, `abns@x`). ValueError when it is
     neither."""
     if text.startswith("/") or re.match(r"[a-z0-9+]+@", text):
         return None
@@ -149,7 +150,7 @@ def _server_address(value: str) -> str:
 
 
 def _unless_empty(kind: Any) -> AfterValidator:
-    """What checks a text of `kind` unless it is empty."""
+    """A check for texts of `kind` that lets empty ones pass."""
     check: Callable[[str], str] = get_args(kind)[1].func
     return AfterValidator(lambda value: value and check(value))
 

@@ -1,4 +1,4 @@
-"""What HAProxy would refuse, or silently leave out, because of the mode or for want of a port."""
+"""Settings that HAProxy would refuse, or silently ignore, because of the mode or because a port is missing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _HTTP_SETTINGS = (
     "http_request", "http_response", "cookie", "stats", "forwardfor", "keep_alive", "idle_close_on_response",
 )  # fmt: skip
 _HTTP_BALANCE = ("uri", "url_param", "hdr")
-# What is about servers, and what about who connects.
+# Settings about servers, and settings about clients.
 _OF_SERVERS = ("balance", "hash_type", "retries", "redispatch", "all_backups", "check", "server", "port")
 _OF_CLIENTS = ("maxconn", "dontlognull", "detailed_log", "log_format")
-# What leads somewhere without servers.
+# Settings that lead somewhere without servers.
 _LEADS = ("stats", "default_backend", "use_backend", "http_request", "extra")
 
 
 def mode_findings(parts: Parts) -> Iterator[Finding]:
-    """What is wrong with each service that is enabled."""
+    """The problems of each service that is enabled."""
     for path, service in parts.services:
         if not service.enabled:
             continue
@@ -47,7 +47,7 @@ def _http_only(path: KeyPath, service: Service) -> Iterator[Finding]:
 
 
 def _unused(path: KeyPath, service: Service) -> Iterator[Finding]:
-    """What is given for the side that a frontend or a backend has not."""
+    """Settings for the side that a frontend or a backend does not have."""
     other = {"frontend": _OF_SERVERS, "backend": _OF_CLIENTS}.get(service.kind, ())
     for name in other:
         if getattr(service, name) != type(service).model_fields[name].default:
@@ -56,7 +56,7 @@ def _unused(path: KeyPath, service: Service) -> Iterator[Finding]:
 
 
 def _not_taken_back(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
-    """HAProxy knows no word against some of what a set of defaults can say."""
+    """Some settings of a set of defaults cannot be switched off again in a service."""
     defaults = parts.haproxy.defaults.get(service.defaults)
     if defaults is None:
         return

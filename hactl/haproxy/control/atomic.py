@@ -9,7 +9,7 @@ from hactl.linux.atomic_write import write_atomically
 
 
 def read_text(path: str) -> str | None:
-    """What the file holds; None: it is not there. Raises HaproxyError."""
+    """The text of the file; None: it is not there. Raises HaproxyError."""
     try:
         return Path(path).read_text(errors="replace")
     except FileNotFoundError:

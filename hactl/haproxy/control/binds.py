@@ -17,15 +17,15 @@ from pathlib import Path
 
 from hactl.haproxy.settings import HaproxyError
 
-# What an address may have before it, and the protocol that it is of. Source: HAProxy's manual, `bind`, and
-# `parse.read_binds`. What has another kind before it (`namespace@`, `unix@`, `fd@`) is no address here.
+# The kinds that may stand before an address, with their protocols. Source: HAProxy's manual, `bind`, and
+# `parse.read_binds`. After another kind (`namespace@`, `unix@`, `fd@`) there is no address for this.
 _KINDS = {"": "tcp", "ipv4": "tcp", "ipv6": "tcp", "tcp": "tcp", "tcp4": "tcp", "tcp6": "tcp", "v6only": "tcp"}
 _KINDS |= dict.fromkeys(("udp", "udp4", "udp6", "quic4", "quic6"), "udp")
 
 
 def check_free(binds: Iterable[str]) -> None:
-    """Bind each of `binds` (ADDRESS:PORT or ADDRESS:FIRST-LAST) as HAProxy will, and let it go. What HAProxy
-    itself holds is free to it. Raises HaproxyError."""
+    """Bind each of `binds` (ADDRESS:PORT or ADDRESS:FIRST-LAST) as HAProxy will, and let it go. Ports that HAProxy
+    itself holds are free to it. Raises HaproxyError."""
     for bind in binds:
         family, address = _address(bind)
         kind = bind.rpartition("@")[0]
@@ -78,7 +78,7 @@ def _versions(binds: Iterable[str]) -> set[int]:
 
 
 def _address(bind: str) -> tuple[socket.AddressFamily | None, str]:
-    """Family and address; None and "" for what is no address: a host's name, a unix socket."""
+    """Family and address; None and "" if it is no address: a host's name, a unix socket."""
     kind, _, unprefixed = bind.rpartition("@")
     if kind not in _KINDS:
         return None, ""

@@ -1,4 +1,4 @@
-"""Which files with certificates a configuration names, and what is in them."""
+"""The files with certificates that a configuration names, and their contents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_LINKS = 40
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a configuration names. `kind`: a certificate, or a directory of them; a list of them; those of authorities.
+    """A name in a configuration. `kind`: a certificate, or a directory of them; a list of them; those of authorities.
     `path`: as HAProxy knows it."""
 
     kind: Literal["crt", "list", "ca"]
@@ -79,7 +79,7 @@ def members(named: Named) -> Iterator[str]:
 
 
 def digests(all_named: tuple[Named, ...]) -> dict[str, str]:
-    """What is in each file that is there."""
+    """The digest of each file that is there."""
     by_path = {}
     for named in all_named:
         with contextlib.suppress(OSError):
@@ -91,8 +91,8 @@ def digests(all_named: tuple[Named, ...]) -> dict[str, str]:
 
 
 def read(path: str) -> bytes | None:
-    """What is in a file; None for what is none, or cannot be read. Whoever renews certificates may write there, and
-    need not be root."""
+    """The content of a file; None if it is none, or cannot be read. The program that renews certificates may write
+    there, and need not be root."""
     try:
         return read_regular(path)
     except OSError:

@@ -35,7 +35,7 @@ _TAKEN = re.compile(r"Success")
 
 class Certificates:
     """Of one HAProxy. `reload`: has it read its configuration again, as it is, and raises HaproxyError when that is
-    refused. `tell`: what was renewed, and what was not, for people."""
+    refused. `tell`: reports to people which certificates were renewed, and which were not."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Certificates:
         self._note(await asyncio.to_thread(lambda: digests(named_files(text))))
 
     async def watch(self, lock: asyncio.Lock) -> None:
-        """Watch the files of the configuration that HAProxy runs with. Called, and what is done is done, under the
-        lock."""
+        """Watch the files of the configuration that HAProxy runs with. Called under the lock, and all work is done
+        under it."""
         named = await asyncio.to_thread(lambda: named_files(self._files.good() or ""))
         watched = self._task is not None and not self._task.done()
         if named == self._named and watched == bool(named):
@@ -95,7 +95,7 @@ class Certificates:
         return sorted({place for path in paths for place in _places(Path(path))})
 
     def _armed(self, stack: contextlib.ExitStack, places: list[str]) -> Inotify | None:
-        """What tells of changes there."""
+        """An object that reports changes there."""
         watched: Inotify | None = None
         for place in places:
             with contextlib.suppress(OSError):
@@ -106,7 +106,7 @@ class Certificates:
         return watched
 
     async def _take_over(self) -> None:
-        """Whatever is not what HAProxy is known to have."""
+        """Give HAProxy the files that differ from those it is known to have."""
         now = await asyncio.to_thread(digests, self._named)
         if now == self._known or not self._live.running():
             return
@@ -123,7 +123,7 @@ class Certificates:
             self._tell(names, True)
 
     async def _by_commands(self, changed: list[str]) -> bool:
-        """Whether HAProxy has taken them all. If not, it has what it had, or some of them."""
+        """Whether HAProxy has taken them all. If not, it has the old ones, or some of the new."""
         kinds = {named.path: named.kind for named in self._named}
         for path in changed:
             kind = kinds.get(path, "crt")
@@ -153,7 +153,7 @@ class Certificates:
         self._files.note_certificates(json.dumps(known))
 
     def _noted(self) -> dict[str, str]:
-        """What an earlier daemon knew HAProxy to have."""
+        """The certificates that HAProxy had, as an earlier daemon noted."""
         try:
             known = json.loads(self._files.noted_certificates())
         except (OSError, ValueError, RecursionError):

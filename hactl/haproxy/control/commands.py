@@ -23,9 +23,9 @@ _MAX_ANSWER = 64 * 1024 * 1024
 _LOOK_AGAIN_S = 0.005
 _PID = re.compile(r"^Pid: (\d+)", re.MULTILINE)
 
-# What HAProxy answers when it has done it. Nothing, where a verb is not here.
+# HAProxy's answers to commands that it has done. Empty for verbs that are not here.
 _DONE: dict[Verb, re.Pattern[str]] = {
-    # From 3.0 on it names only what was changed.
+    # From 3.0 on it names only the changes.
     "address": re.compile(r"^(IP changed|port changed|no need to change|nothing changed)(?!.*(can't|problem))"),
     "add": re.compile(r"New server registered"),
     # Done before, by a daemon that did not live to note it.
@@ -40,8 +40,8 @@ class CommandError(HaproxyError):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of the commands. `busy`: servers, as PROXY/SERVER, that are out of use but have sessions, and so
-    could not be removed yet."""
+    """The result of the commands. `busy`: servers, as PROXY/SERVER, that are out of use but have sessions, and so could
+    not be removed yet."""
 
     busy: tuple[str, ...] = ()
 

@@ -17,7 +17,7 @@ from hactl.linux.run import run
 
 # Read at 200 services in far less than a second; the rest is for a machine that is busy.
 _VALIDATE_TIMEOUT_S = 20.0
-# What else HAProxy raises an alert for.
+# Alerts of HAProxy that do not name a problem.
 _TELLS_NOTHING = ("Error(s) found", "Fatal errors found", "has no server available", "exit-on-failure")
 # An empty text of servers' states, in HAProxy's format 1: without a file it would warn at each start.
 NOTHING_KNOWN = "1\n"
@@ -26,9 +26,9 @@ _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """What `ensure` did. `changed`: HAProxy runs with another configuration than before. `error`: why it
-    does not run with the wanted one; "" when it does. `reason`: of `runtime` what was changed, of `reload` why no
-    less would do."""
+    """The result of `ensure`. `changed`: HAProxy runs with another configuration than before. `error`: why it does not
+    run with the wanted one; "" when it does. `reason`: for `runtime` the changes, for `reload` why commands were not
+    enough."""
 
     changed: bool
     step: Literal["none", "runtime", "reload", "start", "stop"]
@@ -86,7 +86,7 @@ class ConfigFiles:
         write_text(self.settings.good_file, self.placed())
 
     def placed(self) -> str:
-        """What is where HAProxy reads it; "" when nothing is."""
+        """The text of the file that HAProxy reads; "" when there is none."""
         return read_text(self.settings.config_file) or ""
 
     def place(self, text: str) -> None:
@@ -99,7 +99,7 @@ class ConfigFiles:
         write_text(self.settings.good_file, text)
 
     def leave_health(self, text: str = NOTHING_KNOWN) -> None:
-        """What the next worker is told of the servers."""
+        """Leave the state of the servers for the next worker."""
         write_text(self.settings.health_file, text)
 
     def note_certificates(self, text: str) -> None:
@@ -107,7 +107,7 @@ class ConfigFiles:
         write_text(self.settings.certificates_file, text)
 
     def noted_certificates(self) -> str:
-        """What was noted last. Raises OSError."""
+        """The text noted last. Raises OSError."""
         return Path(self.settings.certificates_file).read_text()
 
     def forget(self) -> None:
@@ -118,7 +118,7 @@ class ConfigFiles:
 
 
 def alerts(output: str) -> str:
-    """HAProxy's own words for what is wrong, without its notices."""
+    """HAProxy's own words about its problems, without its notices."""
     words = [line.partition(" : ")[2].strip() or line for line in output.split("\n") if line.startswith("[ALERT]")]
     telling = [line for line in words if not any(phrase in line for phrase in _TELLS_NOTHING)]
     return "; ".join((telling or words)[:10]) or output.strip()[-500:] or "it does not say why"

@@ -80,7 +80,7 @@ class InGroupManager(HaproxyManager):
         return silence.problem
 
     def observe(self) -> Observation:
-        """What there is of it."""
+        """Its state."""
         return self._process.observe()
 
     async def test(self, timeout_s: float) -> Observation:

@@ -22,9 +22,10 @@ def restart_delay_s(quick_ends: int) -> float:
 
 
 class Keeper:
-    """Of one HAProxy. `restart`: start it if it does not run, and say whether it runs; `emit`: say what happened.
+    """Of one HAProxy. `restart`: start it if it does not run, and say whether it runs; `emit`: report an event.
 
-    `restarts`: after ends that nobody wanted. `silence`: since when it does not answer."""
+    `restarts`: after ends that nobody wanted. `silence`: since when it does not answer.
+    """
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """The last good configuration on the disk, from which HAProxy starts after a reboot while etcd is away, or holds one
 that HAProxy refuses.
 
-It is rendered as if all nodes were live, and nobody the elected writer of anything: who was the writer before a reboot
-is no evidence of who is. What was drained stays drained. It is written only after HAProxy has taken that configuration.
+It is rendered as if all nodes were live, and nobody the elected writer of anything: the writer before a reboot may not
+be the writer now. Drained servers stay drained. It is written only after HAProxy has taken that configuration.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class KeptFile:
     """At `path`; "" keeps nothing. `stats_socket`: HAProxy's own. A file that names another is of another node, whose
     disk was copied, or of another `run_dir`: HAProxy would take that one's socket away, and is not started with it.
 
-    A disk that does not answer is as good as none: what runs is changed all the same. All raise HaproxyError."""
+    A disk that does not answer is as good as none: the running HAProxy is changed all the same. All raise HaproxyError.
+    """
 
     def __init__(self, path: str, stats_socket: str) -> None:
         self._path, self._stats_socket = path, stats_socket

@@ -1,5 +1,5 @@
 """Servers whose name did not resolve when HAProxy read its file: it leaves them out of use for good, unless it has
-`resolvers`. So their names are tried here, and when one resolves HAProxy is to read its file again."""
+`resolvers`. So their names are tried here, and when one resolves HAProxy must read its file again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done to a HAProxy that runs: commands, a reload that keeps what the checks know, and putting right."""
+"""Changes of a running HAProxy: commands, a reload that keeps the results of the checks, and repairs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hactl.linux.run import run
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_S = 5.0
-# An old worker has sessions that are to end, nothing that anybody waits for.
+# An old worker has only sessions that must end: nobody waits for it.
 _OLD_TIMEOUT_S = 0.5
 _SHUT_AT_ONCE = 50
 # So many workers may live on after reloads, for connections that do not end; each has the memory of a whole HAProxy.
@@ -121,7 +121,7 @@ class LiveHaproxy:
             self._files.leave_health()
 
     async def repair(self, text: str) -> tuple[Repair, Done]:
-        """Have the running servers be what `text` says; what differed."""
+        """Make the running servers equal to those in `text`; the differences that there were."""
         repair = await asyncio.to_thread(differences, text, await self.servers())
         return repair, await self.command(repair.commands)
 
@@ -156,7 +156,7 @@ def _end(pid: int, master: int) -> bool:
 
 
 async def read_version(binary: str) -> Version:
-    """What `haproxy -v` says. Raises HaproxyError."""
+    """The version that `haproxy -v` prints. Raises HaproxyError."""
     program = find_haproxy(binary)
     try:
         done = await run([program, "-v"], timeout_s=_VERSION_TIMEOUT_S)

@@ -91,8 +91,8 @@ class HaproxyManager:
             return running
 
     async def ensure(self, text: str, *, manage_sysctl: bool = True) -> ApplyResult:
-        """Have HAProxy run with this configuration, by the smallest step. One without a proxy stops it. When
-        that fails the result says why, and HAProxy goes on with what it had; with another writer, if there is one."""
+        """Have HAProxy run with this configuration, by the smallest step. One without a proxy stops it. When that fails
+        the result says why, and HAProxy goes on with the configuration it had; with another writer, if there is one."""
         began = time.monotonic()
         async with self._lock:
             running = self._adopted()
@@ -139,8 +139,8 @@ class HaproxyManager:
         return HaproxyStatus(running, self._process.pid, restarts, reloads, error, self._changes, file, old)
 
     def problem(self) -> str:
-        """Why this node's HAProxy is not well: it does not run, does not answer, or does not run with what was wanted
-        last; "" when it is."""
+        """Why this node's HAProxy is not well: it does not run, does not answer, or does not run with the configuration
+        that was wanted last; "" when it is."""
         if self._process.running():
             return self._silent() or self._not_applied
         return f"HAProxy does not run: {self._not_running or self._not_applied or 'it has ended'}"
@@ -156,7 +156,7 @@ class HaproxyManager:
         return silence.problem if silence.problem and lasts else ""
 
     async def server_states(self, timeout_s: float = 1.0) -> list[ServerState]:
-        """What this HAProxy thinks of each server. Raises HaproxyError."""
+        """The state of each server, as this HAProxy sees it. Raises HaproxyError."""
         return parse_server_states(await ask(self.settings.stats_socket, "show stat -1 4 -1", timeout_s))
 
     async def _apply(self, text: str, running: bool, manage_sysctl: bool) -> _Applied:
@@ -196,7 +196,7 @@ class HaproxyManager:
         return _Applied("reload", step.reason)
 
     async def _check(self, text: str, binds: list[str], held: Collection[str], manage_sysctl: bool) -> None:
-        """Stage and validate `text`. Raises HaproxyError; then HAProxy runs with what it had."""
+        """Stage and validate `text`. Raises HaproxyError; then HAProxy runs with the configuration it had."""
         try:
             await self._files.validate(text)
             if self.nonlocal_bind:
@@ -227,8 +227,8 @@ class HaproxyManager:
         return _Applied("runtime", step.reason)
 
     async def _change(self, text: str, step: Step) -> None:
-        """By commands. What is wanted is noted first: should the daemon end meanwhile, the next one finds servers that
-        differ from it, and completes the change."""
+        """By commands. The wanted configuration is noted first: should the daemon end meanwhile, the next one finds
+        servers that differ from it, and completes the change."""
         began = time.monotonic()
         good = self._files.good()
         self._files.note_good(text)
@@ -243,7 +243,7 @@ class HaproxyManager:
         self._emit("changed", detail=step.reason, duration_s=time.monotonic() - began)
 
     async def _put_right(self, may_reload: bool = True) -> None:
-        """See to it that the running servers are what the good file says; say what somebody changed by hand."""
+        """Make the running servers equal to those in the good file; report changes that were made by hand."""
         good = self._files.good()
         if good is None:
             return
@@ -277,7 +277,7 @@ class HaproxyManager:
         try:
             await self._live.reload(text)
         except HaproxyError as error:
-            # What is on the disk is what a restart would read: it must be what is known to run.
+            # A restart would read the file on the disk: it must be the one that is known to run.
             self._files.note_good(good)
             self._reloads["failed"] += 1
             self._emit("reload_failed", detail=str(error))
@@ -288,9 +288,9 @@ class HaproxyManager:
         await self._put_right(may_reload=False)
 
     async def _start_last_good(self, wanted: str | None) -> None:
-        """Start it with what it ran with last, or with what is kept on the disk, but with the writer of what is
-        `wanted` (None: of what is kept, nobody): of who was the writer then nothing follows. Nothing happens where that
-        is not possible either."""
+        """Start it with the configuration it ran with last, or with the one kept on the disk, but with the writer of
+        `wanted` (None: of the kept one, nobody): the writer of then may not be the writer now. Nothing happens where
+        that is not possible either."""
         good, kept = self._files.good(), await self._files.kept.read()
         wanted = (kept[0] if kept else "") if wanted is None else wanted
         text = good or (kept[0] if kept else "")
@@ -340,7 +340,7 @@ class HaproxyManager:
             self._emit("stopped")
 
     async def _reload_same(self) -> None:
-        """For what the configuration names. Raises HaproxyError."""
+        """For files that the configuration names. Raises HaproxyError."""
         good = self._files.good() or ""
         await self._files.validate(good)
         await self._reload(good, good)

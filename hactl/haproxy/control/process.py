@@ -1,7 +1,7 @@
 """HAProxy's process: master and workers in a cgroup of their own, which outlive the daemon.
 
-The master is watched. When a worker dies it ends itself and the others, and when it dies they end, so its end
-is HAProxy's end; what is left all the same is killed before the next start, for it would share the ports.
+The master is watched. When a worker dies it ends itself and the others, and when it dies they end, so its end is
+HAProxy's end; processes that are left all the same are killed before the next start, for they would share the ports.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from hactl.linux.errors import OperationError
 from hactl.resources.base import NodeContext, Observation
 from hactl.resources.process import Supervised
 
-# Not names that a resource may have: all are cgroups in one directory. What a group has is another process than the one
-# that runs on every node, so that neither is ever taken for the other, and adopted.
+# Not names that a resource may have: all are cgroups in one directory. A group's HAProxy is another process than the
+# one that runs on every node, so that neither is ever taken for the other, and adopted.
 NAME, IN_GROUP = "@haproxy", "@haproxy-in-group"
 _ASK_TIMEOUT_S = 2.0
 _LOOK_EVERY_S = 0.01
@@ -56,7 +56,7 @@ class HaproxyProcess:
         return Path(self._process.record_file).exists()
 
     def observe(self) -> Observation:
-        """What there is of it."""
+        """Its state."""
         return self._process.observe()
 
     def guard_steps(self) -> tuple[dict[str, Any], ...]:
@@ -132,7 +132,7 @@ class HaproxyProcess:
             raise HaproxyError(str(error)) from None
 
     def send_kill(self) -> None:
-        """SIGKILL to all of it, whoever starts it anew meanwhile."""
+        """SIGKILL to all of it, even if it is started anew meanwhile."""
         self._process.send_kill()
 
     async def processes(self) -> Processes:
@@ -175,7 +175,7 @@ class HaproxyProcess:
             return 0
 
     def _words(self, since: int) -> str:
-        """What HAProxy has told since its log had this size."""
+        """HAProxy's messages since its log had this size."""
         try:
             with Path(self._process.log_file).open("rb") as file:
                 file.seek(since)

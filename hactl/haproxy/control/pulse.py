@@ -89,7 +89,7 @@ def _activity(master: int | None) -> _Activity:
     ticks, runnable = 0, False
     for pid in pids:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            # proc(5): what comes after the command's name, which may hold anything; state, then utime and stime.
+            # proc(5): the fields after the command's name, which may hold anything; state, then utime and stime.
             words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(words[11]) + int(words[12])
             runnable = runnable or words[0] == "R"

@@ -25,9 +25,9 @@ class NoAnswerError(HaproxyError):
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """What the master says of its processes. `reloads`: how many there were, failed ones among them; `failed`: how
-    many have failed since the last that did not. `workers`: those in service; `old`: those that end with
-    their connections, of the latest reload first."""
+    """The master's report on its processes. `reloads`: how many there were, failed ones among them; `failed`: how many
+    have failed since the last that did not. `workers`: those in service; `old`: those that end with their connections,
+    of the latest reload first."""
 
     master: int
     reloads: int
@@ -38,8 +38,8 @@ class Processes:
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """What this HAProxy thinks of one server. `status`: UP, DOWN, MAINT, DRAIN, NOLB, "no check", and while it is
-    changing e.g. "UP 1/2". `check`: the result of the last check, such as L4CON, L7OK (manual: `check_status`),
+    """The state of a server, as this HAProxy sees it. `status`: UP, DOWN, MAINT, DRAIN, NOLB, "no check", and while it
+    is changing e.g. "UP 1/2". `check`: the result of the last check, such as L4CON, L7OK (manual: `check_status`),
     `detail` its words. `active`: used at all times, else a backup. `weight`: as it was set, whatever a slow start makes
     of it. `changed_s`: seconds since its last change."""
 

@@ -1,4 +1,4 @@
-"""Reads HAProxy's configuration: its sections, and what they are bound to. Pure."""
+"""Reads HAProxy's configuration: its sections, and the addresses that they bind. Pure."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What a running HAProxy has of its servers beside what its file says: what to repair, and what to keep over a reload.
-Pure.
+"""The differences between the servers of a running HAProxy and its file: those to repair, and the state to keep over a
+reload. Pure.
 
-The file is what counts for weight, address and whether a server is in use; HAProxy alone knows which server is well.
+The file decides on weight, address and whether a server is in use; HAProxy alone knows which server is well.
 
-Source: HAProxy's management guide, `show servers state`; what it does with such a text at a start is in its manual
-at `load-server-state-from-file`.
+Source: HAProxy's management guide, `show servers state`; how it reads such a text at a start is in its manual at
+`load-server-state-from-file`.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ class LiveServer:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """How a running HAProxy comes to what its file says. `notes`: what differed, in words. `reload`: what no command
-    repairs. `unresolved`: names of servers that HAProxy found no address for, and does not go on asking for."""
+    """How to make a running HAProxy equal to its file. `notes`: the differences, in words. `reload`: differences that
+    no command repairs. `unresolved`: names of servers that HAProxy found no address for, and does not go on asking
+    for."""
 
     commands: tuple[Command, ...] = ()
     notes: tuple[str, ...] = ()
@@ -84,7 +85,7 @@ def _live(row: Sequence[str]) -> LiveServer:
 
 
 def differences(text: str, live: Iterable[LiveServer]) -> Repair:
-    """What a HAProxy that runs with the file `text` does not have as it is there."""
+    """The repair of a HAProxy that runs with the file `text`."""
     by_name = {(current.proxy, current.server): current for current in live}
     takes_out: list[Command] = []
     brings_in: list[Command] = []
@@ -110,7 +111,7 @@ def differences(text: str, live: Iterable[LiveServer]) -> Repair:
 
 
 def _differing(proxy: Proxy, server: Server, live: LiveServer) -> Iterable[tuple[Command, str]]:
-    """Commands, each with what it repairs; "" where it belongs to the one before it."""
+    """Commands, each with the difference that it repairs; "" where it belongs to the one before it."""
 
     def command(verb: str, argument: str = "") -> Command:
         return Command(verb, proxy.name, server.name, argument)  # type: ignore[arg-type]
@@ -119,7 +120,7 @@ def _differing(proxy: Proxy, server: Server, live: LiveServer) -> Iterable[tuple
         was = f"was at {live.host}:{live.port}, not {server.host}:{server.port}"
         yield command("address", f"{server.host} port {server.port}"), was
     if not server.understood or server.has("agent-check"):
-        # What an agent says holds, for the weight and the use.
+        # The agent decides on the weight and the use.
         return
     if server.weight is not None and server.weight != live.weight:
         yield command("weight", str(server.weight)), f"weighed {live.weight}, not {server.weight}"
@@ -147,12 +148,12 @@ def _is_same_ip(address: str, other: str) -> bool:
 
 
 def carried_health(text: str, live: Iterable[LiveServer]) -> str:
-    """What a HAProxy that is to start with `text` is told of its servers: which are well, by the checks of the one that
+    """The state of the servers for a HAProxy that will start with `text`: which are well, by the checks of the one that
     runs, and nothing else.
 
     HAProxy's own dump must not be given to it: a weight or a `ready` that was set by command would come back and undo
-    the new file where that says the same as the file before the command. So what is here is the new file's,
-    health apart, and only for servers that are in use, are checked, and have not moved.
+    the new file where that says the same as the file before the command. So all values here are the new file's, health
+    apart, and only for servers that are in use, are checked, and have not moved.
     """
     by_name = {(current.proxy, current.server): current for current in live}
     lines = ["1"]

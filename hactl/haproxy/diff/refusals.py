@@ -15,7 +15,7 @@ _TOLD = re.compile(r"^\[(ALERT|WARNING)\]\s+\(\d+\)\s*: (?:config ?: ?)?(.*)$")
 _LINE = re.compile(r"(?:parsing )?\[[^\]:]*:(\d+)\]\s*:?\s*")
 _QUOTED = re.compile(r"(?i:proxy|listen|frontend|backend|server|in) '([^'/]+)(?:/[^']*)?'")
 _TELLS_NOTHING = ("Error(s) found", "Fatal errors found", "exit-on-failure", "Failed to initialize server")
-# What another machine, or a later moment, may answer in another way than this one now.
+# Problems that another machine may not have, or this one later.
 _OF_THE_MOMENT = ("could not resolve address",)
 _OF_THE_MACHINE = (
     "no such file", "unable to stat", "unable to load", "unable to open", "cannot find user id", "cannot find group id",
@@ -37,8 +37,8 @@ class Refusal:
 
 
 def refusals(text: str, output: str) -> list[Refusal]:
-    """What HAProxy has against `text`, from what `haproxy -c` printed about it; of its warnings those that a server is
-    out of use for."""
+    """HAProxy's objections to `text`, from the output of `haproxy -c`; of its warnings those that put a server out of
+    use."""
     return list(dict.fromkeys(_refusals(text, output)))
 
 
@@ -67,7 +67,7 @@ def _refusals(text: str, output: str) -> Iterator[Refusal]:
 
 
 def _section_at(lines: list[str], number: int) -> str:
-    """The name of the section that the line is in: what stands at the beginning of a line begins one."""
+    """The name of the section that the line is in: a line that is not indented begins one."""
     for line in reversed(lines[:number]):
         words = line.split()
         if words and not line[0].isspace() and not line.startswith("#"):

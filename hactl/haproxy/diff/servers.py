@@ -1,4 +1,4 @@
-"""What a configuration says of each server once `default-server` is taken into account. Pure.
+"""The settings of each server in a configuration, with those of `default-server`. Pure.
 
 Source: HAProxy's configuration manual, *Server and default-server options*; which of them a server may have that is
 added at run time: HAProxy's management guide 2.6, `add server`.
@@ -50,9 +50,9 @@ Option = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server. `host`: an IP address without brackets, or what else stands there; `port`: as it is written, "" for
-    none. `inherited`: what `default-server` says, and `own`, what the line does, each option with its words;
-    None: not understood. `line`: word for word."""
+    """One server. `host`: an IP address without brackets, or another word; `port`: as it is written, "" for none.
+    `inherited`: the options of `default-server`, and `own`, those of the line, each option with its words; None: not
+    understood. `line`: word for word."""
 
     name: str
     host: str
@@ -68,7 +68,7 @@ class Server:
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """All in their order; what comes later is what holds."""
+        """All in their order; the later one holds."""
         return (self.inherited or ()) + (self.own or ())
 
     @property
@@ -85,7 +85,7 @@ class Server:
 
     @property
     def shuts_sessions(self) -> bool:
-        """Its sessions are to be cut when it goes out of use."""
+        """Its sessions are cut when it goes out of use."""
         return self.word("on-marked-down") == "shutdown-sessions"
 
     @property
@@ -98,7 +98,7 @@ class Server:
         return any(option[0] == keyword for option in self.options)
 
     def word(self, keyword: str, otherwise: str = "") -> str:
-        """What follows an option."""
+        """The word after an option."""
         words = [option[1] for option in self.options if option[0] == keyword and len(option) > 1]
         return words[-1] if words else otherwise
 
@@ -155,7 +155,7 @@ def _defaults(sections: Sequence[Section], place: int, arguments: tuple[str, ...
     """The lines of the set of defaults that holds for the section at `place`: the one that it names, or the last that
     stands before it; before them those that this one takes over itself."""
     if arguments[:1] == ("from",) and len(arguments) > 1:
-        # Only what stands before can be named, which also ends this.
+        # Only a section that stands before can be named, which also ends this.
         by_name = [i for i in range(place) if sections[i].kind == "defaults" and sections[i].name == arguments[1]]
         at = by_name[-1] if by_name else None
     elif sections[place].kind == "defaults":

@@ -1,9 +1,8 @@
 """One line of HAProxy's configuration, taken apart by pyhaproxy; by its words where pyhaproxy tears it.
 
-pyhaproxy 0.3.7 takes a bind without a host, an IPv6 address and a unix socket for something else, and loses the
-offset of a port (`:+1000`) and the second of two addresses. So what it gives is put together again and compared
-with the line; where that differs the line's own words count. Where it does not, our own reading is the same: a test
-says so.
+pyhaproxy 0.3.7 mistakes a bind without a host, an IPv6 address and a unix socket, and loses the offset of a port
+(`:+1000`) and the second of two addresses. So its result is put together again and compared with the line; where that
+differs the line's own words count. Where it does not, our own reading is the same: a test says so.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ WITH_ADDRESS = ("server", "bind")
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A line. `name`: of a server, ACL, user, backend; "" for others. `address`, `port`: as they are written, of a
-    server or bind; a port that is no number, or cannot be told from the address, stays in the address. `words`: what
-    else stands there. `by_library`: pyhaproxy's reading held."""
+    server or bind; a port that is no number, or cannot be told from the address, stays in the address. `words`: all
+    others. `by_library`: pyhaproxy's reading held."""
 
     keyword: str
     name: str = ""
@@ -50,7 +49,7 @@ def _read(words: tuple[str, ...]) -> Statement:
 
 
 def _theirs(parsed: object, words: Sequence[str]) -> Statement | None:
-    """What pyhaproxy has read, if nothing of the line is missing or elsewhere in it."""
+    """pyhaproxy's reading, if nothing of the line is missing or elsewhere in it."""
     statement: Statement
     match parsed:
         case config.Server():
@@ -97,7 +96,7 @@ def read_by_words(words: Sequence[str]) -> Statement:
 
 
 def _address(text: str) -> tuple[str, str]:
-    """Address and port; what is neither `HOST:PORT` nor an IP address stays whole."""
+    """Address and port; a text that is neither `HOST:PORT` nor an IP address stays whole."""
     if text.startswith("[") and text.endswith("]"):
         return text[1:-1], ""
     host, colon, port = text.rpartition(":")

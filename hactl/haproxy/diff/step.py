@@ -1,8 +1,8 @@
 """The smallest step from one configuration of HAProxy's to another: nothing, commands at run time, or a reload. Pure.
 
-At run time a server's weight, address and whether it is in use can be changed, and servers can be added and
-removed; every other difference is a reload. So is what cannot be told for sure: a line that is not understood, a
-file with conditions (`.if`), a name that is resolved.
+At run time a server's weight, address and whether it is in use can be changed, and servers can be added and removed;
+every other difference is a reload. So are doubtful cases: a line that is not understood, a file with conditions
+(`.if`), a name that is resolved.
 
 Source: HAProxy's management guide, *Unix Socket commands*; the limits are those of 2.6.
 """
@@ -62,7 +62,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The step to take. `commands`: of `runtime`, in their order. `reasons`: for a reload, why; for `runtime` what
+    """The step to take. `commands`: of `runtime`, in their order. `reasons`: for a reload, why; for `runtime` the
     changes, for people."""
 
     kind: Literal["none", "runtime", "reload"]
@@ -78,7 +78,7 @@ class Step:
 
 @dataclass(slots=True)
 class _Changes:
-    """What differs, as it is found."""
+    """The differences, collected."""
 
     switch: list[Command] = field(default_factory=list)
     brings_in: list[Command] = field(default_factory=list)
@@ -110,8 +110,8 @@ def decide_step(old: str, new: str, version: Version) -> Step:
 
 
 def switch_first(old: str, new: str) -> str:
-    """`old`, but with the writer that `new` has. If it takes no reload to get there, the switch need not wait for what
-    else has changed, nor fail with it. `old` itself where no writer changes."""
+    """`old`, but with the writer that `new` has. If that takes no reload, the switch need not wait for the other
+    changes, nor fail with them. `old` itself where no writer changes."""
     current, wanted = sections(old), sections(new)
     was = {(section.kind, section.name): place for place, section in enumerate(current)}
     swaps: dict[tuple[str, str], dict[str, str]] = {}
@@ -258,7 +258,7 @@ def _kept(options: Iterable[Option]) -> list[Option]:
 
 
 def _change(proxy: Proxy, old: Server, new: Server, changes: _Changes) -> None:
-    """What has become of a server that stays."""
+    """The changes of a server that stays."""
     if not _same_but_for_state(old, new) or old.weight is None or new.weight is None:
         changes.reasons.append(f"`{old.line}` has become `{new.line}`")
         return

@@ -1,4 +1,4 @@
-"""The lines that say what a check asks, and which answer is good. Pure."""
+"""The lines that say how a check asks, and which answer is good. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hactl.haproxy.words import duration, quoted
 from hactl.model.service_parts import CheckKind, CheckOptions
 
-# What kind of check HAProxy's own option line stands for.
+# HAProxy's own option line for each kind of check.
 _OPTIONS: dict[CheckKind, str] = {
     "tcp": "tcp-check",
     "mysql": "mysql-check",
@@ -19,7 +19,7 @@ _OPTIONS: dict[CheckKind, str] = {
     "tls": "ssl-hello-chk",
 }
 
-# Lines that say themselves what is sent.
+# Lines that give the request themselves.
 _SENDS = re.compile(r"http-check\s+(send|connect)\b")
 
 
@@ -31,7 +31,7 @@ def check_lines(check: CheckOptions, inherited: CheckKind | None) -> Iterator[st
         case None | "none":
             pass
         case "tcp":
-            # A plain connection is what HAProxy does when told nothing.
+            # By default HAProxy makes a plain connection.
             if check.lines or inherited not in (None, "none", "tcp"):
                 yield "option tcp-check"
         case "http":

@@ -1,7 +1,7 @@
 """The lines that sets of defaults and services share. Pure.
 
-Only what is given is written. A section that accepts has the lines of the front, one with servers those of the
-back; `listen` and `defaults` have both.
+Only settings that are given are written. A section that accepts has the lines of the front, one with servers those of
+the back; `listen` and `defaults` have both.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TIMEOUTS: dict[str, Literal["front", "back", "request"]] = {
 }
 KEEP_ALIVE = {"close": "http-server-close", "keep": "http-keep-alive", "none": "httpclose"}
 _SERVER_LINE = re.compile(r"(default-server|server|server-template)\s")
-# Without `verify` whoever has authorities is verified.
+# Without `verify` a server for which there are authorities is verified.
 _VERIFIES = re.compile(r"(^|\s)(verify|ca-file)\s")
 # HAProxy takes 64 words on a line.
 _MOST_WORDS = 60
@@ -43,7 +43,7 @@ _KEEP_ALIVE_TIMES = (("idle", "5s"), ("intvl", "2s"), ("cnt", "3"))
 
 @dataclass(frozen=True, slots=True)
 class Sided:
-    """Where lines stand. `side`: what the proxy does."""
+    """A section. `side`: whether the proxy accepts, has servers, or both."""
 
     side: Side
 
@@ -60,7 +60,7 @@ class Sided:
 
 @dataclass(frozen=True, slots=True)
 class Place(Sided):
-    """Where lines are to stand. `mode`: in force there; `split`: the other side has a section of its own."""
+    """A section for lines. `mode`: in force there; `split`: the other side has a section of its own."""
 
     mode: Mode
     split: bool = False
@@ -145,8 +145,8 @@ def _timeouts(timeouts: Timeouts, place: Place) -> Iterator[str]:
 
 
 def check_words(check: CheckOptions, *, verified: bool) -> Iterator[str]:
-    """What a check adds to `default-server`, but for `check` itself. `verified`: whether the servers are is said with
-    their traffic (`says_verify`)."""
+    """The words of a check for `default-server`, but for `check` itself. `verified`: the line already says, for the
+    traffic, whether the servers are verified (`says_verify`)."""
     times = (("inter", check.inter_ms), ("fastinter", check.fastinter_ms), ("downinter", check.downinter_ms))
     yield from (f"{name} {duration(value)}" for name, value in times if value is not None)
     yield from (f"{name} {value}" for name, value in (("rise", check.rise), ("fall", check.fall)) if value is not None)
@@ -194,7 +194,7 @@ def default_server(parts: Iterable[str]) -> Iterator[str]:
 
 
 def server_words(server: ServerOptions, inherited: ServerOptions | None = None) -> Iterator[str]:
-    """What the servers' settings add to `default-server`. `inherited`: those of the set of defaults."""
+    """The words of the servers' settings for `default-server`. `inherited`: those of the set of defaults."""
     if server.tls is not None:
         yield from _tls_words(server.tls)
     if server.send_proxy in ("", "v1") and inherited is not None and inherited.send_proxy == "v2":

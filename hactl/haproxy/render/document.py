@@ -1,4 +1,4 @@
-"""HAProxy's configuration file of one node, from the cluster's configuration and what is known of it. Pure."""
+"""HAProxy's configuration file of one node, from the cluster's configuration and its state. Pure."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def render(
 
 
 def fingerprint(text: str, run_dir: str) -> str:
-    """What two nodes' files share when they say the same of services: of the body, without where HAProxy's own files
-    are on that node."""
+    """A text that is the same for files of two nodes that are the same for the services: of the body, without the paths
+    of HAProxy's own files on that node."""
     return hashlib.sha256(body(text).replace(run_dir, "").encode()).hexdigest()[:16]
 
 
 def body(text: str) -> str:
-    """The file without its header: what decides whether HAProxy has to read it again."""
+    """The file without its header: if it changes, HAProxy must read it again."""
     lines = text.split("\n")
     first = next((index for index, line in enumerate(lines) if not line.startswith("#")), len(lines))
     return "\n".join(lines[first:])
@@ -70,7 +70,7 @@ def _sections(cluster: ClusterSpec, node: str, settings: HaproxySettings) -> lis
     if shared:
         leading.append(global_sections.peers_section(addresses, globals_.peers_port))
     leading += [global_sections.userlist_section(name, users) for name, users in (globals_.userlists or {}).items()]
-    # What proxies name may have to stand before them: `crt-store`. Proxies may name sets of defaults.
+    # Sections that proxies name may have to stand before them: `crt-store`. Proxies may name sets of defaults.
     last = [text for text in globals_.sections if any(spec.kind in _PROXIES for spec in sections(text))]
     leading += [Section(text, ()) for text in globals_.sections if text not in last]
     leading.append(global_sections.built_in_section(globals_))

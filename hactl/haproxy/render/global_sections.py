@@ -14,7 +14,7 @@ from hactl.haproxy.words import duration, endpoint, quoted
 from hactl.model.haproxy import Exporter, GlobalOptions, User
 from hactl.model.service import BUILT_IN, Common
 
-# What HAProxy's own metrics are served by; no service can have the name.
+# The proxy that serves HAProxy's own metrics; no service can have the name.
 EXPORTER = "hactl-exporter"
 
 
@@ -39,7 +39,7 @@ def global_section(globals_: GlobalOptions, node: str, settings: HaproxySettings
 
 
 def built_in_section(globals_: GlobalOptions) -> Section:
-    """The set of defaults of services that name none. What depends on the mode stands in the services."""
+    """The set of defaults of services that name none. Settings that depend on the mode stand in the services."""
     log = BUILT_IN.log if globals_.log else None
     own = replace(BUILT_IN, log=log, keep_alive=None, forwardfor=None, detailed_log=None, extra=globals_.extra_defaults)
     checks = replace(own.check, observe=None)

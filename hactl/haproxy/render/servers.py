@@ -1,10 +1,10 @@
-"""The `server` lines of a service: what HAProxy can be told without a reload stands here. Pure.
+"""The `server` lines of a service: everything that HAProxy can be told without a reload stands here. Pure.
 
 All configured nodes of a service are its servers, so that the file keeps its shape. The server of a node that is no
-live member has the least weight: hardly any traffic goes there while another server is well, but if none is, it
-serves. Nothing stronger, such as `disabled`, would be right: a daemon that is gone does not mean that the service
-is (docs/protocol.md, *Guarantees*: L2), and when etcd is away no member is live, which must not take away every
-service. Whether a server answers is for HAProxy's checks to say.
+live member has the least weight: hardly any traffic goes there while another server is well, but if none is, it serves.
+Nothing stronger, such as `disabled`, would be right: a daemon that is gone does not mean that the service is
+(docs/protocol.md, *Guarantees*: L2), and when etcd is away no member is live, which must not take away every service.
+Only HAProxy's checks decide whether a server answers.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ OWN = "hactl"
 # sections of one name.
 FRONT = "-front"
 
-# The sections of each kind: word, what follows the service's name, side.
+# The sections of each kind: word, suffix of the service's name, side.
 _SIDES: dict[Kind, tuple[tuple[str, str, Side], ...]] = {
     "listen": (("listen", "", "both"),),
     "split": (("frontend", FRONT, "front"), ("backend", "", "back")),
@@ -74,7 +74,7 @@ def service_sections(service: ServiceSpec, globals_: GlobalOptions, addresses: M
 
 
 def _by_mode(options: ServiceOptions, mode: Mode, logs: bool) -> ServiceOptions:
-    """What the built-in set holds but cannot say, because it depends on the mode."""
+    """The settings of the built-in set that cannot stand there because they depend on the mode."""
     if options.detailed_log is None and logs and options.log != ():
         options = replace(options, detailed_log=True)
     if mode == "http":
@@ -95,7 +95,7 @@ def _lines(service: ServiceSpec, options: ServiceOptions, defaults: Common, plac
     acls = [f"acl {acl}" for acl in options.acls]
     if place.back:
         if options.stick is not None and _CONDITION.search(options.stick.on):
-            # A condition has to stand before what names it.
+            # A condition has to stand before the lines that name it.
             yield from acls
             acls = []
         yield from _persistence(options)
@@ -153,7 +153,7 @@ def _default_server(options: ServiceOptions, defaults: Common) -> Iterator[str]:
         yield "observe layer4 error-limit 1 on-error sudden-death"
     server = options.server
     if options.writer == "elected" and server.shutdown_sessions is None:
-        # Who still holds a connection to the writer of before would go on writing there.
+        # A client that still holds a connection to the former writer would go on writing there.
         server = replace(server, shutdown_sessions=True)
     if not options.defaults and any(is_name(listed.address) for listed in options.servers):
         # A name that cannot be found would keep HAProxy, and with it all services, from starting.

@@ -66,7 +66,7 @@ def _is_sound(address: str) -> bool:
 
 
 def bind_settings(words: Sequence[Word]) -> Settings:
-    """What a bind has beside its address. All in words when the part about TLS is not as hactl writes it."""
+    """The settings of a bind beside its address. All in words when the part about TLS is not as hactl writes it."""
     tls: Settings = {}
     settings: Settings = {}
     others: list[str] = []

@@ -44,8 +44,8 @@ def has_kind(lines: Iterable[Line]) -> bool:
 
 
 def checks_handed_on(parent: Iterable[Line], own: Sequence[Line]) -> Iterator[Line]:
-    """The lines of a set of defaults that hold in one that is made from it, and has the lines `own`: who says how
-    servers are checked, or a step of it, has no step from elsewhere. Source: what HAProxy 2.6 does."""
+    """The lines of a set of defaults that hold in one that is made from it, and has the lines `own`: a set that says
+    how servers are checked, or has a step of a check, inherits no step. Source: the behaviour of HAProxy 2.6."""
     option = next((line for line in reversed(own) if _option(line)), None)
     steps = {line.keyword for line in own if _is_step(line)}
     if option is not None and _option(option) != "tcp-check":
@@ -64,8 +64,8 @@ def _is_step(line: Line) -> bool:
 
 
 def check_kind(taken: Taken, *, inherited: bool, words: bool = False) -> Settings:
-    """Kind of the check and what it asks; nothing where the lines have to stay words, or there are none. `inherited`:
-    the set of defaults has a kind; `words`: it has one in words."""
+    """Kind and request of the check; nothing where the lines have to stay words, or there are none. `inherited`: the
+    set of defaults has a kind; `words`: it has one in words."""
     options = [line for line in taken.left if _option(line)]
     rules = [line for line in taken.left if line.keyword in ("http-check", "tcp-check")]
     if len(options) != 1 or any(line.literal or line.prefix for line in (*options, *rules)):
@@ -110,7 +110,7 @@ def _http(option: Line, rules: Sequence[Line]) -> Settings:
 
 
 def _with_answers(request: Settings, rules: Sequence[Line]) -> Settings:
-    """A check's request and what the answer has to be. Where that takes lines, `host` is said in one, too."""
+    """A check's request and its good answers. Where these take lines, `host` becomes one, too."""
     answers = _answers(rules)
     if "host" not in request or "lines" not in answers:
         return {**request, **answers}
@@ -150,7 +150,7 @@ def _sent(line: Line) -> Settings:
 
 
 def _answers(rules: Sequence[Line]) -> Settings:
-    """What the answer has to be."""
+    """The good answers."""
     status = [line for line in rules if line.values[:2] == ("expect", "status")]
     if len(rules) == len(status) == 1 and len(status[0].args) == 3 and _STATUS.fullmatch(status[0].values[2]):
         return {"expect_status": status[0].values[2]}

@@ -20,7 +20,7 @@ from hactl.importers.haproxy.written import as_yaml, into_cluster, report
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """`yaml`: the part of cluster.yaml, or the whole one. `report`: what there is to say. `whole`: nothing was lost."""
+    """`yaml`: the part of cluster.yaml, or the whole one. `report`: for people. `whole`: nothing was lost."""
 
     yaml: str
     report: tuple[str, ...]
@@ -28,8 +28,8 @@ class ImportResult:
 
 
 def import_haproxy(paths: Sequence[Path], cluster: Path | None = None) -> ImportResult:
-    """Import what HAProxy is given by `-f`, files and directories in their order, alone or into a cluster.yaml, which
-    is only read. Raises ConfigErrors."""
+    """Import the files and directories that HAProxy is given by `-f`, in their order, alone or into a cluster.yaml,
+    which is only read. Raises ConfigErrors."""
     texts = [(str(file), _read(file)) for path in paths for file in _files(path)]
     if cluster is None:
         imported = import_texts(texts)
@@ -64,7 +64,7 @@ def _unreadable(path: Path, error: OSError) -> ConfigErrors:
 
 
 def _read(file: Path) -> str:
-    """HAProxy takes any bytes; what is no UTF-8 is kept as it is."""
+    """HAProxy takes any bytes; those that are no UTF-8 are kept as they are."""
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -73,8 +73,8 @@ def _read(file: Path) -> str:
 
 
 def _there(text: str, file: str) -> tuple[dict[str, str], list[str]]:
-    """The nodes' addresses by name, and the names of the sets of defaults. What is wrong with the file otherwise may be
-    repaired by what comes in: it is looked at afterwards."""
+    """The nodes' addresses by name, and the names of the sets of defaults. Other problems of the file may be repaired
+    by the import: they are looked at afterwards."""
     tree = read_yaml(text, file)
     if tree.problems or not isinstance(tree.data, dict):
         raise ConfigErrors(tree.problems or [tree.problem((), "is no mapping", "name a cluster.yaml")])
@@ -85,7 +85,7 @@ def _there(text: str, file: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _unsound(text: str, cluster: str) -> list[Note]:
-    """What is wrong with the cluster.yaml that has the import in it."""
+    """The problems of the cluster.yaml that has the import in it."""
     try:
         warnings = check_text(text, cluster).warnings
     except ConfigErrors as error:

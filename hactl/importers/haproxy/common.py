@@ -22,7 +22,7 @@ T = TypeVar("T")
 Converter = Callable[["Where", "Line"], Settings | None]
 
 _KEEP_ALIVE = {word: setting for setting, word in KEEP_ALIVE.items()}
-# What says how the log looks, in hactl's order.
+# Directives for the format of the log, in hactl's order.
 LOG_FORMATS = ("option tcplog", "option httplog", "log-format", "option httpslog")
 _ALGORITHMS = ("roundrobin", "static-rr", "leastconn", "first", "source")
 
@@ -41,12 +41,13 @@ class Where(Sided):
 
     @property
     def http(self) -> bool:
-        """What is about requests is in force; elsewhere HAProxy knows the words, and a service has none for them."""
+        """Directives about requests are in force; elsewhere HAProxy knows the words, and a service has none for
+        them."""
         return self.shared or self.mode == "http"
 
 
 class Taken:
-    """The lines of a section, of which mappers take those that they can express. What is left stays words."""
+    """The lines of a section, of which mappers take those that they can express. The others stay words."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self.left: list[Line] = list(lines)

@@ -49,8 +49,8 @@ class Directive(NamedTuple):
 def missing(
     original: Source, made: Source, names: Mapping[int, str], settled: Collection[int] = ()
 ) -> list[tuple[Line, str]]:
-    """The directives of `original` that `made` lacks, each with what is the matter. `names`: of sections that
-    have another one there, by the section's id. `settled`: the numbers of lines that are not looked for."""
+    """The directives of `original` that `made` lacks, each with the problem. `names`: of sections that have another one
+    there, by the section's id. `settled`: the numbers of lines that are not looked for."""
     problems: list[tuple[Line, str]] = []
     ours = _sections(original, names)
     theirs = _sections(made, {})
@@ -71,8 +71,8 @@ def missing(
 
 
 def added(original: Source, made: Source, names: Mapping[int, str]) -> list[tuple[str, str]]:
-    """What `made` has beyond `original`, in the sections that both have: the section's title and the line. A set of
-    defaults that is made from another one has the lines of that, too, and is left out."""
+    """The lines that `made` has beyond `original`, in the sections that both have: the section's title and the line. A
+    set of defaults that is made from another one has the lines of that, too, and is left out."""
     beyond: dict[tuple[str, str], None] = {}
     ours = _sections(original, names)
     theirs = _sections(made, {})
@@ -106,7 +106,7 @@ def _disorder(directives: Sequence[Directive], others: Sequence[Directive]) -> I
 
 
 def _in_order(parts: Sequence[Directive]) -> dict[str, list[Directive]]:
-    """What has to come in the same order, each kind for itself."""
+    """The directives that have to come in the same order, each kind for itself."""
     servers: list[Directive] = []
     kinds: dict[str, list[Directive]] = {"servers": servers}
     for part in parts:
@@ -173,7 +173,7 @@ def _without_set(form: Form) -> Form:
 
 
 def _members(line: Line) -> Iterator[Form]:
-    """A user or group, and who is in which group: either of them may say that."""
+    """A user or group, and the members of groups: either of them may name these."""
     values = list(line.values)
     word = {"group": "users", "user": "groups"}.get(line.keyword, "")
     if len(values) > 2 and values[-2] == word:
@@ -213,7 +213,7 @@ def _param(param: Param) -> Form:
 
 def _binds(line: Line) -> Iterator[Directive]:
     words = [_word(word) for word in line.args[1:]]
-    # The first certificate is for who asks for no name.
+    # The first certificate is for clients that ask for no name.
     certificates = [pair for pair in itertools.pairwise(words) if pair[0] in ("crt", "crt-list")]
     for address in line.values[0].split(","):
         yield Directive(("bind", normal_address(address), *sorted({*words}), *(file for _, file in certificates)), line)

@@ -1,7 +1,7 @@
 """The whole of an import: a file of HAProxy's to the `services` and `haproxy` of cluster.yaml.
 
-What the schema refuses as a service is kept as a section, word for word. In the end the cluster is rendered, and what
-is not found again in that file is listed (`compare.py`).
+A proxy that the schema refuses as a service is kept as a section, word for word. In the end the cluster is rendered,
+and directives that are not found again in that file are listed (`compare.py`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _GENERATED = "hactl writes it itself"
 
 @dataclass(slots=True)
 class Draft:
-    """What an import has made so far. `services`: by the first of the sections that each is made of. `raw`: sections
-    kept word for word. `names`: of the sets of defaults, and of frontends that get another one, by section. `parents`:
-    what each proxy has behind it. `settled`: lines of sections that hactl writes itself. `reserved`: names that no set
-    of defaults gets. `wholes`: the frontend and the backend of services that are made from two sections."""
+    """The state of an import. `services`: by the first of the sections that each is made of. `raw`: sections kept word
+    for word. `names`: of the sets of defaults, and of frontends that get another one, by section. `parents`: the set of
+    defaults of each proxy. `settled`: lines of sections that hactl writes itself. `reserved`: names that no set of
+    defaults gets. `wholes`: the frontend and the backend of services that are made from two sections."""
 
     source: Source
     haproxy: Settings = field(default_factory=dict)
@@ -75,8 +75,8 @@ def _has_proxies(section: Section) -> bool:
 
 
 def draft(source: Source, reserved: Collection[str] = ()) -> Draft:
-    """Map every section. `reserved`: names that sets of defaults must not have. Raises ConfigErrors for what no file of
-    HAProxy's can have."""
+    """Map every section. `reserved`: names that sets of defaults must not have. Raises ConfigErrors for a line that no
+    file of HAProxy's can have."""
     made = Draft(source, notes=renew(source), reserved=frozenset(reserved))
     _globals(made)
     behind = _sets(made)

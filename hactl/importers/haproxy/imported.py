@@ -1,4 +1,4 @@
-"""An import from text to result: mapped, checked by the schema, rendered, and compared with what there was."""
+"""An import from text to result: mapped, checked by the schema, rendered, and compared with the original."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from hactl.importers.haproxy.notes import Note
 from hactl.importers.haproxy.source import Source, read_source, read_sources
 from hactl.model.cluster import ClusterSpec
 
-# What the services are tried in where there is no cluster yet. The address is one for documents (RFC 5737).
+# A cluster to try the services in where there is none yet. The address is one for documents (RFC 5737).
 NO_CLUSTER: Mapping[str, Any] = {"cluster": "imported", "nodes": [{"name": "node", "address": "192.0.2.254"}]}
 _SERVICE = re.compile(r"services\[(\d+)\]")
 _SET = re.compile(r"haproxy\.defaults\.([A-Za-z0-9_.:-]+)")
 _ROUNDS = 20
-# What hactl writes into every file, beside which the file's own stands.
+# Lines that hactl writes into every file, beside the file's own.
 _OF_HACTL = re.compile(r"node |stats (socket|timeout|enable)|server-state-file |load-server-state-from-file ")
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of it. `document`: `services` and `haproxy` of cluster.yaml. `notes`: in the order of the file.
-    `rendered`: what hactl writes for it."""
+    """The result. `document`: `services` and `haproxy` of cluster.yaml. `notes`: in the order of the file. `rendered`:
+    the file that hactl writes for it."""
 
     document: dict[str, Any]
     notes: tuple[Note, ...]
@@ -90,7 +90,7 @@ def render_for_check(spec: ClusterSpec) -> str:
 
 
 def _sound(made: Draft, file: str) -> ClusterSpec:
-    """The cluster with what was made, once the schema takes it: what it refuses stays as it was in the file."""
+    """The cluster with the draft, once the schema takes it: refused parts stay as they were in the file."""
     for _ in range(_ROUNDS):
         try:
             return check_document({**NO_CLUSTER, **made.document()}).spec
@@ -106,7 +106,7 @@ def check_document(data: dict[str, Any]) -> Loaded:
 
 
 def _give_way(made: Draft, problems: tuple[Problem, ...]) -> bool:
-    """Keep what the schema refuses word for word; whether there was any such thing."""
+    """Keep the parts that the schema refuses word for word; whether there were any."""
     refused: dict[int, str] = {}
     sets: set[str] = set()
     for problem in problems:
@@ -122,6 +122,6 @@ def _give_way(made: Draft, problems: tuple[Problem, ...]) -> bool:
 
 def _reason(problem: Problem) -> str:
     where = problem.path.partition(".")[2]
-    # Where in the document the other one is says nothing to who has the file alone.
+    # The other one's place in the document means nothing to a reader of the file.
     wording = problem.problem.partition(": services[")[0]
     return f"as a service, {where and f'`{where}` '}{wording}"

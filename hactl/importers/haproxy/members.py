@@ -10,20 +10,20 @@ from hactl.importers.haproxy.common import Settings
 from hactl.importers.haproxy.notes import Note
 from hactl.importers.haproxy.servers import plain_address
 
-# What a server may say for itself and still be a member.
+# The settings that a server may have and still be a member.
 _MAY_HAVE = {"name", "address", "port", "weight", "cookie"}
 # A server is chosen, or compared, by its name.
 _ANY_SERVER = re.compile(r"\buse-server\s+\S*%\[")
 _BY_NAME = re.compile(r"\bsrv_name\b|%s\b")
-# What stands as it was written: servers that have no share of 100, as members have, and what tells names.
+# Lines that stay as written: servers without the weight of 100 that members have, and a line that sends their names.
 _OTHER_SERVERS = re.compile(r"(server|server-template)\s")
 _TELLS_NAMES = re.compile(r"http-send-name-header\s")
 _PER_SERVER = "a member has no settings of its own"
 
 
 def adopt(document: Mapping[str, Any], nodes: Mapping[str, str]) -> list[Note]:
-    """Make the nodes the members of the services whose servers they are; what was done, and what was not and why.
-    `nodes`: addresses by name, in the cluster's order."""
+    """Make the nodes the members of the services whose servers they are; the changes, and the reasons where there are
+    none. `nodes`: addresses by name, in the cluster's order."""
     by_address = {plain_address(address): name for name, address in nodes.items()}
     notes = []
     for service in document["services"]:
@@ -89,7 +89,7 @@ def _weight(document: Mapping[str, Any], service: Settings) -> int | None:
 
 
 def _named_elsewhere(document: Mapping[str, Any], service: Settings) -> str:
-    """Who names a server would not find it: a member's name is its node's."""
+    """A rule that names a server would not find it: a member's name is its node's."""
     texts = list(_texts([document["services"], document["haproxy"]]))
     if any(_ANY_SERVER.search(text) for text in texts):
         return "a rule chooses servers by a name that it makes up"

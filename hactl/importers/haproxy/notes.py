@@ -1,4 +1,4 @@
-"""What an import has to say: each with the line it is about."""
+"""The remarks of an import: each with the line it is about."""
 
 from __future__ import annotations
 

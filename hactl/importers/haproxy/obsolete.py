@@ -1,6 +1,6 @@
-"""Directives of old versions: those with a new name get it, of others it is said what took their place.
+"""Directives of old versions: those with a new name get it; for others a note names the replacement.
 
-Source: what HAProxy 2.6 says to them.
+Source: the messages of HAProxy 2.6 about them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _REPLACED = {
 
 
 def renew(source: Source) -> list[Note]:
-    """Give what was renamed its new name, in `source` itself."""
+    """Give renamed directives their new names, in `source` itself."""
     notes = []
     for section in source.sections:
         if section.kind not in (*PROXIES, "defaults"):
@@ -59,7 +59,7 @@ def renew(source: Source) -> list[Note]:
 
 
 def replaced_by(line: Line) -> str:
-    """What to write in the place of a directive that HAProxy no longer knows; "" for one that it may know."""
+    """The replacement of a directive that HAProxy no longer knows; "" for one that it may know."""
     two = f"{line.keyword} {line.values[0]}" if line.args else ""
     new = _REPLACED.get(line.keyword) or _REPLACED.get(two)
     return f"HAProxy knows it no longer, and refuses the file; in its place: {new}" if new else ""

@@ -29,7 +29,7 @@ _LOST = {
     "nbproc": "HAProxy has had threads in its place since 2.5",
 }
 _ENVIRONMENT = ("setenv", "presetenv", "resetenv", "unsetenv")
-# What holds for the lines behind it.
+# Directives that hold for the lines behind them.
 _FROM_HERE_ON = (
     *("crt-base", "ca-base", "default-path", "unix-bind", "resetenv", "unsetenv"),
     *("ssl-default-bind-options", "ssl-default-bind-ciphers", "ssl-default-bind-ciphersuites"),
@@ -67,7 +67,7 @@ def global_settings(lines: Sequence[Line]) -> tuple[Settings, list[Note]]:
 
 
 def late_globals(sections: Sequence[Section]) -> Iterator[Note]:
-    """What a `global` says that stands behind other sections, and held from there on."""
+    """Directives of a `global` that stands behind other sections, and held from there on."""
     above = ""
     for section in sections:
         for line in section.lines if section.kind == "global" else ():

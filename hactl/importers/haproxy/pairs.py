@@ -17,13 +17,13 @@ from hactl.importers.haproxy.notes import Note
 from hactl.importers.haproxy.proxies import RULES, Proxy, has_condition
 from hactl.importers.haproxy.source import Section, Source
 
-# What a service has once for both sides.
+# The settings that a service has once for both sides.
 _OF_BOTH = ("log", "keep_alive", "tcp_keepalive", "defaults")
 _REQUEST_TIMES = {"http_request", "http_keep_alive", "tarpit"}
 
 
 class Making(Protocol):
-    """What is being made of a file."""
+    """A draft of an import."""
 
     source: Source
     names: dict[int, str]
@@ -76,7 +76,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
 def _is_named(source: Source, front: Section) -> bool:
     """Whether anything looks at the frontend by its name: at its counters, or at its table."""
     name = re.escape(front.name)
-    # What has the frontend's name (`fe_name`, `%f`) may be compared with it, or make a backend's name of it.
+    # A rule may compare the frontend's name (`fe_name`, `%f`), or make a backend's name of it.
     pattern = rf"\bfe_\w+\({name}[,)]|\bfe_name\b|^(?!log|error-log).*%ft?\b|^stats scope {name}$"
     if any(line.keyword == "stick-table" for line in front.lines):
         pattern += rf"|\btable\s+{name}(?![^\s])|[(,]{name}[,)]"
@@ -84,7 +84,7 @@ def _is_named(source: Source, front: Section) -> bool:
 
 
 def _merged(frontend: Proxy, backend: Proxy) -> Settings | None:
-    """One service; None where one of them says what both would then have."""
+    """One service; None where a setting of one of them would then hold for both."""
     front, back = frontend.service, backend.service
     if frontend.mode != backend.mode or any(front.get(name) != back.get(name) for name in _OF_BOTH):
         return None

@@ -72,7 +72,7 @@ def defaults_settings(defaults: DefaultsSet) -> list[Note]:
 
 
 def _of_hactl(taken: Taken) -> None:
-    """What hactl writes into every set of defaults."""
+    """The line that hactl writes into every set of defaults."""
     for line in taken.family("load-server-state-from-file"):
         if line.text == "load-server-state-from-file global" and not line.literal:
             taken.leave_out(line, "hactl keeps what is known of the servers over a reload")
@@ -206,14 +206,14 @@ def _rules(taken: Taken, where: Where, service: Settings) -> None:
 
 
 def is_capture(line: Line) -> bool:
-    """Whether it takes the next number of what is captured of requests, by which rules and logs call it."""
+    """Whether it takes the next number of the captures of requests, by which rules and logs name them."""
     if line.keyword in ("capture", "declare"):
         return "request" in line.values[:2]
     return line.keyword in _CAPTURING and "capture" in line.values and "len" in line.values
 
 
 def captures_in_order(lines: Sequence[Line]) -> bool:
-    """Whether what is captured keeps its numbers where rules are listed by their kind, and what else captures comes
+    """Whether captures keep their numbers where rules are listed by their kind, and other lines that capture come
     last."""
     ranks = [(*_CAPTURING, line.keyword).index(line.keyword) for line in lines if is_capture(line)]
     return ranks == sorted(ranks)

@@ -1,4 +1,4 @@
-"""The words of `server` and `default-server` lines: which takes how many arguments, and what holds in the end.
+"""The words of `server` and `default-server` lines: the number of their arguments, and those that hold in the end.
 
 Source: HAProxy's configuration manual, 2.6 to 3.2, 5.2 (Server and default-server options).
 """
@@ -32,7 +32,7 @@ _ARGUMENTS = {**dict.fromkeys(_ALONE.split(), 0), **dict.fromkeys(_ONE.split(), 
 DURATIONS = ("agent-inter", "downinter", "fastinter", "inter", "slowstart", "tcp-ut", "pool-purge-delay", "idle-ping")
 # `source` goes on with these, each with one argument.
 _OF_SOURCE = ("usesrc", "interface")
-# What one of them says the next one takes back.
+# The one takes the other back.
 _ONE_THING = {"enabled": "disabled", "non-stick": "stick"}
 
 
@@ -96,7 +96,7 @@ def _end(words: Sequence[Word], at: int) -> int | None:
 
 
 def overlaid(behind: Sequence[Param], own: Sequence[Param]) -> list[Param]:
-    """What holds where `own` stands after `behind`. A later word replaces an earlier one of its key."""
+    """The words that hold where `own` stands after `behind`. A later word replaces an earlier one of its key."""
     by_key: dict[str, Param] = {}
     for param in (*behind, *own):
         if param.key != "?":

@@ -1,4 +1,4 @@
-"""`server` and `default-server` lines: what all servers have becomes the service's `server` and `check`."""
+"""`server` and `default-server` lines: words that all servers have become the service's `server` and `check`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hactl.importers.haproxy.notes import Note
 from hactl.importers.haproxy.server_words import Param, Server, overlaid, params
 from hactl.importers.haproxy.source import Line
 
-# What belongs to a single server whoever else has it.
+# Words that belong to a single server, even if all have them.
 _OWN = ("weight", "backup", "disabled", "cookie", "id", "guid", "?")
 _OBSERVE = ("observe layer4", "error-limit 1", "on-error sudden-death")
 
@@ -118,7 +118,7 @@ def _server(line: Line, behind: Sequence[Param]) -> Server:
 
 
 def plain_address(text: str) -> str:
-    """An IP address in its usual form; what is none stays as it is."""
+    """An IP address in its usual form; another text stays as it is."""
     try:
         return str(ip_address(text))
     except ValueError:
@@ -207,8 +207,8 @@ _AGENT = {"agent-check": "", "agent-port": "port", "agent-inter": "inter", "agen
 
 
 def common_words(words: Sequence[Param], *, kind: bool) -> dict[str, Settings]:
-    """The settings `server` and `check` of what is said once for all servers. `kind`: whether `check` itself is
-    said by the kind of the check."""
+    """The settings `server` and `check` from the words that are said once for all servers. `kind`: whether the kind of
+    the check stands for the word `check`."""
     settings: dict[str, Settings] = {"server": {}, "check": {}}
     left = [word for word in words if not (kind and word.name == "check")]
     # Several kinds of the PROXY protocol add up: no setting says that.

@@ -19,7 +19,7 @@ _OPENS, _CLOSES = ".if", ".endif"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A directive. `prefix`: `no`, `default` or "". `words`: the keyword, if there is no prefix, and what follows.
+    """A directive. `prefix`: `no`, `default` or "". `words`: the keyword, if there is no prefix, and all that follows.
     `literal`: it is inside a condition (`.if`), or is one: only word for word does it mean the same."""
 
     number: int
@@ -34,12 +34,12 @@ class Line:
 
     @property
     def args(self) -> tuple[Word, ...]:
-        """What follows the keyword."""
+        """The words after the keyword."""
         return self.words[1:]
 
     @property
     def values(self) -> tuple[str, ...]:
-        """What follows the keyword, quotes taken off."""
+        """The words after the keyword, quotes taken off."""
         return tuple(word.value for word in self.words[1:])
 
     @property
@@ -61,7 +61,7 @@ class Line:
 @dataclass(slots=True)
 class Section:
     """A section. `kind` `.if`: whole sections inside a condition, `lines` are all of theirs. `parent`: the set of
-    defaults that it names (`from`). `arguments`: what else stands on its first line."""
+    defaults that it names (`from`). `arguments`: the other words on its first line."""
 
     kind: str
     name: str
@@ -92,7 +92,7 @@ class Source:
         return file, number - before
 
     def problem(self, line: Line, problem: str, hint: str) -> Problem:
-        """What is wrong with a line."""
+        """A problem of a line."""
         file, number = self.place(line.number)
         return Problem(file, "", problem, hint, Place(number, 1))
 

@@ -16,7 +16,7 @@ from hactl.importers.haproxy.notes import Note
 from hactl.importers.haproxy.source import Line, Source
 
 _WIDE = 100_000
-# On one line each: what is small, and what is a table when it stands below its like.
+# On one line each: small mappings, and mappings that look like a table when they stand below each other.
 _ON_ONE_LINE = ("timeouts", "check", "server", "cookie", "stick", "stats", "tls", "agent", "log", "nodes")
 _ITEMS_ON_ONE_LINE = ("servers", "binds", "userlists")
 _TITLES = {
@@ -28,7 +28,7 @@ _TITLES = {
 
 
 def report(notes: Sequence[Note]) -> list[str]:
-    """All that there is to say, for people: what was lost first."""
+    """All notes, for people: the losses first."""
     lines = []
     for fate, title in _TITLES.items():
         if of_fate := [note for note in notes if note.fate == fate]:
@@ -48,8 +48,8 @@ def as_yaml(imported: Imported) -> str:
 
 
 def into_cluster(imported: Imported, text: str) -> tuple[str, list[Note]]:
-    """A cluster.yaml with the import in it, and what could not be put there: a service whose name is taken, a setting
-    of HAProxy's that is another one already."""
+    """A cluster.yaml with the import in it, and the parts that could not be put there: a service whose name is taken, a
+    setting of HAProxy's that is another one already."""
     whole = reader().load(text)
     notes: list[Note] = []
     services = whole.setdefault("services", CommentedSeq())
@@ -133,7 +133,7 @@ def _haproxy(settings: Mapping[str, Any]) -> CommentedMap:
 
 
 def _styled(value: Any, *, flow: bool = False, short_inside: bool = False) -> Any:
-    """The plain data with what is short on one line. `short_inside`: each of its parts is."""
+    """The plain data with short values on one line. `short_inside`: each of its parts is."""
     if isinstance(value, Mapping):
         mapping = CommentedMap()
         for key, inner in value.items():
