@@ -1,4 +1,4 @@
-"""The client of a run: it asks all the while, and what it saw becomes the run's figures."""
+"""The client of a run: it asks all the while, and its results become the run's figures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hactl.lab.system import LabError
 
 INTERVAL_MS = 10.0
 BEFORE_S, AFTER_S = 0.5, 0.5
-# What is done falls at a random moment of the heartbeats, etcd's and hactl's.
+# The fault falls at a random moment of the heartbeats, etcd's and hactl's.
 CHANCE_S = 0.5
 
 
 @contextlib.contextmanager
 def asking(cluster: Cluster, run: Run, *groups: str, interval_ms: float = INTERVAL_MS) -> Iterator[dict[str, Result]]:
     """The client asks these groups while the body runs, a little before and a little longer. Afterwards the results
-    are in what was given to the body, and the figures `GROUP` (outage in ms) and `GROUP failed` in the run."""
+    are in the mapping given to the body, and the figures `GROUP` (outage in ms) and `GROUP failed` in the run."""
     results: dict[str, Result] = {}
     with contextlib.ExitStack() as stack:
         probes = {

@@ -1,4 +1,4 @@
-"""What every benchmark in the lab needs: a cluster that is asked, waited for, repaired and judged between runs."""
+"""The base of every benchmark in the lab: a cluster that is asked, waited for, repaired and judged between runs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ Document = dict[str, Any]
 
 @dataclass(slots=True)
 class Run:
-    """One run. `figures`: what is counted over the runs, in ms unless the name says else. `parts`: the pieces of the
-    outage in order, in ms. `more`: other findings, for the JSON. `violations`: what must never be, and was.
-    `odd`: something worth a look at the logs. `problem`: why it came to no end.
-    """
+    """One run. `figures`: the measurements, in ms unless the name says else. `parts`: the pieces of the outage in
+    order, in ms. `more`: other findings, for the JSON. `violations`: broken promises. `odd`: a reason to read the
+    logs. `problem`: why it came to no end."""
 
     figures: dict[str, float] = field(default_factory=dict)
     parts: dict[str, float] = field(default_factory=dict)
@@ -85,7 +84,7 @@ class _Unix(http.client.HTTPConnection):
 
 
 class Cluster:
-    """A lab with what is known of it from outside: by its daemons' sockets and logs, by netlink, by traces."""
+    """A lab as seen from outside: by its daemons' sockets and logs, by netlink, by traces."""
 
     def __init__(self, lab: Lab, watcher: AddressWatcher) -> None:
         self.lab, self.watcher = lab, watcher
@@ -94,7 +93,7 @@ class Cluster:
     # Asking
 
     def ask(self, node: str, target: str, body: Document | None = None, timeout_s: float = 6.0) -> Document | None:
-        """What the node's daemon answers; None: there is none, or it refuses."""
+        """The answer of the node's daemon; None: there is none, or it refuses."""
         path = files.home(self.lab.spec, self.lab.node(node).station) / "run" / "hactl.sock"
         connection = _Unix(path, timeout_s)
         try:
@@ -111,16 +110,16 @@ class Cluster:
         return dict(answer) if response.status == 200 else None
 
     def owner(self, group: str) -> str:
-        """Who has the group, as the addresses tell. Raises LabError when that is not one node."""
-        found = self.watcher.holders(ADDRESSES[group])
-        if len(found) != 1:
-            raise LabError(f"{group} is held by {found or 'nobody'}")
-        return found[0]
+        """The group's owner, as the addresses tell. Raises LabError when it is not exactly one node."""
+        holders = self.watcher.holders(ADDRESSES[group])
+        if len(holders) != 1:
+            raise LabError(f"{group} is held by {holders or 'nobody'}")
+        return holders[0]
 
     def notes(self, node: str, since_ms: float) -> list[Note]:
-        """What the node's daemon logged since then."""
+        """The log of the node's daemon since then."""
         ahead_ms = time.time() * 1000 - boottime_ms()
-        found = []
+        notes = []
         for line in (self.lab.node(node).logs / "daemon.log").read_text().splitlines():
             try:
                 data = json.loads(line)
@@ -128,8 +127,8 @@ class Cluster:
             except (ValueError, KeyError, TypeError):
                 continue  # the supervisor's, or a traceback
             if at_ms >= since_ms:
-                found.append(Note(at_ms, data["event"], data))
-        return found
+                notes.append(Note(at_ms, data["event"], data))
+        return notes
 
     # Waiting
 
@@ -148,36 +147,35 @@ class Cluster:
             raise LabError(f"{error}: {'; '.join(waiting)}") from None
 
     def _lacking(self, node: str) -> str:
-        """What keeps the cluster from being whole, as this node sees it; "": nothing."""
-        found = self.ask(node, "/v1/status")
-        if found is None:
+        """Why the cluster is not whole, as this node sees it; "": it is."""
+        status = self.ask(node, "/v1/status")
+        if status is None:
             return f"{node} does not answer"
-        away = [one["name"] for one in found["nodes"] if one["state"] != "online"]
-        idle = [one["name"] for one in found["groups"] if one["state"] != "running" or one["holders"]]
-        servers = [server for service in found["services"] for server in service["servers"]]
-        down = [one["address"] for one in servers if not str(one["haproxy"]).startswith("UP")]
+        away = [known["name"] for known in status["nodes"] if known["state"] != "online"]
+        idle = [group["name"] for group in status["groups"] if group["state"] != "running" or group["holders"]]
+        servers = [server for service in status["services"] for server in service["servers"]]
+        down = [server["address"] for server in servers if not str(server["haproxy"]).startswith("UP")]
         alone = [name for name, address in ADDRESSES.items() if len(self.watcher.holders(address)) != 1]
-        lacking = [*away, *idle, *down, *alone] or ([] if found["groups"] else ["groups"])
+        lacking = [*away, *idle, *down, *alone] or ([] if status["groups"] else ["groups"])
         return f"{node}: {', '.join(lacking)}" if lacking else ""
 
     def await_holder(self, group: str, other_than: str, deadline_s: float = DEADLINE_S) -> str:
         """Until the group's address is on another node, and answers there; that node. Without disturbing it."""
 
         def there() -> str:
-            found = [node for node in self.watcher.holders(ADDRESSES[group]) if node != other_than]
-            return found[0] if found else ""
+            return next((node for node in self.watcher.holders(ADDRESSES[group]) if node != other_than), "")
 
-        what = f"{group} is on another node than {other_than}"
-        found = wait_until(there, deadline_s=deadline_s, what=what, every_s=0.01)
-        answers = f"{group} answers from {found}"
+        moved = f"{group} is on another node than {other_than}"
+        holder = wait_until(there, deadline_s=deadline_s, what=moved, every_s=0.01)
+        answers = f"{group} answers from {holder}"
         wait_until(lambda: self.lab.ask(TARGETS[group]), deadline_s=deadline_s, what=answers, every_s=0.05)
-        return found
+        return holder
 
     def await_daemon(self, node: str, other_than: int, deadline_s: float = DEADLINE_S) -> None:
         """Until another process than this is the node's daemon."""
         there = self.lab.node(node)
-        what = f"{node}: the daemon is started again"
-        wait_until(lambda: there.daemon_pid() not in (None, other_than), deadline_s=deadline_s, what=what)
+        goal = f"{node}: the daemon is started again"
+        wait_until(lambda: there.daemon_pid() not in (None, other_than), deadline_s=deadline_s, what=goal)
 
     # Doing
 
@@ -185,9 +183,9 @@ class Cluster:
         """A planned move, asked of `asked` (else of the new owner), to its end."""
         if self.ask(asked or to, "/v1/failover", {"group": group, "to": to}) is None:
             raise LabError(f"{asked or to} refuses to move {group} to {to}")
-        what = f"{group} moves to {to}"
+        goal = f"{group} moves to {to}"
         address = ADDRESSES[group]
-        wait_until(lambda: self.watcher.holders(address) == [to], deadline_s=deadline_s, what=what, every_s=0.005)
+        wait_until(lambda: self.watcher.holders(address) == [to], deadline_s=deadline_s, what=goal, every_s=0.005)
         wait_until(lambda: self.lab.ask(TARGETS[group]), deadline_s=deadline_s, what=f"{group} answers")
 
     def gather(self) -> str:
@@ -199,7 +197,7 @@ class Cluster:
         return active
 
     def restore(self) -> None:
-        """Mend what a run has broken, and wait until the cluster is whole again. What was fenced comes back by itself,
+        """Repair the damage of a run, and wait until the cluster is whole again. A fenced node comes back by itself,
         unless its cord was pulled."""
         self.lab.heal()
         for name, node in self.lab.nodes.items():
@@ -211,16 +209,16 @@ class Cluster:
     # Judging
 
     def violations(self, since_ms: float, *, moved: bool = False) -> list[str]:
-        """What must never be, and was since then. `moved`: the overlapping group was moved as planned."""
-        found = []
+        """Broken promises since then. `moved`: the overlapping group was moved as planned."""
+        violations = []
         for address in (SERVICE_VIP, *(() if moved else (VIP, VIP6))):
             for overlap in self.watcher.overlaps(address):
                 if overlap.begin_ms >= since_ms:
-                    found.append(f"{address} on {overlap.first} and {overlap.second} for {overlap.ms:.1f} ms")
+                    violations.append(f"{address} on {overlap.first} and {overlap.second} for {overlap.ms:.1f} ms")
         directory = self.lab.spec.traces
         for two in traces.find_overlaps(directory):
             if two.second.begin_ms >= since_ms:
-                found.append(f"the service on {two.first.node} and {two.second.node} for {two.ms:.1f} ms")
+                violations.append(f"the service on {two.first.node} and {two.second.node} for {two.ms:.1f} ms")
         if not traces.epochs_grow(directory):
-            found.append("an epoch of the service did not grow")
-        return found
+            violations.append("an epoch of the service did not grow")
+        return violations

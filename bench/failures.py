@@ -44,8 +44,8 @@ def power_cut(cluster: Cluster, leader: Leader) -> Run:
         cut = cluster.lab.kill(active)
         to = {group: cluster.await_holder(group, active) for group in TARGETS}
     run.more |= {"to": to, "cut_ms": cut}
-    found = {group: timeline.lost(cluster, group, active, to[group], cut, results[group]) for group in TARGETS}
-    run.parts, run.more["service_parts"] = found["vip"], found["service"]
+    parts = {group: timeline.lost(cluster, group, active, to[group], cut, results[group]) for group in TARGETS}
+    run.parts, run.more["service_parts"] = parts["vip"], parts["service"]
     return run
 
 
@@ -62,14 +62,11 @@ def kill_daemon(cluster: Cluster) -> Run:
     if run.more["late"]:
         run.odd = "the next daemon did not renew in time, and the guard stopped everything"
     else:
-        moved = [
-            change
-            for change in cluster.watcher.changes()
-            if change.at_ms >= begin and change.address in ADDRESSES.values()
-        ]
-        begun = [one for one in traces.read_runs(cluster.lab.spec.traces) if one.begin_ms >= begin]
-        run.violations += [f"{one.address} {'to' if one.held else 'from'} {one.node}" for one in moved]
-        run.violations += [f"the service was started anew on {one.node}" for one in begun]
+        for change in cluster.watcher.changes():
+            if change.at_ms >= begin and change.address in ADDRESSES.values():
+                run.violations.append(f"{change.address} {'to' if change.held else 'from'} {change.node}")
+        begun = [service for service in traces.read_runs(cluster.lab.spec.traces) if service.begin_ms >= begin]
+        run.violations += [f"the service was started anew on {service.node}" for service in begun]
     run.figures["failed"] = run.figures["vip failed"] + run.figures["service failed"]
     renewed = [note.at_ms for note in cluster.notes(active, begin) if note.event == "store_reachable"]
     if renewed and not run.more["late"]:
@@ -142,7 +139,7 @@ def starve_daemon(cluster: Cluster) -> Run:
 
 
 def _fault(cluster: Cluster, fault: Fault, leader: Leader) -> Run:
-    """A fault for as long as it takes until all groups are elsewhere, or until nothing more is to be expected."""
+    """A fault until all groups are elsewhere, or until no further move can be expected."""
     run, active = Run(), cluster.gather()
     run.more |= {"from": active, "leader": place_leader(cluster, active, leader)}
     settled_s = 2 * PROFILES[cluster.profile].lease_ms / 1000 + 1.5
@@ -165,7 +162,7 @@ def _favour(pid: int, nice: int) -> None:
 
 
 def _guard_stops(cluster: Cluster, node: str, since_ms: float) -> list[dict[str, Any]]:
-    """What the node's guard stopped since then, as the next daemon reports it."""
+    """The stops by the node's guard since then, as the next daemon reports them."""
     notes = cluster.notes(node, since_ms)
     return [dict(note.data) for note in notes if note.event == "guard_stopped_everything"]
 

@@ -13,7 +13,7 @@ from hactl.lab.cgroup import runs
 from hactl.lab.system import boottime_ms, wait_until
 
 ETCD_AWAY_S = 30.0
-# How long a node that was taken over from, and goes on, is looked at.
+# How long a node that has lost its groups, and goes on, is observed.
 GOES_ON_S = 1.0
 
 
@@ -69,7 +69,7 @@ def etcd_away(cluster: Cluster, _: int) -> Run:
 
 
 class Before:
-    """How it was before something that must get nobody fenced."""
+    """The state before a fault that must get nobody fenced."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._at_ms = cluster, boottime_ms()
@@ -82,29 +82,29 @@ class Before:
         return any(note.event == "peer_over" and note.data["silent_ms"] >= lease_ms for note in notes)
 
     def judge(self, run: Run) -> Run:
-        """Add to the run who was fenced since."""
-        found = [
+        """Add to the run the nodes fenced since."""
+        fenced = [
             f"{name} would have {note.data['node']} switched {note.data['action']}"
             for name in self._cluster.lab.nodes
             for note in self._cluster.notes(name, self._at_ms)
             if note.event == "fence_action"
         ]
         nodes = self._cluster.lab.nodes
-        found += [f"{name} was booted" for name, boots in self._boots.items() if nodes[name].boots != boots]
-        run.figures["fenced"] = len(found)
-        run.violations += found
+        fenced += [f"{name} was booted" for name, boots in self._boots.items() if nodes[name].boots != boots]
+        run.figures["fenced"] = len(fenced)
+        run.violations += fenced
         return run
 
 
 def _await_boot(cluster: Cluster, name: str, boots: int) -> None:
     """The node was switched off and on."""
     node = cluster.lab.node(name)
-    what = f"{name} is switched on again"
-    wait_until(lambda: node.boots > boots and node.powered, deadline_s=DEADLINE_S, what=what)
+    goal = f"{name} is switched on again"
+    wait_until(lambda: node.boots > boots and node.powered, deadline_s=DEADLINE_S, what=goal)
 
 
 def _both_ms(cluster: Cluster, since_ms: float) -> float:
     """For how long two nodes held one of the addresses, at the longest."""
     seen = (cluster.watcher.overlaps(address.rpartition(":")[0]) for address in TARGETS.values())
-    found = [overlap.ms for overlaps in seen for overlap in overlaps if overlap.begin_ms >= since_ms]
-    return round(max(found, default=0.0), 1)
+    overlaps_ms = [overlap.ms for overlaps in seen for overlap in overlaps if overlap.begin_ms >= since_ms]
+    return round(max(overlaps_ms, default=0.0), 1)

@@ -24,8 +24,8 @@ _NOBODY = Figure("fenced", "nodes fenced", 0.0, unit="")
 
 
 def _lost(profile: Profile, name: str, title: str, play: Lose, *, fencing: bool, leader: Leader) -> Scenario:
-    """The active node is lost, in a cluster with a fence device or without. Where it leads etcd nothing is asked: there
-    is no store while another leader is elected, and who missed its own renewals suspects nobody by that silence."""
+    """The active node is lost, in a cluster with a fence device or without. Where it leads etcd no figure is asked:
+    there is no store while another leader is elected, and a node that missed its own renewals suspects nobody."""
     leads = leader == "here"
     silent = Figure("vip", "VIP silent", _ASKED[profile] if fencing and not leads else None, "median")
     # A frozen node goes on later: without a device two run then, for as long as its guard takes to stop it.
@@ -43,7 +43,7 @@ def _lost(profile: Profile, name: str, title: str, play: Lose, *, fencing: bool,
 
 
 def _nobody(profile: Profile) -> list[Scenario]:
-    """What gets nobody fenced."""
+    """Faults that get nobody fenced."""
     back = Figure("back", "all runs again after")
     return [
         Scenario(
@@ -59,19 +59,19 @@ def _nobody(profile: Profile) -> list[Scenario]:
 
 def scenarios() -> list[Scenario]:
     """All, by the lab they need."""
-    found: list[Scenario] = []
+    chosen: list[Scenario] = []
     profiles: tuple[Profile, ...] = ("default", "fast")
     leaders: tuple[Leader, ...] = ("elsewhere", "here")
     for profile in profiles:
         for fencing, leader in product((False, True), leaders):
-            found += [
+            chosen += [
                 _lost(
                     profile, "power-cut", "active node loses power", failures.power_cut, fencing=fencing, leader=leader
                 ),
                 _lost(profile, "frozen", "active node is frozen", fenced.frozen, fencing=fencing, leader=leader),
             ]
-        found += _nobody(profile)
-    return found
+        chosen += _nobody(profile)
+    return chosen
 
 
 def compared(outcomes: list[Outcome]) -> str:

@@ -1,5 +1,5 @@
 """Asks more than anybody may: `python -m bench.flood idle|requests|connects ADDRESS:PORT|/SOCKET ...`. A process of its
-own, in the network namespace of whoever asks. Prints what became of it, as JSON."""
+own, in the client's network namespace. Prints the outcome, as JSON."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Flood:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m bench.flood")
-    parser.add_argument("how", choices=["idle", "requests"])
+    parser.add_argument("kind", choices=["idle", "requests"])
     parser.add_argument("number", type=int)
     parser.add_argument("targets", nargs="+")
     parser.add_argument("--source", action="append", default=[])
@@ -90,7 +90,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(20_000, hard), hard))
     os.nice(5)
     flood = Flood(given.targets, given.source, given.seconds)
-    asyncio.run(getattr(flood, given.how)(given.number))
+    asyncio.run(getattr(flood, given.kind)(given.number))
     print(json.dumps(flood.seen), flush=True)
 
 

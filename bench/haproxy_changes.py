@@ -27,7 +27,7 @@ from hactl.lab.spec import LabSpec, NodeName, load
 from hactl.lab.system import LabError, wait_until
 
 CHANGES = 100
-# Below the time for which an old process waits to be asked: as fast as a person with a script is.
+# Shorter than the time for which an old process waits for a question: as fast as a person with a script.
 PAUSE_S = 0.1
 _REVISION = re.compile(r"configuration revision (\d+)")
 
@@ -35,50 +35,50 @@ Document = dict[str, Any]
 
 
 def changes(original: Document) -> Iterator[tuple[str, Document]]:
-    """What is changed, and the configuration with it: in turn what HAProxy takes by commands, weight and address of a
-    server, a server less; and what it has to be reloaded for."""
+    """The changes by name, each with the configuration: in turn those that HAProxy takes by commands (weight and
+    address of a server, a server less) and those that it must be reloaded for."""
     document: Document = json.loads(json.dumps(original))
-    one, other = document["services"][:2]
+    service, other = document["services"][:2]
     spare = {"name": "spare", "address": "10.77.0.11", "weight": 1}
     other["servers"] = [spare]
     for number in itertools.count(1):
-        one["timeouts"] = {"server": f"{60 + number}s"}
+        service["timeouts"] = {"server": f"{60 + number}s"}
         yield "timeout", document
         spare["weight"] = 1 + number
         yield "weight", document
-        one["nodes"] = ["n1", "n2"]
+        service["nodes"] = ["n1", "n2"]
         yield "server out", document
         other["maxconn"] = 1000 + number
         yield "maxconn", document
         spare["address"] = f"10.77.0.{11 + number % 2}"
         yield "address", document
-        del one["nodes"]
+        del service["nodes"]
         yield "server in", document
 
 
 def revisions(spec: LabSpec, nodes: Sequence[NodeName] = ()) -> set[int]:
     """Of the configuration in force, on these nodes or on all."""
-    found = set()
+    in_force = set()
     for node in nodes or spec.stations:
         text = (files.home(spec, node) / "run" / "haproxy" / "haproxy.cfg.good").read_text()
         match = _REVISION.search(text[:500])
-        found.add(int(match[1]) if match else 0)
-    return found
+        in_force.add(int(match[1]) if match else 0)
+    return in_force
 
 
 def carry_out(store: EtcdStore, spec: LabSpec) -> list[tuple[str, float]]:
     """All changes, and the original again."""
     original = YAML(typ="safe").load(files.cluster_yaml(spec).read_text())
-    found = []
-    for what, document in itertools.chain(itertools.islice(changes(original), CHANGES), [("original", original)]):
+    times = []
+    for name, document in itertools.chain(itertools.islice(changes(original), CHANGES), [("original", original)]):
         began = time.monotonic()
         done = apply(store, Keys.of(spec.name), parse_cluster(json.dumps(document)), by="bench")
         if not done.ok:
-            raise LabError(f"{what}: {'; '.join(done.refused)}")
-        wait_until(lambda r=done.revision: revisions(spec) == {r}, deadline_s=30, what=what, every_s=0.01)  # type: ignore[misc]
-        found.append((what, round(time.monotonic() - began, 4)))
+            raise LabError(f"{name}: {'; '.join(done.refused)}")
+        wait_until(lambda r=done.revision: revisions(spec) == {r}, deadline_s=30, what=name, every_s=0.01)  # type: ignore[misc]
+        times.append((name, round(time.monotonic() - began, 4)))
         time.sleep(PAUSE_S)
-    return found[:-1]
+    return times[:-1]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from hactl.lab.cgroup import Cgroup
 from hactl.lab.spec import CLIENT
 from hactl.lab.system import LabError
 
-# Enough that some request is under way at any moment, and so few that what is measured has its share of two processors.
+# Enough that some request is under way at any moment, and so few that HAProxy has its share of two processors.
 CONNECTIONS, PAUSE_MS = 16, 20
 INTERVAL_MS = 10.0
 BEFORE_S = 1.0
@@ -49,18 +49,8 @@ def _wrk(cluster: Cluster, run: Run) -> Iterator[None]:
     lab = cluster.lab.spec
     script = lab.path / "pause.lua"
     script.write_text(f"function delay() return {PAUSE_MS} end\n")
-    argv = [
-        "wrk",
-        "--script",
-        str(script),
-        "--threads",
-        "1",
-        "--connections",
-        str(CONNECTIONS),
-        "--duration",
-        f"{_LONGEST_S}s",
-    ]
-    argv += ["--timeout", "5s", f"http://{TARGETS['vip']}/"]
+    argv = ["wrk", "--script", str(script), "--threads", "1", "--connections", str(CONNECTIONS)]
+    argv += ["--duration", f"{_LONGEST_S}s", "--timeout", "5s", f"http://{TARGETS['vip']}/"]
     group = Cgroup(Path(lab.cgroup)).child(CLIENT)
     command = spawn.attached(lab.namespace(CLIENT), group, argv)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -73,12 +63,12 @@ def _wrk(cluster: Cluster, run: Run) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise LabError("wrk does not end") from None
-    found, errors, bad = _REQUESTS.search(said), _ERRORS.search(said), _BAD.search(said)
-    if found is None:
+    requests, errors, bad = _REQUESTS.search(said), _ERRORS.search(said), _BAD.search(said)
+    if requests is None:
         raise LabError(f"wrk did not measure: {said.strip()}")
     kinds = dict(
         zip(("connect", "read", "write", "timeout"), map(int, errors.groups() if errors else "0000"), strict=True)
     )
     kinds["answer"] = int(bad[1]) if bad else 0
-    run.figures |= {"requests": int(found[1]), "failed": sum(kinds.values())}
+    run.figures |= {"requests": int(requests[1]), "failed": sum(kinds.values())}
     run.more["wrk failed"] = kinds

@@ -1,7 +1,7 @@
 """Many services: how long it takes until a change of one server is in force. `python -m bench.haproxy_many FILE`
 
 A process of its own, in a network namespace where its ports are free: HAProxy as the daemon drives it, with servers
-that it can check. Writes what it has measured into the file that it is given, as JSON, in ms.
+that it can check. Writes its measurements into the file that it is given, as JSON, in ms.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SERVICES, TIMES = 200, 10
 NODES = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
 BIND, PORT = 20_000, 30_000
 CHANGED = "service-100"
-# Far apart, so that what checks cost is not measured.
+# Far apart, so that the cost of the checks is not measured.
 CHECK = "{http: /healthcheck, inter: 10s}"
 
 
@@ -74,7 +74,7 @@ class Bench:
         self.stall_ms = 0.0
 
     def text(self, spec: ClusterSpec, routing: Routing | None = None) -> str:
-        """What is wanted."""
+        """The wanted file."""
         return render(spec, routing or self.everyone, "a", self.settings, 1)
 
     async def begin(self) -> None:
@@ -86,14 +86,14 @@ class Bench:
         self, spec: ClusterSpec, routing: Routing | None = None, *, step: str, back: str = ""
     ) -> list[float]:
         """Change it, and change it back; how long each took, from the news to the last of HAProxy's answers. `step`,
-        `back`: by which step that is to be."""
-        found = []
+        `back`: the expected steps."""
+        times = []
         for wanted, by in (((spec, routing), step), ((self.plain, None), back or step)):
             began = time.perf_counter()
             result = await self.manager.ensure(self.text(*wanted))
-            found.append((time.perf_counter() - began) * 1000)
+            times.append((time.perf_counter() - began) * 1000)
             assert (result.step, result.error) == (by, ""), result
-        return found
+        return times
 
     async def watch_loop(self) -> None:
         """How long the daemon's loop, which holds the session, had no turn."""
@@ -105,10 +105,10 @@ class Bench:
 
 async def measure(directory: str) -> dict[str, list[float]]:
     """Everything, `TIMES` times."""
-    bench, found = Bench(directory), dict[str, list[float]]()
+    bench, times = Bench(directory), dict[str, list[float]]()
     began = time.perf_counter()
     bench.text(bench.plain)
-    found["first render"] = [(time.perf_counter() - began) * 1000]
+    times["first render"] = [(time.perf_counter() - began) * 1000]
     await bench.begin()
     drained = Routing(bench.everyone.live, frozenset({(CHANGED, "b")}))
     away = Routing(frozenset({"a", "b"}))
@@ -136,11 +136,11 @@ async def measure(directory: str) -> dict[str, list[float]]:
     for name in [*kinds] * TIMES:
         bench.stall_ms = 0.0
         taken = await kinds[name]()
-        found.setdefault(name, []).extend(taken[:1] if name == "server out" else taken)
-        found.setdefault(f"{name}: stall", []).append(bench.stall_ms)
+        times.setdefault(name, []).extend(taken[:1] if name == "server out" else taken)
+        times.setdefault(f"{name}: stall", []).append(bench.stall_ms)
     watching.cancel()
     await bench.manager.stop()
-    return found
+    return times
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ def changes(cluster: Cluster, _: int) -> Run:
     )
     run.figures |= {"runtime": steps["runtime"], "reload": steps["reload"]}
     run.figures["in force"] = round(median(seconds for _, seconds in done) * 1000, 1)
-    kinds = {what for what, _ in done}
+    kinds = {name for name, _ in done}
     run.more["ms by kind"] = {
-        kind: round(median(seconds for what, seconds in done if what == kind) * 1000, 1) for kind in sorted(kinds)
+        kind: round(median(seconds for name, seconds in done if name == kind) * 1000, 1) for kind in sorted(kinds)
     }
     return run
 
@@ -55,12 +55,12 @@ def drain(cluster: Cluster, number: int) -> Run:
     node = cluster.lab.node(name)
     original = YAML(typ="safe").load(files.cluster_yaml(cluster.lab.spec).read_text())
     without: dict[str, Any] = json.loads(json.dumps(original))
-    without["services"][0]["nodes"] = [one for one in names if one != name]
+    without["services"][0]["nodes"] = [other for other in names if other != name]
     with load(cluster, run):
         begin = boottime_ms()
         _asked(cluster, via, "/v1/service/drain", name)
-        what = f"{name} has no session left"
-        wait_until(lambda: _is_empty(cluster, via, name), deadline_s=DEADLINE_S, what=what, every_s=0.1)
+        goal = f"{name} has no session left"
+        wait_until(lambda: _is_empty(cluster, via, name), deadline_s=DEADLINE_S, what=goal, every_s=0.1)
         run.more["drained_ms"] = round(boottime_ms() - begin, 1)
         _apply(cluster, via, without)
         node.stop_backend(SERVICE)
@@ -83,9 +83,9 @@ def many(cluster: Cluster, _: int) -> Run:
         cluster.lab.client(
             "sh", "-c", script, "sh", sys.executable, "-m", "bench.haproxy_many", str(file), timeout_s=300
         )
-        found: dict[str, list[float]] = json.loads(file.read_text())
-    run.figures = {name: round(median(taken), 1) for name, taken in found.items()}
-    run.more["greatest"] = {name: round(max(taken), 1) for name, taken in found.items()}
+        times: dict[str, list[float]] = json.loads(file.read_text())
+    run.figures = {name: round(median(taken), 1) for name, taken in times.items()}
+    run.more["greatest"] = {name: round(max(taken), 1) for name, taken in times.items()}
     return run
 
 
@@ -95,8 +95,8 @@ def _asked(cluster: Cluster, via: str, target: str, node: str) -> None:
 
 
 def _is_empty(cluster: Cluster, via: str, node: str) -> bool:
-    found = cluster.ask(via, f"/v1/service/draining?service={SERVICE}&node={node}")
-    return found is not None and not found["waiting"] and not any(found["sessions"].values())
+    progress = cluster.ask(via, f"/v1/service/draining?service={SERVICE}&node={node}")
+    return progress is not None and not progress["waiting"] and not any(progress["sessions"].values())
 
 
 def _apply(cluster: Cluster, via: str, document: dict[str, Any]) -> None:

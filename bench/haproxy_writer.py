@@ -115,8 +115,8 @@ def _writing(cluster: Cluster, run: Run, name: str, old: str) -> Iterator[None]:
         yield
         time.sleep(AFTER_S)
     accepted = [write for write in Database(cluster.lab).writes(since) if write.client.startswith(client)]
-    before = [one.accepted_ms for one in accepted if one.node == old]
-    after = [one.accepted_ms for one in accepted if one.node != old]
+    before = [write.accepted_ms for write in accepted if write.node == old]
+    after = [write.accepted_ms for write in accepted if write.node != old]
     if not before or not after:
         raise LabError(f"{name}: {len(before)} writes accepted by {old}, {len(after)} by others")
     late = sum(at > after[0] for at in before)
@@ -129,7 +129,7 @@ def _writing(cluster: Cluster, run: Run, name: str, old: str) -> Iterator[None]:
 
 
 def _apply(cluster: Cluster, document: Document) -> None:
-    """What changes something of HAProxy's, until that is in force on every node with power."""
+    """Apply a change of HAProxy's settings; returns when it is in force on every node with power."""
     wanted = _write(cluster, document)
 
     def applied() -> bool:
@@ -145,15 +145,15 @@ def _write(cluster: Cluster, document: Document) -> int:
     file.write_text(json.dumps(document))
     via = cluster.lab.node(_powered(cluster))
     said = via.call(*PYTHON, "--config", str(via.home / "node.toml"), "config", "apply", str(file))
-    found = _REVISION.search(said)
-    if found is None:
+    match = _REVISION.search(said)
+    if match is None:
         raise LabError(f"the configuration was not applied: {said}")
-    return int(found[1])
+    return int(match[1])
 
 
 def _state(cluster: Cluster, via: str) -> tuple[str, str]:
-    found = cluster.ask(via, "/v1/status") or {"groups": []}
-    group = next((one for one in found["groups"] if one["name"] == GROUP), {"state": "", "owner": ""})
+    status = cluster.ask(via, "/v1/status") or {"groups": []}
+    group = next((known for known in status["groups"] if known["name"] == GROUP), {"state": "", "owner": ""})
     return str(group["state"]), str(group["owner"])
 
 
@@ -165,8 +165,8 @@ def _await_owner(cluster: Cluster, via: str, wanted: str, other_than: str = "") 
     return wait_until(there, deadline_s=DEADLINE_S, what=f"{GROUP} runs on {wanted or 'a node'}", every_s=0.02)
 
 
-def _await(condition: Any, what: str) -> None:
-    wait_until(condition, deadline_s=DEADLINE_S, what=what, every_s=0.05)
+def _await(condition: Any, goal: str) -> None:
+    wait_until(condition, deadline_s=DEADLINE_S, what=goal, every_s=0.05)
 
 
 def _powered(cluster: Cluster) -> str:

@@ -1,4 +1,4 @@
-"""What a daemon and its guard cost when nothing happens, from /proc."""
+"""The cost of a daemon and its guard when nothing happens, from /proc."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bench.common import Cluster, Run
 from hactl.lab.system import LabError
 
 SECONDS = 30.0
-# What is begun at the start, or by the run before, has come to its end by then.
+# Work that began at the start, or in the run before, has come to its end by then.
 SETTLE_S = 3.0
 
 _TICKS_S = os.sysconf("SC_CLK_TCK")
 
 
 class Cost(NamedTuple):
-    """`rss_mb`, `pss_mb` in MiB (proc_pid_smaps(5): shared pages whole, and divided among who shares them);
-    `cpu`: in percent of one processor."""
+    """`rss_mb`, `pss_mb` in MiB (proc_pid_smaps(5): shared pages whole, and divided among their processes); `cpu`: in
+    percent of one processor."""
 
     rss_mb: float
     pss_mb: float
@@ -32,31 +32,31 @@ def idle(cluster: Cluster) -> Run:
     run = Run()
     time.sleep(SETTLE_S)
     before = _processes(cluster)
-    began, used = time.monotonic(), {who: _cpu_s(pid) for who, pid in before.items()}
+    began, used = time.monotonic(), {part: _cpu_s(pid) for part, pid in before.items()}
     time.sleep(SECONDS)
     passed = time.monotonic() - began
     if _processes(cluster) != before:
         raise LabError("a daemon or a guard ended while nothing was done")
     costs = {
-        who: Cost(*_memory(pid), round(100 * (_cpu_s(pid) - used[who]) / passed, 2)) for who, pid in before.items()
+        part: Cost(*_memory(pid), round(100 * (_cpu_s(pid) - used[part]) / passed, 2)) for part, pid in before.items()
     }
-    for part in ("daemon", "guard"):
-        mine = [cost for (_, name), cost in costs.items() if name == part]
-        run.figures[f"{part} rss_mb"] = max(cost.rss_mb for cost in mine)
-        run.figures[f"{part} pss_mb"] = max(cost.pss_mb for cost in mine)
-        run.figures[f"{part} cpu"] = max(cost.cpu for cost in mine)
-    run.more = {f"{node} {part}": cost._asdict() for (node, part), cost in costs.items()}
+    for role in ("daemon", "guard"):
+        mine = [cost for (_, name), cost in costs.items() if name == role]
+        run.figures[f"{role} rss_mb"] = max(cost.rss_mb for cost in mine)
+        run.figures[f"{role} pss_mb"] = max(cost.pss_mb for cost in mine)
+        run.figures[f"{role} cpu"] = max(cost.cpu for cost in mine)
+    run.more = {f"{node} {role}": cost._asdict() for (node, role), cost in costs.items()}
     return run
 
 
 def _processes(cluster: Cluster) -> dict[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
+    processes: dict[tuple[str, str], int] = {}
     for name, node in cluster.lab.nodes.items():
         daemon, guards = node.daemon_pid(), node.group.child("guard").pids()
         if daemon is None or len(guards) != 1:
             raise LabError(f"{name}: daemon {daemon}, guards {guards}")
-        found |= {(name, "daemon"): daemon, (name, "guard"): guards[0]}
-    return found
+        processes |= {(name, "daemon"): daemon, (name, "guard"): guards[0]}
+    return processes
 
 
 def _cpu_s(pid: int) -> float:
@@ -67,5 +67,5 @@ def _cpu_s(pid: int) -> float:
 
 def _memory(pid: int) -> tuple[float, float]:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = {name: int(kb) / 1024 for name, kb in re.findall(r"^(Rss|Pss): +(\d+) kB", text, re.MULTILINE)}
-    return round(found["Rss"], 1), round(found["Pss"], 1)
+    sizes = {name: int(kb) / 1024 for name, kb in re.findall(r"^(Rss|Pss): +(\d+) kB", text, re.MULTILINE)}
+    return round(sizes["Rss"], 1), round(sizes["Pss"], 1)

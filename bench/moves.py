@@ -21,7 +21,7 @@ def move_vip(cluster: Cluster, number: int) -> Run:
         cluster.move("vip", new)
         run.more["seconds"] = round((boottime_ms() - begin) / 1000, 3)
     both = [overlap for overlap in cluster.watcher.overlaps(VIP) if overlap.begin_ms >= begin]
-    run.more |= {"from": old, "to": new, "both_ms": [round(one.ms, 1) for one in both]}
+    run.more |= {"from": old, "to": new, "both_ms": [round(overlap.ms, 1) for overlap in both]}
     return run
 
 

@@ -46,14 +46,14 @@ class Outcome:
 
     def parts(self, name: str = "") -> dict[str, float]:
         """The medians of the parts of the outage, over the runs in which all are known."""
-        found = [run.more.get(name, {}) if name else run.parts for run in self.runs]
-        order = list(next((parts for parts in found if parts), {}))
-        whole = [parts for parts in found if list(parts) == order and parts]
+        known = [run.more.get(name, {}) if name else run.parts for run in self.runs]
+        order = list(next((parts for parts in known if parts), {}))
+        whole = [parts for parts in known if list(parts) == order and parts]
         return {part: round(median(parts[part] for parts in whole), 1) for part in order}
 
     @property
     def violations(self) -> list[str]:
-        """What must never be, and was."""
+        """Broken promises."""
         return [f"run {number}: {violation}" for number, run in enumerate(self.runs, 1) for violation in run.violations]
 
     @property
@@ -116,23 +116,23 @@ def table(outcomes: list[Outcome]) -> str:
 
 def breakdown(outcome: Outcome) -> str:
     """Where the time goes, in a line for each group whose parts are known; "" for none."""
-    found = {outcome.scenario.figures[0].title: outcome.parts(), "service": outcome.parts("service_parts")}
+    known = {outcome.scenario.figures[0].title: outcome.parts(), "service": outcome.parts("service_parts")}
     return "\n".join(
         f"    {title}, medians in ms: " + ", ".join(f"{part} {ms:g}" for part, ms in parts.items())
-        for title, parts in found.items()
+        for title, parts in known.items()
         if parts
     )
 
 
 def verdict(outcomes: list[Outcome]) -> str:
-    """What is not as it should be, plainly."""
+    """The violations and the missed figures, plainly."""
     lines = []
-    for what, found in (
+    for word, texts in (
         ("VIOLATED", [(outcome, text) for outcome in outcomes for text in outcome.violations]),
         ("NO END", [(outcome, text) for outcome in outcomes for text in outcome.problems]),
         ("MISSED", [(outcome, text) for outcome in outcomes for text in outcome.missed]),
     ):
-        lines += [f"{what}  {one.scenario.name}: {text}" for one, text in found]
+        lines += [f"{word}  {outcome.scenario.name}: {text}" for outcome, text in texts]
     counts = Counter(bool(outcome.violations) for outcome in outcomes)
     runs = sum(len(outcome.runs) for outcome in outcomes)
     lines.append(f"{runs} runs of {len(outcomes)} scenarios; {counts[True]} scenarios with a violation")

@@ -1,4 +1,4 @@
-"""Runs scenarios, each in the lab that it needs, and shows what came of them: what all benchmarks' commands do."""
+"""Runs scenarios, each in the lab that it needs, and shows the results, for the commands of all benchmarks."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Bench:
 
     def measure(self, wanted: list[Scenario]) -> None:
         """All runs of all of these."""
-        for (profile, fencing), group in groupby(wanted, key=lambda one: (one.profile, one.fencing)):
-            waiting = [Outcome(one) for one in group]
+        for (profile, fencing), group in groupby(wanted, key=lambda scenario: (scenario.profile, scenario.fencing)):
+            waiting = [Outcome(scenario) for scenario in group]
             self.outcomes += waiting
-            while any(self._left(one) for one in waiting):
+            while any(self._left(outcome) for outcome in waiting):
                 with self._cluster(profile, fencing) as cluster:
                     self._play(cluster, waiting)
 
@@ -55,13 +55,13 @@ class Bench:
                 outcome.runs.append(run)
                 shown = ", ".join(f"{name} {value:g}" for name, value in run.figures.items())
                 say(f"  {outcome.scenario.name} {len(outcome.runs)}: {shown}")
-                if said := [one for one in (*run.violations, run.odd, run.problem) if one]:
+                if said := [text for text in (*run.violations, run.odd, run.problem) if text]:
                     say("    " + "; ".join(said))
                     say(f"    logs: {self._keep(cluster.lab, outcome)}")
                 if run.problem:
                     return
-            if fresh and (found := breakdown(outcome)):
-                say(found)
+            if fresh and (text := breakdown(outcome)):
+                say(text)
 
     def _run(self, cluster: Cluster, scenario: Scenario, number: int) -> Run:
         run, since = Run(), boottime_ms()
@@ -72,11 +72,11 @@ class Bench:
         except (LabError, OSError) as error:
             run.problem = f"{type(error).__name__}: {error}"
         with contextlib.suppress(LabError):
-            found = cluster.violations(since, moved=scenario.moved)
+            violations = cluster.violations(since, moved=scenario.moved)
             if scenario.judged:
-                run.violations += found
-            elif found:
-                run.more["not judged"] = found
+                run.violations += violations
+            elif violations:
+                run.more["not judged"] = violations
         return run
 
     @contextlib.contextmanager
@@ -91,9 +91,9 @@ class Bench:
         """Keep the logs and traces of a run."""
         self._kept = self._kept or Path(tempfile.mkdtemp(prefix="hactl-bench-"))
         place = self._kept / f"{outcome.scenario.name}-{len(outcome.runs)}"
-        for what in ("logs", "traces"):
+        for directory in ("logs", "traces"):
             with contextlib.suppress(OSError):  # somebody else has taken the lab down
-                shutil.copytree(lab.spec.path / what, place / what, dirs_exist_ok=True)
+                shutil.copytree(lab.spec.path / directory, place / directory, dirs_exist_ok=True)
         return place
 
 
@@ -104,15 +104,15 @@ def say(text: str) -> None:
 
 def _interrupted(number: int, _frame: object) -> None:
     """Once: a second one must not stop the cleaning up."""
-    for one in SIGNALS:
-        signal.signal(one, signal.SIG_IGN)
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 
 def command(
     prog: str, description: str, every: list[Scenario], more: Callable[[list[Outcome]], str] = lambda _: ""
 ) -> int:
-    """A benchmark's command line; returns its exit status. `more`: what else is to be said at the end."""
+    """A benchmark's command line; returns its exit status. `more`: makes further lines for the end."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--runs", type=int, default=10, help="of each scenario")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="scenarios with this in their names")
@@ -120,9 +120,9 @@ def command(
     parser.add_argument("--name", default="bench", help="the lab's name")
     parser.add_argument("--list", action="store_true", help="show the scenarios' names")
     given = parser.parse_args()
-    wanted = [one for one in every if not given.only or any(word in one.name for word in given.only)]
+    wanted = [scenario for scenario in every if not given.only or any(word in scenario.name for word in given.only)]
     if given.list or not wanted:
-        say("\n".join(f"{one.name:32}{one.title}" for one in every))
+        say("\n".join(f"{scenario.name:32}{scenario.title}" for scenario in every))
         return 0 if given.list else 2
     for number in SIGNALS:
         signal.signal(number, _interrupted)
@@ -138,6 +138,5 @@ def command(
             privileges.let_go()
         say("\n" + table(bench.outcomes) + "\n\n" + more(bench.outcomes) + verdict(bench.outcomes))
         if given.json:
-            found = document(bench.outcomes, time.monotonic() - began)
-            given.json.write_text(json.dumps(found, indent=1) + "\n")
+            given.json.write_text(json.dumps(document(bench.outcomes, time.monotonic() - began), indent=1) + "\n")
     return 1 if any(outcome.violations or outcome.problems for outcome in bench.outcomes) else 0

@@ -1,4 +1,4 @@
-"""What is measured, and what is asked of it."""
+"""The scenarios: their measurements, and the bounds asked of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Play = Callable[[Cluster, int], Run]
 
 
 class Figure(NamedTuple):
-    """A figure of the runs. `key`: its name in Run.figures; `asked`: it is to be this at most, by the median or by
+    """A figure of the runs. `key`: its name in Run.figures; `asked`: the bound that it must keep, by the median or in
     every run (`max`); None: it is shown only."""
 
     key: str
@@ -29,7 +29,7 @@ class Figure(NamedTuple):
 class Scenario:
     """`play` is given the number of the run, from 0. `runs`: how many, None: as many as were asked for. `moved`: the
     overlapping group is moved as planned, so two nodes may hold its address. `fencing`: in a cluster with a fence
-    device, whose groups require it. `judged`: what must never be is a violation here, too.
+    device, whose groups require it. `judged`: a broken promise counts as a violation here, too.
     """
 
     name: str
@@ -83,7 +83,7 @@ def _parted(profile: Profile, other: str, direction: Direction) -> Scenario:
 
 
 def _alike(profile: Profile) -> list[Scenario]:
-    """What is measured with either profile."""
+    """The scenarios of either profile."""
     plain = partial(Scenario, profile=profile)
     return [
         plain(

@@ -2,8 +2,8 @@
 
 A lab of three. For a while each: nothing; thousands of idle connections to the TCP port of every node, from four
 addresses; thousands of requests a second there; the same on the daemon's own socket; more followers than may follow.
-What is looked at: renewals that came late, the loop that decides, who has the groups, how long a client of the VIP
-waited, memory and processor.
+Measured: renewals that came late, the loop that decides, the owners of the groups, how long a client of the VIP waited,
+memory and processor.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Phase(NamedTuple):
 
 
 def phases(lab: Lab) -> list[Phase]:
-    """What is done."""
+    """The phases, in order."""
     ports = [f"{node.address}:{PORT}" for node in lab.nodes.values()]
     sockets = [str(run_dir(lab, node) / "hactl.sock") for node in lab.nodes.values()]
     sources = [word for source in SOURCES for word in ("--source", source)]
@@ -76,7 +76,7 @@ def run_dir(lab: Lab, node: Node) -> Path:
 
 
 def look(lab: Lab, node: Node) -> tuple[Looked, dict[str, float]]:
-    """What its daemon publishes, and what the kernel says of it; with it the longest its loop was kept, in ms."""
+    """The figures of its daemon and of the kernel; and the longest times that its loop was kept, in ms."""
     values: dict[str, float] = {}
     for family in text_string_to_metric_families(published(run_dir(lab, node) / "publish.sock").decode()):
         for sample in family.samples:
@@ -93,11 +93,11 @@ def look(lab: Lab, node: Node) -> tuple[Looked, dict[str, float]]:
 
 def published(path: Path) -> bytes:
     """The daemon's page of metrics."""
-    with socket.socket(socket.AF_UNIX) as one:
-        one.settimeout(10)
-        one.connect(str(path))
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(path))
         raw = b""
-        while chunk := one.recv(1 << 18):
+        while chunk := connection.recv(1 << 18):
             raw += chunk
     return decode(raw).metrics
 
@@ -113,9 +113,9 @@ def cpu_s(*pids: int | None) -> float:
 
 def rss_mib(*pids: int | None) -> float:
     """The most memory of these."""
-    found = [line.split()[1] for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    sizes = [line.split()[1] for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()
              if line.startswith("VmRSS")]  # fmt: skip
-    return max(int(one) for one in found) / 1024
+    return max(int(size) for size in sizes) / 1024
 
 
 def measure(lab: Lab, cluster: Cluster, phase: Phase, seconds: float) -> dict[str, Any]:
@@ -137,15 +137,15 @@ def measure(lab: Lab, cluster: Cluster, phase: Phase, seconds: float) -> dict[st
     delta = {name: Looked(*(b - a for a, b in zip(before[name], after[name][0], strict=True))) for name in before}
     return {
         "phase": phase.name,
-        "renewals": int(sum(one.renewals for one in delta.values())),
-        "late": int(sum(one.late for one in delta.values())),
-        "loop over 50 ms": {"work": int(sum(one.blocked_work for one in delta.values())),
-                            "wait": int(sum(one.blocked_wait for one in delta.values()))},
-        "longest ms": {cause: round(max(one[1][cause] for one in after.values()), 1) for cause in ("work", "wait")},
+        "renewals": int(sum(node.renewals for node in delta.values())),
+        "late": int(sum(node.late for node in delta.values())),
+        "loop over 50 ms": {"work": int(sum(node.blocked_work for node in delta.values())),
+                            "wait": int(sum(node.blocked_wait for node in delta.values()))},
+        "longest ms": {cause: round(max(ms[cause] for _, ms in after.values()), 1) for cause in ("work", "wait")},
         "moved": owners != {group: cluster.owner(group) for group in TARGETS},
         "VIP unanswered ms": round(probe.result.outage_ms),
-        "daemon CPU %": round(100 * max(one.cpu_s for one in delta.values()) / took, 1),
-        "http CPU %": round(100 * max(one.http_cpu_s for one in delta.values()) / took, 1),
+        "daemon CPU %": round(100 * max(node.cpu_s for node in delta.values()) / took, 1),
+        "http CPU %": round(100 * max(node.http_cpu_s for node in delta.values()) / took, 1),
         "daemon MiB": round(rss_mib(*(node.daemon_pid() for node in lab.nodes.values())), 1),
         "http MiB": round(rss_mib(*(pid for node in lab.nodes.values() for pid in node.group.child("http").pids())), 1),
         "flood": said,
@@ -160,7 +160,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything here")
     parser.add_argument("--name", default="serving", help="the lab's name")
     given = parser.parse_args()
-    found = []
+    measured = []
     try:
         privileges.ensure(sys.orig_argv)
         with Lab(LabSpec(name=given.name)) as lab, lab.watch() as watcher:
@@ -171,14 +171,14 @@ def main() -> int:
             time.sleep(5)
             for phase in phases(lab):
                 if not given.only or any(word in phase.name for word in given.only):
-                    found.append(measure(lab, cluster, phase, given.seconds))
-                    say(json.dumps(found[-1]))
+                    measured.append(measure(lab, cluster, phase, given.seconds))
+                    say(json.dumps(measured[-1]))
     except LabError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
-    return int(any(one["moved"] or one["late"] or one["loop over 50 ms"]["work"] for one in found))
+        given.json.write_text(json.dumps(measured, indent=1) + "\n")
+    return int(any(phase["moved"] or phase["late"] or phase["loop over 50 ms"]["work"] for phase in measured))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def lost(cluster: Cluster, group: str, dead: str, to: str, begin_ms: float, seen
     client); the lease runs from there. With a fence device it is not waited for: see `_fenced`.
     """
     notes = {name: cluster.notes(name, begin_ms) for name in cluster.lab.nodes if name != dead}
-    over = [(one, name) for name, note in notes.items() for one in note if _is(one, "peer_over", node=dead)]
-    deposed = [one.at_ms for note in notes.values() for one in note if _is(one, "peer_deposed", node=dead)]
+    over = [(note, name) for name, logged in notes.items() for note in logged if _is(note, "peer_over", node=dead)]
+    deposed = [note.at_ms for logged in notes.values() for note in logged if _is(note, "peer_deposed", node=dead)]
     if not over or not deposed:
         return {}
     first, _ = min(over)
@@ -35,7 +35,7 @@ def lost(cluster: Cluster, group: str, dead: str, to: str, begin_ms: float, seen
 def moved(cluster: Cluster, group: str, old: str, new: str, begin_ms: float, seen: Result) -> dict[str, float]:
     """The parts of the outage of a planned move of a group that must not overlap; {} when one is missing.
 
-    The first (OWN_STOP) and the last (OWN_START) are the service's; what is between is the cluster's.
+    The first (OWN_STOP) and the last (OWN_START) are the service's; the parts between are the cluster's.
     """
     stopped = [note for note in cluster.notes(old, begin_ms) if _is(note, "resource_stopped", group=group)]
     left = [note.at_ms for note in cluster.notes(old, begin_ms) if _is(note, "group_leaving", group=group)]
@@ -50,12 +50,12 @@ def moved(cluster: Cluster, group: str, old: str, new: str, begin_ms: float, see
 
 def _fenced(notes: dict[str, list[Note]], dead: str) -> Marks:
     """The job written down, `off` and `status` answered, and the record safe; [] when the node was not fenced."""
-    about = (one for of_one in notes.values() for one in of_one if one.data.get("node") == dead)
-    found = sorted(about, key=lambda one: one.at_ms)
+    about = [note for logged in notes.values() for note in logged if note.data.get("node") == dead]
+    about.sort(key=lambda note: note.at_ms)
     marks: Marks = []
     for name, event, action in (("claim", "fence_action", "off"), ("off", "fence_acted", "off"),
                                 ("status", "fence_acted", "status")):  # fmt: skip
-        marks += [(name, one.at_ms) for one in found if one.event == event and one.data.get("action") == action][:1]
+        marks += [(name, note.at_ms) for note in about if _is(note, event, action=action)][:1]
     return marks if len(marks) == 3 else []
 
 
@@ -63,7 +63,7 @@ def _taken(notes: list[Note], group: str, event: str, name: str) -> Marks:
     """From the write of the ownership on: that, and each resource started."""
     marks = [(name, note.at_ms) for note in notes if _is(note, event, group=group)][:1]
     started = [note for note in notes if _is(note, "resource_started", group=group)]
-    return marks + [(f"start {one.data['resource']}", one.at_ms) for one in started]
+    return marks + [(f"start {note.data['resource']}", note.at_ms) for note in started]
 
 
 def _is(note: Note, event: str, **data: str) -> bool:

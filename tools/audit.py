@@ -17,21 +17,11 @@ LOCK = "requirements.lock"
 
 def look_up() -> dict[str, Any]:
     """pip-audit's report. Raises OSError, ValueError or subprocess.TimeoutExpired where there is none."""
-    words = [
-        "-m",
-        "pip_audit",
-        "--disable-pip",
-        "--require-hashes",
-        "-r",
-        LOCK,
-        "-f",
-        "json",
-        "--progress-spinner",
-        "off",
-    ]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    options = ["--disable-pip", "--require-hashes", "-r", LOCK, "-f", "json", "--progress-spinner", "off"]
+    argv = [sys.executable, "-m", "pip_audit", *options]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def judge(report: dict[str, Any]) -> tuple[list[str], int]:
@@ -39,9 +29,10 @@ def judge(report: dict[str, Any]) -> tuple[list[str], int]:
     libraries = report["dependencies"]
     audited = [library for library in libraries if "vulns" in library]
     holes = [
-        f"{one['name']} {one['version']}: {hole['id']}, fixed in {', '.join(hole['fix_versions']) or 'no version yet'}"
-        for one in audited
-        for hole in one["vulns"]
+        f"{library['name']} {library['version']}: {hole['id']}, fixed in "
+        f"{', '.join(hole['fix_versions']) or 'no version yet'}"
+        for library in audited
+        for hole in library["vulns"]
     ]
     if holes:
         return [*holes, f"{LOCK}: {len(holes)} known holes: raise the versions in pyproject.toml, then `make lock`"], 1

@@ -44,7 +44,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
         for word, inner in command.commands.items():
             yield from _command(f"{name} {word}", inner)
         return
-    parameters = [one for one in command.params if not getattr(one, "hidden", False)]
+    parameters = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
     usage = " ".join([name, *(_usage(parameter) for parameter in parameters)])
     yield f"## {name}"
     yield f"\n```\n{usage}\n```\n"

@@ -39,7 +39,7 @@ def reference() -> str:
         shown[model] = title
         lines += [f"### {title or 'The file'}", "", _doc(model), ""]
         lines += ["| setting | value | default | meaning |", "| --- | --- | --- | --- |"]
-        own = sorted(model.model_fields.items(), key=lambda one: one[0] not in model.__annotations__)
+        own = sorted(model.model_fields.items(), key=lambda setting: setting[0] not in model.__annotations__)
         lines += [*(_row(name, info, getattr(model, "BUILT_IN", None)) for name, info in own), ""]
     lines += ["### Profiles of `timing`", "", *_profiles(), ""]
     lines += ["## node.toml: every setting", "", *_node_table()]
@@ -48,23 +48,23 @@ def reference() -> str:
 
 def with_reference(page: str) -> str:
     """The page with its generated part written anew. ValueError where its marks are missing."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, remainder = page.partition(BEGIN)
+    _, end, after = remainder.partition(END)
     if not begin or not end:
         raise ValueError(f"{PAGE} lacks its marks: {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{reference()}\n\n{END}{after}"
 
 
 def _models(model: type[BaseModel], title: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    """All models with their places; what is in one that came before is not shown again."""
+    """All models with their places; the inner models of a repeated one are not shown again."""
     seen: set[type[BaseModel]] = set()
 
-    def walk(one: type[BaseModel], here: str) -> Iterator[tuple[str, type[BaseModel]]]:
-        yield here, one
-        if one in seen:
+    def walk(outer: type[BaseModel], here: str) -> Iterator[tuple[str, type[BaseModel]]]:
+        yield here, outer
+        if outer in seen:
             return
-        seen.add(one)
-        for name, info in one.model_fields.items():
+        seen.add(outer)
+        for name, info in outer.model_fields.items():
             for inner in known_models(info.annotation):
                 step = name + (".NAME" if "dict[" in str(info.annotation) else "")
                 step += "[]" if "list[" in str(info.annotation) else ""
@@ -103,8 +103,8 @@ def _value(info: FieldInfo) -> str:
     if "list" in shown:
         return "list of texts"
     types = {int: "number", bool: "`true`, `false`", str: "text", float: "number"}
-    found = [info.annotation, *get_args(info.annotation)]
-    return next((types[one] for one in found if isinstance(one, type) and one in types), "text")
+    parts = [info.annotation, *get_args(info.annotation)]
+    return next((types[part] for part in parts if isinstance(part, type) and part in types), "text")
 
 
 def _default(name: str, info: FieldInfo, built_in: object) -> str:

@@ -44,13 +44,13 @@ def page() -> str:
 def _metrics() -> Iterator[str]:
     yield "| metric | type | labels | meaning |"
     yield "| --- | --- | --- | --- |"
-    for one in sorted((*TABLE, *SERVING)):
-        labels = ", ".join(f"`{label}`" for label in one.labels)
-        yield f"| `{one.name}` | {one.kind} | {labels} | {one.help}{_buckets(one)} |"
+    for metric in sorted((*TABLE, *SERVING)):
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help}{_buckets(metric)} |"
 
 
-def _buckets(one: Metric) -> str:
-    return f" Buckets: {', '.join(f'{bound:g}' for bound in one.buckets)}." if one.buckets else ""
+def _buckets(metric: Metric) -> str:
+    return f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets)}." if metric.buckets else ""
 
 
 def _labels() -> Iterator[str]:

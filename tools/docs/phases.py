@@ -16,14 +16,14 @@ END = "<!-- End of what is generated. -->"
 
 
 def figure() -> str:
-    """What stands between the two marks."""
+    """The text between the two marks."""
     return "\n".join([BEGIN, "", *_diagram(), "", *_table(), "", END])
 
 
 def with_figure(page: str) -> str:
     """The page with the figure of now in it."""
-    before, _, rest = page.partition(BEGIN)
-    return before + figure() + rest.partition(END)[2]
+    before, _, remainder = page.partition(BEGIN)
+    return before + figure() + remainder.partition(END)[2]
 
 
 def _diagram() -> Iterator[str]:

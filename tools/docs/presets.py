@@ -65,14 +65,16 @@ result: a later version's presets change nothing until you apply again. Whole co
 def page() -> str:
     """The whole of docs/presets.md."""
     services = [
-        [f"`{one.name}`", one.what, ports_of(one), check_of(one), _special(one), one.note] for one in listed("service")
+        [f"`{preset.name}`", preset.what, ports_of(preset), check_of(preset), _special(preset), preset.note]
+        for preset in listed("service")
     ]
     groups = [
-        [f"`{one.name}`", one.what, str(one.settings.get("fencing", "lease")), one.note] for one in listed("group")
+        [f"`{preset.name}`", preset.what, str(preset.settings.get("fencing", "lease")), preset.note]
+        for preset in listed("group")
     ]
     advice = [
-        [", ".join(f"`{name}`" for name in (one.name, *one.also)), one.what, one.reason, one.instead]
-        for one in listed("advice")
+        [", ".join(f"`{name}`" for name in (topic.name, *topic.also)), topic.what, topic.reason, topic.instead]
+        for topic in listed("advice")
     ]
     return _PAGE.format(
         override=OVERRIDE,
@@ -84,7 +86,7 @@ def page() -> str:
 
 
 def _special(preset: Preset) -> str:
-    """What differs from the built-in settings, but check and port."""
+    """The settings that differ from the built-in ones, but check and port."""
     settings = preset.settings
     words = [str(settings["balance"])] if "balance" in settings else []
     words += ["one writer"] if "writer" in settings else []
