@@ -91,10 +91,10 @@ def _moved(old: ClusterSpec, new: ClusterSpec, group: GroupSpec) -> Iterator[tup
 
 
 def _holdings(spec: ClusterSpec) -> list[tuple[str, tuple[str, str]]]:
-    return [(group.name, _thing(resource)) for group in spec.groups for resource in group.resources]
+    return [(group.name, _managed(resource)) for group in spec.groups for resource in group.resources]
 
 
-def _thing(resource: ResourceSpec) -> tuple[str, str]:
+def _managed(resource: ResourceSpec) -> tuple[str, str]:
     """The object that a resource manages, whatever its name is; commands are known by their name only."""
     match resource:
         case VipSpec():

@@ -91,7 +91,7 @@ def _chosen(name: object, kind: Kind) -> tuple[Preset | None, tuple[str, str]]:
     if preset.kind == "advice":
         return None, (f"`{name}` needs no {kind}: {_clause(preset.reason)}", _clause(preset.instead))
     there = next(section for section, of in _KINDS.items() if of == preset.kind)
-    alike = [like.name for like in presets().values() if like.kind == kind and like.name.startswith(preset.name)]
+    alike = [known.name for known in presets().values() if known.kind == kind and known.name.startswith(preset.name)]
     other = f", or take `{alike[0]}`" if alike else ""
     why = "runs on one node at a time, it is not balanced" if preset.kind == "group" else "is balanced, on every node"
     return None, (f"`{name}` {why}", f"put it below `{there}`{other}")

@@ -98,7 +98,13 @@ def _ask(program: str, text: str) -> str:
     """HAProxy's output. Raises HaproxyError where it refuses without a word, or cannot be asked: no room in /tmp,
     say."""
     try:
-        done = _run(program, text)
+        with tempfile.TemporaryDirectory(prefix="hactl-check-") as directory:
+            file = Path(directory, "haproxy.cfg")
+            file.write_text(text)
+            done = subprocess.run(
+                [program, "-W", "-c", "-f", str(file)], capture_output=True, text=True, errors="replace",
+                timeout=_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise HaproxyError(f"`{program} -c` did not end within {_TIMEOUT_S:g} s") from None
     except OSError as error:
@@ -106,17 +112,6 @@ def _ask(program: str, text: str) -> str:
     if done.returncode != 0 and "[ALERT]" not in done.stderr + done.stdout:
         raise HaproxyError(f"`{program} -c` ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
     return done.stderr + done.stdout
-
-
-def _run(program: str, text: str) -> subprocess.CompletedProcess[str]:
-    """Raises OSError, TimeoutExpired."""
-    with tempfile.TemporaryDirectory(prefix="hactl-check-") as directory:
-        file = Path(directory, "haproxy.cfg")
-        file.write_text(text)
-        return subprocess.run(
-            [program, "-W", "-c", "-f", str(file)], capture_output=True, text=True, errors="replace",
-            timeout=_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
 
 
 def _finding(loaded: Loaded, refusal: Refusal, here: bool) -> Finding:

@@ -68,19 +68,15 @@ class Keeper:
 
     async def _keep_running(self) -> None:
         while True:
-            await self._await_end()
-
-    async def _await_end(self) -> None:
-        ending = await self._process.wait()
-        ran_s = time.monotonic() - self._started_at
-        self._quick_ends = 0 if ran_s > _GOOD_RUN_S else self._quick_ends + 1
-        self.restarts += 1
-        self._emit("died", f"HAProxy {ending}", ran_s)
-        while True:
+            ending = await self._process.wait()
+            ran_s = time.monotonic() - self._started_at
+            self._quick_ends = 0 if ran_s > _GOOD_RUN_S else self._quick_ends + 1
+            self.restarts += 1
+            self._emit("died", f"HAProxy {ending}", ran_s)
             await asyncio.sleep(restart_delay_s(self._quick_ends))
-            if await self._restart():
-                return
-            self._quick_ends += 1
+            while not await self._restart():
+                self._quick_ends += 1
+                await asyncio.sleep(restart_delay_s(self._quick_ends))
 
     async def _keep_answering(self) -> None:
         while True:

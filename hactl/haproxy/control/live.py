@@ -58,7 +58,8 @@ class LiveHaproxy:
         if _there(settings.stats_socket) and _there(settings.master_socket):
             return
         log.warning("haproxy.sockets_missing", directory=settings.run_dir)
-        spelled = text.replace(settings.stats_socket, _spelled_anew(settings.stats_socket))
+        directory, _, name = settings.stats_socket.rpartition("/")
+        spelled = text.replace(settings.stats_socket, f"{directory}/./{name}")
         await self._files.validate(spelled)
         self._files.leave_health()
         self._files.place(spelled)
@@ -180,9 +181,3 @@ def _there(path: str) -> bool:
         except OSError:
             return True
     return True
-
-
-def _spelled_anew(path: str) -> str:
-    """The same file by another name."""
-    directory, _, name = path.rpartition("/")
-    return f"{directory}/./{name}"
