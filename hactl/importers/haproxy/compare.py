@@ -1,4 +1,4 @@
-"""The promise of an import: what is in the one file is in the other, section by section.
+"""The promise of an import: the directives of the one file are in the other, section by section.
 
 Before two directives are compared they are brought into one form, so that only the meaning counts:
 - spaces, comments and quotes around a word are taken off; a word with a variable stays as it is written;
@@ -7,10 +7,10 @@ Before two directives are compared they are brought into one form, so that only 
 - `bind` has one address, `*:80` for `:80`, brackets around IPv6; its words have no order, nor have those of `cookie`;
 - a server has its own words and those of the `default-server` lines above it, in no order;
 - `option httpchk` and the `http-check send` after it are one request;
-- who is in which group of a userlist may be said by the group or by the user;
+- the members of a userlist's group may be named by the group or by the user;
 - an address on a section's first line is a `bind`; all `global` sections are one.
-Rules and conditions of one kind have to come in the same order, and so have servers, what captures of requests, and
-what says how the log looks.
+Rules and conditions of one kind have to come in the same order, and so have servers, lines that capture of requests,
+and lines for the format of the log.
 """
 
 from __future__ import annotations
