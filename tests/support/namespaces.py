@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +16,6 @@ def ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def until(condition: Callable[..., bool]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.02)
 
 
 def multicast_works(namespace: str) -> bool:

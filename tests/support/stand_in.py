@@ -32,6 +32,7 @@ from hactl.model.events import Boot, GuardFacts
 from hactl.status.health import NodeHealth
 from hactl.supervise import Tasks
 from tests.support.scene import KEYS, Scene
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 10.0
 
@@ -115,7 +116,7 @@ class StandIn:
                 tasks.create_task(serve(self))
                 tasks.create_task(publish(self))
                 tasks.create_task(self.history.run())
-                await asyncio.to_thread(until, Path(self.config.api_socket).exists, "the API is served")
+                await wait_until(Path(self.config.api_socket).exists, "the API is served", blocking=True)
                 ready()
         finally:
             await asyncio.to_thread(watch.cancel)
@@ -158,13 +159,4 @@ def serving(scene: Scene, config: NodeConfig) -> Iterator[StandIn]:
         raise failed[0]
 
 
-def until(look: Callable[[], Any], expected: str, deadline_s: float = DEADLINE_S) -> Any:
-    """Look until there is a result; returns it."""
-    deadline = time.monotonic() + deadline_s
-    while not (result := look()):
-        assert time.monotonic() < deadline, f"not within {deadline_s} s: {expected}"
-        time.sleep(0.01)
-    return result
-
-
-__all__ = ["StandIn", "Store", "node_state", "now", "serving", "until"]
+__all__ = ["StandIn", "Store", "node_state", "now", "serving"]

@@ -20,7 +20,8 @@ from hactl.cli import failover
 from hactl.config.node import NodeConfig
 from tests.integration.cli.conftest import Run
 from tests.support.scene import KEYS, Scene
-from tests.support.stand_in import serving, until
+from tests.support.stand_in import serving
+from tests.support.waiting import until
 
 # --- looking ----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from hactl.cli import fence as cli_fence
 from hactl.config.node import NodeConfig
 from tests.integration.cli.conftest import Run
 from tests.support.scene import KEYS, Scene, fenced
-from tests.support.stand_in import until
+from tests.support.waiting import until
 
 TOWER = "{name: switch, agent: /opt/fence_tower, options: {ip: 10.0.1.1}, status_timeout: 1s}"
 NODES = ("n1", "n2", "n3")

@@ -16,7 +16,8 @@ from hactl.config.node import NodeConfig
 from hactl.status.health import NodeHealth, ServerHealth
 from tests.integration.cli.conftest import Run
 from tests.support.scene import KEYS, Scene
-from tests.support.stand_in import serving, until
+from tests.support.stand_in import serving
+from tests.support.waiting import until
 
 
 def tell(scene: Scene, sessions: int, *, drained: bool = True) -> None:

@@ -23,7 +23,8 @@ from hactl.config.node import NodeConfig
 from hactl.serving.sockets import unix_listener
 from hactl.status.health import NodeHealth, ServerHealth
 from tests.support.scene import KEYS, Scene
-from tests.support.stand_in import StandIn, serving, until
+from tests.support.stand_in import StandIn, serving
+from tests.support.waiting import until
 
 ME = f"{getpass.getuser()}@n2"
 

@@ -21,7 +21,8 @@ from hactl.daemon.api import routes, shared
 from hactl.daemon.parts import event_feed
 from hactl.serving.http import CHUNK
 from tests.support.scene import KEYS, Scene
-from tests.support.stand_in import StandIn, until
+from tests.support.stand_in import StandIn
+from tests.support.waiting import until
 
 
 def test_followers_are_few_and_cost_one_watch(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:

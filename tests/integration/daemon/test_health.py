@@ -24,6 +24,7 @@ from hactl.haproxy.control.runtime import ServerState
 from hactl.status.health import NodeHealth, ProbeHealth, ServerHealth
 from tests.support.scene import KEYS, Scene
 from tests.support.stand_in import StandIn
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 10.0
 
@@ -126,11 +127,6 @@ class Node:
     def told(self) -> NodeHealth | None:
         return health_store.read_own(self.scene.store, KEYS, "n2")
 
-    async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while not condition():  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.01)
-
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         async with self.haproxy.serve():
@@ -166,27 +162,31 @@ def test_only_changes_are_written_and_details_are_read_only_then(node: Node, mon
 
     async def main() -> None:
         async with node.following():
-            await node.until(node.told)
+            await wait_until(node.told)
             told = node.told()
             assert told is not None and (told.version, told.running, told.session_id) == ("2.6.12", True, "s-n2")
             assert told.services == {"api": {"n1": ServerHealth(), "n2": ServerHealth()}}
             before, asked = node.scene.store.snapshot("/", timeout_s=5).revision, len(node.haproxy.asked)
-            await node.until(lambda: len(node.haproxy.asked) > asked + 10)
+            await wait_until(lambda: len(node.haproxy.asked) > asked + 10)
             assert set(node.haproxy.asked[asked:]) == {"show servers state"}
             assert node.scene.store.snapshot("/", timeout_s=5).revision == before
             node.haproxy.show(state("n1", "UP"), state("n2", "DOWN", check="L4CON"))
-            await node.until(lambda: (told := node.told()) is not None and told.services["api"]["n2"].down)
+            await wait_until(lambda: (told := node.told()) is not None and told.services["api"]["n2"].down)
 
     asyncio.run(main())
 
 
 def test_sessions_that_are_to_end_are_counted(node: Node) -> None:
+    def sessions() -> int | None:
+        told = node.told()
+        return told.services["api"]["n2"].sessions if told else None
+
     async def main() -> None:
         node.haproxy.show(state("n1", "UP", sessions=50), state("n2", "DRAIN", weight=0, sessions=3))
         async with node.following():
             for left in (3, 2, 0):
                 node.haproxy.show(state("n1", "UP", sessions=50), state("n2", "DRAIN", weight=0, sessions=left))
-                await node.until(lambda n=left: (health := node.told()) and health.services["api"]["n2"].sessions == n)
+                await wait_until(lambda n=left: sessions() == n)  # type: ignore[misc]
                 assert node.told().services["api"]["n1"].sessions == 0  # type: ignore[union-attr]
 
     asyncio.run(main())
@@ -196,11 +196,11 @@ def test_other_words_of_a_check_wait(node: Node) -> None:
     async def main() -> None:
         node.haproxy.show(state("n1", "DOWN", check="L4CON"))
         async with node.following():
-            await node.until(node.told)
+            await wait_until(node.told)
             node.haproxy.show(state("n1", "DOWN", check="L4TOUT"))
-            await node.until(lambda: node.follower.health.services["api"]["n1"].check == "L4TOUT")  # type: ignore[union-attr]
+            await wait_until(lambda: node.follower.health.services["api"]["n1"].check == "L4TOUT")  # type: ignore[union-attr]
             asked = len(node.haproxy.asked)
-            await node.until(lambda: len(node.haproxy.asked) > asked + 10)
+            await wait_until(lambda: len(node.haproxy.asked) > asked + 10)
             assert node.told().services["api"]["n1"].check == "L4CON"  # type: ignore[union-attr]
 
     asyncio.run(main())
@@ -209,15 +209,15 @@ def test_other_words_of_a_check_wait(node: Node) -> None:
 def test_a_haproxy_that_ends_and_one_that_does_not_answer(node: Node) -> None:
     async def main() -> None:
         async with node.following():
-            await node.until(node.told)
+            await wait_until(node.told)
             node.haproxy.running = False
             node.haproxy.error = "it does not start"
-            await node.until(lambda: (told := node.told()) is not None and not told.running)
+            await wait_until(lambda: (told := node.told()) is not None and not told.running)
             told = node.told()
             assert told is not None and (told.services, told.error, told.version) == ({}, "it does not start", "")
             node.haproxy.running, node.haproxy.error = True, ""
             os.unlink(node.haproxy.path)  # noqa: PTH108 - at once
-            await node.until(lambda: (told := node.told()) is not None and "cannot ask HAProxy" in told.error)
+            await wait_until(lambda: (told := node.told()) is not None and "cannot ask HAProxy" in told.error)
 
     asyncio.run(main())
 
@@ -227,12 +227,12 @@ def test_in_the_name_of_a_session_that_is_over_nothing_is_written(node: Node) ->
         node.scene.kill("n2")
         async with node.following():
             asked = len(node.haproxy.asked)
-            await node.until(lambda: len(node.haproxy.asked) > asked + 10)
+            await wait_until(lambda: len(node.haproxy.asked) > asked + 10)
             assert node.told() is None
             node.scene.join("n2")
             node.scene.delete(KEYS.health("n2"))
             node.stand_in.state.session.session_revision = node.scene.view.sessions["n2"].create_revision
-            await node.until(node.told)
+            await wait_until(node.told)
 
     asyncio.run(main())
 
@@ -252,7 +252,7 @@ def test_a_store_that_refuses_is_told_in_the_log_and_tried_again(node: Node, mon
 
     async def main() -> None:
         async with node.following():
-            await node.until(node.told)
+            await wait_until(node.told)
 
     asyncio.run(main())
     assert said == ["health_refused"]
@@ -267,11 +267,11 @@ def test_events_noted_before_a_restart_are_not_noted_again(node: Node, monkeypat
     async def main() -> None:
         node.haproxy.show(state("n1", "UP"), state("n2", "DOWN"), state("n3", "DOWN", check="L4CON"))
         async with node.following():
-            await node.until(lambda: node.noted)
+            await wait_until(lambda: node.noted)
             assert [(event, data["server"]) for event, data in node.noted] == [
                 ("server_down", "n2"), ("service_on_last_server", "n1"),
             ]  # fmt: skip
-            await node.until(lambda: (told := node.told()) is not None and told.services["api"]["n2"].down)
+            await wait_until(lambda: (told := node.told()) is not None and told.services["api"]["n2"].down)
             assert node.told().services["api"]["n3"].since == 123  # type: ignore[union-attr]
 
     asyncio.run(main())
@@ -280,11 +280,11 @@ def test_events_noted_before_a_restart_are_not_noted_again(node: Node, monkeypat
 def test_probes_are_part_of_it(node: Node) -> None:
     async def main() -> None:
         async with node.following():
-            await node.until(node.told)
+            await wait_until(node.told)
             probe = ProbeHealth("completed", 12.5, "", 1)
             node.follower.probed("api", probe)
-            await node.until(lambda: (told := node.told()) is not None and told.probes == {"api": probe})
+            await wait_until(lambda: (told := node.told()) is not None and told.probes == {"api": probe})
             node.follower.probed("api", None)
-            await node.until(lambda: (told := node.told()) is not None and not told.probes)
+            await wait_until(lambda: (told := node.told()) is not None and not told.probes)
 
     asyncio.run(main())

@@ -21,7 +21,7 @@ from hactl.admin import event_log
 from hactl.daemon.parts import history
 from hactl.decide.repeated_notes import BURST
 from tests.support.scene import KEYS, Scene, at
-from tests.support.stand_in import until
+from tests.support.waiting import wait_until
 from tests.unit.daemon.test_history import Away, running, stored
 
 
@@ -31,7 +31,7 @@ def scene() -> Scene:
 
 
 async def await_stored(scene: Scene, wanted: list[str]) -> None:
-    await asyncio.to_thread(until, lambda: stored(scene) == wanted, f"the history is {wanted}")
+    await wait_until(lambda: stored(scene) == wanted, f"the history is {wanted}", blocking=True)
 
 
 def test_notes_are_logged_and_kept(scene: Scene) -> None:
@@ -64,8 +64,8 @@ def test_the_newest_are_kept(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
         async with running(scene) as kept:
             for number in range(30):
                 kept.note("group_running", {"n": number, "group": f"g{number}"}, at(number))
-            await asyncio.to_thread(until, lambda: stored(scene)[-1:] == ["29"], "all is written")
-            await asyncio.to_thread(until, lambda: len(stored(scene)) < 15, "the oldest are taken away")
+            await wait_until(lambda: stored(scene)[-1:] == ["29"], "all is written", blocking=True)
+            await wait_until(lambda: len(stored(scene)) < 15, "the oldest are taken away", blocking=True)
         numbers = stored(scene)
         assert numbers == [str(number) for number in range(30 - len(numbers), 30)]
         assert len(numbers) >= 10
@@ -98,7 +98,7 @@ def test_repeated_events_are_counted_and_those_before_them_are_kept(scene: Scene
             kept.note("group_acquire", {"group": "app", "epoch": 7}, at(0))
             for number in range(500):
                 kept.note("stop_failed", {"group": "app", "reason": "it hangs", "count": number}, at(number))
-            await asyncio.to_thread(until, lambda: len(stored(scene)) >= BURST + 1, "the first are written")
+            await wait_until(lambda: len(stored(scene)) >= BURST + 1, "the first are written", blocking=True)
         assert stored(scene) == ["group_acquire", *["stop_failed"] * BURST]
 
     asyncio.run(main())
@@ -159,7 +159,7 @@ def test_events_are_written_though_the_history_cannot_be_trimmed() -> None:
         async with running(scene) as kept:
             for number in range(2):
                 kept.note("asked_drain", {"n": str(number)}, at(number))
-                await asyncio.to_thread(until, lambda: not kept._waiting, "it is written, once")
+                await wait_until(lambda: not kept._waiting, "it is written, once", blocking=True)
             assert kept.dropped == 0
         store.overgrown = False
         assert stored(scene) == ["0", "1"]

@@ -13,7 +13,7 @@ import pytest
 
 from hactl.daemon.log import writer as log_writer
 from hactl.daemon.log.writer import LINES, LogWriter
-from tests.support.stand_in import until
+from tests.support.waiting import until
 
 DEADLINE_S = 10.0
 PIPE_BYTES = 65_536

@@ -21,6 +21,7 @@ from hactl.resources.factory import make
 from tests.support.scene import Scene
 from tests.support.specs import resource_spec
 from tests.support.stand_in import node_state
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 20.0
 
@@ -81,11 +82,6 @@ class Node:
     def seen(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.posted if isinstance(event, kind)]
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while not condition():  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.01)
-
     def look(self, scenario: Callable[[], object]) -> None:
         """Run the lookout while the scenario runs."""
         self.posted.clear()
@@ -110,21 +106,21 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 def test_a_resource_that_could_not_start_here_is_reported_before_it_must(node: Node) -> None:
     async def scenario() -> None:
-        await node.until(lambda: len(node.posted) == 2)
+        await wait_until(lambda: len(node.posted) == 2)
         told = {readiness.source: (readiness.level, readiness.why) for readiness in node.seen(Readiness)}  # type: ignore[union-attr]
         assert told["resource/pod"] == ("unfit", f"pod: there is no directory {node.file.parent}")
         assert told["resource/agent"] == ("unfit", f"agent: stop: command not found: {node.program}")
         node.file.parent.mkdir()
-        await node.until(lambda: Readiness("scheduler", "resource/pod", "ready") in node.posted)
+        await wait_until(lambda: Readiness("scheduler", "resource/pod", "ready") in node.posted)
         node.program.write_text("")
-        await node.until(lambda: "not an executable file" in str(node.posted[-1]))
+        await wait_until(lambda: "not an executable file" in str(node.posted[-1]))
         node.program.chmod(0o755)
-        await node.until(lambda: Readiness("scheduler", "resource/agent", "ready") in node.posted)
+        await wait_until(lambda: Readiness("scheduler", "resource/agent", "ready") in node.posted)
         assert len(node.posted) == 5, "each once"
         node.file.parent.rmdir()
-        await node.until(lambda: len(node.posted) == 6)
+        await wait_until(lambda: len(node.posted) == 6)
         del node.state.runs["scheduler"]
-        await node.until(lambda: len(node.posted) == 7)
+        await wait_until(lambda: len(node.posted) == 7)
         assert node.posted[-1] == Readiness("scheduler", "resource/pod", "ready", "")
 
     node.look(scenario)
@@ -134,10 +130,10 @@ def test_a_resource_that_could_not_start_here_is_reported_before_it_must(node: N
 def test_a_resource_of_another_nodes_group_that_is_here_is_seen(node: Node, content: str) -> None:
     async def scenario() -> None:
         node.file.parent.mkdir()
-        await node.until(node.count.exists)
+        await wait_until(node.count.exists)
         assert node.seen(Observed) == []
         node.file.write_text(content)
-        await node.until(lambda: node.seen(Observed))
+        await wait_until(lambda: node.seen(Observed))
         observed = node.seen(Observed)[0]
         assert isinstance(observed, Observed) and (observed.resource, observed.health) == ("pod", "running")
 
@@ -151,12 +147,12 @@ def test_resources_of_an_own_group_or_of_one_without_an_owner_are_not_looked_at(
     async def scenario() -> None:
         """Three whole looks."""
         node.program.unlink(missing_ok=True)
-        await node.until(lambda: len(node.seen(Readiness)) == 1)
+        await wait_until(lambda: len(node.seen(Readiness)) == 1)
         node.program.write_text("")
         node.program.chmod(0o755)
-        await node.until(lambda: len(node.seen(Readiness)) == 2)
+        await wait_until(lambda: len(node.seen(Readiness)) == 2)
         node.program.unlink()
-        await node.until(lambda: len(node.seen(Readiness)) == 3)
+        await wait_until(lambda: len(node.seen(Readiness)) == 3)
 
     me = node.scene.holder("n2")
     node.state.session.state, node.state.session.session_id, node.state.session.session_revision = (
@@ -183,7 +179,7 @@ def test_a_monitor_that_is_a_command_is_run_seldom(node: Node) -> None:
         for _ in range(20):
             node.posted.clear()
             node.file.write_text("kind: Pod")
-            await node.until(lambda: node.seen(Observed))
+            await wait_until(lambda: node.seen(Observed))
         assert node.count.read_text() == "\n"
 
     node.look(scenario)
@@ -203,7 +199,7 @@ def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest
 
     async def scenario() -> None:
         node.file.write_text("kind: Pod")
-        await node.until(lambda: node.seen(Observed))
+        await wait_until(lambda: node.seen(Observed))
 
     monkeypatch.setattr(agent, "ready", hang)
     node.look(scenario)
@@ -236,11 +232,11 @@ def test_a_process_that_runs_the_command_where_the_group_is_not_is_reported(
     twin = subprocess.Popen(argv)
 
     async def scenario() -> None:
-        await node.until(lambda: node.seen(Observed))
+        await wait_until(lambda: node.seen(Observed))
         text = f"process {twin.pid} runs its command here, and hactl did not start it"
         assert last().warned == Warned("twin", text)
         twin.kill()
-        await node.until(lambda: len(node.seen(Observed)) == 2)
+        await wait_until(lambda: len(node.seen(Observed)) == 2)
         assert last().warned == Warned("twin", "")
 
     try:

@@ -27,7 +27,8 @@ from hactl.resources.base import NodeContext, Resource
 from hactl.supervise import Tasks
 from tests.support.scene import Scene, at, fenced, spec
 from tests.support.specs import resource_spec
-from tests.support.stand_in import StandIn, node_state, until
+from tests.support.stand_in import StandIn, node_state
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 10.0
 
@@ -171,7 +172,7 @@ def test_the_second_stage_comes_after_the_first_and_has_its_counts(
         with pytest.raises(AttributeError):
             _ = stage.metrics
         stage.settled.set()
-        await asyncio.to_thread(until, Path(config.api_socket).exists, "the API is served")
+        await wait_until(Path(config.api_socket).exists, "the API is served", blocking=True)
         stage.count(lambda metrics: metrics.observe_txn(Purpose.RENEW, 0.001, "ok"))
         assert b"hactl_renew_seconds_count 2.0" in stage.metrics.text()
         asked = json.loads(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(guard, 4096), DEADLINE_S))
@@ -211,7 +212,7 @@ def test_a_part_that_fails_leaves_the_others_alone_and_comes_when_it_can(tmp_pat
             asked = json.loads(await asyncio.get_running_loop().sock_recv(guard, 4096))
             assert asked["op"] == "listen"
             await asyncio.to_thread(in_its_place.rmdir)
-            await asyncio.to_thread(until, Path(config.api_socket).exists, "the API is served")
+            await wait_until(Path(config.api_socket).exists, "the API is served", blocking=True)
             assert await said.get() == ("API", "")
         await tasks.close()
         await stage.close()

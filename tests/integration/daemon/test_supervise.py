@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from hactl import supervise
 from hactl.supervise import Tasks, describe
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 10.0
 FAST_S = 0.001
@@ -24,12 +24,6 @@ FAILURES = [
     ExceptionGroup("several", [ValueError("first"), KeyError("second")]),
     TypeError("a mistake of our own"),
 ]
-
-
-async def until(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not check():  # noqa: ASYNC110
-            await asyncio.sleep(FAST_S)
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +51,7 @@ def test_a_task_that_fails_is_begun_again_and_said_once_for_each_reason(failures
         reasons = [describe(failure) for failure in failures]
         changes = [reason for at, reason in enumerate(reasons) if at == 0 or reasons[at - 1] != reason]
         assert said[: len(changes)] == [("one", reason) for reason in changes]
-        await until(lambda: said[-1] == ("one", ""))
+        await wait_until(lambda: said[-1] == ("one", ""))
         assert not tasks.failing and tasks.failures["one"] == len(failures)
         await tasks.close()
 
@@ -82,7 +76,7 @@ def test_the_wait_grows_and_begins_anew_once_it_was_well(monkeypatch: pytest.Mon
             raise OSError("again")
 
         tasks.keep("one", work)
-        await until(lambda: len(waits) >= 5)
+        await wait_until(lambda: len(waits) >= 5)
         assert waits[:3] == [FAST_S, 2 * FAST_S, 4 * FAST_S] and waits[3] == FAST_S
         await tasks.close()
 
@@ -104,9 +98,9 @@ def test_one_that_fails_takes_no_sibling_down() -> None:
 
         tasks.keep("bad", fails)
         good = tasks.keep("good", lives)
-        await until(lambda: tasks.failures["bad"] >= 3)
+        await wait_until(lambda: tasks.failures["bad"] >= 3)
         before = turns
-        await until(lambda: turns > before)
+        await wait_until(lambda: turns > before)
         assert not good.done() and set(tasks.failing) == {"bad"}
         await tasks.close()
         assert good.cancelled() and not tasks.failing

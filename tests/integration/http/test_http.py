@@ -26,7 +26,8 @@ from hactl.model.snapshot import Snapshot, decode, encode
 from hactl.serving.limits import Limits
 from tests.support.etcd import free_port
 from tests.support.scene import Scene
-from tests.support.stand_in import serving, until
+from tests.support.stand_in import serving
+from tests.support.waiting import until
 
 LARGEST_RSS_KB = 45 * 1024
 

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from hactl.linux.process_identity import boot_id, read_record, read_stat
 from hactl.linux.run import CommandError
 from hactl.resources.base import NodeContext, ResourceError
 from hactl.resources.process import Supervised
+from tests.support.waiting import wait_until
 
 # Ignores SIGTERM and leaves a child in a session of its own: the worst a service does.
 STUBBORN = """
@@ -45,13 +45,6 @@ def context(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NodeCont
     finally:
         asyncio.run(Cgroup(root).kill_all(5))
         Cgroup(root).remove()
-
-
-def until(condition: Callable[[], object], deadline_s: float = 15) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
@@ -95,7 +88,7 @@ def test_stop_kills_at_its_timeout_and_kill_leaves_no_child(context: NodeContext
         await process.start()
         pid = process.pid
         assert pid is not None
-        await asyncio.to_thread(until, lambda: child_file.exists() and child_file.read_text())
+        await wait_until(lambda: child_file.exists() and child_file.read_text(), blocking=True)
         await process.stop(0.2)
         assert not alive(pid)
         assert process.observe().health == "stopped"
@@ -166,7 +159,7 @@ def test_environment_reaches_it_but_not_the_daemons_notify_socket(
 
     async def scenario() -> None:
         await process.start({"HACTL_EPOCH": "7"})
-        await asyncio.to_thread(until, lambda: out.exists() and out.read_text())
+        await wait_until(lambda: out.exists() and out.read_text(), blocking=True)
         assert out.read_text() == "7|mine|\n"
 
     asyncio.run(with_killed(process, scenario))
@@ -230,7 +223,7 @@ def test_the_guards_steps_stop_it(context: NodeContext) -> None:
             done = await asyncio.to_thread(subprocess.run, step["argv"], timeout=20, check=False)
             assert done.returncode == 0
         await asyncio.wait_for(process.wait(), 10)
-        await asyncio.to_thread(until, lambda: not process.leftovers())
+        await wait_until(lambda: not process.leftovers(), blocking=True)
 
     asyncio.run(with_killed(process, scenario))
 

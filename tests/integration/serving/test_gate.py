@@ -20,6 +20,7 @@ from hactl.serving.gate import Gate, peer_of
 from hactl.serving.http import CHUNK, http_gate
 from hactl.serving.limits import Limits
 from hactl.serving.sockets import tcp_listener, unix_listener
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 10.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -75,12 +76,6 @@ async def ask(port: int, source: str = "127.0.0.1", request: bytes = GET) -> byt
         writer.transport.abort()
 
 
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
-
-
 def test_it_answers_and_says_who_asked() -> None:
     async def main() -> None:
         async with served(Limits()) as (_, port):
@@ -93,12 +88,12 @@ def test_one_peer_cannot_keep_another_out() -> None:
     async def main() -> None:
         async with served(Limits(connections=4, burst=100)) as (gate, port):
             idle = [await connect(port, "127.0.0.2") for _ in range(20)]
-            await until(lambda: gate.slots.taken == 4 and gate.refused["full"] == 16)
+            await wait_until(lambda: gate.slots.taken == 4 and gate.refused["full"] == 16)
             assert (await ask(port, "127.0.0.3")).endswith(b"GET 127.0.0.3")
             assert b"503" in await idle[-1][0].read(20)
             for _, writer in idle:
                 writer.transport.abort()
-            await until(lambda: gate.slots.taken == 0)
+            await wait_until(lambda: gate.slots.taken == 0)
 
     asyncio.run(main())
 
@@ -136,7 +131,7 @@ def test_a_head_that_never_comes_is_not_waited_for(said: bytes) -> None:
                 with contextlib.suppress(ConnectionError):
                     assert await reader.read() == b""
             writer.close()
-            await until(lambda: gate.slots.taken == 0)
+            await wait_until(lambda: gate.slots.taken == 0)
 
     asyncio.run(main())
 
@@ -152,7 +147,7 @@ def test_a_head_that_trickles_in_has_no_more_time() -> None:
                     while not reader.at_eof():
                         writer.write(b"G")
                         await asyncio.wait({asyncio.ensure_future(reader.read(1))}, timeout=0.02)
-            await until(lambda: gate.slots.taken == 0)
+            await wait_until(lambda: gate.slots.taken == 0)
             writer.close()
 
     asyncio.run(main())
@@ -172,8 +167,8 @@ def test_a_peer_that_reads_nothing_is_not_waited_for() -> None:
         async with served(Limits(write_s=0.2)) as (gate, port):
             with socket.create_connection(("127.0.0.1", port)) as slow:
                 slow.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-                await until(lambda: gate.slots.taken == 1)
-                await until(lambda: gate.slots.taken == 0)
+                await wait_until(lambda: gate.slots.taken == 1)
+                await wait_until(lambda: gate.slots.taken == 0)
 
     asyncio.run(main())
 
@@ -191,8 +186,8 @@ def test_a_peer_that_reads_all_but_the_end_is_not_waited_for() -> None:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             slow.connect(("127.0.0.1", listener.getsockname()[1]))
             slow.sendall(b"GET /middling HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            await until(lambda: gate.slots.taken == 1)
-            await until(lambda: gate.slots.taken == 0)
+            await wait_until(lambda: gate.slots.taken == 1)
+            await wait_until(lambda: gate.slots.taken == 0)
         accepting.cancel()
         await asyncio.gather(accepting, return_exceptions=True)
         await gate.close()

@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from hactl.haproxy.settings import HaproxySettings
 from hactl.model.cluster import ClusterSpec, NodeSpec
 from hactl.resources.base import NodeContext
 from tests.support.specs import haproxy_options, service_spec
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 20.0
 # As ETCD does for etcd: another HAProxy for the tests.
@@ -38,16 +39,6 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
             return port
-
-
-async def until(condition: Callable[[], bool], expected: str) -> None:
-    """Wait until `condition` holds."""
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not condition():  # noqa: ASYNC110 - no event tells
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"not within {DEADLINE_S} s: {expected}") from None
 
 
 @dataclass
@@ -178,7 +169,7 @@ class Client:
     async def more(self, count: int = 60) -> None:
         """Wait for so many more good answers."""
         wanted = len(self.answers) + count
-        await until(lambda: len(self.answers) >= wanted, f"{count} more answers; errors: {self.errors[-3:]}")
+        await wait_until(lambda: len(self.answers) >= wanted, f"{count} more answers; errors: {self.errors[-3:]}")
 
     async def _ask_for_ever(self) -> None:
         while True:
@@ -201,6 +192,17 @@ def pids_of(lab: Lab) -> list[int]:
             if lab.settings.config_file.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
                 pids.append(pid)
     return pids
+
+
+async def served_again(lab: Lab) -> None:
+    """Wait until a request is answered."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                await lab.ask()
+                return
+            except OSError:
+                await asyncio.sleep(0.01)
 
 
 @contextlib.contextmanager

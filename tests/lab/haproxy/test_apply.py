@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from hactl.haproxy.control.manager import HaproxyManager
-from tests.lab.haproxy.haproxy_lab import Lab, free_port, until
+from tests.lab.haproxy.haproxy_lab import Lab, free_port
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -220,7 +221,7 @@ def test_without_a_service_it_is_stopped(lab: Lab) -> None:
         assert (await manager.ensure(nothing)).step == "stop"
         assert not manager.status().running
         assert (await manager.ensure(lab.config())).step == "start"
-        await until(lambda: manager.status().running, "running")
+        await wait_until(lambda: manager.status().running, "running")
         await manager.stop()
 
     asyncio.run(scenario())

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from hactl.haproxy.control.certificate_files import Named, digests, directories, named_files
-from tests.lab.haproxy.haproxy_lab import DEADLINE_S, Lab, until
+from tests.lab.haproxy.haproxy_lab import DEADLINE_S, Lab
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.root,
@@ -104,7 +105,7 @@ def test_a_renewed_certificate_is_shown_without_a_reload(lab: Lab, made: Path, r
             reader, writer = await asyncio.open_connection("127.0.0.1", lab.port, ssl=context)
             renew(file, (made / "two.pem").read_text())  # type: ignore[operator]
             await until_seen(lab, "two")
-            await until(lambda: lab.kinds() == ["started", "certificate"], "said")
+            await wait_until(lambda: lab.kinds() == ["started", "certificate"], "said")
             # The connection from before goes on.
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
             assert (await reader.read()).endswith(b"a")
@@ -123,7 +124,7 @@ def test_a_broken_certificate_is_refused_and_the_old_one_stays(lab: Lab, made: P
         await manager.ensure(config(lab, f"crt {file}"))
         # Another's key.
         file.write_text((made / "two.crt").read_text() + (made / "one.key").read_text())
-        await until(lambda: lab.kinds()[-1] == "certificate_refused", "refused")
+        await wait_until(lambda: lab.kinds()[-1] == "certificate_refused", "refused")
         assert str(file) in lab.events[-1].detail
         assert await seen_by_a_client(lab) == "one"
         file.write_text((made / "two.pem").read_text())
@@ -161,7 +162,7 @@ def test_a_new_file_in_a_directory_takes_a_reload(lab: Lab, made: Path) -> None:
         await manager.ensure(config(lab, f"crt {place}"))
         assert await seen_by_a_client(lab) == "two"
         shutil.copy(made / "one.pem", place / "1.pem")
-        await until(lambda: "reloaded" in lab.kinds() and lab.kinds()[-1] == "certificate", "reloaded")
+        await wait_until(lambda: "reloaded" in lab.kinds() and lab.kinds()[-1] == "certificate", "reloaded")
         await until_seen(lab, "one")
         await manager.stop()
 
@@ -178,7 +179,7 @@ def test_authorities_are_taken_over(lab: Lab, made: Path) -> None:
         async with lab.servers("a"):
             await manager.ensure(config(lab, f"crt {site} ca-file {authorities} verify required"))
             shutil.copy(made / "two.crt", authorities)
-            await until(lambda: "certificate" in lab.kinds(), "taken")
+            await wait_until(lambda: "certificate" in lab.kinds(), "taken")
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.load_cert_chain(made / "two.crt", made / "two.key")

@@ -15,7 +15,8 @@ from hactl.haproxy.control.commands import CommandError, ask_all, carry_out
 from hactl.haproxy.control.files import ConfigFiles
 from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.diff.step import Command
-from tests.lab.haproxy.haproxy_lab import DEADLINE_S, NODES, Lab, free_port, until
+from tests.lab.haproxy.haproxy_lab import DEADLINE_S, NODES, Lab, free_port
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -141,7 +142,7 @@ def test_servers_are_added_and_checked(lab: Lab) -> None:
             await manager.ensure(dynamic(lab.config(names="a")))
             assert (await manager.ensure(dynamic(lab.config(names="ab")))).step == "runtime"
             async with lab.client() as client:
-                await until(lambda: set(client.answers) == {"a", "b"}, "both answer")
+                await wait_until(lambda: set(client.answers) == {"a", "b"}, "both answer")
                 servers["b"].close()
                 await until_states(manager, lambda seen: seen["b"].startswith("DOWN"))
                 assert client.errors == []
@@ -161,7 +162,7 @@ def test_a_command_that_haproxy_refuses_is_done_by_a_reload(lab: Lab) -> None:
             assert "Already exists a server with the same name" in result.reason
             assert lab.kinds() == ["started", "change_failed", "reloaded"]
             async with lab.client() as client:
-                await until(lambda: set(client.answers) == {"a", "b"}, "both answer")
+                await wait_until(lambda: set(client.answers) == {"a", "b"}, "both answer")
         await manager.stop()
 
     asyncio.run(scenario())
@@ -234,7 +235,7 @@ def test_changes_by_hand_are_put_right_and_reported(lab: Lab, monkeypatch: pytes
                 "add server web/d 127.0.0.4:1",
                 "set server web/d state ready",
             )
-            await until(lambda: "mended" in lab.kinds(), "mended")
+            await wait_until(lambda: "mended" in lab.kinds(), "mended")
             wanted = {"a weighed 3, not 100", "b was drained", "c was not checked", "d is not in the file"}
             told = {part.removeprefix("web/") for event in lab.events for part in event.detail.split("; ") if part}
             assert wanted <= told
@@ -243,7 +244,7 @@ def test_changes_by_hand_are_put_right_and_reported(lab: Lab, monkeypatch: pytes
                 server_state.server: server_state.weight for server_state in await manager.server_states()
             } == dict.fromkeys("abc", 100)
             await by_hand(lab, "set server web/c state maint", "del server web/c")
-            await until(lambda: lab.kinds()[-1] == "reloaded", "reloaded")
+            await wait_until(lambda: lab.kinds()[-1] == "reloaded", "reloaded")
             assert set(await states(manager)) == set("abc")
         await manager.stop()
 
@@ -259,7 +260,7 @@ def test_after_a_restart_servers_are_as_they_were_changed(lab: Lab) -> None:
             master = manager.status().pid
             assert master is not None
             os.kill(master, signal.SIGKILL)
-            await until(lambda: lab.kinds()[-2:] == ["died", "started"], "started again")
+            await wait_until(lambda: lab.kinds()[-2:] == ["died", "started"], "started again")
             assert {server_state.server: server_state.weight for server_state in await manager.server_states()} == {
                 "a": 100,
                 "b": 0,

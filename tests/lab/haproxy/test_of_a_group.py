@@ -11,7 +11,8 @@ import pytest
 from hactl.daemon.parts.haproxy_switch import LocalHaproxy
 from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.settings import HaproxyError
-from tests.lab.haproxy.haproxy_lab import Lab, pids_of, until
+from tests.lab.haproxy.haproxy_lab import Lab, pids_of
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -44,7 +45,7 @@ def test_its_end_is_told_and_nothing_starts_it_again(lab: Lab) -> None:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         assert "SIGKILL" in await manager.ended()
-        await until(lambda: not pids_of(lab), "all of it has ended")
+        await wait_until(lambda: not pids_of(lab), "all of it has ended")
         assert (await manager.ensure(lab.config(live="a"))).step == "none"
         # The next daemon does not take it for the HAProxy of every node, either.
         assert not await lab.manager().resume()
@@ -65,7 +66,7 @@ def test_a_refused_configuration_is_a_failed_start_unless_there_is_an_earlier_on
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await manager.ended()
-        await until(lambda: not pids_of(lab), "all of it has ended")
+        await wait_until(lambda: not pids_of(lab), "all of it has ended")
         await manager.start(lab.config(extra=("nonsense",)))
         assert "nonsense" in manager.status().error
         await manager.kill()

@@ -11,19 +11,10 @@ import sys
 import pytest
 
 from hactl.haproxy.control.files import ConfigFiles
-from tests.lab.haproxy.haproxy_lab import DEADLINE_S, Lab, pids_of, until
+from tests.lab.haproxy.haproxy_lab import Lab, pids_of, served_again
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-
-
-async def served_again(lab: Lab) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            try:
-                await lab.ask()
-                return
-            except OSError:
-                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("victim", ["master", "worker"])
@@ -37,7 +28,7 @@ def test_killed_it_is_started_again_at_once(lab: Lab, victim: str) -> None:
             assert master is not None and len(before) == 2
             workers = [pid for pid in before if pid != master]
             os.kill(master if victim == "master" else workers[0], signal.SIGKILL)
-            await until(lambda: lab.kinds() == ["started", "died", "started"], "died and started")
+            await wait_until(lambda: lab.kinds() == ["started", "died", "started"], "died and started")
             await served_again(lab)
         assert not set(before) & set(pids_of(lab))
         assert manager.status().restarts == 1
@@ -58,7 +49,7 @@ def test_a_worker_that_is_frozen_does_not_stay_when_the_master_dies(lab: Lab) ->
             (worker,) = set(pids_of(lab)) - {master}
             os.kill(worker, signal.SIGSTOP)
             os.kill(master, signal.SIGKILL)
-            await until(lambda: lab.kinds() == ["started", "died", "started"], "died and started")
+            await wait_until(lambda: lab.kinds() == ["started", "died", "started"], "died and started")
             # It would have shared the port and left every second client waiting.
             assert worker not in pids_of(lab)
             for _ in range(10):
@@ -78,12 +69,12 @@ def test_one_that_cannot_run_is_tried_again_ever_more_slowly(lab: Lab) -> None:
             master = manager.status().pid
             assert master is not None
             os.kill(master, signal.SIGKILL)
-            await until(lambda: lab.kinds().count("start_failed") >= 3, "three failed starts")
+            await wait_until(lambda: lab.kinds().count("start_failed") >= 3, "three failed starts")
             assert not manager.status().running
             assert "unknown keyword 'nonsense'" in manager.status().error
             assert lab.kinds()[:2] == ["started", "died"]
             lab.install(good)
-            await until(lambda: lab.kinds()[-1] == "started", "started")
+            await wait_until(lambda: lab.kinds()[-1] == "started", "started")
             await served_again(lab)
         assert manager.status().error == ""
         await manager.stop()
@@ -159,7 +150,7 @@ def test_it_outlives_the_daemon_and_is_adopted_by_the_next(lab: Lab) -> None:
             master = manager.status().pid
             assert master in pids
             os.kill(master, signal.SIGKILL)
-            await until(lambda: lab.kinds()[-2:] == ["died", "started"], "died and started")
+            await wait_until(lambda: lab.kinds()[-2:] == ["died", "started"], "died and started")
             await served_again(lab)
             await manager.stop()
 
@@ -172,7 +163,7 @@ def test_dead_with_its_daemon_it_is_started_as_it_last_ran(lab: Lab) -> None:
         os.kill(pid, signal.SIGKILL)
 
     async def scenario() -> None:
-        await until(lambda: not pids_of(lab), "its end")
+        await wait_until(lambda: not pids_of(lab), "its end")
         # The daemon died between putting a file in place and having it read.
         lab.install("nonsense\n")
         manager = lab.manager()

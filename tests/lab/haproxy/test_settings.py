@@ -11,8 +11,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -27,6 +26,7 @@ from hactl.haproxy.routing import Routing
 from hactl.haproxy.settings import HaproxySettings
 from tests.lab.haproxy.haproxy_lab import BINARY, DEADLINE_S, NODES, free_port
 from tests.support.haproxy_accepts import make_tls_files
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which(BINARY, path="/usr/local/sbin:/usr/sbin:/usr/bin"), reason="needs haproxy"
@@ -84,13 +84,6 @@ def running(place: Path, text: str, node: str = "a", routing: Routing | None = N
             yield made
         finally:
             process.kill()
-
-
-def until(condition: Callable[[], bool], expected: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {expected}"
-        time.sleep(0.02)
 
 
 class Web(BaseHTTPRequestHandler):

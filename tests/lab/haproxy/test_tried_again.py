@@ -18,8 +18,9 @@ from hactl.haproxy.routing import Routing
 from hactl.haproxy.wanted import Wanted
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
 from hactl.model.events import Readiness
-from tests.lab.haproxy.haproxy_lab import DEADLINE_S, NODES, Lab, until
+from tests.lab.haproxy.haproxy_lab import DEADLINE_S, NODES, Lab
 from tests.support.specs import haproxy_options, resource_spec, service_spec
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -82,7 +83,7 @@ def test_a_server_whose_name_resolves_late(lab: Lab, monkeypatch: pytest.MonkeyP
             with pytest.raises(OSError, match="503"):
                 await lab.ask()
             await asyncio.to_thread(hosts.write_text, f"{before}\n{NODES[0]} {name}\n")
-            await until(lambda: "resolved" in lab.kinds(), "the name resolves")
+            await wait_until(lambda: "resolved" in lab.kinds(), "the name resolves")
             async with asyncio.timeout(DEADLINE_S):
                 while True:
                     try:
@@ -90,7 +91,7 @@ def test_a_server_whose_name_resolves_late(lab: Lab, monkeypatch: pytest.MonkeyP
                         break
                     except OSError:
                         await asyncio.sleep(0.01)
-            await until(lambda: lab.kinds() == ["started", "resolved", "reloaded"], "it has read its file once more")
+            await wait_until(lambda: lab.kinds() == ["started", "resolved", "reloaded"], "it has read its file again")
         await manager.stop()
 
     try:

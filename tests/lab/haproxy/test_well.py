@@ -16,19 +16,10 @@ import pytest
 from hactl.haproxy.control.live import MOST_OLD_WORKERS
 from hactl.haproxy.control.manager import HaproxyManager
 from hactl.haproxy.settings import HaproxySettings
-from tests.lab.haproxy.haproxy_lab import DEADLINE_S, Lab, pids_of, until
+from tests.lab.haproxy.haproxy_lab import Lab, pids_of, served_again
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-
-
-async def served_again(lab: Lab) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            try:
-                await lab.ask()
-                return
-            except OSError:
-                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("victims", ["all", "worker"])
@@ -42,11 +33,11 @@ def test_one_that_hangs_is_killed_and_started_again(lab: Lab, victims: str) -> N
             for pid in before:
                 if victims == "all" or pid != master:
                     os.kill(pid, signal.SIGSTOP)
-            await until(lambda: bool(manager.problem()), "it is said that it does not answer")
+            await wait_until(lambda: bool(manager.problem()), "it is said that it does not answer")
             assert "did not answer" in manager.problem()
-            await until(lambda: lab.kinds() == ["started", "hung", "died", "started"], "killed and started")
+            await wait_until(lambda: lab.kinds() == ["started", "hung", "died", "started"], "killed and started")
             await served_again(lab)
-            await until(lambda: not manager.problem(), "all is well")
+            await wait_until(lambda: not manager.problem(), "all is well")
         assert not set(before) & set(pids_of(lab))
         await manager.stop()
 
@@ -64,8 +55,8 @@ def test_workers_that_live_on_after_reloads_are_counted_and_bounded(lab: Lab) ->
                 writer.write(b"GET / HTTP/1.1\r\n")  # the rest never comes
                 await writer.drain()
                 await asyncio.sleep(0)
-            await until(lambda: manager.status().old_workers == MOST_OLD_WORKERS, "as many as may be are left")
-            await until(lambda: len(pids_of(lab)) == MOST_OLD_WORKERS + 2, "the others have ended")
+            await wait_until(lambda: manager.status().old_workers == MOST_OLD_WORKERS, "as many as may be are left")
+            await wait_until(lambda: len(pids_of(lab)) == MOST_OLD_WORKERS + 2, "the others have ended")
             assert lab.kinds().count("old_workers_ended") >= 1
             assert await lab.ask() == "a"
         await manager.stop()
@@ -119,7 +110,7 @@ class Rebooting:
     async def end(self) -> None:
         for pid in pids_of(self.lab):
             os.kill(pid, signal.SIGKILL)
-        await until(lambda: not pids_of(self.lab), "nothing runs")
+        await wait_until(lambda: not pids_of(self.lab), "nothing runs")
 
     async def reboot(self) -> None:
         await self.end()

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.namespaces import ip, multicast_works, until
+from tests.support.namespaces import ip, multicast_works
+from tests.support.waiting import until
 
 from .wire import OWN4, OWN6, Wire
 

@@ -21,8 +21,9 @@ from hactl.linux.netlink import link as find_link
 from hactl.resources.base import NodeContext
 from hactl.resources.vip import Vip
 from hactl.resources.vip.nft import Rules
-from tests.support.namespaces import DEADLINE_S, inside, ip, multicast_works, until
+from tests.support.namespaces import DEADLINE_S, inside, ip, multicast_works
 from tests.support.specs import resource_spec
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

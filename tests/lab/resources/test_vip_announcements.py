@@ -13,8 +13,9 @@ import pytest
 
 from hactl.resources.vip import Vip
 from tests.support.namespaces import ip
+from tests.support.waiting import wait_until
 
-from .wire import OTHER_MAC, V4, V6, Reports, Wire, await_condition, is_arp, is_na
+from .wire import OTHER_MAC, V4, V6, Reports, Wire, is_arp, is_na
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -53,7 +54,7 @@ def test_the_other_station_learns_the_new_place_at_once(wire: Wire) -> None:
         async def scenario(vip: Vip = vip, where: str = where) -> None:
             await vip.start({})
             mac = wire.node_mac.hex(":")
-            await await_condition(lambda: mac in ip("-n", wire.there, "neigh", "show", where))
+            await wait_until(lambda: mac in ip("-n", wire.there, "neigh", "show", where), blocking=True)
             await vip.stop()
 
         wire.run(scenario)

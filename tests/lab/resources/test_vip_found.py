@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from tests.support.namespaces import ip, until
+from tests.support.namespaces import ip
+from tests.support.waiting import until
 
 from .wire import OWN4, OWN6, V4, V6, Reports, Wire
 

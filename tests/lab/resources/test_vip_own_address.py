@@ -15,8 +15,9 @@ from hactl.resources.base import ResourceError
 from hactl.resources.vip import Vip
 from hactl.resources.vip import watcher as vip_watcher
 from tests.support.namespaces import inside, ip
+from tests.support.waiting import wait_until
 
-from .wire import OWN4, OWN6, V4, V6, Reports, Wire, await_condition
+from .wire import OWN4, OWN6, V4, V6, Reports, Wire
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -39,7 +40,7 @@ def source(wire: Wire, version: int) -> str:
 
 
 async def has(wire: Wire, address: str, *, there: bool = True) -> None:
-    await await_condition(lambda: (address in wire.addresses()) is there)
+    await wait_until(lambda: (address in wire.addresses()) is there, blocking=True)
 
 
 def renew(wire: Wire, own: str) -> None:
@@ -116,7 +117,7 @@ def test_the_vip_goes_with_the_nodes_own_address_and_comes_back_with_it(wire: Wi
             assert source(wire, 4) == "10.77.0.1"
             put_on(wire, "10.77.0.9/24")
             ip("-n", wire.here, "addr", "del", OWN4, "dev", "node")
-            await await_condition(lambda: source(wire, 4) == "10.77.0.9")
+            await wait_until(lambda: source(wire, 4) == "10.77.0.9", blocking=True)
             await has(wire, f" {V4} ")
         await vip.stop()
         assert "10.77.0.9/24" in wire.addresses()

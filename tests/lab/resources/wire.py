@@ -13,7 +13,7 @@ from typing import Any
 
 from hactl.resources.base import NodeContext, Observation
 from hactl.resources.vip import Vip
-from tests.support.namespaces import DEADLINE_S, inside, ip, until
+from tests.support.namespaces import DEADLINE_S, inside, ip
 from tests.support.specs import resource_spec
 
 V4, V6 = "10.77.0.30/24", "fd77::30/64"
@@ -76,11 +76,6 @@ class Wire:
                 frame = self.sniffer.recv(2048)
                 count += frame[6:12] == self.node_mac and wanted(frame)
         return count
-
-
-async def await_condition(condition: Callable[[], bool]) -> None:
-    """Wait until it holds, while the loop goes on."""
-    await asyncio.to_thread(until, condition)
 
 
 class Reports:
