@@ -25,7 +25,8 @@ from election.store import (
     Txn,
 )
 from tests.contract.watching import DEADLINE_S, Collector
-from tests.support.etcd import HOST, EtcdCluster, EtcdMember, free_port, frozen
+from tests.support.etcd import HOST, EtcdCluster, EtcdMember, frozen
+from tests.support.ports import free_port
 
 T = 10.0
 SHORT_S = 0.3

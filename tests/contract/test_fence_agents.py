@@ -7,7 +7,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fencing.agents.catalog import describe
 from fencing.agents.verdict import Action
 from fencing.topology import SecretFile
 from tests.support.fence_agent_check import check_device
+from tests.support.ports import free_port
 
 from ..support import ipmi, redfish
 
@@ -62,12 +62,6 @@ def service(tmp_path: Path) -> Iterator[redfish.RedfishService]:
         yield redfish_service
 
 
-def closed_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
 @needs("fence_ipmilan", "ipmitool", "ipmi_sim")
 def test_ipmi(controller: ipmi.IpmiSim, secret: SecretFile) -> None:
     options: Options = {**controller.options, "password": secret}
@@ -85,7 +79,7 @@ def test_ipmi_that_is_not_to_be_had(controller: ipmi.IpmiSim, secret: SecretFile
     assert said(wrong) == ("failed", "unknown")
     assert controller.on
     assert ipmi.PASSWORD not in wrong.detail + wrong.output
-    gone = ask("fence_ipmilan", "status", {**options, "ipport": closed_port()}, SHORT_S)
+    gone = ask("fence_ipmilan", "status", {**options, "ipport": str(free_port())}, SHORT_S)
     assert gone.outcome in ("failed", "timeout")
     assert gone.power == "unknown"
     assert controller.process
@@ -128,7 +122,7 @@ def test_redfish_that_is_not_to_be_had(service: redfish.RedfishService, secret: 
     unknown = ask("fence_redfish", "status", {**secure, "ssl_secure": "1"})
     assert said(unknown) == ("failed", "unknown")
     assert "certificate" in unknown.detail.lower()
-    assert said(ask("fence_redfish", "status", {**options, "ipport": closed_port()})) == ("failed", "unknown")
+    assert said(ask("fence_redfish", "status", {**options, "ipport": str(free_port())})) == ("failed", "unknown")
     assert (service.state, service.resets) == ("On", [])
     service.mood = "silent"
     hung = ask("fence_redfish", "off", options, SHORT_S)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -21,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.support.ports import free_port
 
 START_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 10.0
@@ -36,19 +37,6 @@ def etcdctl_binary() -> str:
     """The etcdctl that belongs to it, or the one of the path."""
     beside = Path(shutil.which(etcd_binary()) or etcd_binary()).with_name("etcdctl")
     return str(beside) if beside.exists() else "etcdctl"
-
-
-def free_port() -> int:
-    """A port of loopback on which nothing listens, outside of the range that the kernel gives to clients."""
-    while True:
-        port = random.randrange(12000, 32000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.support.ports import free_udp_port
 
 PASSWORD = "pass:word=1"
 _LAN = """\
@@ -51,7 +52,7 @@ class IpmiSim:
         inside: Callable[[Sequence[str]], list[str]] = list,
     ) -> None:
         self._place, self._inside = place, inside
-        self.address, self.port = address, port or _free_port()
+        self.address, self.port = address, port or free_udp_port()
         self._power = place / "power"
         self._power.write_text("1\n")
         script = place / "chassis"
@@ -106,9 +107,3 @@ class IpmiSim:
         while subprocess.run(ask, capture_output=True, timeout=20, check=False).returncode:
             assert self.process and self.process.poll() is None, (self._place / "log").read_text()
             assert time.monotonic() < end, (self._place / "log").read_text()
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

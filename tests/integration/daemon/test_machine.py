@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from election.machine import PARTS
 from hactl.config.node import NodeConfig
 from hactl.daemon.parts.machine import identify
+from tests.unit.daemon.test_machine import config
 
-
-@pytest.fixture
-def config(tmp_path: Path) -> NodeConfig:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "hardware").write_text("4c4c4544-0031-3310-8051-b4c04f4e3532\n52:54:00:aa:bb:cc\n")
-    return NodeConfig(cluster="demo", state_dir=f"{tmp_path}/state", hardware_file=f"{tmp_path}/hardware")
+__all__ = ["config"]
 
 
 def test_real_hardware_never_fails(config: NodeConfig) -> None:

@@ -24,7 +24,7 @@ from hactl.http import source as source_module
 from hactl.http.listeners import addresses
 from hactl.model.snapshot import Snapshot, decode, encode
 from hactl.serving.limits import Limits
-from tests.support.etcd import free_port
+from tests.support.ports import free_port
 from tests.support.scene import Scene
 from tests.support.stand_in import serving
 from tests.support.waiting import until

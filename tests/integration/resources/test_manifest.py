@@ -5,17 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from hactl.resources.base import Observation
-from tests.unit.resources.test_manifest import CONTENT, make, run
+from tests.unit.resources.test_manifest import CONTENT, directory, make, run
 
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    path = tmp_path / "manifests"
-    path.mkdir()
-    return path
+__all__ = ["directory"]
 
 
 def test_it_is_put_back_when_removed_changed_or_its_directory_was_replaced(directory: Path) -> None:

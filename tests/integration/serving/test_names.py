@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import grp
-import pwd
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hactl.serving import names, sockets
+from hactl.serving import sockets
 from hactl.serving.gate import Gate
 from hactl.serving.limits import Limits
-from hactl.serving.names import Names
-from tests.unit.serving.test_names import DEADLINE_S, NameService
+from tests.unit.serving.test_names import DEADLINE_S, NameService, hanging
 
-
-@pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameService]:
-    service = NameService()
-    monkeypatch.setattr(grp, "getgrnam", service)
-    monkeypatch.setattr(pwd, "getpwuid", service)
-    monkeypatch.setattr(names, "WAIT_S", 0.01)
-    monkeypatch.setattr(Names.group_id, "__defaults__", (0.01,))
-    yield service
-    service.answers.set()
+__all__ = ["hanging"]
 
 
 def test_a_socket_is_roots_until_the_name_service_answers(tmp_path: Path, hanging: NameService) -> None:

@@ -24,17 +24,12 @@ from hactl.daemon.parts.guard_asker import GuardAsker
 from hactl.model.events import GuardTold
 from tests.lab.guard.guard_lab import Lab, wait_for
 from tests.support.guard_client import GuardClient, GuardRefusedError
+from tests.support.ports import free_udp_port
 
 pytestmark = pytest.mark.root
 
 KEY = b"0123456789abcdef0123456789abcdef"
 LONG = {"lease_ms": 60_000}
-
-
-def free_port(family: int = socket.AF_INET, address: str = "127.0.0.1") -> int:
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 class Peer:
@@ -81,7 +76,7 @@ def listening(lab: Lab, address: str = "127.0.0.1", **plan: Any) -> tuple[subpro
     """A guard with a daemon that has told it where to listen."""
     lab.spawn_guard()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    setup = Listen("demo", "n1", address, free_port(family, address), KEY)
+    setup = Listen("demo", "n1", address, free_udp_port(family, address), KEY)
     daemon, _ = lab.daemon(listen=[*setup[:4], KEY.hex()], **plan)
     return daemon, setup
 
@@ -222,7 +217,7 @@ def test_a_daemon_asks_a_guard(lab: Lab, address: str) -> None:
     lab.spawn_guard()
     create_key(lab.directory / "cluster.key")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    config = config_of(lab, free_port(family, address))
+    config = config_of(lab, free_udp_port(family, address))
 
     async def scenario() -> None:
         link = await open_link(lab.spec, 5.0)
@@ -283,7 +278,7 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
 
 def test_without_a_key_nobody_is_asked_and_no_guard_listens(lab: Lab) -> None:
     lab.spawn_guard()
-    port = free_port()
+    port = free_udp_port()
 
     async def scenario() -> None:
         link = await open_link(lab.spec, 5.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,14 +15,9 @@ import pytest
 from hactl.lab.probe import judge
 from hactl.lab.system import wait_until
 from hactl.lab.traces import epochs_grow, find_overlaps, read_runs
+from tests.support.ports import free_port
 
 Start = Callable[[str, int], "subprocess.Popen[bytes]"]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.fixture
