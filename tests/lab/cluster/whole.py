@@ -202,7 +202,7 @@ class Cluster:
 
     # --- waiting ----------------------------------------------------------------------------------------------
 
-    def until(self, condition: Callable[[], T | None], what: str) -> T:
+    def until(self, condition: Callable[[], T | None], expected: str) -> T:
         """Wait for it, `deadline_s` at most; no answer from the store is the same as not yet."""
 
         def ask() -> T | None:
@@ -212,7 +212,7 @@ class Cluster:
                 return None
 
         try:
-            return wait_until(ask, deadline_s=self.deadline_s, what=what)
+            return wait_until(ask, deadline_s=self.deadline_s, what=expected)
         except LabError as error:
             raise LateError(str(error)) from None
 

@@ -72,8 +72,8 @@ class ControlPlane:
     def await_running(self, on: set[str]) -> None:
         """Until every group runs on one of these nodes."""
         for group in self.spec.groups:
-            what = f"{group.name} runs on {' or '.join(sorted(on))}"
-            wait_until(lambda g=group.name: self.owner(g) in on, deadline_s=DEADLINE_S, what=what)  # type: ignore[misc]
+            expected = f"{group.name} runs on {' or '.join(sorted(on))}"
+            wait_until(lambda g=group.name: self.owner(g) in on, deadline_s=DEADLINE_S, what=expected)  # type: ignore[misc]
 
     def await_answers(self, by: set[str]) -> None:
         """Until every service answers at all of its addresses: by one of these nodes, and where there is one writer,
