@@ -15,7 +15,7 @@ from hactl.config.node import DEFAULT_PATH
 
 app = typer.Typer(
     name="hactl",
-    help="A high-availability cluster: who runs what, and why. Exit status: 0 done, 1 failed or refused, 2 bad input.",
+    help="Manage a high-availability cluster. Exit status: 0 done, 1 failed or refused, 2 bad input.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -39,7 +39,7 @@ def top(
             "--config",
             metavar="NODE_TOML",
             envvar=CONFIG_ENV,
-            help=f"This node's settings. Default: {DEFAULT_PATH}. May also follow the command.",
+            help=f"The file with this node's settings. Default: {DEFAULT_PATH}. It may also follow the command.",
         ),
     ] = None,
     version: Annotated[

@@ -20,7 +20,7 @@ SkipHaproxy = Annotated[
     bool,
     typer.Option(
         "--skip-haproxy",
-        help="Do not ask the HAProxy installed here whether it takes the file: for one that is older than the nodes'.",
+        help="Do not check the file with the HAProxy installed here, for example because it is older than the nodes'.",
     ),
 ]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The cluster's configuration.")]
 OptionalFile = Annotated[
-    Path | None, typer.Argument(metavar="FILE", help="A cluster.yaml. Without it: the configuration in use.")
+    Path | None, typer.Argument(metavar="FILE", help="A cluster.yaml. Default: the configuration in use.")
 ]
 
 
@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = None) -> None:
-    """Say what is wrong with a configuration, or how long a failover takes with it. Changes nothing."""
+    """Check a configuration: show its errors, or how long a failover takes with it. Changes nothing."""
     from hactl.admin.config import check_file  # noqa: PLC0415 - heavy
     from hactl.config.majority import known_members  # noqa: PLC0415
     from hactl.resources import factory  # noqa: PLC0415
@@ -71,12 +71,12 @@ def apply(
     file: File,
     expect: Annotated[
         int | None,
-        typer.Option("--expect", metavar="REVISION", help="Only if the configuration in use has this revision."),
+        typer.Option("--expect", metavar="REVISION", help="Apply only if the configuration in use has this revision."),
     ] = None,
     skip_haproxy: SkipHaproxy = False,
     config: ConfigOption = None,
 ) -> None:
-    """Put a configuration to use: all daemons follow it, without a restart."""
+    """Apply a configuration: all daemons use it, without a restart."""
     from hactl.admin import config as commands  # noqa: PLC0415 - heavy
     from hactl.admin import event_log  # noqa: PLC0415
     from hactl.config.cluster_key import read_key  # noqa: PLC0415
@@ -105,10 +105,10 @@ def apply(
 
 
 def sign(config: ConfigOption = None) -> None:
-    """Sign the configuration in use with the cluster's key, once it has one.
+    """Sign the configuration in use with the cluster's key (`hactl key create`).
 
-    From then on a node with the key uses no configuration that is not signed. Refused where the store holds another
-    configuration than the one that this node uses.
+    From then on a node with the key uses only signed configurations. Refused if the store holds another configuration
+    than the one that this node uses.
     """
     from hactl.admin import config as commands  # noqa: PLC0415 - heavy
     from hactl.admin import event_log  # noqa: PLC0415
@@ -133,13 +133,13 @@ def sign(config: ConfigOption = None) -> None:
 
 def render(
     file: OptionalFile = None,
-    node: Annotated[str, typer.Option("--node", metavar="NODE", help="For this node. Without it: this one.")] = "",
+    node: Annotated[str, typer.Option("--node", metavar="NODE", help="The node's name. Default: this node.")] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Print the haproxy.cfg that a node gets.
+    """Print the haproxy.cfg of a node.
 
-    Of a FILE with all nodes live and every group on its first node, and the store is not asked; of the configuration
-    in use as things are now.
+    With FILE it is as if all nodes were live and every group ran on its first node; the store is not read. Without
+    FILE it is that of the configuration in use and the cluster's present state.
     """
     from hactl.cli.balancer_file import rendered  # noqa: PLC0415 - heavy
 
@@ -148,10 +148,10 @@ def render(
 
 
 def diff(file: OptionalFile = None, config: ConfigOption = None) -> None:
-    """Show what a configuration would change: settings, and the haproxy.cfg of this node. Changes nothing.
+    """Compare a configuration with the one in use: settings, and the haproxy.cfg of this node. Changes nothing.
 
-    Of the other nodes it says whether HAProxy runs with the file that the configuration makes. Without FILE: all this
-    for the configuration in use.
+    For each other node it says whether HAProxy runs with the haproxy.cfg of this configuration. Without FILE it
+    compares the files with the configuration in use.
     """
     from hactl.cli.balancer_file import differences  # noqa: PLC0415 - heavy
 

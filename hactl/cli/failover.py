@@ -11,7 +11,7 @@ import typer
 from hactl.admin.requests import Failover, MoveRequested, Withdraw
 from hactl.cli.backend import Backend
 from hactl.cli.common import FAILED, CliError, say, settings, tell
-from hactl.cli.options import ConfigOption
+from hactl.cli.options import ConfigOption, Wait
 
 # How long an answer waits for news. Short: the deadline is looked at in between.
 NEWS_S = 0.5
@@ -24,14 +24,14 @@ def add_to(app: typer.Typer) -> None:
 
 def failover(
     group: Annotated[str, typer.Argument(help="The group to move.")],
-    to: Annotated[str, typer.Option("--to", metavar="NODE", help="Where to; without it: the best other node.")] = "",
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it until it runs there.")] = True,
+    to: Annotated[str, typer.Option("--to", metavar="NODE", help="The new node. Default: the best other node.")] = "",
+    wait: Wait = True,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Then the request is withdrawn.")
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="The request is withdrawn after this time.")
     ] = 60.0,
     config: ConfigOption = None,
 ) -> None:
-    """Move a group to another node, once: nothing keeps it there, or from where it was, afterwards.
+    """Move a group to another node, once: afterwards it may run on any of its nodes, as before.
 
     Exit status: 0 moved, 1 refused, failed or not in time, 2 bad input.
     """

@@ -1,4 +1,4 @@
-"""`hactl fence NODE`, `status`, `history`, `test`: nodes made certainly off, and whether they could be."""
+"""`hactl fence NODE`, `status`, `history`, `test`: nodes are fenced, and fence devices are tested."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ from typer.core import TyperGroup
 from hactl.admin.requests import Fence, FenceTest, TestRequested
 from hactl.cli.backend import Backend
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, say, settings, tell, waiting
-from hactl.cli.options import ConfigOption
+from hactl.cli.options import ConfigOption, Json, JsonLines, Node, Wait, Yes
 from hactl.cli.output import Style, duration, table
 from hactl.cli.status import show_event
-
-Node = Annotated[str, typer.Argument(help="The node's name.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 # How long an answer waits for news. Short: the deadline is looked at in between.
 NEWS_S = 0.5
@@ -67,17 +64,17 @@ def node(
     off: Annotated[bool, typer.Option("--off", help="Switch it off, and leave it off.")] = False,
     reboot: Annotated[bool, typer.Option("--reboot", help="Switch it off, then on again.")] = False,
     on: Annotated[bool, typer.Option("--on", help="Switch it on; it must be known to be stopped.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it until it is known to be off.")] = True,
+    yes: Yes = False,
+    wait: Wait = True,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=1.0, metavar="SECONDS", help="No longer; the others go on trying.")
+        float, typer.Option("--timeout", min=1.0, metavar="SECONDS", help="How long to wait; the nodes keep trying.")
     ] = 300.0,
     config: ConfigOption = None,
 ) -> None:
-    """Have a node switched off by its fence devices, whatever runs on it. `hactl fence NODE` is the same.
+    """Switch a node off by its fence devices, whatever runs on it. `hactl fence NODE` is the same.
 
-    Its groups start elsewhere once it is known to be off. Without --off or --reboot as its `action` in cluster.yaml
-    says. Exit status: 0 done, 1 refused or not in time, 2 bad input.
+    Its groups start on other nodes once it is known to be off. Without an option, the node's `action` in cluster.yaml
+    decides between --off and --reboot. Exit status: 0 done, 1 refused or not in time, 2 bad input.
     """
     if off + reboot + on > 1:
         raise CliError("--off, --reboot or --on: give one", BAD_INPUT)
@@ -168,7 +165,7 @@ def _phase(fence: dict[str, Any]) -> str:
 
 
 def status(as_json: Json = False, config: ConfigOption = None) -> None:
-    """Show the dead sessions: whether they are known to be stopped, who fences them, and what is waited for."""
+    """Show the dead sessions: whether each is known to be stopped, its fencing so far, and the next step."""
     with closing(Backend(settings(config))) as backend:
         fences = backend.status()["fences"]
     if as_json:
@@ -195,12 +192,12 @@ def _row(fence: dict[str, Any]) -> tuple[str, ...]:
 
 
 def history(
-    node: Annotated[str, typer.Argument(help="Of this node; without it: of all.")] = "",
-    number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many of the newest.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    node: Annotated[str, typer.Argument(help="Show only this node. Default: all nodes.")] = "",
+    number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many events to show.")] = 50,
+    as_json: JsonLines = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show what was done to make nodes certainly off, and how the devices fared, from the cluster's events."""
+    """Show the history of fencing, from the cluster's events: actions on nodes, and results of the devices."""
     with closing(Backend(settings(config))) as backend:
         events = [event for event in backend.events(ALL)["events"] if _in_story(event, node)]
     style = Style.of()
@@ -218,9 +215,10 @@ def _in_story(event: dict[str, Any], node: str) -> bool:
 
 
 def test(as_json: Json = False, config: ConfigOption = None) -> None:
-    """Ask every fence device for its status from every node, now: can I be fenced, and by whom?
+    """Test every fence device from every node, now: which nodes can be fenced, and by which other nodes?
 
-    Switches nothing. Exit status: 0 every device answers every node, 1 not, or a node did not answer, 2 bad input.
+    It asks for the status only, and switches nothing. Exit status: 0 every device answers every node, 1 a device
+    failed, or a node did not answer, 2 bad input.
     """
     with closing(Backend(settings(config))) as backend:
         request = backend.do(FenceTest())

@@ -1,4 +1,4 @@
-"""`hactl fence agents` and `hactl fence describe`: what this machine can fence with. Asks no daemon and no etcd."""
+"""`hactl fence agents` and `hactl fence describe`: the fence agents of this machine. Asks no daemon and no etcd."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hactl.cli.common import CliError, say, tell
+from hactl.cli.options import Json
 from hactl.cli.output import Style, table, wrap
 
 if TYPE_CHECKING:
     from fencing.agents.catalog import Installed
     from fencing.agents.metadata import ActionInfo, Metadata, Parameter
 
-Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Its name, such as fence_ipmilan, or its absolute path.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+Agent = Annotated[str, typer.Argument(metavar="AGENT", help="A name such as fence_ipmilan, or an absolute path.")]
 
 _INDENT = "    "
 
@@ -30,7 +30,7 @@ def add_to(fences: typer.Typer) -> None:
 
 
 def agents(as_json: Json = False) -> None:
-    """List the fence agents that are installed here, and those that do not work, with the reason."""
+    """List the fence agents that are installed here; for an agent that does not work, the reason."""
     from fencing.agents.catalog import installed_agents  # noqa: PLC0415 - few commands need it
 
     only_warnings()
@@ -49,9 +49,9 @@ def agents(as_json: Json = False) -> None:
 
 
 def describe(agent: Agent, as_json: Json = False) -> None:
-    """Show what an agent says of itself: its options, with defaults, and what it can do.
+    """Show an agent's description of itself: its options, with defaults, and its actions.
 
-    Exit status: 0 shown, 1 it is not installed, or does not work.
+    Exit status: 0 shown, 1 the agent is not installed, or does not work.
     """
     from fencing.agents import catalog  # noqa: PLC0415 - few commands need it
 

@@ -1,4 +1,4 @@
-"""`hactl group …`: what is said of a group."""
+"""`hactl group …`: word of an operator about a group."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from hactl.cli.options import ConfigOption
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
-    groups = typer.Typer(no_args_is_help=True, help="Say that a group is repaired.")
+    groups = typer.Typer(no_args_is_help=True, help="Report that a group is repaired.")
     groups.command()(cleanup)
     groups.callback()(_groups)
     app.add_typer(groups, name="group")
 
 
 def _groups() -> None:
-    """Say that a group is repaired."""
+    """Report that a group is repaired."""
 
 
 def cleanup(
-    group: Annotated[str, typer.Argument(help="The group.")],
-    node: Annotated[str, typer.Option("--node", metavar="NODE", help="Of this node; without it: of all.")] = "",
+    group: Annotated[str, typer.Argument(help="The group's name.")],
+    node: Annotated[str, typer.Option("--node", metavar="NODE", help="Only this node. Default: all nodes.")] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Forget that a group failed: it may run again at once on the nodes that it is kept off, and is no longer blocked.
+    """Delete a group's recorded failures after a repair: it may run on all its nodes again, and is no longer blocked.
 
-    For what was repaired: it is tried again at once. Nothing is moved. Exit status: 0 done, 1 refused, 2 bad input.
+    Failed resources are tried again at once. No group is moved. Exit status: 0 done, 1 refused, 2 bad input.
     """
     with closing(Backend(settings(config))) as backend:
         done = backend.do(Cleanup(group, node))

@@ -12,7 +12,7 @@ from hactl.cli.common import BAD_INPUT, FAILED, CliError, say, tell
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
-    family = typer.Typer(no_args_is_help=True, help="Other programs' configurations, turned into cluster.yaml.")
+    family = typer.Typer(no_args_is_help=True, help="Turn other programs' configurations into cluster.yaml.")
     family.command()(haproxy)
     app.add_typer(family, name="import")
 
@@ -22,27 +22,27 @@ def haproxy(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="HAProxy's configuration, such as haproxy.cfg. Where HAProxy is given several files or directories by "
-            "`-f`: the same, in that order.",
+            help="HAProxy's configuration, such as haproxy.cfg. If HAProxy reads several files or directories (`-f`), "
+            "all of them in the same order.",
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="Where to. Without it: standard output.")
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="The file to write. Default: standard output.")
     ] = None,
     cluster: Annotated[
         Path | None,
         typer.Option(
             "--cluster",
             metavar="CLUSTER_YAML",
-            help="Put it into this cluster.yaml, which is read and not changed; where its nodes are all the servers of "
-            "a service they become its members.",
+            help="Add the result to a copy of this cluster.yaml. If the servers of a service are exactly its nodes, "
+            "they become the service's members.",
         ),
     ] = None,
 ) -> None:
     """Turn HAProxy's configuration into `services` and `haproxy` of cluster.yaml.
 
-    Says, on standard error, what was kept word for word, left out, or could not be carried over, each with its line.
-    Exit status: 0 all of it is there, 1 something could not be carried over, 2 the file is refused.
+    Prints, on standard error, each line that was kept word for word, left out, or could not be carried over.
+    Exit status: 0 all was carried over, 1 a line could not be carried over, 2 the file is refused.
     """
     from hactl.importers.haproxy.commands import import_haproxy  # noqa: PLC0415 - heavy
 

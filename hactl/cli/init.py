@@ -10,7 +10,7 @@ import typer
 
 from hactl.cli.checked import SkipHaproxy, usable, warn_of_machine_id
 from hactl.cli.common import BAD_INPUT, CliError, asked_by, confirmed, open_store, say, settings, settings_path, tell
-from hactl.cli.options import ConfigOption
+from hactl.cli.options import ConfigOption, Yes
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def daemon(config: ConfigOption = None) -> None:
-    """Run this node's daemon, in the foreground (systemd does)."""
+    """Run this node's daemon in the foreground, as systemd does."""
     import hactl.daemon.main  # noqa: PLC0415 - heavy
 
     raise typer.Exit(hactl.daemon.main.run(settings_path(config)))
@@ -32,7 +32,7 @@ def init(
     skip_haproxy: SkipHaproxy = False,
     config: ConfigOption = None,
 ) -> None:
-    """Begin a new cluster in etcd with this configuration. Refused where there is one already."""
+    """Create a new cluster in etcd with this configuration. Refused if the cluster exists already."""
     from hactl.admin import identity  # noqa: PLC0415
     from hactl.admin.config import first_document  # noqa: PLC0415
     from hactl.admin.errors import RefusedError  # noqa: PLC0415
@@ -57,15 +57,16 @@ def init(
 
 def recover(
     cluster_yaml: Annotated[
-        Path | None, typer.Argument(help="The configuration, for a store that has lost its own.")
+        Path | None, typer.Argument(help="The configuration, if the store has lost its own.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     config: ConfigOption = None,
 ) -> None:
     """Begin anew after etcd was restored from a backup, wiped, or lost.
 
-    The store's generation is raised; whatever any node ran before is unknown until the node itself says that it
-    stopped everything, or you do (`hactl fence confirm`), or, for groups with `fencing: lease`, a lease has passed.
+    The store gets a new generation. The cluster assumes that each node still runs its old resources, until the node
+    reports that it has stopped them, or you confirm it (`hactl fence confirm`), or, for groups with `fencing: lease`, a
+    lease has passed.
     """
     from hactl.cli.recovery import Recovery  # noqa: PLC0415 - heavy
 

@@ -11,24 +11,24 @@ from hactl.cli.common import say, settings
 from hactl.cli.options import ConfigOption
 
 File = Annotated[
-    Path | None, typer.Argument(metavar="FILE", help="Where. Without it: as node.toml says, in `cluster_key`.")
+    Path | None, typer.Argument(metavar="FILE", help="The file to write. Default: `cluster_key` in node.toml.")
 ]
 
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
-    keys = typer.Typer(no_args_is_help=True, help="The cluster's key, by which its nodes know each other's datagrams.")
+    keys = typer.Typer(no_args_is_help=True, help="The cluster's key, which signs datagrams and the configuration.")
     keys.command()(create)
     keys.callback()(_keys)
     app.add_typer(keys, name="key")
 
 
 def _keys() -> None:
-    """The cluster's key, by which its nodes know each other's datagrams."""
+    """The cluster's key, which signs datagrams and the configuration."""
 
 
 def create(file: File = None, config: ConfigOption = None) -> None:
-    """Make a new one, once for the cluster, and copy it to every node. Refused where there is one."""
+    """Create the cluster's key, once; then copy the file to every node. Refused if the file exists."""
     from hactl.config.cluster_key import create_key  # noqa: PLC0415 - few commands need it
 
     path = file or Path(settings(config).cluster_key)

@@ -14,10 +14,8 @@ from hactl.cli import fence, fence_agents
 from hactl.cli.backend import Backend
 from hactl.cli.client import WaitError
 from hactl.cli.common import CliError, confirmed, say, settings, waiting
-from hactl.cli.options import ConfigOption, seconds
+from hactl.cli.options import ConfigOption, Node, Yes, seconds
 from hactl.cli.service import ALL, await_empty
-
-Node = Annotated[str, typer.Argument(help="The node's name.")]
 
 # Added to a wait: better to ask a little late than twice.
 LATE_S = 0.05
@@ -25,7 +23,7 @@ LATE_S = 0.05
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
-    nodes = typer.Typer(no_args_is_help=True, help="Take a node out of use, and back.")
+    nodes = typer.Typer(no_args_is_help=True, help="Take a node out of use, and put it back.")
     nodes.command()(standby)
     nodes.command()(online)
     app.add_typer(nodes, name="node")
@@ -38,23 +36,23 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _fences() -> None:
-    """Make a node certainly off: `hactl fence NODE`; and see what is known of dead sessions and of the devices."""
+    """Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices."""
 
 
 def standby(
     node: Node,
     force: Annotated[
-        bool, typer.Option("--force", help="Also if a group could then run nowhere, or a service had no server.")
+        bool, typer.Option("--force", help="Do it even if a group then runs nowhere, or a service has no server.")
     ] = False,
     drain_timeout: Annotated[
         str,
-        typer.Option("--drain-timeout", metavar="DURATION", help="How long its servers' sessions may end; 0s: not."),
+        typer.Option("--drain-timeout", metavar="DURATION", help="How long open sessions may last; 0s: no drain."),
     ] = "30s",
     config: ConfigOption = None,
 ) -> None:
-    """Have a node's servers get no new connections, then every group leave it, and none come to it, until `online`.
+    """Take a node out of use, until `online`: its servers get no new connections, then all groups leave it.
 
-    What ends before that, interrupted or refused, may leave it drained: repeat the command, or `online`.
+    No group comes to it. A command that was interrupted or refused may leave it drained: repeat it, or use `online`.
     """
     limit_s = seconds(drain_timeout)
     with closing(Backend(settings(config))) as backend:
@@ -69,7 +67,7 @@ def standby(
 
 
 def online(node: Node, config: ConfigOption = None) -> None:
-    """End a node's standby; its servers get new connections, and what failed there is forgotten.
+    """End a node's standby: its servers get new connections again, and its recorded failures are deleted.
 
     Groups do not come back by themselves.
     """
@@ -81,14 +79,10 @@ def online(node: Node, config: ConfigOption = None) -> None:
         say(f"{node} was in use: it was neither in standby nor drained, and nothing had failed there")
 
 
-def confirm(
-    node: Node,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    config: ConfigOption = None,
-) -> None:
-    """Say that a lost node runs nothing any more: it is off, or you have stopped everything on it.
+def confirm(node: Node, yes: Yes = False, config: ConfigOption = None) -> None:
+    """Confirm that a lost node runs nothing any more: it is off, or you have stopped everything on it.
 
-    Its groups are then started elsewhere. If they still ran there, they would run twice.
+    Its groups then start on other nodes. If they still run on the lost node, they run twice.
     """
     with closing(Backend(settings(config))) as backend:
         if not yes and not confirmed(f"Is it certain that nothing of the cluster runs on {node} any more?"):

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+Node = Annotated[str, typer.Argument(help="The node's name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, and show the progress.")]
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="NODE_TOML", help="This node's settings, as for `hactl --config`.", hidden=True),

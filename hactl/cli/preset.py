@@ -1,4 +1,4 @@
-"""`hactl preset …`: what there is to begin a service or a group with."""
+"""`hactl preset …`: the ready-made settings of services and groups."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hactl.cli.output import Style, table
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
-    family = typer.Typer(no_args_is_help=True, help="Settings of known services, to begin with.")
+    family = typer.Typer(no_args_is_help=True, help="Ready-made settings for known services.")
     family.command("list")(list_presets)
     family.command()(show)
     app.add_typer(family, name="preset")
 
 
 def list_presets() -> None:
-    """Say what presets there are: of services, of groups, and what needs neither."""
+    """List the presets for services and for groups, and the programs that need neither."""
     from hactl.config.presets import show as presets  # noqa: PLC0415 - heavy
 
     style = Style.of()
@@ -38,8 +38,8 @@ def list_presets() -> None:
     say("hactl preset show NAME: all of its settings, with their reasons")
 
 
-def show(name: Annotated[str, typer.Argument(metavar="NAME", help="As `hactl preset list` shows it.")]) -> None:
-    """Show a preset's settings, why they are so, and how to use and change them."""
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `hactl preset list`.")]) -> None:
+    """Show a preset's settings with their reasons, and how to use and change them."""
     from hactl.config.presets import find  # noqa: PLC0415 - heavy, as the next ones
     from hactl.config.presets.expand import unknown  # noqa: PLC0415
     from hactl.config.presets.show import shown  # noqa: PLC0415

@@ -11,7 +11,7 @@ import typer
 from hactl.admin.requests import Drain, Undrain
 from hactl.cli.backend import Backend
 from hactl.cli.common import CliError, say, settings, tell
-from hactl.cli.options import ConfigOption, seconds
+from hactl.cli.options import ConfigOption, Wait, seconds
 
 # The exit status when it is drained and has sessions left.
 LEFT = 3
@@ -19,13 +19,13 @@ LEFT = 3
 ALL = "*"
 LOOK_S = 0.5
 
-Service = Annotated[str, typer.Argument(help="The service's name; `'*'`: all of them.")]
-Node = Annotated[str, typer.Argument(help="The node; of a server that is on none, the server's name.")]
+Service = Annotated[str, typer.Argument(help="The service's name; `'*'`: all services.")]
+Node = Annotated[str, typer.Argument(help="The node's name; for a server that is on no node, its own name.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
-    services = typer.Typer(no_args_is_help=True, help="Take a server out of a service, and back.")
+    services = typer.Typer(no_args_is_help=True, help="Take a server out of a service, and put it back.")
     services.command()(drain)
     services.command()(undrain)
     app.add_typer(services, name="service")
@@ -37,14 +37,14 @@ def drain(
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the sessions to end.")
     ] = "30s",
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it until no session is left.")] = True,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for `hactl status`.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Also if the service then has no server in use.")] = False,
+    wait: Wait = True,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, for `hactl status`.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Do it even if the service then has no server.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Have a node's server of a service get no new connections, until `undrain`. Those that it has go on.
+    """Send no new connections to a node's server of a service, until `undrain`. Open connections go on.
 
-    Exit status: 0 no session is left, 1 refused, 2 bad input, 3 not in time: it stays drained, sessions are left.
+    Exit status: 0 no session is left, 1 refused, 2 bad input, 3 not in time: it stays drained, with sessions left.
     """
     limit_s = seconds(timeout)
     with closing(Backend(settings(config))) as backend:
@@ -57,7 +57,7 @@ def drain(
 
 
 def undrain(service: Service, node: Node, config: ConfigOption = None) -> None:
-    """Have a node's server of a service get new connections again."""
+    """Send new connections to a node's server of a service again."""
     with closing(Backend(settings(config))) as backend:
         changed = backend.do(Undrain(service, node)).changed
     say(f"{_named(service)} on {node} " + ("gets connections again" if changed else "was not drained"))

@@ -15,7 +15,7 @@ import typer
 from hactl.cli.backend import Backend
 from hactl.cli.common import say, settings, tell
 from hactl.cli.fast_status import show_status
-from hactl.cli.options import ConfigOption
+from hactl.cli.options import ConfigOption, Json, JsonLines
 from hactl.cli.output import ESCAPE, Style, duration, table
 from hactl.cli.status_view import render
 from hactl.model.takeover import is_takeover
@@ -35,11 +35,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="The status document, for programs.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again whenever it changes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status document as JSON, for programs.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the status again whenever it changes.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show nodes, groups, services and fence records; what is wrong first, each with what to do."""
+    """Show the problems, each with its solution, then nodes, groups, services and dead sessions."""
     if not watch:
         show_status(as_json=as_json, config=config)
         return
@@ -66,12 +66,12 @@ def _changes(backend: Backend) -> Iterator[dict[str, Any]]:
 
 
 def events(
-    number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many of the newest.")] = 20,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that come.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many events to show.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep running, and show new events.")] = False,
+    as_json: JsonLines = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show what happened, in the whole cluster."""
+    """Show the newest events of the whole cluster."""
     style = Style.of()
     with closing(Backend(settings(config))) as backend:
         for event in _followed(backend, number) if follow else backend.events(number)["events"]:
@@ -111,12 +111,12 @@ def _plain(value: Any) -> str:
 
 
 def timeline(
-    group: Annotated[str, typer.Argument(help="Of this group; without it: of all.")] = "",
-    number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many of the newest.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    group: Annotated[str, typer.Argument(help="Show only this group. Default: all groups.")] = "",
+    number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many takeovers to show.")] = 10,
+    as_json: Json = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show the last takeovers, and how long each part of them took."""
+    """Show the last takeovers, and the time that each part of them took."""
     with closing(Backend(settings(config))) as backend:
         takeovers = backend.timeline(group, number)["timelines"]
     if as_json:

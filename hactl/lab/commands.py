@@ -82,7 +82,7 @@ def up(
 
 
 def down(name: str = "lab", *, every: bool = False, keep_files: bool = False) -> str:
-    """Take a lab down, or `every` lab of which anything is left."""
+    """Take a lab down, or every lab of which anything is left."""
     _enter()
     names = cleanup.labs() if every else [name]
     if not every and name not in cleanup.labs():
@@ -95,7 +95,7 @@ def down(name: str = "lab", *, every: bool = False, keep_files: bool = False) ->
 
 
 def status(name: str = "lab") -> LabStatus:
-    """How the lab is."""
+    """Show the lab's state."""
     _enter()
     lab = Lab.open(name)
     leader = lab.etcd_leader()
@@ -136,7 +136,7 @@ def freeze(node: str, name: str = "lab") -> str:
 
 
 def thaw(node: str, name: str = "lab") -> str:
-    """Let them go on."""
+    """Let all processes of a node go on."""
     _enter()
     Lab.open(name).node(node).thaw()
     return f"{node}: goes on"
@@ -157,7 +157,7 @@ def heal(name: str = "lab") -> str:
 
 
 def switch(unit: str, fault: Fault | Literal["works"], name: str = "lab") -> str:
-    """Have the power switch (or a node's second one, or the nodes' own controllers) be out of order."""
+    """Put the power switch (or a node's second one, or the nodes' own controllers) out of order."""
     _enter()
     Lab.open(name).switch_faults.set(unit, None if fault == "works" else fault)
     return f"{unit}: {fault}"
@@ -170,7 +170,7 @@ def probe(
     timeout_ms: float = 1000.0,
     name: str = "lab",
 ) -> dict[str, Any]:
-    """Ask ADDRESS:PORT from the client for `seconds`; the longest outage, in ms, and what was answered by whom."""
+    """Ask ADDRESS:PORT from the client for `seconds`; the longest outage, in ms, and the answers of each node."""
     _enter()
     client = Lab.open(name).probe(target, interval_ms=interval_ms, timeout_ms=timeout_ms, seconds=seconds)
     return client.start().wait(seconds + timeout_ms / 1000 + 10.0).summary()

@@ -23,8 +23,8 @@ _HEAD = """\
 environment variable `HACTL_CONFIG` does; without that, it is `/etc/hactl/node.toml`.
 
 Commands ask this node's daemon at its socket: root and the members of `operate_group` may do everything, those of
-`read_group` may look (node.toml). If no daemon answers, they ask etcd itself, and say so on standard error. Records
-and events name the user; behind sudo, `root (sudo anna)`.
+`read_group` may read the state (node.toml). If no daemon answers, they ask etcd itself, and say so on standard error.
+Records and events name the user; behind sudo, `root (sudo anna)`.
 
 Exit status: 0 done, 1 failed or refused, 2 bad input.
 """

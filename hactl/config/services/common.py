@@ -44,11 +44,11 @@ class Check(Part):
     )
     http: HttpPath | None = setting("short form of `kind: http` with this `path`", None, examples=["/healthcheck"])
     method: WordOrEmpty = setting(
-        "for `http`: the request's method; empty: `GET`, unless `lines` say what is sent", "", examples=["HEAD"]
+        "for `http`: the request's method; empty: `GET`, unless `lines` give the request", "", examples=["HEAD"]
     )
     path: HttpPathOrEmpty = setting(
-        "for `http`: the path of a page that answers well while the server is well; empty: `/`, unless `lines` say "
-        "what is sent",
+        "for `http`: the path of a page that answers well while the server is well; empty: `/`, unless `lines` give "
+        "the request",
         "",
     )
     host: WordOrEmpty = setting("for `http`: the header Host; for `smtp`: the name in the greeting EHLO", "")

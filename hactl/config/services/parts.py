@@ -89,7 +89,7 @@ class Server(Part):
     weight: int | None = setting("the weight of servers that have none of their own", None, ge=0, le=256)
     slowstart: WholeDuration | None = setting("a server that comes back gets its full share only after this time", None)
     send_proxy: Literal["", "v1", "v2"] | None = setting(
-        "the version of the PROXY protocol that tells the server who the client is; empty: none", None
+        "the version of the PROXY protocol that names the client to the server; empty: none", None
     )
     tls: ServerTls | None = setting("HAProxy connects to the servers by TLS", None)
     shutdown_sessions: bool | None = setting(
