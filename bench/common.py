@@ -142,7 +142,7 @@ class Cluster:
             return not waiting
 
         try:
-            wait_until(whole, deadline_s=deadline_s, what="the cluster is whole", every_s=0.1)
+            wait_until(whole, deadline_s=deadline_s, goal="the cluster is whole", every_s=0.1)
         except LabError as error:
             raise LabError(f"{error}: {'; '.join(waiting)}") from None
 
@@ -166,16 +166,16 @@ class Cluster:
             return next((node for node in self.watcher.holders(ADDRESSES[group]) if node != other_than), "")
 
         moved = f"{group} is on another node than {other_than}"
-        holder = wait_until(there, deadline_s=deadline_s, what=moved, every_s=0.01)
+        holder = wait_until(there, deadline_s=deadline_s, goal=moved, every_s=0.01)
         answers = f"{group} answers from {holder}"
-        wait_until(lambda: self.lab.ask(TARGETS[group]), deadline_s=deadline_s, what=answers, every_s=0.05)
+        wait_until(lambda: self.lab.ask(TARGETS[group]), deadline_s=deadline_s, goal=answers, every_s=0.05)
         return holder
 
     def await_daemon(self, node: str, other_than: int, deadline_s: float = DEADLINE_S) -> None:
         """Until another process than this is the node's daemon."""
         there = self.lab.node(node)
         goal = f"{node}: the daemon is started again"
-        wait_until(lambda: there.daemon_pid() not in (None, other_than), deadline_s=deadline_s, what=goal)
+        wait_until(lambda: there.daemon_pid() not in (None, other_than), deadline_s=deadline_s, goal=goal)
 
     # Doing
 
@@ -185,8 +185,8 @@ class Cluster:
             raise LabError(f"{asked or to} refuses to move {group} to {to}")
         goal = f"{group} moves to {to}"
         address = ADDRESSES[group]
-        wait_until(lambda: self.watcher.holders(address) == [to], deadline_s=deadline_s, what=goal, every_s=0.005)
-        wait_until(lambda: self.lab.ask(TARGETS[group]), deadline_s=deadline_s, what=f"{group} answers")
+        wait_until(lambda: self.watcher.holders(address) == [to], deadline_s=deadline_s, goal=goal, every_s=0.005)
+        wait_until(lambda: self.lab.ask(TARGETS[group]), deadline_s=deadline_s, goal=f"{group} answers")
 
     def gather(self) -> str:
         """Have all groups on the node that has the VIP, so that all runs begin alike; that node."""

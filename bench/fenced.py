@@ -100,7 +100,7 @@ def _await_boot(cluster: Cluster, name: str, boots: int) -> None:
     """The node was switched off and on."""
     node = cluster.lab.node(name)
     goal = f"{name} is switched on again"
-    wait_until(lambda: node.boots > boots and node.powered, deadline_s=DEADLINE_S, what=goal)
+    wait_until(lambda: node.boots > boots and node.powered, deadline_s=DEADLINE_S, goal=goal)
 
 
 def _both_ms(cluster: Cluster, since_ms: float) -> float:

@@ -75,7 +75,7 @@ def carry_out(store: EtcdStore, spec: LabSpec) -> list[tuple[str, float]]:
         done = apply(store, Keys.of(spec.name), parse_cluster(json.dumps(document)), by="bench")
         if not done.ok:
             raise LabError(f"{name}: {'; '.join(done.refused)}")
-        wait_until(lambda r=done.revision: revisions(spec) == {r}, deadline_s=30, what=name, every_s=0.01)  # type: ignore[misc]
+        wait_until(lambda r=done.revision: revisions(spec) == {r}, deadline_s=30, goal=name, every_s=0.01)  # type: ignore[misc]
         times.append((name, round(time.monotonic() - began, 4)))
         time.sleep(PAUSE_S)
     return times[:-1]

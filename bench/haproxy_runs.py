@@ -60,7 +60,7 @@ def drain(cluster: Cluster, number: int) -> Run:
         begin = boottime_ms()
         _asked(cluster, via, "/v1/service/drain", name)
         goal = f"{name} has no session left"
-        wait_until(lambda: _is_empty(cluster, via, name), deadline_s=DEADLINE_S, what=goal, every_s=0.1)
+        wait_until(lambda: _is_empty(cluster, via, name), deadline_s=DEADLINE_S, goal=goal, every_s=0.1)
         run.more["drained_ms"] = round(boottime_ms() - begin, 1)
         _apply(cluster, via, without)
         node.stop_backend(SERVICE)

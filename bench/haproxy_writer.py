@@ -162,11 +162,11 @@ def _await_owner(cluster: Cluster, via: str, wanted: str, other_than: str = "") 
         state, owner = _state(cluster, via)
         return owner if state == "running" and owner != other_than and wanted in ("", owner) else ""
 
-    return wait_until(there, deadline_s=DEADLINE_S, what=f"{GROUP} runs on {wanted or 'a node'}", every_s=0.02)
+    return wait_until(there, deadline_s=DEADLINE_S, goal=f"{GROUP} runs on {wanted or 'a node'}", every_s=0.02)
 
 
 def _await(condition: Any, goal: str) -> None:
-    wait_until(condition, deadline_s=DEADLINE_S, what=goal, every_s=0.05)
+    wait_until(condition, deadline_s=DEADLINE_S, goal=goal, every_s=0.05)
 
 
 def _powered(cluster: Cluster) -> str:

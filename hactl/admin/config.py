@@ -171,7 +171,7 @@ def apply(
     expect_revision: int | None = None,
     used: int = 0,
 ) -> AppliedResult:
-    """Put `spec` into the store, in one transaction that holds only on what was read before.
+    """Put `spec` into the store, in one transaction that holds only on the state that was read before.
 
     `key`: the cluster's, to sign it with; None: there is none here. `expect_revision`: the mod_revision that `config`
     must have (0: there is none yet). `used`: the serial of the configuration that this node used last: nodes with a key
@@ -291,7 +291,7 @@ def sign_in_use(store: Store, keys: Keys, cluster: str, used: str, *, by: str, k
 
 def first_document(spec: ClusterSpec, *, by: str, key: bytes | None = None, used: int = 0) -> str:
     """The value of `config` for `hactl init` and `hactl recover`, signed with the cluster's `key` if there is one.
-    `used`: the serial of what this node used last."""
+    `used`: the serial of the configuration that this node used last."""
     return _envelope(spec, used + 1, by, key).to_json()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RefusedError(Exception):
-    """It was not done. The message says why, and what to do."""
+    """It was not done. The message gives the reason, and the solution."""
 
 
 class NoSuchError(RefusedError):

@@ -67,13 +67,13 @@ class Confirmed(msgspec.Struct, rename={"session_id": "sid"}):
 
 
 class FenceRequested(msgspec.Struct):
-    """What will be done: `off`, `reboot` or `on`."""
+    """The action that will be carried out: `off`, `reboot` or `on`."""
 
     action: str
 
 
 class TestRequested(msgspec.Struct):
-    """`nodes`: who will answer. `limit_ms`: how long that may take."""
+    """`nodes`: those that will answer. `limit_ms`: how long that may take."""
 
     id: str
     nodes: list[str]

@@ -1,4 +1,4 @@
-"""What every command shares: where node.toml is, how errors end the program, the store when no daemon answers.
+"""Shared by all commands: where node.toml is, how errors end the program, the store when no daemon answers.
 
 Exit statuses: 0 done, 1 failed or refused, 2 bad input. Light: every command imports it, `hactl status` without typer.
 """
@@ -26,7 +26,7 @@ CONFIG_ENV = "HACTL_CONFIG"
 
 
 class CliError(Exception):
-    """Ends the program. The message is for the operator: what is wrong and what to do."""
+    """Ends the program. The message is for the operator: the problem and its solution."""
 
     def __init__(self, message: str, status: int = FAILED) -> None:
         super().__init__(message)

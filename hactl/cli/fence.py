@@ -22,7 +22,7 @@ from hactl.cli.status import show_event
 # How long an answer waits for news. Short: the deadline is looked at in between.
 NEWS_S = 0.5
 
-# Beyond what the agents may take: until every daemon has seen the request and the answer is written.
+# Added to the agents' time limit: until every daemon has seen the request and the answer is written.
 SLACK_S = 15.0
 
 # As many events as are kept.

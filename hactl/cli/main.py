@@ -28,7 +28,7 @@ def run() -> None:
         # The reader of the output has ended; the interpreter must not complain when it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except OSError as error:  # what it writes to is full, say
+    except OSError as error:  # such as a full disk
         _end(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), FAILED)
 
 

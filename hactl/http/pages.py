@@ -53,7 +53,7 @@ class Pages:
         return JSONResponse({"phase": phase, "live": not reason, "reason": reason}, 503 if reason else 200)
 
     async def readyz(self, _request: Request) -> Response:
-        """200 while the daemon answers, whatever it says."""
+        """200 while the daemon answers at all."""
         problem = (await self._source.answer()).problem
         return JSONResponse({"ready": not problem, "reason": problem}, 503 if problem else 200)
 
@@ -92,7 +92,7 @@ def _number(value: float) -> str:
 
 
 async def _chunks(*parts: bytes) -> AsyncIterator[memoryview]:
-    """Without a copy: the daemon's page is the same for all who read it, however slowly."""
+    """Without a copy: all clients, slow ones too, read the same page of the daemon."""
     for part in parts:
         view = memoryview(part)
         for start in range(0, len(part), CHUNK):

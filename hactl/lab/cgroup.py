@@ -61,7 +61,7 @@ class Cgroup:
             left.difference_update([pid for pid in left if not runs(pid)])
             return not left
 
-        wait_until(halted, deadline_s=deadline_s, what=f"everything in {self.path} is halted", every_s=0.001)
+        wait_until(halted, deadline_s=deadline_s, goal=f"everything in {self.path} is halted", every_s=0.001)
 
     def freeze(self, frozen: bool, deadline_s: float = 5.0) -> None:
         """Stop every process in it and below from running, or let them go on; returns when it is so."""
@@ -87,7 +87,7 @@ class Cgroup:
 
     def _await(self, name: str, value: str, deadline_s: float) -> None:
         goal = f"{self.path} {name} {value}"
-        wait_until(lambda: self._event(name) == value, deadline_s=deadline_s, what=goal, every_s=0.001)
+        wait_until(lambda: self._event(name) == value, deadline_s=deadline_s, goal=goal, every_s=0.001)
 
 
 def runs(pid: int) -> bool:

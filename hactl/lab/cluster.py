@@ -47,8 +47,7 @@ class Lab:
     # Life
 
     def up(self) -> Self:
-        """Bring all of it up; when that fails, take what there is down again. Raises LabError, with the end of the
-        logs."""
+        """Bring all of it up; when that fails, take its parts down again. Raises LabError, with the end of the logs."""
         check_free(self.spec)
         try:
             self.spec = claim(self.spec)
@@ -142,8 +141,8 @@ class Lab:
         self.power(name).restore()
 
     def partition(self, name: str, other: str, direction: faults.Direction = "both") -> list[str]:
-        """Part a node from another, `peers`, `client`, `all` or `etcd`: see faults.plan. Adds to what is cut.
-        Returns what is cut now, in words."""
+        """Part a node from another, `peers`, `client`, `all` or `etcd`: see faults.plan. Adds to the cuts.
+        Returns all cuts, in words."""
         faults.apply(self.spec, faults.plan(self.spec, name, other, direction))
         return faults.in_force(self.spec)
 
@@ -157,8 +156,8 @@ class Lab:
         """Wait until the members of all nodes with power agree on a leader; returns the leader's node."""
         powered = [node.name for node in self._powered]
         goal = f"etcd on {', '.join(powered)} has a leader"
-        wait_until(lambda: etcd.healthy(self.spec, powered), deadline_s=deadline_s, what=goal, every_s=0.05)
-        return wait_until(self.etcd_leader, deadline_s=deadline_s, what=goal)
+        wait_until(lambda: etcd.healthy(self.spec, powered), deadline_s=deadline_s, goal=goal, every_s=0.05)
+        return wait_until(self.etcd_leader, deadline_s=deadline_s, goal=goal)
 
     def etcd_leader(self) -> str | None:
         """The node whose member leads; None: there is no leader."""
@@ -170,7 +169,7 @@ class Lab:
         def moved() -> bool:
             return etcd.move_leader(self.spec, name) and self.etcd_leader() == name
 
-        wait_until(moved, deadline_s=deadline_s, what=f"etcd's leader moves to {name}")
+        wait_until(moved, deadline_s=deadline_s, goal=f"etcd's leader moves to {name}")
 
     def stop_etcd(self) -> None:
         """SIGKILL to every member."""
@@ -196,7 +195,7 @@ class Lab:
             for port in BACKEND_PORTS.values():
                 target = f"{node.address}:{port}"
                 query = functools.partial(self.ask, target)
-                wait_until(query, deadline_s=deadline_s, what=f"{target} answers")
+                wait_until(query, deadline_s=deadline_s, goal=f"{target} answers")
 
     def ask(self, target: str, timeout_s: float = 1.0) -> str:
         """One request from the client: the node that answered, or "" for none."""
@@ -235,7 +234,7 @@ class Lab:
 
         if self.spec.fencing:
             inside = functools.partial(netns.inside, self.spec.namespace(SWITCH), listens)
-            wait_until(inside, deadline_s=deadline_s, what="the power switch listens")
+            wait_until(inside, deadline_s=deadline_s, goal="the power switch listens")
 
     @property
     def _powered(self) -> list[Node]:

@@ -34,7 +34,7 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:
-    """The lab as it is. `cuts`: what is partitioned; `broken`: which switches are out of order. In words."""
+    """The lab as it is. `cuts`: the partitions; `broken`: the switches that are out of order. In words."""
 
     name: str
     directory: str
@@ -72,7 +72,7 @@ def up(
     if not daemon:
         spec = replace(spec, daemon=())
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is half up is taken down
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a lab that is half up is taken down
     try:
         Lab(spec).up()
     finally:

@@ -32,7 +32,7 @@ TARGETS = {"vip": f"{VIP}:{VIP_PORTS['api-one']}", "service": f"{SERVICE_VIP}:{S
 INTERVAL_MS = 10.0
 # How long the client is watched before something is done and after it is over.
 BEFORE_S, AFTER_S = 1.0, 1.0
-# Far above what is promised: here something hangs.
+# Far above the promise: here something hangs.
 DEADLINE_S = 60.0
 
 Document = dict[str, Any]
@@ -116,7 +116,7 @@ class Demo:
             shown = self.hactl(asked, "failover", group, "--wait", timeout_s=DEADLINE_S)
             document = self.await_well(asked, online=len(self.lab.nodes) - 1)
             goal = f"{before} lets go of the address of {group}"
-            wait_until(lambda: len(self.watcher.holders(ADDRESSES[group])) == 1, deadline_s=DEADLINE_S, what=goal)
+            wait_until(lambda: len(self.watcher.holders(ADDRESSES[group])) == 1, deadline_s=DEADLINE_S, goal=goal)
         seen = result(probes[group])
         self.screen.command(asked, f"failover {group} --wait", shown)
         self.screen.client(group, strip(seen, INTERVAL_MS), outage(seen))
@@ -176,7 +176,7 @@ class Demo:
             return document if groups and document["groups"] and nodes == online and up else None
 
         goal = f"every group runs and {online} nodes are online, as {asked} sees it"
-        return wait_until(well, deadline_s=DEADLINE_S, what=goal, every_s=0.1)
+        return wait_until(well, deadline_s=DEADLINE_S, goal=goal, every_s=0.1)
 
     def await_timelines(self, asked: str, lost: str) -> list[Document]:
         """The takeovers from the lost node: they are written a moment after they are over."""
@@ -186,9 +186,9 @@ class Demo:
             rows: list[Document] = json.loads(self.hactl(asked, "timeline", "--json"))
             return [row for row in rows if row["from"] == lost and row["reason"] == "node_lost"]
 
-        # Fewer than all groups may have been on that node: then what there is after a second is all there is.
+        # Fewer than all groups may have been on that node: then no more will come after two seconds.
         with contextlib.suppress(LabError):
-            wait_until(lambda: len(there()) >= groups, deadline_s=2.0, what="takeovers are written", every_s=0.1)
+            wait_until(lambda: len(there()) >= groups, deadline_s=2.0, goal="takeovers are written", every_s=0.1)
         return there()
 
     @contextlib.contextmanager
@@ -229,7 +229,7 @@ def run(spec: LabSpec, screen: Screen) -> Figures:
     )
     with Lab(spec) as lab, _logs_kept(lab), lab.watch() as watcher:
         Demo(lab, watcher, screen, figures).play()
-        for number in SIGNALS:  # what is left is to clean up
+        for number in SIGNALS:  # only the cleaning up is left
             signal.signal(number, signal.SIG_IGN)
     return figures
 

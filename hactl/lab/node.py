@@ -111,7 +111,7 @@ class Node:
         """Freeze its member alone, or let it go on."""
         self.group.child("etcd").freeze(frozen)
 
-    # The daemon and what belongs to it
+    # The daemon and its companions
 
     def start_daemon(self) -> None:
         """Start the supervisor, which starts the daemon and keeps it running; and, unless it runs, the server of the
@@ -222,7 +222,7 @@ class Node:
         return pids
 
     def _await_daemon(self, condition: Callable[[], bool], change: str, deadline_s: float) -> None:
-        wait_until(condition, deadline_s=deadline_s, what=f"{self.name}: the daemon {change}")
+        wait_until(condition, deadline_s=deadline_s, goal=f"{self.name}: the daemon {change}")
 
     @property
     def _pid_file(self) -> Path:

@@ -31,7 +31,7 @@ def in_user_namespace() -> bool:
 
 def ensure(argv: Sequence[str]) -> None:
     """Return if this process can make a lab; else become `argv` again in a user namespace that can. Raises
-    LabError with what is missing where neither is possible."""
+    LabError with the reason where neither is possible."""
     if os.geteuid() == 0:
         return
     cgroup.base()  # its error says how to have a cgroup delegated

@@ -135,7 +135,7 @@ class Prober:
 
 
 def judge(answer: bytes, ended: bool) -> tuple[str, str] | None:
-    """The node that answered and what is wrong ("" if nothing is); None: the answer is not whole yet."""
+    """The node that answered and the problem ("": there is none); None: the answer is not whole yet."""
     head, separator, body = answer.partition(b"\r\n\r\n")
     if not separator:
         return ("", "closed without an answer") if ended else None

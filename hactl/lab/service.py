@@ -18,7 +18,7 @@ from hactl.lab.system import boottime_ms
 
 
 class Trace:
-    """A file of its own for every run, appended to by single writes: what was written stays after SIGKILL."""
+    """A file of its own for every run, appended to by single writes, which stay after SIGKILL."""
 
     def __init__(self, directory: Path, node: str, epoch: str) -> None:
         began = boottime_ms()
@@ -28,7 +28,7 @@ class Trace:
         self.write("start", f"node={node} epoch={epoch} pid={os.getpid()}", at=began)
 
     def write(self, event: str, more: str = "", at: float | None = None) -> None:
-        """One line: time, event, and what else there is to say."""
+        """One line: time, event, and further facts."""
         stamp = boottime_ms() if at is None else at
         os.write(self._descriptor, f"{stamp:.3f} {event} {more}".rstrip().encode() + b"\n")
 

@@ -51,7 +51,7 @@ class Supervisor:
         self._asked_to_end_at = 0.0
         if self._stopping:  # the signal came before there was a child to pass it on to
             self._terminate()
-        with contextlib.suppress(OSError):  # as systemd, it lives whatever becomes of files
+        with contextlib.suppress(OSError):  # as systemd, it lives on without its files
             self._pid_file.write_text(str(self._child.pid))
         code = self._wait(self._child)
         self._child = None

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class LabError(Exception):
-    """The lab cannot do what was asked. The message says what is missing and what to do."""
+    """The lab cannot do what was asked. The message names the problem and the solution."""
 
 
 def boottime_ms() -> float:
@@ -38,12 +38,12 @@ def run(argv: Sequence[str], *, timeout_s: float = 15.0, stdin: str | None = Non
     return done.stdout
 
 
-def wait_until(condition: Callable[[], T | None], *, deadline_s: float, what: str, every_s: float = 0.02) -> T:
-    """Ask `condition` until it gives something true, and return that. Raises LabError naming `what`."""
+def wait_until(condition: Callable[[], T | None], *, deadline_s: float, goal: str, every_s: float = 0.02) -> T:
+    """Ask `condition` until it gives something true, and return that. Raises LabError naming `goal`."""
     retrying = Retrying(
         retry=retry_if_result(operator.not_), stop=stop_after_delay(deadline_s), wait=wait_fixed(every_s)
     )
     try:
         return cast(T, retrying(condition))
     except RetryError:
-        raise LabError(f"not within {deadline_s:g} s: {what}") from None
+        raise LabError(f"not within {deadline_s:g} s: {goal}") from None

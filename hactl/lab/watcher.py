@@ -1,4 +1,4 @@
-"""Who holds an address, and when: from netlink's own events in every node's namespace, not by asking.
+"""The holders of an address over time: from netlink's own events in every node's namespace, not by asking.
 
 One socket in the bridge's namespace hears the events of all of them (NETLINK_LISTEN_ALL_NSID). They come
 in one queue, so their order is the kernel's: that two nodes held an address at one time is never concluded
@@ -58,7 +58,7 @@ class Holding:
 
 class AddressWatcher:
     """Watches every node of a lab from `start` (or entering the context) to `stop`, over any number of
-    power cuts and boots. A frozen node holds what it has. Times are ms on CLOCK_BOOTTIME."""
+    power cuts and boots. A frozen node keeps its addresses. Times are ms on CLOCK_BOOTTIME."""
 
     def __init__(self, spec: LabSpec) -> None:
         self._spec = spec
@@ -91,7 +91,7 @@ class AddressWatcher:
             endpoint.close()
 
     def _power(self, at_ms: float, node: str, on: bool) -> None:
-        """Its link went down at the bridge: whatever it still does, it holds nothing any more, until it comes up."""
+        """Its link went down at the bridge, so it holds nothing until the link comes up; or it came up."""
         with self._lock:
             self._off = self._off - {node} if on else self._off | {node}
             gone = [address for name, address in self._held if name == node and not on]
@@ -106,12 +106,12 @@ class AddressWatcher:
             return list(self._changes)
 
     def holders(self, address: str) -> list[str]:
-        """Who holds it now."""
+        """The nodes that hold it now."""
         with self._lock:
             return sorted(node for node, held in self._held if held == address)
 
     def holdings(self, address: str) -> list[Holding]:
-        """Who held it, from when to when, by begin."""
+        """The nodes that held it, with begin and end, in the order of the begins."""
         begun: dict[str, float] = {}
         holdings: list[Holding] = []
         for change in self.changes():
@@ -205,7 +205,7 @@ def _addresses(namespace: str) -> list[str]:
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The rtnetlink(7) messages in a datagram: their kinds and what is in them."""
+    """The rtnetlink(7) messages in a datagram: their kinds and contents."""
     offset = 0
     while offset + _HEADER.size <= len(data):
         length, kind, _, _, _ = _HEADER.unpack_from(data, offset)

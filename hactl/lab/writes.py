@@ -58,7 +58,7 @@ class Database:
             if not group.path.exists() or not group.pids():
                 argv = [sys.executable, "-I", "-m", "hactl.lab.database", name, node.address, str(PORT)]
                 node.start_other("database", [*argv, str(self._files[name])])
-            wait_until(lambda n=name: self._accepts(n), deadline_s=20.0, what=f"the database on {name} accepts")  # type: ignore[misc]
+            wait_until(lambda n=name: self._accepts(n), deadline_s=20.0, goal=f"the database on {name} accepts")  # type: ignore[misc]
 
     def stop(self) -> None:
         """SIGKILL to all of them."""

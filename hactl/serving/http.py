@@ -19,7 +19,7 @@ CHUNK = 32_768
 
 
 def http_gate(app: Any, limits: Limits, trouble: Callable[[str], None]) -> Gate:
-    """A gate behind which `app` (ASGI) answers HTTP. `client` in its scope is (what `peer_of` says, 0)."""
+    """A gate behind which `app` (ASGI) answers HTTP. `client` in its scope is (the peer by `peer_of`, 0)."""
     config = uvicorn.Config(
         app,
         http=BoundedHttp,
@@ -117,7 +117,7 @@ class BoundedHttp(H11Protocol, Served):
         self._writing = _cancel(self._writing)
 
     def abort(self) -> None:
-        """Close it at once, whatever it was about."""
+        """Close it at once."""
         self._aborted = True
         if self.transport is not None:
             self.transport.abort()

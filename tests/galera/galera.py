@@ -86,7 +86,7 @@ class Galera:
         check = [sys.executable, str(CHECK), str(self.directory), name, node.address, str(CHECK_PORT)]
         spawn.detached(node.namespace, node.group.child("backend/clustercheck"), node.logs / "clustercheck.log", check)
         try:
-            wait_until(lambda: self._synced(name), deadline_s=SYNC_S, what=f"{name} is in sync", every_s=0.2)
+            wait_until(lambda: self._synced(name), deadline_s=SYNC_S, goal=f"{name} is in sync", every_s=0.2)
         except LabError as error:
             raise LabError(f"{error}\n{(node.logs / 'galera.log').read_text()[-3000:]}") from None
 

@@ -135,7 +135,7 @@ def test_etcds_leader_is_killed(cluster: Cluster) -> None:
     cluster.begin()
     before = cluster.store.view().groups
     cluster.node(other).stop_etcd()
-    wait_until(lambda: cluster.lab.etcd_leader() not in (None, other), deadline_s=10, what="another leader")
+    wait_until(lambda: cluster.lab.etcd_leader() not in (None, other), deadline_s=10, goal="another leader")
     cluster.await_renewals(5)
     assert cluster.store.view().groups == before
     assert cluster.changes(SERVICE_VIP) == []

@@ -82,7 +82,7 @@ def test_idle_connections_move_nothing(cluster: Cluster) -> None:
         assert cluster.status(owner)["asked"] == owner
         # Another host is served nevertheless.
         ask = functools.partial(fetch, cluster, owner, "/metrics", inside=other)
-        status, text = wait_until(lambda: (answer := ask())[0] == 200 and answer, deadline_s=10, what="it is served")
+        status, text = wait_until(lambda: (answer := ask())[0] == 200 and answer, deadline_s=10, goal="it is served")
         assert status == 200 and "hactl_group_owned" in text
     unmoved.check()
     for name in cluster.nodes:

@@ -212,7 +212,7 @@ class Cluster:
                 return None
 
         try:
-            return wait_until(ask, deadline_s=self.deadline_s, what=expected)
+            return wait_until(ask, deadline_s=self.deadline_s, goal=expected)
         except LabError as error:
             raise LateError(str(error)) from None
 

@@ -98,7 +98,7 @@ def test_a_node_with_two_supplies_is_off_when_both_are(lab: Lab, frozen: bool) -
     assert not any(runs(pid) for pid in pids)  # at once
     assert not node.powered
     assert ask(lab, "on", SECOND).outcome == "ok"
-    wait_until(lambda: lab.ask(f"{node.address}:8001"), deadline_s=TIMEOUT_S, what="it has booted")
+    wait_until(lambda: lab.ask(f"{node.address}:8001"), deadline_s=TIMEOUT_S, goal="it has booted")
     assert (node.boots, power(lab, SECOND), power(lab)) == (boots + 1, "on", "off")
     ask(lab, "on")
     assert node.boots == boots + 1
@@ -109,7 +109,7 @@ def test_its_controller_switches_it_whatever_its_supplies(lab: Lab) -> None:
     assert [power(lab, unit) for unit in lab.spec.units] == ["on", "on", "off"]
     assert not lab.node("n1").powered
     ask(lab, "on", BMC)
-    wait_until(lambda: lab.node("n1").powered, deadline_s=TIMEOUT_S, what="it boots")
+    wait_until(lambda: lab.node("n1").powered, deadline_s=TIMEOUT_S, goal="it boots")
 
 
 def test_no_switch_helps_while_the_cord_is_out(lab: Lab) -> None:
@@ -134,7 +134,7 @@ def test_a_node_that_fenced_itself_is_switched_off_and_on(lab: Lab) -> None:
     assert node.self_fenced
     assert (ask(lab, "off", BMC).outcome, power(lab, BMC)) == ("ok", "off")
     ask(lab, "on", BMC)
-    wait_until(lambda: node.powered, deadline_s=TIMEOUT_S, what="it boots")
+    wait_until(lambda: node.powered, deadline_s=TIMEOUT_S, goal="it boots")
 
 
 @pytest.mark.parametrize(
@@ -213,5 +213,5 @@ def test_the_chassis_control_of_an_ipmi_controller(lab: Lab, tmp_path: Path) -> 
         assert not node.powered
         assert fence("status").power == "off"
         assert fence("on").outcome == "ok"
-        wait_until(lambda: lab.ask(f"{node.address}:8001"), deadline_s=TIMEOUT_S, what="it has booted")
+        wait_until(lambda: lab.ask(f"{node.address}:8001"), deadline_s=TIMEOUT_S, goal="it has booted")
     assert node.boots == boots + 1

@@ -42,5 +42,5 @@ def await_daemons(lab: Lab) -> None:
             wait_until(
                 lambda g=processes, n=count: len(g.pids()) >= n,  # type: ignore[misc]
                 deadline_s=15,
-                what=f"{node.name}: {group} runs",
+                goal=f"{node.name}: {group} runs",
             )

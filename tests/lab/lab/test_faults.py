@@ -183,7 +183,7 @@ def test_a_partition_from_etcd_only(lab: Lab) -> None:
         assert reaches(lab, "n1", n2.address, API_ONE)
         assert reaches(lab, "n3", n1.address, API_ONE)
         assert reaches(lab, "n2", n3.address, 2379)
-        wait_until(lambda: lab.etcd_leader() in ("n2", "n3"), deadline_s=15, what="the others have a leader")
+        wait_until(lambda: lab.etcd_leader() in ("n2", "n3"), deadline_s=15, goal="the others have a leader")
     finally:
         lab.heal()
     lab.await_etcd()
@@ -245,7 +245,7 @@ def test_the_supervisor_starts_a_killed_daemon_again(lab: Lab) -> None:
     left = set(node.group.child("daemon").pids())
     guard = set(node.group.child("guard").pids())
     dead = node.kill_daemon()
-    wait_until(lambda: node.daemon_pid() not in (None, dead), deadline_s=10, what="the daemon is back")
+    wait_until(lambda: node.daemon_pid() not in (None, dead), deadline_s=10, goal="the daemon is back")
     assert processes_alive(list(left)) == []  # its helper, too, as systemd does
     assert set(node.group.child("guard").pids()) >= guard  # not the processes in another cgroup
 
@@ -270,7 +270,7 @@ def test_the_guard_is_killed_alone(lab: Lab) -> None:
     node = lab.node("n3")
     daemon = node.daemon_pid()
     killed = node.kill_guard()
-    wait_until(lambda: not processes_alive(killed), deadline_s=5, what="the guard is dead")
+    wait_until(lambda: not processes_alive(killed), deadline_s=5, goal="the guard is dead")
     assert node.daemon_pid() == daemon
     assert daemon is not None
     os.kill(daemon, 0)

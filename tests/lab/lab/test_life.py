@@ -121,7 +121,7 @@ def test_an_up_that_is_killed_half_way(number: signal.Signals) -> None:
         [sys.executable, "-m", "hactl.lab", "up", "--no-daemon", "--name", name], stderr=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: netns.exists(f"{prefix(name)}n1"), deadline_s=15, what="the first node is there")
+        wait_until(lambda: netns.exists(f"{prefix(name)}n1"), deadline_s=15, goal="the first node is there")
         process.send_signal(number)
         process.wait(30)
         if number == signal.SIGKILL:  # it could do nothing: its remains are found by its name

@@ -64,7 +64,7 @@ def await_held(lab: Lab, address: str, on: str = "") -> str:
         owners = holders(lab, address)
         return owners[0] if len(owners) == 1 and on in ("", owners[0]) else ""
 
-    return wait_until(look, deadline_s=DEADLINE_S, what=f"{address} is on {on or 'one node'}")
+    return wait_until(look, deadline_s=DEADLINE_S, goal=f"{address} is on {on or 'one node'}")
 
 
 def move(lab: Lab, group: str, to: str) -> None:
@@ -90,13 +90,13 @@ def _guard_dies(lab: Lab, node: Node) -> None:
     """The daemon ends: else nothing enforces the deadline, and when the daemon hangs two nodes have the address."""
     before = node.daemon_pid()
     node.kill_guard()
-    wait_until(lambda: node.daemon_pid() != before, deadline_s=DEADLINE_S, what=f"the daemon of {node.name} ends")
+    wait_until(lambda: node.daemon_pid() != before, deadline_s=DEADLINE_S, goal=f"the daemon of {node.name} ends")
     await_held(lab, SERVICE_VIP)
 
 
 def _restarts(node: Node) -> None:
-    wait_until(node.daemon_pid, deadline_s=DEADLINE_S, what=f"a daemon of {node.name}")
+    wait_until(node.daemon_pid, deadline_s=DEADLINE_S, goal=f"a daemon of {node.name}")
     before = node.daemon_pid()
     assert before is not None
     os.kill(before, signal.SIGTERM)
-    wait_until(lambda: node.daemon_pid() != before, deadline_s=DEADLINE_S, what=f"the daemon of {node.name} ends")
+    wait_until(lambda: node.daemon_pid() != before, deadline_s=DEADLINE_S, goal=f"the daemon of {node.name} ends")

@@ -33,7 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             env={**os.environ, "HACTL_NODE": node, "HACTL_EPOCH": str(epoch)},
         )
         running.append(process)
-        wait_until(lambda: len(read_runs(tmp_path)) > before, deadline_s=15, what="the service leaves a trace")
+        wait_until(lambda: len(read_runs(tmp_path)) > before, deadline_s=15, goal="the service leaves a trace")
 
         def answer() -> bytes:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
@@ -45,7 +45,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             finally:
                 connection.close()
 
-        body = wait_until(answer, deadline_s=15, what="the service answers")
+        body = wait_until(answer, deadline_s=15, goal="the service answers")
         assert json.loads(body) == {"node": node, "epoch": str(epoch)}
         return process
 
@@ -71,10 +71,10 @@ def test_runs_one_after_another_do_not_overlap(start: Start, tmp_path: Path) -> 
 def test_runs_at_one_time_overlap(start: Start, tmp_path: Path) -> None:
     start("n1", 7)
     start("n2", 6)
-    wait_until(lambda: find_overlaps(tmp_path), deadline_s=10, what="the overlap is found")
+    wait_until(lambda: find_overlaps(tmp_path), deadline_s=10, goal="the overlap is found")
     (overlap,) = find_overlaps(tmp_path)
     assert (overlap.first.node, overlap.second.node) == ("n1", "n2")
-    wait_until(lambda: find_overlaps(tmp_path)[0].ms > 20, deadline_s=10, what="it lasts")
+    wait_until(lambda: find_overlaps(tmp_path)[0].ms > 20, deadline_s=10, goal="it lasts")
     assert not epochs_grow(tmp_path)
 
 

@@ -27,7 +27,7 @@ def take(lab: Lab, node: str, address: str = f"{VIP}/24") -> None:
 
 
 def seen(watcher: AddressWatcher, *nodes: str) -> None:
-    wait_until(lambda: watcher.holders(VIP) == list(nodes), deadline_s=5, what=f"{nodes} hold the VIP")
+    wait_until(lambda: watcher.holders(VIP) == list(nodes), deadline_s=5, goal=f"{nodes} hold the VIP")
 
 
 def test_without_a_fault_nothing_fails(lab: Lab) -> None:
@@ -41,14 +41,14 @@ def test_without_a_fault_nothing_fails(lab: Lab) -> None:
 def test_the_probe_measures_a_known_gap(lab: Lab) -> None:
     backend = lab.node("n1").group.child("backend/api-one")
     with lab.probe(API, interval_ms=5) as probe:
-        wait_until(lambda: lab.ask(API), deadline_s=5, what="an answer")
+        wait_until(lambda: lab.ask(API), deadline_s=5, goal="an answer")
         backend.freeze(True)
         frozen = boottime_ms()
-        wait_until(lambda: boottime_ms() > frozen + 500, deadline_s=5, what="half a second")
+        wait_until(lambda: boottime_ms() > frozen + 500, deadline_s=5, goal="half a second")
         thawed = boottime_ms()
         backend.freeze(False)
-        wait_until(lambda: lab.ask(API), deadline_s=5, what="an answer")
-        wait_until(lambda: boottime_ms() > thawed + 300, deadline_s=5, what="more answers")
+        wait_until(lambda: lab.ask(API), deadline_s=5, goal="an answer")
+        wait_until(lambda: boottime_ms() > thawed + 300, deadline_s=5, goal="more answers")
     result = probe.result
     assert result is not None
     begin, end = result.gap
@@ -77,7 +77,7 @@ def test_an_overlap_made_on_purpose_is_seen(lab: Lab) -> None:
         give(lab, "n2")
         began = boottime_ms()
         seen(watcher, "n1", "n2")
-        wait_until(lambda: boottime_ms() > began + 100, deadline_s=5, what="a while")
+        wait_until(lambda: boottime_ms() > began + 100, deadline_s=5, goal="a while")
         take(lab, "n1")
         seen(watcher, "n2")
         take(lab, "n2")
@@ -152,7 +152,7 @@ def test_a_node_that_fences_itself_is_gone_until_it_is_powered_on(lab: Lab) -> N
         seen(watcher)
     assert node.self_fenced
     assert not node.powered
-    wait_until(lambda: not node.group.pids(), deadline_s=5, what="all of its processes are gone")
+    wait_until(lambda: not node.group.pids(), deadline_s=5, goal="all of its processes are gone")
     assert lab.ask(API, timeout_s=0.3) == ""
     lab.start("n1")
     assert node.powered
@@ -165,9 +165,9 @@ def test_a_node_that_fences_itself_is_gone_until_it_is_powered_on(lab: Lab) -> N
 def test_a_cut_made_by_another_process_is_seen_by_itself(lab: Lab) -> None:
     with AddressWatcher(lab.spec) as watcher:
         give(lab, "n3", "fd77::30/64")
-        wait_until(lambda: watcher.holders("fd77::30") == ["n3"], deadline_s=5, what="n3 holds it")
+        wait_until(lambda: watcher.holders("fd77::30") == ["n3"], deadline_s=5, goal="n3 holds it")
         Lab.open(lab.spec.name).kill("n3")
-        wait_until(lambda: watcher.holders("fd77::30") == [], deadline_s=5, what="nobody holds it")
+        wait_until(lambda: watcher.holders("fd77::30") == [], deadline_s=5, goal="nobody holds it")
     lab.start("n3")
     lab.await_etcd()
     lab.await_backends()

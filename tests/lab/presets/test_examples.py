@@ -59,7 +59,7 @@ class ControlPlane:
         wait_until(
             lambda: log.exists() and "ready" in log.read_text(),
             deadline_s=DEADLINE_S,
-            what=f"the stand-ins of {node.name}",
+            goal=f"the stand-ins of {node.name}",
         )
 
     def owner(self, group: str) -> str:
@@ -73,7 +73,7 @@ class ControlPlane:
         """Until every group runs on one of these nodes."""
         for group in self.spec.groups:
             expected = f"{group.name} runs on {' or '.join(sorted(on))}"
-            wait_until(lambda g=group.name: self.owner(g) in on, deadline_s=DEADLINE_S, what=expected)  # type: ignore[misc]
+            wait_until(lambda g=group.name: self.owner(g) in on, deadline_s=DEADLINE_S, goal=expected)  # type: ignore[misc]
 
     def await_answers(self, by: set[str]) -> None:
         """Until every service answers at all of its addresses: by one of these nodes, and where there is one writer,
@@ -86,7 +86,7 @@ class ControlPlane:
             return not left
 
         try:
-            wait_until(all_answer, deadline_s=DEADLINE_S, what="every service answers", every_s=0.2)
+            wait_until(all_answer, deadline_s=DEADLINE_S, goal="every service answers", every_s=0.2)
         except LabError as error:
             told = ", ".join(
                 f"{door.service} at {door.address}:{door.port} is answered by {said[door]!r}" for door in left
