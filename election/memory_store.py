@@ -243,11 +243,7 @@ class MemoryWatch:
     """A running watch of a MemoryStore: a thread that waits for the ledger to change."""
 
     def __init__(
-        self,
-        store: MemoryStore,
-        prefix: str,
-        start_revision: int,
-        deliver: Callable[[WatchBatch | WatchClosed], None],
+        self, store: MemoryStore, prefix: str, start_revision: int, deliver: Callable[[WatchBatch | WatchClosed], None]
     ) -> None:
         self._store = store
         self._prefix = prefix

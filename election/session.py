@@ -211,22 +211,13 @@ def open_txn(session: SessionState, session_id: str, fence_mod: int, identity: C
 
 
 def close_txn(
-    keys: Keys,
-    node: str,
-    found: Versioned[Session] | None,
-    fence_mod: int,
-    record: FenceRecord,
-    identity: Condition,
+    keys: Keys, node: str, found: Versioned[Session] | None, fence_mod: int, record: FenceRecord, identity: Condition
 ) -> Txn:
     """Close: put `fence/N` `safe` with what this node attests, deleting `nodes/N` if it is there."""
     key, fence_key = keys.node(node), keys.fence(node)
     delete: tuple[Operation, ...] = (Delete(key),) if found else ()
     return Txn(
-        (
-            Compare(key, "mod", found.mod_revision if found else 0),
-            Compare(fence_key, "mod", fence_mod),
-            identity,
-        ),
+        (Compare(key, "mod", found.mod_revision if found else 0), Compare(fence_key, "mod", fence_mod), identity),
         (Put(fence_key, record.to_json()), *delete),
         (Get(key), Get(fence_key), Get(keys.identity)),
     )

@@ -22,13 +22,7 @@ from election.etcd.auth import Token
 from election.etcd.codec import Services
 from election.etcd.errors import NotSentError, TokenError, translate
 from election.etcd.tls import TlsFiles
-from election.store import (
-    CompactedError,
-    StoreError,
-    StoreRefusedError,
-    StoreTimeoutError,
-    StoreUnavailableError,
-)
+from election.store import CompactedError, StoreError, StoreRefusedError, StoreTimeoutError, StoreUnavailableError
 
 # For so long after its last good answer an endpoint is given writes without a question first.
 TRUSTED_S = 5.0
@@ -185,13 +179,7 @@ class Endpoints:
         return self._current
 
     def read(
-        self,
-        method: Method,
-        request: Any,
-        timeout_s: float,
-        *,
-        start: int | None = None,
-        stick: bool = True,
+        self, method: Method, request: Any, timeout_s: float, *, start: int | None = None, stick: bool = True
     ) -> tuple[Any, int]:
         """Answer to a request that may be repeated, and the index of the endpoint that gave it. Asks `start`
         (default: the endpoint in use) first; the one that answers is in use from then on, if `stick`."""
@@ -229,12 +217,7 @@ class Endpoints:
             raise NotSentError(str(error)) from None
 
     def _go_through(
-        self,
-        attempt: Callable[[Endpoint, float, float], Any],
-        timeout_s: float,
-        start: int | None,
-        *,
-        repeatable: bool,
+        self, attempt: Callable[[Endpoint, float, float], Any], timeout_s: float, start: int | None, *, repeatable: bool
     ) -> tuple[Any, int]:
         deadline = time.monotonic() + timeout_s
         index = self._current if start is None else start % len(self._all)

@@ -26,15 +26,7 @@ from election.etcd.facts import EndpointFacts
 from election.etcd.health import look
 from election.etcd.tls import TlsFiles
 from election.etcd.watch import EtcdWatch
-from election.store import (
-    KeyValue,
-    Snapshot,
-    StoreUnavailableError,
-    Txn,
-    TxnResult,
-    WatchBatch,
-    WatchClosed,
-)
+from election.store import KeyValue, Snapshot, StoreUnavailableError, Txn, TxnResult, WatchBatch, WatchClosed
 
 
 def _import_etcd3() -> Any:
@@ -129,10 +121,7 @@ class EtcdStore:
         token = Token()
         login = None if user is None or password is None else _login_as(user, password)
         files = TlsFiles(str(ca or ""), str(cert or ""), str(key or ""))
-        self._endpoints = Endpoints(
-            [_endpoint(text, token, login, files) for text in endpoints],
-            get_request("\0"),
-        )
+        self._endpoints = Endpoints([_endpoint(text, token, login, files) for text in endpoints], get_request("\0"))
         self._lock = threading.Lock()
         self._watches: set[EtcdWatch] = set()
         self._watched_on = 0

@@ -42,11 +42,7 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("group_retired", "info", "a group that is in no configuration any more was released"),
         Kind("group_blocked", "error", "a resource cannot be stopped, and this node takes itself down for it"),
         Kind("group_cleaned_up", "info", "`hactl group cleanup` was carried out"),
-        Kind(
-            "self_fence_waits",
-            "info",
-            "this node would take itself down, and waits: another node goes down first",
-        ),
+        Kind("self_fence_waits", "info", "this node would take itself down, and waits: another node goes down first"),
         Kind("move_refused", "warning", "a planned move is not possible; `reason`"),
         Kind("failover", "info", "a takeover is complete, with the time of each part (`hactl timeline`)"),
         Kind("node_not_ready", "warning", "this node is not well for a group"),

@@ -40,14 +40,7 @@ from election.clock import Instant
 from election.observer import Observer
 from election.ownership import session_of, takeable, unprobed
 from election.reading import ReadObserver, ReadView
-from election.records import (
-    GENERATION_BITS,
-    Count,
-    Failure,
-    Ownership,
-    Record,
-    RecordError,
-)
+from election.records import GENERATION_BITS, Count, Failure, Ownership, Record, RecordError
 from election.text import printable
 from election.view import Versioned
 from hactl.decide.blocking import blocked

@@ -47,11 +47,7 @@ class HealthEvents:
         self._subjects: dict[tuple[str, ...], _Subject] = {}
 
     def look(
-        self,
-        services: Services,
-        probes: Mapping[str, ProbeHealth],
-        now_s: float,
-        with_roles: Collection[str] = (),
+        self, services: Services, probes: Mapping[str, ProbeHealth], now_s: float, with_roles: Collection[str] = ()
     ) -> list[Event]:
         """What is to be noted now. `now_s`: by any clock that goes on. `with_roles`: services whose check asks for a
         role, which one server has."""
@@ -63,11 +59,7 @@ class HealthEvents:
         return [*_of_servers(ripe, services), *_of_services(ripe, services), *_of_probes(ripe, probes)]
 
     def begin(
-        self,
-        services: Services,
-        probes: Mapping[str, ProbeHealth],
-        now_s: float,
-        with_roles: Collection[str] = (),
+        self, services: Services, probes: Mapping[str, ProbeHealth], now_s: float, with_roles: Collection[str] = ()
     ) -> None:
         """This was told before: by the daemon that was here before this one."""
         self.look(services, probes, now_s, with_roles)

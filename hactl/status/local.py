@@ -9,10 +9,7 @@ from typing import Any
 from election.clock import Instant, observer_elapsed
 from election.observer import limit_ms
 from election.reading import ReadObserver
-from election.records import (
-    FenceRecord,
-    TroubleReport,
-)
+from election.records import FenceRecord, TroubleReport
 from hactl.decide.reading import ReadState
 
 

@@ -54,11 +54,7 @@ def _store(document: dict[str, Any], view: ReadView) -> Iterator[Warning_]:
     yield from unreadable.warnings(document["unreadable"], view, etcdctl)
     if local.get("errors"):
         what = f"an internal error of hactl on this node, {local['errors']} times; the last: {local['last_error']}"
-        yield (
-            "error",
-            what,
-            "report it, with `internal_error` of the daemon's log",
-        )
+        yield ("error", what, "report it, with `internal_error` of the daemon's log")
     if local.get("phase") == "live" and not local["guard_ready"]:
         yield "error", "this node's guard does not hold its deadline: nothing starts here", "see the daemon's log"
     yield from _watchdog(local)
