@@ -1,9 +1,9 @@
-"""What tells one machine from another, as a session carries it: digests of a secret that the machine made at its first
-start, of its mainboard's UUID and of its network card's address. Pure.
+"""The marks of one machine, as a session carries them: digests of a secret that the machine made at its first start,
+of its mainboard's UUID and of its network card's address. Pure.
 
-Each alone can be deceived: a copy of the disk has the secret, machines in one container host the UUID. What a machine
-does not have, or a version does not know, says nothing and is not compared. Of what a machine has several, such as the
-cards of a bond, one that is the same is enough: another may be broken, or not there yet.
+Each alone can be deceived: a copy of the disk has the secret, machines in one container host the UUID. A part that a
+machine does not have, or a version does not know, says nothing and is not compared. Where a machine has several of a
+part, such as the cards of a bond, one that is the same is enough: another may be broken, or not there yet.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ def identity(digests: tuple[str, ...]) -> str:
 
 
 def differences(mine: str, other: str) -> list[str]:
-    """In which parts that both know two machines differ; empty: they may be the same."""
-    pairs = zip(PARTS, mine.split("."), other.split("."), strict=False)
-    return [part for part, one, two in pairs if one and two and UNKNOWN not in (one, two) and _disjoint(one, two)]
-
-
-def _disjoint(one: str, two: str) -> bool:
-    return not set(one.split(BESIDE)) & set(two.split(BESIDE))
+    """The parts, known to both machines, in which they differ; empty: they may be the same."""
+    return [
+        part
+        for part, own, theirs in zip(PARTS, mine.split("."), other.split("."), strict=False)
+        if own and theirs and UNKNOWN not in (own, theirs) and set(own.split(BESIDE)).isdisjoint(theirs.split(BESIDE))
+    ]

@@ -86,9 +86,7 @@ class MemoryLedger:
 
     def snapshot(self, prefix: str) -> Snapshot:
         """All keys that begin with `prefix`, sorted."""
-        items = [kv for key, kv in self._data.items() if key.startswith(prefix)]
-        items.sort()
-        return Snapshot(self.revision, tuple(items))
+        return Snapshot(self.revision, tuple(sorted(kv for key, kv in self._data.items() if key.startswith(prefix))))
 
     def apply(self, txn: Txn) -> TxnResult:
         """Carry out a transaction. Raises StoreRefusedError, StoreFullError: nothing was changed."""
@@ -120,14 +118,13 @@ class MemoryLedger:
         return TxnResult(succeeded, self.revision, reads)
 
     def _check(self, txn: Txn) -> None:
-        """Refuse what etcd refuses whichever branch would be taken."""
+        """Refuse a transaction that etcd refuses whichever branch would be taken."""
         compares, success, failure = txn
         if self.full and any(isinstance(operation, Put) for operation in success + failure):
             raise StoreFullError("out of space")
-        if len(success) > 1:
-            _check_branch(success)
-        if len(failure) > 1:
-            _check_branch(failure)
+        for branch in (success, failure):
+            if len(branch) > 1:
+                _check_branch(branch)
         if len(compares) > MAX_TXN_OPERATIONS:
             raise StoreRefusedError("too many operations in a transaction")
 
@@ -139,12 +136,9 @@ class MemoryLedger:
         """
         if start_revision <= self._compacted:
             raise CompactedError(self._compacted)
-        changes = self._changes
         first = bisect_left(self._revisions, start_revision)
-        if first == len(changes):
-            return WatchBatch(self.revision, ())
-        found = tuple([change for change in changes[first:] if change.kv.key.startswith(prefix)])
-        return WatchBatch(self.revision, found)
+        changes = [change for change in self._changes[first:] if change.kv.key.startswith(prefix)]
+        return WatchBatch(self.revision, tuple(changes))
 
     def compact(self, revision: int) -> None:
         """Forget the history up to and including `revision`; the keys stay. Raises CompactedError when that
@@ -190,7 +184,7 @@ class MemoryStore:
 
     @contextmanager
     def locked(self) -> Iterator[MemoryLedger]:
-        """The ledger, for a compaction, a restore and what else happens to a store; watches see the outcome."""
+        """The ledger, for a compaction, a restore and the like; watches see the outcome."""
         with self._changed:
             if self._closed:
                 raise StoreUnavailableError("the store is closed")
@@ -271,9 +265,9 @@ class MemoryWatch:
 
     def _run(self) -> None:
         try:
-            while isinstance(found := self._await(), WatchBatch):
-                self._hand_over(found)
-            self._hand_over(found)
+            while isinstance(delivery := self._await(), WatchBatch):
+                self._hand_over(delivery)
+            self._hand_over(delivery)
         except Exception:
             log.exception("watch_delivery_failed", prefix=self._prefix)
         finally:
@@ -295,14 +289,14 @@ class MemoryWatch:
                 store._changed.wait()
         return WatchClosed(None)
 
-    def _hand_over(self, found: WatchBatch | WatchClosed) -> None:
+    def _hand_over(self, delivery: WatchBatch | WatchClosed) -> None:
         with self._delivering:
             if not self._cancelled:
-                self._deliver(found)
+                self._deliver(delivery)
 
 
 def changes_for_watch(ledger: MemoryLedger, prefix: str, start_revision: int) -> WatchBatch:
-    """What a watch is to deliver now. Raises StoreError when the store has gone back to an earlier state: its
+    """The changes that a watch delivers now. Raises StoreError when the store has gone back to an earlier state: its
     revisions are being given again, so those from `start_revision` on are not all that follows."""
     if start_revision > ledger.revision + 1:
         raise StoreError(f"the store went back from revision {start_revision - 1} to {ledger.revision}")

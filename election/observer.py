@@ -12,7 +12,7 @@ from election.clock import Instant, observer_elapsed, owner_elapsed
 from election.records import FenceRecord, Session
 from election.view import Versioned
 
-# Two clocks, each 1 % off, and what is left for rounding (docs/protocol.md, *Timing*: epsilon).
+# Two clocks, each 1 % off, and a rest for rounding (docs/protocol.md, *Timing*: epsilon).
 CLOCK_RATE_MARGIN = 0.025
 
 
@@ -31,6 +31,10 @@ class Sighting:
     over_since: Instant
     suspect_since: Instant
     renewed: bool
+
+    def is_of(self, session: Versioned[Session]) -> bool:
+        """Whether this very state of the session was seen."""
+        return (self.session_revision, self.mod_revision) == (session.create_revision, session.mod_revision)
 
 
 @dataclass(slots=True)
@@ -63,16 +67,13 @@ class Observer:
         self.dead.clear()
         self.last_own_renewal = None
 
-    def on_session(self, node: str, found: Versioned[Session] | None, now: Instant) -> None:
-        """`nodes/<node>` is now `found`. What was seen of a session that is gone is kept: its fence record,
+    def on_session(self, node: str, session: Versioned[Session] | None, now: Instant) -> None:
+        """`nodes/<node>` is now `session`. What was seen of a session that is gone is kept: its fence record,
         which comes with the same transaction, may refer to it."""
-        if found is None:
-            return
         seen = self.sightings.get(node)
-        if seen is None or seen.session_revision != found.create_revision:
-            self.sightings[node] = Sighting(found.create_revision, found.mod_revision, now, now, False)
-        elif found.mod_revision != seen.mod_revision:
-            self.sightings[node] = Sighting(found.create_revision, found.mod_revision, now, now, True)
+        if session is not None and (seen is None or not seen.is_of(session)):
+            renewed = seen is not None and seen.session_revision == session.create_revision
+            self.sightings[node] = Sighting(session.create_revision, session.mod_revision, now, now, renewed)
 
     def on_fence(self, node: str, record: FenceRecord | None, now: Instant) -> None:
         """`fence/<node>` is now `record`. My clock counts from my sighting only if I saw exactly the state at
@@ -80,32 +81,28 @@ class Observer:
         if record is None:
             self.dead.pop(node, None)
             return
-        known = self.dead.get(node)
-        if known is not None and (known.session_id, known.session_revision) == (
-            record.session_id,
-            record.session_revision,
-        ):
+        if self._dead_sighting(node, record) is not None:
             return
-        seen = self.sightings.get(node)
-        exact = (
-            seen is not None
-            and seen.session_revision == record.session_revision
-            and seen.mod_revision == record.deposed_revision
-        )
-        self.dead[node] = DeadSighting(
-            record.session_id, record.session_revision, seen.over_since if exact and seen else now
-        )
+        seen, revision = self.sightings.get(node), record.session_revision
+        if seen is not None and (seen.session_revision, seen.mod_revision) != (revision, record.deposed_revision):
+            seen = None
+        self.dead[node] = DeadSighting(record.session_id, revision, seen.over_since if seen else now)
+
+    def _dead_sighting(self, node: str, record: FenceRecord) -> DeadSighting | None:
+        """Mine of the dead session that the record is about."""
+        seen = self.dead.get(node)
+        same = seen and (seen.session_id, seen.session_revision) == (record.session_id, record.session_revision)
+        return seen if same else None
 
     def on_own_renewal(self, now: Instant) -> None:
         """My own renewal (or opening) succeeded; after a gap the clocks of live peers restart: I may have been
         the blind one. Not those of dead sessions: they cannot have renewed meanwhile."""
-        first = self.last_own_renewal is None
-        gap = 0.0 if self.last_own_renewal is None else owner_elapsed(self.last_own_renewal, now)
-        if first or gap > 2 * self.heartbeat_ms:
+        gap = float("inf") if self.last_own_renewal is None else owner_elapsed(self.last_own_renewal, now)
+        if gap > 2 * self.heartbeat_ms:
             for seen in self.sightings.values():
                 # Suspected again only once it was seen to renew: else its whole lease counts (S4).
                 seen.suspect_since, seen.renewed = now, False
-                if first or gap > self.longest_gap_ms:
+                if gap > self.longest_gap_ms:
                     seen.over_since = now
         self.last_own_renewal = now
 
@@ -118,22 +115,18 @@ class Observer:
         """Whether such a gap lasts: while my renewals fail, the silence of peers is not evidence."""
         return self.last_own_renewal is None or owner_elapsed(self.last_own_renewal, now) > self.longest_gap_ms
 
-    def over(self, node: str, found: Versioned[Session], now: Instant) -> bool:
+    def over(self, node: str, session: Versioned[Session], now: Instant) -> bool:
         """Whether the lease in `nodes/<node>`, as observed, has run out for certain."""
         seen = self.sightings.get(node)
-        if seen is None or (seen.session_revision, seen.mod_revision) != (found.create_revision, found.mod_revision):
+        if seen is None or not seen.is_of(session):
             return False
-        return observer_elapsed(seen.over_since, now) >= limit_ms(found.record.lease_ms)
+        return observer_elapsed(seen.over_since, now) >= limit_ms(session.record.lease_ms)
 
-    def suspected(self, node: str, found: Versioned[Session], suspect_after_ms: float, now: Instant) -> bool:
+    def suspected(self, node: str, session: Versioned[Session], suspect_after_ms: float, now: Instant) -> bool:
         """Whether the node has been silent for so long that it is taken for dead before its lease is over. Only one
         that was seen to renew; and not while I may be the blind one."""
         seen = self.sightings.get(node)
-        if (
-            seen is None
-            or not seen.renewed
-            or (seen.session_revision, seen.mod_revision) != (found.create_revision, found.mod_revision)
-        ):
+        if seen is None or not seen.renewed or not seen.is_of(session):
             return False
         if self.last_own_renewal is None or owner_elapsed(self.last_own_renewal, now) > 2 * self.heartbeat_ms:
             return False
@@ -151,7 +144,5 @@ class Observer:
 
     def dead_over(self, node: str, record: FenceRecord, now: Instant, margin_ms: float = 0.0) -> bool:
         """Whether the lease of the dead session in `fence/<node>`, and `margin_ms` more, has run out for certain."""
-        seen = self.dead.get(node)
-        if seen is None or (seen.session_id, seen.session_revision) != (record.session_id, record.session_revision):
-            return False
-        return observer_elapsed(seen.since, now) >= limit_ms(record.lease_ms + margin_ms)
+        seen = self._dead_sighting(node, record)
+        return seen is not None and observer_elapsed(seen.since, now) >= limit_ms(record.lease_ms + margin_ms)

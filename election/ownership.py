@@ -37,18 +37,16 @@ class Writer:
         return (*more, Compare(self.keys.node(self.me.node), "create", self.me.session_revision), self.identity)
 
     def reads(self, *keys: str) -> tuple[Get, ...]:
-        """What a failed transaction reads, to tell why it failed."""
+        """The reads of a failed transaction, to tell why it failed."""
         return tuple(Get(key) for key in (*keys, self.keys.node(self.me.node), self.keys.identity))
 
 
 def session_of(view: ReadView, holder: Holder) -> Versioned[Session] | None:
     """The holder's session, if it is still the one in the store."""
-    found = view.sessions.get(holder.node)
-    return (
-        found
-        if found and found.create_revision == holder.session_revision and found.record.session_id == holder.session_id
-        else None
-    )
+    session = view.sessions.get(holder.node)
+    if session is None or session.create_revision != holder.session_revision:
+        return None
+    return session if session.record.session_id == holder.session_id else None
 
 
 def may_live(view: ReadView, holder: Holder) -> bool:
@@ -67,15 +65,12 @@ def holder_safe(view: ReadView, observer: ReadObserver, holder: Holder, lease_co
         return Verdict(False, f"{holder.node} has a live session")
     if may_live(view, holder):
         return Verdict(False, f"{view.keys.node(holder.node)} cannot be read: {holder.node} may be alive")
-    found, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
-    if found and holder.session_revision < found.create_revision:
+    session, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
+    if session and holder.session_revision < session.create_revision:
         return Verdict(True, f"{holder.node} has opened a later session")
     if fence and holder.session_revision < fence.record.session_revision:
         return Verdict(True, f"{holder.node} has had a later session")
-    if fence is None or (fence.record.session_id, fence.record.session_revision) != (
-        holder.session_id,
-        holder.session_revision,
-    ):
+    if fence is None or Holder(holder.node, fence.record.session_id, fence.record.session_revision) != holder:
         keys = (view.keys.node(holder.node), view.keys.fence(holder.node))
         bad = next((f"{key} cannot be read" for key in keys if key in view.unreadable), "")
         return Verdict(False, bad or f"the record of {holder.node}'s session was lost")
@@ -91,25 +86,23 @@ def takeable(view: ReadView, observer: ReadObserver, group: str, lease_counts: b
     """Whether `group` may be taken by the session of `me`: everyone who may be running it is safe or is me."""
     if not (verdict := past_known(view, observer, lease_counts, now)).safe:
         return verdict
-    found = view.groups.get(group)
+    observed = view.groups.get(group)
     if view.keys.group(group) in view.unreadable:
         return Verdict(False, f"{view.keys.group(group)} cannot be read: nobody takes it")
-    if found is None:
+    if observed is None:
         return Verdict(True, "it has no owner")
-    own = found.record
-    if own.state == "unmanaged" and lease_counts:
+    own = observed.record
+    if own.state == "unmanaged":
         lease_counts = False  # nobody watches over it: its lease says nothing
     others = [holder for holder in own.holders if not (holder.node == me and may_live(view, holder))]
     if own.state in ("owned", "unmanaged"):
         others.append(own.holder)
+    verdict = Verdict(True, "it was released" if own.state == "released" else f"{own.node} has not accepted it")
     for holder in others:
         verdict = holder_safe(view, observer, holder, lease_counts, now)
         if not verdict.safe:
-            return verdict
-        reason = verdict.reason
-    if not others:
-        return Verdict(True, "it was released" if own.state == "released" else f"{own.node} has not accepted it")
-    return Verdict(True, reason)
+            break
+    return verdict
 
 
 def past_known(view: ReadView, observer: ReadObserver, lease_counts: bool, now: Instant) -> Verdict:
@@ -145,13 +138,13 @@ def lost_holders(view: ReadView) -> list[Holder]:
     return [lost[node] for node in sorted(lost)]
 
 
-def depose(writer: Writer, node: str, found: Versioned[Session], fence_mod: int, by: str, *, over: bool = False) -> Txn:
+def depose(writer: Writer, node: str, session: Versioned[Session], fence_mod: int, *, over: bool = False) -> Txn:
     """Depose: if `nodes/N` is as observed and my session lives, delete it and put its fence record. `over`: I have not
     seen it renewed for its whole lease."""
     key, fence = writer.keys.node(node), writer.keys.fence(node)
-    record = replace(dead(found), by=by, over=over)
+    record = replace(dead(session), by=writer.me.node, over=over)
     return Txn(
-        writer.guarded(Compare(key, "mod", found.mod_revision), Compare(fence, "mod", fence_mod)),
+        writer.guarded(Compare(key, "mod", session.mod_revision), Compare(fence, "mod", fence_mod)),
         (Delete(key), Put(fence, record.to_json())),
         writer.reads(key, fence),
     )
@@ -195,7 +188,7 @@ def acquire(
             Compare(writer.keys.config, "mod", config_mod),
             *also,
         ),
-        (Put(key, own.to_json()), *(Delete(item) for item in cleanup)),
+        (Put(key, own.to_json()), *map(Delete, cleanup)),
         writer.reads(key),
     )
 
@@ -221,12 +214,8 @@ def release(
     it: in an overlap it is given back to them."""
     key = writer.keys.group(group)
     own = replace(observed.record, state="released", holders=holders, reason=reason or observed.record.reason)
-    deletes: tuple[Operation, ...] = tuple(Delete(item) for item in cleanup)
-    return Txn(
-        writer.guarded(Compare(key, "mod", observed.mod_revision)),
-        (Put(key, own.to_json()), *deletes, *also),
-        writer.reads(key),
-    )
+    writes: tuple[Operation, ...] = (Put(key, own.to_json()), *map(Delete, cleanup), *also)
+    return Txn(writer.guarded(Compare(key, "mod", observed.mod_revision)), writes, writer.reads(key))
 
 
 def hand_over(

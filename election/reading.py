@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from election.clock import Instant
@@ -10,7 +10,6 @@ from election.keys import Keys
 from election.observer import DeadSighting
 from election.records import (
     Block,
-    Cleanup,
     Confirm,
     DeviceReport,
     Drain,
@@ -25,7 +24,6 @@ from election.records import (
     Report,
     Session,
 )
-from election.session import State
 from election.store import Condition, Snapshot
 from election.view import Unreadable, Versioned, View
 
@@ -43,8 +41,6 @@ class ReadView(Protocol):
     def newest(self) -> Mapping[str, int]: ...
     @property
     def identity(self) -> Versioned[Identity] | None: ...
-    @property
-    def identity_text(self) -> str: ...
     @property
     def config(self) -> Versioned[str] | None: ...
     @property
@@ -67,8 +63,6 @@ class ReadView(Protocol):
     def blocks(self) -> Mapping[str, Versioned[Block]]: ...
     @property
     def moves(self) -> Mapping[str, Versioned[Move]]: ...
-    @property
-    def cleanups(self) -> Mapping[str, Versioned[Cleanup]]: ...
     @property
     def confirms(self) -> Mapping[str, Versioned[Confirm]]: ...
     @property
@@ -94,15 +88,11 @@ class ReadView(Protocol):
     def bad_fence(self, node: str) -> Unreadable | None: ...
     def misnamed(self, key: str) -> bool: ...
     def unread(self, kind: str) -> list[str]: ...
-    def as_of(self, key: str) -> int: ...
-    def live(self) -> Iterable[str]: ...
 
 
 class ReadSession(Protocol):
     """See `SessionState`."""
 
-    @property
-    def state(self) -> State: ...
     @property
     def session_id(self) -> str: ...
     @property

@@ -37,7 +37,7 @@ def recover(
     generation = max(known_generation, view.identity.record.generation if view.identity else 0) + 1
     unread = (*view.unread("nodes"), *view.unread("fence"), *view.unread("members"))
     names = sorted({*nodes, *view.sessions, *view.fences, *view.members, *unread})
-    longest = max([lease_ms, *(item.record.lease_ms for item in view.sessions.values())])
+    longest = max([lease_ms, *(known.record.lease_ms for known in view.sessions.values())])
     compares: list[Condition] = [view.same_history]
     writes: list[Operation] = [Put(keys.identity, Identity(uuid, generation).to_json())]
     for name in names:

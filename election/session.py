@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 from election.clock import Instant, earlier, owner_elapsed, remaining
 from election.keys import Keys
 from election.records import FenceRecord, RecordError, Session
-from election.store import Compare, Condition, Delete, Get, KeyValue, Operation, Put, Txn, TxnResult
-from election.view import Unreadable, Versioned
+from election.store import Compare, Condition, Delete, Get, KeyValue, Put, Txn, TxnResult
+from election.view import Unreadable, Versioned, View
 
 # Attempt numbers of one daemon begin here above those of the one before it, so that none is used twice.
 ATTEMPTS_OF_A_DAEMON = 1 << 32
@@ -80,17 +80,11 @@ class SessionState:
         return remaining(self.valid_until, now)
 
 
-def document(session: SessionState, attempt: int) -> str:
+def document(session: SessionState, session_id: str, attempt: int) -> str:
     """The session as it is written for `attempt`."""
-    owner = session.owner
+    owner, lease_ms = session.owner, int(session.lease_ms)
     return Session(
-        session.session_id,
-        owner.machine_id,
-        owner.boot_id,
-        int(session.lease_ms),
-        attempt,
-        session.watchdog,
-        owner.machine,
+        session_id, owner.machine_id, owner.boot_id, lease_ms, attempt, session.watchdog, owner.machine
     ).to_json()
 
 
@@ -108,7 +102,7 @@ def renew(session: SessionState, identity: Condition, now: Instant, still_ms: fl
         last = session.overwritten[0]
     txn = Txn(
         (Compare(key, "mod", last), identity),
-        (Put(key, document(session, attempt)),),
+        (Put(key, document(session, session.session_id, attempt)),),
         (Get(key), Get(session.keys.identity)),
     )
     return attempt, txn
@@ -132,16 +126,13 @@ def lost(session: SessionState, attempt: int) -> None:
         session.in_flight = None
 
 
-def seen(session: SessionState, found: Versioned[Session] | None, newest: int) -> None:
+def seen(session: SessionState, stored: Versioned[Session] | None, newest: int) -> None:
     """Take what list or watch show of `nodes/N`, known as of revision `newest`: only an end of the session is
     news; what became of attempts their answers tell."""
     if session.state != "live" or newest <= session.mod_revision:
         return
-    if (
-        found is None
-        or found.create_revision != session.session_revision
-        or found.record.session_id != session.session_id
-    ):
+    mine = (session.session_id, session.session_revision)
+    if stored is None or (stored.record.session_id, stored.create_revision) != mine:
         session.state = "deposed"
 
 
@@ -156,28 +147,28 @@ def overwritten(session: SessionState, bad: Unreadable, now: Instant) -> None:
         session.overwritten = (bad.mod_revision, now)
 
 
-def resolve(session: SessionState, found: KeyValue | None, newest: int, now: Instant) -> None:
+def resolve(session: SessionState, stored: KeyValue | None, newest: int, now: Instant) -> None:
     """Learn from reading `nodes/N`, as of revision `newest`, what became of my attempts."""
     if session.state != "live" or newest < session.mod_revision:
         return  # read before my last write, perhaps before this session was opened: old news
-    if found is None:
+    if stored is None:
         session.state = "deposed"
         return
     try:
-        record = Session.from_json(found.value, found.key)
+        record = Session.from_json(stored.value, stored.key)
     except RecordError as error:
-        overwritten(session, Unreadable(error.problem, found.create_revision, found.mod_revision), now)
+        overwritten(session, Unreadable(error.problem, stored.create_revision, stored.mod_revision), now)
         return
     if record.session_id != session.session_id:
         session.state = "deposed"
-    elif found.mod_revision == session.mod_revision:
+    elif stored.mod_revision == session.mod_revision:
         return
     elif record.attempt in session.sent:
-        _written(session, record.attempt, found.mod_revision, now)
-    elif record.attempt < _first_attempt(session):
+        _written(session, record.attempt, stored.mod_revision, now)
+    elif record.attempt < session.attempt // ATTEMPTS_OF_A_DAEMON * ATTEMPTS_OF_A_DAEMON:
         # A write of the daemon before this one, that arrived late. Its instant is not known: the revision
         # is taken, `valid_until` stays what the guard said.
-        session.mod_revision = found.mod_revision
+        session.mod_revision = stored.mod_revision
     else:
         session.state = "foreign"
 
@@ -189,10 +180,14 @@ def opened(session: SessionState, session_id: str, attempt: int, revision: int, 
     _written(session, attempt, revision, now)
 
 
-def adopt(session: SessionState, found: Versioned[Session], valid_until: Instant, incarnation: int) -> None:
+def adopt(session: SessionState, stored: Versioned[Session], valid_until: Instant, incarnation: int) -> None:
     """Go on with the session that the daemon before this one held: `valid_until` comes from the guard."""
-    session.state, session.session_id, session.session_revision = "live", found.record.session_id, found.create_revision
-    session.mod_revision, session.valid_until = found.mod_revision, valid_until
+    session.state, session.session_id, session.session_revision = (
+        "live",
+        stored.record.session_id,
+        stored.create_revision,
+    )
+    session.mod_revision, session.valid_until = stored.mod_revision, valid_until
     session.overwritten = None
     session.attempt = incarnation * ATTEMPTS_OF_A_DAEMON
 
@@ -202,34 +197,33 @@ def open_txn(session: SessionState, session_id: str, fence_mod: int, identity: C
     node = session.owner.node
     attempt = session.next_attempt(now)
     key, fence = session.keys.node(node), session.keys.fence(node)
-    value = document(_as(session, session_id), attempt)
     return Txn(
         (Compare(key, "create", 0), Compare(fence, "mod", fence_mod), identity),
-        (Put(key, value),),
+        (Put(key, document(session, session_id, attempt)),),
         (Get(key), Get(fence), Get(session.keys.identity)),
     )
 
 
-def close_txn(
-    keys: Keys, node: str, found: Versioned[Session] | None, fence_mod: int, record: FenceRecord, identity: Condition
-) -> Txn:
-    """Close: put `fence/N` `safe` with what this node attests, deleting `nodes/N` if it is there."""
-    key, fence_key = keys.node(node), keys.fence(node)
-    delete: tuple[Operation, ...] = (Delete(key),) if found else ()
+def close_txn(view: View, node: str, stored: Versioned[Session] | None, record: FenceRecord) -> Txn:
+    """Close: put `fence/N` `safe` with what this node attests, deleting `nodes/N` if it is there. A fence record that
+    cannot be read, beside a session, is an earlier session's: that is over and done with."""
+    key, fence = view.keys.node(node), view.keys.fence(node)
+    own = Compare(key, "mod", stored.mod_revision if stored else 0)
+    delete = (Delete(key),) if stored else ()
     return Txn(
-        (Compare(key, "mod", found.mod_revision if found else 0), Compare(fence_key, "mod", fence_mod), identity),
-        (Put(fence_key, record.to_json()), *delete),
-        (Get(key), Get(fence_key), Get(keys.identity)),
+        (own, Compare(fence, "mod", view.mod_of(fence)), view.same_history),
+        (Put(fence, record.to_json()), *delete),
+        (Get(key), Get(fence), Get(view.keys.identity)),
     )
 
 
-def dead(found: Versioned[Session]) -> FenceRecord:
+def dead(session: Versioned[Session]) -> FenceRecord:
     """The fence record of a session that ends at what was observed of it."""
-    record = found.record
+    record = session.record
     return FenceRecord(
         session_id=record.session_id,
-        session_revision=found.create_revision,
-        deposed_revision=found.mod_revision,
+        session_revision=session.create_revision,
+        deposed_revision=session.mod_revision,
         lease_ms=record.lease_ms,
         machine_id=record.machine_id,
         boot_id=record.boot_id,
@@ -255,11 +249,3 @@ def _written(session: SessionState, attempt: int, revision: int, now: Instant) -
         session.overwritten = None
     session.valid_until = session.sent.get(attempt, session.valid_until)
     session.renewed_at = now
-
-
-def _first_attempt(session: SessionState) -> int:
-    return session.attempt // ATTEMPTS_OF_A_DAEMON * ATTEMPTS_OF_A_DAEMON
-
-
-def _as(session: SessionState, session_id: str) -> SessionState:
-    return replace(session, session_id=session_id)

@@ -12,5 +12,8 @@ def printable(text: str, length: int = 200) -> str:
     """In one line, without control characters and half characters."""
     shown = text[: length + 1]
     if not shown.isprintable():
-        shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in shown)
+        shown = "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+            for character in shown
+        )
     return clipped(shown, length)

@@ -96,9 +96,9 @@ class View:
 
     def load(self, snapshot: Snapshot) -> list[str]:
         """Take a complete list; keys that are not in it are gone. Returns the keys that changed."""
-        present = {item.key for item in snapshot.items}
+        present = {kv.key for kv in snapshot.items}
         at = snapshot.revision
-        changed = [item.key for item in snapshot.items if self.learn(item.key, item, item.mod_revision, listed_at=at)]
+        changed = [kv.key for kv in snapshot.items if self.learn(kv.key, kv, kv.mod_revision, listed_at=at)]
         for key in [key for key in self.newest if key not in present and self.newest[key] <= snapshot.revision]:
             self.learn(key, None, snapshot.revision + 1)
             del self.newest[key]  # what comes later of it is compared with `listed`
@@ -116,13 +116,13 @@ class View:
         return Compare(self.keys.identity, "mod", self.mod_of(self.keys.identity))
 
     def copy(self) -> View:
-        """What is known now, for a thread: the view itself changes under its hands."""
-        found = copy.copy(self)
-        for name in found.__slots__:
-            if isinstance(value := getattr(found, name), dict):
-                setattr(found, name, dict(value))
-        found._unread = {kind: dict(names) for kind, names in self._unread.items()}
-        return found
+        """A copy for a thread: the view itself changes under its hands."""
+        duplicate = copy.copy(self)
+        for name in duplicate.__slots__:
+            if isinstance(value := getattr(duplicate, name), dict):
+                setattr(duplicate, name, dict(value))
+        duplicate._unread = {kind: dict(names) for kind, names in self._unread.items()}
+        return duplicate
 
     def mark(self) -> str:
         """Another one when anything but a renewal may have changed; within one process."""
@@ -131,28 +131,25 @@ class View:
         return self._marked[1]
 
     def _mark(self) -> str:
-        parts: list[Any] = [
-            self.identity.mod_revision if self.identity else 0,
-            self.config.mod_revision if self.config else 0,
-        ]
+        parts: list[Any] = [self.mod_of(self.keys.identity), self.mod_of(self.keys.config)]
         parts += [(name, session.create_revision) for name, session in self.sessions.items()]
         for kind in (
             self.fences, self.groups, self.members, self.reports, self.devices, self.failures, self.moves,
             self.standby, self.drains, self.maintenance, self.blocks,
         ):  # fmt: skip
-            parts.append([(name, found.mod_revision) for name, found in kind.items()])
+            parts.append([(name, known.mod_revision) for name, known in kind.items()])
         parts.append([(key, bad.mod_revision) for key, bad in self.unreadable.items()])
         return f"{hash(repr(parts)) & 0xFFFFFFFFFFFF:012x}"
 
     def snapshot(self) -> Snapshot:
-        """What is known and can be read, as the store would list it."""
-        items = [
-            KeyValue(self.keys.of_kind(kind, name), _stored(known.record), known.create_revision, known.mod_revision)
+        """Everything that is known and can be read, as the store would list it."""
+        kept = [
+            KeyValue(key, _stored(known.record), known.create_revision, known.mod_revision)
             for kind, place in _PLACES.items()
             for name, known in self._kept(place)
-            if self.keys.of_kind(kind, name) not in self.unreadable
+            if (key := self.keys.of_kind(kind, name)) not in self.unreadable
         ]
-        return Snapshot(self.revision, tuple(sorted(items)))
+        return Snapshot(self.revision, tuple(sorted(kept)))
 
     def _kept(self, place: _Place) -> Iterable[tuple[str, Versioned[Any]]]:
         kept = getattr(self, place.attribute)
@@ -221,13 +218,11 @@ class View:
 
     def created(self, key: str) -> int:
         """The revision that created `key`, 0 when it is not known to be there."""
-        found = self._at(key)
-        return found.create_revision if found else 0
+        return known.create_revision if (known := self._at(key)) else 0
 
     def mod_of(self, key: str) -> int:
         """The revision that last changed `key`, whether it can be read or not; 0 when it is not known to be there."""
-        found = self._at(key)
-        return found.mod_revision if found else 0
+        return known.mod_revision if (known := self._at(key)) else 0
 
     def _at(self, key: str) -> Versioned[Any] | Unreadable | None:
         if (bad := self.unreadable.get(key)) is not None:
@@ -237,8 +232,8 @@ class View:
         if place is None or place.misnamed(name):
             return None
         kept = getattr(self, place.attribute)
-        found: Versioned[Any] | None = kept.get(name) if place.parts else kept
-        return found
+        known: Versioned[Any] | None = kept.get(name) if place.parts else kept
+        return known
 
     def bad_node(self, node: str) -> Unreadable | None:
         """What is in `nodes/<node>`, when that cannot be read: a session that is neither over nor known."""
@@ -266,10 +261,6 @@ class View:
         fresh = View(self.keys)
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
-
-    def live(self) -> Iterable[str]:
-        """Names of the nodes that have a session."""
-        return self.sessions.keys()
 
 
 class _Place(NamedTuple):

@@ -139,13 +139,13 @@ def _operations(operations: Iterable[Operation]) -> Iterable[bytes]:
 
 def read_range(raw: bytes) -> RangeAnswer:
     """From RangeResponse. Raises WireError."""
-    revision, items = 0, []
+    revision, key_values = 0, []
     for field, _, inner in fields(raw):
         if field == 1:
             revision = _revision(inner)
         elif field == 2:
-            items.append(_key_value(inner))
-    return RangeAnswer(revision, tuple(items))
+            key_values.append(_key_value(inner))
+    return RangeAnswer(revision, tuple(key_values))
 
 
 def read_txn(raw: bytes) -> TxnAnswer:
@@ -157,7 +157,7 @@ def read_txn(raw: bytes) -> TxnAnswer:
         elif field == 2:
             succeeded = bool(value)
         elif field == 3:
-            reads.append(next((read_range(one).items for kind, _, one in fields(inner) if kind == 1), ()))
+            reads.append(next((read_range(part).items for kind, _, part in fields(inner) if kind == 1), ()))
     return TxnAnswer(revision, succeeded, tuple(reads))
 
 
@@ -165,9 +165,9 @@ def txn_result(txn: Txn, answer: TxnAnswer) -> TxnResult:
     """What a transaction answered."""
     reads: dict[str, KeyValue | None] = {}
     branch = txn.success if answer.succeeded else txn.failure
-    for operation, found in zip(branch, answer.reads, strict=True):
+    for operation, read in zip(branch, answer.reads, strict=True):
         if isinstance(operation, Get):
-            reads[operation.key] = found[0] if found else None
+            reads[operation.key] = read[0] if read else None
     return TxnResult(answer.succeeded, answer.revision, reads)
 
 
@@ -224,10 +224,10 @@ def _key_value(raw: bytes) -> KeyValue:
 
 
 def _change(raw: bytes) -> Change:
-    deleted, item = False, b""
+    deleted, key_value = False, b""
     for field, value, inner in fields(raw):
         if field == 1:
             deleted = value == _DELETE
         elif field == 2:
-            item = inner
-    return Change(deleted, _key_value(item))
+            key_value = inner
+    return Change(deleted, _key_value(key_value))

@@ -34,10 +34,9 @@ REQUIRE_LEADER = ("hasleader", "true")
 
 
 class Client(Protocol):
-    """What is used of python-etcd3's client."""
+    """The part of python-etcd3's client that is used."""
 
     channel: Any
-    maintenancestub: Any
 
     def close(self) -> None:
         """Close the channel."""

@@ -100,8 +100,8 @@ def translate(error: grpc.RpcError, endpoint: str) -> StoreError:
 def in_words(reply_details: str) -> str:
     """Why there is no connection, as gRPC says it, for people."""
     for pattern, words in _IN_WORDS:
-        if found := re.search(pattern, reply_details, re.I):
-            return words.format(*found.groups())
+        if match := re.search(pattern, reply_details, re.I):
+            return words.format(*match.groups())
     return reply_details.rpartition(": ")[2]
 
 

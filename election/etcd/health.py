@@ -74,8 +74,8 @@ def _facts(query: _Query, began: float, deadline: float) -> EndpointFacts:
     answered = unread is None or isinstance(unread, StoreRefusedError)
     ended = query.read_s[0] if query.read_s else time.monotonic()
     read_ms = (ended - began) * 1000 if answered else None
-    found: EndpointFacts = reply._replace(endpoint=name, members=members or (), read_ms=read_ms)
-    return found
+    facts: EndpointFacts = reply._replace(endpoint=name, members=members or (), read_ms=read_ms)
+    return facts
 
 
 def _result(future: Any, name: str, deadline: float) -> tuple[Any, Exception | None]:
@@ -90,21 +90,21 @@ def _result(future: Any, name: str, deadline: float) -> tuple[Any, Exception | N
 
 def read_status(raw: bytes) -> EndpointFacts:
     """A StatusResponse. Raises WireError."""
-    found: dict[str, Any] = {"alarms": ()}
+    facts: dict[str, Any] = {"alarms": ()}
     numbers = {3: "db_bytes", 4: "leader_id", 12: "quota_bytes"}
     for field, value, text in fields(raw):
         if field == 1:
             header = {number: value for number, value, _ in fields(text)}
-            found.update(cluster_id=header.get(1, 0), member_id=header.get(2, 0))
+            facts.update(cluster_id=header.get(1, 0), member_id=header.get(2, 0))
         elif field == 2:
-            found["version"] = decode(text)
+            facts["version"] = decode(text)
         elif field == 8:
-            found["alarms"] += tuple(_ALARM.findall(decode(text)))
+            facts["alarms"] += tuple(_ALARM.findall(decode(text)))
         elif field == 10:
-            found["learner"] = bool(value)
+            facts["learner"] = bool(value)
         elif field in numbers:
-            found[numbers[field]] = value
-    return EndpointFacts("", **{**found, "alarms": tuple(sorted(set(found["alarms"])))})
+            facts[numbers[field]] = value
+    return EndpointFacts("", **{**facts, "alarms": tuple(sorted(set(facts["alarms"])))})
 
 
 def read_members(raw: bytes) -> tuple[EtcdMember, ...]:

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import grpc
 import grpc.experimental
 
 from election.etcd.auth import Token
 from election.etcd.codec import get_request, snapshot_request, txn_request, txn_result
 from election.etcd.endpoints import Client, Endpoint, Endpoints
-from election.etcd.errors import translate
 from election.etcd.facts import EndpointFacts
 from election.etcd.health import look
 from election.etcd.tls import TlsFiles
@@ -72,22 +69,6 @@ _CHANNEL_OPTIONS = (
 )
 
 CLOSE_TIMEOUT_S = 1.0
-
-
-class EndpointStatus(NamedTuple):
-    """What an endpoint says of itself. With `error` set the rest is empty."""
-
-    endpoint: str
-    member_id: int
-    leader_id: int
-    version: str
-    db_bytes: int
-    error: str
-
-    @property
-    def is_leader(self) -> bool:
-        """Whether it leads the cluster, by its own word."""
-        return self.member_id != 0 and self.member_id == self.leader_id
 
 
 class EtcdStore:
@@ -166,35 +147,6 @@ class EtcdStore:
         on which of them is used."""
         return look(self._endpoints, get_request("\0"), timeout_s)
 
-    def endpoint_status(self, *, timeout_s: float) -> tuple[EndpointStatus, ...]:
-        """What every endpoint says of itself, in the order of the endpoints, asked at the same time. An
-        endpoint that does not answer is no error of the call."""
-        deadline = time.monotonic() + timeout_s
-        pending = []
-        for endpoint in self._endpoints:
-            try:
-                request = etcd3.etcdrpc.StatusRequest()
-                pending.append(endpoint.client.maintenancestub.Status.future(request, timeout_s))
-            except ValueError as error:  # gRPC's word for a closed channel
-                raise StoreUnavailableError(f"{self.name}: {error}") from None
-        return tuple(
-            _status(endpoint.name, future, deadline) for endpoint, future in zip(self._endpoints, pending, strict=True)
-        )
-
-    def move_leader(self, to: int, *, timeout_s: float) -> None:
-        """Make the member with the id `to` lead etcd (no error when it does). Goes to the member that leads now,
-        which must be among the endpoints. Raises StoreRefusedError when it cannot be done."""
-        deadline = time.monotonic() + timeout_s
-        for endpoint, status in zip(self._endpoints, self.endpoint_status(timeout_s=timeout_s / 2), strict=True):
-            if not status.is_leader:
-                continue
-            if status.member_id != to:
-                request = etcd3.etcdrpc.MoveLeaderRequest(targetID=to)
-                left = max(0.0, deadline - time.monotonic())
-                endpoint.call(lambda one: one.client.maintenancestub.MoveLeader, request, left)
-            return
-        raise StoreUnavailableError(f"{self.name}: none of the endpoints leads")
-
     def close(self) -> None:
         """See `Store.close`. Watches end with WatchClosed(None)."""
         with self._lock:
@@ -211,17 +163,6 @@ def _range(endpoint: Endpoint) -> Any:
 
 def _txn(endpoint: Endpoint) -> Any:
     return endpoint.services.txn
-
-
-def _status(name: str, future: Any, deadline: float) -> EndpointStatus:
-    try:
-        answer = future.result(max(0.0, deadline - time.monotonic()))
-    except grpc.RpcError as error:
-        return EndpointStatus(name, 0, 0, "", 0, str(translate(error, name)))
-    except grpc.FutureTimeoutError:
-        future.cancel()
-        return EndpointStatus(name, 0, 0, "", 0, f"{name}: no answer within the deadline")
-    return EndpointStatus(name, answer.header.member_id, answer.leader, answer.version, answer.dbSize, "")
 
 
 def _login_as(user: str, password: str | Callable[[], str]) -> Callable[[Client, float], str | None]:

@@ -44,14 +44,14 @@ class TlsFiles(NamedTuple):
 
     def ends(self) -> list[CertificateEnd]:
         """The ends of what can be read: of the client's own certificate, and of the authority that holds longest."""
-        found = []
+        certificates = []
         for kind, path, pick in (("client", self.cert, _first), ("ca", self.ca, max)):
             if path:
                 try:
-                    found.append(CertificateEnd(kind, path, pick(ends(_read(path)))))
+                    certificates.append(CertificateEnd(kind, path, pick(ends(_read(path)))))
                 except (OSError, CertificateError):
                     continue
-        return found
+        return certificates
 
     def problems(self, now: datetime | None = None) -> Iterator[str]:
         """What is plainly wrong with the files, in words."""
@@ -73,14 +73,14 @@ class TlsFiles(NamedTuple):
                 yield f"{path} {error}"
 
     def _ended(self, now: datetime) -> Iterator[str]:
-        for one in self.ends():
-            if one.end <= now:
-                what = "client certificate" if one.kind == "client" else "authority's certificate"
-                yield f"the {what} {one.path} ended on {one.end:%Y-%m-%d %H:%M} UTC: renew it"
+        for certificate in self.ends():
+            if certificate.end <= now:
+                owner = "client certificate" if certificate.kind == "client" else "authority's certificate"
+                yield f"the {owner} {certificate.path} ended on {certificate.end:%Y-%m-%d %H:%M} UTC: renew it"
 
 
-def _first(found: list[datetime]) -> datetime:
-    return found[0]
+def _first(dates: list[datetime]) -> datetime:
+    return dates[0]
 
 
 def _read(path: str) -> str:
@@ -94,7 +94,7 @@ def _read(path: str) -> str:
 
 def _mark(path: str) -> tuple[int, int, int]:
     try:
-        found = os.stat(path)  # noqa: PTH116 - one call, no object
+        status = os.stat(path)  # noqa: PTH116 - one call, no object
     except OSError:
         return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_ino, found.st_size)
+    return (status.st_mtime_ns, status.st_ino, status.st_size)

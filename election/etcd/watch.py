@@ -174,7 +174,7 @@ class EtcdWatch:
         if batch.changes or not response.changes:
             self._hand_over(batch)
 
-    def _hand_over(self, what: WatchBatch | WatchClosed) -> None:
+    def _hand_over(self, delivery: WatchBatch | WatchClosed) -> None:
         with self._delivering:
             if not self._cancelled.is_set():
-                self._deliver(what)
+                self._deliver(delivery)

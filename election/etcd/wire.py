@@ -17,12 +17,12 @@ def varint(value: int) -> bytes:
     """A number from 0 to 2^64 - 1."""
     if value < 0x80:
         return value.to_bytes()
-    found = bytearray()
+    encoded = bytearray()
     while value >= 0x80:
-        found.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    found.append(value)
-    return bytes(found)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def number(field: int, value: int) -> bytes:

@@ -20,10 +20,10 @@ class CertificateError(ValueError):
 
 def ends(pem: str) -> list[datetime]:
     """The end of each certificate in `pem`, in their order. Raises CertificateError."""
-    found = [_not_after(_der(block)) for _, block in _PEM.findall(pem)]
-    if not found:
+    dates = [_not_after(_der(block)) for _, block in _PEM.findall(pem)]
+    if not dates:
         raise CertificateError("holds no certificate in PEM form")
-    return found
+    return dates
 
 
 def _der(block: str) -> bytes:
@@ -41,9 +41,9 @@ def _not_after(der: bytes) -> datetime:
     for _ in ("serial", "signature", "issuer"):
         _, body = _take(body)
     validity, _ = _take(body, _SEQUENCE)
-    _, rest = _take(validity)
-    text, _ = _take(rest)
-    return _time(rest[0], text)
+    _, after_begin = _take(validity)
+    text, _ = _take(after_begin)
+    return _time(after_begin[0], text)
 
 
 def _take(data: bytes, tag: int | None = None) -> tuple[bytes, bytes]:

@@ -122,9 +122,9 @@ def _tidy(value: Any, length: int | None) -> Any:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()[:length]
         case Mapping():
-            return {_tidy(name, length): _tidy(one, length) for name, one in value.items()}
+            return {_tidy(name, length): _tidy(inner, length) for name, inner in value.items()}
         case list() | tuple():
-            return [_tidy(one, length) for one in value]
+            return [_tidy(inner, length) for inner in value]
     return value
 
 
@@ -132,11 +132,11 @@ def too_deep(value: Any) -> bool:
     """Whether mappings and lists in it are nested deeper than DEEPEST."""
     level = [value]
     for _ in range(DEEPEST):
-        level = [one for item in level if isinstance(item, dict | list) for one in _inner(item)]
+        level = [inner for value in level if isinstance(value, dict | list) for inner in _inner(value)]
         if not level:
             return False
     return True
 
 
-def _inner(item: Any) -> Any:
-    return item.values() if isinstance(item, dict) else item
+def _inner(container: Any) -> Any:
+    return container.values() if isinstance(container, dict) else container

@@ -195,8 +195,7 @@ def _end(state: NodeState, out: Out) -> None:
     if found is None or state.sending(Purpose.CLOSE):
         return
     safe = session.attest(session.dead(found), state.session.owner)
-    fence_mod = state.view.mod_of(state.keys.fence(state.node))
-    out.send(Purpose.CLOSE, session.close_txn(state.keys, state.node, found, fence_mod, safe, state.identity_compare))
+    out.send(Purpose.CLOSE, session.close_txn(state.view, state.node, found, safe))
 
 
 # --- events -----------------------------------------------------------------------------------------------

@@ -101,11 +101,8 @@ def close(state: NodeState, out: Out) -> None:
         return
     if not namesake.surely_over(state, found, record, out) or not _unmoved(state, out.now):
         return
-    safe = attest(record, state.session.owner)
     state.close_sent = out.now
-    # A fence record that cannot be read, beside a session, is an earlier session's: that is over and done with.
-    fence_mod = state.view.mod_of(state.keys.fence(state.node))
-    out.send(Purpose.CLOSE, close_txn(state.keys, state.node, found, fence_mod, safe, state.identity_compare))
+    out.send(Purpose.CLOSE, close_txn(state.view, state.node, found, attest(record, state.session.owner)))
 
 
 def _wait_for_repair(state: NodeState, keys: tuple[str, ...], out: Out) -> None:
@@ -168,13 +165,8 @@ def _not_mine(
         return
     if fence is None or not in_flight(state, state.node, fence, out.now):
         record = replace(dead(found), by=state.node, over=True)
-        fence_mod = state.view.mod_of(state.keys.fence(state.node))
         state.close_sent = out.now
-        out.send(
-            Purpose.DEPOSE,
-            close_txn(state.keys, state.node, found, fence_mod, record, state.identity_compare),
-            name=state.node,
-        )
+        out.send(Purpose.DEPOSE, close_txn(state.view, state.node, found, record), name=state.node)
 
 
 def _open(state: NodeState, fence: Versioned[FenceRecord] | None, out: Out) -> None:

@@ -23,7 +23,7 @@ def watch(state: NodeState, out: Out) -> None:
         if over or suspicion.suspected(state, node, session, out):
             # A fence record that cannot be read, beside a session, is an earlier session's: it may be written over.
             fence_mod = state.view.mod_of(state.keys.fence(node))
-            txn = ownership.depose(state.writer, node, session, fence_mod, state.node, over=over)
+            txn = ownership.depose(state.writer, node, session, fence_mod, over=over)
             out.send(Purpose.DEPOSE, txn, name=node)
             silent = round(state.observer.silent_ms(node, out.now))
             out.note("peer_over", node=node, silent_ms=silent, sid=session.record.session_id)

@@ -11,8 +11,7 @@ from fencing.topology import Topology
 from hactl.decide.local_group import Interference
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import Phase, Role, Work
-from hactl.model.cluster import ClusterSpec, GroupSpec, Timing
-from hactl.model.effects import Action
+from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.events import Boot, Health
 
 
@@ -23,8 +22,6 @@ class ReadGroup(Protocol):
     def spec(self) -> GroupSpec: ...
     @property
     def health(self) -> Mapping[str, Health]: ...
-    @property
-    def acting(self) -> Mapping[str, tuple[int, Action]]: ...
     @property
     def txn(self) -> int: ...
     @property
@@ -37,8 +34,6 @@ class ReadGroup(Protocol):
     def stopped(self) -> bool: ...
     @property
     def stop_failed(self) -> str: ...
-    @property
-    def phase(self) -> str: ...
 
 
 class ReadState(Protocol):
@@ -50,8 +45,6 @@ class ReadState(Protocol):
     def boot(self) -> Boot: ...
     @property
     def phase(self) -> Phase: ...
-    @property
-    def timing(self) -> Timing: ...
     @property
     def cluster(self) -> ClusterSpec | None: ...
     @property

@@ -140,7 +140,7 @@ def test_a_frozen_etcd_costs_the_deadline_and_no_more(single: EtcdCluster, store
             with pytest.raises(StoreTimeoutError):
                 call()
             assert time.monotonic() - started < SHORT_S + SLACK_S
-        assert store.endpoint_status(timeout_s=SHORT_S)[0].error
+        assert store.look(SHORT_S)[0].problem
         started = time.monotonic()
         watch.cancel()
         store.close()
@@ -214,7 +214,7 @@ def test_a_write_goes_past_an_endpoint_that_is_known_to_be_gone(three: EtcdClust
     put(store, "a", "1")
     victim.stop()
     deadline = time.monotonic() + DEADLINE_S
-    while "cannot be reached" not in store.endpoint_status(timeout_s=T)[0].error:
+    while "cannot be reached" not in store.look(T)[0].problem:
         assert time.monotonic() < deadline
     put(store, "a", "2", timeout_s=T)
 
@@ -370,19 +370,9 @@ def test_a_full_store_reads_and_deletes(stores: list[EtcdStore]) -> None:
         put(store, "small", "2")
 
 
-def test_status_and_moving_the_leader(three: EtcdCluster, stores: list[EtcdStore]) -> None:
+def test_one_of_the_endpoints_leads(three: EtcdCluster, stores: list[EtcdStore]) -> None:
     store = EtcdStore(three.endpoints)
     stores.append(store)
-    statuses = store.endpoint_status(timeout_s=T)
-    assert [status.endpoint for status in statuses] == three.endpoints
-    assert [status.is_leader for status in statuses].count(True) == 1
-    target = next(status for status in statuses if not status.is_leader)
-    store.move_leader(target.member_id, timeout_s=T)
-    deadline = time.monotonic() + DEADLINE_S
-    while not any(s.is_leader and s.endpoint == target.endpoint for s in store.endpoint_status(timeout_s=T)):
-        assert time.monotonic() < deadline
-    store.move_leader(target.member_id, timeout_s=T)
-    with frozen(three.members[0]):
-        first, *others = store.endpoint_status(timeout_s=1.0)
-        assert first.error
-        assert not any(status.error for status in others)
+    facts = store.look(T)
+    assert [fact.endpoint for fact in facts] == three.endpoints
+    assert sum(fact.member_id == fact.leader_id != 0 for fact in facts) == 1

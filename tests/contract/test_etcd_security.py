@@ -55,7 +55,8 @@ def test_client_certificate(with_tls: EtcdCluster) -> None:
         seen = Collector()
         store.watch("a", revision, seen)
         assert len(seen.until(revision)) == 1
-        assert store.endpoint_status(timeout_s=T)[0].is_leader
+        facts = store.look(T)[0]
+        assert facts.member_id == facts.leader_id != 0
     finally:
         store.close()
 

@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> TlsFiles:
 
 def connect() -> Any:
     channel = grpc.insecure_channel("127.0.0.1:1")
-    return SimpleNamespace(channel=channel, maintenancestub=None, close=channel.close)
+    return SimpleNamespace(channel=channel, close=channel.close)
 
 
 @pytest.mark.parametrize("field", ["cert", "key", "ca"])

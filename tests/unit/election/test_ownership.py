@@ -73,7 +73,7 @@ class Scene:
     def depose_n1(self, now: float = 2000) -> None:
         view = self.view
         self.observer.on_session("n1", view.sessions["n1"], at(0))
-        assert self.ledger.apply(depose(self.writer("n2"), "n1", view.sessions["n1"], 0, "n2")).succeeded
+        assert self.ledger.apply(depose(self.writer("n2"), "n1", view.sessions["n1"], 0)).succeeded
         self.observer.on_fence("n1", self.view.fences["n1"].record, at(now))
 
     def may_take(self, *, lease: bool = True, now: float = 2000) -> bool:
@@ -144,7 +144,7 @@ def test_acquire_compares_group_session_configuration_and_identity() -> None:
         if broken == "group":
             scene.own("n1")
         elif broken == "session":
-            scene.ledger.apply(depose(scene.writer("n1"), "n2", scene.view.sessions["n2"], 0, "n1"))
+            scene.ledger.apply(depose(scene.writer("n1"), "n2", scene.view.sessions["n2"], 0))
         elif broken == "config":
             scene.ledger.apply(Txn((), (Put(KEYS.config, "{}"),)))
         else:
@@ -154,7 +154,7 @@ def test_acquire_compares_group_session_configuration_and_identity() -> None:
 
 def test_a_late_depose_fails_after_a_renewal() -> None:
     scene = Scene()
-    txn = depose(scene.writer("n2"), "n1", scene.view.sessions["n1"], 0, "n2")
+    txn = depose(scene.writer("n2"), "n1", scene.view.sessions["n1"], 0)
     scene.put(KEYS.node("n1"), Session("s-n1", "m-n1", "b", 1000, 2))
     assert not scene.ledger.apply(txn).succeeded
 

@@ -45,10 +45,6 @@ def test_a_renewal_leaves_the_mark_and_anything_else_makes_another_one() -> None
     assert change(KEYS.standby("n1"), "anna") != before
 
 
-def test_who_has_a_session_lives() -> None:
-    assert list(scene().view.live()) == ["n1", "n2"]
-
-
 def test_of_two_deadlines_each_clock_has_its_own_earlier_and_later_one() -> None:
     one, other = at(5)._replace(raw=9), at(7)
     assert earlier(one, other) == (5, 7)
