@@ -40,6 +40,10 @@ class Writer:
         """The reads of a failed transaction, to tell why it failed."""
         return tuple(Get(key) for key in (*keys, self.keys.node(self.me.node), self.keys.identity))
 
+    def delete(self, key: str, mod_revision: int) -> Txn:
+        """Delete the key, if it still is as it was at `mod_revision`."""
+        return Txn(self.guarded(Compare(key, "mod", mod_revision)), (Delete(key),), self.reads(key))
+
 
 def session_of(view: ReadView, holder: Holder) -> Versioned[Session] | None:
     """The holder's session, if it is still the one in the store."""

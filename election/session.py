@@ -80,12 +80,10 @@ class SessionState:
         return remaining(self.valid_until, now)
 
 
-def document(session: SessionState, session_id: str, attempt: int) -> str:
+def as_written(session: SessionState, session_id: str, attempt: int) -> Session:
     """The session as it is written for `attempt`."""
     owner, lease_ms = session.owner, int(session.lease_ms)
-    return Session(
-        session_id, owner.machine_id, owner.boot_id, lease_ms, attempt, session.watchdog, owner.machine
-    ).to_json()
+    return Session(session_id, owner.machine_id, owner.boot_id, lease_ms, attempt, session.watchdog, owner.machine)
 
 
 def renew(session: SessionState, identity: Condition, now: Instant, still_ms: float = math.inf) -> tuple[int, Txn]:
@@ -102,7 +100,7 @@ def renew(session: SessionState, identity: Condition, now: Instant, still_ms: fl
         last = session.overwritten[0]
     txn = Txn(
         (Compare(key, "mod", last), identity),
-        (Put(key, document(session, session.session_id, attempt)),),
+        (Put(key, as_written(session, session.session_id, attempt).to_json()),),
         (Get(key), Get(session.keys.identity)),
     )
     return attempt, txn
@@ -199,7 +197,7 @@ def open_txn(session: SessionState, session_id: str, fence_mod: int, identity: C
     key, fence = session.keys.node(node), session.keys.fence(node)
     return Txn(
         (Compare(key, "create", 0), Compare(fence, "mod", fence_mod), identity),
-        (Put(key, document(session, session_id, attempt)),),
+        (Put(key, as_written(session, session_id, attempt).to_json()),),
         (Get(key), Get(fence), Get(session.keys.identity)),
     )
 

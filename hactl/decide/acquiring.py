@@ -18,7 +18,7 @@ from hactl.model.purposes import Purpose
 def send_acquire(
     state: NodeState,
     run: LocalGroup,
-    found: Versioned[Ownership] | None,
+    observed: Versioned[Ownership] | None,
     purpose: Purpose,
     reason: str,
     out: Out,
@@ -27,11 +27,11 @@ def send_acquire(
 ) -> None:
     """Write myself as owner; what the answer allows is in `run.granted`."""
     name = run.spec.name
-    epoch = ownership.epoch_for(found, state.me, state.generation, read_revision(state, name))
+    epoch = ownership.epoch_for(observed, state.me, state.generation, read_revision(state, name))
     txn = ownership.acquire(
         state.writer,
         name,
-        found,
+        observed,
         epoch,
         state.config_seen,  # also where it cannot be read: then what was decided on is the last one that could
         overlap=run.spec.overlap,
@@ -40,14 +40,14 @@ def send_acquire(
         cleanup=cleanup,
     )
     run.txn = out.send(purpose, txn, name=name, epoch=epoch)
-    if found is not None and found.record.state == "owned" and found.record.node != state.node:
-        announcing.taking(state, run, found.record.node, out)
+    if observed is not None and observed.record.state == "owned" and observed.record.node != state.node:
+        announcing.taking(state, run, observed.record.node, out)
 
 
-def bring_up(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | None, out: Out) -> None:
-    """Bring everything of it up, in order; what comes after a resource that is down is stopped first. `found`: None
+def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | None, out: Out) -> None:
+    """Bring everything of it up, in order; what comes after a resource that is down is stopped first. `observed`: None
     where it cannot be read, and what I last wrote counts."""
-    epoch = found.record.epoch if found else run.granted
+    epoch = observed.record.epoch if observed else run.granted
     probe_unknown(run, out)
     if run.acting or (run.retry_at is not None and owner_elapsed(run.retry_at, out.now) < 0):
         return
@@ -55,7 +55,7 @@ def bring_up(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | No
         bring_down(run, out, kill=True)
         return
     resources = run.spec.resources
-    first = next((i for i, item in enumerate(resources) if run.health[item.name] != "running"), None)
+    first = next((i for i, resource in enumerate(resources) if run.health[resource.name] != "running"), None)
     if first is None:
         # Found running, or taken again after its record was lost: it runs in this ownership now.
         run.epoch = epoch
@@ -68,8 +68,8 @@ def bring_up(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | No
             return
     if run.txn or not state.may_run(out.now):
         return
-    if found and epoch != run.granted:
-        send_acquire(state, run, found, Purpose.RECLAIM, found.record.reason, out)
+    if observed and epoch != run.granted:
+        send_acquire(state, run, observed, Purpose.RECLAIM, observed.record.reason, out)
         return
     resource = resources[first]
     if resource.name not in run.registered:

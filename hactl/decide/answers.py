@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from election import session
+from election.store import TxnResult
 from hactl.decide import blocking, fencing, namesake, own_session, phases
 from hactl.decide.apply_changes import learned, own_writes
 from hactl.decide.local_group import LocalGroup
@@ -20,9 +21,10 @@ def on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
     if pending.purpose is Purpose.REFUSAL:
         namesake.left(state, out)
     run = state.runs.get(pending.name)
-    current = run is not None and run.txn == event.id
-    if run is not None and current:
+    if run is not None and run.txn == event.id:
         run.txn = 0
+    else:
+        run = None  # it has sent another since
     result = event.result
     if result is None:
         _unanswered(state, pending, event, out)
@@ -37,11 +39,11 @@ def on_txn(state: NodeState, event: events.TxnDone, out: Out) -> None:
         learned(state, own_writes(state, pending.txn, result.revision), out)
     handler = _ANSWERS.get(pending.purpose)
     if handler is not None:
-        handler(state, pending, event, out)
+        handler(state, pending, result, out)
     if pending.purpose in FENCE_WRITES:
         fencing.on_write(state, pending.name, pending.purpose, result.succeeded, out)
-    if result.succeeded and run is not None and current and pending.purpose in GRANTS:
-        _granted(state, run, pending, event, out)
+    if result.succeeded and run is not None and pending.purpose in GRANTS:
+        _granted(run, pending, out)
 
 
 def store_answered(state: NodeState, out: Out) -> None:
@@ -71,10 +73,9 @@ def _unanswered(state: NodeState, pending: Pending, event: events.TxnDone, out: 
     store_failed(state, event.problem, out)
 
 
-def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    assert event.result is not None
+def _renew_answered(state: NodeState, pending: Pending, result: TxnResult, out: Out) -> None:
     before = state.session.mod_revision
-    session.answered(state.session, pending.attempt, event.result, out.now)
+    session.answered(state.session, pending.attempt, result, out.now)
     if state.session.state == "live" and state.session.mod_revision > before:
         state.observer.on_own_renewal(out.now)
         if state.unseen_since is None and state.view.revision < state.session.mod_revision:
@@ -82,9 +83,8 @@ def _renew_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
         (own_session.extend_guard if state.guard_ready else own_session.begin_guard)(state, out)
 
 
-def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    assert event.result is not None
-    if not event.result.succeeded:
+def _close_answered(state: NodeState, pending: Pending, result: TxnResult, out: Out) -> None:
+    if not result.succeeded:
         return
     out.note("session_closed")
     state.close_sent = None
@@ -92,24 +92,23 @@ def _close_answered(state: NodeState, pending: Pending, event: events.TxnDone, o
         phases.end(state, "released everything", out)
 
 
-def _open_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    assert event.result is not None
-    if event.result.succeeded:
-        own_session.see_opened(state, pending.attempt, event.result.revision, out)
+def _open_answered(state: NodeState, pending: Pending, result: TxnResult, out: Out) -> None:
+    if result.succeeded:
+        own_session.see_opened(state, pending.attempt, result.revision, out)
 
 
-def _depose_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
-    if event.result is not None and event.result.succeeded:
+def _depose_answered(state: NodeState, pending: Pending, result: TxnResult, out: Out) -> None:
+    if result.succeeded:
         out.note("peer_deposed", node=pending.name)
 
 
-def _block_answered(state: NodeState, pending: Pending, event: events.TxnDone, out: Out) -> None:
+def _block_answered(state: NodeState, pending: Pending, result: TxnResult, out: Out) -> None:
     run = state.runs.get(pending.name)
     if run is not None and run.stop_failed:
         blocking.self_fence(state, run, out)
 
 
-def _granted(state: NodeState, run: LocalGroup, pending: Pending, event: events.TxnDone, out: Out) -> None:
+def _granted(run: LocalGroup, pending: Pending, out: Out) -> None:
     """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
     run.granted = pending.epoch
     if pending.purpose is Purpose.ACCEPT:  # failures are counted anew in each place that it is moved to
@@ -117,7 +116,7 @@ def _granted(state: NodeState, run: LocalGroup, pending: Pending, event: events.
     out.note(f"group_{pending.purpose}", group=run.spec.name, epoch=pending.epoch)
 
 
-_ANSWERS: dict[Purpose, Callable[[NodeState, Pending, events.TxnDone, Out], None]] = {
+_ANSWERS: dict[Purpose, Callable[[NodeState, Pending, TxnResult, Out], None]] = {
     Purpose.RENEW: _renew_answered,
     Purpose.CLOSE: _close_answered,
     Purpose.OPEN: _open_answered,

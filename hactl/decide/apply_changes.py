@@ -1,5 +1,4 @@
-"""What is learned of the store, shown to those who follow it: this node's session and what it sees of the others.
-Pure."""
+"""News of the store, shown to the parts that follow it: this node's session and what it sees of the others. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from election.text import printable
 from hactl.decide import fencing, namesake, own_session
 from hactl.decide.state import NodeState, Out
 
-# Of how many documents that cannot be read it is said which.
+# So many of the documents that cannot be read are noted one by one.
 NOTED = 50
 
 
@@ -41,16 +40,16 @@ def _unreadable(state: NodeState, changed: list[str], out: Out) -> None:
 
 
 def _own_session(state: NodeState, key: str, out: Out) -> None:
-    found = state.view.sessions.get(state.node)
+    stored = state.view.sessions.get(state.node)
     if state.session.state == "live" and (bad := state.view.unreadable.get(key)) is not None:
         session.overwritten(state.session, bad, out.now)
     elif state.session.state == "live":
-        session.seen(state.session, found, state.view.as_of(key))
-    elif found is not None and state.phase == "closing" and found.record.session_id == state.opening_session_id:
+        session.seen(state.session, stored, state.view.as_of(key))
+    elif stored is not None and state.phase == "closing" and stored.record.session_id == state.opening_session_id:
         # The answer to an opening was lost; this is what became of it.
-        own_session.see_opened(state, found.record.attempt, found.create_revision, out)
+        own_session.see_opened(state, stored.record.attempt, stored.create_revision, out)
     else:
-        namesake.on_session(state, found, out)
+        namesake.on_session(state, stored, out)
 
 
 def own_writes(state: NodeState, txn: Txn, revision: int) -> list[str]:
@@ -58,16 +57,14 @@ def own_writes(state: NodeState, txn: Txn, revision: int) -> list[str]:
     coming back through the watch is the proof that I am not blind."""
     mine = state.keys.node(state.node)
     changed = []
-    for item in txn.success:
-        if isinstance(item, Get) or item.key == mine:
+    for operation in txn.success:
+        if isinstance(operation, Get) or operation.key == mine:
             continue
-        kv = (
-            KeyValue(item.key, item.value, state.view.created(item.key) or revision, revision)
-            if isinstance(item, Put)
-            else None
-        )
-        if state.view.learn(item.key, kv, revision):
-            changed.append(item.key)
+        kv, key = None, operation.key
+        if isinstance(operation, Put):
+            kv = KeyValue(key, operation.value, state.view.created(key) or revision, revision)
+        if state.view.learn(key, kv, revision):
+            changed.append(key)
     return changed
 
 

@@ -22,15 +22,15 @@ from hactl.model.purposes import Purpose
 
 def blocked(view: ReadView, group: str) -> str:
     """Why nobody may start the group; empty: it is not blocked."""
-    found = view.blocks.get(group)
-    if found is None:
+    known = view.blocks.get(group)
+    if known is None:
         return ""
-    record = found.record
+    record = known.record
     if _is_up(view, record):
-        what = f"{record.resource} cannot be stopped on {record.node} ({record.reason})"
+        cause = f"{record.resource} cannot be stopped on {record.node} ({record.reason})"
     else:
-        what = f"{record.node} took itself down since {record.resource} could not be stopped ({record.reason})"
-    return f"blocked: {what}, so nobody starts it until an operator says that it is repaired"
+        cause = f"{record.node} took itself down since {record.resource} could not be stopped ({record.reason})"
+    return f"blocked: {cause}, so nobody starts it until an operator says that it is repaired"
 
 
 def block(state: NodeState, run: LocalGroup, resource: str, reason: str, out: Out) -> None:
@@ -39,8 +39,8 @@ def block(state: NodeState, run: LocalGroup, resource: str, reason: str, out: Ou
     name = run.spec.name
     if state.session.state != "live" or not _others_live(state):
         return  # without a session the deadline that the guard holds decides
-    found = state.view.blocks.get(name)
-    if found is not None:
+    known = state.view.blocks.get(name)
+    if known is not None:
         self_fence(state, run, out)
         return
     if state.sending(Purpose.BLOCK, name=name):
@@ -56,17 +56,17 @@ def block(state: NodeState, run: LocalGroup, resource: str, reason: str, out: Ou
 def self_fence(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Take this node down, if the group is blocked by this very session, and no other node goes down before it. Else it
     is looked at again when the stop has failed once more."""
-    found = state.view.blocks.get(run.spec.name)
-    if found is None or found.record.session_id != state.session.session_id or state.session.state != "live":
+    known = state.view.blocks.get(run.spec.name)
+    if known is None or known.record.session_id != state.session.session_id or state.session.state != "live":
         return
-    if state.view.revision < found.mod_revision or state.view.unread("blocked"):
+    if state.view.revision < known.mod_revision or state.view.unread("blocked"):
         return  # which blocks were written before mine is not known, or not yet
-    first = next((other.record for other in state.view.blocks.values() if _goes_first(state, other, found)), None)
+    first = next((other.record for other in state.view.blocks.values() if _goes_first(state, other, known)), None)
     if first is not None:
         out.note_once("down", "self_fence_waits", group=run.spec.name, node=first.node, resource=first.resource)
     elif _others_live(state):
-        reason = f"{run.spec.name}/{found.record.resource} cannot be stopped: {found.record.reason}"
-        out.note("group_blocked", group=run.spec.name, resource=found.record.resource, reason=found.record.reason)
+        reason = f"{run.spec.name}/{known.record.resource} cannot be stopped: {known.record.reason}"
+        out.note("group_blocked", group=run.spec.name, resource=known.record.resource, reason=known.record.reason)
         out.effects.append(SelfFence(reason))
 
 
@@ -81,8 +81,8 @@ def _goes_first(state: NodeState, other: Versioned[Block], mine: Versioned[Block
 
 def _is_up(view: ReadView, record: Block) -> bool:
     """Whether the node that blocked it has not gone down: not yet, or it need not."""
-    found = view.sessions.get(record.node)
-    return found is not None and found.record.session_id == record.session_id
+    session = view.sessions.get(record.node)
+    return session is not None and session.record.session_id == record.session_id
 
 
 def _others_live(state: NodeState) -> bool:

@@ -52,8 +52,8 @@ def expire_failures(state: NodeState, out: Out) -> None:
 
 def _see_quiet(state: NodeState, group: str, out: Out) -> None:
     """Since when all of it has run where it is."""
-    found = state.view.groups.get(group)
-    report = state.view.reports.get(found.record.node) if found is not None else None
+    ownership = state.view.groups.get(group)
+    report = state.view.reports.get(ownership.record.node) if ownership is not None else None
     if report is not None and report.record.groups.get(group, {}).get("phase") == "running":
         state.failures_quiet.setdefault(group, out.now)
     else:

@@ -30,11 +30,8 @@ WATCHDOG_MARGIN_MS = 2_000.0
 # How much longer than its agent may run an action counts as under way, in heartbeats: the way to the store and back.
 SLACK_HEARTBEATS = 2.0
 
-# What a transaction that writes a fence record is for.
-
 # An executor that gave a job up leaves it to the others for so long.
 GIVEN_UP_MS = 10_000.0
-
 
 # How long a node that an operator wants switched off waits for that to begin, in leases; then it comes back.
 AWAITED_LEASES = 2.0
@@ -45,22 +42,22 @@ AWAITED_LEASES = 2.0
 
 def on_change(state: NodeState, node: str, out: Out) -> None:
     """`fence/<node>` has changed: an executor's time counts from here."""
-    found = state.view.fences.get(node)
-    if found is None:
+    fence = state.view.fences.get(node)
+    if fence is None:
         state.fence_seen.pop(node, None)
-    elif state.fence_seen.get(node, (0, out.now))[0] != found.mod_revision:
-        state.fence_seen[node] = (found.mod_revision, out.now)
+    elif state.fence_seen.get(node, (0, out.now))[0] != fence.mod_revision:
+        state.fence_seen[node] = (fence.mod_revision, out.now)
 
 
-def in_flight(state: NodeState, node: str, found: Versioned[FenceRecord], now: Instant) -> bool:
+def in_flight(state: NodeState, node: str, fence: Versioned[FenceRecord], now: Instant) -> bool:
     """Whether an action may be under way on the node (S5): its executor lives, or its time is not over."""
-    record = found.record
+    record = fence.record
     if record.state != "acting":
         return False
     if _executor_lives(state, record):
         return True
     seen = state.fence_seen.get(node)
-    if seen is None or seen[0] != found.mod_revision:
+    if seen is None or seen[0] != fence.mod_revision:
         return True
     return observer_elapsed(seen[1], now) < limit_ms(record.action_ms)
 
@@ -76,10 +73,10 @@ def is_executor(state: NodeState, record: FenceRecord) -> bool:
     return record.executor == _myself(state)
 
 
-def awaited(state: NodeState, found: Versioned[FenceRecord], now: Instant) -> bool:
+def awaited(state: NodeState, fence: Versioned[FenceRecord], now: Instant) -> bool:
     """Whether this node, alive, is about to be switched off by an operator's word: coming back before another node
     has begun would undo it. The wait has an end: where no device works, the node is not locked out."""
-    record, seen = found.record, state.fence_seen.get(state.node)
+    record, seen = fence.record, state.fence_seen.get(state.node)
     if record.state != "pending" or not record.wanted or record.attempts or seen is None:
         return False
     able = state.topology.of(state.node).has_device and any(name != state.node for name in state.view.sessions)
@@ -88,8 +85,8 @@ def awaited(state: NodeState, found: Versioned[FenceRecord], now: Instant) -> bo
 
 def _executor_lives(state: NodeState, record: FenceRecord) -> bool:
     node, _, session_id = record.executor.partition("/")
-    found = state.view.sessions.get(node)
-    return state.view.bad_node(node) is not None or (found is not None and found.record.session_id == session_id)
+    session = state.view.sessions.get(node)
+    return state.view.bad_node(node) is not None or (session is not None and session.record.session_id == session_id)
 
 
 def _myself(state: NodeState) -> str:
@@ -98,22 +95,20 @@ def _myself(state: NodeState) -> str:
 
 def _wanted(state: NodeState, node: str, record: FenceRecord) -> bool:
     """Whether the node is to be fenced. Not what is unknown since `hactl recover`: everyone may be alive."""
-    if record.generation and not record.wanted:
-        return False
-    return bool(record.wanted) or owns_required(
-        state.view, state.cluster, Holder(node, record.session_id, record.session_revision)
-    )
+    if record.wanted or record.generation:
+        return bool(record.wanted)
+    return owns_required(state.view, state.cluster, Holder(node, record.session_id, record.session_revision))
 
 
-def _mine_to_do(state: NodeState, node: str, found: Versioned[FenceRecord], now: Instant) -> bool:
+def _mine_to_do(state: NodeState, node: str, fence: Versioned[FenceRecord], now: Instant) -> bool:
     """Whether I hold the job, or may take it: the first of the others at once, each next one a heartbeat later."""
-    record = found.record
+    record = fence.record
     if record.executor == _myself(state):
         return True
-    if in_flight(state, node, found, now) or (record.executor and _executor_lives(state, record)):
+    if in_flight(state, node, fence, now) or (record.executor and _executor_lives(state, record)):
         return False
     seen = state.fence_seen.get(node)
-    if seen is None or seen[0] != found.mod_revision:
+    if seen is None or seen[0] != fence.mod_revision:
         return False
     work = state.fencing.get(node)
     if work is not None and work.given_up is not None and owner_elapsed(work.given_up, now) < GIVEN_UP_MS:
@@ -148,60 +143,52 @@ def step_jobs(state: NodeState, out: Out) -> None:
 
 
 def _is_over(state: NodeState, node: str, work: Work) -> bool:
-    found = state.view.fences.get(node)
-    return (
-        found is None
-        or found.record.session_id != work.session_id
-        or (found.record.state == "safe" and not found.record.power)
-    )
+    fence = state.view.fences.get(node)
+    if fence is None or fence.record.session_id != work.session_id:
+        return True
+    return fence.record.state == "safe" and not fence.record.power
 
 
-def _by_watchdog(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> bool:
+def _by_watchdog(state: NodeState, node: str, fence: Versioned[FenceRecord], out: Out) -> bool:
     """Whether the node's own watchdog has reset it by now; its record is written safe then."""
-    record = found.record
+    record = fence.record
     fencing = state.topology.of(node)
-    if not (fencing.has_watchdog and record.watchdog) or in_flight(state, node, found, out.now):
+    if not (fencing.has_watchdog and record.watchdog) or in_flight(state, node, fence, out.now):
         return False
     if not state.observer.dead_over(node, record, out.now, WATCHDOG_MARGIN_MS):
         return False
     safe = replace(record, state="safe", evidence="watchdog", by=state.node, executor="")
-    write(state, node, found, safe, Purpose.FENCE_SAFE, out)
+    write(state, node, fence, safe, Purpose.FENCE_SAFE, out)
     return True
 
 
-def _switch_off(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> None:
-    if not _mine_to_do(state, node, found, out.now):
+def _switch_off(state: NodeState, node: str, fence: Versioned[FenceRecord], out: Out) -> None:
+    if not _mine_to_do(state, node, fence, out.now):
         return
-    record, fencing, work = found.record, state.topology.of(node), state.fencing.get(node)
+    record, fencing, work = fence.record, state.topology.of(node), state.fencing.get(node)
     if writing(state, node) or (work is not None and work.action):
         return
-    same = (
-        work is not None
-        and work.session_id == record.session_id
-        and work.job.goal == "off"
-        and work.job.fencing == fencing
-    )
-    if work is None or not same or work.given_up is not None:
+    if work is None or not work.is_for(record, "off", fencing) or work.given_up is not None:
         wait = fencing.delay_ms + fencing.random_delay_ms * _chance(record.session_id)
         at_once = bool(record.attempts or record.wanted)  # the operator has waited long enough
         work = Work(record.session_id, job.begin(fencing, 0.0 if at_once else wait, out.now))
         state.fencing[node] = work
-    _advance(state, node, found, work, out)
+    _advance(state, node, fence, work, out)
 
 
-def _let_go(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> None:
+def _let_go(state: NodeState, node: str, fence: Versioned[FenceRecord], out: Out) -> None:
     """A job has ended before its goal, as nothing requires it any more, no device is left, or the store was recovered:
     nobody is to wait. Mine once no action is under way, another's once none can be."""
     work = state.fencing.get(node)
-    mine = found.record.executor == _myself(state)
-    under_way = bool(work and work.action) if mine else in_flight(state, node, found, out.now)
+    mine = fence.record.executor == _myself(state)
+    under_way = bool(work and work.action) if mine else in_flight(state, node, fence, out.now)
     if not under_way:
-        pending = replace(found.record, state="pending", executor="", last="not to be fenced any more")
-        write(state, node, found, pending, Purpose.FENCE_FAILED, out)
+        pending = replace(fence.record, state="pending", executor="", last="not to be fenced any more")
+        write(state, node, fence, pending, Purpose.FENCE_FAILED, out)
 
 
-def _advance(state: NodeState, node: str, found: Versioned[FenceRecord], work: Work, out: Out) -> None:
-    record = found.record
+def _advance(state: NodeState, node: str, fence: Versioned[FenceRecord], work: Work, out: Out) -> None:
+    record = fence.record
     match job.next_step(work.job, out.now):
         case job.Switch(_, "status") if record.executor != _myself(state):
             job.abandoned(work.job, "another node took the job meanwhile", out.now)
@@ -213,7 +200,7 @@ def _advance(state: NodeState, node: str, found: Versioned[FenceRecord], work: W
             job.switched(work.job, "status", False, "unknown", problem, out.now)
             out.note_once(f"no-device/{node}", "fence_failed", node=node, reason=problem)
         case job.Switch() as switch:
-            _attempt(state, node, found, work, switch, out)
+            _attempt(state, node, fence, work, switch, out)
         case job.Finished():
             safe = replace(
                 record,
@@ -224,7 +211,7 @@ def _advance(state: NodeState, node: str, found: Versioned[FenceRecord], work: W
                 level=work.job.level,
                 last="",
             )
-            write(state, node, found, safe, Purpose.FENCE_SAFE, out)
+            write(state, node, fence, safe, Purpose.FENCE_SAFE, out)
         case job.Wait() if record.state == "acting" and record.executor == _myself(state):
             # Nothing is under way: who waits for this outcome may go on.
             gives_up = work.job.given_up and len(state.view.sessions) > 1
@@ -235,15 +222,15 @@ def _advance(state: NodeState, node: str, found: Versioned[FenceRecord], work: W
                 failures=max(record.failures, work.job.failures),
                 last=work.job.problem,
             )
-            write(state, node, found, pending, Purpose.FENCE_FAILED, out)
+            write(state, node, fence, pending, Purpose.FENCE_FAILED, out)
             out.note("fence_failed", node=node, reason=work.job.problem, failures=pending.failures, given_up=gives_up)
 
 
 def _attempt(
-    state: NodeState, node: str, found: Versioned[FenceRecord], work: Work, switch: job.Switch, out: Out
+    state: NodeState, node: str, fence: Versioned[FenceRecord], work: Work, switch: job.Switch, out: Out
 ) -> None:
     """Write that a device is about to act; what it does comes after the write's answer."""
-    work.switch, record = switch, found.record
+    work.switch, record = switch, fence.record
     limit = state.topology.devices[switch.target.device].limit_ms("off")
     action_ms = limit + SLACK_HEARTBEATS * state.timing.heartbeat_ms
     acting = replace(
@@ -255,7 +242,7 @@ def _attempt(
         failures=max(record.failures, work.job.failures),
         last=work.job.problem or record.last,
     )
-    if write(state, node, found, acting, Purpose.FENCE_ATTEMPT, out):
+    if write(state, node, fence, acting, Purpose.FENCE_ATTEMPT, out):
         work.until = out.now.plus(int(action_ms))
 
 
@@ -263,31 +250,25 @@ def _on_again(record: FenceRecord, fencing: NodeFencing) -> bool:
     return (record.wanted or fencing.action) == "reboot"
 
 
-def _switch_on(state: NodeState, node: str, found: Versioned[FenceRecord], out: Out) -> None:
+def _switch_on(state: NodeState, node: str, fence: Versioned[FenceRecord], out: Out) -> None:
     """The second half of a reboot. Nothing waits for it, and it harms nobody who is on already."""
-    record, fencing = found.record, state.topology.of(node)
-    if not _mine_to_do(state, node, found, out.now):
+    record, fencing = fence.record, state.topology.of(node)
+    if not _mine_to_do(state, node, fence, out.now):
         return
     no_device = record.level >= len(fencing.levels) or not fencing.levels[record.level].targets
     if no_device or node in state.view.sessions:  # it is on already, by whatever hand
-        write(state, node, found, replace(record, power="", executor=""), Purpose.FENCE_ON, out)
+        write(state, node, fence, replace(record, power="", executor=""), Purpose.FENCE_ON, out)
         return
     work = state.fencing.get(node)
     if writing(state, node) or (work is not None and work.action):
         return
-    same = (
-        work is not None
-        and work.session_id == record.session_id
-        and work.job.goal == "on"
-        and work.job.fencing == fencing
-    )
-    if work is None or not same:
+    if work is None or not work.is_for(record, "on", fencing):
         work = state.fencing[node] = Work(record.session_id, job.switch_on(fencing, record.level, out.now))
     match job.next_step(work.job, out.now):
         case job.Switch() as switch:
             act(state, node, work, switch, None, out)
         case job.Finished():
-            write(state, node, found, replace(record, power="", executor=""), Purpose.FENCE_ON, out)
+            write(state, node, fence, replace(record, power="", executor=""), Purpose.FENCE_ON, out)
             out.note("fence_on", node=node)
 
 
@@ -299,23 +280,22 @@ def act(state: NodeState, node: str, work: Work, switch: job.Switch, until: Inst
         return
     state.counter += 1
     work.action, work.switch = state.counter, switch
-    out.effects.append(
-        FenceAct(state.counter, node, switch.target, switch.action, device.limit_ms(switch.action), until)
-    )
+    timeout_ms = device.limit_ms(switch.action)
+    out.effects.append(FenceAct(state.counter, node, switch.target, switch.action, timeout_ms, until))
     out.note("fence_action", node=node, device=device.name, plug=switch.target.plug, action=switch.action)
 
 
 def on_write(state: NodeState, node: str, purpose: Purpose, succeeded: bool, out: Out) -> None:
     """A write of mine to the record was answered, or (not `succeeded`) nobody knows or somebody else was first: then
     it is looked at anew. An action begins only if the write before it is now the record."""
-    work, found = state.fencing.get(node), state.view.fences.get(node)
-    if work is None or found is None:
+    work, fence = state.fencing.get(node), state.view.fences.get(node)
+    if work is None or fence is None:
         return
     if purpose is Purpose.FENCE_ATTEMPT:
         until, work.until = work.until, None
         if succeeded and until is not None and work.switch is not None:
             act(state, node, work, work.switch, until, out)
-    elif succeeded and work.job.given_up and not found.record.executor:
+    elif succeeded and work.job.given_up and not fence.record.executor:
         work.given_up = out.now
 
 
@@ -324,15 +304,8 @@ def acted(state: NodeState, event: FenceActed, out: Out) -> None:
     for node, work in state.fencing.items():
         if work.action == event.id and work.switch is not None:
             switch, work.action = work.switch, 0
-            out.note(
-                "fence_acted",
-                node=node,
-                device=switch.target.device,
-                action=switch.action,
-                ok=event.ok,
-                power=event.power,
-                detail=event.detail,
-            )
+            answer = {"ok": event.ok, "power": event.power, "detail": event.detail}
+            out.note("fence_acted", node=node, device=switch.target.device, action=switch.action, **answer)
             job.switched(work.job, switch.action, event.ok, event.power, event.detail, out.now)
             return
 
@@ -345,7 +318,7 @@ def writing(state: NodeState, node: str) -> bool:
 def write(
     state: NodeState,
     node: str,
-    found: Versioned[FenceRecord],
+    fence: Versioned[FenceRecord],
     record: FenceRecord,
     purpose: Purpose,
     out: Out,
@@ -356,15 +329,15 @@ def write(
     if writing(state, node):
         return False
     keys = state.keys
-    compares = [Compare(keys.fence(node), "mod", found.mod_revision)]
-    if record.state != "safe" or found.record.state != "safe":
+    compares = [Compare(keys.fence(node), "mod", fence.mod_revision)]
+    if record.state != "safe" or fence.record.state != "safe":
         compares.append(Compare(keys.node(node), "create", 0))
     txn = Txn(
         state.writer.guarded(*compares),
         (Put(keys.fence(node), record.to_json()), *also),
         state.writer.reads(keys.fence(node), keys.node(node)),
     )
-    if record.state == "safe" and found.record.state != "safe":
+    if record.state == "safe" and fence.record.state != "safe":
         out.note("fence_safe", node=node, evidence=record.evidence)
     out.send(purpose, txn, name=node)
     return True

@@ -44,32 +44,32 @@ def step_group(state: NodeState, run: LocalGroup, out: Out) -> None:
         else:
             probe_unknown(run, out)
     elif state.phase in ("live", "ending"):
-        found = state.view.groups.get(run.spec.name)
+        observed = state.view.groups.get(run.spec.name)
         if reason := state.frozen(run.spec.name):
             as_frozen(state, run, reason, out)
             forget_unstarted(run, out)
             return
         match state.role(run.spec.name):
             case "owner":
-                assert found is not None
-                as_owner(state, run, found, out)
+                assert observed is not None
+                as_owner(state, run, observed, out)
             case "offered":
-                assert found is not None
-                accept(state, run, found, out)
+                assert observed is not None
+                accept(state, run, observed, out)
             case "holder":
-                assert found is not None
-                as_holder(state, run, found, out)
+                assert observed is not None
+                as_holder(state, run, observed, out)
             case "absent":
                 as_unowned(state, run, out)
             case "other":
-                as_other(state, run, found, out)
+                as_other(state, run, observed, out)
     forget_unstarted(run, out)
     announcing.step_announcement(state, run, out)
     outside.expire(run, out)
 
 
 def as_frozen(state: NodeState, run: LocalGroup, reason: str, out: Out) -> None:
-    """What the store says of it cannot be read. What runs here goes on. As long as I have made no promise since I last
+    """Its record in the store cannot be read. What runs here goes on. As long as I have made no promise since I last
     wrote that it is mine, what fails is restarted in place: nobody can have taken it while my session lives."""
     run.waiting, run.takeable_since = reason, None
     if state.phase == "ending":
@@ -80,24 +80,22 @@ def as_frozen(state: NodeState, run: LocalGroup, reason: str, out: Out) -> None:
         probe_unknown(run, out)
 
 
-def as_owner(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: Out) -> None:
+def as_owner(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> None:
     """Run it here, or stop it and let it go."""
     run.untouched, run.takeable_since = False, None
-    if _dead_holders_leave(state, run, found, out):
+    if _dead_holders_leave(state, run, observed, out):
         return
-    if found.record.holders:
-        overlap.watch(run, found, out.now)
-        if reason := overlap.given_back(state, run, found.record, out.now):
-            _give_back(state, run, found, reason, out)
+    if observed.record.holders:
+        overlap.watch(run, observed, out.now)
+        if reason := overlap.given_back(state, run, observed.record, out.now):
+            _give_back(state, run, observed, reason, out)
             return
-    departure = leaving(state, run, found.record, out)
+    departure = leaving(state, run, observed.record, out)
     if departure is None and run.outdated:
         bring_down(run, out, kill=False)
-        return
-    if departure is None:
-        bring_up(state, run, found, out)
-        return
-    if run.txn:
+    elif departure is None:
+        bring_up(state, run, observed, out)
+    if departure is None or run.txn:
         return
     overlapping = run.spec.overlap and departure.to is not None and run.running
     if not overlapping:
@@ -106,51 +104,47 @@ def as_owner(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out
             return
     run.granted = 0  # a promise, from the moment it is sent
     if departure.to is None:
-        txn = ownership.release(state.writer, run.spec.name, found, _spent_move(state, run))
+        txn = ownership.release(state.writer, run.spec.name, observed, _spent_move(state, run))
         run.txn = out.send(Purpose.RELEASE, txn, name=run.spec.name)
     else:
-        epoch = next_epoch(state.generation, found.record.epoch, read_revision(state, run.spec.name))
+        epoch = next_epoch(state.generation, observed.record.epoch, read_revision(state, run.spec.name))
         txn = ownership.hand_over(
-            state.writer, run.spec.name, found, departure.to, epoch, reason=departure.reason, overlap=overlapping
+            state.writer, run.spec.name, observed, departure.to, epoch, reason=departure.reason, overlap=overlapping
         )
         run.txn = out.send(Purpose.HANDOFF, txn, name=run.spec.name, epoch=epoch)
         if overlapping:
             out.effects.append(StopAnnouncing(run.spec.name))
-    out.note(
-        "group_leaving",
-        group=run.spec.name,
-        to=departure.to.node if departure.to else "",
-        reason=departure.reason,
-        overlap=overlapping,
-    )
+    to = departure.to.node if departure.to else ""
+    out.note("group_leaving", group=run.spec.name, to=to, reason=departure.reason, overlap=overlapping)
 
 
-def _give_back(state: NodeState, run: LocalGroup, found: Versioned[Ownership], reason: str, out: Out) -> None:
-    """An overlap in which I do not come to run it: stop what I started, then leave it to who still runs it."""
+def _give_back(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], reason: str, out: Out) -> None:
+    """An overlap in which I do not come to run it: stop what I started, then leave it to the holder that runs it."""
     if run.txn:
         return
     late = overlap.too_long(run, out.now, overlap.deadline_ms(run.spec))
-    bring_down(run, out, kill=late and any(action == "start" for _, action in run.acting.values()))
+    bring_down(run, out, kill=late and run.starting)
     if not (run.stopped or run.barred):
         return
     run.granted = 0  # a promise, from the moment it is sent
-    name, to = run.spec.name, found.record.holders
+    name, to = run.spec.name, observed.record.holders
     also = (note_failure(state, run, reason),) if run.failure or late else ()
-    txn = ownership.release(state.writer, name, found, _spent_move(state, run), holders=to, reason=reason, also=also)
+    txn = ownership.release(state.writer, name, observed, _spent_move(state, run), holders=to, reason=reason, also=also)
     run.txn = out.send(Purpose.RELEASE, txn, name=name)
     out.note("group_given_back", group=name, to=to[0].node, reason=reason)
 
 
-def _dead_holders_leave(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: Out) -> bool:
+def _dead_holders_leave(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> bool:
     """A holder that died in an overlap cannot leave it by itself: once it is safe its owner strikes it out."""
     lease_counts = run.spec.fencing == "lease"
     gone = [
         holder
-        for holder in found.record.holders
+        for holder in observed.record.holders
         if ownership.holder_safe(state.view, state.observer, holder, lease_counts, out.now).safe
     ]
     if gone and not run.txn:
-        run.txn = out.send(Purpose.LEAVE, ownership.leave(state.writer, run.spec.name, found, gone), name=run.spec.name)
+        txn = ownership.leave(state.writer, run.spec.name, observed, gone)
+        run.txn = out.send(Purpose.LEAVE, txn, name=run.spec.name)
     return bool(gone)
 
 
@@ -166,10 +160,8 @@ def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Rele
     if state.phase == "ending":
         return Release(_session(state, best), "shutdown")
     move = state.view.moves.get(spec.name)
-    if move and (move.record.from_node, move.record.from_session_revision) == (
-        state.node,
-        state.session.session_revision,
-    ):
+    here = (state.node, state.session.session_revision)
+    if move and (move.record.from_node, move.record.from_session_revision) == here:
         to = move.record.to if move.record.to in choice.candidates else "" if move.record.to else best
         if to and to != state.node:
             return Release(_session(state, to), f"moved by {move.record.by or 'the operator'}")
@@ -185,7 +177,7 @@ def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Rele
     return None
 
 
-def accept(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: Out) -> None:
+def accept(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> None:
     """A handoff to me: write `owned` before anything is started."""
     probe_unknown(run, out)
     if not run.started and "failed" in run.health.values():
@@ -194,41 +186,37 @@ def accept(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: 
     if run.waiting or run.txn or run.acting:
         return
     if state.guard_ready and state.may_run(out.now):
-        send_acquire(state, run, found, Purpose.ACCEPT, found.record.reason, out)
+        send_acquire(state, run, observed, Purpose.ACCEPT, observed.record.reason, out)
 
 
-def as_holder(state: NodeState, run: LocalGroup, found: Versioned[Ownership], out: Out) -> None:
+def as_holder(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> None:
     """An overlap: go on until the new owner says that it runs, then stop and say so; or until it gives it back."""
-    own = found.record
-    overlap.watch(run, found, out.now)
+    own = observed.record
+    overlap.watch(run, observed, out.now)
     probe_unknown(run, out)  # a daemon that has just begun
     ends = overlap.lets_go(state, run, own, out.now) or overlap.lost_here(state, run)
     report = state.view.reports.get(own.node)
-    reported = (
-        report.record.groups.get(run.spec.name, {}) if report and report.record.session_id == own.session_id else {}
-    )
+    current = report is not None and report.record.session_id == own.session_id
+    reported = report.record.groups.get(run.spec.name, {}) if report and current else {}
     if ends or (own.state == "owned" and reported.get("phase") == "running" and reported.get("epoch") == own.epoch):
         bring_down(run, out, kill=False)
     if not run.stopped or (own.state != "owned" and not ends):
-        try_acquire(state, run, found, out)  # also where it has died here: who it is handed to may be dead, too
+        try_acquire(state, run, observed, out)  # also where it has died here: who it is handed to may be dead, too
     elif not run.txn:
-        run.txn = out.send(
-            Purpose.LEAVE, ownership.leave(state.writer, run.spec.name, found, (state.me,)), name=run.spec.name
-        )
+        txn = ownership.leave(state.writer, run.spec.name, observed, (state.me,))
+        run.txn = out.send(Purpose.LEAVE, txn, name=run.spec.name)
 
 
-def as_other(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | None, out: Out) -> None:
+def as_other(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | None, out: Out) -> None:
     """Somebody else's, or nobody's: nothing of it may run here."""
     run.granted = 0
     probe_unknown(run, out)
     if run.stopped:
-        try_acquire(state, run, found, out)
-    elif any(value in ("running", "failed") for value in run.health.values()) or any(
-        action == "start" for _, action in run.acting.values()
-    ):
+        try_acquire(state, run, observed, out)
+    elif run.starting or not {"running", "failed"}.isdisjoint(run.health.values()):
         begun = bring_down(run, out, kill=True)
         if begun and not run.barred and outside.tells(run):
-            out.note("group_not_mine", group=run.spec.name, owner=found.record.node if found else "")
+            out.note("group_not_mine", group=run.spec.name, owner=observed.record.node if observed else "")
 
 
 def as_unowned(state: NodeState, run: LocalGroup, out: Out) -> None:
@@ -258,18 +246,18 @@ def clear_leftovers(state: NodeState, out: Out) -> None:
         bring_down(run, out, kill=True)
 
 
-def try_acquire(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | None, out: Out) -> None:
+def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | None, out: Out) -> None:
     """Acquire it, where placement names me and everyone who may be running it is safe."""
     spec, now = run.spec, out.now
     run.waiting = blocked_reason(state)
     if run.waiting or run.txn or run.acting or not _can_acquire(state, out) or state.cluster is None:
         return
     if not spec.enabled or state.cluster.group(spec.name) is None:
-        _retire(state, run, found, out)
+        _retire(state, run, observed, out)
         return
-    if found is not None and found.record.state == "unmanaged" and spec.fencing == "lease":
+    if observed is not None and observed.record.state == "unmanaged" and spec.fencing == "lease":
         return
-    holding = found is not None and state.me in found.record.holders and run.running
+    holding = observed is not None and state.me in observed.record.holders and run.running
     if not holding and (reason := blocking.blocked(state.view, spec.name)):
         run.waiting, run.takeable_since = reason, None
         return
@@ -278,37 +266,37 @@ def try_acquire(state: NodeState, run: LocalGroup, found: Versioned[Ownership] |
         run.waiting, run.takeable_since = verdict.reason, None
         return
     choice = place(state.cluster, spec, state.view)
-    back = found is not None and overlap.takes_back(state, run, found.record)
+    back = observed is not None and overlap.takes_back(state, run, observed.record)
     rank = 0 if back else choice.rank(state.node)
     if rank is None:
         run.waiting, run.takeable_since = choice.excluded.get(state.node, ""), None
         return
-    if found is None and not _runs_nowhere(state, run, out):
+    if observed is None and not _runs_nowhere(state, run, out):
         run.takeable_since = None  # turns begin when all have answered: by then all know of the group
         return
     if run.takeable_since is None:
         run.takeable_since = now
     wait = rank * state.timing.heartbeat_ms
-    if found and found.record.state == "handoff" and ownership.may_live(state.view, found.record.holder):
+    if observed and observed.record.state == "handoff" and ownership.may_live(state.view, observed.record.holder):
         wait += state.timing.lease_ms  # it is on its way to somebody who lives
     if owner_elapsed(run.takeable_since, now) < wait:
         run.waiting = f"{choice.candidates[0]} comes first"
         return
     also = () if holding else (Compare(state.keys.blocked(spec.name), "create", 0),)  # what runs already may go on
     reason, cleanup = verdict.reason, tuple[str, ...]()
-    if found is None:
+    if observed is None:
         probe = state.keys.probe(spec.name)
         also = (*also, Compare(probe, "mod", state.view.probes[spec.name].mod_revision))
         reason, cleanup = "first owner", (probe,)
     elif back:
-        reason = found.record.reason
-    send_acquire(state, run, found, Purpose.ACQUIRE, reason, out, also=also, cleanup=cleanup)
+        reason = observed.record.reason
+    send_acquire(state, run, observed, Purpose.ACQUIRE, reason, out, also=also, cleanup=cleanup)
 
 
-def _retire(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | None, out: Out) -> None:
+def _retire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | None, out: Out) -> None:
     """A group that is to run nowhere, of an owner that is dead: release it in the owner's place once that is safe.
     One after the other is to try, so that one blind node does not block it."""
-    if found is None or found.record.state == "released":
+    if observed is None or observed.record.state == "released":
         return
     lease_counts = run.spec.fencing == "lease"
     verdict = ownership.takeable(state.view, state.observer, run.spec.name, lease_counts, state.node, out.now)
@@ -319,9 +307,9 @@ def _retire(state: NodeState, run: LocalGroup, found: Versioned[Ownership] | Non
         run.takeable_since = out.now
     if owner_elapsed(run.takeable_since, out.now) < state.turn_ms:
         return
-    txn = ownership.release(state.writer, run.spec.name, found, _spent_move(state, run))
+    txn = ownership.release(state.writer, run.spec.name, observed, _spent_move(state, run))
     run.txn = out.send(Purpose.RELEASE, txn, name=run.spec.name)
-    out.note("group_retired", group=run.spec.name, owner=found.record.node, reason=verdict.reason)
+    out.note("group_retired", group=run.spec.name, owner=observed.record.node, reason=verdict.reason)
 
 
 def _runs_nowhere(state: NodeState, run: LocalGroup, out: Out) -> bool:
@@ -341,8 +329,8 @@ def _can_acquire(state: NodeState, out: Out) -> bool:
 
 
 def _session(state: NodeState, node: str | None) -> Holder | None:
-    found = state.view.sessions.get(node) if node else None
-    return Holder(node, found.record.session_id, found.create_revision) if node and found else None
+    session = state.view.sessions.get(node) if node else None
+    return Holder(node, session.record.session_id, session.create_revision) if node and session else None
 
 
 def _spent_move(state: NodeState, run: LocalGroup) -> tuple[str, ...]:

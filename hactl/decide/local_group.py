@@ -88,6 +88,11 @@ class LocalGroup:
         return not self.acting and all(self.health.get(resource.name) == "running" for resource in self.spec.resources)
 
     @property
+    def starting(self) -> bool:
+        """Something of it is being started."""
+        return any(action == "start" for _, action in self.acting.values())
+
+    @property
     def started(self) -> bool:
         """Whether something of it may have been started here since this machine booted, and may still run."""
         return bool(self.registered or self.registering) or self.leftover

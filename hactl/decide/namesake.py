@@ -11,7 +11,7 @@ from __future__ import annotations
 from election.clock import owner_elapsed
 from election.machine import differences
 from election.records import FenceRecord, Refusal, Session
-from election.store import Compare, Delete, Put, Txn
+from election.store import Put, Txn
 from election.view import Versioned
 from hactl.decide import phase_table
 from hactl.decide.state import NodeState, Out
@@ -40,16 +40,16 @@ def held_here(state: NodeState, session_id: str) -> bool:
     )
 
 
-def on_session(state: NodeState, found: Versioned[Session] | None, out: Out) -> None:
-    """The session in my name, which is not the one I hold now, is as `found`."""
+def on_session(state: NodeState, session: Versioned[Session] | None, out: Out) -> None:
+    """The session in my name, which is not the one I hold now, is as `session`."""
     watched = state.namesake
-    state.observer.on_session(state.node, found, out.now)
-    if found is None or held_here(state, found.record.session_id):
+    state.observer.on_session(state.node, session, out.now)
+    if session is None or held_here(state, session.record.session_id):
         watched.session = None
         return
-    if watched.session is not None and watched.session != (found.create_revision, found.mod_revision):
+    if watched.session is not None and watched.session != (session.create_revision, session.mod_revision):
         watched.moves += 1
-    watched.session = (found.create_revision, found.mod_revision)
+    watched.session = (session.create_revision, session.mod_revision)
 
 
 def not_mine(state: NodeState, record: Session | FenceRecord) -> str:
@@ -73,10 +73,10 @@ def refused(state: NodeState, out: Out) -> bool:
     when the others have been told."""
     if state.namesake.leaving:
         return True
-    found = state.view.sessions.get(state.node)
-    if found is not None and state.namesake.moves > STRAY_WRITES:
-        out.effects.append(Disown(found.record.session_id))
-        state.namesake.disowned.add(found.record.session_id)
+    session = state.view.sessions.get(state.node)
+    if session is not None and state.namesake.moves > STRAY_WRITES:
+        out.effects.append(Disown(session.record.session_id))
+        state.namesake.disowned.add(session.record.session_id)
         text = (
             f"node name '{state.node}' is in use by another machine{where(state)}, which has this machine's id, "
             f"{state.boot.machine_id}, and renews its session: one of them is a copy, or an old backup, of the other. "
@@ -97,7 +97,7 @@ def refused(state: NodeState, out: Out) -> bool:
 
 
 def where(state: NodeState) -> str:
-    """Where the other one says that it is."""
+    """The address at which the other machine says that it is."""
     member = state.view.members.get(state.node)
     return f", at {member.record.address}" if member else ""
 
@@ -116,28 +116,23 @@ def left(state: NodeState, out: Out) -> None:
         out.effects.append(Exit(2, state.namesake.leaving))
 
 
-def surely_over(state: NodeState, found: Versioned[Session] | None, record: FenceRecord, out: Out) -> bool:
+def surely_over(state: NodeState, session: Versioned[Session] | None, record: FenceRecord, out: Out) -> bool:
     """Whether the session in my name, which is mine as far as anybody can tell, may be attested now. One that this boot
     held: at once, of an earlier daemon after S. Any other may be held by a machine that has all that this one has: when
     its lease is over, whoever holds it, and nobody answers for this node's address."""
     if held_here(state, record.session_id):
-        soon = (
-            record.session_id in state.own_session_ids
-            or record.session_id == state.boot.guard.session_id
-            or found is None
-        )
+        soon = session is None or record.session_id in (*state.own_session_ids, state.boot.guard.session_id)
         return soon or state.observer.silent_ms(state.node, out.now) >= state.timing.suspect_after_ms
-    over = (
-        state.observer.over(state.node, found, out.now)
-        if found is not None
-        else record.over or state.observer.dead_over(state.node, record, out.now)
-    )
+    if session is not None:
+        over = state.observer.over(state.node, session, out.now)
+    else:
+        over = record.over or state.observer.dead_over(state.node, record, out.now)
     return over and _nobody_answers(state, out)
 
 
-def wait_for_operator(state: NodeState, found: Versioned[Session] | None, why: str, out: Out) -> None:
+def wait_for_operator(state: NodeState, session: Versioned[Session] | None, why: str, out: Out) -> None:
     """The dead session in my name is not for me to attest: say so, here and to the others."""
-    record = found.record if found else state.view.fences[state.node].record
+    record = session.record if session else state.view.fences[state.node].record
     text = (
         f"the last session of '{state.node}' is not known to be stopped, and this machine cannot vouch for it: {why}; "
         f"make sure that no other machine runs as '{state.node}', then `hactl fence confirm {state.node}`"
@@ -165,7 +160,7 @@ def on_probed(state: NodeState, event: OriginalProbed, out: Out) -> None:
 
 
 def forget_refusal(state: NodeState, out: Out) -> None:
-    """A machine was refused my name: said once more by me, who has it; and no longer shown once that is long ago, or
+    """A machine was refused my name: I, who have it, note that once more. It is no longer shown once it is long ago, or
     was before my session."""
     known, watched = state.view.refusals.get(state.node), state.namesake
     if known is None or state.sending(Purpose.FORGET_REFUSAL):
@@ -175,9 +170,7 @@ def forget_refusal(state: NodeState, out: Out) -> None:
         watched.refusal = (known.mod_revision, out.now)
         out.note("machine_refused", reason=known.record.reason)
     elif not fresh or (watched.refusal and owner_elapsed(watched.refusal[1], out.now) > SHOWN_MS):
-        key = state.keys.refused(state.node)
-        compares = state.writer.guarded(Compare(key, "mod", known.mod_revision))
-        out.send(Purpose.FORGET_REFUSAL, Txn(compares, (Delete(key),), state.writer.reads(key)))
+        out.send(Purpose.FORGET_REFUSAL, state.writer.delete(state.keys.refused(state.node), known.mod_revision))
 
 
 def _nobody_answers(state: NodeState, out: Out) -> bool:
@@ -201,4 +194,5 @@ def _address(state: NodeState) -> str:
 
 def _tell_others(state: NodeState, reason: str, out: Out) -> None:
     refusal = Refusal(reason, state.boot.machine_id, state.boot.boot_id)
-    out.send(Purpose.REFUSAL, Txn((state.identity_compare,), (Put(state.keys.refused(state.node), refusal.to_json()),)))
+    write = Put(state.keys.refused(state.node), refusal.to_json())
+    out.send(Purpose.REFUSAL, Txn((state.view.same_history,), (write,)))

@@ -157,7 +157,7 @@ def _end_without_guard(state: NodeState, out: Out) -> None:
 
 def _advance(state: NodeState, out: Out) -> None:
     """Bring the lifecycle on as far as what is known allows."""
-    ready = state.view.listed > 0 and state.cluster is not None and _config_current(state)
+    ready = state.view.listed > 0 and state.cluster is not None and state.config_current
     if state.phase == "listing" and ready and state.identity is not None:
         own_session.listed(state, out)
     if state.phase in ("live", "ending", "stopping", "closing") and ready:
@@ -168,10 +168,6 @@ def _advance(state: NodeState, out: Out) -> None:
         own_session.close(state, out)
     if state.phase == "refused":
         state.need_list = True
-
-
-def _config_current(state: NodeState) -> bool:
-    return state.view.config is not None and not state.wants_config
 
 
 def _end(state: NodeState, out: Out) -> None:
@@ -185,17 +181,15 @@ def _end(state: NodeState, out: Out) -> None:
     if state.held and phases.cleared(state):
         phases.end(state, f"everything is stopped; {state.held}", out)
         return
-    mine = any(
-        group.record.node == state.node and group.record.state == "owned" for group in state.view.groups.values()
-    )
-    holds = any(state.me in group.record.holders for group in state.view.groups.values())
-    if mine or holds or not phases.cleared(state) or any(run.txn for run in state.runs.values()):
+    known = [group.record for group in state.view.groups.values()]
+    owns = any((own.node == state.node and own.state == "owned") or state.me in own.holders for own in known)
+    if owns or not phases.cleared(state) or any(run.txn for run in state.runs.values()):
         return
-    found = state.view.sessions.get(state.node)
-    if found is None or state.sending(Purpose.CLOSE):
+    stored = state.view.sessions.get(state.node)
+    if stored is None or state.sending(Purpose.CLOSE):
         return
-    safe = session.attest(session.dead(found), state.session.owner)
-    out.send(Purpose.CLOSE, session.close_txn(state.view, state.node, found, safe))
+    safe = session.attest(session.dead(stored), state.session.owner)
+    out.send(Purpose.CLOSE, session.close_txn(state.view, state.node, stored, safe))
 
 
 # --- events -----------------------------------------------------------------------------------------------
@@ -302,14 +296,6 @@ def _on_readiness(state: NodeState, event: events.Readiness, out: Out) -> None:
     state.readiness.setdefault(event.group, OwnReadiness()).post(event.source, event.level, event.why)
 
 
-def _on_fence_acted(state: NodeState, event: events.FenceActed, out: Out) -> None:
-    fencing.acted(state, event, out)
-
-
-def _on_guard_told(state: NodeState, event: events.GuardTold, out: Out) -> None:
-    suspicion.on_reply(state, event, out)
-
-
 def _on_watchdog(state: NodeState, event: events.Watchdog, out: Out) -> None:
     state.session.watchdog = event.armed
     state.watchdog_missing = event.required and not event.armed
@@ -326,10 +312,6 @@ def _on_shutdown(state: NodeState, event: events.Shutdown, out: Out) -> None:
     out.effects.append(Exit(0, "what runs here is left running" if not event.release else "nothing to release"))
 
 
-def _on_tick(state: NodeState, event: events.Tick, out: Out) -> None:
-    pass
-
-
 _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Listed: _on_listed,
     events.ListFailed: _on_list_failed,
@@ -342,12 +324,12 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Acted: _on_acted,
     events.Observed: _on_observed,
     events.Readiness: _on_readiness,
-    events.FenceActed: _on_fence_acted,
-    events.GuardTold: _on_guard_told,
+    events.FenceActed: fencing.acted,
+    events.GuardTold: suspicion.on_reply,
     events.Identified: namesake.on_identified,
     events.OriginalProbed: namesake.on_probed,
     events.Watchdog: _on_watchdog,
     events.Trouble: troubles.learn,
     events.Shutdown: _on_shutdown,
-    events.Tick: _on_tick,
+    events.Tick: lambda state, event, out: None,
 }

@@ -84,20 +84,20 @@ def _of_group(state: ReadState, run: ReadGroup) -> Iterator[ResourceWarning]:
         yield ResourceWarning(group, "", STUCK, run.stop_failed)
 
 
-def _text(one: Interference) -> str:
-    if one.count < OFTEN:
-        return one.text
-    often = max(step for step in _milestones(one.count) if step <= one.count)
-    return f"{one.text}; that has happened {often} times or more"
+def _text(interference: Interference) -> str:
+    if interference.count < OFTEN:
+        return interference.text
+    often = max(step for step in _milestones(interference.count) if step <= interference.count)
+    return f"{interference.text}; that has happened {often} times or more"
 
 
 def _happened(run: LocalGroup, resource: str, topic: str, text: str, out: Out) -> int:
     """It has happened once more, so many times in all."""
     before = run.interferences.get((resource, topic))
-    one = run.interferences[resource, topic] = Interference(text, out.now, before.count + 1 if before else 1)
-    if one.count >= OFTEN and _is_milestone(one.count):
-        out.note("resource_warning", group=run.spec.name, resource=resource, what=_text(one))
-    return one.count
+    interference = run.interferences[resource, topic] = Interference(text, out.now, before.count + 1 if before else 1)
+    if interference.count >= OFTEN and _is_milestone(interference.count):
+        out.note("resource_warning", group=run.spec.name, resource=resource, what=_text(interference))
+    return interference.count
 
 
 def _begins(run: LocalGroup, resource: str, warned: Warned, out: Out) -> None:
@@ -111,11 +111,11 @@ def _begins(run: LocalGroup, resource: str, warned: Warned, out: Out) -> None:
 
 
 def _ends(run: LocalGroup, resource: str, topic: str, out: Out) -> None:
-    one = run.interferences.get((resource, topic))
-    if one is not None and one.lasts:
-        one.lasts, one.last = False, out.now
-        if _is_milestone(one.count):
-            out.note("resource_warning_over", group=run.spec.name, resource=resource, what=one.text)
+    interference = run.interferences.get((resource, topic))
+    if interference is not None and interference.lasts:
+        interference.lasts, interference.last = False, out.now
+        if _is_milestone(interference.count):
+            out.note("resource_warning_over", group=run.spec.name, resource=resource, what=interference.text)
 
 
 def _is_milestone(count: int) -> bool:
@@ -124,7 +124,7 @@ def _is_milestone(count: int) -> bool:
 
 def _milestones(count: int) -> list[int]:
     """3, 10, 30, 100, … up to the first that is greater than `count`."""
-    found = [OFTEN]
-    while found[-1] <= count:
-        found.append(found[-1] // 3 * 10 if found[-1] % 3 == 0 else found[-1] * 3)
-    return found
+    steps = [OFTEN]
+    while steps[-1] <= count:
+        steps.append(steps[-1] // 3 * 10 if steps[-1] % 3 == 0 else steps[-1] * 3)
+    return steps

@@ -28,10 +28,10 @@ def deadline_ms(spec: GroupSpec) -> float:
     return min(LONGEST_MOVE_MS, sum(resource.start_timeout_ms for resource in spec.resources))
 
 
-def watch(run: LocalGroup, found: Versioned[Ownership], now: Instant) -> None:
+def watch(run: LocalGroup, observed: Versioned[Ownership], now: Instant) -> None:
     """Note when this ownership was first seen; called whenever this node is a part of an overlap."""
-    if run.overlap_seen is None or run.overlap_seen[0] != found.record.epoch:
-        run.overlap_seen = (found.record.epoch, now)
+    if run.overlap_seen is None or run.overlap_seen[0] != observed.record.epoch:
+        run.overlap_seen = (observed.record.epoch, now)
 
 
 def too_long(run: LocalGroup, now: Instant, limit_ms: float) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from election.clock import Instant, owner_elapsed
 from election.records import FenceRecord, Session
-from election.session import adopt, attest, close_txn, dead, open_txn, opened, overwritten, renew
+from election.session import adopt, as_written, attest, close_txn, dead, open_txn, opened, overwritten, renew
 from election.view import Versioned
 from hactl.decide import namesake, phase_table, phases
 from hactl.decide.fencing import awaited, in_flight
@@ -23,47 +23,47 @@ STILL_HEARTBEATS = 2.0
 
 def listed(state: NodeState, out: Out) -> None:
     """The first list is here and the configuration is read: go on with the session, or begin a new one."""
-    boot, found = state.boot, state.view.sessions.get(state.node) or _written_over(state)
+    boot, stored = state.boot, state.view.sessions.get(state.node) or _written_over(state)
     # One that this boot held is mine, whatever the machine id is now: it was made anew under the running daemon.
-    held = found is not None and namesake.held_here(state, found.record.session_id)
-    if found and found.record.machine_id != boot.machine_id and not held:
+    held = stored is not None and namesake.held_here(state, stored.record.session_id)
+    if stored and stored.record.machine_id != boot.machine_id and not held:
         reason = (
-            f"node name '{state.node}' is in use by another machine (machine id {found.record.machine_id}"
+            f"node name '{state.node}' is in use by another machine (machine id {stored.record.machine_id}"
             f"{namesake.where(state)}): give this node another name in node.toml, or stop that daemon"
         )
         namesake.leave(state, "name_in_use", reason, out)
         return
     guard = boot.guard
     if (
-        found
+        stored
         and guard.valid_until is not None
         and phases.resumable(state)
-        and guard.session_id == found.record.session_id
-        and found.record.boot_id == boot.boot_id
+        and guard.session_id == stored.record.session_id
+        and stored.record.boot_id == boot.boot_id
     ):
-        adopt(state.session, found, guard.valid_until, guard.incarnation)
+        adopt(state.session, stored, guard.valid_until, guard.incarnation)
         if (bad := state.view.bad_node(state.node)) is not None:
             state.session.mod_revision -= 1  # what I last wrote is not known
             overwritten(state.session, bad, out.now)
         state.own_session_ids.add(guard.session_id)
         state.guard_ready = True
         phase_table.enter(state, "live")
-        out.note("session_adopted", sid=guard.session_id, srev=found.create_revision)
+        out.note("session_adopted", sid=guard.session_id, srev=stored.create_revision)
         out.write_member()
         return
-    out.note("session_new", reason=_why_new(state, found))
+    out.note("session_new", reason=_why_new(state, stored))
     phases.begin_again(state)
 
 
-def _why_new(state: NodeState, found: Versioned[Session] | None) -> str:
+def _why_new(state: NodeState, stored: Versioned[Session] | None) -> str:
     guard = state.boot.guard
     if guard.latched:
         return "the guard's deadline came"
-    if found is None:
+    if stored is None:
         return "no session in the store"
     if guard.valid_until is None:
         return "no guard held the last session"
-    return "rebooted" if found.record.boot_id != state.boot.boot_id else "the guard held another session"
+    return "rebooted" if stored.record.boot_id != state.boot.boot_id else "the guard held another session"
 
 
 def close(state: NodeState, out: Out) -> None:
@@ -77,21 +77,21 @@ def close(state: NodeState, out: Out) -> None:
         return
     if not identified(state, out) or namesake.refused(state, out):
         return
-    found, fence = state.view.sessions.get(state.node) or _written_over(state), state.view.fences.get(state.node)
+    stored, fence = state.view.sessions.get(state.node) or _written_over(state), state.view.fences.get(state.node)
     keys = (state.keys.node(state.node), state.keys.fence(state.node))
-    if found is None and any(key in state.view.unreadable for key in keys):
+    if stored is None and any(key in state.view.unreadable for key in keys):
         _wait_for_repair(state, keys, out)
         return
-    if found is None and (fence is None or fence.record.state == "safe"):
+    if stored is None and (fence is None or fence.record.state == "safe"):
         if state.release_on_exit:
             phases.end(state, "released everything", out)
         else:
             _open(state, fence, out)
         return
-    assert found or fence
-    record = dead(found) if found else fence.record  # type: ignore[union-attr]
+    assert stored or fence
+    record = dead(stored) if stored else fence.record  # type: ignore[union-attr]
     if why := namesake.not_mine(state, record):
-        _not_mine(state, found, fence, why, out)
+        _not_mine(state, stored, fence, why, out)
         return
     if fence is not None and in_flight(state, state.node, fence, out.now):
         out.note_once("acting", "waiting_for_fence_action", executor=fence.record.executor)
@@ -99,14 +99,14 @@ def close(state: NodeState, out: Out) -> None:
     if fence is not None and awaited(state, fence, out.now):
         out.note_once(f"awaited/{record.session_id}", "waiting_to_be_fenced", action=fence.record.wanted)
         return
-    if not namesake.surely_over(state, found, record, out) or not _unmoved(state, out.now):
+    if not namesake.surely_over(state, stored, record, out) or not _unmoved(state, out.now):
         return
     state.close_sent = out.now
-    out.send(Purpose.CLOSE, close_txn(state.view, state.node, found, attest(record, state.session.owner)))
+    out.send(Purpose.CLOSE, close_txn(state.view, state.node, stored, attest(record, state.session.owner)))
 
 
 def _wait_for_repair(state: NodeState, keys: tuple[str, ...], out: Out) -> None:
-    """What became of my last session, or whose store this is, cannot be read: nothing is attested, nothing opened."""
+    """The end of my last session, or the store's identity, cannot be read: nothing is attested, nothing opened."""
     bad = [key for key in keys if key in state.view.unreadable]
     out.note_once("foreign", "waiting_for_repair", keys=bad)
     if state.release_on_exit:
@@ -123,11 +123,7 @@ def _written_over(state: NodeState) -> Versioned[Session] | None:
         session_id = boot.guard.session_id
     elif not session_id or bad.create_revision != session.session_revision:
         return None
-    record = replace(
-        Session(session_id, boot.machine_id, boot.boot_id, int(session.lease_ms), session.attempt, session.watchdog),
-        machine=session.owner.machine,
-    )
-    return Versioned(record, bad.create_revision, bad.mod_revision)
+    return Versioned(as_written(session, session_id, session.attempt), bad.create_revision, bad.mod_revision)
 
 
 def _unmoved(state: NodeState, now: Instant) -> bool:
@@ -151,22 +147,19 @@ def identified(state: NodeState, out: Out) -> bool:
 
 
 def _not_mine(
-    state: NodeState, found: Versioned[Session] | None, fence: Versioned[FenceRecord] | None, why: str, out: Out
+    state: NodeState, stored: Versioned[Session] | None, fence: Versioned[FenceRecord] | None, why: str, out: Out
 ) -> None:
     """The last session in my name is not for me to attest: it is deposed by the others, or, where none lives, by me
     when its lease is over; then the operator has the word."""
     if state.release_on_exit:
         phases.end(state, "everything is stopped; the last session in this name is not this machine's", out)
         return
-    namesake.wait_for_operator(state, found, why, out)
-    if found is None or not all(
-        state.observer.over(name, session, out.now) for name, session in state.view.sessions.items()
-    ):
-        return
-    if fence is None or not in_flight(state, state.node, fence, out.now):
-        record = replace(dead(found), by=state.node, over=True)
+    namesake.wait_for_operator(state, stored, why, out)
+    alone = all(state.observer.over(name, session, out.now) for name, session in state.view.sessions.items())
+    if stored and alone and (fence is None or not in_flight(state, state.node, fence, out.now)):
+        record = replace(dead(stored), by=state.node, over=True)
         state.close_sent = out.now
-        out.send(Purpose.DEPOSE, close_txn(state.view, state.node, found, record), name=state.node)
+        out.send(Purpose.DEPOSE, close_txn(state.view, state.node, stored, record), name=state.node)
 
 
 def _open(state: NodeState, fence: Versioned[FenceRecord] | None, out: Out) -> None:
@@ -174,9 +167,8 @@ def _open(state: NodeState, fence: Versioned[FenceRecord] | None, out: Out) -> N
         state.sessions_opened += 1
         state.opening_session_id = f"{state.boot.nonce}-{state.sessions_opened}"
         state.own_session_ids.add(state.opening_session_id)
-    txn = open_txn(
-        state.session, state.opening_session_id, fence.mod_revision if fence else 0, state.identity_compare, out.now
-    )
+    fence_mod = fence.mod_revision if fence else 0
+    txn = open_txn(state.session, state.opening_session_id, fence_mod, state.view.same_history, out.now)
     out.send(Purpose.OPEN, txn, attempt=state.session.attempt)
 
 
@@ -238,7 +230,7 @@ def keep_session(state: NodeState, out: Out) -> None:
     if since is not None and since < timing.heartbeat_ms - 1e-6:
         return
     before = session.valid_until
-    attempt, txn = renew(session, state.identity_compare, now, STILL_HEARTBEATS * timing.heartbeat_ms)
+    attempt, txn = renew(session, state.view.same_history, now, STILL_HEARTBEATS * timing.heartbeat_ms)
     if session.valid_until != before and session.valid_until is not None:
         extend_guard(state, out)
     out.send(Purpose.RENEW, txn, attempt=attempt)

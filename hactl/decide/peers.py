@@ -15,7 +15,7 @@ def watch(state: NodeState, out: Out) -> None:
     """Depose sessions that are over; write the records of lost ones."""
     if state.session.state != "live" or state.blind(out.now) or state.observer.in_gap(out.now):
         return
-    under_way = {item.name for item in state.pending.values() if item.purpose in (Purpose.DEPOSE, Purpose.LOST)}
+    under_way = {sent.name for sent in state.pending.values() if sent.purpose in (Purpose.DEPOSE, Purpose.LOST)}
     for node, session in state.view.sessions.items():
         if node == state.node or node in under_way:
             continue
@@ -29,20 +29,15 @@ def watch(state: NodeState, out: Out) -> None:
             out.note("peer_over", node=node, silent_ms=silent, sid=session.record.session_id)
     for holder in ownership.lost_holders(state.view):
         if holder.node not in under_way and holder.node != state.node:
-            fence = state.view.fences.get(holder.node)
-            lease = max(
-                [int(state.timing.lease_ms), *(session.record.lease_ms for session in state.view.sessions.values())]
-            )
-            out.send(
-                Purpose.LOST,
-                ownership.write_lost(state.writer, holder, fence.mod_revision if fence else 0, lease),
-                name=holder.node,
-            )
+            leases = [int(state.timing.lease_ms), *(other.record.lease_ms for other in state.view.sessions.values())]
+            fence_mod = state.view.mod_of(state.keys.fence(holder.node))
+            txn = ownership.write_lost(state.writer, holder, fence_mod, max(leases))
+            out.send(Purpose.LOST, txn, name=holder.node)
             out.note("session_lost", node=holder.node, sid=holder.session_id)
 
 
 def answer_probes(state: NodeState) -> None:
-    """Answer who asks whether a group without an owner runs here, after looking anew."""
+    """Answer the question whether a group without an owner runs here, after looking anew."""
     for name, probe in state.view.probes.items():
         run = state.runs.get(name)
         if run is None or state.view.mod_of(state.keys.group(name)):
@@ -75,8 +70,8 @@ def report(state: NodeState, out: Out) -> None:
     failing = {source: trouble.copy() for source, trouble in state.troubles.items()}
     warnings = outside.warnings(state)
     report = Report(state.session.session_id, state.config_rev, content, probes, standings, failing, warnings)
-    found = state.view.reports.get(state.node)
-    if found is not None and found.record == report:
+    known = state.view.reports.get(state.node)
+    if known is not None and known.record == report:
         return  # compared with what the store holds: an older report of mine may have landed late
     key = state.keys.report(state.node)
     out.send(Purpose.REPORT, Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))

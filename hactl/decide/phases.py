@@ -19,17 +19,16 @@ FIRST_LIST_MS, LONGEST_LIST_MS = 500.0, 6_000.0
 
 def check_identity(state: NodeState, out: Out) -> None:
     """Whether this store's history is the one this node belongs to; if not, stop everything and take no part."""
+    identity = state.view.identity
     if not state.view.listed:
         return
-    found = state.view.identity
     if state.held:
         return  # neither ours nor another's: a session that can be renewed goes on, none is begun
-    if found is None:
-        refuse(
-            state, "the store holds no identity: 'hactl init' for a new cluster, 'hactl recover' for a lost one", out
-        )
+    if identity is None:
+        text = "the store holds no identity: 'hactl init' for a new cluster, 'hactl recover' for a lost one"
+        refuse(state, text, out)
         return
-    there = (found.record.uuid, found.record.generation)
+    there = (identity.record.uuid, identity.record.generation)
     mine = state.identity
     if mine is None or (there[1] > mine[1] and state.phase in ("refused", "listing")):
         mine = state.identity = there
@@ -107,10 +106,10 @@ def held_by_guard(boot: Boot, spec: GroupSpec) -> set[str]:
 def _maybe_started(state: NodeState, name: str) -> bool:
     """Whether a session of this node's that may be of this boot owned or held the group, as the store has it, while no
     guard is left that would know whether it still runs here."""
-    found = state.view.groups.get(name)
-    if state.boot.guard.session_id or found is None:
+    observed = state.view.groups.get(name)
+    if state.boot.guard.session_id or observed is None:
         return False
-    own, fence = found.record, state.view.fences.get(state.node)
+    own, fence = observed.record, state.view.fences.get(state.node)
     owner = (own.holder,) if own.state in ("owned", "unmanaged") else ()
     for holder in (*own.holders, *owner):
         if holder.node != state.node:

@@ -31,15 +31,11 @@ def place(cluster: ClusterSpec, group: GroupSpec, view: ReadView) -> Choice:
     node on which it was found running."""
     order = group.nodes or tuple(node.name for node in cluster.nodes)
     excluded = {node.name: "not in the group's nodes" for node in cluster.nodes if node.name not in order}
-    candidates = []
-    for name in order:
-        if reason := why_not(group, name, view):
-            excluded[name] = reason
-        else:
-            candidates.append(name)
+    excluded |= {name: reason for name in order if (reason := why_not(group, name, view))}
     first = _where_it_is(group, view)
-    candidates.sort(key=lambda name: (reported(view, group.name, name).level == "poor", name != first))
-    return Choice(tuple(candidates), excluded)
+    able = [name for name in order if name not in excluded]
+    able.sort(key=lambda name: (reported(view, group.name, name).level == "poor", name != first))
+    return Choice(tuple(able), excluded)
 
 
 def why_not(group: GroupSpec, node: str, view: ReadView) -> str:
@@ -58,15 +54,15 @@ def why_not(group: GroupSpec, node: str, view: ReadView) -> str:
 def _runs_well(view: ReadView, group: str, node: str) -> bool:
     """Whether the node owns the group and says that all of it runs, or that a daemon which has just begun is looking at
     it: what could not be started there need not leave."""
-    found, report = view.groups.get(group), view.reports.get(node)
-    owns = found is not None and found.record.node == node and found.record.state == "owned"
+    ownership, report = view.groups.get(group), view.reports.get(node)
+    owns = ownership is not None and ownership.record.node == node and ownership.record.state == "owned"
     return owns and report is not None and report.record.groups.get(group, {}).get("phase") in ("running", "unknown")
 
 
 def _where_it_is(group: GroupSpec, view: ReadView) -> str:
-    found = view.groups.get(group.name)
-    if found is not None:
-        return found.record.node
+    ownership = view.groups.get(group.name)
+    if ownership is not None:
+        return ownership.record.node
     running = [name for name in sorted(view.reports) if reported_running(view, group.name, name)]
     return running[0] if running else ""
 
@@ -74,6 +70,5 @@ def _where_it_is(group: GroupSpec, view: ReadView) -> str:
 def reported_running(view: ReadView, group: str, node: str) -> bool:
     """Whether the node says that something of the group runs there."""
     report = view.reports.get(node)
-    return bool(
-        report and report.record.groups.get(group, {}).get("phase", "stopped") not in ("stopped", "unknown", "barred")
-    )
+    phase = report.record.groups.get(group, {}).get("phase", "stopped") if report else "stopped"
+    return phase not in ("stopped", "unknown", "barred")

@@ -37,9 +37,9 @@ def probers(view: ReadView, spec: ClusterSpec, target: str) -> list[str]:
     groups = [group for vip, group in _vips(spec) if vip == address]
     holding = {
         name
-        for group in groups if (found := view.groups.get(group))
-        for name in (found.record.node, *(holder.node for holder in found.record.holders))
-        if found.record.state != "released"
+        for group in groups if (ownership := view.groups.get(group))
+        for name in (ownership.record.node, *(holder.node for holder in ownership.record.holders))
+        if ownership.record.state != "released"
     }  # fmt: skip
     return sorted(node.name for node in spec.nodes if node.name in view.sessions and node.name not in holding)
 

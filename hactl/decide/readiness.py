@@ -58,7 +58,7 @@ def reported(view: ReadView, group: str, node: str) -> Standing:
 def standing_in(report: Report, group: str) -> Standing:
     """What a report says of its node for the group. A level of a later version counts as ready."""
     entry = report.readiness.get(group)
-    level: ReadinessLevel = next((one for one in READINESS if entry and entry.get("level") == one), "ready")
+    level: ReadinessLevel = next((known for known in READINESS if entry and entry.get("level") == known), "ready")
     return Standing(level, str(entry.get("why", ""))) if entry and level != "ready" else READY
 
 
@@ -89,7 +89,7 @@ class OwnReadiness:
     @property
     def worst(self) -> Standing:
         """The worst that a source says now; of several as bad the first by name."""
-        return max((self.sources[name] for name in sorted(self.sources)), key=lambda one: one.badness, default=READY)
+        return max((self.sources[name] for name in sorted(self.sources)), key=lambda said: said.badness, default=READY)
 
     def settle(self, settle: float, now: Instant) -> None:
         """Bring the reported level closer to the sources: a worse one at once, any other once it has lasted."""

@@ -35,12 +35,10 @@ def own_standings(state: NodeState, out: Out) -> dict[str, ReadinessReport]:
 def _before(state: NodeState, group: str) -> Standing:
     """What the daemon before this one told in the session that this one goes on with: it holds until observers have
     had the time to look."""
-    found = state.view.reports.get(state.node)
-    return (
-        standing_in(found.record, group)
-        if found and found.record.session_id == state.session.session_id
-        else Standing()
-    )
+    known = state.view.reports.get(state.node)
+    if known is None or known.record.session_id != state.session.session_id:
+        return Standing()
+    return standing_in(known.record, group)
 
 
 def see_everybody(state: NodeState, out: Out) -> None:

@@ -78,8 +78,8 @@ class RepeatedNotes:
 
     def due(self, now: float) -> list[tuple[str, dict[str, Any]]]:
         """What was counted and whose time has come."""
-        found = [(story.event, self._tell(story, now)) for story in self._stories.values() if story.withheld]
-        return [(event, data) for event, data in found if data is not None]
+        due = [(story.event, self._tell(story, now)) for story in self._stories.values() if story.withheld]
+        return [(event, data) for event, data in due if data is not None]
 
     def _another_variant(self, event: str, data: dict[str, Any], now: float) -> bool:
         """Whether there were so many of its kind lately, each in other words, that its own do not count."""

@@ -1,4 +1,4 @@
-"""What runs here of a group, resource by resource: brought down, looked at, failing, forgotten. Pure."""
+"""A group's resources on this node: brought down, looked at, failing, forgotten. Pure."""
 
 from __future__ import annotations
 
@@ -157,19 +157,14 @@ def failed(state: NodeState, run: LocalGroup, name: str, reason: str, out: Out) 
     run.retry_at = out.now.plus(wait)
     out.note("resource_failed", group=run.spec.name, resource=name, reason=reason, failures=run.restarts)
     if run.restarts > run.spec.restarts and state.role(run.spec.name) == "owner":
-        key = state.keys.failure(run.spec.name, state.node)
-        out.send(
-            Purpose.FAILURE, Txn(state.writer.guarded(), (_failure(state, run, name, reason),), state.writer.reads(key))
-        )
+        write = note_failure(state, run, reason)
+        out.send(Purpose.FAILURE, Txn(state.writer.guarded(), (write,), state.writer.reads(write.key)))
 
 
 def note_failure(state: NodeState, run: LocalGroup, reason: str) -> Put:
-    """What keeps the group off this node for a while: `reason`, of the resource that is not running."""
-    return _failure(state, run, run.failing or run.spec.resources[0].name, run.failure or reason)
-
-
-def _failure(state: NodeState, run: LocalGroup, name: str, reason: str) -> Put:
-    record = Failure(max(1, run.restarts), name, reason[:300], unregistered=run.unregistered)
+    """Keep the group off this node for a while: for `reason`, of the resource that is not running."""
+    name = run.failing or run.spec.resources[0].name
+    record = Failure(max(1, run.restarts), name, (run.failure or reason)[:300], unregistered=run.unregistered)
     return Put(state.keys.failure(run.spec.name, state.node), record.to_json())
 
 
@@ -185,13 +180,13 @@ def registered(state: NodeState, run: LocalGroup, name: str, ok: bool, problem: 
 
 def clean_up(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Forget what failed here when the operator says that it is repaired: everything is tried again at once."""
-    found = state.view.cleanups.get(run.spec.name)
-    if found is None or found.record.id == run.cleaned:
+    cleanup = state.view.cleanups.get(run.spec.name)
+    if cleanup is None or cleanup.record.id == run.cleaned:
         return
-    run.cleaned = found.record.id
-    if found.record.node in ("", state.node) and (run.restarts or run.stop_failed or run.retry_at):
+    run.cleaned = cleanup.record.id
+    if cleanup.record.node in ("", state.node) and (run.restarts or run.stop_failed or run.retry_at):
         run.restarts, run.failure, run.retry_at = 0, "", None
-        out.note("group_cleaned_up", group=run.spec.name, by=found.record.by)
+        out.note("group_cleaned_up", group=run.spec.name, by=cleanup.record.by)
 
 
 def _stop_failed(state: NodeState, run: LocalGroup, name: str, action: str, detail: str, out: Out) -> None:
@@ -221,7 +216,7 @@ def _look_later(run: LocalGroup, out: Out) -> None:
 
 
 def _tell_readiness(state: NodeState, run: LocalGroup, name: str) -> None:
-    """While the state of a resource here cannot be told, its group may not come here (see `Run.barred`)."""
+    """While the state of a resource here cannot be told, its group may not come here (see `LocalGroup.barred`)."""
     source, own = f"resource/{name}", state.readiness.get(run.spec.name)
     if run.barred and run.health.get(name) == "failed":
         own = state.readiness.setdefault(run.spec.name, own or OwnReadiness())

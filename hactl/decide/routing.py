@@ -25,8 +25,8 @@ def drained(view: ReadView, services: Iterable[ServiceSpec]) -> frozenset[tuple[
     if not requested:
         return frozenset()
     return frozenset(
-        (one.name, node) for one in services for service, node in requested
-        if service == one.name or (service == ALL and drainable(one))
+        (spec.name, node) for spec in services for service, node in requested
+        if service == spec.name or (service == ALL and drainable(spec))
     )  # fmt: skip
 
 
@@ -38,15 +38,15 @@ def owners(view: ReadView, groups: Iterable[str]) -> dict[str, str]:
     group that is left alone (`unmanaged`) stays with the node where it is, and so does one whose ownership cannot be
     read.
     """
-    found = {}
+    owned = {}
     for group in groups:
         known = view.groups.get(group)
         if view.keys.group(group) in view.unreadable:
             where = [node for node in view.sessions if reported_running(view, group, node)]
             if len(where) == 1:
-                found[group] = where[0]
+                owned[group] = where[0]
         if known is None or known.record.state not in ("owned", "unmanaged"):
             continue
         if may_live(view, known.record.holder):
-            found[group] = known.record.node
-    return found
+            owned[group] = known.record.node
+    return owned

@@ -1,4 +1,4 @@
-"""What a node knows and remembers: the state that `hactl.decide.node.step` advances."""
+"""The knowledge and memory of a node: the state that `hactl.decide.node.step` advances."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from election.clock import Instant, owner_elapsed
 from election.keys import Keys
 from election.observer import Observer
 from election.ownership import Writer
-from election.records import Holder, TroubleReport
+from election.records import FenceRecord, Holder, TroubleReport
 from election.session import SessionState
-from election.store import Condition, Txn
+from election.store import Txn
 from election.view import View
 from fencing import job as machine
-from fencing.topology import Topology
+from fencing.topology import NodeFencing, Topology
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.readiness import OwnReadiness, Sighting
 from hactl.model.cluster import ClusterSpec, Timing
@@ -48,6 +48,10 @@ class Work:
     action: int = 0
     given_up: Instant | None = None
     cancelled: int = 0
+
+    def is_for(self, record: FenceRecord, goal: str, fencing: NodeFencing) -> bool:
+        """Whether it has this goal, with the dead session of the record, by these devices."""
+        return (self.session_id, self.job.goal, self.job.fencing) == (record.session_id, goal, fencing)
 
 
 @dataclass(slots=True)
@@ -105,8 +109,8 @@ class NodeState:
     answer this daemon, or takes no writes.
     `fence_seen`: for each node the mod_revision of its fence record and since when it is known. `guard_queries`,
     `guard_replies`: when a peer's guard was asked, and the session whose deadline it said it holds, and when.
-    `watchdog_missing`: it is required here, and is not armed. `unfenced_sid`: the session of mine that has been
-    let in by the devices that ask for that. `failures_since`: since when each failure of this node is known;
+    `watchdog_missing`: it is required here, and is not armed. `unfenced_session_id`: the session of mine that
+    has been let in by the devices that ask for that. `failures_since`: since when each failure of this node is known;
     `failures_quiet`: since when its group has run well elsewhere; `failures_unfit`: the groups that failed here by a
     resource that this node was not ready for. `readiness`: this node's own, by group; `sightings`: how ready each node
     was seen to be, by group and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
@@ -177,12 +181,12 @@ class NodeState:
 
     def sending(self, *purposes: Purpose, name: str | None = None) -> bool:
         """Whether a transaction of one of these purposes is under way; `name`: for this group or node."""
-        return any(item.purpose in purposes and (name is None or item.name == name) for item in self.pending.values())
+        return any(sent.purpose in purposes and name in (None, sent.name) for sent in self.pending.values())
 
     @property
-    def wants_config(self) -> bool:
-        """Whether the configuration in the store is another than the one last read."""
-        return self.view.config is not None and self.view.config.mod_revision != self.config_seen
+    def config_current(self) -> bool:
+        """Whether the configuration in the store is the one last read."""
+        return self.view.config is not None and self.view.config.mod_revision == self.config_seen
 
     def forget_store(self) -> None:
         """Nothing of what was read holds any more."""
@@ -220,14 +224,9 @@ class NodeState:
         return Holder(self.node, self.session.session_id, self.session.session_revision)
 
     @property
-    def identity_compare(self) -> Condition:
-        """What keeps a transaction out of another store's history."""
-        return self.view.same_history
-
-    @property
     def writer(self) -> Writer:
         """Me as a writer of ownership."""
-        return Writer(self.keys, self.me, self.identity_compare)
+        return Writer(self.keys, self.me, self.view.same_history)
 
     @property
     def held(self) -> str:
@@ -247,10 +246,10 @@ class NodeState:
 
     def role(self, name: str) -> Role:
         """What the newest known ownership makes of me."""
-        found = self.view.groups.get(name)
-        if found is None:
+        ownership = self.view.groups.get(name)
+        if ownership is None:
             return "absent"
-        own = found.record
+        own = ownership.record
         if own.holder == self.me and self.session.state == "live":
             return "offered" if own.state == "handoff" else "owner" if own.state == "owned" else "other"
         return "holder" if self.me in own.holders else "other"
@@ -310,8 +309,6 @@ class Out:
     def write_member(self) -> None:
         """Have the others know where this node is, and which configuration it uses."""
         state, cluster = self.state, self.state.cluster
-        macs = cluster is not None and any(
-            resource.kind == "vip" for group in cluster.groups for resource in group.resources
-        )
-        address = cluster.address(state.node) if cluster else ""
+        groups, address = (cluster.groups, cluster.address(state.node)) if cluster else ((), "")
+        macs = any(resource.kind == "vip" for group in groups for resource in group.resources)
         self.effects.append(WriteMember(state.session.session_revision, address, state.config_rev, macs))

@@ -24,26 +24,26 @@ def owns_required(view: ReadView, cluster: ClusterSpec | None, holder: Holder) -
     return False
 
 
-def suspected(state: NodeState, node: str, found: Versioned[Session], out: Out) -> bool:
+def suspected(state: NodeState, node: str, session: Versioned[Session], out: Out) -> bool:
     """Whether the node is to be deposed before its lease is over, in order to be fenced. Shortly before, its guard
     is asked: one that answers that it holds the deadline puts that off until the lease is over."""
     timing, observer = state.timing, state.observer
     limit = timing.suspect_after_ms
-    if not observer.suspected(node, found, limit - timing.heartbeat_ms, out.now):
+    if not observer.suspected(node, session, limit - timing.heartbeat_ms, out.now):
         return False
-    holder = Holder(node, found.record.session_id, found.create_revision)
+    holder = Holder(node, session.record.session_id, session.create_revision)
     if not state.topology.of(node).has_device or not owns_required(state.view, state.cluster, holder):
         return False
-    query = _ask(state, node, found, out)
+    query = _ask(state, node, session, out)
     reply = state.guard_replies.get(node)
-    if reply is not None and reply[0] == found.record.session_id and observer.replied_since(node, reply[1]):
+    if reply is not None and reply[0] == session.record.session_id and observer.replied_since(node, reply[1]):
         return False
     if query is not None and owner_elapsed(query.first, out.now) < state.timing.heartbeat_ms / 2:
         return False  # I stood still myself between the question and the limit: it has its time to answer
-    return observer.suspected(node, found, limit, out.now)
+    return observer.suspected(node, session, limit, out.now)
 
 
-def _ask(state: NodeState, node: str, found: Versioned[Session], out: Out) -> GuardQueried | None:
+def _ask(state: NodeState, node: str, session: Versioned[Session], out: Out) -> GuardQueried | None:
     """Ask its guard, again and again; since when that has been done in this silence, None: it has no address."""
     query, again = state.guard_queries.get(node), state.timing.heartbeat_ms / 2
     if query is not None and not state.observer.replied_since(node, query.first):
@@ -51,7 +51,7 @@ def _ask(state: NodeState, node: str, found: Versioned[Session], out: Out) -> Gu
     address = state.cluster.address(node) if state.cluster else ""
     if address and (query is None or owner_elapsed(query.last, out.now) >= again):
         query = state.guard_queries[node] = GuardQueried(query.first if query else out.now, out.now)
-        out.effects.append(AskGuard(node, address, found.record.session_id))
+        out.effects.append(AskGuard(node, address, session.record.session_id))
     return query
 
 

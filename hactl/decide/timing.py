@@ -99,47 +99,36 @@ def _positive(timing: Timing) -> Iterator[Problem]:
         if not 0 < ms < float("inf"):
             yield Problem(setting, f"{setting} {ms:g}ms is not a duration above zero", "give one above zero")
     if 0 < timing.heartbeat_ms < MIN_HEARTBEAT_MS:
-        yield Problem(
-            "heartbeat",
-            f"heartbeat {format_ms(timing.heartbeat_ms)}: a renewal has half of it to be answered, too little",
-            f"raise heartbeat to {format_ms(MIN_HEARTBEAT_MS)} or more",
-        )
+        problem = f"heartbeat {format_ms(timing.heartbeat_ms)}: a renewal has half of it to be answered, too little"
+        yield Problem("heartbeat", problem, f"raise heartbeat to {format_ms(MIN_HEARTBEAT_MS)} or more")
 
 
 def _suspicion(timing: Timing) -> Iterator[Problem]:
     least = 4 * timing.heartbeat_ms
     if timing.suspect_after_ms < least:
         beat, suspect = format_ms(timing.heartbeat_ms), format_ms(timing.suspect_after_ms)
-        yield Problem(
-            "suspect_after",
-            f"suspect_after {suspect}, but 4 x heartbeat {beat} = {format_ms(least)}",
-            f"raise suspect_after to {format_ms(least)} or more, or lower heartbeat",
-        )
+        problem = f"suspect_after {suspect}, but 4 x heartbeat {beat} = {format_ms(least)}"
+        hint = f"raise suspect_after to {format_ms(least)} or more, or lower heartbeat"
+        yield Problem("suspect_after", problem, hint)
 
 
 def _stopping(timing: Timing) -> Iterator[Problem]:
     lead, budget, lease = timing.self_fence_lead_ms, timing.stop_budget_ms, timing.lease_ms
     if not lead < budget:
-        yield Problem(
-            "self_fence_lead",
-            f"stop_budget {format_ms(budget)} - self_fence_lead {format_ms(lead)} leaves no time to stop in",
-            f"lower self_fence_lead below {format_ms(budget)}, or raise stop_budget",
-        )
+        problem = f"stop_budget {format_ms(budget)} - self_fence_lead {format_ms(lead)} leaves no time to stop in"
+        hint = f"lower self_fence_lead below {format_ms(budget)}, or raise stop_budget"
+        yield Problem("self_fence_lead", problem, hint)
     if not budget < lease:
-        yield Problem(
-            "stop_budget",
-            f"stop_budget {format_ms(budget)} is not less than lease {format_ms(lease)}",
-            f"lower stop_budget below {format_ms(lease)}, or raise lease",
-        )
+        problem = f"stop_budget {format_ms(budget)} is not less than lease {format_ms(lease)}"
+        yield Problem("stop_budget", problem, f"lower stop_budget below {format_ms(lease)}, or raise lease")
 
 
 def _lease(timing: Timing) -> Iterator[Problem]:
     """An election of etcd's, and four renewals, must fit between a renewal and the emergency stop."""
     if LONGEST_LEASE_MS < timing.lease_ms < float("inf"):
         longest = format_ms(LONGEST_LEASE_MS)
-        yield Problem(
-            "lease", f"lease {format_ms(timing.lease_ms)} is longer than {longest}", f"give {longest} at most"
-        )
+        text = f"lease {format_ms(timing.lease_ms)} is longer than {longest}"
+        yield Problem("lease", text, f"give {longest} at most")
     left = timing.lease_ms - timing.stop_budget_ms
     needed = 4 * timing.heartbeat_ms + 2 * timing.etcd_election_ms
     if left < needed:
@@ -196,12 +185,8 @@ def worst_case_ms(
     left is well, and so is the first device level of the node. The death may take etcd's leader with it. With
     `fencing: required` and a node without a fence device the end is not in the cluster's hands, so there is no bound.
     """
-    starts = [
-        Part(
-            f"start {resource.name}", resource.start_timeout_ms, f"start_timeout {format_ms(resource.start_timeout_ms)}"
-        )
-        for resource in group.resources
-    ]
+    limits = [(resource.name, resource.start_timeout_ms) for resource in group.resources]
+    starts = [Part(f"start {name}", ms, f"start_timeout {format_ms(ms)}") for name, ms in limits]
     fenced = _fenced(topology or Topology(), nodes) if group.fencing == "required" else None
     silent = _silence(timing, suspected=fenced is not None)
     if group.fencing == "required" and fenced is None:
@@ -212,28 +197,19 @@ def worst_case_ms(
 
 def _detection(timing: Timing) -> Iterator[Part]:
     beat, election = format_ms(timing.heartbeat_ms), format_ms(timing.etcd_election_ms)
-    yield Part(
-        "last renewal seen",
-        1.5 * timing.heartbeat_ms,
-        f"heartbeat {beat} / 2 for its write, heartbeat {beat} until the watch shows it",
-    )
+    why = f"heartbeat {beat} / 2 for its write, heartbeat {beat} until the watch shows it"
+    yield Part("last renewal seen", 1.5 * timing.heartbeat_ms, why)
     # A renewal that the dying leader had copied but not yet called committed is shown by the next leader only.
-    yield Part(
-        "etcd elects",
-        2 * timing.etcd_election_ms,
-        f"2 x etcd_election {election}, if its leader died too, a renewal under way",
-    )
+    why = f"2 x etcd_election {election}, if its leader died too, a renewal under way"
+    yield Part("etcd elects", 2 * timing.etcd_election_ms, why)
 
 
 def _silence(timing: Timing, *, suspected: bool) -> Part:
     if suspected:
         text = f"suspect_after {format_ms(timing.suspect_after_ms)}: it has a fence device"
         return Part("suspected", timing.suspect_after_ms, text)
-    return Part(
-        "lease over",
-        limit_ms(timing.lease_ms),
-        f"lease {format_ms(timing.lease_ms)} + {100 * CLOCK_RATE_MARGIN:g} % for clocks",
-    )
+    text = f"lease {format_ms(timing.lease_ms)} + {100 * CLOCK_RATE_MARGIN:g} % for clocks"
+    return Part("lease over", limit_ms(timing.lease_ms), text)
 
 
 def _fenced(topology: Topology, nodes: Sequence[str]) -> Part | None:
@@ -252,13 +228,12 @@ def _first_level(topology: Topology, node: str) -> Part | None:
     delay = fencing.delay_ms + fencing.random_delay_ms
     devices = [topology.devices[target.device] for target in first.targets]
     why = [f"delays of {node} {format_ms(delay)}"] if delay else []
-    for device in devices:
-        why.append(
-            f"`off` of {device.name} {format_ms(device.timeout_ms)}, its status {format_ms(device.status_timeout_ms)}"
-        )
-    return Part(
-        "fenced", delay + sum(device.timeout_ms + device.status_timeout_ms for device in devices), "; ".join(why)
-    )
+    why += [
+        f"`off` of {device.name} {format_ms(device.timeout_ms)}, its status {format_ms(device.status_timeout_ms)}"
+        for device in devices
+    ]
+    needed = sum(device.timeout_ms + device.status_timeout_ms for device in devices)
+    return Part("fenced", delay + needed, "; ".join(why))
 
 
 def _takeover(timing: Timing) -> Part:

@@ -10,7 +10,8 @@ from election import observer
 from election.clock import owner_elapsed
 from election.store import Put, Txn
 from fencing import job as machine
-from hactl.decide import confirming, fencing, own_session, suspicion
+from hactl.decide import confirming, fencing, node, own_session, suspicion
+from hactl.model import events
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.scripts import (
     asked_late,
@@ -99,7 +100,7 @@ def _one_supply_is_enough() -> Any:
 
 
 def _guards_not_heard() -> Any:
-    return patch(suspicion, "on_reply", lambda *args: None)
+    return mock.patch.dict(node._HANDLERS, {events.GuardTold: lambda *args: None})
 
 
 def _no_time_to_answer() -> Any:
@@ -174,4 +175,3 @@ FENCING_MUTATIONS = [
     Mutation("a watchdog's time cut short", _watchdog_early, (), ("G3", "S1", "S2"), script=watchdog_and_dead_device),
 ]
 # fmt: on
-__all__ = ["FENCING_MUTATIONS", "mock"]

@@ -54,7 +54,7 @@ def look(state: NodeState, scene: Scene, ms: float) -> list[Any]:
     state.listing = state.counter = state.counter + 1
     snapshot = scene.store.snapshot(KEYS.prefix, timeout_s=5)
     done = effects_of(state, events.Listed(state.listing, snapshot), ms)
-    if state.wants_config and state.view.config is not None:
+    if state.view.config is not None and not state.config_current:
         done += effects_of(state, events.Configured(state.view.config.mod_revision, state.cluster), ms)
     for item in [one for one in done if isinstance(one, effects.ProbeOriginal)]:
         assert item.address == "10.0.0.11"
