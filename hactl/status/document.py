@@ -141,12 +141,12 @@ def node_state(view: ReadView, name: str, spec: ClusterSpec | None) -> str:
 def group_state(view: ReadView, group: GroupSpec) -> str:
     """In one word: running, starting, stopping, blocked, failed, unknown (of its owner's report); handoff, released,
     unmanaged, unowned; lost (its owner has no session); unreadable (what the store says of it); disabled."""
-    found = view.groups.get(group.name)
+    stored = view.groups.get(group.name)
     if view.keys.group(group.name) in view.unreadable:
         return "unreadable"
-    if found is None or found.record.state == "released":
-        return "disabled" if not group.enabled else "released" if found else "unowned"
-    own = found.record
+    if stored is None or stored.record.state == "released":
+        return "disabled" if not group.enabled else "released" if stored else "unowned"
+    own = stored.record
     if own.state != "owned":
         return own.state
     if session_of(view, own.holder) is None:
@@ -162,8 +162,8 @@ def group_status(
     view: ReadView, spec: ClusterSpec | None, group: GroupSpec, observer: ReadObserver, me: str, now: Instant = _NO_TIME
 ) -> dict[str, Any]:
     """One group's part of the document."""
-    found = view.groups.get(group.name)
-    own = found.record if found else None
+    stored = view.groups.get(group.name)
+    own = stored.record if stored else None
     held = own is not None and own.state != "released"
     group_report = _reported(view, group.name, own) if own else {}
     choice = place(spec, group, view) if spec else None
@@ -210,7 +210,7 @@ def _readiness(view: ReadView, spec: ClusterSpec | None, group: GroupSpec) -> di
 def _groups(view: ReadView, spec: ClusterSpec | None) -> list[GroupSpec]:
     """The configured groups, then those that the store alone knows and that somebody may still run."""
     configured = list(spec.groups) if spec else []
-    held = {name for name, found in view.groups.items() if found.record.state != "released"}
+    held = {name for name, stored in view.groups.items() if stored.record.state != "released"}
     others = {*held, *view.unread("groups")} - {group.name for group in configured}
     return configured + [GroupSpec(name, ()) for name in sorted(others)]
 
@@ -234,23 +234,23 @@ def _waiting(
     now: Instant,
 ) -> str:
     """Why it does not run; empty when it runs, is on its way, or is not wanted."""
-    found = view.groups.get(group.name)
+    stored = view.groups.get(group.name)
     if state in ("running", "disabled", "unmanaged") or spec is None:
         return ""
-    if found is not None and found.record.state == "owned" and state != "lost":
-        return str(_reported(view, group.name, found.record).get("reason", ""))
+    if stored is not None and stored.record.state == "owned" and state != "lost":
+        return str(_reported(view, group.name, stored.record).get("reason", ""))
     if state == "handoff":
-        return "" if found and session_of(view, found.record.holder) else "it was handed to a node that is gone"
+        return "" if stored and session_of(view, stored.record.holder) else "it was handed to a node that is gone"
     if reason := blocked(view, group.name):
         return reason
     lease_counts = group.fencing == "lease"
     verdict = (
         takeable(view, observer, group.name, lease_counts, me, now)
-        if found
+        if stored
         else unprobed(view, observer, group.name, lease_counts, me, now)
     )
     if not verdict.safe:
-        owner = found.record.node if found and not lease_counts else ""
+        owner = stored.record.node if stored and not lease_counts else ""
         return f"waiting for {owner} to be fenced" if being_fenced(owner, view, spec) else verdict.reason
     choice = place(spec, group, view)
     if not choice.candidates:
@@ -275,7 +275,7 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
         "srev": session.create_revision if session else 0,
         "lease_ms": session.record.lease_ms if session else 0,
         "silent_ms": local.silent_ms.get(name) if local else None,
-        "runs": sorted(group for group, found in view.groups.items() if _held_by(found, name)),
+        "runs": sorted(group for group, stored in view.groups.items() if _held_by(stored, name)),
         "config_revision": used,
         "config_current": bool(view.config and used == view.config.mod_revision),
         "fencing": node_fencing(name, view, spec),
@@ -283,33 +283,33 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
     }
 
 
-def _held_by(found: Versioned[Ownership], node: str) -> bool:
-    own = found.record
+def _held_by(stored: Versioned[Ownership], node: str) -> bool:
+    own = stored.record
     return (own.node == node and own.state in ("owned", "unmanaged")) or any(
         holder.node == node for holder in own.holders
     )
 
 
-def _failure(key: str, found: Versioned[Failure]) -> dict[str, Any]:
+def _failure(key: str, stored: Versioned[Failure]) -> dict[str, Any]:
     group, _, node = key.partition("/")
-    record = found.record
+    record = stored.record
     return {"group": group, "node": node, "resource": record.resource, "count": record.count, "reason": record.reason}
 
 
 def blocked_status(view: ReadView, group: str) -> dict[str, str] | None:
     """Why nobody may start the group, and how that ends; None: it is not blocked."""
-    found = view.blocks.get(group)
-    if found is None:
+    stored = view.blocks.get(group)
+    if stored is None:
         return None
-    return {"node": found.record.node, "text": blocked(view, group), "do": f"`hactl group cleanup {group}`"}
+    return {"node": stored.record.node, "text": blocked(view, group), "do": f"`hactl group cleanup {group}`"}
 
 
 def move_status(group: str, view: ReadView) -> dict[str, Any] | None:
     """The operator's request to move a group; None: there is none."""
-    found = view.moves.get(group)
-    if found is None:
+    stored = view.moves.get(group)
+    if stored is None:
         return None
-    record = found.record
+    record = stored.record
     return {"group": group, "id": record.id, "from": record.from_node, "to": record.to, "by": record.by}
 
 

@@ -75,26 +75,26 @@ class EtcdState:
         }
 
 
-def _endpoint(one: EndpointFacts, name: str) -> dict[str, Any]:
+def _endpoint(facts: EndpointFacts, name: str) -> dict[str, Any]:
     return {
-        "endpoint": one.endpoint,
+        "endpoint": facts.endpoint,
         "member": name,
-        "problem": one.problem,
-        "leads": _leads(one),
-        "reads": one.read_ms is not None,
-        "read_ms": None if one.read_ms is None else round(one.read_ms, 1),
-        "db_bytes": one.db_bytes,
-        "version": one.version,
-        "alarms": list(one.alarms),
+        "problem": facts.problem,
+        "leads": _leads(facts),
+        "reads": facts.read_ms is not None,
+        "read_ms": None if facts.read_ms is None else round(facts.read_ms, 1),
+        "db_bytes": facts.db_bytes,
+        "version": facts.version,
+        "alarms": list(facts.alarms),
     }
 
 
 def judge(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> EtcdState:
     """What is wrong. `etcdctl`: the command with all that it needs to reach the endpoints."""
-    found = [*_connected(facts, etcdctl), *_space(facts, etcdctl)]
-    if not any(one.level == "error" for one in found):
-        found += _slow(facts, writes, etcdctl)
-    return EtcdState(tuple(facts), tuple(sorted(found, key=lambda one: list(PROBLEMS).index(one.code))))
+    problems = [*_connected(facts, etcdctl), *_space(facts, etcdctl)]
+    if not any(problem.level == "error" for problem in problems):
+        problems += _slow(facts, writes, etcdctl)
+    return EtcdState(tuple(facts), tuple(sorted(problems, key=lambda problem: list(PROBLEMS).index(problem.code))))
 
 
 def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
@@ -105,65 +105,64 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
     yield from _learners(learners, etcdctl)
     if not answer:
         served = f"{', '.join(learner.endpoint for learner in learners)} has a learner, which serves no clients"
-        text = "; ".join(filter(None, (served if learners else "", _each(silent))))
-        what = f"none of etcd's endpoints answers this node: {text}"
-        there = _COMPARE if _ANOTHER_WAY.search(text) else "`systemctl status etcd` there"
-        yield EtcdProblem("unreachable", what, f"{there}; from here `{etcdctl} endpoint health`")
+        reasons = "; ".join(filter(None, (served if learners else "", _each(silent))))
+        text = f"none of etcd's endpoints answers this node: {reasons}"
+        there = _COMPARE if _ANOTHER_WAY.search(reasons) else "`systemctl status etcd` there"
+        yield EtcdProblem("unreachable", text, f"{there}; from here `{etcdctl} endpoint health`")
         return
     if separate := _separate(answer):
         todo = f"compare `{etcdctl} member list` of each; set etcd up as one cluster (docs/install.md, *etcd*)"
         yield EtcdProblem("separate", separate, todo)
         return
     members = [member for member in _members(facts) if not member.learner]
-    ids, names = {one.member_id for one in answer}, {member.id: member.name for member in members}
+    ids, names = {fact.member_id for fact in answer}, {member.id: member.name for member in members}
     count = max(len(members), len(ids), 1 if members else len(facts) - len(learners))
     needed = count // 2 + 1
-    leads = any(one.leader_id for one in answer)
+    leads = any(fact.leader_id for fact in answer)
     if not leads and len(ids) >= needed:
-        what = f"etcd's members have no leader, though {len(ids)} of {count} answer this node"
+        text = f"etcd's members have no leader, though {len(ids)} of {count} answer this node"
         todo = "wait; if it stays so, see that they reach each other (port 2380)"
-        yield EtcdProblem("no_majority", f"{what}; no node can hold anything", todo)
+        yield EtcdProblem("no_majority", f"{text}; no node can hold anything", todo)
         return
     if not leads:
-        there = ", ".join(names.get(one.member_id) or one.endpoint for one in answer)
-        away = [member.name or f"{member.id:x}" for member in members if member.id not in ids] or [
-            one.endpoint for one in silent
-        ]
-        what = f"etcd has no majority: {len(ids)} of {count} members answer this node ({there}), {needed} are needed"
+        there = ", ".join(names.get(fact.member_id) or fact.endpoint for fact in answer)
+        missing = [member.name or f"{member.id:x}" for member in members if member.id not in ids]
+        away = missing or [fact.endpoint for fact in silent]
+        text = f"etcd has no majority: {len(ids)} of {count} members answer this node ({there}), {needed} are needed"
         todo = f"start etcd on {', '.join(away)} (`systemctl start etcd`)" if away else f"`{etcdctl} endpoint status`"
-        yield EtcdProblem("no_majority", f"{what}; until then no node can hold anything", f"{todo}; {_LOST}")
+        yield EtcdProblem("no_majority", f"{text}; until then no node can hold anything", f"{todo}; {_LOST}")
         return
     if silent:
-        what = f"etcd's endpoint {_each(silent)}" if len(silent) == 1 else f"endpoints of etcd: {_each(silent)}"
+        text = f"etcd's endpoint {_each(silent)}" if len(silent) == 1 else f"endpoints of etcd: {_each(silent)}"
         left = len(ids) - needed
         may = f"{left} more may be lost" if left > 0 else "no further member may be lost"
         todo = "start etcd there, or take the endpoint out of node.toml"
-        yield EtcdProblem("endpoint_dead", f"{what}; {len(ids)} of {count} members answer: {may}", todo)
+        yield EtcdProblem("endpoint_dead", f"{text}; {len(ids)} of {count} members answer: {may}", todo)
     yield from _never_started(members, etcdctl)
     if members and count < _ENOUGH:
-        what = "etcd has one member: when it stops" if count == 1 else "etcd has two members: when either stops"
+        text = "etcd has one member: when it stops" if count == 1 else "etcd has two members: when either stops"
         todo = "add members on further machines, to three"
-        yield EtcdProblem("few_members", f"{what}, no node can hold anything", todo)
+        yield EtcdProblem("few_members", f"{text}, no node can hold anything", todo)
 
 
 def _learners(learners: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
     """Members that follow the others and have no voice yet: hactl goes by the other endpoints."""
     for learner in learners:
-        what = f"etcd at {learner.endpoint} is a learner: it answers no reads and writes, and counts for no majority"
+        text = f"etcd at {learner.endpoint} is a learner: it answers no reads and writes, and counts for no majority"
         todo = f"when it has caught up: `{etcdctl} member promote {learner.member_id:x}`"
-        yield EtcdProblem("learner", what, todo)
+        yield EtcdProblem("learner", text, todo)
 
 
 def _never_started(members: Sequence[EtcdMember], etcdctl: str) -> Iterable[EtcdProblem]:
     """Members that were added, and do nothing but count."""
-    for one in (member for member in members if not member.urls):
-        started, needed = sum(bool(each.urls) for each in members), len(members) // 2 + 1
-        left = max(0, started - needed)
+    started = sum(bool(member.urls) for member in members)
+    left = max(0, started - (len(members) // 2 + 1))
+    for member in (member for member in members if not member.urls):
         may = "none of them may be lost" if left == 0 else f"{left} of them may be lost"
-        named = one.name or format(one.id, "x")
-        what = f"etcd's member {named} was added and has never started; it counts for the majority"
-        todo = f"start etcd on its machine; or `{etcdctl} member remove {one.id:x}`"
-        yield EtcdProblem("never_started", f"{what}: of {len(members)} members {started} run, {may}", todo)
+        named = member.name or format(member.id, "x")
+        text = f"etcd's member {named} was added and has never started; it counts for the majority"
+        todo = f"start etcd on its machine; or `{etcdctl} member remove {member.id:x}`"
+        yield EtcdProblem("never_started", f"{text}: of {len(members)} members {started} run, {may}", todo)
 
 
 # Something listens, and is to be spoken to in another way (election.etcd.errors).
@@ -175,19 +174,18 @@ _LOST = "where they are lost for good: docs/operations.md, *etcd has lost its ma
 
 def _separate(answer: Sequence[EndpointFacts]) -> str:
     """Why the endpoints are not of one etcd; "" where they are."""
-    clusters = {one.cluster_id for one in answer}
+    clusters = {fact.cluster_id for fact in answer}
     if len(clusters) > 1:
-        each = ", ".join(f"{one.endpoint} is of cluster {one.cluster_id:x}" for one in answer)
+        each = ", ".join(f"{fact.endpoint} is of cluster {fact.cluster_id:x}" for fact in answer)
         return f"the endpoints are of different etcds: {each}; nodes do not see each other's writes"
     by_id: dict[int, list[str]] = {}
-    for one in answer:
-        by_id.setdefault(one.member_id, []).append(one.endpoint)
+    for fact in answer:
+        by_id.setdefault(fact.member_id, []).append(fact.endpoint)
     for member, endpoints in by_id.items():
         if len(endpoints) > 1:
-            same = " and ".join(endpoints)
             return (
-                f"{same} say that they are one member ({member:x}): either etcds that were set up separately, "
-                "which do not see each other's writes, or one endpoint that is named twice in node.toml"
+                f"{' and '.join(endpoints)} say that they are one member ({member:x}): either etcds that were set up "
+                "separately, which do not see each other's writes, or one endpoint that is named twice in node.toml"
             )
     return ""
 
@@ -195,18 +193,18 @@ def _separate(answer: Sequence[EndpointFacts]) -> str:
 def _space(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
     alarms = {alarm for fact in facts for alarm in fact.alarms}
     if "NOSPACE" in alarms:
-        what = "etcd is full (alarm NOSPACE): it takes no writes, so no node can hold anything"
+        text = "etcd is full (alarm NOSPACE): it takes no writes, so no node can hold anything"
         todo = f"make room (docs/operations.md, *etcd is full*), then `{etcdctl} alarm disarm`"
-        yield EtcdProblem("full", what, todo)
+        yield EtcdProblem("full", text, todo)
     if "CORRUPT" in alarms:
-        what = "etcd found that its members differ (alarm CORRUPT): it takes no writes"
-        yield EtcdProblem("corrupt", what, f"`{etcdctl} alarm list`, `{etcdctl} endpoint hashkv`; replace that member")
-    for one in facts if not alarms else ():
-        quota = one.quota_bytes or DEFAULT_QUOTA
-        if one.db_bytes >= _NEARLY_FULL * quota:
-            known = "" if one.quota_bytes else ", unless --quota-backend-bytes says otherwise"
-            what = f"etcd's database at {one.endpoint} uses {_mib(one.db_bytes)} of its quota of {_mib(quota)}{known}"
-            yield EtcdProblem("nearly_full", what, "compact and defragment it: docs/operations.md, *etcd is full*")
+        text = "etcd found that its members differ (alarm CORRUPT): it takes no writes"
+        yield EtcdProblem("corrupt", text, f"`{etcdctl} alarm list`, `{etcdctl} endpoint hashkv`; replace that member")
+    for fact in facts if not alarms else ():
+        quota = fact.quota_bytes or DEFAULT_QUOTA
+        if fact.db_bytes >= _NEARLY_FULL * quota:
+            known = "" if fact.quota_bytes else ", unless --quota-backend-bytes says otherwise"
+            text = f"etcd's database at {fact.endpoint} uses {_mib(fact.db_bytes)} of its quota of {_mib(quota)}{known}"
+            yield EtcdProblem("nearly_full", text, "compact and defragment it: docs/operations.md, *etcd is full*")
             return
 
 
@@ -219,17 +217,18 @@ def _slow(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> Itera
     names = {member.id: member.name for member in _members(facts)}
     leader = next((fact.leader_id for fact in facts if fact.leader_id), 0)
     where = next((fact.endpoint for fact in facts if _leads(fact)), "")
-    who = f"{names.get(leader) or format(leader, 'x')}{where and f' ({where})'}"
-    text = [f"{writes.unanswered} of {writes.sent} writes of the last seconds had no answer in time"] if late else []
-    text += [f"reads at {', '.join(unread)} have none"] if unread else []
-    other = next(
-        (member.id for member in _members(facts) if member.id != leader and not member.learner and member.urls), 0
+    leading = f"{names.get(leader) or format(leader, 'x')}{where and f' ({where})'}"
+    symptoms = (
+        [f"{writes.unanswered} of {writes.sent} writes of the last seconds had no answer in time"] if late else []
     )
-    todo = f"look at the disk and the load of {who}: `journalctl -u etcd` has `slow fdatasync`, `took too long`"
+    symptoms += [f"reads at {', '.join(unread)} have none"] if unread else []
+    able = (member.id for member in _members(facts) if not member.learner and member.urls)
+    other = next((member for member in able if member != leader), 0)
+    todo = f"look at the disk and the load of {leading}: `journalctl -u etcd` has `slow fdatasync`, `took too long`"
     if other and where:
         moved = etcdctl.replace(_flag(etcdctl), f"--endpoints={_scheme(etcdctl)}{where}")
         todo += f"; to have {names.get(other) or format(other, 'x')} lead: `{moved} move-leader {other:x}`"
-    yield EtcdProblem("slow", f"etcd is slow: {'; '.join(text)}; member {who} leads", todo)
+    yield EtcdProblem("slow", f"etcd is slow: {'; '.join(symptoms)}; member {leading} leads", todo)
 
 
 def _flag(etcdctl: str) -> str:
@@ -241,10 +240,9 @@ def _scheme(etcdctl: str) -> str:
 
 
 def _each(silent: Sequence[EndpointFacts]) -> str:
-    """Each with why, which begins with its name."""
-    return "; ".join(
-        one.problem if one.problem.startswith(one.endpoint) else f"{one.endpoint}: {one.problem}" for one in silent
-    )
+    """Each with its problem, which begins with its name."""
+    said = ((fact.endpoint, fact.problem) for fact in silent)
+    return "; ".join(problem if problem.startswith(name) else f"{name}: {problem}" for name, problem in said)
 
 
 def _members(facts: Sequence[EndpointFacts]) -> tuple[EtcdMember, ...]:
@@ -252,8 +250,8 @@ def _members(facts: Sequence[EndpointFacts]) -> tuple[EtcdMember, ...]:
     return max((fact.members for fact in facts), key=len, default=())
 
 
-def _leads(one: EndpointFacts) -> bool:
-    return one.member_id != 0 and one.member_id == one.leader_id
+def _leads(facts: EndpointFacts) -> bool:
+    return facts.member_id != 0 and facts.member_id == facts.leader_id
 
 
 def _mib(size: int) -> str:

@@ -40,17 +40,17 @@ def fence_status(name: str, view: ReadView, spec: ClusterSpec | None, left_ms: i
 
 def being_fenced(name: str, view: ReadView, spec: ClusterSpec | None) -> bool:
     """Whether the last dead session of a node is to be fenced, or is being fenced."""
-    found = view.fences.get(name)
-    return found is not None and name not in view.sessions and _job(name, view, spec, found.record)
+    fence = view.fences.get(name)
+    return fence is not None and name not in view.sessions and _job(name, view, spec, fence.record)
 
 
 def awaited_by(name: str, view: ReadView, spec: ClusterSpec | None) -> list[str]:
     """The groups that may start elsewhere only once the last dead session of a node is known to be stopped, or its
     lease is over: what it owned or held, and what requires that and never had an owner."""
-    found = view.fences.get(name)
-    if found is None or found.record.state == "safe":
+    fence = view.fences.get(name)
+    if fence is None or fence.record.state == "safe":
         return []
-    holder = Holder(name, found.record.session_id, found.record.session_revision)
+    holder = Holder(name, fence.record.session_id, fence.record.session_revision)
     groups = [
         group
         for group, known in view.groups.items()
@@ -66,10 +66,10 @@ def awaited_by(name: str, view: ReadView, spec: ClusterSpec | None) -> list[str]
 def matters(name: str, view: ReadView, spec: ClusterSpec | None) -> bool:
     """Whether it matters that the last dead session of a node is not known to be stopped: a group waits for it, it is
     to be fenced, or everything before `hactl recover` is unknown."""
-    found = view.fences.get(name)
-    if found is None or found.record.state == "safe" or name in view.sessions:
+    fence = view.fences.get(name)
+    if fence is None or fence.record.state == "safe" or name in view.sessions:
         return False
-    record = found.record
+    record = fence.record
     return bool(record.generation or record.wanted or record.state == "acting" or awaited_by(name, view, spec))
 
 
@@ -108,8 +108,8 @@ def node_fencing(name: str, view: ReadView, spec: ClusterSpec | None) -> dict[st
     if spec is None or name not in spec.fencing.nodes:
         return None
     fencing = spec.fencing.of(name)
-    found: dict[str, Any] = {"action": fencing.action, "levels": [level.words for level in fencing.levels]}
-    found["device"] = fencing.has_device
+    status: dict[str, Any] = {"action": fencing.action, "levels": [level.words for level in fencing.levels]}
+    status["device"] = fencing.has_device
     by, untested = [], []
     for other in sorted(set(view.sessions) - {name}) if fencing.has_device else ():
         tested = _tested(view, other, name)
@@ -117,12 +117,12 @@ def node_fencing(name: str, view: ReadView, spec: ClusterSpec | None) -> dict[st
             by.append(other)
         elif not all(target in tested for level in fencing.levels for target in level.targets):
             untested.append(other)
-    return {**found, "by": by, "untested": untested}
+    return {**status, "by": by, "untested": untested}
 
 
 def _tested(view: ReadView, by: str, node: str) -> Mapping[Target, bool]:
-    found = view.devices.get(by)
-    targets = found.record.targets if found else ()
+    report = view.devices.get(by)
+    targets = report.record.targets if report else ()
     return {
         Target(str(target.get("device")), str(target.get("plug"))): bool(target.get("ok"))
         for target in targets

@@ -52,10 +52,10 @@ class HealthEvents:
         """What is to be noted now. `now_s`: by any clock that goes on. `with_roles`: services whose check asks for a
         role, which one server has."""
         services = {**services, **{name: _of_the_role(services[name]) for name in with_roles if name in services}}
-        found = {**dict(_servers(services)), **dict(_service_states(services, with_roles))}
-        found |= {("probe", name): probe.outcome for name, probe in probes.items()}
-        self._subjects = {key: subject for key, subject in self._subjects.items() if key in found}
-        ripe = {key: found[key] for key in found if self._is_ripe(key, found[key], now_s)}
+        states = {**dict(_servers(services)), **dict(_service_states(services, with_roles))}
+        states |= {("probe", name): probe.outcome for name, probe in probes.items()}
+        self._subjects = {key: subject for key, subject in self._subjects.items() if key in states}
+        ripe = {key: states[key] for key in states if self._is_ripe(key, states[key], now_s)}
         return [*_of_servers(ripe, services), *_of_services(ripe, services), *_of_probes(ripe, probes)]
 
     def begin(
@@ -71,17 +71,17 @@ class HealthEvents:
         return any(subject.reported != subject.now for subject in self._subjects.values())
 
     def _is_ripe(self, key: tuple[str, ...], state: str, now_s: float) -> bool:
-        one = self._subjects.get(key)
-        if one is None:
-            one = self._subjects[key] = _Subject(_usual(key), state, now_s, now_s)
-        if one.now != state:
-            one.now, one.since = state, now_s
-        one.left = min(BURST, one.left + (now_s - one.counted_s) / AGAIN_S)
-        one.counted_s = now_s
+        subject = self._subjects.get(key)
+        if subject is None:
+            subject = self._subjects[key] = _Subject(_usual(key), state, now_s, now_s)
+        if subject.now != state:
+            subject.now, subject.since = state, now_s
+        subject.left = min(BURST, subject.left + (now_s - subject.counted_s) / AGAIN_S)
+        subject.counted_s = now_s
         lasts = RECOVER_S if state in _GOOD else SETTLE_S
-        if one.reported == state or now_s - one.since < lasts or one.left < 1:
+        if subject.reported == state or now_s - subject.since < lasts or subject.left < 1:
             return False
-        one.reported, one.left = state, one.left - 1
+        subject.reported, subject.left = state, subject.left - 1
         return True
 
 
@@ -119,8 +119,8 @@ def _of_servers(ripe: Mapping[tuple[str, ...], str], services: Services) -> Iter
     for key, state in ripe.items():
         if key[0] == "server":
             _, service, name = key
-            one = services[service][name]
-            joined.setdefault((f"server_{state}", name, one.check, one.detail), []).append(service)
+            server = services[service][name]
+            joined.setdefault((f"server_{state}", name, server.check, server.detail), []).append(service)
     for (event, name, check, detail), names in joined.items():
         yield event, {"server": name, "services": _list(names), "check": check, "detail": detail}
 

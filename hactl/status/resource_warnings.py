@@ -1,4 +1,4 @@
-"""What the nodes say is wrong with resources that run, or that run where they should not: for the status document and
+"""Trouble that the nodes report of resources that run, or that run where they should not: for the status document and
 as warnings. Pure."""
 
 from __future__ import annotations
@@ -35,44 +35,42 @@ def reported_warnings(view: ReadView) -> list[dict[str, Any]]:
 
 
 def resource_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
-    """What is wrong, where, and what to do."""
+    """Level, what is wrong and where, what to do."""
     live = {node["name"] for node in document["nodes"] if node["state"] in ("online", "standby")}
-    for one in document["resource_warnings"]:
-        node, station = one["node"], one["station"]
-        where = f"{one['group']}/{one['resource']} on {node}"
-        match one["topic"]:
+    for warning in document["resource_warnings"]:
+        group, node, station = warning["group"], warning["node"], warning["station"]
+        text = f"{group}/{warning['resource']} on {node}: {warning['text']}"
+        match warning["topic"]:
             case "conflict" if station is not None:
-                what = f"{where}: {one['text']}, which is {station['interface']} of {station['node']}"
-                yield "warning", what, _take_off(document, one, station, station["node"] in live)
+                todo = _take_off(document, warning, station, station["node"] in live)
+                yield "warning", f"{text}, which is {station['interface']} of {station['node']}", todo
             case "conflict":
                 todo = "find the station with this MAC address and give it another address; hactl defends it meanwhile"
-                yield "warning", f"{where}: {one['text']}, which is no node of this cluster", todo
+                yield "warning", f"{text}, which is no node of this cluster", todo
             case topic if topic == PUT_RIGHT:
-                todo = (
-                    f"find what does it (NetworkManager, a script, a person); `hactl events` and {node}'s log say when"
-                )
-                yield "warning", f"{where}: {one['text']}", todo
+                seen = f"`hactl events` and {node}'s log say when"
+                yield "warning", text, f"find what does it (NetworkManager, a script, a person); {seen}"
             case topic if topic == STRAY:
-                yield "warning", f"{where}: {one['text']}", f"find what starts it on {node}; hactl stops it each time"
+                yield "warning", text, f"find what starts it on {node}; hactl stops it each time"
             case topic if topic == TWIN:
                 todo = f"on {node}: end it, and what starts it (an enabled unit, cron, a person); hactl leaves it alone"
-                yield "error", f"{where}: {one['text']}", todo
+                yield "error", text, todo
             case topic if topic == STUCK:
-                what = f"group {one['group']} also runs on {node}, which does not own it, and cannot be stopped there"
-                yield "error", f"{what}: {one['text']}", f"stop it by hand on {node}"
+                text = f"group {group} also runs on {node}, which does not own it, and cannot be stopped there"
+                yield "error", f"{text}: {warning['text']}", f"stop it by hand on {node}"
             case _:
-                yield "warning", f"{where}: {one['text']}", f"see `hactl events` and the log of {node}"
+                yield "warning", text, f"see `hactl events` and the log of {node}"
 
 
-def _take_off(document: dict[str, Any], one: dict[str, Any], station: dict[str, str], live: bool) -> str:
+def _take_off(document: dict[str, Any], warning: dict[str, Any], station: dict[str, str], live: bool) -> str:
     other = station["node"]
     if not live:
         return f"{other} was lost and still answers for the address: make sure that it is off"
-    vips: list[str] = next((group["vips"] for group in document["groups"] if group["name"] == one["group"]), [])
-    address = next((vip for vip in vips if f" {vip.partition('/')[0]} " in f"{one['text']} "), "ADDRESS")
+    vips: list[str] = next((group["vips"] for group in document["groups"] if group["name"] == warning["group"]), [])
+    address = next((vip for vip in vips if f" {vip.partition('/')[0]} " in f"{warning['text']} "), "ADDRESS")
     return f"on {other}: `ip addr del {address} dev {station['interface']}`"
 
 
 def _macs(extra: Any) -> dict[str, Any]:
-    found = extra.get("macs") if isinstance(extra, dict) else None
-    return found if isinstance(found, dict) else {}
+    macs = extra.get("macs") if isinstance(extra, dict) else None
+    return macs if isinstance(macs, dict) else {}

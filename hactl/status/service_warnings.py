@@ -21,7 +21,7 @@ _NETWORK = "look at the network between them and it, and at firewalls"
 def service_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
     """Level, what, what to do."""
     yield from _balancers(document)
-    services = [one for one in document["services"] if one["enabled"]]
+    services = [service for service in document["services"] if service["enabled"]]
     yield from _writers(document, services)
     yield from _without_server(services)
     yield from _on_last(services)
@@ -32,48 +32,44 @@ def service_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
 
 def _balancers(document: dict[str, Any]) -> Iterator[Warning_]:
     silent = []
-    for one in document["balancers"]:
-        if not one["live"] or not one["wanted"]:
+    for balancer in document["balancers"]:
+        if not balancer["live"] or not balancer["wanted"]:
             continue
-        node, error = one["node"], one["error"]
-        if not one["told"]:
+        node, error = balancer["node"], balancer["error"]
+        if not balancer["told"]:
             silent.append(node)
-        elif not one["running"]:
-            what = f"HAProxy does not run on {node}" + (f": {error}" if error else "")
-            yield "error", what, f"see `hactl events`, and the daemon's log on {node}"
+        elif not balancer["running"]:
+            text = f"HAProxy does not run on {node}" + (f": {error}" if error else "")
+            yield "error", text, f"see `hactl events`, and the daemon's log on {node}"
         elif "did not answer" in error:
-            what = f"HAProxy on {node} hangs: {error}"
-            yield "error", what, f"wait: it is killed and started again; if it stays so, see the daemon's log on {node}"
+            text = f"HAProxy on {node} hangs: {error}"
+            yield "error", text, f"wait: it is killed and started again; if it stays so, see the daemon's log on {node}"
         elif error:
             todo = "it serves with what it had; it is tried again by itself, or fix cluster.yaml and apply it"
             yield "error", f"HAProxy on {node} does not run as configured: {error}", todo
     if silent:
-        where = ", ".join(silent)
-        yield (
-            "notice",
-            f"the state of the servers as HAProxy on {where} sees it is not known",
-            "wait, or see the daemons' log there",
-        )
+        text = f"the state of the servers as HAProxy on {', '.join(silent)} sees it is not known"
+        yield "notice", text, "wait, or see the daemons' log there"
 
 
 def _writers(document: dict[str, Any], services: list[dict[str, Any]]) -> Iterator[Warning_]:
-    groups = {one["name"]: one for one in document["groups"]}
+    groups = {group["name"]: group for group in document["groups"]}
     for service in services:
         if service["writer"] != "":
             continue
         state = groups.get(service["group"], {}).get("state", "in no configuration")
-        what = f"service {service['name']} has no writer: no node owns group {service['group']} ({state})"
-        yield "error", what, f"see what is said of group {service['group']}"
+        text = f"service {service['name']} has no writer: no node owns group {service['group']} ({state})"
+        yield "error", text, f"see what is said of group {service['group']}"
 
 
 def _without_server(services: list[dict[str, Any]]) -> Iterator[Warning_]:
-    found: dict[tuple[str, ...], list[str]] = {}
+    unserved: dict[tuple[str, ...], list[str]] = {}
     for service in services:
         in_use = _in_use(service)
         without = tuple(name for name, servers in in_use.items() if not servers)
         if without and service["writer"] != "":
-            found.setdefault(() if len(without) == len(in_use) else without, []).append(service["name"])
-    for balancers, names in found.items():
+            unserved.setdefault(() if len(without) == len(in_use) else without, []).append(service["name"])
+    for balancers, names in unserved.items():
         where = f" as seen from {' and '.join(balancers)}" if balancers else ""
         yield "error", f"{_services(names)} no server left{where}", "look at the service on its nodes"
 
@@ -81,43 +77,43 @@ def _without_server(services: list[dict[str, Any]]) -> Iterator[Warning_]:
 def _on_last(services: list[dict[str, Any]]) -> Iterator[Warning_]:
     """Where one server is left of several. One that was elected, here or by the service itself, is not the last of
     several."""
-    found: dict[str, list[str]] = {}
+    alone: dict[str, list[str]] = {}
     for service in services:
         left = {tuple(servers) for servers in _in_use(service).values()}
         last = left.pop() if len(left) == 1 else ()
         elected = service["writer"] is not None or service["role"]
         if len(last) == 1 and len(service["servers"]) > 1 and not elected:
-            found.setdefault(last[0], []).append(service["name"])
-    for server, names in found.items():
+            alone.setdefault(last[0], []).append(service["name"])
+    for server, names in alone.items():
         yield "warning", f"{_services(names)} one server left, {server}", "bring the others back before anything else"
 
 
 def _down(services: list[dict[str, Any]]) -> Iterator[Warning_]:
     """Servers that all find down, while there are others. Those of a node that is gone are not mentioned: the node
     is."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    down: dict[tuple[str, str], dict[str, str]] = {}
     for service, server in _servers(services):
         missed = server["state"] == "down" and server["live"] is not False and not _has_another_role(service, server)
         if missed and any(_in_use(service).values()):
-            found.setdefault((server["name"], words(server)), {})[service["name"]] = server["address"]
-    for (name, why), addresses in found.items():
-        what = f"server {name} of {_list(addresses)} is down: {why}"
-        yield "warning", what, f"look at it: {_list(dict.fromkeys(addresses.values()))}"
+            down.setdefault((server["name"], words(server)), {})[service["name"]] = server["address"]
+    for (name, why), addresses in down.items():
+        text = f"server {name} of {_list(addresses)} is down: {why}"
+        yield "warning", text, f"look at it: {_list(dict.fromkeys(addresses.values()))}"
 
 
 def _has_another_role(service: dict[str, Any], server: dict[str, Any]) -> bool:
     """It answers, but the role that the check asks for is another server's: as it is meant to be."""
-    checks = [one["check"] for one in server["balancers"].values() if one["word"] == "down"]
+    checks = [balancer["check"] for balancer in server["balancers"].values() if balancer["word"] == "down"]
     return bool(service["role"]) and all(check.startswith("L7") for check in checks)
 
 
 def _disagreements(services: list[dict[str, Any]]) -> Iterator[Warning_]:
-    found: dict[tuple[str, str], list[str]] = {}
+    disputed: dict[tuple[str, str], list[str]] = {}
     for service, server in _servers(services):
         if server["state"] == DISAGREE:
-            found.setdefault((server["name"], says(server, ", ")), []).append(service["name"])
-    for (name, who), names in found.items():
-        yield "warning", f"balancers disagree on server {name} of {_list(names)}: {who}", _NETWORK
+            disputed.setdefault((server["name"], says(server, ", ")), []).append(service["name"])
+    for (name, statements), names in disputed.items():
+        yield "warning", f"balancers disagree on server {name} of {_list(names)}: {statements}", _NETWORK
 
 
 def _probes(services: list[dict[str, Any]]) -> Iterator[Warning_]:
@@ -132,19 +128,19 @@ def _probes(services: list[dict[str, Any]]) -> Iterator[Warning_]:
         elif failed:
             level = "error" if probe["outcome"] == "failed" else "warning"
             detail = probe["nodes"][failed[0]]["detail"]
-            what = f"service {name}: the probe through {probe['target']} fails from {' and '.join(failed)}: {detail}"
-            yield level, what, "look at its servers, and at who has the address"
+            text = f"service {name}: the probe through {probe['target']} fails from {' and '.join(failed)}: {detail}"
+            yield level, text, "look at its servers, and at who has the address"
 
 
 def _failed(probe: dict[str, Any]) -> list[str]:
-    return [name for name, found in probe["nodes"].items() if found["outcome"] == "failed"]
+    return [name for name, result in probe["nodes"].items() if result["outcome"] == "failed"]
 
 
 def _in_use(service: dict[str, Any]) -> dict[str, list[str]]:
     """The servers that get connections, by balancer."""
     balancers = dict.fromkeys(name for server in service["servers"] for name in server["balancers"])
     return {
-        name: [one["name"] for one in service["servers"] if _word(one, name) == "up"] for name in balancers
+        name: [server["name"] for server in service["servers"] if _word(server, name) == "up"] for name in balancers
     }  # fmt: skip
 
 

@@ -34,11 +34,11 @@ def servers_of(service: ServiceSpec, spec: ClusterSpec) -> list[Server]:
     if options.kind == "frontend" or not options.enabled:
         return []
     members = (options.nodes or addresses) if options.members else ()
-    found = [Server(name, name, _endpoint(addresses.get(name, ""), service.port)) for name in members]
+    servers = [Server(name, name, _endpoint(addresses.get(name, ""), service.port)) for name in members]
     for listed in options.servers:
         address = _endpoint(listed.address, listed.port or service.port)
-        found.append(Server(listed.name, listed.node, address))
-    return found
+        servers.append(Server(listed.name, listed.node, address))
+    return servers
 
 
 def with_roles(spec: ClusterSpec | None) -> frozenset[str]:
@@ -62,29 +62,28 @@ def balancer_status(
     if spec is None:
         return []
     documents = current(health, view, me)
-    found = []
-    for node in spec.nodes:
-        one = documents.get(node.name) or NodeHealth(node.name, "")
-        found.append(
-            {
-                "node": node.name,
-                "live": node.name in view.sessions,
-                "wanted": _wanted(view, spec, node.name),
-                "told": node.name in documents,
-                "running": one.running,
-                "version": one.version,
-                "error": one.error,
-                "at": one.at,
-            }
-        )
-    return found
+    return [_balancer(view, spec, node.name, documents.get(node.name)) for node in spec.nodes]
+
+
+def _balancer(view: ReadView, spec: ClusterSpec, node: str, document: NodeHealth | None) -> dict[str, Any]:
+    told = document or NodeHealth(node, "")
+    return {
+        "node": node,
+        "live": node in view.sessions,
+        "wanted": _wanted(view, spec, node),
+        "told": document is not None,
+        "running": told.running,
+        "version": told.version,
+        "error": told.error,
+        "at": told.at,
+    }
 
 
 def service_status(
     view: ReadView, spec: ClusterSpec, me: str, health: Mapping[str, NodeHealth]
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The configured services. `me`: the node that is asked."""
-    documents = {name: one for name, one in current(health, view, me).items() if one.running}
+    documents = {name: document for name, document in current(health, view, me).items() if document.running}
     return [_service(view, spec, service, documents.get(me), documents) for service in spec.services]
 
 
@@ -102,7 +101,7 @@ def _service(
         "writer": writer,
         "group": group,
         "role": service.options.check.role,
-        "servers": [_server(view, service, one, writer, out, own, documents) for one in servers_of(service, spec)],
+        "servers": [_server(view, service, each, writer, out, own, documents) for each in servers_of(service, spec)],
         "probe": _probe(view, spec, service, documents),
     }
 
@@ -117,7 +116,7 @@ def _server(
     documents: Mapping[str, NodeHealth],
 ) -> dict[str, Any]:
     seen = {
-        name: found for name, document in documents.items() if (found := document.server(service.name, server.name))
+        name: health for name, document in documents.items() if (health := document.server(service.name, server.name))
     }
     here = own.server(service.name, server.name) if own else None
     return {
@@ -127,10 +126,10 @@ def _server(
         "live": server.node in view.sessions if server.node else None,
         "drained": (server.node or server.name) in out,
         "writer": None if writer is None else server.node == writer and writer != "",
-        "state": agreed({name: word(one) for name, one in seen.items()}),
-        "sessions": sum(one.sessions for one in seen.values()),
+        "state": agreed({name: word(health) for name, health in seen.items()}),
+        "sessions": sum(health.sessions for health in seen.values()),
         "haproxy": f"{here.status} {here.check}".strip() if here else None,
-        "balancers": {name: {"word": word(one), **one.as_dict()} for name, one in seen.items()},
+        "balancers": {name: {"word": word(health), **health.as_dict()} for name, health in seen.items()},
     }
 
 
@@ -150,8 +149,8 @@ def _probe(
         "kind": service.options.probe.kind,
         "target": target,
         "by": by,
-        "outcome": agreed({name: one.outcome for name, one in probed.items()}),
-        "nodes": {name: asdict(one) for name, one in probed.items()},
+        "outcome": agreed({name: probe.outcome for name, probe in probed.items()}),
+        "nodes": {name: asdict(probe) for name, probe in probed.items()},
     }
 
 

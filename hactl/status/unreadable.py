@@ -30,12 +30,12 @@ class Advice(NamedTuple):
 
 def shown(view: ReadView, etcdctl: str = "etcdctl") -> list[dict[str, str]]:
     """The first SHOWN by key: `key`, `problem`, `level`, `waits`, `fix`. `etcdctl`: as it has to be typed."""
-    found = []
+    documents = []
     for key in _worst_first(view):
         bad = view.unreadable[key]
         advice = _advice(view, key, bad, etcdctl)
-        found.append({"key": printable(key), "problem": bad.problem, **advice._asdict()})
-    return found
+        documents.append({"key": printable(key), "problem": bad.problem, **advice._asdict()})
+    return documents
 
 
 def _worst_first(view: ReadView) -> list[str]:
@@ -45,11 +45,11 @@ def _worst_first(view: ReadView) -> list[str]:
     return [*waited, *heapq.nsmallest(SHOWN - len(waited), (key for key in view.unreadable if key not in others))]
 
 
-def warnings(found: list[dict[str, str]], view: ReadView, etcdctl: str) -> Iterator[tuple[str, str, str]]:
+def warnings(documents: list[dict[str, str]], view: ReadView, etcdctl: str) -> Iterator[tuple[str, str, str]]:
     """Level, what and do, of what is `shown`."""
-    for one in found:
-        waits = f"; {one['waits']}" if one["waits"] else ""
-        yield one["level"], f"{one['key']} cannot be read: {one['problem']}{waits}", one["fix"]
+    for document in documents:
+        waits = f"; {document['waits']}" if document["waits"] else ""
+        yield document["level"], f"{document['key']} cannot be read: {document['problem']}{waits}", document["fix"]
     if (more := len(view.unreadable) - SHOWN) > 0:
         todo = (
             f"look at what writes below this prefix: `{etcdctl} get --prefix --keys-only {_quoted(view.keys.prefix)}`"

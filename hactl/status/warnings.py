@@ -23,28 +23,19 @@ _FENCES = "`hactl fence status`, `hactl fence history`"
 
 def warnings(document: dict[str, Any], view: ReadView) -> list[dict[str, str]]:
     """Level, what and do; the worst first."""
-    found = [*_store(document, view), *namesake_warnings(document, view), *trouble_warnings(document)]
+    gathered = [*_store(document, view), *namesake_warnings(document, view), *trouble_warnings(document)]
     if document["stale_ms"] is None:
-        found += [
-            *_groups(document),
-            *resource_warnings(document),
-            *_nodes(document),
-            *_fencing(document),
-            *service_warnings(document),
-            *_rest(document),
-        ]
-    found.sort(key=lambda one: LEVELS.index(one[0]))
-    return [{"level": level, "what": what, "do": todo} for level, what, todo in found]
+        for part in (_groups, resource_warnings, _nodes, _fencing, service_warnings, _rest):
+            gathered += part(document)
+    gathered.sort(key=lambda warning: LEVELS.index(warning[0]))
+    return [{"level": level, "what": text, "do": todo} for level, text, todo in gathered]
 
 
 def _store(document: dict[str, Any], view: ReadView) -> Iterator[Warning_]:
     local = document["local"] or {}
     if local.get("refused"):
-        yield (
-            "error",
-            f"this node takes no part: {local['refused']}",
-            "docs/operations.md, *etcd was restored from a backup, or lost*",
-        )
+        todo = "docs/operations.md, *etcd was restored from a backup, or lost*"
+        yield "error", f"this node takes no part: {local['refused']}", todo
     elif view.listed and view.identity is None and not view.mod_of(view.keys.identity):
         yield "error", "the store holds no cluster", "`hactl init` for a new one, `hactl recover` for one that was lost"
     yield from _etcd(document, view.keys.prefix, away=document["source"] == "disk" or bool(local.get("store_away")))
@@ -53,22 +44,21 @@ def _store(document: dict[str, Any], view: ReadView) -> Iterator[Warning_]:
     etcdctl = document["etcd"]["etcdctl"] if document["etcd"] else "etcdctl"
     yield from unreadable.warnings(document["unreadable"], view, etcdctl)
     if local.get("errors"):
-        what = f"an internal error of hactl on this node, {local['errors']} times; the last: {local['last_error']}"
-        yield ("error", what, "report it, with `internal_error` of the daemon's log")
+        text = f"an internal error of hactl on this node, {local['errors']} times; the last: {local['last_error']}"
+        yield "error", text, "report it, with `internal_error` of the daemon's log"
     if local.get("phase") == "live" and not local["guard_ready"]:
         yield "error", "this node's guard does not hold its deadline: nothing starts here", "see the daemon's log"
     yield from _watchdog(local)
     if local.get("unasked"):
-        what = (
-            f"guards are not asked before their nodes are fenced (a restarted daemon may cost one): {local['unasked']}"
-        )
-        yield "warning", what, "`hactl key create`, the same file on every node; docs/operations.md, *Asking the guard*"
+        why = local["unasked"]
+        text = f"guards are not asked before their nodes are fenced (a restarted daemon may cost one): {why}"
+        yield "warning", text, "`hactl key create`, the same file on every node; docs/operations.md, *Asking the guard*"
     yield from _access(local.get("access"))
     yield from _loop(local.get("loop"))
     old_workers = (local.get("haproxy") or {}).get("old_workers", 0)
     if old_workers >= _MANY_OLD_WORKERS:
-        what = f"{old_workers} workers of HAProxy on this node live on after reloads, for connections that do not end"
-        yield "notice", what, "see `haproxy.hard_stop_after`; of more than 8 the oldest is ended"
+        text = f"{old_workers} workers of HAProxy on this node live on after reloads, for connections that do not end"
+        yield "notice", text, "see `haproxy.hard_stop_after`; of more than 8 the oldest is ended"
     if local.get("events_dropped"):
         yield "warning", f"{local['events_dropped']} events were not written to the history", "they are in the log"
 
@@ -78,32 +68,25 @@ def _watchdog(local: dict[str, Any]) -> Iterator[Warning_]:
     if watchdog["problem"] or not watchdog["armed"]:
         level = "error" if watchdog["use"] == "required" else "warning"
         owns = ", and this node requires one to own anything" if level == "error" else ""
-        yield (
-            level,
-            f"this node's watchdog is not armed{owns}: {watchdog['problem'] or 'not yet'}",
-            "see docs/operations.md, *The watchdog*",
-        )
+        text = f"this node's watchdog is not armed{owns}: {watchdog['problem'] or 'not yet'}"
+        yield level, text, "see docs/operations.md, *The watchdog*"
 
 
 def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warning_]:
     """What is wrong with etcd itself, and, where nothing else explains it, that it does not answer."""
     etcd = document["etcd"] or {"problems": [], "etcdctl": "etcdctl"}
-    yield from ((one["level"], one["what"], one["do"]) for one in etcd["problems"])
-    explained = any(one["level"] == "error" for one in etcd["problems"])
+    yield from ((problem["level"], problem["what"], problem["do"]) for problem in etcd["problems"])
+    explained = any(problem["level"] == "error" for problem in etcd["problems"])
     unlisted = (document["local"] or {}).get("list_problem")
-    if unlisted and not explained and any(one["reads"] for one in etcd.get("endpoints", ())):
-        what = f"etcd answers, but this node cannot list what is below {prefix}: {unlisted}"
+    if unlisted and not explained and any(endpoint["reads"] for endpoint in etcd.get("endpoints", ())):
         if _REFUSES.search(unlisted):
-            todo = (
-                f"see `etcd_user` in node.toml, and what that user may: `{etcd['etcdctl']} role list`; docs/install.md"
-            )
+            roles = f"`{etcd['etcdctl']} role list`"
+            todo = f"see `etcd_user` in node.toml, and what that user may: {roles}; docs/install.md"
             yield "error", f"etcd refuses this node's requests: {unlisted}", todo
             return
-        keys = f"`{etcd['etcdctl']} get --prefix --keys-only {prefix}`"
-        todo = (
-            f"{keys} shows what is there: delete what is not hactl's; there may be very many keys, or very large ones"
-        )
-        yield "error", what, todo
+        text = f"etcd answers, but this node cannot list what is below {prefix}: {unlisted}"
+        listing = f"`{etcd['etcdctl']} get --prefix --keys-only {prefix}` shows what is there"
+        yield "error", text, f"{listing}: delete what is not hactl's; there may be very many keys, or very large ones"
     elif away and not explained:
         todo = f"`{etcd['etcdctl']} endpoint status -w table`, and etcd's log: `journalctl -u etcd`"
         yield "error", "etcd does not answer this node in time", todo
@@ -120,28 +103,22 @@ def _access(access: dict[str, Any] | None) -> Iterator[Warning_]:
     """How this node reaches etcd: what is weak, and certificates that end soon."""
     if access is None:
         return
-    for one in access["weak"]:
-        yield "warning", one["problem"], one["hint"]
+    for weakness in access["weak"]:
+        yield "warning", weakness["problem"], weakness["hint"]
     days = access["soonest_days"]
     if days is not None and days <= _WARN_DAYS:
-        first = min(access["certificates"], key=lambda one: str(one["end"]))
-        what = "ended" if days <= 0 else f"ends in {days:.0f} days"
-        yield (
-            "error" if days <= _ERROR_DAYS else "warning",
-            f"the certificate {first['path']} for etcd {what} ({first['end']})",
-            "renew it; hactl reads the new file by itself",
-        )
+        first = min(access["certificates"], key=lambda certificate: str(certificate["end"]))
+        ends = "ended" if days <= 0 else f"ends in {days:.0f} days"
+        text = f"the certificate {first['path']} for etcd {ends} ({first['end']})"
+        yield "error" if days <= _ERROR_DAYS else "warning", text, "renew it; hactl reads the new file by itself"
 
 
 def _loop(loop: Mapping[str, float] | None) -> Iterator[Warning_]:
     """Whether the loop that decides was kept from its work for long."""
+    wait = "find what loads this machine or its disk: a longer wait can lose the lease"
     for key, words, todo in (
         ("work_ms", "was busy with one task for", "report it, with the daemon's log of that time"),
-        (
-            "wait_ms",
-            "did not get to run for",
-            "find what loads this machine or its disk: a longer wait can lose the lease",
-        ),
+        ("wait_ms", "did not get to run for", wait),
     ):
         if loop is not None and loop[key] > loop["limit_ms"]:
             about = f"within the last {loop['minutes']:.0f} minutes"
@@ -165,11 +142,8 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "error", f"group {name} has failed on {owner}: {why}", "it is tried again; see `hactl events`"
         elif state == "lost" and group["fencing"] == "required" and _fence(document, owner).get("fencing"):
             fence = _fence(document, owner)
-            yield (
-                "error",
-                f"group {name} does not run: {owner} is being fenced; waiting for {fence['waiting']}",
-                _way(fence),
-            )
+            text = f"group {name} does not run: {owner} is being fenced; waiting for {fence['waiting']}"
+            yield "error", text, _way(fence)
         elif state == "lost" and group["fencing"] == "required":
             todo = f"make sure {owner} is off, then `hactl fence confirm {owner}`"
             yield "error", f"group {name} does not run: {why}", todo
@@ -191,18 +165,18 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
 def _readiness(group: dict[str, Any]) -> Iterator[Warning_]:
     """Nodes that are not ready for it. What is wrong on its owner comes first, and that nobody is better."""
     name, owner = group["name"], group["owner"]
-    for node, found in group["readiness"].items():
-        better = [one for one in group["candidates"] if one not in group["readiness"]]
-        if found["level"] == "unfit":
-            yield "warning", f"group {name} could not be started on {node}: {found['why']}", f"fix it on {node}"
+    for node, standing in group["readiness"].items():
+        better = [candidate for candidate in group["candidates"] if candidate not in group["readiness"]]
+        if standing["level"] == "unfit":
+            yield "warning", f"group {name} could not be started on {node}: {standing['why']}", f"fix it on {node}"
         elif node == owner and better:
-            yield "error", f"group {name} must leave {node}: {found['why']}", f"wait: it goes to {better[0]}"
+            yield "error", f"group {name} must leave {node}: {standing['why']}", f"wait: it goes to {better[0]}"
         elif node == owner:
             todo = f"fix it on {node}: no other node is better, so the group stays there"
-            yield "error", f"group {name} is not well on {node}: {found['why']}", todo
+            yield "error", f"group {name} is not well on {node}: {standing['why']}", todo
         else:
             todo = f"fix it on {node}; until then the group goes there only when no other node is better"
-            yield "warning", f"{node} is not ready for group {name}: {found['why']}", todo
+            yield "warning", f"{node} is not ready for group {name}: {standing['why']}", todo
 
 
 def _word(state: str) -> str:
@@ -231,8 +205,8 @@ def _nodes(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "error", f"node {name} has not reported since `hactl recover` that it stopped everything", todo
         elif node["state"] == "fence_pending" and fences[name]["fencing"]:
             failed = f"; so far: {fences[name]['last']}" if fences[name]["last"] else ""
-            what = f"node {name} is being fenced; waiting for {fences[name]['waiting']}{failed}"
-            yield "error" if fences[name]["failures"] else "warning", what, _way(fences[name])
+            text = f"node {name} is being fenced; waiting for {fences[name]['waiting']}{failed}"
+            yield "error" if fences[name]["failures"] else "warning", text, _way(fences[name])
         elif node["state"] == "fence_pending":
             todo = f"start it again; if it is gone for good, make sure it is off, then `hactl fence confirm {name}`"
             yield "warning", f"node {name} was lost and is not known to be stopped", todo
@@ -267,34 +241,34 @@ def _fence(document: dict[str, Any], node: str) -> dict[str, Any]:
 
 
 def _fencing(document: dict[str, Any]) -> Iterator[Warning_]:
-    """What would go wrong if a node had to be fenced now."""
+    """The failures that would come up if a node had to be fenced now."""
     todo = "fix it, then `hactl fence test`"
     for node in document["nodes"]:
-        how = node["fencing"]
-        if how is not None and how["device"] and not how["by"] and not how["untested"] and _others(document, node):
+        fencing = node["fencing"] or {"device": False}
+        if fencing["device"] and not fencing["by"] and not fencing["untested"] and _others(document, node):
             yield "error", f"node {node['name']} could not be fenced now: no live node reaches its devices", todo
     for (device, detail), (targets, testers) in _failing(document).items():
-        what = f"fence device {device} fails for {', '.join(targets)} when asked by {', '.join(testers)}: {detail}"
-        yield "warning", what, todo
+        text = f"fence device {device} fails for {', '.join(targets)} when asked by {', '.join(testers)}: {detail}"
+        yield "warning", text, todo
     for fence in document["fences"]:
         if fence["state"] == "safe" and fence["power"] == "off":
             yield "notice", f"node {fence['node']} was switched off; waiting for {fence['waiting']}", _FENCES
 
 
 def _failing(document: dict[str, Any]) -> dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]]:
-    """Devices that fail, each once for each reason: for whom, and asked by whom."""
-    found: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    """Devices that fail, once for each reason: the nodes that they fail for, and the nodes that asked."""
+    failing: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for report in document["devices"]:
-        for one in report["targets"]:
-            if not one.get("ok"):
-                targets, testers = found.setdefault((str(one.get("device")), str(one.get("detail"))), ({}, {}))
-                targets[str(one.get("node"))] = testers[report["node"]] = None
-    return found
+        for target in report["targets"]:
+            if not target.get("ok"):
+                targets, testers = failing.setdefault((str(target.get("device")), str(target.get("detail"))), ({}, {}))
+                targets[str(target.get("node"))] = testers[report["node"]] = None
+    return failing
 
 
 def _others(document: dict[str, Any], node: dict[str, Any]) -> bool:
     """Whether there is a live node beside it."""
-    return any(one["state"] in ("online", "standby") and one is not node for one in document["nodes"])
+    return any(other["state"] in ("online", "standby") and other is not node for other in document["nodes"])
 
 
 def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
@@ -310,11 +284,8 @@ def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
         to = move["to"] or "another node"
         yield "notice", f"group {move['group']} will move from {move['from']} to {to} (by {move['by']})", "wait"
     for group in document["maintenance"]:
-        yield (
-            "notice",
-            f"group {group} is in maintenance: hactl neither starts nor stops it",
-            "end it when you are done",
-        )
+        text = f"group {group} is in maintenance: hactl neither starts nor stops it"
+        yield "notice", text, "end it when you are done"
     if document["config"]["problem"]:
-        what = f"the configuration in the store cannot be used here: {document['config']['problem']}"
-        yield "error", what, "`hactl config apply` one that can, or upgrade hactl here"
+        text = f"the configuration in the store cannot be used here: {document['config']['problem']}"
+        yield "error", text, "`hactl config apply` one that can, or upgrade hactl here"

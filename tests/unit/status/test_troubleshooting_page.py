@@ -33,10 +33,10 @@ def texts(node: ast.AST) -> Iterator[str]:
 
 
 def warnings(module: str) -> Iterator[str]:
-    """Of `yield level, what, do` and of `what = ...`."""
+    """Of `yield level, text, todo` and of `text = ...`."""
     tree = ast.parse((STATUS / f"{module}.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "what":
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "text":
             yield from texts(node.value)
         elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 3:
             yield from texts(node.value.elts[1])
