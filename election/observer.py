@@ -81,14 +81,14 @@ class Observer:
         if record is None:
             self.dead.pop(node, None)
             return
-        if self._dead_sighting(node, record) is not None:
+        if self.dead_sighting(node, record) is not None:
             return
         seen, revision = self.sightings.get(node), record.session_revision
         if seen is not None and (seen.session_revision, seen.mod_revision) != (revision, record.deposed_revision):
             seen = None
         self.dead[node] = DeadSighting(record.session_id, revision, seen.over_since if seen else now)
 
-    def _dead_sighting(self, node: str, record: FenceRecord) -> DeadSighting | None:
+    def dead_sighting(self, node: str, record: FenceRecord) -> DeadSighting | None:
         """Mine of the dead session that the record is about."""
         seen = self.dead.get(node)
         same = seen and (seen.session_id, seen.session_revision) == (record.session_id, record.session_revision)
@@ -144,5 +144,5 @@ class Observer:
 
     def dead_over(self, node: str, record: FenceRecord, now: Instant, margin_ms: float = 0.0) -> bool:
         """Whether the lease of the dead session in `fence/<node>`, and `margin_ms` more, has run out for certain."""
-        seen = self._dead_sighting(node, record)
+        seen = self.dead_sighting(node, record)
         return seen is not None and observer_elapsed(seen.since, now) >= limit_ms(record.lease_ms + margin_ms)

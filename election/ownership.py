@@ -131,9 +131,7 @@ def lost_holders(view: ReadView) -> list[Holder]:
     holds what cannot be read, nor while there is a session, which could only be an earlier one."""
     lost = {}
     for group in view.groups.values():
-        own = group.record
-        owner = (own.holder,) if own.state in ("owned", "unmanaged") else ()
-        for holder in (*owner, *own.holders):
+        for holder in group.record.runners:
             session, fence = view.sessions.get(holder.node), view.fences.get(holder.node)
             if session or view.bad_node(holder.node) or view.bad_fence(holder.node):
                 continue

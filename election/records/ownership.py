@@ -50,6 +50,11 @@ class Ownership(Record):
         """The owner itself as a holder."""
         return Holder(self.node, self.session_id, self.session_revision)
 
+    @property
+    def runners(self) -> tuple[Holder, ...]:
+        """The sessions that may be running the group: the owner's, and those of earlier owners in an overlap."""
+        return (self.holder, *self.holders) if self.state in ("owned", "unmanaged") else self.holders
+
 
 def next_epoch(generation: int, previous: int, read_revision: int) -> int:
     """The epoch of a new ownership: grows over releases, deletions of the key, and restores (S3)."""

@@ -109,9 +109,8 @@ def _maybe_started(state: NodeState, name: str) -> bool:
     observed = state.view.groups.get(name)
     if state.boot.guard.session_id or observed is None:
         return False
-    own, fence = observed.record, state.view.fences.get(state.node)
-    owner = (own.holder,) if own.state in ("owned", "unmanaged") else ()
-    for holder in (*own.holders, *owner):
+    fence = state.view.fences.get(state.node)
+    for holder in observed.record.runners:
         if holder.node != state.node:
             continue
         session = session_of(state.view, holder)

@@ -16,12 +16,8 @@ def owns_required(view: ReadView, cluster: ClusterSpec | None, holder: Holder) -
     """Whether `holder` may be running a group that starts elsewhere only once it is known to be stopped."""
     if cluster is None:
         return False
-    for name, group in view.groups.items():
-        own, spec = group.record, cluster.group(name)
-        owner = own.state in ("owned", "unmanaged") and own.holder == holder
-        if (owner or holder in own.holders) and spec is not None and spec.fencing == "required":
-            return True
-    return False
+    specs = (cluster.group(name) for name, group in view.groups.items() if holder in group.record.runners)
+    return any(spec is not None and spec.fencing == "required" for spec in specs)
 
 
 def suspected(state: NodeState, node: str, session: Versioned[Session], out: Out) -> bool:

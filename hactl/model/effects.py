@@ -173,24 +173,7 @@ class Note(NamedTuple):
 
 
 Effect = (
-    SendTxn
-    | Relist
-    | ReadConfig
-    | GuardBegin
-    | GuardExtend
-    | GuardRegister
-    | GuardUnregister
-    | WriteMember
-    | Act
-    | Announce
-    | StopAnnouncing
-    | FenceAct
-    | FenceCancel
-    | AskGuard
-    | Identify
-    | ProbeOriginal
-    | Disown
-    | SelfFence
-    | Exit
-    | Note
-)
+    SendTxn | Relist | ReadConfig | GuardBegin | GuardExtend | GuardRegister | GuardUnregister | WriteMember | Act
+    | Announce | StopAnnouncing | FenceAct | FenceCancel | AskGuard | Identify | ProbeOriginal | Disown | SelfFence
+    | Exit | Note
+)  # fmt: skip

@@ -208,23 +208,6 @@ class Tick(NamedTuple):
 
 
 Event = (
-    Listed
-    | ListFailed
-    | Watched
-    | WatchEnded
-    | Configured
-    | TxnDone
-    | GuardAnswered
-    | GuardLost
-    | Acted
-    | Observed
-    | Readiness
-    | FenceActed
-    | GuardTold
-    | Identified
-    | OriginalProbed
-    | Watchdog
-    | Trouble
-    | Shutdown
-    | Tick
-)
+    Listed | ListFailed | Watched | WatchEnded | Configured | TxnDone | GuardAnswered | GuardLost | Acted | Observed
+    | Readiness | FenceActed | GuardTold | Identified | OriginalProbed | Watchdog | Trouble | Shutdown | Tick
+)  # fmt: skip

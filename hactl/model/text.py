@@ -25,14 +25,14 @@ def text_problem(text: str, longest: int = LONGEST) -> str:
     """Why this cannot be a text; "": it can."""
     if len(text) > longest:
         return f"has {len(text)} characters: {longest} at most"
-    if found := _CONTROL.search(text):
-        return f"has the control character {_escape(found)}: write printable characters, on one line"
+    if match := _CONTROL.search(text):
+        return f"has the control character {_escape(match)}: write printable characters, on one line"
     return ""
 
 
 def escaped(text: str, keep: str = "") -> str:
     """With control characters, but those of `keep`, as a program would write them: `\\x1b`."""
-    return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escape(found), text)
+    return _CONTROL.sub(lambda match: match[0] if match[0] in keep else _escape(match), text)
 
 
 def called(user: str, sudo: str) -> str:
@@ -40,8 +40,8 @@ def called(user: str, sudo: str) -> str:
     return f"{user} (sudo {sudo})" if sudo and sudo != user else user
 
 
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
@@ -58,8 +58,8 @@ def bounded(value: Any, deepest: int = DEEPEST) -> Any:
             return "…"
         case dict():
             kept = list(value.items())[:MOST]
-            return {bounded(str(name)[:LONGEST]): bounded(one, deepest - 1) for name, one in kept}
+            return {bounded(str(name)[:LONGEST]): bounded(inner, deepest - 1) for name, inner in kept}
         case list() | tuple() | set() | frozenset():
-            return [bounded(one, deepest - 1) for one in list(value)[:MOST]]
+            return [bounded(inner, deepest - 1) for inner in list(value)[:MOST]]
         case _:
             return bounded(str(value))

@@ -168,7 +168,7 @@ def group_status(
     group_report = _reported(view, group.name, own) if own else {}
     choice = place(spec, group, view) if spec else None
     state = group_state(view, group)
-    epoch = own.epoch if own else 0
+    epoch, health = own.epoch if own else 0, group_report.get("resources", {})
     return {
         "name": group.name,
         "state": state,
@@ -182,11 +182,7 @@ def group_status(
         "holders": [holder.node for holder in own.holders] if own and held else [],
         "vips": [resource.options.address for resource in group.resources if isinstance(resource, VipSpec)],
         "resources": [
-            {
-                "name": resource.name,
-                "kind": resource.kind,
-                "health": group_report.get("resources", {}).get(resource.name, ""),
-            }
+            {"name": resource.name, "kind": resource.kind, "health": health.get(resource.name, "")}
             for resource in group.resources
         ],
         "enabled": group.enabled,
@@ -244,11 +240,8 @@ def _waiting(
     if reason := blocked(view, group.name):
         return reason
     lease_counts = group.fencing == "lease"
-    verdict = (
-        takeable(view, observer, group.name, lease_counts, me, now)
-        if stored
-        else unprobed(view, observer, group.name, lease_counts, me, now)
-    )
+    judge = takeable if stored else unprobed
+    verdict = judge(view, observer, group.name, lease_counts, me, now)
     if not verdict.safe:
         owner = stored.record.node if stored and not lease_counts else ""
         return f"waiting for {owner} to be fenced" if being_fenced(owner, view, spec) else verdict.reason
@@ -262,20 +255,20 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
     configured = next((node for node in spec.nodes if node.name == name), None) if spec else None
     member, session, report = view.members.get(name), view.sessions.get(name), view.reports.get(name)
     used = report.record.config_revision if report else member.record.config_revision if member else 0
-    known = member or session or name in view.fences or view.bad_node(name) or view.bad_fence(name)
+    seen = member or session or name in view.fences or view.bad_node(name) or view.bad_fence(name)
     return {
         "name": name,
         "address": configured.address if configured else member.record.address if member else "",
         "version": member.record.version if member else "",
         "standby": name in view.standby,
-        "state": node_state(view, name, spec) if known else "absent",
+        "state": node_state(view, name, spec) if seen else "absent",
         "configured": configured is not None,
         "me": name == me,
         "sid": session.record.session_id if session else "",
         "srev": session.create_revision if session else 0,
         "lease_ms": session.record.lease_ms if session else 0,
         "silent_ms": local.silent_ms.get(name) if local else None,
-        "runs": sorted(group for group, stored in view.groups.items() if _held_by(stored, name)),
+        "runs": sorted(group for group, known in view.groups.items() if _may_run(known.record, name)),
         "config_revision": used,
         "config_current": bool(view.config and used == view.config.mod_revision),
         "fencing": node_fencing(name, view, spec),
@@ -283,11 +276,8 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
     }
 
 
-def _held_by(stored: Versioned[Ownership], node: str) -> bool:
-    own = stored.record
-    return (own.node == node and own.state in ("owned", "unmanaged")) or any(
-        holder.node == node for holder in own.holders
-    )
+def _may_run(own: Ownership, node: str) -> bool:
+    return any(holder.node == node for holder in own.runners)
 
 
 def _failure(key: str, stored: Versioned[Failure]) -> dict[str, Any]:

@@ -43,10 +43,10 @@ class Writes(NamedTuple):
 
 
 class EtcdProblem(NamedTuple):
-    """One thing that is wrong. `code`: one of PROBLEMS; `what` and `todo` for people."""
+    """One thing that is wrong. `code`: one of PROBLEMS; `text` and `todo` for people."""
 
     code: str
-    what: str
+    text: str
     todo: str
 
     @property
@@ -69,7 +69,7 @@ class EtcdState:
             "endpoints": [_endpoint(fact, names.get(fact.member_id, "")) for fact in self.facts],
             "members": [member._asdict() for member in _members(self.facts)],
             "problems": [
-                {"code": problem.code, "level": problem.level, "what": problem.what, "do": problem.todo}
+                {"code": problem.code, "level": problem.level, "what": problem.text, "do": problem.todo}
                 for problem in self.problems
             ],
         }

@@ -51,12 +51,7 @@ def awaited_by(name: str, view: ReadView, spec: ClusterSpec | None) -> list[str]
     if fence is None or fence.record.state == "safe":
         return []
     holder = Holder(name, fence.record.session_id, fence.record.session_revision)
-    groups = [
-        group
-        for group, known in view.groups.items()
-        if holder in known.record.holders
-        or (known.record.holder == holder and known.record.state in ("owned", "unmanaged"))
-    ]
+    groups = [group for group, known in view.groups.items() if holder in known.record.runners]
     for group in spec.groups if spec else ():
         if group.name not in view.groups and group.enabled and group.fencing == "required":
             groups.append(group.name)

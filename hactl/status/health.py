@@ -176,11 +176,7 @@ _DECODER = msgspec.json.Decoder(_Document)
 def current(documents: Mapping[str, NodeHealth], view: ReadView, me: str = "") -> dict[str, NodeHealth]:
     """Those whose session, that wrote them, is live, by name; that of `me` in any case."""
     live = {name: session.record.session_id for name, session in view.sessions.items()}
-    return {
-        name: documents[name]
-        for name in sorted(documents)
-        if name == me or live.get(name) == documents[name].session_id
-    }
+    return {name: told for name, told in sorted(documents.items()) if name == me or live.get(name) == told.session_id}
 
 
 _NORMAL = ServerHealth().as_dict()

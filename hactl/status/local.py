@@ -93,8 +93,5 @@ def local_facts(
 
 def lease_left_ms(observer: ReadObserver, node: str, record: FenceRecord, now: Instant) -> float:
     """How long until the lease of the dead session in `fence/<node>` is over for certain, as counted here."""
-    limit = limit_ms(record.lease_ms)
-    seen = observer.dead.get(node)
-    if seen is None or (seen.session_id, seen.session_revision) != (record.session_id, record.session_revision):
-        return limit
-    return max(0.0, limit - observer_elapsed(seen.since, now))
+    limit, seen = limit_ms(record.lease_ms), observer.dead_sighting(node, record)
+    return max(0.0, limit - observer_elapsed(seen.since, now)) if seen else limit

@@ -4,6 +4,7 @@ as warnings. Pure."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from election.reading import ReadView
@@ -19,15 +20,7 @@ def reported_warnings(view: ReadView) -> list[dict[str, Any]]:
         for mac, interface in _macs(member.record.extra).items()
     }
     return [
-        {
-            "node": name,
-            "group": warning.group,
-            "resource": warning.resource,
-            "topic": warning.topic,
-            "text": warning.text,
-            "mac": warning.mac,
-            "station": stations.get(warning.mac),
-        }
+        {"node": name, **asdict(warning), "station": stations.get(warning.mac)}
         for name, report in sorted(view.reports.items())
         if (session := view.sessions.get(name)) is not None and session.record.session_id == report.record.session_id
         for warning in report.record.warnings

@@ -30,12 +30,11 @@ class Advice(NamedTuple):
 
 def shown(view: ReadView, etcdctl: str = "etcdctl") -> list[dict[str, str]]:
     """The first SHOWN by key: `key`, `problem`, `level`, `waits`, `fix`. `etcdctl`: as it has to be typed."""
-    documents = []
-    for key in _worst_first(view):
-        bad = view.unreadable[key]
-        advice = _advice(view, key, bad, etcdctl)
-        documents.append({"key": printable(key), "problem": bad.problem, **advice._asdict()})
-    return documents
+    worst = [(key, view.unreadable[key]) for key in _worst_first(view)]
+    return [
+        {"key": printable(key), "problem": bad.problem, **_advice(view, key, bad, etcdctl)._asdict()}
+        for key, bad in worst
+    ]
 
 
 def _worst_first(view: ReadView) -> list[str]:
@@ -51,9 +50,8 @@ def warnings(documents: list[dict[str, str]], view: ReadView, etcdctl: str) -> I
         waits = f"; {document['waits']}" if document["waits"] else ""
         yield document["level"], f"{document['key']} cannot be read: {document['problem']}{waits}", document["fix"]
     if (more := len(view.unreadable) - SHOWN) > 0:
-        todo = (
-            f"look at what writes below this prefix: `{etcdctl} get --prefix --keys-only {_quoted(view.keys.prefix)}`"
-        )
+        listing = f"`{etcdctl} get --prefix --keys-only {_quoted(view.keys.prefix)}`"
+        todo = f"look at what writes below this prefix: {listing}"
         yield "error", f"{more} more documents in etcd cannot be read", todo
 
 
@@ -112,8 +110,6 @@ def _quoted(key: str) -> str:
 def _typed(char: str) -> str:
     if char in "\\'":
         return f"\\{char}"
-    return (
-        char
-        if char.isprintable() and char != " "
-        else "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))
-    )
+    if char.isprintable() and char != " ":
+        return char
+    return "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))

@@ -92,6 +92,6 @@ class EtcdObserver:
             self._note("etcd_recovered", {"problem": code})
         for code in (now.keys() & self._seen) - self._reported:
             event = "etcd_unusable" if now[code].level == "error" else "etcd_weakened"
-            self._note(event, {"problem": code, "detail": now[code].what})
+            self._note(event, {"problem": code, "detail": now[code].text})
         self._reported = now.keys() & (self._seen | self._reported)
         self._seen = set(now)

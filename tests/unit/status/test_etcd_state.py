@@ -27,7 +27,7 @@ def lost(one: EndpointFacts) -> EndpointFacts:
 
 
 def said(*facts: EndpointFacts, writes: Writes = NO_WRITES) -> list[str]:
-    return [f"{problem.code}: {problem.what} -> {problem.todo}" for problem in judge(facts, writes, ETCDCTL).problems]
+    return [f"{problem.code}: {problem.text} -> {problem.todo}" for problem in judge(facts, writes, ETCDCTL).problems]
 
 
 def test_nothing_when_all_is_well() -> None:
