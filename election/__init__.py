@@ -1,1 +1,1 @@
-"""Who owns what: sessions, ownership and their store in etcd (docs/protocol.md). Knows nothing of services."""
+"""Ownership of groups: sessions, owners and their store in etcd (docs/protocol.md). Knows nothing of services."""

@@ -1,8 +1,8 @@
 """The key layout in etcd (docs/protocol.md, *Keys in etcd*).
 
 Below `/hactl/<cluster>/` are the records that decisions rest on: every daemon lists and watches all of them. Below
-`/hactl-history/<cluster>/` is the history for people, which is larger and grows. Below `/hactl-health/<cluster>/` is
-what changes often; a reader asks for it when it needs it.
+`/hactl-history/<cluster>/` is the history for people, which is larger and grows. Below `/hactl-health/<cluster>/` are
+records that change often; a reader asks for them when it needs them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Keys(NamedTuple):
 
     @property
     def history(self) -> str:
-        """The prefix of what is kept for people: outside `prefix`, so that no list or watch of that holds it."""
+        """The prefix of the records for people: outside `prefix`, so that no list or watch of that holds it."""
         return "/hactl-history/" + self.prefix.removeprefix("/hactl/")
 
     @property
@@ -113,7 +113,7 @@ class Keys(NamedTuple):
         return f"{self.history}events/{stamp}"
 
     def health(self, node: str) -> str:
-        """What a node's HAProxy thinks of its servers."""
+        """The view that a node's HAProxy has of its servers."""
         return f"/hactl-health/{self.prefix.removeprefix('/hactl/')}{node}"
 
     def kind_of(self, key: str) -> tuple[str, str]:

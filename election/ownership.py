@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who writes: my live session and the store's identity. Every transaction compares both, so that nothing is
+    """The writer: my live session and the store's identity. Every transaction compares both, so that nothing is
     written in the name of a session that is over, or into another store's history."""
 
     keys: Keys

@@ -1,4 +1,4 @@
-"""View, session and observer for those who only read them: nothing can be written through these types."""
+"""View, session and observer for code that only reads them: nothing can be written through these types."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ State = Literal["none", "live", "deposed", "foreign"]
 
 
 class Owner(NamedTuple):
-    """Who opens sessions here: a node's name, and the machine and boot that a session is attested by. `machine`: see
-    election.machine; "" as long as it is not known."""
+    """The owner of the sessions here: a node's name, and the machine and boot that a session is attested by. `machine`:
+    see election.machine; "" as long as it is not known."""
 
     node: str
     machine_id: str
@@ -135,8 +135,8 @@ def seen(session: SessionState, stored: Versioned[Session] | None, newest: int) 
 
 
 def overwritten(session: SessionState, bad: Unreadable, now: Instant) -> None:
-    """`nodes/N` holds what is no session. Whoever wrote that has not ended mine, as long as the key is the one that I
-    created; a key that was created anew tells that mine was deleted."""
+    """`nodes/N` holds a document that is no session. Its writer has not ended mine, as long as the key is the one that
+    I created; a key that was created anew tells that mine was deleted."""
     if session.state != "live" or bad.mod_revision <= session.mod_revision:
         return
     if bad.create_revision != session.session_revision:

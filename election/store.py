@@ -67,7 +67,7 @@ class Txn(NamedTuple):
 
 
 class TxnResult(NamedTuple):
-    """What a transaction answered.
+    """The answer to a transaction.
 
     `revision` is the store's revision after it; `reads` holds what the `Get`s of the branch taken found, by
     key (None: no such key).

@@ -1,4 +1,4 @@
-"""What is known of the store: every document below the prefix, as of the newest revision known for each key.
+"""The known content of the store: every document below the prefix, as of the newest revision known for each key.
 
 Knowledge comes from lists, from the watch, and from what transactions answer; it never goes back: a change
 older than what is known of its key is dropped.
@@ -236,11 +236,11 @@ class View:
         return known
 
     def bad_node(self, node: str) -> Unreadable | None:
-        """What is in `nodes/<node>`, when that cannot be read: a session that is neither over nor known."""
+        """The document in `nodes/<node>`, when it cannot be read: a session that is neither over nor known."""
         return self.unreadable.get(self.keys.node(node))
 
     def bad_fence(self, node: str) -> Unreadable | None:
-        """What is in `fence/<node>`, when that cannot be read."""
+        """The document in `fence/<node>`, when it cannot be read."""
         return self.unreadable.get(self.keys.fence(node))
 
     def misnamed(self, key: str) -> bool:
@@ -296,7 +296,7 @@ def _text(value: str, key: str) -> str:
 
 
 def _word(value: str, key: str) -> str:
-    """Of what is for people: the key alone says what is wanted."""
+    """A document for people: the key alone says what is wanted."""
     return printable(value)
 
 

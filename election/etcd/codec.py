@@ -162,7 +162,7 @@ def read_txn(raw: bytes) -> TxnAnswer:
 
 
 def txn_result(txn: Txn, answer: TxnAnswer) -> TxnResult:
-    """What a transaction answered."""
+    """The answer to a transaction."""
     reads: dict[str, KeyValue | None] = {}
     branch = txn.success if answer.succeeded else txn.failure
     for operation, read in zip(branch, answer.reads, strict=True):

@@ -133,7 +133,7 @@ class Endpoint:
         old.close()
 
     def token_metadata(self) -> tuple[tuple[str, str], ...]:
-        """What shows who asks, for a call beside those of this."""
+        """The metadata that shows who asks, for a call beside those of this."""
         token = self._token.value
         return () if token is None else (("token", token),)
 
@@ -146,7 +146,7 @@ class Endpoint:
             raise StoreUnavailableError(f"{self.name}: {error}") from None
 
 
-# Picks what is to be called.
+# Picks the call to make.
 Method = Callable[[Endpoint], Any]
 
 

@@ -1,4 +1,4 @@
-"""What went wrong in a call to etcd, in the store's own terms.
+"""Errors of calls to etcd, in the store's own terms.
 
 The one question that matters: may the request have been carried out? Only what is certain counts as certain.
 """
@@ -33,12 +33,12 @@ class TokenError(StoreAuthError):
     """The server does not know our token (it ended, or the member restarted): refused, log in again."""
 
 
-# What gRPC says of a call that failed for want of a connection, before anything of it was sent.
+# The words of gRPC for a call that failed for want of a connection, before anything of it was sent.
 _NO_CONNECTION = re.compile(
     r"failed to connect to all addresses|(DNS|name) resolution|errors resolving|empty address list", re.I
 )
 _HANDSHAKE = re.compile(r"handshake|certificate|SSL", re.I)
-# The same for people who do not know gRPC; of what it says of TLS the reason of OpenSSL is left.
+# The same for people who do not know gRPC; of its words on TLS the reason of OpenSSL is left.
 _IN_WORDS = (
     (r"CERTIFICATE_VERIFY_FAILED: ([^:]+)", "its certificate is not vouched for by `etcd_ca`: {}"),
     (r"Hostname Verification|Peer name", "its certificate is of another name than that of this endpoint"),
@@ -49,7 +49,7 @@ _IN_WORDS = (
     (r"before receiving SETTINGS", "it takes the connection and says nothing"),
     (r"errors resolving|(?:DNS|name) resolution", "its name has no address here"),
 )
-# What etcd says (etcd, api/v3rpc/rpctypes/error.go). The first two are answered before the request is proposed;
+# The words of etcd (etcd, api/v3rpc/rpctypes/error.go). The first two are answered before the request is proposed;
 # the last when its apply step finds that users or roles have changed since.
 _NO_LEADER = "etcdserver: no leader"
 # Its code is UNAVAILABLE or, in later versions, FAILED_PRECONDITION.

@@ -1,4 +1,4 @@
-"""What the endpoints of etcd say when they are looked at. Pure."""
+"""The facts that the endpoints of etcd state of themselves. Pure."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _GRACE_S = 0.1
 
 
 class _Query(NamedTuple):
-    """What is under way to one endpoint. `read_s`: when its read ended."""
+    """The requests under way to one endpoint. `read_s`: when its read ended."""
 
     endpoint: Endpoint
     status: Any
@@ -37,8 +37,8 @@ class _Query(NamedTuple):
 
 
 def look(endpoints: Iterable[Endpoint], probe: bytes, timeout_s: float) -> tuple[EndpointFacts, ...]:
-    """What each says, in their order. `probe`: a linearizable read. One that does not answer is no error of the call.
-    Raises StoreUnavailableError when the store is closed."""
+    """The facts that each states, in their order. `probe`: a linearizable read. One that does not answer is no error of
+    the call. Raises StoreUnavailableError when the store is closed."""
     began = time.monotonic()
     queries = [_ask(endpoint, probe, timeout_s) for endpoint in endpoints]
     return tuple(_facts(query, began, began + timeout_s + _GRACE_S) for query in queries)

@@ -1,8 +1,8 @@
 """`Store` on etcd v3, by python-etcd3: the only module that imports it.
 
 python-etcd3 knows one endpoint a client, no deadline by default, one token without renewal, and a watcher that ends at
-the first error. What it lacks is made up for beside this: which endpoint (`etcd_endpoints`), tokens
-(`etcd_auth`), watches (`etcd_watch`), the messages of every heartbeat (`etcd_codec`), errors (`etcd_errors`).
+the first error. The modules beside this one make up for that: the choice of an endpoint (`endpoints`), tokens
+(`auth`), watches (`watch`), the messages of every heartbeat (`codec`), errors (`errors`).
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ class EtcdStore:
         return watch
 
     def look(self, timeout_s: float) -> tuple[EndpointFacts, ...]:
-        """What every endpoint says, in their order; one that does not answer is no error of the call. It has no effect
-        on which of them is used."""
+        """The facts that every endpoint states, in their order; one that does not answer is no error of the call. It
+        has no effect on which of them is used."""
         return look(self._endpoints, get_request("\0"), timeout_s)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The PEM files with which etcd is reached: whether they were renewed, and what is wrong with them.
+"""The PEM files with which etcd is reached: whether they were renewed, and their faults.
 
 gRPC reads them once, when a channel is made. So that a renewed certificate counts without a restart, an endpoint
 makes a new channel when its connection fails and the files are others than those it was made with.
@@ -39,7 +39,7 @@ class TlsFiles(NamedTuple):
     key: str = ""
 
     def mark(self) -> Mark:
-        """What is another when a file was written anew or replaced."""
+        """A value that changes when a file is written anew or replaced."""
         return tuple(_mark(path) for path in self if path)
 
     def ends(self) -> list[CertificateEnd]:
@@ -54,12 +54,12 @@ class TlsFiles(NamedTuple):
         return certificates
 
     def problems(self, now: datetime | None = None) -> Iterator[str]:
-        """What is plainly wrong with the files, in words."""
+        """The plain faults of the files, in words."""
         yield from self.damage()
         yield from self._ended(now or datetime.now(UTC))
 
     def damage(self) -> Iterator[str]:
-        """What keeps them from being used at all: half written, empty, gone."""
+        """Faults that keep them from being used at all: half written, empty, gone."""
         for path in (self.ca, self.cert, self.key):
             try:
                 text = _read(path) if path else ""

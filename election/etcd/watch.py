@@ -100,7 +100,7 @@ class EtcdWatch:
                     self.endpoint += 1
                     self._cancelled.wait(RETRY_PAUSE_S)
             self._hand_over(closed)
-        except Exception as error:  # an answer that cannot be read, say: whoever watches is to list again
+        except Exception as error:  # such as an answer that cannot be read: the watcher has to list again
             log.exception("watch_failed", prefix=self._prefix)
             with contextlib.suppress(Exception):
                 self._hand_over(WatchClosed(StoreUnavailableError(f"the watch failed: {error!r}")))

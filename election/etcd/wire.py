@@ -1,4 +1,4 @@
-"""Protocol buffers as bytes (protobuf.dev, *Encoding*): what the few messages of `etcd_codec` need of them.
+"""Protocol buffers as bytes (protobuf.dev, *Encoding*): as far as the few messages of `codec` need them.
 
 python-etcd3's generated code runs on protobuf's Python implementation alone; with it, renewing and watching were a
 quarter of all that an idle daemon did.

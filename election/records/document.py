@@ -1,4 +1,4 @@
-"""What all documents in etcd share: to and from JSON (docs/protocol.md, *Keys in etcd*).
+"""The common part of all documents in etcd: to and from JSON (docs/protocol.md, *Keys in etcd*).
 
 Every document is read by the types of its fields, once, here: one that does not fit them is refused with RecordError,
 which names the key, and nothing else is ever raised. Unknown fields are a later version's. They are ignored, and kept
@@ -16,7 +16,7 @@ import msgspec
 
 from election.text import printable
 
-# How deep what is free in a document may be nested, and how much of a text is left when a document is too large.
+# How deep the free fields of a document may be nested, and how much of a text is left when a document is too large.
 DEEPEST = 32
 CLIPPED = 300
 
@@ -50,7 +50,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What all documents share. `unknown`: fields of a later version. `limit`: the longest document of the kind."""
+    """The part common to all documents. `unknown`: fields of a later version. `limit`: the longest of the kind."""
 
     limit: ClassVar[int] = 1 << 16
 
@@ -90,7 +90,7 @@ class Record:
         return replace(record, unknown=unknown) if unknown else record
 
     def problem(self) -> str:
-        """What is wrong with it though every field is of its type; empty: nothing."""
+        """The fault of a document whose fields all are of their types; empty: it has none."""
         return ""
 
 

@@ -1,4 +1,4 @@
-"""Who owns a group, and what became of it on a node."""
+"""The owner of a group, and failures of the group on a node."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OwnershipState = Literal["owned", "handoff", "released", "unmanaged"]
 
 @dataclass(frozen=True, slots=True)
 class Ownership(Record):
-    """Who runs a group. `holders` are earlier owners that may still run it beside the owner (overlap)."""
+    """The owner of a group. `holders` are earlier owners that may still run it beside the owner (overlap)."""
 
     node: Name
     session_id: str

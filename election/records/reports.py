@@ -1,4 +1,4 @@
-"""What nodes say of themselves, of their groups, and of the fence devices."""
+"""Reports of nodes: of themselves, of their groups, and of the fence devices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from election.records.document import Count, Name, Record, too_deep
 
 @dataclass(frozen=True, slots=True)
 class Member(Record):
-    """What a node says of itself, written on change."""
+    """A node's report of itself, written on change."""
 
     node: Name
     address: str
@@ -20,7 +20,7 @@ class Member(Record):
     extra: dict[str, Any] = field(default_factory=dict)
 
     def problem(self) -> str:
-        """What is free in it is bounded, too."""
+        """Its free fields are bounded, too."""
         return "is nested too deeply" if too_deep(self.extra) else ""
 
 
@@ -32,7 +32,7 @@ class ReadinessReport(TypedDict, total=False):
 
 
 class TroubleReport(TypedDict, total=False):
-    """What does not work on a node."""
+    """Something that does not work on a node."""
 
     what: str
     do: str
@@ -40,7 +40,7 @@ class TroubleReport(TypedDict, total=False):
 
 
 class GroupReport(TypedDict, total=False):
-    """What a node says of one group."""
+    """A node's report of one group."""
 
     phase: str
     epoch: int
@@ -51,8 +51,8 @@ class GroupReport(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ResourceWarning:
-    """What is wrong with a resource on the node that says so, though it may run (`resource` empty: with its group).
-    `topic`: in one word. `mac`: of the station that has to do with it."""
+    """A fault of a resource on the node that reports it, though the resource may run (`resource` empty: with its
+    group). `topic`: in one word. `mac`: of the station that has to do with it."""
 
     group: str
     resource: str
@@ -63,7 +63,7 @@ class ResourceWarning:
 
 @dataclass(frozen=True, slots=True)
 class Report(Record):
-    """What a node says of the groups on it, written on change.
+    """A node's report of the groups on it, written on change.
 
     `groups`: for each group its phase, epoch and the health of each resource. `probes`: for each group the
     mod_revision of the probe it answers: what it says of that group was seen after that revision. `readiness`: for

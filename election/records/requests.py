@@ -1,4 +1,4 @@
-"""What operators ask for; the daemons carry it out."""
+"""Requests of operators; the daemons carry them out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history of the store, the session of a node, and what became of its last one."""
+"""The history of the store, the session of a node, and the fence record of its last one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FenceState = Literal["pending", "acting", "safe"]
 
 @dataclass(frozen=True, slots=True)
 class FenceRecord(Record):
-    """What became of a node's last dead session.
+    """The fate of a node's last dead session.
 
     `deposed_revision` is the mod_revision of `nodes/<node>` at which it was deposed: an observer's clock counts
     only when it saw exactly that one. `generation` is set by `hactl recover`: while such a record is not
@@ -49,7 +49,7 @@ class FenceRecord(Record):
     record was written. `wanted`: the operator asked for the node to be fenced, `off` or `reboot`, whatever it owns.
     `power`: `off` when the node was switched off, by the devices of `level`, and is yet to be switched on.
     `failures`: how many rounds through all levels have failed so far, `last`: what the last action came to.
-    `watchdog`, `machine`: as in the session. `over`: whoever deposed it had not seen it renewed for its whole lease.
+    `watchdog`, `machine`: as in the session. `over`: its writer had not seen it renewed for its whole lease.
     """
 
     session_id: str

@@ -29,8 +29,8 @@ def learned(state: NodeState, changed: list[str], out: Out) -> None:
 
 
 def _unreadable(state: NodeState, changed: list[str], out: Out) -> None:
-    """What cannot be read is noted once, not again as long as it is so for the same reason; beyond many it is only
-    counted."""
+    """A document that cannot be read is noted once, not again as long as the reason is the same; beyond NOTED they are
+    only counted."""
     for key in changed:
         topic, bad = f"unreadable/{key}", state.view.unreadable.get(key)
         if bad is not None and (topic in state.noted or len(state.view.unreadable) <= NOTED):

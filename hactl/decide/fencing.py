@@ -1,7 +1,7 @@
 """The job of fencing a node, carried out by one node for all (docs/protocol.md, *Fencing*). Pure.
 
 The fence record of a dead session is the job. Its executor writes `acting` before each action of a device, by
-compare-and-swap, and the outcome after it; whoever finds the executor's session gone, and the time of its action
+compare-and-swap, and the outcome after it; a node that finds the executor's session gone, and the time of its action
 over, takes its place.
 """
 
@@ -24,7 +24,7 @@ from hactl.model.effects import FenceAct
 from hactl.model.events import FenceActed
 from hactl.model.purposes import FENCE_WRITES, Purpose
 
-# What is added to a lease before a watchdog's node is taken for reset: drivers count in whole seconds.
+# The margin beyond a lease before a watchdog's node is taken for reset: drivers count in whole seconds.
 WATCHDOG_MARGIN_MS = 2_000.0
 
 # How much longer than its agent may run an action counts as under way, in heartbeats: the way to the store and back.
@@ -213,7 +213,7 @@ def _advance(state: NodeState, node: str, fence: Versioned[FenceRecord], work: W
             )
             write(state, node, fence, safe, Purpose.FENCE_SAFE, out)
         case job.Wait() if record.state == "acting" and record.executor == _myself(state):
-            # Nothing is under way: who waits for this outcome may go on.
+            # Nothing is under way: a node that waits for this outcome may go on.
             gives_up = work.job.given_up and len(state.view.sessions) > 1
             pending = replace(
                 record,
@@ -251,7 +251,7 @@ def _on_again(record: FenceRecord, fencing: NodeFencing) -> bool:
 
 
 def _switch_on(state: NodeState, node: str, fence: Versioned[FenceRecord], out: Out) -> None:
-    """The second half of a reboot. Nothing waits for it, and it harms nobody who is on already."""
+    """The second half of a reboot. Nothing waits for it, and it does no harm to a node that is on already."""
     record, fencing = fence.record, state.topology.of(node)
     if not _mine_to_do(state, node, fence, out.now):
         return

@@ -1,4 +1,4 @@
-"""What a node does with each exclusive group (docs/protocol.md, *Ownership*). Pure.
+"""The steps of a node with each exclusive group (docs/protocol.md, *Ownership*). Pure.
 
 Every look at a group begins with the role that the newest known ownership gives this node; the role says what
 is aimed at; one step at a time is taken towards it.
@@ -201,7 +201,7 @@ def as_holder(state: NodeState, run: LocalGroup, observed: Versioned[Ownership],
     if ends or (own.state == "owned" and reported.get("phase") == "running" and reported.get("epoch") == own.epoch):
         bring_down(run, out, kill=False)
     if not run.stopped or (own.state != "owned" and not ends):
-        try_acquire(state, run, observed, out)  # also where it has died here: who it is handed to may be dead, too
+        try_acquire(state, run, observed, out)  # also where it has died here: its receiver may be dead, too
     elif not run.txn:
         txn = ownership.leave(state.writer, run.spec.name, observed, (state.me,))
         run.txn = out.send(Purpose.LEAVE, txn, name=run.spec.name)

@@ -12,7 +12,7 @@ from hactl.model.events import Health
 
 @dataclass(slots=True)
 class Interference:
-    """What something outside of hactl does to a resource here (`hactl.decide.outside`): `count` times so far, at `last`
+    """Interference with a resource here from outside of hactl (`hactl.decide.outside`): `count` times so far, at `last`
     the last time. `lasts`: it goes on until it is said to be over. `mac`: of the station that has to do with it."""
 
     text: str

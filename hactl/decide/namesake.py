@@ -150,7 +150,7 @@ def on_identified(state: NodeState, event: Identified, out: Out) -> None:
 
 
 def on_probed(state: NodeState, event: OriginalProbed, out: Out) -> None:
-    """The network was asked who has this node's address."""
+    """The network was asked for another machine with this node's address."""
     watched = state.namesake
     watched.probing, watched.probed, watched.answered_by = None, out.now, event.by
     if event.by:

@@ -1,9 +1,9 @@
-"""What something outside of hactl does to a group's resources here: an address removed, one that another station has,
-too, a copy started by hand. What is put right is told as it happens; what happens again and again, and what cannot be
-put right, is a warning in this node's report until it is over. Pure.
+"""Interference with a group's resources here from outside of hactl: an address removed, one that another station has,
+too, a copy started by hand. Interference that is put right is noted as it happens; if it happens again and again, or
+cannot be put right, it is a warning in this node's report until it is over. Pure.
 
-So that who removes an address a hundred times a second does not fill the history, an event is noted the first three
-times, and then when there were 10, 30, 100, … of them.
+So that a script that removes an address a hundred times a second does not fill the history, an event is noted the first
+three times, and then when there were 10, 30, 100, … of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hactl.decide.reading import ReadGroup, ReadState
 from hactl.decide.state import NodeState, Out
 from hactl.model.events import Observed, Warned
 
-# What has not happened for so long is over, in ms.
+# An interference that has not happened for so long is over, in ms.
 QUIET_MS = 600_000.0
 # So often before that it is a warning.
 OFTEN = 3
@@ -26,7 +26,7 @@ PUT_RIGHT, STRAY, STUCK, TWIN = "put_right", "stray", "stuck", "twin"
 
 
 def observed(run: LocalGroup, event: Observed, out: Out) -> None:
-    """Take what an observation says beside the health."""
+    """Take the rest of an observation, beside the health."""
     if event.put_right and _happened(run, event.resource, PUT_RIGHT, event.put_right, out) < OFTEN:
         out.note("resource_put_right", group=run.spec.name, resource=event.resource, what=event.put_right)
     if event.warned is not None and event.warned.text:
@@ -53,7 +53,7 @@ def stopped(run: LocalGroup, resource: str, out: Out) -> None:
 
 
 def tells(run: LocalGroup, resource: str = "") -> bool:
-    """Whether what is done about a resource that was found here (or about any) is worth a note of its own."""
+    """Whether acting on a resource that was found here (or on any) is worth a note of its own."""
     return all(
         _is_milestone(interference.count)
         for (name, topic), interference in run.interferences.items()
@@ -71,7 +71,7 @@ def expire(run: LocalGroup, out: Out) -> None:
 
 
 def warnings(state: ReadState) -> tuple[ResourceWarning, ...]:
-    """What this node's report says of its resources."""
+    """The warnings of this node's report, of its resources."""
     return tuple(warning for name in sorted(state.runs) for warning in _of_group(state, state.runs[name]))
 
 

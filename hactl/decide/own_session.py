@@ -16,8 +16,8 @@ from hactl.model.purposes import Purpose
 
 # An answer that did not come by then is not waited for.
 IDENTIFYING_MS = 5_000.0
-# For how many heartbeats what cannot be read has stood in my session's key before it is written over: another process
-# that held my session would have renewed it. T - M >= 4h + 2E leaves room for that.
+# For how many heartbeats an unreadable document has stood in my session's key before it is written over: another
+# process that held my session would have renewed it. T - M >= 4h + 2E leaves room for that.
 STILL_HEARTBEATS = 2.0
 
 
@@ -127,7 +127,7 @@ def _written_over(state: NodeState) -> Versioned[Session] | None:
 
 
 def _unmoved(state: NodeState, now: Instant) -> bool:
-    """What has been written over my session says nothing of who moves it: it must not have moved for S."""
+    """A document written over my session does not tell who moves it: it must not have moved for S."""
     bad = state.view.bad_node(state.node)
     if bad is None:
         return True

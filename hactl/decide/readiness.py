@@ -48,7 +48,7 @@ READY = Standing()
 
 
 def reported(view: ReadView, group: str, node: str) -> Standing:
-    """What the node's report of its present session says of it for the group."""
+    """The node's standing for the group, by its report of its present session."""
     report, session = view.reports.get(node), view.sessions.get(node)
     if report is None or session is None or report.record.session_id != session.record.session_id:
         return READY
@@ -56,7 +56,7 @@ def reported(view: ReadView, group: str, node: str) -> Standing:
 
 
 def standing_in(report: Report, group: str) -> Standing:
-    """What a report says of its node for the group. A level of a later version counts as ready."""
+    """The standing of a report's node for the group. A level of a later version counts as ready."""
     entry = report.readiness.get(group)
     level: ReadinessLevel = next((known for known in READINESS if entry and entry.get("level") == known), "ready")
     return Standing(level, str(entry.get("why", ""))) if entry and level != "ready" else READY

@@ -1,4 +1,4 @@
-"""What a node does with readiness in a step: settle its own, see everybody's, find a better node for a group. Pure."""
+"""Readiness in a node's step: settle its own, see everybody's, find a better node for a group. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEARD_BEATS = 2
 
 
 def own_standings(state: NodeState, out: Out) -> dict[str, ReadinessReport]:
-    """What is reported of this node, for each group here that it is not ready for."""
+    """The standings that this node reports, for each group here that it is not ready for."""
     content: dict[str, ReadinessReport] = {}
     for name in state.runs:
         own = state.readiness.get(name)
@@ -33,8 +33,8 @@ def own_standings(state: NodeState, out: Out) -> dict[str, ReadinessReport]:
 
 
 def _before(state: NodeState, group: str) -> Standing:
-    """What the daemon before this one told in the session that this one goes on with: it holds until observers have
-    had the time to look."""
+    """The standing that the previous daemon reported in the session that this one continues: it holds until observers
+    have had the time to look."""
     known = state.view.reports.get(state.node)
     if known is None or known.record.session_id != state.session.session_id:
         return Standing()

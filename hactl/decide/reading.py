@@ -1,4 +1,4 @@
-"""The state of a node for those who only read it. `NodeState` has all of this; nothing can be written through it."""
+"""The state of a node for code that only reads it. `NodeState` has all of this; nothing can be written through it."""
 
 from __future__ import annotations
 

@@ -18,13 +18,13 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 600.0
 
 # So many of the same event about the same thing are told with words of their own, within so many seconds.
 VARIANTS, VARIANTS_S = 8, 600.0
-# What somebody else may have put into words. All else names what it is about, but sentences.
+# Fields that somebody else may have put into words. All others name a thing, unless they are sentences.
 _WORDS = frozenset({"reason", "detail", "problem", "what"})
 
 # After so long without any of it, it is news again; twice its wait, at the least this.
 QUIET_S = 60.0
 
-# What an operator asked for is told each time.
+# Requests of operators are told each time.
 _ALWAYS = ("asked_", "withdrew_", "config_applied")
 _KNOWN = 500
 _NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -56,7 +56,7 @@ class RepeatedNotes:
         return any(story.withheld for story in self._stories.values())
 
     def take(self, event: str, data: dict[str, Any], now: float) -> dict[str, Any] | None:
-        """What is to be told of a note, with `repeated` where others went before it untold; None: it is counted."""
+        """The note as it is told, with `repeated` where others went before it untold; None: it is counted."""
         if event.startswith(_ALWAYS):
             return data
         key = identity(event, data)
@@ -77,7 +77,7 @@ class RepeatedNotes:
         return self._tell(story, now)
 
     def due(self, now: float) -> list[tuple[str, dict[str, Any]]]:
-        """What was counted and whose time has come."""
+        """The notes that were counted and whose time has come."""
         due = [(story.event, self._tell(story, now)) for story in self._stories.values() if story.withheld]
         return [(event, data) for event, data in due if data is not None]
 
@@ -104,7 +104,7 @@ class RepeatedNotes:
 
 
 def identity(event: str, data: dict[str, Any]) -> Identity:
-    """What makes two notes the same. Names count as they are; in sentences numbers do not."""
+    """Two notes with the same identity are the same. Names count as they are; in sentences numbers do not."""
     words = (
         f"{name}={_NUMBER.sub('#', value) if ' ' in value else value}"
         for name, value in sorted(data.items())
@@ -114,7 +114,7 @@ def identity(event: str, data: dict[str, Any]) -> Identity:
 
 
 def topic(event: str, data: dict[str, Any]) -> Identity:
-    """What a note is about, whatever it says of it."""
+    """The subject of a note, whatever it says of it."""
     names = {
         name: value
         for name, value in data.items()

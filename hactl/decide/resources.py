@@ -53,7 +53,7 @@ def _stop_last(run: LocalGroup, out: Out) -> None:
 
 
 def bar(state: NodeState, run: LocalGroup, out: Out) -> None:
-    """What was not started here says that it is not well: it counts as stopped, and the group may not come here."""
+    """A resource that was not started here is not well: it counts as stopped, and the group may not come here."""
     for name, health in run.health.items():
         if health == "failed":
             run.stop_failed = _of(name, run.words.get(name) or "it is not well")
@@ -206,7 +206,7 @@ def _stop_failed(state: NodeState, run: LocalGroup, name: str, action: str, deta
 
 
 def _of(name: str, words: str) -> str:
-    """What was said of a resource, with its name."""
+    """Words about a resource, with its name."""
     return words if words.startswith(f"{name}: ") else f"{name}: {words}"
 
 

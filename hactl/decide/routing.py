@@ -1,4 +1,4 @@
-"""What the view says of the servers of services: which get no new connections, who may be the one writer. Pure."""
+"""The servers of services, as the view has them: those that get no new connections, and the one writer. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def drainable(service: ServiceSpec) -> bool:
 
 
 def drained(view: ReadView, services: Iterable[ServiceSpec]) -> frozenset[tuple[str, str]]:
-    """`(service, node)` of what an operator has drained of these services."""
+    """`(service, node)` of each server of these services that an operator has drained."""
     requested = [(service, node) for service, _, node in (key.partition("/") for key in view.drains)]
     if not requested:
         return frozenset()
@@ -33,10 +33,10 @@ def drained(view: ReadView, services: Iterable[ServiceSpec]) -> frozenset[tuple[
 def owners(view: ReadView, groups: Iterable[str]) -> dict[str, str]:
     """For each of these groups the node that owns it, if that is live: the one writer of what is bound to the group.
 
-    A group that is on its way (`handoff`) is nobody's: who had it has stopped it, or, with overlap, lets go of it;
-    who is to have it may not have taken notice. So the old writer is out of use before the new one is in use. A
-    group that is left alone (`unmanaged`) stays with the node where it is, and so does one whose ownership cannot be
-    read.
+    A group that is on its way (`handoff`) is nobody's: the node that had it has stopped it, or, with overlap,
+    lets go of it; the node that gets it may not have taken notice. So the old writer is out of use before the new one
+    is in use. A group that is left alone (`unmanaged`) stays with the node where it is, and so does one whose ownership
+    cannot be read.
     """
     owned = {}
     for group in groups:

@@ -27,7 +27,7 @@ from hactl.model.purposes import Purpose
 Phase = Literal["listing", "stopping", "closing", "live", "ending", "refused", "gone"]
 
 
-# What the newest known ownership of a group makes of this node.
+# The part of this node in a group, by the newest known ownership.
 Role = Literal["owner", "offered", "holder", "absent", "other"]
 
 
@@ -76,7 +76,7 @@ class GuardQueried(NamedTuple):
 
 @dataclass(slots=True)
 class Namesake:
-    """What is known of another machine that has my name (hactl.decide.namesake).
+    """The knowledge of another machine that has my name (hactl.decide.namesake).
 
     `session`: revisions of the session in my name that no daemon of this boot held, `moves`: how often it was seen to
     change. `disowned`: sessions that another machine was seen to renew. `probing`: since when my address is asked
@@ -245,7 +245,7 @@ class NodeState:
         return tuple(holder.node for holder in known.record.holders if holder.node != self.node) if known else ()
 
     def role(self, name: str) -> Role:
-        """What the newest known ownership makes of me."""
+        """My part in the group, by the newest known ownership."""
         ownership = self.view.groups.get(name)
         if ownership is None:
             return "absent"

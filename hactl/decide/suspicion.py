@@ -1,4 +1,4 @@
-"""Which silent node is to be fenced before its lease is over (docs/protocol.md, *Failure detection*). Pure."""
+"""Silent nodes that are fenced before their lease is over (docs/protocol.md, *Failure detection*). Pure."""
 
 from __future__ import annotations
 

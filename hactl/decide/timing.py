@@ -1,4 +1,4 @@
-"""Are the timings safe, and how long does a failover take at worst (docs/protocol.md, *Timing*). Pure.
+"""The rules that make the timings safe, and the worst case of a failover (docs/protocol.md, *Timing*). Pure.
 
 All durations are in milliseconds. The rules are demanded by the protocol; a configuration that breaks one is
 refused with the sum shown. The worst case of a group is the sum of the parts that can follow one another
@@ -144,7 +144,7 @@ def _lease(timing: Timing) -> Iterator[Problem]:
 
 
 def check_watchdog(timing: Timing) -> list[Problem]:
-    """What a watchdog needs beside: it counts whole seconds, up to 2 % long, and those that are left after a renewal
+    """The rule that a watchdog adds: it counts whole seconds, up to 2 % long, and those that are left after a renewal
     that was answered late, and the next, must be more than the guard needs to stop everything."""
     left = timing.lease_ms - 1.5 * timing.heartbeat_ms
     seconds = max(0, int(left // SECOND_MS))

@@ -1,5 +1,5 @@
-"""What does not work on a node though what runs there goes on: a task that fails, a directory that is full, a log that
-cannot be written. Every node reports its own, so that `hactl status` on any of them shows all. Pure."""
+"""Troubles: faults of a node beside which its groups go on, such as a task that fails, a directory that is full, a log
+that cannot be written. Every node reports its own, so that `hactl status` on any of them shows all. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bar(state: NodeState) -> None:
 
 
 def troubles_of(view: ReadView, node: str) -> Troubles:
-    """What a node says of itself; nothing once its session has ended."""
+    """The troubles that a node reports; none once its session has ended."""
     report, session = view.reports.get(node), view.sessions.get(node)
     if report is None or session is None or report.record.session_id != session.record.session_id:
         return {}

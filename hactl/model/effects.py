@@ -1,4 +1,4 @@
-"""What the decide side wants done. Each is carried out by one piece of effect code and answered by one event."""
+"""The effects that the decide side wants. Each is carried out by one piece of effect code and answered by one event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the decide side is told. Every event carries what was seen, never what to do."""
+"""The events that the decide side is told. An event carries what was seen, never what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READINESS: tuple[ReadinessLevel, ...] = ("ready", "poor", "unfit")
 
 
 class GuardFacts(NamedTuple):
-    """What the guard said when the daemon adopted it. `exclusive`: names `group/resource`."""
+    """The guard's answer when the daemon adopted it. `exclusive`: names `group/resource`."""
 
     session_id: str
     valid_until: Instant | None
@@ -26,7 +26,7 @@ class GuardFacts(NamedTuple):
 
 
 class Boot(NamedTuple):
-    """What the daemon knows when it begins.
+    """The knowledge of a daemon when it begins.
 
     `nonce`: never used before by any daemon. `identity`: uuid and generation of the store's history as kept on
     disk, with the highest revision seen of it. `last_session_id`, `last_session_revision`: this node's last
@@ -139,8 +139,8 @@ class Observed(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """What an observer, `source`, finds of this node for a group. `poor`: the group would be better off on a node that
-    is ready; `unfit`: it could not be started here. `why`: for people."""
+    """The finding of an observer, `source`, of this node for a group. `poor`: the group would be better off on a node
+    that is ready; `unfit`: it could not be started here. `why`: for people."""
 
     group: str
     source: str
@@ -167,7 +167,7 @@ class GuardTold(NamedTuple):
 
 
 class Identified(NamedTuple):
-    """What tells this machine from any other (election.machine)."""
+    """The marks that tell this machine from any other (election.machine)."""
 
     machine: str
 

@@ -24,7 +24,7 @@ class Kind(NamedTuple):
     when_not_ok: Severity | None = None
 
     def severity_of(self, data: dict[str, Any]) -> Severity:
-        """Of a note with this data."""
+        """The severity of a note with this data."""
         if self.when_not_ok is not None and data.get("ok") is False:
             return self.when_not_ok
         return self.severity
@@ -166,5 +166,5 @@ RELOADS: dict[str, str] = {kind.name: kind.reload for kind in KINDS.values() if 
 
 
 def kind_of(event: str) -> Kind:
-    """Of an event; one of another version's is information."""
+    """The kind of an event; one of another version's is information."""
     return KINDS.get(event) or Kind(event, "info", "")

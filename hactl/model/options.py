@@ -1,4 +1,4 @@
-"""What all settings share: they are typed, cannot be changed, and are written as plain JSON. Pure.
+"""The common part of all settings: they are typed, cannot be changed, and are written as plain JSON. Pure.
 
 What is stored or kept is decoded by these types (`msgspec.convert`); `plain` writes it.
 """

@@ -42,7 +42,7 @@ WEIGHT, WEIGHT_NOT_LIVE = 100, 1
 
 
 class Common(Sparse, frozen=True):
-    """What both a set of defaults and a service have.
+    """The settings that both a set of defaults and a service have.
 
     `balance_by`: argument of `uri`, `url_param`, `hdr` (and of `random`). `hash_type`: `consistent`, `map-based`.
     `redispatch`: a retry goes to another server. `keep_alive`: of HAProxy's connections to servers (http): `close`

@@ -53,8 +53,8 @@ class ServerTls(Sparse, frozen=True):
 
 
 class ServerOptions(Sparse, frozen=True):
-    """What all servers of a service have (`default-server`). `dead_peer_ms`: how long data sent to a server may stay
-    unacknowledged by its kernel before the connection counts as broken (TCP_USER_TIMEOUT): finds a node that lost
+    """The settings of all servers of a service (`default-server`). `dead_peer_ms`: how long data sent to a server may
+    stay unacknowledged by its kernel before the connection counts as broken (TCP_USER_TIMEOUT): finds a node that lost
     power under an open connection. `shutdown_sessions`: when a server is found down its connections are cut
     (`on-marked-down shutdown-sessions`). `weight`: of a server that has none of its own. `words`: further words."""
 

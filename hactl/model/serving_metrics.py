@@ -1,4 +1,4 @@
-"""What a metric is, and those of the serving process beside the daemon's (`hactl.daemon.metrics`)."""
+"""The form of a metric, and the metrics of the serving process beside the daemon's (`hactl.daemon.metrics`)."""
 
 from __future__ import annotations
 

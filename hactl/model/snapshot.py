@@ -1,5 +1,5 @@
-"""What the daemon publishes of itself, for the process that serves it on the network. Other versions of hactl may write
-and read it: fields are added, never changed, and unknown ones are ignored."""
+"""The snapshot that the daemon publishes of itself, for the process that serves it on the network. Other versions of
+hactl may write and read it: fields are added, never changed, and unknown ones are ignored."""
 
 from __future__ import annotations
 

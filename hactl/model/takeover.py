@@ -1,4 +1,4 @@
-"""What the history says of a takeover (`failover`), for those who show it. Pure."""
+"""The history's entry of a takeover (`failover`), for code that shows it. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ Takeover = TypedDict(
 
 
 def is_takeover(data: Any) -> bool:
-    """Whether this has what is shown of a takeover: a hand, or a version that says it in another way, may have written
-    it."""
+    """Whether this has the fields that are shown: a person, or another version of hactl, may have written it."""
     try:
         msgspec.convert(data, Takeover)
     except msgspec.ValidationError:

@@ -11,13 +11,13 @@ from election.text import clipped
 # A reason, a name: more is no text for a screen.
 LONGEST = 200
 
-# What a terminal acts on, what is no character, and what changes the order of others: control characters of C0 and C1,
-# lone surrogates, line and paragraph separators, marks of direction.
+# Characters that a terminal acts on, that are none, and that change the order of others: control characters of C0 and
+# C1, lone surrogates, line and paragraph separators, marks of direction.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 LONGEST_NAME = 64
 
-# Of data that is kept or shown: how deep, how many of a list, how long a text.
+# The bounds of data that is kept or shown: depth, entries of a list, length of a text.
 DEEPEST, MOST, LONGEST_KEPT = 6, 50, 500
 
 

@@ -212,7 +212,7 @@ def _groups(view: ReadView, spec: ClusterSpec | None) -> list[GroupSpec]:
 
 
 def _reported(view: ReadView, group: str, own: Ownership) -> Mapping[str, Any]:
-    """What the owner says of the group, if it says it of this ownership."""
+    """The owner's report of the group, if it is of this ownership."""
     report = view.reports.get(own.node)
     if report is None or report.record.session_id != own.session_id:
         return {}
@@ -319,7 +319,7 @@ def _config(view: ReadView, problem: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Written(Record):
-    """Of the stored configuration what is for people."""
+    """The part of the stored configuration that is for people."""
 
     limit = 1 << 20
 

@@ -1,4 +1,4 @@
-"""What is wrong with etcd, from what its endpoints say, and what to type. Pure.
+"""Problems of etcd, from the facts that its endpoints state, and the commands that help. Pure.
 
 The protocol does not ask here: it goes by the answers to its own reads and writes.
 """
@@ -90,7 +90,7 @@ def _endpoint(facts: EndpointFacts, name: str) -> dict[str, Any]:
 
 
 def judge(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> EtcdState:
-    """What is wrong. `etcdctl`: the command with all that it needs to reach the endpoints."""
+    """The problems. `etcdctl`: the command with all that it needs to reach the endpoints."""
     problems = [*_connected(facts, etcdctl), *_space(facts, etcdctl)]
     if not any(problem.level == "error" for problem in problems):
         problems += _slow(facts, writes, etcdctl)
@@ -98,7 +98,7 @@ def judge(facts: Sequence[EndpointFacts], writes: Writes, etcdctl: str) -> EtcdS
 
 
 def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
-    """Which answer, and whether they are a majority of one and the same etcd."""
+    """Whether the endpoints that answer are a majority of one and the same etcd."""
     answer = [fact for fact in facts if not fact.problem and not fact.learner]
     silent = [fact for fact in facts if fact.problem]
     learners = [fact for fact in facts if fact.learner]

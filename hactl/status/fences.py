@@ -69,7 +69,7 @@ def matters(name: str, view: ReadView, spec: ClusterSpec | None) -> bool:
 
 
 def waiting(name: str, view: ReadView, spec: ClusterSpec | None, record: FenceRecord) -> str:
-    """What has to happen next with a dead session; empty when nothing has."""
+    """The next thing that has to happen with a dead session; empty: nothing has to."""
     executor = record.executor.partition("/")[0]
     if record.state == "safe":
         return f"{executor or 'a node'} to switch it on again" if record.power == "off" else ""
@@ -126,7 +126,7 @@ def _tested(view: ReadView, by: str, node: str) -> Mapping[Target, bool]:
 
 
 def device_reports(view: ReadView, spec: ClusterSpec | None) -> list[dict[str, Any]]:
-    """What each live node found of the devices, when it last was another than before."""
+    """The last change that each live node found of the devices."""
     if spec is None or not spec.fencing.devices:
         return []
     return [

@@ -1,5 +1,5 @@
-"""What each node's HAProxy thinks of its servers, as the nodes tell each other: a JSON document for each node, below
-`/hactl-health/<cluster>/` (docs/protocol.md). Pure.
+"""The view that each node's HAProxy has of its servers, as the nodes tell each other: a JSON document for each node,
+below `/hactl-health/<cluster>/` (docs/protocol.md). Pure.
 
 A document has to be small, since it is written whenever something in it changes: of a server only what differs from the
 normal case is in it (up, weight 100, no reason to count its sessions). Two hundred services of three servers are
@@ -131,7 +131,7 @@ def encode(health: NodeHealth) -> str:
 
 
 def decode(text: str) -> NodeHealth | None:
-    """What a document says; None when it is none."""
+    """The content of a document; None when it is none."""
     try:
         read = _DECODER.decode(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What of a balancer's view is worth an entry in the history. Pure.
+"""The changes of a balancer's view that are worth an entry in the history. Pure.
 
 Every node tells what its own HAProxy finds: what a client gets depends on the balancer that it comes to, and where they
 differ that is the news. Nobody has to be elected to tell it, and it is told when etcd comes back.
@@ -49,7 +49,7 @@ class HealthEvents:
     def look(
         self, services: Services, probes: Mapping[str, ProbeHealth], now_s: float, with_roles: Collection[str] = ()
     ) -> list[Event]:
-        """What is to be noted now. `now_s`: by any clock that goes on. `with_roles`: services whose check asks for a
+        """The events to note now. `now_s`: by any clock that goes on. `with_roles`: services whose check asks for a
         role, which one server has."""
         services = {**services, **{name: _of_the_role(services[name]) for name in with_roles if name in services}}
         states = {**dict(_servers(services)), **dict(_service_states(services, with_roles))}
@@ -86,7 +86,7 @@ class HealthEvents:
 
 
 def _usual(key: tuple[str, ...]) -> str:
-    """What nobody has to be told when it is seen first."""
+    """The state that is not noted when it is seen first."""
     return {"server": "up", "service": "well", "probe": "completed"}[key[0]]
 
 

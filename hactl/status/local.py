@@ -1,4 +1,4 @@
-"""What a daemon knows beside the store, for the status document. Pure."""
+"""The knowledge of a daemon beside the store, for the status document. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hactl.decide.reading import ReadState
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What only a daemon knows. `list_problem`: why it cannot list what is in etcd. `silent_ms`: for how long it saw
-    nothing new of each peer. `fence_left_ms`: how long until the lease of each dead session is over for it, 0: it is.
-    `waiting`, `blocked`: of groups here, why. `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it,
+    """Facts that only a daemon knows. `list_problem`: why it cannot list what is in etcd. `silent_ms`: for how long it
+    saw nothing new of each peer. `fence_left_ms`: how long until the lease of each dead session is over for it, 0: it
+    is. `waiting`, `blocked`: of groups here, why. `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it,
     None: this node is to have none. `unasked`: why peers' guards are not asked though nodes can be fenced. `access`:
     how etcd is reached: `weak` (`problem`, `hint`), `certificates` (`kind`, `path`, `end`), `soonest_days` (until the
     first of them ends; None: there are none). `troubles`: as of a node, as this daemon knows them now. `errors`: how
@@ -58,8 +58,8 @@ def local_facts(
     access: Mapping[str, Any] | None = None,
     loop: Mapping[str, float] | None = None,
 ) -> Local:
-    """What this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it reaches
-    etcd. `loop`: how long the loop that decides was kept from its work lately."""
+    """The facts that this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it
+    reaches etcd. `loop`: how long the loop that decides was kept from its work lately."""
     fenced = state.cluster is not None and any(node.has_device for node in state.cluster.fencing.nodes.values())
     fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
     return Local(

@@ -1,4 +1,4 @@
-"""What an operator is told of machines that are copies of each other. Pure."""
+"""Warnings about machines that are copies of each other. Pure."""
 
 from __future__ import annotations
 

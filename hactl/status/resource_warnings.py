@@ -13,7 +13,7 @@ from hactl.status.service_warnings import Warning_
 
 
 def reported_warnings(view: ReadView) -> list[dict[str, Any]]:
-    """What live nodes report, with the node whose MAC address is named."""
+    """The reports of live nodes, with the node whose MAC address is named."""
     stations = {
         str(mac): {"node": name, "interface": str(interface)}
         for name, member in sorted(view.members.items())

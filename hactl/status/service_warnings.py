@@ -1,6 +1,6 @@
-"""What is wrong with services, as the balancers of the live nodes see them. Pure: from the status document alone.
+"""Warnings about services, as the balancers of the live nodes see them. Pure: from the status document alone.
 
-What hundreds of services have in common is said once: a dead machine is one thing to look at, not two hundred.
+A fault that hundreds of services have in common is said once: a dead machine is one thing to look at, not two hundred.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def with_roles(spec: ClusterSpec | None) -> frozenset[str]:
 
 
 def word(server: ServerHealth) -> str:
-    """What HAProxy does with it: `up`, `down`, `drained` (no new connections), `disabled`; else HAProxy's own word."""
+    """HAProxy's treatment of it: `up`, `down`, `drained` (no new connections), `disabled`; else HAProxy's own word."""
     if server.up:
         return "up"
     text = _WORDS.get(server.status.split()[0] if server.status else "", server.status.lower())

@@ -1,4 +1,4 @@
-"""What in the store cannot be read, for people: the key, why, what waits for it, and the command that helps. Pure."""
+"""Unreadable documents in the store, for people: the key, the problem, what waits for it, and the fix. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from election.reading import ReadView
 from election.text import printable
 from election.view import Unreadable
 
-# Of how many the status says which; the others are counted.
+# So many are shown in the status; the others are counted.
 SHOWN = 20
 
-# What groups wait for.
+# The kinds that groups wait for.
 _WAITED = ("identity", "groups", "nodes", "fence", "blocked")
 
 # No key of any kind goes on for so long below the cluster's prefix: two names of 63 characters, and its kind.

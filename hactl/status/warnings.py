@@ -1,5 +1,5 @@
-"""What an operator should know first, each with what to do about it. Pure: from the status document alone, and
-what in the store cannot be read."""
+"""The warnings that an operator should see first, each with its remedy. Pure: from the status document, and the
+unreadable documents in the store."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _watchdog(local: dict[str, Any]) -> Iterator[Warning_]:
 
 
 def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warning_]:
-    """What is wrong with etcd itself, and, where nothing else explains it, that it does not answer."""
+    """Problems of etcd itself, and, where nothing else explains it, that it does not answer."""
     etcd = document["etcd"] or {"problems": [], "etcdctl": "etcdctl"}
     yield from ((problem["level"], problem["what"], problem["do"]) for problem in etcd["problems"])
     explained = any(problem["level"] == "error" for problem in etcd["problems"])
@@ -92,7 +92,7 @@ def _etcd(document: dict[str, Any], prefix: str, *, away: bool) -> Iterator[Warn
         yield "error", "etcd does not answer this node in time", todo
 
 
-# What etcd says to who has no, or another, password, or may not read what is asked for.
+# The words of etcd for a request without a right password, or without the permission to read.
 _REFUSES = re.compile("permission denied|authentication failed|user name is empty|invalid user|invalid auth token")
 
 # Certificates that end within so many days are warned of, and are an error.
