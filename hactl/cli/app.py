@@ -1,16 +1,19 @@
-"""The command line by typer. One file beside this for each family of commands."""
+"""The command line by typer: the tree of all commands. One file beside this for each family."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from hactl import __version__
-from hactl.cli import config, failover, group, importing, init, key, lab, node, preset, service, status
+from hactl.cli import config, failover, fence, group, importing, init, key, lab, node, preset, service, status
 from hactl.cli.common import CONFIG_ENV, say
+from hactl.cli.fence_agents import agents, describe
 from hactl.config.node import DEFAULT_PATH
 
 app = typer.Typer(
@@ -21,8 +24,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for family in (status, failover, node, group, service, config, importing, preset, init, key, lab):
-    family.add_to(app)
+_COMMANDS = (status.status, status.events, status.timeline, failover.failover, init.daemon, init.init, init.recover)
+_FENCING = (fence.node, fence.status, fence.history, fence.test, node.confirm, agents, describe)
+_CONFIG = (config.check, config.apply, config.sign, config.render, config.diff)
+_FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
+    "node": ("Take a node out of use, and put it back.", (node.standby, node.online)),
+    "fence": ("Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices.", _FENCING),
+    "group": ("Report that a group is repaired.", (group.cleanup,)),
+    "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),
+    "config": ("The cluster's configuration.", _CONFIG),
+    "import": ("Turn other programs' configurations into cluster.yaml.", (importing.haproxy,)),
+    "preset": ("Ready-made settings for known services.", (preset.list_presets, preset.show)),
+    "key": ("The cluster's key, which signs datagrams and the configuration.", (key.create,)),
+}
+
+for command in _COMMANDS:
+    app.command()(command)
+app.command(context_settings=lab.PASSED_ON, add_help_option=False)(lab.lab)
+for name, (text, commands) in _FAMILIES.items():
+    family = typer.Typer(cls=fence.FenceGroup if name == "fence" else TyperGroup, no_args_is_help=True, help=text)
+    for command in commands:
+        family.command(command.__name__.removesuffix("_presets"))(command)
+    app.add_typer(family, name=name)
 
 
 def _version(wanted: bool) -> None:

@@ -25,14 +25,6 @@ OptionalFile = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    family = typer.Typer(no_args_is_help=True, help="The cluster's configuration.")
-    for command in (check, apply, sign, render, diff):
-        family.command()(command)
-    app.add_typer(family, name="config")
-
-
 def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = None) -> None:
     """Check a configuration: show its errors, or how long a failover takes with it. Changes nothing."""
     from hactl.admin.config import check_file  # noqa: PLC0415 - heavy

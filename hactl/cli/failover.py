@@ -17,11 +17,6 @@ from hactl.cli.options import ConfigOption, Wait
 NEWS_S = 0.5
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make this command known."""
-    app.command()(failover)
-
-
 def failover(
     group: Annotated[str, typer.Argument(help="The group to move.")],
     to: Annotated[str, typer.Option("--to", metavar="NODE", help="The new node. Default: the best other node.")] = "",

@@ -53,12 +53,6 @@ class FenceGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def add_to(fences: typer.Typer) -> None:
-    """Make these commands known, below `hactl fence`."""
-    for command in (node, status, history, test):
-        fences.command()(command)
-
-
 def node(
     node: Node,
     off: Annotated[bool, typer.Option("--off", help="Switch it off, and leave it off.")] = False,

@@ -23,12 +23,6 @@ Agent = Annotated[str, typer.Argument(metavar="AGENT", help="A name such as fenc
 _INDENT = "    "
 
 
-def add_to(fences: typer.Typer) -> None:
-    """Make these commands known, below `hactl fence`."""
-    fences.command()(agents)
-    fences.command()(describe)
-
-
 def agents(as_json: Json = False) -> None:
     """List the fence agents that are installed here; for an agent that does not work, the reason."""
     from fencing.agents.catalog import installed_agents  # noqa: PLC0415 - few commands need it

@@ -13,18 +13,6 @@ from hactl.cli.common import say, settings
 from hactl.cli.options import ConfigOption
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    groups = typer.Typer(no_args_is_help=True, help="Report that a group is repaired.")
-    groups.command()(cleanup)
-    groups.callback()(_groups)
-    app.add_typer(groups, name="group")
-
-
-def _groups() -> None:
-    """Report that a group is repaired."""
-
-
 def cleanup(
     group: Annotated[str, typer.Argument(help="The group's name.")],
     node: Annotated[str, typer.Option("--node", metavar="NODE", help="Only this node. Default: all nodes.")] = "",

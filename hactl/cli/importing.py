@@ -10,13 +10,6 @@ import typer
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, say, tell
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    family = typer.Typer(no_args_is_help=True, help="Turn other programs' configurations into cluster.yaml.")
-    family.command()(haproxy)
-    app.add_typer(family, name="import")
-
-
 def haproxy(
     files: Annotated[
         list[Path],

@@ -13,13 +13,6 @@ from hactl.cli.common import BAD_INPUT, CliError, asked_by, confirmed, open_stor
 from hactl.cli.options import ConfigOption, Yes
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    app.command()(daemon)
-    app.command()(init)
-    app.command()(recover)
-
-
 def daemon(config: ConfigOption = None) -> None:
     """Run this node's daemon in the foreground, as systemd does."""
     import hactl.daemon.main  # noqa: PLC0415 - heavy

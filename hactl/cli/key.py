@@ -15,18 +15,6 @@ File = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    keys = typer.Typer(no_args_is_help=True, help="The cluster's key, which signs datagrams and the configuration.")
-    keys.command()(create)
-    keys.callback()(_keys)
-    app.add_typer(keys, name="key")
-
-
-def _keys() -> None:
-    """The cluster's key, which signs datagrams and the configuration."""
-
-
 def create(file: File = None, config: ConfigOption = None) -> None:
     """Create the cluster's key, once; then copy the file to every node. Refused if the file exists."""
     from hactl.config.cluster_key import create_key  # noqa: PLC0415 - few commands need it

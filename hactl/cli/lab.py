@@ -10,12 +10,7 @@ import typer
 
 from fencing.linux.umask import of_children
 
-_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-
-
-def add_to(app: typer.Typer) -> None:
-    """Make this command known."""
-    app.command(context_settings=_PASSED_ON, add_help_option=False)(lab)
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 def lab(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND ...")] = None) -> None:

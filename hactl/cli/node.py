@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from hactl.admin.requests import Confirm, Drain, Online, Standby
-from hactl.cli import fence, fence_agents
 from hactl.cli.backend import Backend
 from hactl.cli.client import WaitError
 from hactl.cli.common import CliError, confirmed, say, settings, waiting
@@ -19,24 +18,6 @@ from hactl.cli.service import ALL, await_empty
 
 # Added to a wait: better to ask a little late than twice.
 LATE_S = 0.05
-
-
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    nodes = typer.Typer(no_args_is_help=True, help="Take a node out of use, and put it back.")
-    nodes.command()(standby)
-    nodes.command()(online)
-    app.add_typer(nodes, name="node")
-    fences = typer.Typer(cls=fence.FenceGroup, no_args_is_help=True)
-    fence.add_to(fences)
-    fences.command()(confirm)
-    fence_agents.add_to(fences)
-    fences.callback()(_fences)
-    app.add_typer(fences, name="fence")
-
-
-def _fences() -> None:
-    """Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices."""
 
 
 def standby(

@@ -10,14 +10,6 @@ from hactl.cli.common import BAD_INPUT, CliError, say
 from hactl.cli.output import Style, table
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    family = typer.Typer(no_args_is_help=True, help="Ready-made settings for known services.")
-    family.command("list")(list_presets)
-    family.command()(show)
-    app.add_typer(family, name="preset")
-
-
 def list_presets() -> None:
     """List the presets for services and for groups, and the programs that need neither."""
     from hactl.config.presets import show as presets  # noqa: PLC0415 - heavy

@@ -23,14 +23,6 @@ Service = Annotated[str, typer.Argument(help="The service's name; `'*'`: all ser
 Node = Annotated[str, typer.Argument(help="The node's name; for a server that is on no node, its own name.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    services = typer.Typer(no_args_is_help=True, help="Take a server out of a service, and put it back.")
-    services.command()(drain)
-    services.command()(undrain)
-    app.add_typer(services, name="service")
-
-
 def drain(
     service: Service,
     node: Node,

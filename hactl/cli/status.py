@@ -28,12 +28,6 @@ AGAIN_S = 1.0
 MISSED = 200
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make these commands known."""
-    for command in (status, events, timeline):
-        app.command()(command)
-
-
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print the status document as JSON, for programs.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the status again whenever it changes.")] = False,

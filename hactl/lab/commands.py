@@ -67,7 +67,7 @@ def up(
     supplies: int = 1,
 ) -> LabStatus:
     """Bring a lab up: etcd, services, with `fencing` a power switch and, unless `daemon` is False, hactl."""
-    _enter()
+    privileges.ensure(sys.orig_argv)
     spec = LabSpec(name=name, nodes=nodes, profile=profile, directory=directory, fencing=fencing, supplies=supplies)
     if not daemon:
         spec = replace(spec, daemon=())
@@ -83,7 +83,7 @@ def up(
 
 def down(name: str = "lab", *, every: bool = False, keep_files: bool = False) -> str:
     """Take a lab down, or every lab of which anything is left."""
-    _enter()
+    privileges.ensure(sys.orig_argv)
     names = cleanup.labs() if every else [name]
     if not every and name not in cleanup.labs():
         raise LabError(f"no lab {name!r} is up")
@@ -96,8 +96,7 @@ def down(name: str = "lab", *, every: bool = False, keep_files: bool = False) ->
 
 def status(name: str = "lab") -> LabStatus:
     """Show the lab's state."""
-    _enter()
-    lab = Lab.open(name)
+    lab = _open(name)
     leader = lab.etcd_leader()
     nodes = []
     for node in lab.nodes.values():
@@ -116,50 +115,43 @@ def status(name: str = "lab") -> LabStatus:
 
 def kill(node: str, name: str = "lab") -> str:
     """Cut a node's power."""
-    _enter()
-    moment = Lab.open(name).kill(node)
+    moment = _open(name).kill(node)
     return f"{node}: power cut at {moment:.0f} ms since boot"
 
 
 def start(node: str, name: str = "lab") -> str:
     """Power a node on again."""
-    _enter()
-    Lab.open(name).start(node)
+    _open(name).start(node)
     return f"{node}: powered on"
 
 
 def freeze(node: str, name: str = "lab") -> str:
     """Freeze all processes of a node, as a hypervisor does."""
-    _enter()
-    Lab.open(name).node(node).freeze()
+    _open(name).node(node).freeze()
     return f"{node}: frozen"
 
 
 def thaw(node: str, name: str = "lab") -> str:
     """Let all processes of a node go on."""
-    _enter()
-    Lab.open(name).node(node).thaw()
+    _open(name).node(node).thaw()
     return f"{node}: goes on"
 
 
 def partition(node: str, other: str, direction: Direction = "both", name: str = "lab") -> str:
     """Part a node from another, `peers`, `client`, `all` or `etcd`."""
-    _enter()
-    cuts = Lab.open(name).partition(node, other, direction)
+    cuts = _open(name).partition(node, other, direction)
     return "\n".join(f"cut: {cut}" for cut in cuts)
 
 
 def heal(name: str = "lab") -> str:
     """End every partition."""
-    _enter()
-    Lab.open(name).heal()
+    _open(name).heal()
     return "all is connected"
 
 
 def switch(unit: str, fault: Fault | Literal["works"], name: str = "lab") -> str:
     """Put the power switch (or a node's second one, or the nodes' own controllers) out of order."""
-    _enter()
-    Lab.open(name).switch_faults.set(unit, None if fault == "works" else fault)
+    _open(name).switch_faults.set(unit, None if fault == "works" else fault)
     return f"{unit}: {fault}"
 
 
@@ -171,11 +163,11 @@ def probe(
     name: str = "lab",
 ) -> dict[str, Any]:
     """Ask ADDRESS:PORT from the client for `seconds`; the longest outage, in ms, and the answers of each node."""
-    _enter()
-    client = Lab.open(name).probe(target, interval_ms=interval_ms, timeout_ms=timeout_ms, seconds=seconds)
+    client = _open(name).probe(target, interval_ms=interval_ms, timeout_ms=timeout_ms, seconds=seconds)
     return client.start().wait(seconds + timeout_ms / 1000 + 10.0).summary()
 
 
-def _enter() -> None:
-    """Where there is no root: start this command again in a user namespace (returns at once otherwise)."""
+def _open(name: str) -> Lab:
+    """The lab of this name. Without root, the command starts again in the lab's user namespace first."""
     privileges.ensure(sys.orig_argv)
+    return Lab.open(name)
