@@ -67,7 +67,7 @@ def test_the_next_daemon_takes_the_deadline_from_the_guard_and_goes_on(lab: Lab)
     second, taken = lab.daemon()
     assert taken["incarnation"] == 2
     assert taken["valid_until"] == seen["valid_until"]
-    assert (taken["sid"], taken["exclusive"], taken["phase"]) == ("s1", ["db"], "holding")
+    assert (taken["session_id"], taken["exclusive"], taken["phase"]) == ("s1", ["db"], "holding")
     wait_for(lambda: boot_ms() > seen["valid_until"][0] + 100)
     assert resource.poll() is None
     assert second.poll() is None
