@@ -173,9 +173,14 @@ def registered(state: NodeState, run: LocalGroup, name: str, ok: bool, problem: 
     run.registering.discard(name)
     if ok:
         run.registered.add(name)
-    elif state.role(run.spec.name) == "owner" and state.may_run(out.now):
+    elif _runs_here(state, run) and state.may_run(out.now):
         run.unregistered = True
         failed(state, run, name, f"start failed: {problem}", out)
+
+
+def _runs_here(state: NodeState, run: LocalGroup) -> bool:
+    """Whether it is this node that runs the group: by its record, or, where that cannot be read, as it was granted."""
+    return bool(run.granted) if state.frozen(run.spec.name) else state.role(run.spec.name) == "owner"
 
 
 def clean_up(state: NodeState, run: LocalGroup, out: Out) -> None:

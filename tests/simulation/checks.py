@@ -33,6 +33,7 @@ class Checks:
     def __init__(self, world: World) -> None:
         self.world = world
         self.committed_at: dict[tuple[str, str], tuple[float, float]] = {}
+        self.opened_by: dict[str, tuple[SimNode, int]] = {}
         self.epochs: dict[str, tuple[int, tuple[str, str]]] = {}
         self.written: dict[str, Ownership] = {}
         self.stats: dict[str, int] = {}
@@ -176,7 +177,7 @@ class Checks:
                 continue
             self._nothing_taken(node, kind, rest, old, before)
             if kind == "nodes" and isinstance(item, Put):
-                self._session_written(rest[0], item, old)
+                self._session_written(node, rest[0], item, old)
             elif kind == "nodes":
                 self._session_deleted(node, rest[0], old, txn)
             elif kind == "fence" and isinstance(item, Put):
@@ -200,13 +201,15 @@ class Checks:
         if kind == "fence" and before.get(self.world.keys.node(rest[0])) is None:
             self.fail("U1", f"{node.name} writes over {old.key}, which cannot be read, and there is no session")
 
-    def _session_written(self, name: str, item: Put, old: KeyValue | None) -> None:
+    def _session_written(self, node: SimNode, name: str, item: Put, old: KeyValue | None) -> None:
         if old is None and self.world.devices.may_hit(name):
             self.fail("S5", f"{name} opens a session while a device may switch it off")
         if old is None:
             self.away.discard(name)
         record = Session.from_json(item.value)
         self.committed_at[name, record.session_id] = (self.world.now, record.lease_ms)
+        if old is None:
+            self.opened_by[record.session_id] = (node, node.boots)
 
     def _session_deleted(self, node: SimNode, name: str, old: KeyValue | None, txn: Txn) -> None:
         if old is None:
@@ -233,9 +236,11 @@ class Checks:
         self._guard_heard(node, name, record, passed)
 
     def _closed(self, node: SimNode, record: Session) -> None:
-        """G5 of the session in one's own name: whoever did not hold it in this boot lets its lease run out."""
+        """G5 of the session in one's own name: a machine that neither opened nor held it in this boot lets its lease
+        run out."""
         written = self.committed_at.get((node.name, record.session_id))
-        if written is None or record.session_id in node.held or self.history_broken:
+        mine = record.session_id in node.held or self.opened_by.get(record.session_id) == (node, node.boots)
+        if written is None or mine or self.history_broken:
             return
         passed = min(rate * (self.world.now - written[0]) for rate in node.rates)
         if passed < record.lease_ms - SLACK:

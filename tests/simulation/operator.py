@@ -94,6 +94,7 @@ def recover_store(world: World) -> None:
         return
     world.checks.history_broken = False
     if world.mended_at:  # what came back is of before
+        repair_all(world)
         _as_planned(world)
     world.say("--- operator: recover")
     for name in names:  # the job that had switched a node off is gone with the records of before

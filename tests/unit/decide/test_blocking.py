@@ -148,3 +148,13 @@ def test_a_cleanup_forgets_what_failed_here_once(owner: Node) -> None:
     registered(owner.state, owner.run, "address", False, "no such network", Out(owner.state, owner.now))
     owner.look()
     assert owner.run.restarts == 1
+
+
+def test_a_resource_that_cannot_be_registered_waits_also_where_its_record_cannot_be_read(owner: Node) -> None:
+    owner.run.registered.clear()
+    owner.scene.put(KEYS.group("vip"), "oops")
+    assert owner.look("stopped") == ["register"]
+    for _ in range(2):
+        registered(owner.state, owner.run, "address", False, "no such network", Out(owner.state, owner.now))
+    assert owner.look() == []
+    assert owner.run.failure == "start failed: no such network"
