@@ -48,9 +48,9 @@ class Checks:
         """An invariant is broken."""
         raise Violation(name, f"{text} (at {self.world.now / 1000:.3f} s)")
 
-    def count(self, what: str) -> None:
+    def count(self, event: str) -> None:
         """For the summary: that a schedule did something at all."""
-        self.stats[what] = self.stats.get(what, 0) + 1
+        self.stats[event] = self.stats.get(event, 0) + 1
 
     # --- effects ------------------------------------------------------------------------------------------
 
@@ -116,8 +116,8 @@ class Checks:
         self.count("shot")
         if self._live(name) is not None:
             self.fail("S5", f"{name} is switched off while it holds a live session")
-        found = self.world.ledger.get(self.world.keys.fence(name))
-        record = readable(FenceRecord, found)
+        stored = self.world.ledger.get(self.world.keys.fence(name))
+        record = readable(FenceRecord, stored)
         if record is None or (record.generation and not self._session_lives(record.executor)):
             return  # begun before `hactl recover`, which knows nothing of why, and ended the executor's session
         if not (record.wanted or self._owns_required(name, record.session_id, record.session_revision)):
@@ -168,45 +168,45 @@ class Checks:
     def committed(self, txn: Txn, before: dict[str, KeyValue | None], node: SimNode | None, revision: int) -> None:
         """A transaction was carried out."""
         keys = self.world.keys
-        for item in txn.success:
-            if not isinstance(item, (Put, Delete)):
+        for operation in txn.success:
+            if not isinstance(operation, (Put, Delete)):
                 continue
-            kind, *rest = keys.split(item.key)
-            old = before.get(item.key)
+            kind, *names = keys.split(operation.key)
+            old = before.get(operation.key)
             if node is None:
                 continue
-            self._nothing_taken(node, kind, rest, old, before)
-            if kind == "nodes" and isinstance(item, Put):
-                self._session_written(node, rest[0], item, old)
+            self._nothing_taken(node, kind, names, old, before)
+            if kind == "nodes" and isinstance(operation, Put):
+                self._session_written(node, names[0], operation, old)
             elif kind == "nodes":
-                self._session_deleted(node, rest[0], old, txn)
-            elif kind == "fence" and isinstance(item, Put):
-                self._fence_written(FenceRecord.from_json(item.value), rest[0], old)
-            elif kind == "groups" and isinstance(item, Put):
-                self._group_written(node, rest[0], Ownership.from_json(item.value), old, txn)
-            elif kind == "reports" and isinstance(item, Put):
-                self.readiness.reported(rest[0], Report.from_json(item.value))
+                self._session_deleted(node, names[0], old, txn)
+            elif kind == "fence" and isinstance(operation, Put):
+                self._fence_written(FenceRecord.from_json(operation.value), names[0], old)
+            elif kind == "groups" and isinstance(operation, Put):
+                self._group_written(node, names[0], Ownership.from_json(operation.value), old, txn)
+            elif kind == "reports" and isinstance(operation, Put):
+                self.readiness.reported(names[0], Report.from_json(operation.value))
 
     def _nothing_taken(
-        self, node: SimNode, kind: str, rest: list[str], old: KeyValue | None, before: dict[str, KeyValue | None]
+        self, node: SimNode, kind: str, names: list[str], old: KeyValue | None, before: dict[str, KeyValue | None]
     ) -> None:
         """U1: what cannot be read is taken, deposed or marked by nobody. A node writes its own session anew, and a
         fence record of an earlier session may go with the end of a session that can be read."""
         kinds = {"nodes": Session, "fence": FenceRecord, "groups": Ownership}
-        if old is None or kind not in kinds or len(rest) != 1 or readable(kinds[kind], old) is not None:
+        if old is None or kind not in kinds or len(names) != 1 or readable(kinds[kind], old) is not None:
             return
         self.count("over unreadable")
-        if kind == "groups" or (kind == "nodes" and node.name != rest[0]):
+        if kind == "groups" or (kind == "nodes" and node.name != names[0]):
             self.fail("U1", f"{node.name} writes over {old.key}, which cannot be read")
-        if kind == "fence" and before.get(self.world.keys.node(rest[0])) is None:
+        if kind == "fence" and before.get(self.world.keys.node(names[0])) is None:
             self.fail("U1", f"{node.name} writes over {old.key}, which cannot be read, and there is no session")
 
-    def _session_written(self, node: SimNode, name: str, item: Put, old: KeyValue | None) -> None:
+    def _session_written(self, node: SimNode, name: str, put: Put, old: KeyValue | None) -> None:
         if old is None and self.world.devices.may_hit(name):
             self.fail("S5", f"{name} opens a session while a device may switch it off")
         if old is None:
             self.away.discard(name)
-        record = Session.from_json(item.value)
+        record = Session.from_json(put.value)
         self.committed_at[name, record.session_id] = (self.world.now, record.lease_ms)
         if old is None:
             self.opened_by[record.session_id] = (node, node.boots)
@@ -260,8 +260,8 @@ class Checks:
         world, holder = self.world, Holder(name, session_id, session_revision)
         required = [group.name for group in world.plan.cluster.groups if group.fencing == "required"]
         for group in required:
-            found = world.ledger.get(world.keys.group(group))
-            own = readable(Ownership, found) or self.written.get(group)
+            stored = world.ledger.get(world.keys.group(group))
+            own = readable(Ownership, stored) or self.written.get(group)
             if own is not None and holder in (own.holder, *own.holders):
                 return True
         return False
@@ -340,9 +340,9 @@ class Checks:
     def _session_lives(self, executor: str) -> bool:
         """Of an executor, `node/sid`, as a fence record names it."""
         name, _, session_id = executor.partition("/")
-        found = self._live(name)
-        session = readable(Session, found)
-        return found is not None and (session is None or session.session_id == session_id)
+        stored = self._live(name)
+        session = readable(Session, stored)
+        return stored is not None and (session is None or session.session_id == session_id)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -355,8 +355,8 @@ class Checks:
             if node.daemon is not None and self._live(node.name) is None:
                 self.fail("J1", f"{node.name} takes no part: {node.daemon.state.phase}")
         for group in self.world.plan.cluster.groups:
-            found = self.world.ledger.get(self.world.keys.group(group.name))
-            if found is not None and (holders := Ownership.from_json(found.value).holders):
+            stored = self.world.ledger.get(self.world.keys.group(group.name))
+            if stored is not None and (holders := Ownership.from_json(stored.value).holders):
                 self.fail("O1", f"the overlap of {group.name} has not come to its end: {holders}")
             broken = self.world.plan.broken
             if not any(n.daemon and (n.name, group.name) not in broken for n in self.world.nodes.values()):
@@ -376,7 +376,7 @@ class Checks:
 
 def report(stats: dict[str, int]) -> str:
     """The counts of many schedules, in a line."""
-    return ", ".join(f"{name} {count}" for name, count in sorted(stats.items(), key=lambda item: -item[1]))
+    return ", ".join(f"{name} {count}" for name, count in sorted(stats.items(), key=lambda entry: -entry[1]))
 
 
 __all__ = ["Any", "Checks", "Violation", "report"]

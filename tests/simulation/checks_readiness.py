@@ -51,8 +51,11 @@ class ReadinessChecks:
         """A node asks for a group."""
         state = node.daemon.state  # type: ignore[union-attr]
         group = state.pending[send.id].name
-        report, found = state.view.reports.get(node.name), state.view.groups.get(group)
-        mine = found is not None and node.name in (found.record.node, *(holder.node for holder in found.record.holders))
+        report, ownership = state.view.reports.get(node.name), state.view.groups.get(group)
+        mine = ownership is not None and node.name in (
+            ownership.record.node,
+            *(holder.node for holder in ownership.record.holders),
+        )
         current = report is not None and report.record.session_id == state.session.session_id
         if current and not mine and standing_in(report.record, group).level == "unfit":
             self.checks.fail("R3", f"{node.name} asks for {group}, for which it is unfit")

@@ -85,12 +85,12 @@ def _answer(node: SimNode) -> str:
 def _confirm(world: World, clone: SimNode, tries: int) -> None:
     """`hactl fence confirm`, of a session of the copy."""
     key = world.keys.fence(clone.name)
-    found = None if world.store_away() or world.now < world.full_until else world.ledger.get(key)
-    record = readable(FenceRecord, found)
+    stored = None if world.store_away() or world.now < world.full_until else world.ledger.get(key)
+    record = readable(FenceRecord, stored)
     session = world.ledger.get(world.keys.node(clone.name))
-    if found and record and record.session_id in clone.session_ids and record.state == "pending" and session is None:
+    if stored and record and record.session_id in clone.session_ids and record.state == "pending" and session is None:
         safe = replace(record, state="safe", evidence="confirmed", by="operator")
-        compares = (Compare(key, "mod", found.mod_revision), Compare(world.keys.node(clone.name), "create", 0))
+        compares = (Compare(key, "mod", stored.mod_revision), Compare(world.keys.node(clone.name), "create", 0))
         world.commit(Txn(compares, (Put(key, safe.to_json()),)))
     elif tries:
         world.after(CONFIRM_AGAIN_MS, lambda: _confirm(world, clone, tries - 1))

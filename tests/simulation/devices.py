@@ -28,7 +28,7 @@ def make_topology(rng: random.Random, names: list[str], watchdogs: bool, devices
                 levels.insert(rng.choice([0, 1]), Level((Target("pdu-a", name), Target("pdu-b", name))))
         if watchdogs:
             levels.append(Level(watchdog=True))
-        for target in (item for level in levels for item in level.targets):
+        for target in (each for level in levels for each in level.targets):
             unfence = target.device.startswith("bmc") and rng.random() < 0.15
             known[target.device] = Device(target.device, "simulated", {}, TIMEOUT_MS, STATUS_TIMEOUT_MS, unfence)
         delay = rng.choice([0.0, 0.0, 400.0])
@@ -56,7 +56,7 @@ class Devices:
 
     def switch_on(self, name: str) -> None:
         """Somebody switches the node on, at whatever it was switched off."""
-        self.off = {one for one in self.off if one[1] != name}
+        self.off = {supply for supply in self.off if supply[1] != name}
         self.world.nodes[name].power_on()
 
     def disturb(self, name: str, mode: str, length: float) -> None:

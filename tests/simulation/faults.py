@@ -100,11 +100,11 @@ def _lag(world: World, node: SimNode, fault: Fault) -> None:
 
 def _move(world: World, node: SimNode, fault: Fault) -> None:
     spec = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
-    found = world.ledger.get(world.keys.group(spec.name))
-    if world.store_away() or found is None:
+    stored = world.ledger.get(world.keys.group(spec.name))
+    if world.store_away() or stored is None:
         return
     try:
-        own = Ownership.from_json(found.value)
+        own = Ownership.from_json(stored.value)
     except RecordError:
         return
     to = node.name if fault.value < 0.5 else ""
@@ -166,16 +166,16 @@ def _between(world: World, node: SimNode, fault: Fault) -> None:
 def _fence(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl fence`: the operator has the node fenced, whatever it does."""
     view = view_of(world)
-    found = view.sessions.get(node.name)
-    if found is None or world.store_away() or not world.plan.devices:
+    session = view.sessions.get(node.name)
+    if session is None or world.store_away() or not world.plan.devices:
         return
-    record = replace(dead(found), deposed_revision=0, wanted="off" if fault.value < 0.2 else "reboot", by="operator")
+    record = replace(dead(session), deposed_revision=0, wanted="off" if fault.value < 0.2 else "reboot", by="operator")
     keys = world.keys
     compares = (
-        Compare(keys.node(node.name), "create", found.create_revision),
+        Compare(keys.node(node.name), "create", session.create_revision),
         Compare(keys.fence(node.name), "mod", view.mod_of(keys.fence(node.name))),
     )
-    world.checks.ordered.add((node.name, found.record.session_id))
+    world.checks.ordered.add((node.name, session.record.session_id))
     write(world, Delete(keys.node(node.name)), Put(keys.fence(node.name), record.to_json()), compares=compares)
 
 

@@ -55,9 +55,9 @@ def write_later(world: World, node: SimNode, fault: Fault) -> None:
         return
     kinds = [world.keys.fence(name) for name in world.nodes]
     kinds += [world.keys.group(group.name) for group in world.plan.cluster.groups]
-    found = world.ledger.get(rng.choice(kinds))
-    if found is not None and found.key not in world.malformed:
-        _put(world, found.key, malformed.later(rng, found.value))
+    stored = world.ledger.get(rng.choice(kinds))
+    if stored is not None and stored.key not in world.malformed:
+        _put(world, stored.key, malformed.later(rng, stored.value))
 
 
 def repair_all(world: World) -> None:
@@ -106,8 +106,8 @@ def _put(world: World, key: str, text: str) -> int:
 
     # Into a full store it would be written later, when nobody knows of it any more to repair it.
     write(world, Put(key, text), wanted=lambda: not world.mended_at and world.now >= world.full_until)
-    found = world.ledger.get(key)
-    return found.mod_revision if found and found.value == text else 0
+    stored = world.ledger.get(key)
+    return stored.mod_revision if stored and stored.value == text else 0
 
 
 def _alive(world: World, name: str) -> bool:

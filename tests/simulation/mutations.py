@@ -55,8 +55,8 @@ def _no_guard_deadline() -> Any:
     """A new daemon counts the adopted session's validity from now, instead of taking it from the guard."""
     original = session.adopt
 
-    def adopt(state: Any, found: Any, valid_until: Instant, incarnation: int) -> None:
-        original(state, found, valid_until, incarnation)
+    def adopt(state: Any, stored: Any, valid_until: Instant, incarnation: int) -> None:
+        original(state, stored, valid_until, incarnation)
         moment = _now[0]
         state.valid_until = moment.plus(state.lease_ms)
 
@@ -78,15 +78,15 @@ def _start_unacknowledged() -> Any:
     original = node.step
 
     def step(state: NodeState, event: Any, now: Instant) -> Any:
-        found, done = [], original(state, event, now)
+        kept, done = [], original(state, event, now)
         for effect in done.effects:
             if isinstance(effect, effects.GuardRegister):
                 run = state.runs[effect.group.name]
                 run.registering.discard(effect.resource.name)
                 run.registered.add(effect.resource.name)
             else:
-                found.append(effect)
-        return done._replace(effects=found)
+                kept.append(effect)
+        return done._replace(effects=kept)
 
     return patch(node, "step", step)
 
@@ -112,9 +112,9 @@ def _any_revision() -> Any:
         self.dead[name] = observer.DeadSighting(record.session_id, record.session_revision, since)
 
     # Deposing early is what makes an exact sighting matter: suspicion, which comes with fencing devices.
-    def over(self: Any, name: str, found: Any, now: Instant) -> bool:
+    def over(self: Any, name: str, session: Any, now: Instant) -> bool:
         seen = self.sightings.get(name)
-        return seen is not None and observer_elapsed(seen.over_since, now) >= 0.5 * found.record.lease_ms
+        return seen is not None and observer_elapsed(seen.over_since, now) >= 0.5 * session.record.lease_ms
 
     return all_of(
         patch(observer.Observer, "on_fence", saw_fence),
@@ -137,10 +137,10 @@ def _live_may_be_safe() -> Any:
     """A session that still is nodes/N is taken for safe when its lease is over here."""
 
     def holder_safe(view: Any, seen: Any, holder: Any, lease_counts: bool, now: Instant) -> Any:
-        found = ownership.session_of(view, holder)
-        if found is not None and lease_counts:
+        session = ownership.session_of(view, holder)
+        if session is not None and lease_counts:
             sighting = seen.sightings.get(holder.node)
-            if sighting and observer_elapsed(sighting.over_since, now) > 0.6 * found.record.lease_ms:
+            if sighting and observer_elapsed(sighting.over_since, now) > 0.6 * session.record.lease_ms:
                 return ownership.Verdict(True, "silent")
         return original(view, seen, holder, lease_counts, now)
 
@@ -156,9 +156,9 @@ def _start_on_a_read() -> Any:
     """Whoever reads of himself as owner starts, also after a promise to stop."""
     original = groups.bring_up
 
-    def bring_up(state: NodeState, run: Any, found: Any, out: Any) -> None:
-        run.granted = found.record.epoch
-        original(state, run, found, out)
+    def bring_up(state: NodeState, run: Any, observed: Any, out: Any) -> None:
+        run.granted = observed.record.epoch
+        original(state, run, observed, out)
 
     return patch(groups, "bring_up", bring_up)
 
@@ -166,9 +166,9 @@ def _start_on_a_read() -> Any:
 def _start_on_offer() -> Any:
     """A handoff is not accepted by a write before things are started."""
 
-    def accept(state: NodeState, run: Any, found: Any, out: Any) -> None:
-        run.granted = found.record.epoch
-        groups.bring_up(state, run, found, out)
+    def accept(state: NodeState, run: Any, observed: Any, out: Any) -> None:
+        run.granted = observed.record.epoch
+        groups.bring_up(state, run, observed, out)
 
     return patch(groups, "accept", accept)
 
@@ -177,12 +177,12 @@ def _release_before_stop() -> Any:
     """A handoff is written while things still run."""
     original = groups.as_owner
 
-    def as_owner(state: NodeState, run: Any, found: Any, out: Any) -> None:
+    def as_owner(state: NodeState, run: Any, observed: Any, out: Any) -> None:
         spec = run.spec
         run.spec = replace(spec, overlap=False)
         stopped = type(run).stopped
         with mock.patch.object(type(run), "stopped", True):
-            original(state, run, found, out)
+            original(state, run, observed, out)
         del stopped
         run.spec = spec
 
@@ -207,9 +207,9 @@ def _one_holder_is_enough() -> Any:
     """After an overlap the other holder is not asked about."""
 
     def takeable(view: Any, seen: Any, group: str, lease_counts: bool, me: str, now: Instant) -> Any:
-        found = view.groups.get(group)
-        if found is not None and found.record.holders:
-            bare = found._replace(record=replace(found.record, holders=()))
+        observed = view.groups.get(group)
+        if observed is not None and observed.record.holders:
+            bare = observed._replace(record=replace(observed.record, holders=()))
             with mock.patch.dict(view.groups, {group: bare}):
                 return original(view, seen, group, lease_counts, me, now)
         return original(view, seen, group, lease_counts, me, now)
@@ -227,9 +227,9 @@ def _no_identity() -> Any:
 
 
 def _accept_any_identity(state: NodeState, out: Any) -> None:
-    found = state.view.identity
-    if found is not None:
-        state.identity = (found.record.uuid, found.record.generation)
+    identity = state.view.identity
+    if identity is not None:
+        state.identity = (identity.record.uuid, identity.record.generation)
 
 
 def _renew_blind() -> Any:
@@ -339,7 +339,7 @@ def _started_though_blocked() -> Any:
     original = ownership.acquire
 
     def acquire(writer: Any, group: str, *args: Any, also: Any = (), **more: Any) -> Any:
-        kept = tuple(item for item in also if "/blocked/" not in item.key)
+        kept = tuple(compare for compare in also if "/blocked/" not in compare.key)
         return original(writer, group, *args, also=kept, **more)._replace(
             success=(*original(writer, group, *args, also=kept, **more).success, Delete(writer.keys.blocked(group)))
         )

@@ -28,16 +28,16 @@ def _not_acting() -> Any:
     """A device is used without a word in the record."""
     original = fencing.write
 
-    def write(state: Any, node: str, found: Any, record: Any, purpose: str, out: Any) -> bool:
+    def write(state: Any, node: str, fence: Any, record: Any, purpose: str, out: Any) -> bool:
         if purpose != "fence-attempt":
-            return original(state, node, found, record, purpose, out)
+            return original(state, node, fence, record, purpose, out)
         work = state.fencing[node]
         fencing.act(state, node, work, work.switch, None, out)
         return False
 
-    def advance(state: Any, node: str, found: Any, work: Any, out: Any) -> None:
-        mine = replace(found.record, executor=fencing._myself(state))
-        advance_original(state, node, found._replace(record=mine), work, out)
+    def advance(state: Any, node: str, fence: Any, work: Any, out: Any) -> None:
+        mine = replace(fence.record, executor=fencing._myself(state))
+        advance_original(state, node, fence._replace(record=mine), work, out)
 
     advance_original = fencing._advance
     return all_of(patch(fencing, "write", write), patch(fencing, "_advance", advance))
@@ -46,8 +46,8 @@ def _not_acting() -> Any:
 def _no_compare_on_the_attempt() -> Any:
     """What an action came to is written whatever the record says by then."""
 
-    def write(state: Any, node: str, found: Any, record: Any, purpose: str, out: Any) -> bool:
-        if any(item.purpose.startswith("fence-") and item.name == node for item in state.pending.values()):
+    def write(state: Any, node: str, fence: Any, record: Any, purpose: str, out: Any) -> bool:
+        if any(sent.purpose.startswith("fence-") and sent.name == node for sent in state.pending.values()):
             return False
         keys = state.keys
         txn = Txn(state.writer.guarded(), (Put(keys.fence(node), record.to_json()),), state.writer.reads())
@@ -125,7 +125,7 @@ def _suspected_after_a_gap() -> Any:
 
 
 def _suspected_in_a_gap() -> Any:
-    def suspected(self: Any, node: str, found: Any, suspect_after_ms: float, now: Any) -> bool:
+    def suspected(self: Any, node: str, session: Any, suspect_after_ms: float, now: Any) -> bool:
         seen = self.sightings.get(node)
         return bool(seen and owner_elapsed(seen.suspect_since, now) >= suspect_after_ms)
 
@@ -142,9 +142,9 @@ def _watchdog_early() -> Any:
 def _confirmed_at_once() -> Any:
     """The operator's word is carried out while a device may still hit the node."""
 
-    def carry_out(state: Any, node: str, found: Any, word: Any, out: Any) -> None:
-        safe = replace(found.record, state="safe", evidence="confirmed", by=word.by, executor="")
-        fencing.write(state, node, found, safe, "fence-safe", out)
+    def carry_out(state: Any, node: str, fence: Any, word: Any, out: Any) -> None:
+        safe = replace(fence.record, state="safe", evidence="confirmed", by=word.by, executor="")
+        fencing.write(state, node, fence, safe, "fence-safe", out)
 
     return patch(confirming, "_carry_out", carry_out)
 

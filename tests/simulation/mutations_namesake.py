@@ -19,9 +19,9 @@ from tests.simulation.scripts import (
 def _quiet_is_dead() -> Any:
     """A session that did not move for S is attested, as if nobody but this machine could have held it."""
 
-    def surely_over(state: NodeState, found: Any, record: Any, out: Any) -> bool:
+    def surely_over(state: NodeState, session: Any, record: Any, out: Any) -> bool:
         quiet = state.observer.silent_ms(state.node, out.now) >= state.timing.suspect_after_ms
-        return found is None or quiet
+        return session is None or quiet
 
     return patch(namesake, "surely_over", surely_over)
 

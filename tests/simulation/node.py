@@ -160,8 +160,8 @@ class SimNode:
 
     def _nonce(self) -> str:
         """Never used before, by no copy either."""
-        which = list(self.world.nodes.values()).index(self) if self in self.world.nodes.values() else 0
-        return f"{self.name}.{which}.{self.boots}.{self.daemons}"
+        place = list(self.world.nodes.values()).index(self) if self in self.world.nodes.values() else 0
+        return f"{self.name}.{place}.{self.boots}.{self.daemons}"
 
     def _daemon_gone(self) -> None:
         if self.daemon is not None:
@@ -614,25 +614,25 @@ class SimNode:
             self.deliver(self.daemon, events.Watched(batch))
 
 
-def brief(item: Any) -> str:
+def brief(effect: Any) -> str:
     """An event or effect in a line of the transcript."""
-    match item:
+    match effect:
         case events.Watched():
             return "watch: " + ", ".join(
                 ("-" if c.deleted else "+") + "/".join(c.kv.key.split("/")[3:]) + f"@{c.kv.mod_revision}"
-                for c in item.batch.changes
+                for c in effect.batch.changes
             )
         case events.Listed():
-            return f"list @{item.snapshot.revision}"
+            return f"list @{effect.snapshot.revision}"
         case events.TxnDone():
-            outcome = "no answer" if item.result is None else "ok" if item.result.succeeded else "failed"
-            return f"txn {item.id}: {outcome}" + (f" @{item.result.revision}" if item.result else "")
+            outcome = "no answer" if effect.result is None else "ok" if effect.result.succeeded else "failed"
+            return f"txn {effect.id}: {outcome}" + (f" @{effect.result.revision}" if effect.result else "")
         case effects.SendTxn():
-            return f"txn {item.id} {item.purpose}"
+            return f"txn {effect.id} {effect.purpose}"
         case effects.Act():
-            return f"{item.action} {item.group}/{item.resource.name} (epoch {item.epoch & ((1 << 44) - 1)})"
+            return f"{effect.action} {effect.group}/{effect.resource.name} (epoch {effect.epoch & ((1 << 44) - 1)})"
         case effects.GuardRegister():
-            return f"register {item.group.name}/{item.resource.name}"
+            return f"register {effect.group.name}/{effect.resource.name}"
         case events.Configured():
-            return f"configuration @{item.revision}"
-    return str(item)
+            return f"configuration @{effect.revision}"
+    return str(effect)

@@ -32,8 +32,8 @@ class Fault:
     value: float = 0.0
 
     def __str__(self) -> str:
-        what = f"{self.kind} {self.node}".strip()
-        return f"{self.at / 1000:8.3f}s {what}" + (f" for {self.length / 1000:.3f}s" if self.length else "")
+        text = f"{self.kind} {self.node}".strip()
+        return f"{self.at / 1000:8.3f}s {text}" + (f" for {self.length / 1000:.3f}s" if self.length else "")
 
 
 @dataclass
@@ -153,11 +153,11 @@ def _broken(
     kinds = ["start", "hang", "register", "probe"] if focus is None else list(focus.broken)
     if not kinds or (focus is None and rng.random() < 0.7):
         return {}
-    found = {}
+    broken = {}
     for group in groups:
         for name in rng.sample(names, rng.randint(1, len(names) - 1)):
-            found[name, group.name] = rng.choice(kinds)
-    return found
+            broken[name, group.name] = rng.choice(kinds)
+    return broken
 
 
 def gentle_plan(seed: int) -> Plan:

@@ -17,11 +17,13 @@ def test_no_schedule_violates_an_invariant() -> None:
     """`make simulate SEEDS=100000` runs more of them; a failing seed replays with its transcript."""
     bad, total = run_many(0, SEEDS, workers=2)
     print(report(total))
-    shown = "\n".join(f"python -m tests.simulation.run --seed {one.seed}: {one.violation}" for one in bad[:10])
+    shown = "\n".join(
+        f"python -m tests.simulation.run --seed {outcome.seed}: {outcome.violation}" for outcome in bad[:10]
+    )
     assert not bad, f"{len(bad)} of {SEEDS} schedules:\n{shown}"
     # The schedules do something: faults without effect would prove nothing.
-    for what in ("acquire", "depose", "guard fired", "session_adopted", "group_accept", "store_refused", "deposed"):
-        assert total.get(what, 0) > SEEDS / 50, f"hardly any {what} in {SEEDS} schedules"
+    for event in ("acquire", "depose", "guard fired", "session_adopted", "group_accept", "store_refused", "deposed"):
+        assert total.get(event, 0) > SEEDS / 50, f"hardly any {event} in {SEEDS} schedules"
 
 
 @pytest.mark.parametrize("seed", [3, 8, 114])

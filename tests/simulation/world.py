@@ -147,7 +147,11 @@ class World:
 
     def commit(self, txn: Txn, node: SimNode | None = None) -> TxnResult:
         """Apply a transaction, look at what it did, and have the watchers told."""
-        before = {item.key: self.ledger.get(item.key) for item in txn.success if item.key.startswith(self.keys.prefix)}
+        before = {
+            operation.key: self.ledger.get(operation.key)
+            for operation in txn.success
+            if operation.key.startswith(self.keys.prefix)
+        }
         result = self.ledger.apply(txn)
         if result.succeeded:
             self.checks.committed(txn, before, node, result.revision)

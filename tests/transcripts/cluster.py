@@ -48,7 +48,7 @@ class Description:
                 case _:
                     raise ValueError(f"a group has no {option!r}")
         specs = tuple(
-            resource_spec(one, "vip", start_timeout_ms=START_MS, stop_timeout_ms=START_MS) for one in _list(resources)
+            resource_spec(text, "vip", start_timeout_ms=START_MS, stop_timeout_ms=START_MS) for text in _list(resources)
         )
         self.groups.append(GroupSpec(name, specs, failure_expiry_ms=FAILURE_EXPIRY_MS, **options))
 
@@ -69,7 +69,9 @@ class Description:
         """The configuration."""
         devices, nodes = {}, {}
         for node in self.nodes:
-            levels = [Level(tuple(_of(target, node) for target in one.targets), one.watchdog) for one in self.levels]
+            levels = [
+                Level(tuple(_of(target, node) for target in level.targets), level.watchdog) for level in self.levels
+            ]
             nodes[node] = NodeFencing(tuple(levels), self.action)
             for target in (target for level in levels for target in level.targets):
                 name = target.device

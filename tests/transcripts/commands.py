@@ -451,7 +451,9 @@ def _recover(play: Play) -> None:
 @command(r"hactl config apply, with (?P<group>\w+): enabled (?P<enabled>true|false)")
 def _enabled(play: Play, group: str, enabled: str) -> None:
     assert play.cluster is not None
-    groups = tuple(replace(one, enabled=enabled == "true") if one.name == group else one for one in play.cluster.groups)
+    groups = tuple(
+        replace(spec, enabled=enabled == "true") if spec.name == group else spec for spec in play.cluster.groups
+    )
     play.cluster = replace(play.cluster, groups=groups)
     configure(play.world, play.cluster)
 

@@ -70,13 +70,13 @@ class Prose:
         self.epochs: dict[str, list[int]] = {}
         self.unanswered: set[tuple[str, str]] = set()
 
-    def line(self, now: float, who: str, text: str) -> None:
+    def line(self, now: float, speaker: str, text: str) -> None:
         if text.startswith(ONCE):
-            if (who, text) in self.told:
+            if (speaker, text) in self.told:
                 return
-            self.told.add((who, text))
+            self.told.add((speaker, text))
         if self.origin is not None:
-            self.lines += wrapped(f"{(now - self.origin) / 1000:8.2f} s  {who:<5}  ", text)
+            self.lines += wrapped(f"{(now - self.origin) / 1000:8.2f} s  {speaker:<5}  ", text)
 
     def take(self) -> list[str]:
         """The lines since the last time."""
@@ -89,59 +89,61 @@ class Prose:
     def sent(self, txn: Txn, purpose: str) -> None:
         self.purposes.append((txn, purpose))
 
-    def answered(self, now: float, who: str, purpose: str, result: TxnResult | None, refused: bool) -> None:
+    def answered(self, now: float, speaker: str, purpose: str, result: TxnResult | None, refused: bool) -> None:
         """An answer came, or its time is over. Of answers that are missing in a row one is told, and the end."""
-        key = (who, purpose)
+        key = (speaker, purpose)
         if result is not None:
             if key in self.unanswered and purpose == "renew":
-                self.line(now, who, "its renewals are answered again")
+                self.line(now, speaker, "its renewals are answered again")
             self.unanswered.discard(key)
         elif key not in self.unanswered:
             self.unanswered.add(key)
-            self.line(now, who, f"{'etcd refuses' if refused else 'no answer to'} its {_called(purpose)}")
+            self.line(now, speaker, f"{'etcd refuses' if refused else 'no answer to'} its {_called(purpose)}")
 
-    def committed(self, now: float, who: str, txn: Txn, before: dict[str, KeyValue | None], succeeded: bool) -> None:
+    def committed(
+        self, now: float, speaker: str, txn: Txn, before: dict[str, KeyValue | None], succeeded: bool
+    ) -> None:
         """etcd has carried out a transaction, or found that something is not as it was."""
         purpose = next((purpose for known, purpose in self.purposes if known is txn), "")
         self.purposes = [pair for pair in self.purposes if pair[0] is not txn]
         if not succeeded and purpose not in HIDDEN:
-            self.line(now, who, f"its {_called(purpose)} fails: etcd has changed since it looked")
+            self.line(now, speaker, f"its {_called(purpose)} fails: etcd has changed since it looked")
         if not succeeded:
             return
-        parts = [part for item in txn.success if (part := self._written(item, before[item.key]))]
+        parts = [part for operation in txn.success if (part := self._written(operation, before[operation.key]))]
         if parts:
             node = self.keys.split(txn.success[0].key)[-1]
-            self.line(now, who, DEED.get(purpose, "").format(node) + ", ".join(parts))
+            self.line(now, speaker, DEED.get(purpose, "").format(node) + ", ".join(parts))
 
-    def _written(self, item: object, old: KeyValue | None) -> str:
-        if not isinstance(item, Put | Delete):
+    def _written(self, operation: object, old: KeyValue | None) -> str:
+        if not isinstance(operation, Put | Delete):
             return ""
-        kind, *rest = self.keys.split(item.key)
-        name = "/".join((kind, *rest))
+        kind, *names = self.keys.split(operation.key)
+        name = "/".join((kind, *names))
         if kind in HIDDEN:
             return ""
-        if isinstance(item, Delete):
+        if isinstance(operation, Delete):
             return f"deletes {name}" if old is not None else ""
-        new = KeyValue(item.key, item.value, 0, 0)
+        new = KeyValue(operation.key, operation.value, 0, 0)
         match kind:
             case "nodes":
                 return "" if _same_session(old, new) else f"writes {name}"
             case "reports":
                 return self._reported(readable(Report, old), readable(Report, new))
             case "groups":
-                return f"writes {name}: {self._ownership(rest[0], new)}"
+                return f"writes {name}: {self._ownership(names[0], new)}"
             case "fence":
                 return f"writes {name}: {_fence(new)}"
             case "failures" | "blocked":
                 return f"writes {name}: {_field(new, 'reason')}"
             case "probes":
-                return f"asks all nodes whether {rest[0]} runs there ({name})"
+                return f"asks all nodes whether {names[0]} runs there ({name})"
         return f"writes {name}"
 
-    def _ownership(self, group: str, found: KeyValue) -> str:
-        own = readable(Ownership, found)
+    def _ownership(self, group: str, stored: KeyValue) -> str:
+        own = readable(Ownership, stored)
         if own is None:
-            return found.value
+            return stored.value
         epochs = self.epochs.setdefault(group, [])
         if own.epoch not in epochs:
             epochs.append(own.epoch)
@@ -201,10 +203,10 @@ def _same_session(old: KeyValue | None, new: KeyValue) -> bool:
     return before is not None and after is not None and before.session_id == after.session_id
 
 
-def _fence(found: KeyValue) -> str:
-    record = readable(FenceRecord, found)
+def _fence(stored: KeyValue) -> str:
+    record = readable(FenceRecord, stored)
     if record is None:
-        return found.value
+        return stored.value
     text: str = record.state
     if record.state == "safe":
         text += f", {record.evidence}"
@@ -219,5 +221,5 @@ def _fence(found: KeyValue) -> str:
     return text
 
 
-def _field(found: KeyValue, name: str) -> str:
-    return str(json.decode(found.value)[name])
+def _field(stored: KeyValue, name: str) -> str:
+    return str(json.decode(stored.value)[name])

@@ -60,7 +60,7 @@ class ReadableWorld(World):
         fencing = cluster.fencing.nodes.values()
         plan = Plan(
             0, cluster, [], 0.0, trusted=True, rates=rates, stop_ms=(STEP_MS, STEP_MS), start_ms=(STEP_MS, STEP_MS),
-            devices=any(one.has_device for one in fencing), watchdogs=any(one.has_watchdog for one in fencing),
+            devices=any(means.has_device for means in fencing), watchdogs=any(means.has_watchdog for means in fencing),
         )  # fmt: skip
         super().__init__(plan)
         self.checks = ReadableChecks(self)
@@ -75,9 +75,9 @@ class ReadableWorld(World):
     def delay(self) -> float:
         return ONE_WAY_MS
 
-    def tell(self, who: str, text: str) -> None:
+    def tell(self, speaker: str, text: str) -> None:
         """Record what happened."""
-        self.prose.line(self.now, who, text)
+        self.prose.line(self.now, speaker, text)
 
     def request(
         self,

@@ -132,13 +132,13 @@ def test_servers_and_binds_are_read_back(name: str) -> None:
     case = CASES[name]
     text = (HERE / f"{name}.cfg").read_text()
     addresses = {node.name: node.address for node in case.cluster.nodes}
-    found = read_servers(text)
+    in_file = read_servers(text)
     assert {
-        proxy: [" ".join((server.name, *server.words)) for server in servers] for proxy, servers in found.items()
+        proxy: [" ".join((server.name, *server.words)) for server in servers] for proxy, servers in in_file.items()
     } == case.servers
     for service in case.cluster.services:
-        assert {(server.address, server.port) for server in found[service.name]} == {
-            (addresses[server.name], service.port) for server in found[service.name]
+        assert {(server.address, server.port) for server in in_file[service.name]} == {
+            (addresses[server.name], service.port) for server in in_file[service.name]
         }
         binds = [f"*{bind}" if bind.startswith(":") else bind for bind in service.binds]
         assert read_binds(text)[service.name] == binds

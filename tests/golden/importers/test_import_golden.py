@@ -36,11 +36,11 @@ def of_the_file(rendered: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_as_it_was_imported(name: str) -> None:
-    found = imported(name)
+    result = imported(name)
     made = {
-        f"{name}.yaml": as_yaml(found),
-        f"{name}.notes": "\n".join(report(found.notes)) + "\n",
-        f"{name}.rendered": of_the_file(found.rendered),
+        f"{name}.yaml": as_yaml(result),
+        f"{name}.notes": "\n".join(report(result.notes)) + "\n",
+        f"{name}.rendered": of_the_file(result.rendered),
     }
     if os.environ.get("HACTL_UPDATE_GOLDEN"):
         for file, text in made.items():
@@ -57,8 +57,8 @@ def test_the_yaml_is_that_of_the_import_and_is_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_rendered_is_imported_to_the_same(name: str) -> None:
-    found = imported(name)
-    again = import_text(found.rendered, name)
-    assert again.document["services"] == found.document["services"] and again.whole
+    result = imported(name)
+    again = import_text(result.rendered, name)
+    assert again.document["services"] == result.document["services"] and again.whole
     for key in ("sections", "userlists", "defaults"):
-        assert again.document["haproxy"].get(key) == found.document["haproxy"].get(key)
+        assert again.document["haproxy"].get(key) == result.document["haproxy"].get(key)

@@ -50,7 +50,7 @@ def section(text: str, name: str) -> str:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_as_it_is_written(name: str) -> None:
-    found, file = section(rendered(with_preset(name), Path("/run/hactl/haproxy")), name), HERE / f"{name}.cfg"
+    text, file = section(rendered(with_preset(name), Path("/run/hactl/haproxy")), name), HERE / f"{name}.cfg"
     if os.environ.get("HACTL_UPDATE_GOLDEN"):
-        file.write_text(found)
-    assert found == file.read_text()
+        file.write_text(text)
+    assert text == file.read_text()
