@@ -25,8 +25,8 @@ QUOTED = re.compile(r"`([\w.*/-]+)`")
 def files() -> dict[str, Path]:
     """The files of the repository, by their paths from its top."""
     below = (path for room in ROOMS for path in (ROOT / room).rglob("*") if "__pycache__" not in path.parts)
-    found = [*ROOT.glob("*.*"), ROOT / "Makefile", ROOT / "LICENSE", *below]
-    return {str(path.relative_to(ROOT)): path for path in found if path.is_file()}
+    paths = [*ROOT.glob("*.*"), ROOT / "Makefile", ROOT / "LICENSE", *below]
+    return {str(path.relative_to(ROOT)): path for path in paths if path.is_file()}
 
 
 def pages() -> list[str]:
@@ -59,7 +59,7 @@ def anchors(name: str) -> frozenset[str]:
     for heading in HEADING.findall(BLOCK.sub("", text(name))):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
         slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-        made.append(slug if slug not in made else f"{slug}-{sum(one == slug for one in made)}")
+        made.append(slug if slug not in made else f"{slug}-{sum(earlier == slug for earlier in made)}")
     return frozenset(made)
 
 
@@ -85,11 +85,11 @@ def document(cited: str, beside: Path) -> str | None:
 
 def dead_citations(name: str) -> Iterator[str]:
     for cited, named in CITATION.findall(in_one_line(text(name))):
-        found = document(cited, files()[name].parent)
-        if found is None:
+        page = document(cited, files()[name].parent)
+        if page is None:
             yield cited
         else:
-            yield from (f"{cited}, *{one}*" for one in CITED.findall(named) if one not in headings(found))
+            yield from (f"{cited}, *{title}*" for title in CITED.findall(named) if title not in headings(page))
 
 
 def is_there(quoted: str) -> bool:
@@ -121,4 +121,4 @@ def test_citations_in_pages(name: str) -> None:
 
 def test_citations_in_code() -> None:
     dead = {name: list(dead_citations(name)) for name in sources() if name != "tests/unit/test_citations.py"}
-    assert {name: found for name, found in dead.items() if found} == {}
+    assert {name: citations for name, citations in dead.items() if citations} == {}

@@ -50,11 +50,11 @@ def unknown_to(command: Any, words: list[str]) -> str:
     if words[0] == "fence" and re.fullmatch(r"NODE|n\d", "".join(words[1:2])):
         words = ["fence", "node", *words[1:]]
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
-        found = command.commands.get(words[0])
-        if found is None:
+        subcommand = command.commands.get(words[0])
+        if subcommand is None:
             return words[0]
-        command, words = found, words[1:]
-    options = {name for one in command.params for name in one.opts} | {"--help"}
+        command, words = subcommand, words[1:]
+    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
     return next((word for word in words if word.startswith("-") and word.partition("=")[0] not in options), "")
 
 
@@ -102,7 +102,7 @@ def test_metrics_page_is_up_to_date() -> None:
 def test_examples_of_configuration() -> None:
     node, cluster = load_node(ROOT / BOTH[0]), read_cluster(ROOT / BOTH[1])
     assert node.cluster == cluster.spec.name
-    assert node.node in [one.name for one in cluster.spec.nodes]
+    assert node.node in [spec.name for spec in cluster.spec.nodes]
     assert [warning.problem for warning in cluster.warnings] == [] or all(str(warning) for warning in cluster.warnings)
 
 
@@ -117,20 +117,20 @@ def rules() -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
 def test_alerts_name_metrics_that_are_there(rule: dict[str, str]) -> None:
-    known = {one.name: set(one.labels) for one in (*TABLE, *SERVING)}
+    known = {entry.name: set(entry.labels) for entry in (*TABLE, *SERVING)}
     selectors = re.findall(r"\b(hactl_\w+|up)(?:\{(\w+)[!=~]+\"(\w+)\"\})?", rule["expr"])
     assert selectors
     for name, label, _ in selectors:
-        found = name.removesuffix("_bucket")
-        assert found in known or found in OTHERS
-        assert not label or found in OTHERS or label in known[found]
+        base = name.removesuffix("_bucket")
+        assert base in known or base in OTHERS
+        assert not label or base in OTHERS or label in known[base]
     assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
 
 
 def test_what_is_scraped() -> None:
-    found = YAML(typ="safe").load((ROOT / "deploy/prometheus/scrape.yaml").read_text())
+    scrape = YAML(typ="safe").load((ROOT / "deploy/prometheus/scrape.yaml").read_text())
     listen = load_node(ROOT / BOTH[0]).metrics_listen.rpartition(":")[2]
-    targets = found["scrape_configs"][0]["static_configs"][0]["targets"]
+    targets = scrape["scrape_configs"][0]["static_configs"][0]["targets"]
     assert {target.rpartition(":")[2] for target in targets} == {listen}
     nodes = [node.address for node in read_cluster(ROOT / BOTH[1]).spec.nodes]
     assert [target.rpartition(":")[0] for target in targets] == nodes
@@ -143,11 +143,11 @@ def etcd_settings() -> dict[str, str]:
 
 def test_etcds_settings_fit_the_profile() -> None:
     timing = read_cluster(ROOT / BOTH[1]).spec.timing
-    found = etcd_settings()
+    settings = etcd_settings()
     assert timing == PROFILES["default"]
-    assert float(found["ETCD_ELECTION_TIMEOUT"]) == timing.etcd_election_ms
-    assert float(found["ETCD_ELECTION_TIMEOUT"]) >= 5 * float(found["ETCD_HEARTBEAT_INTERVAL"])
-    assert {word.partition("=")[0] for word in found["ETCD_INITIAL_CLUSTER"].split(",")} == {"n1", "n2", "n3"}
+    assert float(settings["ETCD_ELECTION_TIMEOUT"]) == timing.etcd_election_ms
+    assert float(settings["ETCD_ELECTION_TIMEOUT"]) >= 5 * float(settings["ETCD_HEARTBEAT_INTERVAL"])
+    assert {word.partition("=")[0] for word in settings["ETCD_INITIAL_CLUSTER"].split(",")} == {"n1", "n2", "n3"}
 
 
 UNITS = {"hactl.service": "deploy/systemd/hactl.service", "etcd.service": "deploy/etcd/hactl.conf"}

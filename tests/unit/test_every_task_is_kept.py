@@ -48,7 +48,7 @@ def begun(path: Path) -> int:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(called := node.func, ast.Attribute | ast.Name)
     )
-    return sum(names[one] for one in BEGINNERS) - _of_a_group(tree)
+    return sum(names[name] for name in BEGINNERS) - _of_a_group(tree)
 
 
 def _of_a_group(tree: ast.AST) -> int:
@@ -62,10 +62,10 @@ def _of_a_group(tree: ast.AST) -> int:
 
 def test_every_task_is_kept_or_waited_for() -> None:
     files = [*ROOT.glob("election/**/*.py"), *ROOT.glob("fencing/**/*.py"), *ROOT.glob("hactl/**/*.py")]
-    found = {
+    unkept = {
         str(path.relative_to(ROOT)): number
         for path in files
         if not {"lab", "http"} & set(path.parts) and (number := begun(path))
     }
-    more = {path: number for path, number in found.items() if number > WAITED_FOR.get(path, 0)}
+    more = {path: number for path, number in unkept.items() if number > WAITED_FOR.get(path, 0)}
     assert not more, f"{more}: keep it by hactl.supervise.Tasks, or see that somebody is told of its end, and say so"

@@ -26,9 +26,9 @@ def functions(tree: ast.AST) -> Iterator[Function]:
 def calls(tree: ast.AST) -> set[str]:
     called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     return {
-        one.attr if isinstance(one, ast.Attribute) else one.id
-        for one in called
-        if isinstance(one, ast.Attribute | ast.Name)
+        call.attr if isinstance(call, ast.Attribute) else call.id
+        for call in called
+        if isinstance(call, ast.Attribute | ast.Name)
     }
 
 
@@ -61,7 +61,11 @@ def cannot_fail(tree: ast.Module) -> list[str]:
     while more := {name for name, function in known.items() if calls(function) & failing} - failing:
         failing |= more
     tests = [name for name in known if name.startswith("test_") and name not in failing]
-    return tests + [f"line {one.lineno}" for one in ast.walk(tree) if isinstance(one, ast.Assert) and vacuous(one)]
+    return tests + [
+        f"line {statement.lineno}"
+        for statement in ast.walk(tree)
+        if isinstance(statement, ast.Assert) and vacuous(statement)
+    ]
 
 
 FILES = sorted(str(path.relative_to(TESTS)) for path in TESTS.rglob("test_*.py"))

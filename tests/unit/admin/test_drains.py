@@ -149,9 +149,9 @@ def test_what_is_left_is_the_sessions_of_all_balancers(scene: Scene) -> None:
     other = ServerHealth(sessions=9)
     tell(scene, "n1", web={"n1": left, "second": left, "n2": other})
     tell(scene, "n2", web={"n1": gone, "second": ServerHealth(), "n2": other})  # has not taken notice of all
-    found = progress(scene, "web", "n1")
-    assert found["drain"]["by"] == "anna@n3"
-    assert (found["sessions"], found["waiting"]) == ({"n1": 6}, ["n2", "n3"])
+    draining = progress(scene, "web", "n1")
+    assert draining["drain"]["by"] == "anna@n3"
+    assert (draining["sessions"], draining["waiting"]) == ({"n1": 6}, ["n2", "n3"])
     tell(scene, "n2", web={"n1": gone, "second": gone, "n2": other})
     tell(scene, "n3", running=False)
     assert progress(scene, "web", "n1")["sessions"] == {"n1": 6, "n2": 0}

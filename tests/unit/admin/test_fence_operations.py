@@ -45,8 +45,8 @@ def test_a_live_session_ends_and_is_to_be_fenced(scene: Scene) -> None:
 
 def test_a_session_that_renewed_meanwhile_is_the_same_session(scene: Scene) -> None:
     view = scene.view
-    found = scene.view.sessions["n1"].record
-    scene.put(KEYS.node("n1"), replace(found, attempt=2))
+    session = scene.view.sessions["n1"].record
+    scene.put(KEYS.node("n1"), replace(session, attempt=2))
     fencing.fence(scene.store, view, scene.spec, "n1", "off", "anna@n3")
     assert "n1" not in scene.view.sessions
 
@@ -145,8 +145,8 @@ def test_another_history_is_left_alone(scene: Scene) -> None:
 
 def test_a_test_is_requested_for(scene: Scene) -> None:
     request, nodes, limit_ms = fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")
-    found = scene.view.fence_test
-    assert found is not None and found.record == request and request.by == "anna@n3"
+    stored = scene.view.fence_test
+    assert stored is not None and stored.record == request and request.by == "anna@n3"
     assert nodes == ["n1", "n2", "n3"]
     assert limit_ms == 4 * 4000  # to see whether it is there, then its three plugs
     again, _, _ = fencing.fence_test(scene.store, scene.view, scene.spec, "anna@n3")

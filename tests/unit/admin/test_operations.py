@@ -49,8 +49,8 @@ def test_init_keeps_the_first_configuration_in_the_history(scene: Scene) -> None
 def test_init_whose_answer_is_lost_has_begun_the_cluster() -> None:
     store = LostAnswers()
     begun = identity.init(store, "demo", "{}")
-    found, _ = store.get(KEYS.identity, timeout_s=1)
-    assert found is not None and begun.uuid in found.value
+    stored, _ = store.get(KEYS.identity, timeout_s=1)
+    assert stored is not None and begun.uuid in stored.value
 
 
 def test_failover_writes_a_wish_for_this_session_of_the_owner(scene: Scene) -> None:

@@ -143,7 +143,7 @@ def test_a_terminal_is_told_nothing_but_by_us(text: str) -> None:
         line = shown(show_event(entry, style))
         lines = shown("\n".join(table(("A", "B"), [(text, "x"), ("y", text)], style, painted=(0,))))
         for code in ("0", "1", "2", "31", "32", "33"):
-            line, lines = (one.replace(f"\033[{code}m", "") if colour else one for one in (line, lines))
+            line, lines = (printed.replace(f"\033[{code}m", "") if colour else printed for printed in (line, lines))
         assert not CONTROL.search(line + lines.replace("\n", ""))
         assert "\n" not in line and lines.count("\n") == 2
         line.encode(), lines.encode()
@@ -176,16 +176,16 @@ def test_the_story_of_a_node_has_what_names_it_in_any_way() -> None:
 
 
 def test_the_whole_screen_with_hostile_words(lost: Scene) -> None:
-    found = document.status(lost.view, lost.spec, "n2", health=lost.health)
+    status = document.status(lost.view, lost.spec, "n2", health=lost.health)
 
     def poisoned(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: poisoned(one) for name, one in value.items()}
+            return {name: poisoned(inner) for name, inner in value.items()}
         if isinstance(value, list):
-            return [poisoned(one) for one in value]
+            return [poisoned(inner) for inner in value]
         return value + HOSTILE if isinstance(value, str) else value
 
-    said = shown(render(poisoned(found), Style(False, 200)))
+    said = shown(render(poisoned(status), Style(False, 200)))
     assert not CONTROL.search(said.replace("\n", "")) and "\\x1b]0;owned" in said
 
 

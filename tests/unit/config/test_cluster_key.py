@@ -25,7 +25,7 @@ def test_a_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match="is there already; copy it to the other nodes"):
         create_key(path)
     assert read_key(path) == key
-    assert [one.name for one in path.parent.iterdir()] == ["cluster.key"]
+    assert [file.name for file in path.parent.iterdir()] == ["cluster.key"]
 
 
 def test_no_two_are_the_same(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_what_root_runs_and_others_may_change_is_said(tmp_path: Path) -> None:
         state_dir=str(place), run_dir="/nowhere", haproxy_binary=str(haproxy), self_fence=("command", str(haproxy), "x")
     )
     said = [what for what, _ in open_to_others(here, haproxy)]
-    assert len(said) == 4 and all("and so have programs run as root" in one for one in said)
+    assert len(said) == 4 and all("and so have programs run as root" in problem for problem in said)
     assert {fix for _, fix in open_to_others(here)} == {f"`chmod go-w {place}`"}
     place.chmod(0o755)
     assert list(open_to_others(here, haproxy)) == []

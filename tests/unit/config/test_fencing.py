@@ -64,8 +64,8 @@ def place_of(at: str, text: str) -> str:
 def test_good() -> None:
     loaded = check_text(GOOD, "cluster.yaml")
     assert loaded.warnings == ()
-    found = loaded.spec.fencing
-    assert found.test_interval_ms == 300_000
+    topology = loaded.spec.fencing
+    assert topology.test_interval_ms == 300_000
     secret = SecretFile("/etc/hactl/secrets/ipmi-n1")
     options: dict[str, str | SecretFile] = {
         "ip": "10.0.1.11",
@@ -74,17 +74,17 @@ def test_good() -> None:
         "lanplus": "1",
         "port": "9",
     }
-    assert found.devices["ipmi-n1"] == Device("ipmi-n1", "fence_ipmilan", options, 20_000, 10_000)
-    assert [device.unfence for device in found.devices.values()] == [False, False, True]
-    assert (found.devices["pdu-a"].timeout_ms, found.devices["pdu-a"].status_timeout_ms) == (60_000, 20_000)
+    assert topology.devices["ipmi-n1"] == Device("ipmi-n1", "fence_ipmilan", options, 20_000, 10_000)
+    assert [device.unfence for device in topology.devices.values()] == [False, False, True]
+    assert (topology.devices["pdu-a"].timeout_ms, topology.devices["pdu-a"].status_timeout_ms) == (60_000, 20_000)
     levels = (
         Level((Target("ipmi-n1"),)),
         Level((Target("pdu-a", "3"), Target("pdu-b", "3"))),
         Level(watchdog=True),
     )
-    assert found.of("n1") == NodeFencing(levels, "off", 2000, 1000)
-    assert found.of("n2").action == "reboot"
-    assert found.of("n3") == NodeFencing()
+    assert topology.of("n1") == NodeFencing(levels, "off", 2000, 1000)
+    assert topology.of("n2").action == "reboot"
+    assert topology.of("n3") == NodeFencing()
 
 
 def test_it_is_the_same_after_it_was_stored_and_compiled() -> None:
@@ -243,18 +243,18 @@ CASES = {
 
 @pytest.mark.parametrize(("change", "at", "path", "says"), CASES.values(), ids=list(CASES))
 def test_refused(change: tuple[str, str], at: str, path: str, says: str) -> None:
-    found = problems(changed(change))
-    assert path in [one.path for one in found], "\n".join(map(str, found))
-    said = next(str(one) for one in found if one.path == path)
+    refused = problems(changed(change))
+    assert path in [problem.path for problem in refused], "\n".join(map(str, refused))
+    said = next(str(problem) for problem in refused if problem.path == path)
     assert said.startswith(f"cluster.yaml:{place_of(at, changed(change))}: {path}: ")
     assert says in said
 
 
 def test_a_secret_in_the_clear_is_refused_and_not_shown() -> None:
-    (found,) = problems(changed(("{file: /etc/hactl/secrets/ipmi-n1}", "sesame")))
-    assert found.path == "fencing.devices[0].options.password"
-    assert "would lie in etcd for all to read; write `password: {file: /etc/hactl/secrets/ipmi-n1}`" in str(found)
-    assert "sesame" not in str(found)
+    (problem,) = problems(changed(("{file: /etc/hactl/secrets/ipmi-n1}", "sesame")))
+    assert problem.path == "fencing.devices[0].options.password"
+    assert "would lie in etcd for all to read; write `password: {file: /etc/hactl/secrets/ipmi-n1}`" in str(problem)
+    assert "sesame" not in str(problem)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_difference_is_shown_without_secrets() -> None:
             ),
         )
     )
-    assert [str(one) for one in diff(old, new)] == [
+    assert [str(change) for change in diff(old, new)] == [
         "~ fencing.devices.ipmi-n1.options.password: file /etc/hactl/secrets/ipmi-n1 -> file /etc/hactl/secrets/other",
         "~ fencing.devices.ipmi-n1.timeout_ms: 20s -> 25s",
         "+ fencing.devices.pdu-c",

@@ -223,10 +223,10 @@ CASES = {
 
 @pytest.mark.parametrize(("change", "place", "path", "says"), CASES.values(), ids=list(CASES))
 def test_refused(change: tuple[str, str], place: str, path: str, says: str) -> None:
-    found = problems(changed(change))
-    assert [one.path for one in found] == [path], "\n".join(map(str, found))
-    assert str(found[0]).startswith(f"cluster.yaml:{place}: {path}: ")
-    assert says in str(found[0])
+    refused = problems(changed(change))
+    assert [problem.path for problem in refused] == [path], "\n".join(map(str, refused))
+    assert str(refused[0]).startswith(f"cluster.yaml:{place}: {path}: ")
+    assert says in str(refused[0])
 
 
 def test_every_problem_at_once_in_the_order_of_the_file() -> None:
@@ -262,8 +262,8 @@ def test_every_problem_at_once_in_the_order_of_the_file() -> None:
     ],
 )
 def test_syntax(text: str, place: str, says: str) -> None:
-    found = [str(problem) for problem in problems(text)]
-    assert any(one.startswith(f"cluster.yaml:{place}: ") and says in one for one in found), found
+    refused = [str(problem) for problem in problems(text)]
+    assert any(problem.startswith(f"cluster.yaml:{place}: ") and says in problem for problem in refused), refused
 
 
 def test_an_alias_may_be_used() -> None:

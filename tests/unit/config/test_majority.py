@@ -32,20 +32,22 @@ GROUP = "groups: [{name: vip, fencing: lease, resources: [{name: a, vip: {addres
 def test_what_may_be_lost_is_said_beforehand(
     nodes: int, endpoints: int, warned: list[str], promised: bool, tmp_path: Path
 ) -> None:
-    named = ", ".join(f"{{name: n{one}, address: 10.0.0.{one}}}" for one in range(1, nodes + 1))
+    named = ", ".join(f"{{name: n{number}, address: 10.0.0.{number}}}" for number in range(1, nodes + 1))
     file = tmp_path / "cluster.yaml"
     file.write_text(f"cluster: demo\nnodes: [{named}]\n{GROUP}")
     report = check_file(file, endpoints=endpoints)
-    found = [line for line in report.lines if line.startswith(f"warning: {file}:2:")]
-    assert report.ok and len(found) == len(warned), found
-    for line, words in zip(found, warned, strict=True):
+    warnings = [line for line in report.lines if line.startswith(f"warning: {file}:2:")]
+    assert report.ok and len(warnings) == len(warned), warnings
+    for line, words in zip(warnings, warned, strict=True):
         assert words in line and "; " in line
     assert any(line.startswith("failover at worst") for line in report.lines) == promised
     assert any(line.startswith("failover: none is promised: ") for line in report.lines) != promised
 
 
 def test_one_endpoint_on_this_machine_says_nothing_of_how_many_there_are() -> None:
-    assert [known_members([one]) for one in ("http://127.0.0.1:2379", "localhost:2379", "https://[::1]:2379")] == [
+    assert [
+        known_members([endpoint]) for endpoint in ("http://127.0.0.1:2379", "localhost:2379", "https://[::1]:2379")
+    ] == [
         0,
         0,
         0,

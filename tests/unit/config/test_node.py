@@ -65,21 +65,21 @@ def test_self_fence_by_a_command() -> None:
 )
 def test_refused(line: str, says: str) -> None:
     node = "" if line.startswith("node =") else 'node = "n"\n'
-    found = problems(f'cluster = "demo"\n{node}# a comment\n{line}\n')
-    assert len(found) == 1
-    assert says in found[0]
-    if line.split(" ", maxsplit=1)[0].strip("[]\nlisten") in found[0]:
-        assert found[0].startswith(f"node.toml:{len(node.splitlines()) + 3}:")
+    refused = problems(f'cluster = "demo"\n{node}# a comment\n{line}\n')
+    assert len(refused) == 1
+    assert says in refused[0]
+    if line.split(" ", maxsplit=1)[0].strip("[]\nlisten") in refused[0]:
+        assert refused[0].startswith(f"node.toml:{len(node.splitlines()) + 3}:")
 
 
 def test_every_problem_at_once_with_its_line() -> None:
-    found = problems('\nnode = 1\nstate_dir = "x"\nfoo = 2\n')
-    assert [one.split(":")[1:4] for one in found[1:]] == [
+    refused = problems('\nnode = 1\nstate_dir = "x"\nfoo = 2\n')
+    assert [text.split(":")[1:4] for text in refused[1:]] == [
         ["2", "1", " node"],
         ["3", "1", " state_dir"],
         ["4", "1", " foo"],
     ]
-    assert found[0] == 'node.toml: cluster: is missing; such as `cluster = "demo"`'
+    assert refused[0] == 'node.toml: cluster: is missing; such as `cluster = "demo"`'
 
 
 def test_not_toml() -> None:

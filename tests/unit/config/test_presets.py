@@ -35,7 +35,7 @@ CATALOGUE = [
     "neutron-l3-agent", "image-store",
 ]  # fmt: skip
 
-OF_KIND = {kind: [name for name, one in presets().items() if one.kind == kind] for kind in KINDS}
+OF_KIND = {kind: [name for name, preset in presets().items() if preset.kind == kind] for kind in KINDS}
 
 
 def cluster(services: str, groups: str = OVN) -> ClusterSpec:
@@ -60,12 +60,12 @@ def test_the_whole_catalogue_is_here() -> None:
 
 @pytest.mark.parametrize("name", OF_KIND["service"])
 def test_a_service_needs_only_its_addresses(name: str) -> None:
-    found = service(f"{{preset: {name}, binds: [10.0.0.30, 'fd00::30']}}")
+    spec = service(f"{{preset: {name}, binds: [10.0.0.30, 'fd00::30']}}")
     preset = presets()[name]
     port = preset.accepts or preset.settings["port"]
-    assert (found.name, found.port) == (name, preset.settings["port"])
-    assert found.binds == (f"10.0.0.30:{port}", f"[fd00::30]:{port}")
-    assert found.options.preset == name
+    assert (spec.name, spec.port) == (name, preset.settings["port"])
+    assert spec.binds == (f"10.0.0.30:{port}", f"[fd00::30]:{port}")
+    assert spec.options.preset == name
 
 
 @pytest.mark.parametrize("name", OF_KIND["group"])
@@ -106,44 +106,49 @@ def test_one_key_of_a_mapping_is_changed() -> None:
 
 
 def test_a_list_replaces() -> None:
-    found = options("{preset: ironic-public, binds: [10.0.0.30], http_request: [allow]}")
-    assert (list(found["http_request"]), list(found["acls"])) == (
+    settings = options("{preset: ironic-public, binds: [10.0.0.30], http_request: [allow]}")
+    assert (list(settings["http_request"]), list(settings["acls"])) == (
         ["allow"],
         ["agent path_beg /v1/lookup /v1/heartbeat"],
     )
 
 
 def test_an_empty_key_takes_away() -> None:
-    found = options("{preset: horizon, binds: [10.0.0.30], cookie: , timeouts: {client: }}")
-    assert found.get("cookie") is None
-    assert "client_ms" not in {name for name, value in found["timeouts"].items() if value is not None}
-    assert found["timeouts"]["server_ms"] == 180_000
+    settings = options("{preset: horizon, binds: [10.0.0.30], cookie: , timeouts: {client: }}")
+    assert settings.get("cookie") is None
+    assert "client_ms" not in {name for name, value in settings["timeouts"].items() if value is not None}
+    assert settings["timeouts"]["server_ms"] == 180_000
 
 
 @pytest.mark.parametrize("check", ["{kind: tcp}", "tcp"])
 def test_a_check_of_another_kind_keeps_the_times_only(check: str) -> None:
-    found = options(f"{{preset: kube-apiserver, binds: [10.0.0.30], check: {check}}}")["check"]
-    assert {name: found.get(name) for name in ("kind", "inter_ms", "fall")} == {
+    settings = options(f"{{preset: kube-apiserver, binds: [10.0.0.30], check: {check}}}")["check"]
+    assert {name: settings.get(name) for name in ("kind", "inter_ms", "fall")} == {
         "kind": "tcp",
         "inter_ms": 2000,
         "fall": 4,
     }
-    assert found.get("tls") is None
-    assert found.get("path", "/") == "/"
+    assert settings.get("tls") is None
+    assert settings.get("path", "/") == "/"
 
 
 def test_the_short_form_of_a_check_is_over_kind_and_path() -> None:
-    found = options("{preset: mariadb, binds: [10.0.0.30], check: {http: /master}}")["check"]
-    assert (found["kind"], found["path"], found["port"]) == ("http", "/master", 9200)
+    settings = options("{preset: mariadb, binds: [10.0.0.30], check: {http: /master}}")["check"]
+    assert (settings["kind"], settings["path"], settings["port"]) == ("http", "/master", 9200)
     assert options("{preset: glance, binds: [10.0.0.30], check: {http: /live}}")["check"]["path"] == "/live"
-    found = options("{preset: redis, binds: [10.0.0.30], check: {http: /live, port: 9121}}")["check"]
-    assert (found["kind"], found["path"], found["port"], found.get("role", "")) == ("http", "/live", 9121, "")
+    settings = options("{preset: redis, binds: [10.0.0.30], check: {http: /live, port: 9121}}")["check"]
+    assert (settings["kind"], settings["path"], settings["port"], settings.get("role", "")) == (
+        "http",
+        "/live",
+        9121,
+        "",
+    )
 
 
 def test_a_name_and_a_port_of_ones_own() -> None:
-    found = service("{preset: placement, name: place, port: 8780, binds: [10.0.0.30, '10.0.0.31:80']}")
-    assert (found.name, found.port) == ("place", 8780)
-    assert found.binds == ("10.0.0.30:8780", "10.0.0.31:80")
+    spec = service("{preset: placement, name: place, port: 8780, binds: [10.0.0.30, '10.0.0.31:80']}")
+    assert (spec.name, spec.port) == ("place", 8780)
+    assert spec.binds == ("10.0.0.30:8780", "10.0.0.31:80")
     assert service("{preset: kube-apiserver, binds: ['*']}").binds == ("*:8443",)
     assert service("{preset: keystone, port: 0, binds: [10.0.0.30], check: {port: 1}}").binds == ("10.0.0.30:5000",)
 
@@ -190,8 +195,8 @@ def test_what_is_stored_is_resolved() -> None:
 
 def test_no_preset_by_name() -> None:
     """As in what is stored of a service without one."""
-    found = service("{preset: '', name: x, binds: ['10.0.0.30:80'], port: 81}")
-    assert (found.name, found.options.preset) == ("x", "")
+    spec = service("{preset: '', name: x, binds: ['10.0.0.30:80'], port: 81}")
+    assert (spec.name, spec.options.preset) == ("x", "")
 
 
 def test_a_stored_preset_that_this_version_has_not_is_no_matter() -> None:
@@ -225,31 +230,31 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_errors_are_at_the_place_in_the_file(case: tuple[str, int, str, str]) -> None:
     text, column, path, said = case
-    found = problems(f"{NODES}services:\n  - {text}\n")
-    assert len(found) == 1, found
-    assert (found[0].place or (0, 0)) == (4, column)
-    assert f"services[0].{path}".rstrip(".") == found[0].path.removesuffix(".address")
-    assert said in str(found[0])
+    refused = problems(f"{NODES}services:\n  - {text}\n")
+    assert len(refused) == 1, refused
+    assert (refused[0].place or (0, 0)) == (4, column)
+    assert f"services[0].{path}".rstrip(".") == refused[0].path.removesuffix(".address")
+    assert said in str(refused[0])
 
 
 def test_a_writers_group_that_is_missing_has_a_preset() -> None:
-    found = problems(f"{NODES}services:\n  - {{preset: mariadb, binds: [10.0.0.30]}}\n")
-    assert [(one.path, one.place) for one in found] == [("services[0].group", (4, 5))]
-    assert found[0].hint == "add `- {preset: galera-writer}` to `groups`"
+    refused = problems(f"{NODES}services:\n  - {{preset: mariadb, binds: [10.0.0.30]}}\n")
+    assert [(problem.path, problem.place) for problem in refused] == [("services[0].group", (4, 5))]
+    assert refused[0].hint == "add `- {preset: galera-writer}` to `groups`"
 
 
 def test_a_services_preset_on_a_group() -> None:
-    found = problems(f"{NODES}groups:\n  - {{preset: mariadb}}\nservices: []\n")
-    assert [one.path for one in found] == ["groups[0].preset"]
-    assert "put it below `services`, or take `mariadb-alone`" in found[0].hint
+    refused = problems(f"{NODES}groups:\n  - {{preset: mariadb}}\nservices: []\n")
+    assert [problem.path for problem in refused] == ["groups[0].preset"]
+    assert "put it below `services`, or take `mariadb-alone`" in refused[0].hint
 
 
 def test_a_wrong_resource_over_a_preset() -> None:
     text = (
         f"{NODES}groups:\n  - preset: cinder-volume\n    resources:\n      - {{name: cinder-volume, stop_timeout: 3}}\n"
     )
-    found = problems(text)
-    assert [(one.path, one.place) for one in found] == [("groups[0].resources[0].stop_timeout", (6, 45))]
+    refused = problems(text)
+    assert [(problem.path, problem.place) for problem in refused] == [("groups[0].resources[0].stop_timeout", (6, 45))]
 
 
 # --- for people -----------------------------------------------------------------------------------------------------
@@ -258,10 +263,10 @@ def test_a_wrong_resource_over_a_preset() -> None:
 @pytest.mark.parametrize("name", [*OF_KIND["service"], *OF_KIND["group"]])
 def test_what_is_shown_is_the_resolved_yaml(name: str) -> None:
     preset = presets()[name]
-    found = YAML(typ="safe").load(show.shown(preset))
+    shown = YAML(typ="safe").load(show.shown(preset))
     given: dict[str, Any] = {"preset": name} | ({"binds": ["10.0.0.30"]} if preset.kind == "service" else {})
     wanted = resolved(preset, given)
-    assert found == {key: value for key, value in wanted.items() if key != "preset"}
+    assert shown == {key: value for key, value in wanted.items() if key != "preset"}
     assert f"preset: {name}" in show.shown(preset)
     assert all(len(line) <= 120 for line in show.shown(preset).splitlines())
 

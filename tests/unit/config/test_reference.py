@@ -38,4 +38,4 @@ def test_json_schema_demands_less_with_a_preset() -> None:
 
 def test_json_schema_names_durations_as_texts() -> None:
     lease = Cluster.model_json_schema()["$defs"]["TimingSettings"]["properties"]["lease"]
-    assert {one["type"] for one in lease["anyOf"]} == {"string", "null"}
+    assert {form["type"] for form in lease["anyOf"]} == {"string", "null"}

@@ -50,14 +50,14 @@ def _parts(model: type[Any]) -> Iterator[type[Part]]:
 
 
 MODELS = sorted(
-    {*_parts(Service), *_parts(Haproxy), Vip, Systemd, Exec, Manifest, HaproxyInGroup}, key=lambda one: one.__name__
+    {*_parts(Service), *_parts(Haproxy), Vip, Systemd, Exec, Manifest, HaproxyInGroup}, key=lambda model: model.__name__
 )
 # What cluster.yaml has there, and the model elsewhere or by another name; and what only the model has.
 ELSEWHERE = {Service: {"name", "port"}, Check: {"http"}}
 UNNAMED = {Systemd: {"bus"}}
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("model", MODELS, ids=lambda each: each.__name__)
 def test_settings_are_those_of_the_model(model: type[Part]) -> None:
     known = {name.removesuffix("_ms") for name in model.OF.__struct_fields__}
     assert set(model.model_fields) - ELSEWHERE.get(model, set()) == known - UNNAMED.get(model, set())
@@ -179,11 +179,11 @@ REFUSED_IN_A_SERVICE = {
 def test_refused_in_a_service(given: str, path: str, says: str) -> None:
     service = {"name": "api", "binds": ["10.0.0.30:80"], "port": 8080, **YAML(typ="safe").load(f"{{{given}}}")}
     text = "  - " + json.dumps(service)
-    found = problems(CLUSTER + text)
-    assert [one.path for one in found] == [path], "\n".join(map(str, found))
-    assert says in str(found[0])
-    assert found[0].place is not None
-    assert found[0].hint
+    refused = problems(CLUSTER + text)
+    assert [problem.path for problem in refused] == [path], "\n".join(map(str, refused))
+    assert says in str(refused[0])
+    assert refused[0].place is not None
+    assert refused[0].hint
 
 
 def warnings(text: str) -> list[str]:
@@ -300,10 +300,10 @@ REFUSED_TOGETHER = {
 
 @pytest.mark.parametrize(("text", "path", "says"), REFUSED_TOGETHER.values(), ids=list(REFUSED_TOGETHER))
 def test_refused_together(text: str, path: str, says: str) -> None:
-    found = problems(CLUSTER + text)
-    assert [one.path for one in found] == [path], "\n".join(map(str, found))
-    assert says in str(found[0])
-    assert found[0].hint
+    refused = problems(CLUSTER + text)
+    assert [problem.path for problem in refused] == [path], "\n".join(map(str, refused))
+    assert says in str(refused[0])
+    assert refused[0].hint
 
 
 def test_addresses_that_the_kernel_tells_apart_are_bound_by_one_and_by_several() -> None:

@@ -44,9 +44,9 @@ def sign(store: MemoryStore, spec: ClusterSpec, used: str) -> AppliedResult:
 
 
 def text(store: MemoryStore, spec: ClusterSpec) -> str:
-    found, _ = store.get(Keys.of(spec.name).config, timeout_s=5)
-    assert found is not None
-    return found.value
+    stored, _ = store.get(Keys.of(spec.name).config, timeout_s=5)
+    assert stored is not None
+    return stored.value
 
 
 def is_signed(store: MemoryStore, spec: ClusterSpec, key: bytes = KEY) -> bool:
@@ -125,8 +125,8 @@ def test_a_lost_configuration_is_followed_by_a_newer_one(store: MemoryStore, spe
     store.txn(Txn((), (Delete(keys.config),)), timeout_s=5)
     done = apply(store, spec, KEY)
     assert done.ok and done.serial == 4
-    for item in store.snapshot(keys.history, timeout_s=5).items:
-        store.txn(Txn((), (Delete(item.key), Delete(keys.config))), timeout_s=5)
+    for kv in store.snapshot(keys.history, timeout_s=5).items:
+        store.txn(Txn((), (Delete(kv.key), Delete(keys.config))), timeout_s=5)
     assert apply(store, spec, KEY, used=4).serial == 5
 
 

@@ -50,7 +50,7 @@ def own(store: MemoryStore, group: str, state: str) -> None:
 
 
 def without(spec: ClusterSpec, group: str) -> ClusterSpec:
-    return replace(spec, groups=tuple(one for one in spec.groups if one.name != group))
+    return replace(spec, groups=tuple(kept for kept in spec.groups if kept.name != group))
 
 
 def with_group(spec: ClusterSpec, name: str, **changes: object) -> ClusterSpec:
@@ -62,8 +62,8 @@ def moved(spec: ClusterSpec) -> ClusterSpec:
     """The database's address goes to the group of the VIP."""
     vip, database = spec.groups[:2]
     taken, *rest = database.resources
-    found = with_group(spec, "database", resources=tuple(rest))
-    return with_group(found, "vip", resources=(*vip.resources, structs.replace(taken, name="other")))
+    changed = with_group(spec, "database", resources=tuple(rest))
+    return with_group(changed, "vip", resources=(*vip.resources, structs.replace(taken, name="other")))
 
 
 def test_document_and_back(spec: ClusterSpec) -> None:
@@ -144,8 +144,8 @@ def test_a_resource_moves_only_out_of_a_released_group(spec: ClusterSpec) -> Non
 def test_a_name_that_both_groups_had_is_no_move(spec: ClusterSpec) -> None:
     volume = resource_spec("volume", "exec", {"command": ["/bin/x"]})
     both = with_group(with_group(spec, "vip", resources=(volume,)), "agent", resources=(volume, volume))
-    one = with_group(both, "vip", resources=(structs.replace(volume, name="w"),))
-    assert refusals(both, one, {"vip": "owned", "agent": "owned"}) == []
+    renamed = with_group(both, "vip", resources=(structs.replace(volume, name="w"),))
+    assert refusals(both, renamed, {"vip": "owned", "agent": "owned"}) == []
 
 
 def test_required_becomes_lease_only_when_released(spec: ClusterSpec) -> None:
@@ -159,8 +159,8 @@ def apply(store: MemoryStore, spec: ClusterSpec, **options: int) -> AppliedResul
 
 
 def stored_serial(store: MemoryStore) -> int:
-    found, _ = store.get(KEYS.config, timeout_s=5)
-    return read_stored(found.value).serial if found else 0
+    stored, _ = store.get(KEYS.config, timeout_s=5)
+    return read_stored(stored.value).serial if stored else 0
 
 
 def test_apply(store: MemoryStore, spec: ClusterSpec) -> None:
@@ -172,10 +172,10 @@ def test_apply(store: MemoryStore, spec: ClusterSpec) -> None:
         2,
         ["~ groups.vip.overlap: true -> false"],
     )
-    found, _ = store.get(KEYS.config, timeout_s=5)
-    assert found is not None
-    assert found.mod_revision == second.revision
-    history = [item.key for item in store.snapshot(KEYS.history + "config/", timeout_s=5).items]
+    stored, _ = store.get(KEYS.config, timeout_s=5)
+    assert stored is not None
+    assert stored.mod_revision == second.revision
+    history = [kv.key for kv in store.snapshot(KEYS.history + "config/", timeout_s=5).items]
     assert history == [KEYS.config_history(1), KEYS.config_history(2)]
     assert apply(store, with_group(spec, "vip", overlap=False)) == AppliedResult((), 2, second.revision)
 
@@ -184,7 +184,7 @@ def test_apply_keeps_a_bounded_history(store: MemoryStore, spec: ClusterSpec, mo
     monkeypatch.setattr(config, "HISTORY", 2)
     for restarts in range(4):
         assert apply(store, with_group(spec, "vip", restarts=restarts)).ok
-    history = [item.key for item in store.snapshot(KEYS.history + "config/", timeout_s=5).items]
+    history = [kv.key for kv in store.snapshot(KEYS.history + "config/", timeout_s=5).items]
     assert history == [KEYS.config_history(3), KEYS.config_history(4)]
 
 
@@ -200,8 +200,8 @@ def test_apply_over_what_nobody_can_read(store: MemoryStore, spec: ClusterSpec, 
     assert not refused.ok and "database" in refused.refused[0]
     done = config.apply(store, KEYS, spec, by="test")
     assert (done.ok, done.serial) == (True, 2)
-    found, _ = store.get(KEYS.config, timeout_s=5)
-    assert found is not None and read_stored(found.value).spec == spec
+    stored, _ = store.get(KEYS.config, timeout_s=5)
+    assert stored is not None and read_stored(stored.value).spec == spec
 
 
 def test_apply_leaves_a_later_format_alone(store: MemoryStore, spec: ClusterSpec) -> None:
@@ -237,7 +237,7 @@ class Between(MemoryStore):
     after: Callable[[], None] = staticmethod(lambda: None)
 
     def txn(self, txn: Txn, *, timeout_s: float) -> TxnResult:
-        writes = any(isinstance(one, Put) for one in txn.success) and bool(txn.compares)
+        writes = any(isinstance(operation, Put) for operation in txn.success) and bool(txn.compares)
         if writes:
             self.before()
         answer = super().txn(txn, timeout_s=timeout_s)

@@ -27,8 +27,8 @@ def warnings(*addresses: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_they_are_warned_of(addresses: tuple[str, ...], expected: str) -> None:
-    [found] = warnings(*addresses)
-    assert expected in found
+    [warning] = warnings(*addresses)
+    assert expected in warning
 
 
 @pytest.mark.parametrize(

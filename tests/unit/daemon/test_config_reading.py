@@ -31,10 +31,10 @@ def test_a_reading_that_fails_in_every_way_is_answered_and_the_newest_is_next() 
         for revision in (1, 2, 3):
             reading.carry_out(ReadConfig(revision, str(revision)))
         async with asyncio.timeout(10):
-            found = [await answers.get(), await answers.get()]
+            answered = [await answers.get(), await answers.get()]
         await tasks.close()
-        return found
+        return answered
 
-    found = asyncio.run(main())
-    assert [(one.revision, one.spec) for one in found] == [(1, None), (3, None)]
-    assert all("nor the last one" in one.problem for one in found)
+    answered = asyncio.run(main())
+    assert [(event.revision, event.spec) for event in answered] == [(1, None), (3, None)]
+    assert all("nor the last one" in event.problem for event in answered)

@@ -35,7 +35,7 @@ RAISED = [
     TypeError("a mistake of our own"),
 ]
 
-NAMES = [str(one) or type(one).__name__ for one in RAISED]
+NAMES = [str(error) or type(error).__name__ for error in RAISED]
 
 
 class Failing:
@@ -73,9 +73,9 @@ async def heard(posted: asyncio.Queue[events.Event]) -> events.Event:
 def actions(tmp_path: Path, make: Callable[..., Any], tasks: Tasks, posted: asyncio.Queue[events.Event]) -> Actions:
     settled = asyncio.Event()
     settled.set()
-    found = Actions(NodeContext("n1", str(tmp_path), None, None, tasks), "demo", posted.put_nowait, settled, make)
-    found.resource = make  # type: ignore[method-assign]
-    return found
+    made = Actions(NodeContext("n1", str(tmp_path), None, None, tasks), "demo", posted.put_nowait, settled, make)
+    made.resource = make  # type: ignore[method-assign]
+    return made
 
 
 @pytest.mark.parametrize("error", RAISED, ids=NAMES)

@@ -125,16 +125,16 @@ def test_stamps_sort_by_time_and_then_by_number() -> None:
 @example(b'{"at": "x", "node": 1, "event": null, "data": {"a": NaN, "b": "\\ud800"}}')
 @example(b'{"at": "x", "node": "n", "event": "e", "data": [["a", 1]]}')
 def test_whatever_stands_in_the_history_can_be_shown(raw: bytes) -> None:
-    item = KeyValue(KEYS.event("x"), raw.decode(errors="replace"), 1, 1)
-    found = event_log.parse(KEYS, item)
-    if found is not None:
-        shown = json.dumps(found.as_dict(), allow_nan=False, ensure_ascii=False).encode()
-        assert json.loads(shown) == found.as_dict()
+    kv = KeyValue(KEYS.event("x"), raw.decode(errors="replace"), 1, 1)
+    entry = event_log.parse(KEYS, kv)
+    if entry is not None:
+        shown = json.dumps(entry.as_dict(), allow_nan=False, ensure_ascii=False).encode()
+        assert json.loads(shown) == entry.as_dict()
 
 
 @given(st.lists(st.integers(1, 900_000), max_size=150))
 def test_a_batch_is_what_etcd_takes(sizes: list[int]) -> None:
     entries = [event_log.Entry(f"{number:04}", "", "n1", "e", {"x": "x" * size}) for number, size in enumerate(sizes)]
-    found = event_log.batch(entries)
-    assert found == entries[: len(found)] and len(found) <= event_log.BATCH and bool(found) == bool(entries)
-    assert len(found) <= 1 or sum(sizes[: len(found)]) <= event_log.BATCH_BYTES
+    batch = event_log.batch(entries)
+    assert batch == entries[: len(batch)] and len(batch) <= event_log.BATCH and bool(batch) == bool(entries)
+    assert len(batch) <= 1 or sum(sizes[: len(batch)]) <= event_log.BATCH_BYTES

@@ -106,8 +106,8 @@ def test_a_disk_that_takes_nothing_costs_nothing_but_the_file(scene: Scene, tmp_
 def test_what_cannot_be_read_in_the_store_is_not_kept(scene: Scene, tmp_path: Path) -> None:
     scene.put(KEYS.group("vip"), "{")
     asyncio.run(made(tmp_path).look(seeing(scene)))
-    found = read(str(tmp_path), KEYS)
-    assert found is not None and set(found[0].groups) == set(scene.view.groups) - {"vip"}
+    kept = read(str(tmp_path), KEYS)
+    assert kept is not None and set(kept[0].groups) == set(scene.view.groups) - {"vip"}
 
 
 def test_a_key_that_is_not_the_clusters_is_damage(scene: Scene, tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ def test_no_document_keeps_the_others_from_being_kept(scene: Scene, tmp_path: Pa
         value = value[:1000]
     scene.put(key, value)
     asyncio.run(made(tmp_path).look(seeing(scene)))
-    found = read(str(tmp_path), KEYS)
-    assert found is not None and set(found[0].groups) == set(scene.view.groups) != set()
-    assert found[0].standby.keys() == seeing(scene).view.standby.keys()
-    assert found[0].mod_of(key) == seeing(scene).view.mod_of(key)
+    kept = read(str(tmp_path), KEYS)
+    assert kept is not None and set(kept[0].groups) == set(scene.view.groups) != set()
+    assert kept[0].standby.keys() == seeing(scene).view.standby.keys()
+    assert kept[0].mod_of(key) == seeing(scene).view.mod_of(key)
 
 
 def test_what_nobody_would_read_is_not_written(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,5 +139,5 @@ def test_what_nobody_would_read_is_not_written(scene: Scene, tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [] and last.view is not None
 
 
-def same(one: View, other: View) -> bool:
-    return one.snapshot() == other.snapshot()
+def same(view: View, other: View) -> bool:
+    return view.snapshot() == other.snapshot()

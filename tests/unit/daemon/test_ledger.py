@@ -53,11 +53,11 @@ def test_a_node_that_was_lost(story: Story) -> None:
     story.note(4030, "resource_started", resource="address", epoch=6)
     done = story.note(4035, "group_running", epoch=6)
     assert done is not None
-    found = done.as_dict()
-    assert (found["reason"], found["from"], found["to"], found["epoch"]) == ("node_lost", "n1", "n2", 6)
-    assert found["detail"] == "n1's lease is over"
-    assert found["phases"] == {"detect": 4000, "depose": 10, "acquire": 10, "start": 15, "total": 4035}
-    assert found["marks"]["started:address"] == 4030
+    entry = done.as_dict()
+    assert (entry["reason"], entry["from"], entry["to"], entry["epoch"]) == ("node_lost", "n1", "n2", 6)
+    assert entry["detail"] == "n1's lease is over"
+    assert entry["phases"] == {"detect": 4000, "depose": 10, "acquire": 10, "start": 15, "total": 4035}
+    assert entry["marks"]["started:address"] == 4030
     assert list(story.ledger.timelines) == [done]
 
 

@@ -58,12 +58,12 @@ def test_which_part_differs(config: NodeConfig, tmp_path: Path) -> None:
 def test_of_several_cards_one_that_is_there_is_enough(config: NodeConfig, tmp_path: Path) -> None:
     """Those of a bond: one is broken at the next boot, or comes late."""
     board = "4c4c4544-0031-3310-8051-b4c04f4e3532"
-    found = {}
+    digests = {}
     for cards in ("aa bb", "bb", "bb cc", "cc", ""):
         (tmp_path / "hardware").write_text(f"{board}\n{cards}\n")
-        found[cards] = identify(config, "10.0.0.1")
-    assert [cards for cards in found if differences(found["aa bb"], found[cards])] == ["cc"]
-    assert differences(found["bb cc"], found["aa bb"]) == []
+        digests[cards] = identify(config, "10.0.0.1")
+    assert [cards for cards in digests if differences(digests["aa bb"], digests[cards])] == ["cc"]
+    assert differences(digests["bb cc"], digests["aa bb"]) == []
 
 
 def test_a_container_has_a_boot_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

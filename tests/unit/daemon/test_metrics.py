@@ -23,13 +23,13 @@ Samples = dict[str, dict[tuple[str, ...], float]]
 
 def samples(metrics: Metrics) -> Samples:
     """By sample name, then by label values in the order of the labels' names."""
-    found: Samples = {}
+    by_name: Samples = {}
     for family in text_string_to_metric_families(metrics.text().decode()):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels[name] for name in sorted(sample.labels))] = (
+            by_name.setdefault(sample.name, {})[tuple(sample.labels[name] for name in sorted(sample.labels))] = (
                 sample.value
             )
-    return found
+    return by_name
 
 
 @pytest.fixture
@@ -59,23 +59,23 @@ def collected(scene: Scene) -> Samples:
 
 
 def test_what_is_known_without_a_cluster_is_there_from_the_start() -> None:
-    found = samples(Metrics())
-    assert len(found["hactl_store_requests_total"]) == len(Purpose) * len(OUTCOMES)
-    assert set(found["hactl_haproxy_reloads_total"]) == {("ok",), ("failed",), ("invalid",)}
-    assert {"hactl_renew_seconds_count", "hactl_lease_remaining_seconds", "process_cpu_seconds_total"} <= set(found)
+    known = samples(Metrics())
+    assert len(known["hactl_store_requests_total"]) == len(Purpose) * len(OUTCOMES)
+    assert set(known["hactl_haproxy_reloads_total"]) == {("ok",), ("failed",), ("invalid",)}
+    assert {"hactl_renew_seconds_count", "hactl_lease_remaining_seconds", "process_cpu_seconds_total"} <= set(known)
 
 
 def test_every_configured_group_has_all_its_series(scene: Scene) -> None:
-    found = collected(scene)
+    known = collected(scene)
     groups = ("database", "vip")
-    assert set(found["hactl_failovers_total"]) == {(group, reason) for group in groups for reason in REASONS}
-    assert set(found["hactl_failover_phase_seconds_count"]) == {(one, name) for one in groups for name in PHASE_NAMES}
-    assert found["hactl_group_info"] == {("vip", "n1", "owned"): 1, ("database", "", "unowned"): 1}
-    assert found["hactl_group_owned"] == {("vip",): 1, ("database",): 0}
-    assert {key[2]: value for key, value in found["hactl_resource_state"].items() if key[1] == "address"} == {
+    assert set(known["hactl_failovers_total"]) == {(group, reason) for group in groups for reason in REASONS}
+    assert set(known["hactl_failover_phase_seconds_count"]) == {(each, name) for each in groups for name in PHASE_NAMES}
+    assert known["hactl_group_info"] == {("vip", "n1", "owned"): 1, ("database", "", "unowned"): 1}
+    assert known["hactl_group_owned"] == {("vip",): 1, ("database",): 0}
+    assert {key[2]: value for key, value in known["hactl_resource_state"].items() if key[1] == "address"} == {
         word: float(word == "running") for word in HEALTH
     }
-    assert found["hactl_resource_state"]["database", "mariadb", "unknown"] == 1
+    assert known["hactl_resource_state"]["database", "mariadb", "unknown"] == 1
 
 
 def test_a_group_is_enabled_or_not(scene: Scene) -> None:
@@ -87,17 +87,17 @@ def test_a_group_is_enabled_or_not(scene: Scene) -> None:
 def test_what_is_known_now(scene: Scene) -> None:
     scene.join("n3")
     scene.kill("n3")
-    found = collected(scene)
-    assert found["hactl_lease_remaining_seconds"][()] == 2.0
-    assert found["hactl_config_revision"][()] == 12
-    assert found["hactl_guard_ready"][()] == 1
-    assert found["hactl_fence_pending"][()] == 1
-    assert {state: count for (state,), count in found["hactl_nodes"].items() if count} == {
+    known = collected(scene)
+    assert known["hactl_lease_remaining_seconds"][()] == 2.0
+    assert known["hactl_config_revision"][()] == 12
+    assert known["hactl_guard_ready"][()] == 1
+    assert known["hactl_fence_pending"][()] == 1
+    assert {state: count for (state,), count in known["hactl_nodes"].items() if count} == {
         "online": 2,
         "fence_pending": 1,
     }
-    assert found["hactl_events_dropped_total"][()] == 4
-    assert [found[f"hactl_watchdog_{name}"][()] for name in ("armed", "timeout_seconds", "last_fed_seconds")] == [
+    assert known["hactl_events_dropped_total"][()] == 4
+    assert [known[f"hactl_watchdog_{name}"][()] for name in ("armed", "timeout_seconds", "last_fed_seconds")] == [
         1, 3, 0.25,
     ]  # fmt: skip
 
@@ -120,15 +120,15 @@ def test_what_happens_is_counted() -> None:
     metrics.note("group_running", {"group": "vip"})
     marks = [("silent", at(0)), ("over", at(3000)), ("acquired", at(3500)), ("running", at(4000))]
     metrics.observe_timeline(Timeline("vip", "node_lost", "n1", "n2", 6, marks=marks))
-    found = samples(metrics)
-    assert found["hactl_renew_seconds_count"][()] == 1
-    assert found["hactl_store_requests_total"]["ok", "renew"] == 1
-    assert found["hactl_store_requests_total"]["unknown", "renew"] == 1
-    assert found["hactl_store_seconds_count"]["renew",] == 1
-    assert found["hactl_haproxy_reloads_total"]["ok",] == 1
-    assert found["hactl_failovers_total"]["vip", "node_lost"] == 1
-    assert found["hactl_failover_phase_seconds_sum"]["vip", "detect"] == 3.0
-    assert found["hactl_failover_phase_seconds_sum"]["vip", "total"] == 4.0
+    counted = samples(metrics)
+    assert counted["hactl_renew_seconds_count"][()] == 1
+    assert counted["hactl_store_requests_total"]["ok", "renew"] == 1
+    assert counted["hactl_store_requests_total"]["unknown", "renew"] == 1
+    assert counted["hactl_store_seconds_count"]["renew",] == 1
+    assert counted["hactl_haproxy_reloads_total"]["ok",] == 1
+    assert counted["hactl_failovers_total"]["vip", "node_lost"] == 1
+    assert counted["hactl_failover_phase_seconds_sum"]["vip", "detect"] == 3.0
+    assert counted["hactl_failover_phase_seconds_sum"]["vip", "total"] == 4.0
 
 
 def test_what_haproxy_says_of_servers_and_what_probes_come_to() -> None:
@@ -146,17 +146,17 @@ def test_what_haproxy_says_of_servers_and_what_probes_come_to() -> None:
     metrics.observe_probe("db", 3.0, False)
     metrics.observe_applied("runtime")
     metrics.collect_services(states, NodeHealth("n1", "s", running=True, probes={"api": well, "db": ill}))
-    found = samples(metrics)
-    assert found["hactl_service_servers"] == {
+    known = samples(metrics)
+    assert known["hactl_service_servers"] == {
         ("api", "up"): 1, ("api", "down"): 1, ("api", "drained"): 1, ("api", "disabled"): 0,
     }  # fmt: skip
-    assert found["hactl_server_up"] == {("n1", "api"): 1, ("n2", "api"): 0, ("n3", "api"): 0}
-    assert found["hactl_server_sessions"]["n1", "api"] == 7
-    assert found["hactl_probe_success"] == {("api",): 1, ("db",): 0}
-    assert found["hactl_probe_failures_total"] == {("api",): 0, ("db",): 1}
-    assert found["hactl_probe_seconds_count"] == {("api",): 1}
-    assert found["hactl_haproxy_running"][()] == 1
-    assert found["hactl_haproxy_applied_total"] == {
+    assert known["hactl_server_up"] == {("n1", "api"): 1, ("n2", "api"): 0, ("n3", "api"): 0}
+    assert known["hactl_server_sessions"]["n1", "api"] == 7
+    assert known["hactl_probe_success"] == {("api",): 1, ("db",): 0}
+    assert known["hactl_probe_failures_total"] == {("api",): 0, ("db",): 1}
+    assert known["hactl_probe_seconds_count"] == {("api",): 1}
+    assert known["hactl_haproxy_running"][()] == 1
+    assert known["hactl_haproxy_applied_total"] == {
         ("none",): 0, ("runtime",): 1, ("reload",): 0, ("start",): 0, ("stop",): 0,
     }  # fmt: skip
 
@@ -171,13 +171,13 @@ def test_what_is_gone_has_no_metrics() -> None:
     metrics.forget_probe("api")
     metrics.forget_probe("api")
     metrics.collect_services([], NodeHealth("n1", "s"))
-    found = samples(metrics)
-    assert not [name for name in found if name.startswith(("hactl_probe", "hactl_server_", "hactl_service"))]
+    known = samples(metrics)
+    assert not [name for name in known if name.startswith(("hactl_probe", "hactl_server_", "hactl_service"))]
 
 
 def test_names_keep_to_the_conventions() -> None:
-    for one in TABLE:
-        assert re.fullmatch(r"hactl_[a-z_]+", one.name) and one.help.endswith("."), one
-        assert one.name.endswith("_total") == (one.kind == "counter"), one
-        assert one.name.endswith("_seconds") or one.kind != "histogram", one
-        assert bool(one.buckets) == (one.kind == "histogram"), one
+    for metric in TABLE:
+        assert re.fullmatch(r"hactl_[a-z_]+", metric.name) and metric.help.endswith("."), metric
+        assert metric.name.endswith("_total") == (metric.kind == "counter"), metric
+        assert metric.name.endswith("_seconds") or metric.kind != "histogram", metric
+        assert bool(metric.buckets) == (metric.kind == "histogram"), metric

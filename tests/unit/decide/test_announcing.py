@@ -38,17 +38,17 @@ class Newcomer:
 
     def count(self, seconds: float) -> int:
         """How often it is announced in this time."""
-        self.state.view, found = self.scene.view, 0
+        self.state.view, times = self.scene.view, 0
         for _ in range(int(seconds * 10)):
             out = Out(self.state, self.now)
             announcing.step_announcement(self.state, self.run, out)
-            found += out.effects.count(Announce("vip"))
+            times += out.effects.count(Announce("vip"))
             self.now = self.now.plus(100)
-        return found
+        return times
 
     def safe(self) -> None:
-        found = self.scene.view.fences["n1"].record
-        self.scene.put(KEYS.fence("n1"), replace(found, state="safe"))
+        record = self.scene.view.fences["n1"].record
+        self.scene.put(KEYS.fence("n1"), replace(record, state="safe"))
 
 
 @pytest.fixture

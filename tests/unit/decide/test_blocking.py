@@ -33,20 +33,20 @@ def owner() -> Node:
 
 def cannot_stop(node: Node) -> list[str]:
     """Its stop and its kill fail; what follows: purposes of what is sent, and "self-fence"."""
-    found: list[str] = []
+    wanted: list[str] = []
     node.state.view = node.scene.view
     for action in ("stop", "kill"):
         out = Out(node.state, node.now)
         node.run.acting["address"] = (99, action)  # type: ignore[assignment]
         acted(node.state, node.run, "address", events.Acted(99, False, "failed", "it hangs"), out)
-        found += [effect.purpose for effect in out.effects if isinstance(effect, effects.SendTxn)]
-        found += ["self-fence" for effect in out.effects if isinstance(effect, effects.SelfFence)]
+        wanted += [effect.purpose for effect in out.effects if isinstance(effect, effects.SendTxn)]
+        wanted += ["self-fence" for effect in out.effects if isinstance(effect, effects.SelfFence)]
         for send in [effect for effect in out.effects if isinstance(effect, effects.SendTxn)]:
             result = node.scene.store.txn(send.txn, timeout_s=5)
             node.state.view = node.scene.view
             after = decide.step(node.state, events.TxnDone(send.id, result), node.now).effects
-            found += ["self-fence" for one in after if isinstance(one, effects.SelfFence)]
-    return found
+            wanted += ["self-fence" for effect in after if isinstance(effect, effects.SelfFence)]
+    return wanted
 
 
 def test_a_node_blocks_the_group_before_it_takes_itself_down(owner: Node) -> None:
@@ -90,11 +90,11 @@ def test_it_is_known_first_who_blocked_what_before(owner: Node) -> None:
     known = owner.scene.view
     scene, me = owner.scene, owner.scene.holder("n2")
     scene.put(KEYS.blocked("vip"), Block("n2", me.session_id, "address", "it hangs"))
-    found = scene.view.blocks["vip"]
+    block = scene.view.blocks["vip"]
     known.learn(
         KEYS.blocked("vip"),
-        KeyValue(KEYS.blocked("vip"), found.record.to_json(), found.mod_revision, found.mod_revision),
-        found.mod_revision,
+        KeyValue(KEYS.blocked("vip"), block.record.to_json(), block.mod_revision, block.mod_revision),
+        block.mod_revision,
     )
     owner.state.view, out = known, Out(owner.state, owner.now)
     self_fence(owner.state, owner.run, out)

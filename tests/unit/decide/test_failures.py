@@ -49,7 +49,7 @@ class Failed:
         for effect in out.effects:
             if isinstance(effect, SendTxn):
                 assert self.scene.store.txn(effect.txn, timeout_s=5).succeeded
-        return [one.event for one in out.effects if isinstance(one, Note)]
+        return [effect.event for effect in out.effects if isinstance(effect, Note)]
 
     @property
     def there(self) -> bool:

@@ -48,7 +48,7 @@ class Executor:
 
     def drive(self) -> list[effects.FenceAct]:
         """Let it go on as far as it can; what it wants of devices."""
-        found: list[effects.FenceAct] = []
+        actions: list[effects.FenceAct] = []
         for _ in range(3):
             out = Out(self.state, self.now)
             self.look()
@@ -56,8 +56,8 @@ class Executor:
             fencing.step_jobs(self.state, out)
             self.cancelled += [effect.id for effect in out.effects if isinstance(effect, effects.FenceCancel)]
             unfencing.unfence(self.state, out)
-            found += self._carry_out(out)
-        return found
+            actions += self._carry_out(out)
+        return actions
 
     def _carry_out(self, out: Out) -> list[effects.FenceAct]:
         more = Out(self.state, self.now)
@@ -68,7 +68,7 @@ class Executor:
                 result = self.scene.store.txn(effect.txn, timeout_s=5)
                 self.look()
                 fencing.on_write(self.state, pending.name, effect.purpose, result.succeeded, more)
-        return [one for one in (*out.effects, *more.effects) if isinstance(one, effects.FenceAct)]
+        return [effect for effect in (*out.effects, *more.effects) if isinstance(effect, effects.FenceAct)]
 
     def acted(self, act: effects.FenceAct, ok: bool, power: events.Power) -> None:
         fencing.acted(self.state, events.FenceActed(act.id, ok, power, "" if ok else "no"), Out(self.state, self.now))
@@ -81,10 +81,10 @@ class Executor:
 @pytest.fixture
 def executor() -> Executor:
     """n1 has the database, which requires fencing, and is deposed."""
-    one = Executor()
-    one.scene.own("database", "n1")
-    one.scene.kill("n1")
-    return one
+    first = Executor()
+    first.scene.own("database", "n1")
+    first.scene.kill("n1")
+    return first
 
 
 def test_acting_is_written_before_the_device_is_used(executor: Executor) -> None:
@@ -139,7 +139,7 @@ def test_after_some_rounds_another_gets_the_job(executor: Executor) -> None:
     assert (executor.record.state, executor.record.executor) == ("pending", "")
     assert executor.drive() == []
     executor.now = executor.now.plus(fencing.GIVEN_UP_MS)
-    assert [one.action for one in executor.drive()] == ["off"]
+    assert [action.action for action in executor.drive()] == ["off"]
 
 
 def test_a_job_whose_device_has_gone_lets_go(executor: Executor) -> None:
@@ -171,38 +171,38 @@ def test_a_level_that_names_a_device_that_is_not_there_fails_and_the_next_one_is
         nodes = {"n1": NodeFencing(levels)}
         executor.state.cluster = replace(executor.state.cluster, fencing=replace(topology, nodes=nodes))
         executor.state.fencing.clear()
-        found = executor.drive()
-        assert [one.target for one in found] == [SWITCH] * (len(levels) - 1)
+        actions = executor.drive()
+        assert [action.target for action in actions] == [SWITCH] * (len(levels) - 1)
     assert executor.state.noted["no-device/n1"].startswith("fence_failed")
     assert executor.state.fencing["n1"].job.failures == 1 and "gone" in executor.state.fencing["n1"].job.problem
 
 
 def test_nobody_is_fenced_whose_groups_do_not_require_it() -> None:
-    one = Executor()
-    one.scene.own("vip", "n1")
-    one.scene.kill("n1")
-    assert one.drive() == []
-    assert one.record.state == "pending"
+    executor = Executor()
+    executor.scene.own("vip", "n1")
+    executor.scene.kill("n1")
+    assert executor.drive() == []
+    assert executor.record.state == "pending"
 
 
 def test_the_operator_may_have_any_node_fenced() -> None:
-    one = Executor()
-    one.scene.kill("n1", wanted="off")
-    (off,) = one.drive()
-    one.acted(off, True, "unknown")
-    (status,) = one.drive()
-    one.acted(status, True, "off")
-    assert one.drive() == []
-    assert (one.record.state, one.record.power) == ("safe", "")
+    executor = Executor()
+    executor.scene.kill("n1", wanted="off")
+    (off,) = executor.drive()
+    executor.acted(off, True, "unknown")
+    (status,) = executor.drive()
+    executor.acted(status, True, "off")
+    assert executor.drive() == []
+    assert (executor.record.state, executor.record.power) == ("safe", "")
 
 
 def test_the_second_node_by_name_waits_for_the_first() -> None:
-    one = Executor()
-    one.scene.own("database", "n3")
-    one.scene.kill("n3")
-    assert one.drive() == []  # n1 comes first
-    one.now = one.now.plus(one.state.timing.heartbeat_ms)
-    assert [act.node for act in one.drive()] == ["n3"]
+    executor = Executor()
+    executor.scene.own("database", "n3")
+    executor.scene.kill("n3")
+    assert executor.drive() == []  # n1 comes first
+    executor.now = executor.now.plus(executor.state.timing.heartbeat_ms)
+    assert [act.node for act in executor.drive()] == ["n3"]
 
 
 @pytest.mark.parametrize(("executor_lives", "passed_ms", "blocked"), [
@@ -211,49 +211,49 @@ def test_the_second_node_by_name_waits_for_the_first() -> None:
 def test_a_node_does_not_come_back_while_an_action_may_be_under_way(
     executor_lives: bool, passed_ms: float, blocked: bool
 ) -> None:
-    one = Executor()
+    executor = Executor()
     session_id = "s-n1" if executor_lives else "gone"
-    one.scene.kill("n3", state="acting", executor=f"n1/{session_id}", action_ms=2_000)
-    one.look()
-    found = one.state.view.fences["n3"]
-    assert fencing.in_flight(one.state, "n3", found, one.now.plus(passed_ms)) is blocked
+    executor.scene.kill("n3", state="acting", executor=f"n1/{session_id}", action_ms=2_000)
+    executor.look()
+    fence = executor.state.view.fences["n3"]
+    assert fencing.in_flight(executor.state, "n3", fence, executor.now.plus(passed_ms)) is blocked
 
 
 def observing_n1() -> tuple[Executor, NodeState, Versioned[Session]]:
     """n2, which has seen n1, that owns the database, renew its session just now."""
-    one = Executor()
-    one.scene.own("database", "n1")
-    one.look()
-    sees(one.state, one)
-    return one, one.state, one.state.view.sessions["n1"]
+    executor = Executor()
+    executor.scene.own("database", "n1")
+    executor.look()
+    sees(executor.state, executor)
+    return executor, executor.state, executor.state.view.sessions["n1"]
 
 
 def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
-    one, state, found = observing_n1()
-    silent = one.now.plus(state.timing.suspect_after_ms)
-    before = one.now.plus(state.timing.suspect_after_ms - state.timing.heartbeat_ms)
+    executor, state, session = observing_n1()
+    silent = executor.now.plus(state.timing.suspect_after_ms)
+    before = executor.now.plus(state.timing.suspect_after_ms - state.timing.heartbeat_ms)
     out = Out(state, before)
-    renew_until(state, one.now, before)
-    assert not suspicion.suspected(state, "n1", found, out)
+    renew_until(state, executor.now, before)
+    assert not suspicion.suspected(state, "n1", session, out)
     assert [type(effect) for effect in out.effects] == [effects.AskGuard]
     renew_until(state, before, silent)
-    assert suspicion.suspected(state, "n1", found, Out(state, silent))
+    assert suspicion.suspected(state, "n1", session, Out(state, silent))
     suspicion.on_reply(state, events.GuardTold("n1", "another", True), Out(state, before))
-    assert suspicion.suspected(state, "n1", found, Out(state, silent))
+    assert suspicion.suspected(state, "n1", session, Out(state, silent))
     suspicion.on_reply(state, events.GuardTold("n1", "s-n1", True), Out(state, before))
-    assert not suspicion.suspected(state, "n1", found, Out(state, silent))
+    assert not suspicion.suspected(state, "n1", session, Out(state, silent))
 
 
 def test_a_guard_has_its_time_to_answer_though_the_question_was_late() -> None:
-    one, state, found = observing_n1()
+    executor, state, session = observing_n1()
     half = state.timing.heartbeat_ms / 2
-    late = one.now.plus(state.timing.suspect_after_ms)
-    renew_until(state, one.now, late)  # and stood still since the last one
+    late = executor.now.plus(state.timing.suspect_after_ms)
+    renew_until(state, executor.now, late)  # and stood still since the last one
     out = Out(state, late)
-    assert not suspicion.suspected(state, "n1", found, out)
+    assert not suspicion.suspected(state, "n1", session, out)
     assert [type(effect) for effect in out.effects] == [effects.AskGuard]
-    assert not suspicion.suspected(state, "n1", found, Out(state, late.plus(half - 1)))
-    assert suspicion.suspected(state, "n1", found, Out(state, late.plus(half)))
+    assert not suspicion.suspected(state, "n1", session, Out(state, late.plus(half - 1)))
+    assert suspicion.suspected(state, "n1", session, Out(state, late.plus(half)))
 
 
 def test_a_job_of_a_dead_executor_that_nobody_wants_any_more_is_let_go(executor: Executor) -> None:
@@ -277,35 +277,35 @@ def renew_until(state: NodeState, since: Instant, until: Instant) -> None:
         state.observer.on_own_renewal(since)
 
 
-def sees(state: NodeState, one: Executor) -> None:
+def sees(state: NodeState, executor: Executor) -> None:
     """n1 is seen to renew, now."""
-    found = one.state.view.sessions["n1"]
-    state.observer.on_own_renewal(one.now)
-    state.observer.on_session("n1", found._replace(mod_revision=found.mod_revision - 1), one.now)
-    state.observer.on_session("n1", found, one.now)
+    session = executor.state.view.sessions["n1"]
+    state.observer.on_own_renewal(executor.now)
+    state.observer.on_session("n1", session._replace(mod_revision=session.mod_revision - 1), executor.now)
+    state.observer.on_session("n1", session, executor.now)
 
 
 def test_a_node_is_let_in_before_it_takes_anything() -> None:
-    one = Executor()
-    one.scene = Scene(cluster=fenced(DEVICE.replace("}", ", unfence: true}")))
-    one.scene.join("n1", "n2", "n3")
-    one.state.cluster = one.scene.spec
-    assert unfencing.blocked_reason(one.state)
-    (on,) = one.drive()
+    executor = Executor()
+    executor.scene = Scene(cluster=fenced(DEVICE.replace("}", ", unfence: true}")))
+    executor.scene.join("n1", "n2", "n3")
+    executor.state.cluster = executor.scene.spec
+    assert unfencing.blocked_reason(executor.state)
+    (on,) = executor.drive()
     assert (on.node, on.action, on.until) == ("n2", "on", None)
-    one.acted(on, True, "unknown")
-    (status,) = one.drive()
-    one.acted(status, True, "on")
-    one.drive()
-    assert unfencing.blocked_reason(one.state) == ""
-    one.state.session.session_id = "the next"
-    assert unfencing.blocked_reason(one.state)
+    executor.acted(on, True, "unknown")
+    (status,) = executor.drive()
+    executor.acted(status, True, "on")
+    executor.drive()
+    assert unfencing.blocked_reason(executor.state) == ""
+    executor.state.session.session_id = "the next"
+    assert unfencing.blocked_reason(executor.state)
 
 
 def test_a_required_watchdog_that_is_not_armed_holds_back() -> None:
-    one = Executor()
-    one.state.watchdog_missing = True
-    assert "watchdog" in unfencing.blocked_reason(one.state)
+    executor = Executor()
+    executor.state.watchdog_missing = True
+    assert "watchdog" in unfencing.blocked_reason(executor.state)
 
 
 @pytest.mark.parametrize(("record", "peers", "passed_ms", "waits"), [
@@ -319,13 +319,13 @@ def test_a_required_watchdog_that_is_not_armed_holds_back() -> None:
 def test_a_node_that_an_operator_wants_off_waits_for_it(
     record: dict[str, Any], peers: int, passed_ms: float, waits: bool
 ) -> None:
-    one = Executor()
-    one.scene.kill("n2", **record)
+    executor = Executor()
+    executor.scene.kill("n2", **record)
     for name in ("n1", "n3")[peers:]:
-        one.scene.kill(name)
-    one.look()
-    found = one.state.view.fences["n2"]
-    assert fencing.awaited(one.state, found, one.now.plus(passed_ms)) is waits
+        executor.scene.kill(name)
+    executor.look()
+    fence = executor.state.view.fences["n2"]
+    assert fencing.awaited(executor.state, fence, executor.now.plus(passed_ms)) is waits
 
 
 def test_a_word_ends_the_attempt_and_is_written_when_that_is_dead(executor: Executor) -> None:

@@ -80,7 +80,7 @@ def test_a_session_that_the_guard_holds_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("guard", "found", "reason"),
+    ("guard", "stored", "reason"),
     [
         (holding("s"), session(booted="another boot"), "rebooted"),
         (holding("another session"), session(), "the guard held another session"),
@@ -88,10 +88,10 @@ def test_a_session_that_the_guard_holds_goes_on() -> None:
     ],
 )
 def test_any_other_session_is_closed_first_and_a_new_one_opened(
-    guard: events.GuardFacts, found: Session, reason: str
+    guard: events.GuardFacts, stored: Session, reason: str
 ) -> None:
     here = scene()
-    here.put(KEYS.node("n1"), found)
+    here.put(KEYS.node("n1"), stored)
     daemon = Daemon(here, "n1", boot("n1", guard, last_session_id="s", held_session_id="s"))
     daemon.begin()
     assert daemon.notes["session_new"] == {"reason": reason}

@@ -56,8 +56,8 @@ def look(state: NodeState, scene: Scene, ms: float) -> list[Any]:
     done = effects_of(state, events.Listed(state.listing, snapshot), ms)
     if state.view.config is not None and not state.config_current:
         done += effects_of(state, events.Configured(state.view.config.mod_revision, state.cluster), ms)
-    for item in [one for one in done if isinstance(one, effects.ProbeOriginal)]:
-        assert item.address == "10.0.0.11"
+    for probe in [effect for effect in done if isinstance(effect, effects.ProbeOriginal)]:
+        assert probe.address == "10.0.0.11"
     return done
 
 
@@ -66,18 +66,18 @@ def answer(state: NodeState, ms: float, by: str = "") -> list[Any]:
 
 
 def sent(done: list[Any]) -> list[str]:
-    return [item.purpose for item in done if isinstance(item, effects.SendTxn)]
+    return [effect.purpose for effect in done if isinstance(effect, effects.SendTxn)]
 
 
 def probes(done: list[Any]) -> int:
-    return sum(isinstance(item, effects.ProbeOriginal) for item in done)
+    return sum(isinstance(effect, effects.ProbeOriginal) for effect in done)
 
 
 def evidence(done: list[Any]) -> str:
     """What a `close` among the effects attests."""
-    for item in done:
-        if isinstance(item, effects.SendTxn) and item.purpose == "close":
-            put = next(one for one in item.txn.success if isinstance(one, Put))
+    for effect in done:
+        if isinstance(effect, effects.SendTxn) and effect.purpose == "close":
+            put = next(operation for operation in effect.txn.success if isinstance(operation, Put))
             return FenceRecord.from_json(put.value).evidence
     return ""
 
@@ -135,9 +135,9 @@ def test_a_session_that_moves_belongs_to_a_machine_that_lives(scene: Scene) -> N
         done = look(state, scene, attempt * 300.0)
         assert ("refusal" in sent(done)) == (attempt == 3)  # one may be a stray write of before the reboot
     assert effects.Disown("s-1") in done
-    number = next(item.id for item in done if isinstance(item, effects.SendTxn))
+    number = next(effect.id for effect in done if isinstance(effect, effects.SendTxn))
     ended = effects_of(state, events.TxnDone(number, None), 1000)
-    (end,) = [item for item in ended if isinstance(item, effects.Exit)]
+    (end,) = [effect for effect in ended if isinstance(effect, effects.Exit)]
     assert end.code == 2 and "is in use by another machine" in end.reason
 
 
@@ -171,8 +171,10 @@ def test_with_nobody_else_a_foreign_session_is_deposed_and_not_attested(scene: S
     state = begun(scene)
     assert "depose" not in sent(look(state, scene, 0))
     done = look(state, scene, OVER + 10)
-    (item,) = [one for one in done if isinstance(one, effects.SendTxn) and one.purpose == "depose"]
-    record = FenceRecord.from_json(next(one.value for one in item.txn.success if isinstance(one, Put)))
+    (sent_txn,) = [effect for effect in done if isinstance(effect, effects.SendTxn) and effect.purpose == "depose"]
+    record = FenceRecord.from_json(
+        next(operation.value for operation in sent_txn.txn.success if isinstance(operation, Put))
+    )
     assert (record.state, record.over, record.evidence) == ("pending", True, "")
 
 
@@ -192,8 +194,8 @@ def test_a_machine_id_made_anew_under_the_daemon_is_no_other_machine(scene: Scen
     state = begun(scene, guard=guard)
     done = look(state, scene, 100)
     assert state.phase == "live" and not state.namesake.leaving
-    (item,) = [one for one in done if isinstance(one, effects.SendTxn) and one.purpose == "renew"]
-    assert item.txn.compares[0].revision == mod and '"m"' in str(item.txn)
+    (renewal,) = [effect for effect in done if isinstance(effect, effects.SendTxn) and effect.purpose == "renew"]
+    assert renewal.txn.compares[0].revision == mod and '"m"' in str(renewal.txn)
 
 
 def test_two_nodes_with_one_machine_id(scene: Scene) -> None:
@@ -211,8 +213,8 @@ def test_it_waits_until_it_knows_what_machine_it_is(scene: Scene) -> None:
     done = look(state, scene, 0)
     assert effects.Identify("10.0.0.11") in done and "open" not in sent(done)
     done = effects_of(state, events.Identified(MINE), 10) + effects_of(state, events.Tick(), 11)
-    (item,) = [one for one in done if isinstance(one, effects.SendTxn)]
-    assert item.purpose == "open" and MINE in str(item.txn)
+    (sent_txn,) = [effect for effect in done if isinstance(effect, effects.SendTxn)]
+    assert sent_txn.purpose == "open" and MINE in str(sent_txn.txn)
 
 
 def test_the_original_says_that_a_copy_was_refused_and_forgets_it(scene: Scene) -> None:
@@ -227,5 +229,5 @@ def test_the_original_says_that_a_copy_was_refused_and_forgets_it(scene: Scene) 
     for ms, expected in ((0.0, ["machine_refused"]), (1000.0, []), (namesake.SHOWN_MS + 10, ["forget-refusal"])):
         out = Out(state, at(ms))
         namesake.forget_refusal(state, out)
-        found = [effect.event if isinstance(effect, effects.Note) else effect.purpose for effect in out.effects]  # type: ignore[union-attr]
-        assert found == expected
+        told = [effect.event if isinstance(effect, effects.Note) else effect.purpose for effect in out.effects]  # type: ignore[union-attr]
+        assert told == expected

@@ -47,20 +47,20 @@ class Node:
             self.run.health["address"] = health
         self.state.view, out = self.scene.view, Out(self.state, self.now)
         step_group(self.state, self.run, out)
-        found = []
+        wanted = []
         for effect in out.effects:
             if isinstance(effect, effects.SendTxn):
                 result = self.scene.store.txn(effect.txn, timeout_s=5)
                 assert result.succeeded
                 decide.step(self.state, events.TxnDone(effect.id, result), self.now)
-                found.append(effect.purpose)
+                wanted.append(effect.purpose)
             elif isinstance(effect, effects.Act):
-                found.append(effect.action)
+                wanted.append(effect.action)
             elif isinstance(effect, effects.GuardRegister):
-                found.append("register")
+                wanted.append("register")
             elif isinstance(effect, effects.Note):
                 self.notes.append(effect.event)
-        return found
+        return wanted
 
     def refuse(self, problem: str) -> None:
         """The resource could not be registered."""
@@ -73,10 +73,10 @@ class Node:
 @pytest.fixture
 def scene() -> Scene:
     """n2 owns the group since a moment; n1, who had it before, still runs it."""
-    found = Scene()
-    found.join("n1", "n2", "n3")
-    found.own("vip", "n2", phase="stopped", holders=(found.holder("n1"),), overlap=True, reason="moved by anna")
-    return found
+    cluster = Scene()
+    cluster.join("n1", "n2", "n3")
+    cluster.own("vip", "n2", phase="stopped", holders=(cluster.holder("n1"),), overlap=True, reason="moved by anna")
+    return cluster
 
 
 @pytest.fixture

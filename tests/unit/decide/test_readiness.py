@@ -20,75 +20,75 @@ LEVELS = st.sampled_from(READINESS)
 
 def scene(**levels: ReadinessLevel) -> Scene:
     """Three nodes, of which some say that they are not ready for the group `vip`."""
-    found = Scene()
-    found.join("n1", "n2", "n3")
+    cluster = Scene()
+    cluster.join("n1", "n2", "n3")
     for node, level in levels.items():
-        tell(found, node, level)
-    return found
+        tell(cluster, node, level)
+    return cluster
 
 
-def tell(found: Scene, node: str, level: ReadinessLevel, session_id: str = "", phase: str = "stopped") -> None:
+def tell(cluster: Scene, node: str, level: ReadinessLevel, session_id: str = "", phase: str = "stopped") -> None:
     readiness = {} if level == "ready" else {"vip": {"level": level, "why": f"{level} here"}}
     groups = {"vip": {"phase": phase, "epoch": 1, "resources": {}}}
-    found.put(KEYS.report(node), Report(session_id or f"s-{node}", 1, groups, {}, readiness))
+    cluster.put(KEYS.report(node), Report(session_id or f"s-{node}", 1, groups, {}, readiness))
 
 
-def candidates(found: Scene) -> tuple[str, ...]:
-    group = found.spec.group("vip")
+def candidates(cluster: Scene) -> tuple[str, ...]:
+    group = cluster.spec.group("vip")
     assert group is not None
-    return place(found.spec, group, found.view).candidates
+    return place(cluster.spec, group, cluster.view).candidates
 
 
 @given(st.tuples(LEVELS, LEVELS, LEVELS))
 @settings(max_examples=27, deadline=None)
 def test_ready_nodes_come_before_poor_ones_and_unfit_ones_are_out(levels: tuple[ReadinessLevel, ...]) -> None:
     names = ("n1", "n2", "n3")
-    found = scene(**dict(zip(names, levels, strict=True)))
+    cluster = scene(**dict(zip(names, levels, strict=True)))
     of = dict(zip(names, levels, strict=True))
     ready, poor = [[name for name in names if of[name] == level] for level in ("ready", "poor")]
-    assert candidates(found) == (*ready, *poor)
+    assert candidates(cluster) == (*ready, *poor)
 
 
 def test_the_owner_comes_first_among_those_that_are_as_good() -> None:
-    found = scene()
-    found.own("vip", "n3")
-    tell(found, "n1", "poor")
-    tell(found, "n3", "poor")
-    assert candidates(found) == ("n2", "n3", "n1")
-    tell(found, "n2", "poor")
-    assert candidates(found) == ("n3", "n1", "n2")
+    cluster = scene()
+    cluster.own("vip", "n3")
+    tell(cluster, "n1", "poor")
+    tell(cluster, "n3", "poor")
+    assert candidates(cluster) == ("n2", "n3", "n1")
+    tell(cluster, "n2", "poor")
+    assert candidates(cluster) == ("n3", "n1", "n2")
 
 
 def test_an_unfit_owner_that_runs_the_group_keeps_it_and_one_that_does_not_is_out() -> None:
-    found = scene()
-    found.own("vip", "n1")
-    tell(found, "n1", "unfit", phase="running")
-    assert candidates(found)[0] == "n1"
-    tell(found, "n1", "unfit", phase="failed")
-    assert "n1" not in candidates(found)
+    cluster = scene()
+    cluster.own("vip", "n1")
+    tell(cluster, "n1", "unfit", phase="running")
+    assert candidates(cluster)[0] == "n1"
+    tell(cluster, "n1", "unfit", phase="failed")
+    assert "n1" not in candidates(cluster)
 
 
 def test_what_an_earlier_session_said_of_itself_does_not_count() -> None:
-    found = scene()
-    tell(found, "n1", "unfit", session_id="s-of-before")
-    assert candidates(found) == ("n1", "n2", "n3")
+    cluster = scene()
+    tell(cluster, "n1", "unfit", session_id="s-of-before")
+    assert candidates(cluster) == ("n1", "n2", "n3")
 
 
 def test_status_says_which_nodes_are_not_ready_and_what_becomes_of_the_group() -> None:
-    found = scene(n2="unfit")
-    found.own("vip", "n1")
-    tell(found, "n1", "poor", phase="running")
-    document = status(found.view, found.spec)
+    cluster = scene(n2="unfit")
+    cluster.own("vip", "n1")
+    tell(cluster, "n1", "poor", phase="running")
+    document = status(cluster.view, cluster.spec)
     vip = document["groups"][0]
     assert vip["readiness"] == {
         "n1": {"level": "poor", "why": "poor here"},
         "n2": {"level": "unfit", "why": "unfit here"},
     }
-    said = {one["what"]: one["do"] for one in document["warnings"]}
+    said = {warning["what"]: warning["do"] for warning in document["warnings"]}
     assert said["group vip must leave n1: poor here"] == "wait: it goes to n3"
     assert "group vip could not be started on n2: unfit here" in said
-    tell(found, "n3", "poor")
-    said = {one["what"]: one["do"] for one in status(found.view, found.spec)["warnings"]}
+    tell(cluster, "n3", "poor")
+    said = {warning["what"]: warning["do"] for warning in status(cluster.view, cluster.spec)["warnings"]}
     assert "no other node is better" in said["group vip is not well on n1: poor here"]
 
 

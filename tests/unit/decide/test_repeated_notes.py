@@ -24,28 +24,28 @@ STOP = {"group": "app", "resource": "app", "reason": "it hangs since 3.5 s"}
 
 def told(notes: RepeatedNotes, seconds: int, data: dict[str, Any], start: int = 0) -> list[tuple[int, int]]:
     """One each second: when it was told, and how many had gone before it untold."""
-    found = []
+    notes_told = []
     for second in range(start, start + seconds):
         passed = notes.take("stop_failed", {**data, "count": second}, float(second))
         if passed is not None:
-            found.append((second, passed.get("repeated", 0)))
-    return found
+            notes_told.append((second, passed.get("repeated", 0)))
+    return notes_told
 
 
 def test_a_few_then_growing_waits_and_a_count() -> None:
-    found = told(RepeatedNotes(), 3600, STOP)
-    assert found[: BURST + 3] == [(0, 0), (1, 0), (2, 0), (3, 0), (13, 10), (33, 20), (73, 40)]
-    assert len(found) < 15
-    assert found[-1][0] - found[-2][0] == LONGEST_WAIT_S
+    passed = told(RepeatedNotes(), 3600, STOP)
+    assert passed[: BURST + 3] == [(0, 0), (1, 0), (2, 0), (3, 0), (13, 10), (33, 20), (73, 40)]
+    assert len(passed) < 15
+    assert passed[-1][0] - passed[-2][0] == LONGEST_WAIT_S
 
 
 def test_none_is_lost_in_the_count() -> None:
     notes = RepeatedNotes()
-    found = told(notes, 1000, STOP)
+    passed = told(notes, 1000, STOP)
     assert notes.waiting
     [(event, data)] = notes.due(1_000_000.0)
     assert event == "stop_failed" and not notes.waiting
-    assert sum(count for _, count in found[BURST:]) + BURST + data["repeated"] == 1000
+    assert sum(count for _, count in passed[BURST:]) + BURST + data["repeated"] == 1000
 
 
 def test_numbers_in_a_reason_make_no_difference_and_names_do() -> None:
@@ -68,11 +68,11 @@ def test_it_is_news_again_after_a_quiet_time() -> None:
 def test_words_that_are_others_each_time_make_no_difference_after_a_few(every_s: int, words: str) -> None:
     """An agent that names its request, or prints what it finds in its memory."""
     notes, letters = RepeatedNotes(), random.Random(1)
-    found = []
+    seconds = []
     for second in range(0, 3600, every_s):
         reason = words.format("".join(letters.choices("abcdefghij\x00", k=12)))
-        found += [second] if notes.take("stop_failed", {**STOP, "reason": reason}, float(second)) else []
-    assert VARIANTS < len(found) < 2 * VARIANTS + 12
+        seconds += [second] if notes.take("stop_failed", {**STOP, "reason": reason}, float(second)) else []
+    assert VARIANTS < len(seconds) < 2 * VARIANTS + 12
     assert notes.take("stop_failed", {**STOP, "group": "app2", "reason": "another"}, 3600.0) is not None
 
 

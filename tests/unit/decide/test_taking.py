@@ -39,10 +39,10 @@ class Second:
         self.state.view, out = self.scene.view, Out(self.state, self.now)
         step_group(self.state, self.run, out)
         sent = [effect for effect in out.effects if isinstance(effect, effects.SendTxn)]
-        for one in sent:
-            assert self.scene.store.txn(one.txn, timeout_s=5).succeeded
+        for effect in sent:
+            assert self.scene.store.txn(effect.txn, timeout_s=5).succeeded
             self.run.txn = 0
-        return [one.purpose for one in sent]
+        return [effect.purpose for effect in sent]
 
     def answer(self, *names: str) -> None:
         """They say that it does not run there."""

@@ -98,8 +98,8 @@ def group(**changes: object) -> GroupSpec:
 
 
 def test_worst_case_is_the_sum_of_its_parts() -> None:
-    found = worst_case_ms(Timing(), group())
-    assert [(part.name, part.ms) for part in found.parts + found.starts] == [
+    worst = worst_case_ms(Timing(), group())
+    assert [(part.name, part.ms) for part in worst.parts + worst.starts] == [
         ("last renewal seen", 375),
         ("etcd elects", 2000),
         ("lease over", limit_ms(3750)),
@@ -107,14 +107,14 @@ def test_worst_case_is_the_sum_of_its_parts() -> None:
         ("start a", 5000),
         ("start b", 30_000),
     ]
-    assert found.takeover_ms == 375 + 2000 + limit_ms(3750) + 375
-    assert found.total_ms == 375 + 2000 + limit_ms(3750) + 375 + 35_000
+    assert worst.takeover_ms == 375 + 2000 + limit_ms(3750) + 375
+    assert worst.total_ms == 375 + 2000 + limit_ms(3750) + 375 + 35_000
 
 
 def test_required_without_a_device_has_no_bound() -> None:
-    found = worst_case_ms(Timing(), group(fencing="required"))
-    assert found.total_ms is None
-    assert [part.name for part in found.parts if part.ms is None] == ["fenced"]
+    worst = worst_case_ms(Timing(), group(fencing="required"))
+    assert worst.total_ms is None
+    assert [part.name for part in worst.parts if part.ms is None] == ["fenced"]
 
 
 def test_required_with_devices_is_suspected_and_fenced_by_the_slowest_first_level() -> None:
@@ -128,22 +128,22 @@ def test_required_with_devices_is_suspected_and_fenced_by_the_slowest_first_leve
         "n2": NodeFencing((Level(watchdog=True), both), delay_ms=1000, random_delay_ms=500),
     }
     topology = Topology(devices, nodes)
-    found = worst_case_ms(Timing(), group(fencing="required"), topology, ("n1", "n2"))
-    assert [(part.name, part.ms) for part in found.parts] == [
+    worst = worst_case_ms(Timing(), group(fencing="required"), topology, ("n1", "n2"))
+    assert [(part.name, part.ms) for part in worst.parts] == [
         ("last renewal seen", 375),
         ("etcd elects", 2000),
         ("suspected", 1500),
         ("fenced", 1500 + 6000 + 24_000),
         ("deposed and acquired", 375),
     ]
-    assert found.parts[3].why.startswith("delays of n2 1.5s; `off` of quick 5s, its status 1s; `off` of slow")
+    assert worst.parts[3].why.startswith("delays of n2 1.5s; `off` of quick 5s, its status 1s; `off` of slow")
     assert worst_case_ms(Timing(), group(fencing="required"), topology, ("n1", "n3")).total_ms is None
     assert worst_case_ms(Timing(), group(), topology, ("n1", "n2")) == worst_case_ms(Timing(), group())
 
 
 def test_a_service_by_its_checks() -> None:
-    found = service_worst_case_ms("s", CheckTimes(1000, 200, 3, 300))
-    assert found.total_ms == 1000 + 2 * 200 + 3 * 300
+    worst = service_worst_case_ms("s", CheckTimes(1000, 200, 3, 300))
+    assert worst.total_ms == 1000 + 2 * 200 + 3 * 300
     assert service_worst_case_ms("s", CheckTimes(1000, 200, 3, 5000)).total_ms == 1000 + 2 * 200 + 3 * 1000
 
 

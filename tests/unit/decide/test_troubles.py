@@ -59,8 +59,8 @@ def test_every_node_shows_what_another_told_while_that_takes_part() -> None:
 
     def shown() -> list[tuple[str, str]]:
         view = scene.view
-        found = document.status(view, scene.spec, "n2")["warnings"]
-        return [(one["what"], one["do"]) for one in found if "disk" in one["what"]]
+        warnings = document.status(view, scene.spec, "n2")["warnings"]
+        return [(warning["what"], warning["do"]) for warning in warnings if "disk" in warning["what"]]
 
     assert shown() == [("node n1: its disk is full (since 12:00)", "make room")]
     scene.put(KEYS.report("n1"), Report("an earlier session", 1, {}, {}, {}, told.troubles))
@@ -73,8 +73,10 @@ def test_a_daemon_shows_its_own_before_it_has_told_them() -> None:
     state = node_state(scene.spec, "n2")
     node.step(state, FULL, at(0))
     local = local_facts(state, at(0))
-    found = document.status(scene.view, scene.spec, "n2", local=local)["warnings"]
-    assert [one["what"] for one in found if "state_dir" in one["what"]] == [f"node n2: {FULL.what} (since 12:00)"]
+    warnings = document.status(scene.view, scene.spec, "n2", local=local)["warnings"]
+    assert [warning["what"] for warning in warnings if "state_dir" in warning["what"]] == [
+        f"node n2: {FULL.what} (since 12:00)"
+    ]
 
 
 def test_where_the_state_cannot_be_kept_nothing_is_to_be_started() -> None:
@@ -88,7 +90,7 @@ def test_where_the_state_cannot_be_kept_nothing_is_to_be_started() -> None:
     troubles.bar(state)
     told = readiness_in_step.own_standings(state, out)
     assert set(told) == set(state.runs)
-    assert {(one["level"], one["why"]) for one in told.values()} == {("unfit", FULL.what)}
+    assert {(standing["level"], standing["why"]) for standing in told.values()} == {("unfit", FULL.what)}
     assert {own.owner_level for own in state.readiness.values()} == {"unfit"}
     assert not any(own.poor_because for own in state.readiness.values())
     node.step(state, FULL._replace(what=""), at(1))

@@ -22,9 +22,9 @@ def node() -> Node:
     scene = Scene()
     scene.join("n1", "n2", "n3")
     scene.own("vip", "n1")
-    found = Node(scene, "n2")
-    found.run.health.clear()
-    return found
+    second = Node(scene, "n2")
+    second.run.health.clear()
+    return second
 
 
 def answer(node: Node, health: events.Health, detail: str = "monitor: exit status 5: not installed") -> None:

@@ -21,9 +21,9 @@ def _header(revision: int) -> Any:
     return rpc.ResponseHeader(cluster_id=2**64 - 1, member_id=7, revision=revision, raft_term=3)
 
 
-def _kv(one: KeyValue) -> Any:
-    key, value = codec.encode(one.key), codec.encode(one.value)
-    revisions = {"create_revision": one.create_revision, "mod_revision": one.mod_revision}
+def _kv(kv: KeyValue) -> Any:
+    key, value = codec.encode(kv.key), codec.encode(kv.value)
+    revisions = {"create_revision": kv.create_revision, "mod_revision": kv.mod_revision}
     return rpc.rpc_pb2.kv__pb2.KeyValue(key=key, value=value, version=9, lease=5, **revisions)
 
 
@@ -56,13 +56,17 @@ def test_transactions_are_read_by_etcd_as_they_are_meant(text: str, revision: in
     wanted.success.add().request_delete_range.key = b"d"
     wanted.failure.add().request_range.key = codec.encode(f"g{text}")
     wanted.failure.add().request_range.key = b"h"
-    found = rpc.TxnRequest.FromString(codec.txn_request(txn))
-    assert found == wanted
-    assert [one.WhichOneof("target_union") for one in found.compare] == ["mod_revision", "create_revision", "value"]
+    request = rpc.TxnRequest.FromString(codec.txn_request(txn))
+    assert request == wanted
+    assert [compare.WhichOneof("target_union") for compare in request.compare] == [
+        "mod_revision",
+        "create_revision",
+        "value",
+    ]
 
 
 def test_a_list_is_read_as_etcd_wrote_it() -> None:
-    answer = rpc.RangeResponse(header=_header(2**40), kvs=[_kv(one) for one in ITEMS], more=True, count=5)
+    answer = rpc.RangeResponse(header=_header(2**40), kvs=[_kv(kv) for kv in ITEMS], more=True, count=5)
     assert codec.read_range(answer.SerializeToString()) == (2**40, ITEMS)
     assert codec.read_range(rpc.RangeResponse().SerializeToString()) == (0, ())
 
@@ -73,8 +77,8 @@ def test_a_transaction_is_read_as_etcd_wrote_it() -> None:
     answer.responses.add().response_range.kvs.append(_kv(ITEMS[1]))
     answer.responses.add().response_delete_range.deleted = 1
     answer.responses.add().response_range.header.revision = 12
-    found = codec.txn_result(txn, codec.read_txn(answer.SerializeToString()))
-    assert found == TxnResult(False, 12, {"k1": ITEMS[1], "absent": None})
+    result = codec.txn_result(txn, codec.read_txn(answer.SerializeToString()))
+    assert result == TxnResult(False, 12, {"k1": ITEMS[1], "absent": None})
     answer = rpc.TxnResponse(header=_header(13), succeeded=True)
     answer.responses.add().response_put.header.revision = 13
     assert codec.txn_result(txn, codec.read_txn(answer.SerializeToString())) == TxnResult(True, 13, {})
@@ -83,11 +87,11 @@ def test_a_transaction_is_read_as_etcd_wrote_it() -> None:
 def test_a_watch_is_read_as_etcd_wrote_it() -> None:
     gone = KeyValue("gone", "", 0, 9)
     answer = rpc.WatchResponse(header=_header(99), watch_id=4)
-    for kind, item in ((0, ITEMS[2]), (0, ITEMS[0]), (1, gone)):
-        answer.events.add(type=kind, kv=_kv(item), prev_kv=_kv(ITEMS[4]))
-    found = codec.read_watch(answer.SerializeToString())
-    assert found.changes == (Change(False, ITEMS[2]), Change(False, ITEMS[0]), Change(True, gone))
-    assert codec.watch_batch(found, 8) == WatchBatch(9, (found.changes[0], found.changes[2]))
+    for kind, kv in ((0, ITEMS[2]), (0, ITEMS[0]), (1, gone)):
+        answer.events.add(type=kind, kv=_kv(kv), prev_kv=_kv(ITEMS[4]))
+    read = codec.read_watch(answer.SerializeToString())
+    assert read.changes == (Change(False, ITEMS[2]), Change(False, ITEMS[0]), Change(True, gone))
+    assert codec.watch_batch(read, 8) == WatchBatch(9, (read.changes[0], read.changes[2]))
     progress = codec.read_watch(rpc.WatchResponse(header=_header(99)).SerializeToString())
     assert codec.watch_batch(progress, 8) == WatchBatch(99, ())
     ended = rpc.WatchResponse(header=_header(5), canceled=True, compact_revision=300, cancel_reason="because")

@@ -40,14 +40,14 @@ LOST = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.
 )
 def test_why_there_is_no_connection_is_said_in_plain_words(said: str, words: str) -> None:
     """As gRPC 1.85 says it."""
-    found = translate(Said(grpc.StatusCode.UNAVAILABLE, LOST + said), "a:1")
-    assert isinstance(found, NotSentError) and str(found) == f"a:1 cannot be reached: {words}"
+    error = translate(Said(grpc.StatusCode.UNAVAILABLE, LOST + said), "a:1")
+    assert isinstance(error, NotSentError) and str(error) == f"a:1 cannot be reached: {words}"
 
 
 def test_a_name_that_has_no_address_was_not_sent() -> None:
     said = "errors resolving a.invalid:1: [field:hostname lookup error:address lookup failed for a.invalid:1]"
-    found = translate(Said(grpc.StatusCode.UNAVAILABLE, said), "a:1")
-    assert isinstance(found, NotSentError) and "its name has no address here" in str(found)
+    error = translate(Said(grpc.StatusCode.UNAVAILABLE, said), "a:1")
+    assert isinstance(error, NotSentError) and "its name has no address here" in str(error)
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION])

@@ -34,7 +34,7 @@ def test_another_version_is_compared_in_what_both_know() -> None:
 
 @given(DIGESTS, DIGESTS)
 @settings(deadline=None)
-def test_it_is_mutual_and_never_of_what_one_lacks(one: tuple[str, ...], two: tuple[str, ...]) -> None:
-    found = differences(identity(one), identity(two))
-    assert found == differences(identity(two), identity(one))
-    assert found == [part for part, a, b in zip(PARTS, one, two, strict=True) if a and b and a != b]
+def test_it_is_mutual_and_never_of_what_one_lacks(first: tuple[str, ...], second: tuple[str, ...]) -> None:
+    parts = differences(identity(first), identity(second))
+    assert parts == differences(identity(second), identity(first))
+    assert parts == [part for part, a, b in zip(PARTS, first, second, strict=True) if a and b and a != b]

@@ -48,9 +48,9 @@ class Watched:
 
 def test_a_key_is_read_with_the_revision_of_the_store(store: MemoryStore) -> None:
     revision = put(store)
-    found, now = store.get("/a/x", timeout_s=1)
-    assert found is not None
-    assert (found.value, found.create_revision, now) == ("1", revision, revision)
+    stored, now = store.get("/a/x", timeout_s=1)
+    assert stored is not None
+    assert (stored.value, stored.create_revision, now) == ("1", revision, revision)
     assert store.get("/a/y", timeout_s=1) == (None, revision)
 
 

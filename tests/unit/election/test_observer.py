@@ -14,7 +14,7 @@ def at(ms: float) -> Instant:
     return Instant(ms, ms)
 
 
-def found(mod: int, create: int = 1, lease_ms: int = 1000) -> Versioned[Session]:
+def session(mod: int, create: int = 1, lease_ms: int = 1000) -> Versioned[Session]:
     return Versioned(Session("s", "m", "b", lease_ms, mod), create, mod)
 
 
@@ -25,30 +25,30 @@ def record(deposed_revision: int) -> FenceRecord:
 def observer() -> Observer:
     made = Observer(H, E)
     made.on_own_renewal(at(0))
-    made.on_session("n2", found(5), at(10))
+    made.on_session("n2", session(5), at(10))
     return made
 
 
 def test_over_after_the_lease_and_a_margin_for_both_clocks() -> None:
     seen = observer()
-    assert not seen.over("n2", found(5), at(10 + 1024))
-    assert seen.over("n2", found(5), at(10 + 1025))
-    assert not seen.over("n2", found(6), at(9999)), "another state than the one observed"
-    assert not seen.over("n2", found(5), Instant(9999, 500)), "one clock says it is not over"
+    assert not seen.over("n2", session(5), at(10 + 1024))
+    assert seen.over("n2", session(5), at(10 + 1025))
+    assert not seen.over("n2", session(6), at(9999)), "another state than the one observed"
+    assert not seen.over("n2", session(5), Instant(9999, 500)), "one clock says it is not over"
 
 
 def test_a_renewal_starts_the_clock_anew() -> None:
     seen = observer()
-    seen.on_session("n2", found(6), at(900))
-    assert not seen.over("n2", found(6), at(1900))
-    assert seen.over("n2", found(6), at(1925))
+    seen.on_session("n2", session(6), at(900))
+    assert not seen.over("n2", session(6), at(1900))
+    assert seen.over("n2", session(6), at(1925))
 
 
 def test_a_gap_longer_than_an_election_restarts_the_clocks() -> None:
     for gap, over in ((2 * H + 2 * E - 1, True), (2 * H + 2 * E + 1, False)):
         seen = observer()
         seen.on_own_renewal(at(gap))
-        assert seen.over("n2", found(5), at(1040)) is over
+        assert seen.over("n2", session(5), at(1040)) is over
         assert seen.sightings["n2"].suspect_since == at(gap), "suspicion restarts after 2h"
 
 

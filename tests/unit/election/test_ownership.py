@@ -162,8 +162,8 @@ def test_a_late_depose_fails_after_a_renewal() -> None:
 def test_handoff_overlap_and_its_end() -> None:
     scene = Scene()
     scene.own("n1")
-    found = scene.view.groups["g"]
-    txn = hand_over(scene.writer("n1"), "g", found, scene.holders["n2"], 9, reason="moved", overlap=True)
+    observed = scene.view.groups["g"]
+    txn = hand_over(scene.writer("n1"), "g", observed, scene.holders["n2"], 9, reason="moved", overlap=True)
     assert scene.ledger.apply(txn).succeeded
     offered = scene.view.groups["g"]
     assert (offered.record.state, offered.record.holders) == ("handoff", (scene.holders["n1"],))
@@ -224,9 +224,9 @@ def test_recover_keeps_what_is_known_of_an_action_under_way() -> None:
     acting = FenceRecord("s", 3, 4, 1000, "m", "b", "acting", executor="n2/s-n2", attempts=2, action_ms=2500)
     scene.ledger.apply(Txn((), (Put(KEYS.fence("n1"), acting.to_json()),)))
     assert scene.ledger.apply(recover(scene.view, "v", 4, (), 1000, "{}")).succeeded
-    found = scene.view.fences["n1"].record
-    assert (found.state, found.executor, found.attempts, found.action_ms) == ("acting", "n2/s-n2", 2, 2500)
-    assert (found.generation, found.session_id) == (5, "")
+    record = scene.view.fences["n1"].record
+    assert (record.state, record.executor, record.attempts, record.action_ms) == ("acting", "n2/s-n2", 2, 2500)
+    assert (record.generation, record.session_id) == (5, "")
 
 
 def test_epochs_grow_over_everything() -> None:
@@ -286,8 +286,8 @@ def test_nobody_is_asked_and_nobody_can_be_read_are_no_answers() -> None:
     assert unprobed(scene.view, scene.observer, "g", True, "n2", at(0)).reason == "nobody has asked the members yet"
     scene.ledger.apply(probe(scene.writer("n2"), "g"))
     scene.ledger.apply(Txn((), (Put(KEYS.fence("n3"), "oops"),)))
-    found = unprobed(scene.view, scene.observer, "g", True, "n2", at(0))
-    assert found.reason == "/hactl/c/fence/n3 cannot be read: it may run there"
+    verdict = unprobed(scene.view, scene.observer, "g", True, "n2", at(0))
+    assert verdict.reason == "/hactl/c/fence/n3 cannot be read: it may run there"
 
 
 def test_a_dead_node_may_run_a_group_without_an_owner_until_it_is_safe() -> None:
@@ -296,8 +296,8 @@ def test_a_dead_node_may_run_a_group_without_an_owner_until_it_is_safe() -> None
     scene.ledger.apply(probe(scene.writer("n2"), "g"))
     report = Report("s-n2", 1, {"g": {"phase": "stopped"}}, {"g": scene.view.probes["g"].mod_revision})  # type: ignore[dict-item]
     scene.put(KEYS.report("n2"), report)
-    found = unprobed(scene.view, scene.observer, "g", False, "n2", at(2000))
-    assert found.reason == "n1 is not known to be stopped"
+    verdict = unprobed(scene.view, scene.observer, "g", False, "n2", at(2000))
+    assert verdict.reason == "n1 is not known to be stopped"
 
 
 def test_an_answer_to_an_earlier_question_is_none() -> None:
@@ -307,5 +307,5 @@ def test_an_answer_to_an_earlier_question_is_none() -> None:
     for name in ("n1", "n2"):
         report = Report(f"s-{name}", 1, {"g": {"phase": "stopped"}}, {"g": asked - 1})  # type: ignore[dict-item]
         scene.put(KEYS.report(name), report)
-    found = unprobed(scene.view, scene.observer, "g", True, "n2", at(0))
-    assert found.reason == "n1 has not yet said whether it runs here"
+    verdict = unprobed(scene.view, scene.observer, "g", True, "n2", at(0))
+    assert verdict.reason == "n1 has not yet said whether it runs here"

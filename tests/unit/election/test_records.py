@@ -73,11 +73,11 @@ def test_a_field_of_another_type_is_unreadable_or_of_the_right_type(record: Reco
     raw = json.loads(record.to_json())
     raw[data.draw(st.sampled_from(sorted(raw)))] = data.draw(st.sampled_from(malformed.WRONG))
     try:
-        found = type(record).from_json(json.dumps(raw), "key")
+        read = type(record).from_json(json.dumps(raw), "key")
     except RecordError as error:
         assert str(error).startswith("key: ") and str(error).isprintable() and len(str(error)) < 250
     else:
-        assert type(record).from_json(found.to_json(), "key") == found
+        assert type(record).from_json(read.to_json(), "key") == read
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
@@ -190,11 +190,11 @@ def test_any_store_at_all_can_be_listed() -> None:
 
 def _what_is_kept_beside_fits(view: View) -> None:
     """What is found without a look at all keys, of which there may be a hundred thousand."""
-    found: dict[str, list[str]] = {}
+    unread: dict[str, list[str]] = {}
     for key in view.unreadable:
         if not view.misnamed(key):
             kind, name = view.keys.kind_of(key)
-            found.setdefault(kind, []).append(name)
-    for kind in {*found, "nodes", "fence", "groups", "members", "identity"}:
-        assert sorted(view.unread(kind)) == sorted(found.get(kind, ()))
+            unread.setdefault(kind, []).append(name)
+    for kind in {*unread, "nodes", "fence", "groups", "members", "identity"}:
+        assert sorted(view.unread(kind)) == sorted(unread.get(kind, ()))
     assert view.mark() == view._mark()

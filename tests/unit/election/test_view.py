@@ -26,7 +26,7 @@ def test_a_snapshot_of_what_is_known_makes_the_same_view_again() -> None:
 def test_what_cannot_be_read_is_not_in_the_snapshot() -> None:
     here = scene()
     here.put(KEYS.group("vip"), "oops")
-    assert KEYS.group("vip") not in {item.key for item in here.view.snapshot().items}
+    assert KEYS.group("vip") not in {kv.key for kv in here.view.snapshot().items}
 
 
 def test_a_renewal_leaves_the_mark_and_anything_else_makes_another_one() -> None:
@@ -46,6 +46,6 @@ def test_a_renewal_leaves_the_mark_and_anything_else_makes_another_one() -> None
 
 
 def test_of_two_deadlines_each_clock_has_its_own_earlier_and_later_one() -> None:
-    one, other = at(5)._replace(raw=9), at(7)
-    assert earlier(one, other) == (5, 7)
-    assert later(one, other) == (7, 9)
+    deadline, other = at(5)._replace(raw=9), at(7)
+    assert earlier(deadline, other) == (5, 7)
+    assert later(deadline, other) == (7, 9)

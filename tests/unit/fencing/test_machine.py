@@ -15,15 +15,15 @@ def job(*levels: tuple[Target, ...], wait_ms: float = 0.0) -> machine.Job:
     return machine.begin(NodeFencing(tuple(Level(level) for level in levels)), wait_ms, T0)
 
 
-def play(one: machine.Job, *outcomes: tuple[bool, str], now: Instant = T0) -> list[object]:
+def play(work: machine.Job, *outcomes: tuple[bool, str], now: Instant = T0) -> list[object]:
     """Give these outcomes to the steps that are asked for; the steps, the one after them included."""
     steps: list[object] = []
     for ok, power in outcomes:
-        step = machine.next_step(one, now)
+        step = machine.next_step(work, now)
         assert isinstance(step, Switch), step
         steps.append(step)
-        machine.switched(one, step.action, ok, power, "" if ok else "it fails", now)
-    return [*steps, machine.next_step(one, now)]
+        machine.switched(work, step.action, ok, power, "" if ok else "it fails", now)
+    return [*steps, machine.next_step(work, now)]
 
 
 def test_off_is_confirmed_by_status() -> None:
@@ -40,9 +40,9 @@ def test_an_off_that_failed_counts_when_status_says_off() -> None:
 
 def test_a_status_that_fails_or_says_on_is_no_off() -> None:
     for outcome in [(True, "on"), (False, "off"), (True, "unknown")]:
-        one = job((BMC,))
-        assert play(one, (True, "unknown"), outcome)[-1] == Wait(machine.FIRST_WAIT_MS)
-        assert one.failures == 1
+        work = job((BMC,))
+        assert play(work, (True, "unknown"), outcome)[-1] == Wait(machine.FIRST_WAIT_MS)
+        assert work.failures == 1
 
 
 def test_every_supply_of_a_level_is_off_before_the_node_is() -> None:
@@ -57,16 +57,16 @@ def test_every_supply_of_a_level_is_off_before_the_node_is() -> None:
 
 
 def test_the_next_level_begins_anew_when_one_supply_stays_on() -> None:
-    one = job((LEFT, RIGHT), (BMC,))
-    steps = play(one, (True, ""), (True, "off"), (True, ""), (True, "on"), (True, ""), (True, "off"))
+    work = job((LEFT, RIGHT), (BMC,))
+    steps = play(work, (True, ""), (True, "off"), (True, ""), (True, "on"), (True, ""), (True, "off"))
     assert steps[4:] == [Switch(BMC, "off"), Switch(BMC, "status"), Finished()]
-    assert one.level == 1
+    assert work.level == 1
 
 
 def test_waits_double_up_to_a_limit_and_never_end() -> None:
-    one, waits, now = job((BMC,)), [], T0
+    work, waits, now = job((BMC,)), [], T0
     for _ in range(8):
-        step = play(one, (False, ""), (False, "unknown"), now=now)[-1]
+        step = play(work, (False, ""), (False, "unknown"), now=now)[-1]
         assert isinstance(step, Wait)
         waits.append(step.ms)
         now = now.plus(step.ms)
@@ -74,22 +74,22 @@ def test_waits_double_up_to_a_limit_and_never_end() -> None:
 
 
 def test_an_executor_gives_up_after_some_rounds() -> None:
-    one = job((BMC,))
-    play(one, (False, ""), (False, ""))
-    assert not one.given_up
-    play(one, (False, ""), (False, ""), now=T0.plus(1000))
-    assert one.given_up
+    work = job((BMC,))
+    play(work, (False, ""), (False, ""))
+    assert not work.given_up
+    play(work, (False, ""), (False, ""), now=T0.plus(1000))
+    assert work.given_up
 
 
 def test_the_delay_comes_before_the_first_action() -> None:
-    one = job((BMC,), wait_ms=700)
-    assert machine.next_step(one, T0.plus(300)) == Wait(400)
-    assert machine.next_step(one, T0.plus(700)) == Switch(BMC, "off")
+    work = job((BMC,), wait_ms=700)
+    assert machine.next_step(work, T0.plus(300)) == Wait(400)
+    assert machine.next_step(work, T0.plus(700)) == Switch(BMC, "off")
 
 
 def test_a_delay_is_counted_on_the_clock_that_says_more() -> None:
-    one = job((BMC,), wait_ms=700)
-    assert machine.next_step(one, Instant(T0.boot + 100, T0.raw + 700)) == Switch(BMC, "off")
+    work = job((BMC,), wait_ms=700)
+    assert machine.next_step(work, Instant(T0.boot + 100, T0.raw + 700)) == Switch(BMC, "off")
 
 
 def test_a_watchdog_has_nothing_to_be_switched() -> None:
@@ -100,8 +100,8 @@ def test_a_watchdog_has_nothing_to_be_switched() -> None:
 
 def test_switched_on_by_what_it_was_switched_off_by() -> None:
     fencing = NodeFencing((Level((BMC,)), Level((LEFT, RIGHT))))
-    one = machine.switch_on(fencing, 1, T0)
-    steps = play(one, (True, ""), (True, "on"), (True, ""), (True, "on"))
+    work = machine.switch_on(fencing, 1, T0)
+    steps = play(work, (True, ""), (True, "on"), (True, ""), (True, "on"))
     assert steps == [
         Switch(LEFT, "on"),
         Switch(LEFT, "status"),
@@ -109,13 +109,13 @@ def test_switched_on_by_what_it_was_switched_off_by() -> None:
         Switch(RIGHT, "status"),
         Finished(),
     ]
-    one = machine.switch_on(fencing, 1, T0)
-    assert play(one, (True, ""), (True, "off"))[-1] == Wait(machine.FIRST_WAIT_MS)
-    assert one.level == 1
+    work = machine.switch_on(fencing, 1, T0)
+    assert play(work, (True, ""), (True, "off"))[-1] == Wait(machine.FIRST_WAIT_MS)
+    assert work.level == 1
 
 
 def test_what_was_not_begun_is_begun_again() -> None:
-    one = job((BMC,))
-    play(one, (True, ""))
-    machine.abandoned(one, "another was first", T0)
-    assert machine.next_step(one, T0) == Switch(BMC, "off")
+    work = job((BMC,))
+    play(work, (True, ""))
+    machine.abandoned(work, "another was first", T0)
+    assert machine.next_step(work, T0) == Switch(BMC, "off")

@@ -72,14 +72,14 @@ def test_nothing_differs() -> None:
     ],
 )
 def test_what_was_changed_by_hand(old: str, new: str, commands: list[str], note: str) -> None:
-    found = repair(WELL.replace(old, new))
-    assert [command.text for command in found.commands] == commands
-    assert (found.notes, found.reload) == ((note,), ())
+    repaired = repair(WELL.replace(old, new))
+    assert [command.text for command in repaired.commands] == commands
+    assert (repaired.notes, repaired.reload) == ((note,), ())
 
 
 def test_a_server_that_waits_for_its_last_session_is_nobodys_hand() -> None:
-    found = repair(WELL + row("web", "gone", "10.0.0.9", 80, admin=1))
-    assert ([command.text for command in found.commands], found.notes) == (["del server web/gone"], ())
+    repaired = repair(WELL + row("web", "gone", "10.0.0.9", 80, admin=1))
+    assert ([command.text for command in repaired.commands], repaired.notes) == (["del server web/gone"], ())
 
 
 def test_what_is_missing_takes_a_reload() -> None:
@@ -87,8 +87,10 @@ def test_what_is_missing_takes_a_reload() -> None:
 
 
 def test_out_of_use_comes_before_in_use() -> None:
-    found = repair(WELL.replace(A, row("web", "a", "10.0.0.1", 80, admin=1)).replace(C, C.replace(" 5 100", " 0 100")))
-    assert [command.verb for command in found.commands] == ["maint", "ready"]
+    repaired = repair(
+        WELL.replace(A, row("web", "a", "10.0.0.1", 80, admin=1)).replace(C, C.replace(" 5 100", " 0 100"))
+    )
+    assert [command.verb for command in repaired.commands] == ["maint", "ready"]
 
 
 def test_what_an_agent_says_holds() -> None:

@@ -136,7 +136,7 @@ def test_sections_that_proxies_name_stand_before_them() -> None:
         ".if defined(X)\ncache c\n.endif",
     ]
     text = render(replace(CLUSTER, haproxy=haproxy_options(sections=sections)), ALL, "a", SETTINGS)
-    places = [text.index(one) for one in ("crt-store", "cache c", "defaults hactl", "listen web", "backend old")]
+    places = [text.index(title) for title in ("crt-store", "cache c", "defaults hactl", "listen web", "backend old")]
     assert places == sorted(places)
 
 

@@ -46,9 +46,9 @@ def step(old: str, new: str, version: tuple[int, int] = NEW) -> Step:
 
 
 def commands(old: str, new: str) -> list[str]:
-    found = step(old, new)
-    assert found.kind == "runtime", found
-    return [command.text for command in found.commands]
+    change = step(old, new)
+    assert change.kind == "runtime", change
+    return [command.text for command in change.commands]
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ BY_COMMANDS = {
 def test_by_commands(name: str) -> None:
     change = BY_COMMANDS[name]
     assert change.old in ALL
-    found = step(ALL, ALL.replace(change.old, change.new))
-    assert tuple(command.text for command in found.commands) == change.by
-    assert found.kind == ("runtime" if change.by else "none")
-    assert bool(found.reason) == bool(change.by)
+    chosen = step(ALL, ALL.replace(change.old, change.new))
+    assert tuple(command.text for command in chosen.commands) == change.by
+    assert chosen.kind == ("runtime" if change.by else "none")
+    assert bool(chosen.reason) == bool(change.by)
 
 
 @pytest.mark.parametrize(
@@ -162,16 +162,16 @@ BY_RELOAD = {
 def test_by_reload(name: str) -> None:
     old, new, why = BY_RELOAD[name]
     assert old in ALL
-    found = step(ALL, ALL.replace(old, new))
-    assert (found.kind, found.commands) == ("reload", ())
-    assert why in "; ".join(found.reasons)
+    chosen = step(ALL, ALL.replace(old, new))
+    assert (chosen.kind, chosen.commands) == ("reload", ())
+    assert why in "; ".join(chosen.reasons)
 
 
 @pytest.mark.parametrize("inherited", ["tcp-ut 3s", "agent-check agent-port 1", "crt /x.pem", "cookie x", "track x/y"])
 def test_what_a_new_server_cannot_be_given_is_a_reload(inherited: str) -> None:
     text = ALL.replace("default-server check fall 2", f"default-server check {inherited}")
-    found = step(text, text.replace(B, B + C))
-    assert (found.kind, found.reason) == (
+    chosen = step(text, text.replace(B, B + C))
+    assert (chosen.kind, chosen.reason) == (
         "reload",
         f"listen web: server c is new: `{inherited.split(maxsplit=1)[0]}` cannot be given to one at run time",
     )
@@ -180,8 +180,8 @@ def test_what_a_new_server_cannot_be_given_is_a_reload(inherited: str) -> None:
 @pytest.mark.parametrize("names_b", ["use-server b if { src 10.0.0.0/8 }", "server z 10.0.0.5:80 track b"])
 def test_one_that_something_names_is_not_removed_at_run_time(names_b: str) -> None:
     text = ALL.replace(B, f"{B}    {names_b}\n")
-    found = step(text, text.replace(B, ""))
-    assert (found.kind, found.reason) == ("reload", "listen web: server b is gone: something else names it")
+    chosen = step(text, text.replace(B, ""))
+    assert (chosen.kind, chosen.reason) == ("reload", "listen web: server b is gone: something else names it")
 
 
 def test_one_that_another_section_tracks_is_not_removed_at_run_time() -> None:
@@ -276,8 +276,8 @@ def test_whatever_else_comes_with_a_switch(new_a: str | None, new_b: str, by: li
     old = ALL.replace("    server a 10.0.0.1:3306", line)
     wanted = old.replace(f"{line}\n", "" if new_a is None else f"{line}{new_a}\n")
     wanted = wanted.replace("0.2:3306 disabled", f"0.2:3306{new_b}")
-    found = step(old, switch_first(old, wanted))
-    assert [f"{command.verb} {command.server}" for command in found.commands] == by
+    chosen = step(old, switch_first(old, wanted))
+    assert [f"{command.verb} {command.server}" for command in chosen.commands] == by
 
 
 # Each server of `db`: not there; or weight, and an option that takes a reload; and which one is in use.
@@ -303,16 +303,16 @@ def test_there_are_never_two_writers(
     old, new = one_writer(before, writer), one_writer(after, next_writer)
     first = switch_first(old, new)
     in_use = {"abc"[writer]} if writer < 3 and before[writer] is not None else set()
-    for found in (step(old, first), step(first, new)):
-        if found.kind == "reload":
+    for chosen in (step(old, first), step(first, new)):
+        if chosen.kind == "reload":
             # The old worker goes on with whom it has: that must be the new one, if anybody.
             assert in_use <= {"abcd"[next_writer]}
-        for command in found.commands:
+        for command in chosen.commands:
             if command.verb == "ready":
                 in_use.add(command.server)
             elif command.verb in ("maint", "delete"):
                 in_use.discard(command.server)
-            assert len(in_use) <= 1, found.commands
+            assert len(in_use) <= 1, chosen.commands
     assert step(first, new).kind == "reload" or in_use == (
         {"abc"[next_writer]} if next_writer < 3 and after[next_writer] is not None else set()
     )
@@ -328,6 +328,6 @@ def test_no_writer_changes(old: str, new: str) -> None:
 
 def test_many_reasons_are_told_in_short() -> None:
     many = "".join(f"    option x{number}\n" for number in range(9))
-    found = step(ALL, ALL.replace("    maxconn 100\n", "    maxconn 100\n" + many))
-    assert len(found.reasons) == 9
-    assert found.reason.endswith("; and 6 more")
+    chosen = step(ALL, ALL.replace("    maxconn 100\n", "    maxconn 100\n" + many))
+    assert len(chosen.reasons) == 9
+    assert chosen.reason.endswith("; and 6 more")

@@ -196,8 +196,8 @@ def untidy(text: str, seed: int) -> str:
 
 def plainly(text: str) -> str:
     """All words, durations in ms, so that a directive can be looked for."""
-    text = re.sub(r"\b(\d+)s\b", lambda found: f"{found[1]}000", text)
-    text = re.sub(r"\b(\d+)m\b", lambda found: f"{int(found[1]) * 60}000", text)
+    text = re.sub(r"\b(\d+)s\b", lambda match: f"{match[1]}000", text)
+    text = re.sub(r"\b(\d+)m\b", lambda match: f"{int(match[1]) * 60}000", text)
     return re.sub(r"(\d)ms\b", r"\1", text)
 
 
@@ -206,15 +206,15 @@ def plainly(text: str) -> str:
 )
 @given(files())
 def test_nothing_is_lost(text: str) -> None:
-    found = import_text(text, "x.cfg")
-    listed = {note.line for note in found.notes if note.fate in ("left", "lost")}
-    there = set(plainly(found.rendered).split())
+    result = import_text(text, "x.cfg")
+    listed = {note.line for note in result.notes if note.fate in ("left", "lost")}
+    there = set(plainly(result.rendered).split())
     for section, line in read_source(text, "x.cfg", SECTIONS).directives():
         if line.number not in listed:
             words = [word.raw for word in line.words if line.keyword not in ("bind", "server")]
             absent = [word for word in plainly(" ".join(words)).split() if word not in there]
-            assert not absent, (section and section.title, line.text, absent, found.notes)
-    assert found.whole, [str(note) for note in found.notes]
+            assert not absent, (section and section.title, line.text, absent, result.notes)
+    assert result.whole, [str(note) for note in result.notes]
 
 
 @settings(
@@ -245,5 +245,5 @@ def test_a_line_that_is_taken_out_of_the_result_is_missed(text: str, chance: ran
     if lines[place].split()[0].startswith("."):
         return
     without = read_source(shorter, "x", SECTIONS)
-    found = missing(original, without, {})
-    assert found, lines[place]
+    lost = missing(original, without, {})
+    assert lost, lines[place]

@@ -35,7 +35,7 @@ def test_of_a_directory_what_haproxy_takes_in_its_order(tmp_path: Path) -> None:
     texts |= {"d__.d_cfg": "quatsch\n", "x_cfg": DEFAULTS}
     (tmp_path / "d/e.cfg").mkdir(parents=True)
     done = imported(tmp_path, "x.cfg", "d", **texts)
-    assert [one["name"] for one in read_yaml(done.yaml, "x").data["services"]] == ["B", "a", "b"] and done.whole
+    assert [service["name"] for service in read_yaml(done.yaml, "x").data["services"]] == ["B", "a", "b"] and done.whole
 
 
 def test_a_section_and_a_condition_end_with_their_file(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ def imported(text: str) -> Imported:
 
 
 def service(lines: str, head: str = "listen x\n bind 127.0.0.1:80\n") -> dict[str, Any]:
-    found = imported(head + lines)
-    assert found.whole, found.notes
-    assert len(found.document["services"]) == 1, found.notes
-    made: dict[str, Any] = found.document["services"][0]
+    result = imported(head + lines)
+    assert result.whole, result.notes
+    assert len(result.document["services"]) == 1, result.notes
+    made: dict[str, Any] = result.document["services"][0]
     return made
 
 
@@ -66,9 +66,9 @@ def notes(text: str, fate: str) -> list[tuple[int, str]]:
     ],
 )
 def test_a_directive(line: str, settings: dict[str, Any]) -> None:
-    found = service(f" {line}\n")
-    assert {name: found[name] for name in settings} == settings
-    assert set(found) - set(settings) == {"name", "defaults", "binds", "members"}
+    made = service(f" {line}\n")
+    assert {name: made[name] for name in settings} == settings
+    assert set(made) - set(settings) == {"name", "defaults", "binds", "members"}
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_a_directive(line: str, settings: dict[str, Any]) -> None:
     ],
 )
 def test_what_all_servers_have_is_said_once(words: str, settings: dict[str, Any]) -> None:
-    found = service("".join(f" server {name} 192.0.2.{index}:80 {words}\n" for index, name in enumerate("ab", 1)))
-    assert {name: found[name] for name in ("check", "server") if name in found} == settings
+    made = service("".join(f" server {name} 192.0.2.{index}:80 {words}\n" for index, name in enumerate("ab", 1)))
+    assert {name: made[name] for name in ("check", "server") if name in made} == settings
 
 
 def test_what_servers_have_each() -> None:
     lines = " default-server check weight 5\n server a 192.0.2.1:80\n server b 192.0.2.2:80 weight 7 backup no-check\n"
-    found = service(lines + " server c [2001:db8::1]:81 disabled inter 1s cookie x\n")
-    assert found["servers"] == [
+    made = service(lines + " server c [2001:db8::1]:81 disabled inter 1s cookie x\n")
+    assert made["servers"] == [
         {"name": "a", "address": "192.0.2.1", "port": 80, "weight": 5, "words": "check"},
         {"name": "b", "address": "192.0.2.2", "port": 80, "weight": 7, "backup": True, "words": "no-check"},
         {"name": "c", "address": "2001:db8::1", "port": 81, "weight": 5, "disabled": True, "cookie": "x"}
@@ -102,8 +102,8 @@ def test_what_servers_have_each() -> None:
 
 
 def test_a_server_without_a_port_is_left_to_haproxy() -> None:
-    found = service(" server a 192.0.2.1 check inter 1s\n server b 192.0.2.2 check inter 1s\n")
-    assert found["check"] == {"inter": "1s"} and found["servers"][0]["words"] == "check"
+    made = service(" server a 192.0.2.1 check inter 1s\n server b 192.0.2.2 check inter 1s\n")
+    assert made["check"] == {"inter": "1s"} and made["servers"][0]["words"] == "check"
     assert service(" server a 192.0.2.1 check port 80\n")["check"] == {"kind": "tcp", "port": 80}
 
 
@@ -121,8 +121,8 @@ def test_a_cookie_needs_a_value_on_every_server() -> None:
 def test_binds() -> None:
     binds = ":80,[::1]:81", ":::82", "10.0.0.1:83-85 name x", "/run/x.sock mode 600", "unix@/run/y"
     tls = "*:443 ssl crt /etc/a.pem crt /etc/b/ alpn h2 accept-proxy no-sslv3", "*:444 ssl crt relative.pem"
-    found = service("".join(f" bind {one}\n" for one in (*binds, *tls, "bad-host:1")), "listen x\n")
-    assert found["binds"] == [
+    made = service("".join(f" bind {bind}\n" for bind in (*binds, *tls, "bad-host:1")), "listen x\n")
+    assert made["binds"] == [
         "*:80",
         "[::1]:81",
         "[::]:82",
@@ -137,7 +137,7 @@ def test_binds() -> None:
         },
         {"address": "*:444", "words": "ssl crt relative.pem"},
     ]
-    assert found["extra"] == ["bind bad-host:1"]
+    assert made["extra"] == ["bind bad-host:1"]
 
 
 def test_the_last_of_a_family_counts_and_the_others_are_listed() -> None:
@@ -156,45 +156,45 @@ def test_which_defaults_a_proxy_has() -> None:
         ("", "defaults hactl\n", " from hactl"): ("haproxy", None),
     }
     for parts, wanted in cases.items():
-        found = imported(proxies.format(*parts)).document["services"]
-        assert tuple(one.get("defaults") for one in found) == wanted
+        services = imported(proxies.format(*parts)).document["services"]
+        assert tuple(entry.get("defaults") for entry in services) == wanted
     with pytest.raises(ConfigErrors, match=r"x.cfg:2:1: .* is not there above it"):
         imported("defaults a\nbackend b from c\ndefaults c\n")
 
 
 def test_sets_of_one_name() -> None:
     text = "defaults a\n mode http\nbackend x\ndefaults a\n mode tcp\nbackend y\n"
-    found = imported(text)
-    assert found.whole and found.document["haproxy"]["defaults"] == {"a": {"mode": "http"}, "a-2": {"mode": "tcp"}}
-    assert [one["defaults"] for one in found.document["services"]] == ["a", "a-2"]
+    result = imported(text)
+    assert result.whole and result.document["haproxy"]["defaults"] == {"a": {"mode": "http"}, "a-2": {"mode": "tcp"}}
+    assert [entry["defaults"] for entry in result.document["services"]] == ["a", "a-2"]
 
 
 def test_whole_proxies_in_a_condition() -> None:
     text = "defaults d\n mode http\n.if feature(X)\nbackend a\n server s 192.0.2.1:80\n.else\nring r\n size 9\n.endif\n"
-    found = imported(text + "backend b\n")
-    assert found.whole, found.notes
-    assert found.document["haproxy"]["sections"] == [
+    result = imported(text + "backend b\n")
+    assert result.whole, result.notes
+    assert result.document["haproxy"]["sections"] == [
         ".if feature(X)\nbackend a from d\n    server s 192.0.2.1:80\n.else\nring r\n    size 9\n.endif"
     ]
-    assert imported(found.rendered).document["services"] == found.document["services"]
+    assert imported(result.rendered).document["services"] == result.document["services"]
 
 
 def test_a_proxy_in_a_condition_names_its_own_defaults() -> None:
     text = "defaults d\ndefaults e\n.if x\nbackend a from d\nbackend b\n.endif\n"
-    found = imported(text)
-    assert found.whole, found.notes
-    assert found.document["haproxy"]["sections"] == [".if x\nbackend a from d\nbackend b from e\n.endif"]
+    result = imported(text)
+    assert result.whole, result.notes
+    assert result.document["haproxy"]["sections"] == [".if x\nbackend a from d\nbackend b from e\n.endif"]
 
 
 def test_what_haproxy_knows_no_longer() -> None:
     text = "defaults\n contimeout 5000\n redispatch\nlisten x\n bind 127.0.0.1:80\n clitimeout 1m\n reqadd X:\\ y\n"
-    found = imported(text)
-    assert found.document["haproxy"]["defaults"]["imported"] == {
+    result = imported(text)
+    assert result.document["haproxy"]["defaults"]["imported"] == {
         "timeouts": {"connect": "5s"},
         "extra": ["option redispatch"],
     }
-    assert found.document["services"][0]["timeouts"] == {"client": "1m"} and found.whole
-    said = {note.line: note.why for note in found.notes if note.line}
+    assert result.document["services"][0]["timeouts"] == {"client": "1m"} and result.whole
+    said = {note.line: note.why for note in result.notes if note.line}
     assert "became `timeout connect 5000`" in said[2] and "in its place: http-request add-header" in said[7]
 
 
@@ -212,7 +212,7 @@ def test_a_frontend_and_its_backend_of_one_name() -> None:
     assert (split["kind"], split["extra"], "default_backend" in split) == ("split", ["http-request deny"], False)
     for other in (back.replace(" log global\n", ""), back + " timeout tarpit 1s\n", "defaults\n" + back):
         document = imported(front + other).document
-        assert [(one["name"], one["kind"]) for one in document["services"]] == [
+        assert [(entry["name"], entry["kind"]) for entry in document["services"]] == [
             ("x-front", "frontend"),
             ("x", "backend"),
         ]
@@ -274,9 +274,9 @@ BACK_X = "backend x\n mode http\n server s1 192.0.2.1:80\n"
     }.values(),
 )  # fmt: skip
 def test_the_backend_keeps_the_name_and_stays_a_service(text: str, services: list[str], raw: int) -> None:
-    found = imported(text)
-    assert [f"{one['name']} {one.get('kind', 'listen')}" for one in found.document["services"]] == services
-    assert len(found.document["haproxy"].get("sections", [])) == raw and found.whole
+    result = imported(text)
+    assert [f"{entry['name']} {entry.get('kind', 'listen')}" for entry in result.document["services"]] == services
+    assert len(result.document["haproxy"].get("sections", [])) == raw and result.whole
 
 
 def test_rules_stay_behind_conditions_that_stay_words() -> None:
@@ -298,23 +298,23 @@ def test_rules_stay_behind_conditions_that_stay_words() -> None:
     ],
 )
 def test_a_check_asks_the_same(asked: list[str]) -> None:
-    found = imported("listen l\n bind :1\n mode http\n server s 192.0.2.1:80 check\n" + "\n".join(asked))
+    result = imported("listen l\n bind :1\n mode http\n server s 192.0.2.1:80 check\n" + "\n".join(asked))
     lines = [
-        line.strip() for line in found.rendered.split("listen l")[1].split("\n") if "chk" in line or "http-ch" in line
+        line.strip() for line in result.rendered.split("listen l")[1].split("\n") if "chk" in line or "http-ch" in line
     ]
-    assert found.whole and lines == asked
+    assert result.whole and lines == asked
 
 
 def test_what_is_no_service_is_kept_as_a_section_with_the_reason() -> None:
     text = "defaults d\nfrontend nowhere\n bind 127.0.0.1:1\n timeout client 1s\nbackend a/b\nbackend no:name\n"
-    found = imported(text)
-    assert found.document["haproxy"]["sections"] == [
+    result = imported(text)
+    assert result.document["haproxy"]["sections"] == [
         "frontend nowhere from d\n    bind 127.0.0.1:1\n    timeout client 1s",
         "backend a/b from d",
         "backend no:name from d",
     ]
-    assert [note.line for note in found.notes if note.fate == "raw"] == [2, 5, 6] and found.whole
-    assert "leads nowhere" in next(note.why for note in found.notes if note.line == 2)
+    assert [note.line for note in result.notes if note.fate == "raw"] == [2, 5, 6] and result.whole
+    assert "leads nowhere" in next(note.why for note in result.notes if note.line == 2)
 
 
 def test_userlists() -> None:
@@ -337,8 +337,8 @@ def test_userlists() -> None:
 def test_global() -> None:
     text = 'global\n setenv L /dev/log\n log "$L" local0\n maxconn 7\n maxconn 9\n'
     text += " daemon\n nbproc 2\n.if x\n maxconn 1\n.endif\n"
-    found = imported(text)
-    assert found.document["haproxy"] == {
+    result = imported(text)
+    assert result.document["haproxy"] == {
         "maxconn": None,
         "log": [],
         "extra_global": [
@@ -351,11 +351,11 @@ def test_global() -> None:
             ".endif",
         ],
     }
-    assert [(note.fate, note.line) for note in found.notes if note.fate in ("left", "lost")] == [
+    assert [(note.fate, note.line) for note in result.notes if note.fate in ("left", "lost")] == [
         ("left", 6),
         ("lost", 7),
     ]
-    assert not found.whole
+    assert not result.whole
     assert imported("global\n maxconn 7\n maxconn 9\n user x\n").document["haproxy"] == {
         "maxconn": 9,
         "user": "x",
@@ -398,14 +398,14 @@ def test_a_file_of_hactls_own() -> None:
     ],
 )
 def test_comparing(ours: str, theirs: str, same: bool) -> None:
-    one, other = (read_source(f"listen x\n {text}\n", "x", SECTIONS) for text in (ours, theirs))
-    assert (missing(one, other, {}) == []) is same
+    source, other = (read_source(f"listen x\n {text}\n", "x", SECTIONS) for text in (ours, theirs))
+    assert (missing(source, other, {}) == []) is same
 
 
 def test_a_section_that_is_missing_is_missing_line_by_line() -> None:
-    one = read_source("listen x\n a 1\n b 2\nlisten y\n c 3\n", "x", SECTIONS)
+    source = read_source("listen x\n a 1\n b 2\nlisten y\n c 3\n", "x", SECTIONS)
     other = read_source("listen y\n c 3\n", "x", SECTIONS)
-    assert [(line.number, why) for line, why in missing(one, other, {})] == [
+    assert [(line.number, why) for line, why in missing(source, other, {})] == [
         (2, "there is no section `listen x`"),
         (3, "there is no section `listen x`"),
     ]

@@ -69,7 +69,7 @@ def test_the_lab_with_its_controllers_as_members(cluster: str, tmp_path: Path) -
         (35357, True),
         (5000, True),
     ]
-    original, made = (read_source(one, "x", SECTIONS) for one in (LAB.read_text(), rendered(text)))
+    original, made = (read_source(content, "x", SECTIONS) for content in (LAB.read_text(), rendered(text)))
     names = {id(section): "imported" for section in original.sections if section.kind == "defaults"}
     assert {line.keyword for line, _ in missing(original, made, names)} == NOT_WRITTEN
 

@@ -15,15 +15,15 @@ FRONTEND = "defaults\n mode http\nlisten x\n bind 127.0.0.1:80\n"
 
 
 def imported(text: str) -> Imported:
-    found = import_text(text, "x.cfg")
-    assert found.whole, found.notes
-    return found
+    result = import_text(text, "x.cfg")
+    assert result.whole, result.notes
+    return result
 
 
-def section(found: Imported, title: str) -> list[str]:
+def section(result: Imported, title: str) -> list[str]:
     """The lines that hactl writes for it."""
-    assert found.document["services"] and "sections" not in found.document["haproxy"]
-    after = found.rendered.partition(f"\n{title}")[2]
+    assert result.document["services"] and "sections" not in result.document["haproxy"]
+    after = result.rendered.partition(f"\n{title}")[2]
     return [line.strip() for line in after.partition("\n\n")[0].split("\n")[1:]]
 
 
@@ -158,7 +158,7 @@ def test_a_check_that_the_defaults_have_in_words_is_replaced() -> None:
 )
 def test_a_set_of_defaults_has_the_steps_of_its_own_check(parent: list[str], own: list[str], held: list[str]) -> None:
     """As seen in HAProxy 2.6: a step, or another kind, forgets the steps of the set that it is made from."""
-    first, second = ("".join(f" {line}\n" for line in one) for one in (parent, own))
+    first, second = ("".join(f" {line}\n" for line in steps) for steps in (parent, own))
     text = f"defaults A\n{first}defaults B from A\n{second}backend x from B\n"
     made = lines(text, "defaults B")
     assert sorted(line for line in made if "check" in line or "httpchk" in line) == sorted(held)
@@ -187,10 +187,10 @@ def test_a_host_and_what_is_more_than_a_status_is_a_check_in_lines() -> None:
         "GET /h HTTP/1.1\\r\\nHost:\\ a.example",
         "\n http-check send meth GET uri /h ver HTTP/1.1 hdr Host a.example",
     ):
-        found = imported(
+        result = imported(
             f"backend x\n option httpchk {asked}\n http-check expect string OK\n server a 192.0.2.1:80 check\n"
         )
-        assert found.document["services"][0]["check"]["lines"] == [
+        assert result.document["services"][0]["check"]["lines"] == [
             "http-check send meth GET uri /h ver HTTP/1.1 hdr Host a.example",
             "http-check expect string OK",
         ]
@@ -199,9 +199,9 @@ def test_a_host_and_what_is_more_than_a_status_is_a_check_in_lines() -> None:
 @pytest.mark.parametrize("line", ["http-send-name-header X", "server-template t 1-3 x.example:80"])
 def test_nodes_stay_a_list_beside_other_servers_and_where_names_are_told(line: str) -> None:
     text = f"backend x\n {line}\n server a 192.0.2.1:80\n server b 192.0.2.2:80\n"
-    found = imported(text)
-    adopt(found.document, {"n1": "192.0.2.1", "n2": "192.0.2.2"})
-    assert [one["node"] for one in found.document["services"][0]["servers"]] == ["n1", "n2"]
+    result = imported(text)
+    adopt(result.document, {"n1": "192.0.2.1", "n2": "192.0.2.2"})
+    assert [server["node"] for server in result.document["services"][0]["servers"]] == ["n1", "n2"]
 
 
 def test_no_line_has_more_words_than_haproxy_reads() -> None:

@@ -67,7 +67,7 @@ def test_a_line_ends_where_haproxy_ends_it(letter: str) -> None:
     )
     (section,) = read_source(text, "x", SECTIONS).sections
     assert [line.text for line in section.lines] == ["server s 192.0.2.1:1"]
-    assert [one.name for one in read_servers(text.replace(" # was", " #was"))["a"]] == ["s"]
+    assert [server.name for server in read_servers(text.replace(" # was", " #was"))["a"]] == ["s"]
 
 
 def test_what_limits_what_haproxy_reads_is_refused() -> None:
@@ -77,18 +77,18 @@ def test_what_limits_what_haproxy_reads_is_refused() -> None:
 
 def test_sections() -> None:
     text = "loose\nglobal\n no option x\ndefaults\nfrontend f from d # c\n bind :80\nlisten l :1,:2 from d\ntimeout\n"
-    found = read_source(text, "x", SECTIONS)
-    assert [line.text for line in found.loose] == ["loose"]
-    assert [(section.kind, section.name, section.parent) for section in found.sections] == [
+    source = read_source(text, "x", SECTIONS)
+    assert [line.text for line in source.loose] == ["loose"]
+    assert [(section.kind, section.name, section.parent) for section in source.sections] == [
         ("global", "", ""),
         ("defaults", "", ""),
         ("frontend", "f", "d"),
         ("listen", "l", "d"),
     ]
-    assert [word.value for word in found.sections[3].arguments] == [":1,:2"]
-    line = found.sections[0].lines[0]
+    assert [word.value for word in source.sections[3].arguments] == [":1,:2"]
+    line = source.sections[0].lines[0]
     assert (line.number, line.prefix, line.keyword, line.text) == (3, "no", "option", "no option x")
-    assert sum(1 for _ in found.directives()) == 4
+    assert sum(1 for _ in source.directives()) == 4
 
 
 def test_a_condition_within_a_section_stays_there_and_one_around_sections_is_one() -> None:
@@ -141,9 +141,9 @@ def test_a_condition_that_cannot_be_kept_is_refused_with_its_line(text: str, lin
 def test_a_line_taken_apart(
     line: str, name: str, address: str, port: str, words: tuple[str, ...], by_library: bool
 ) -> None:
-    found = read_statement(line.split())
-    assert found.keyword == line.split(maxsplit=1)[0] and found.by_library is by_library
-    assert (found.name, found.address, found.port, found.words) == (name, address, port, words)
+    statement = read_statement(line.split())
+    assert statement.keyword == line.split(maxsplit=1)[0] and statement.by_library is by_library
+    assert (statement.name, statement.address, statement.port, statement.words) == (name, address, port, words)
 
 
 def test_pyhaproxy_and_our_own_reading_say_the_same() -> None:
@@ -153,7 +153,7 @@ def test_pyhaproxy_and_our_own_reading_say_the_same() -> None:
     }
     read = {line: read_statement(line) for line in lines}
     assert sum(statement.by_library for statement in read.values()) > len(lines) / 2
-    assert {line: replace(one, by_library=False) for line, one in read.items()} == {
+    assert {line: replace(statement, by_library=False) for line, statement in read.items()} == {
         line: read_by_words(line) for line in lines
     }
 
@@ -161,7 +161,7 @@ def test_pyhaproxy_and_our_own_reading_say_the_same() -> None:
 def test_words_of_a_server() -> None:
     behind = params(split_line("check inter 2s slowstart 1s"))
     own = params(split_line("no-check inter 1s slowstart 2s source 1.2.3.4 usesrc client interface lo mystery 1 2"))
-    held = [one.text for one in overlaid(behind, own)]
+    held = [statement.text for statement in overlaid(behind, own)]
     assert held == ["no-check", "inter 1s", "slowstart 2s", "source 1.2.3.4 usesrc client interface lo", "mystery 1 2"]
 
 

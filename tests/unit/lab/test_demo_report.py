@@ -30,8 +30,8 @@ def figures(**more: Any) -> Figures:
     return Figures("default", **values)
 
 
-def wrong(found: Figures) -> list[str]:
-    return [one.subject for one in judge(found) if not one.ok]
+def wrong(figures: Figures) -> list[str]:
+    return [verdict.subject for verdict in judge(figures) if not verdict.ok]
 
 
 def test_all_as_promised() -> None:

@@ -52,7 +52,7 @@ def test_not_everything_waits_for_one_that_hangs(hangs: threading.Event) -> None
     async def main() -> None:
         disk = DiskThread("here", 0.001)
         asked = [disk.run(hangs.wait, DEADLINE_S) for _ in range(100)]
-        assert all(isinstance(one, OSError) for one in await asyncio.gather(*asked, return_exceptions=True))
+        assert all(isinstance(outcome, OSError) for outcome in await asyncio.gather(*asked, return_exceptions=True))
         assert disk._calls.qsize() < 20
 
     asyncio.run(main())
@@ -62,7 +62,7 @@ def test_asyncios_own_threads_are_free(hangs: threading.Event) -> None:
     async def main() -> None:
         disks = [DiskThread("here", 0.01) for _ in range(40)]
         asked = [disk.run(hangs.wait, DEADLINE_S) for disk in disks]
-        assert all(isinstance(one, OSError) for one in await asyncio.gather(*asked, return_exceptions=True))
+        assert all(isinstance(outcome, OSError) for outcome in await asyncio.gather(*asked, return_exceptions=True))
         assert await asyncio.wait_for(asyncio.to_thread(divmod, 7, 2), DEADLINE_S) == (3, 1)
 
     asyncio.run(main())

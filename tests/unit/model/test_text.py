@@ -36,10 +36,10 @@ def test_a_text_has_an_end() -> None:
 
 @given(DATA)
 def test_whatever_happened_can_be_written_and_read(data: Any) -> None:
-    found = bounded(data)
-    raw = json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
-    assert json.loads(raw) == found
-    assert bounded(found) == found
+    kept = bounded(data)
+    raw = json.dumps(kept, allow_nan=False, ensure_ascii=False).encode()
+    assert json.loads(raw) == kept
+    assert bounded(kept) == kept
 
 
 def test_what_is_kept_is_little() -> None:

@@ -15,7 +15,7 @@ from tests.support.examples import examples
 
 OWN = ("10.77.0.11/24", "10.77.0.12/24", "10.77.0.13/25", "192.168.7.5/24")
 VIPS = ("10.77.0.30/24", "10.77.0.31/24", "10.77.0.40/32", "10.77.0.50/25")
-MOVING = {one.partition("/")[0] for one in VIPS}
+MOVING = {vip.partition("/")[0] for vip in VIPS}
 
 
 class Interface:
@@ -36,18 +36,18 @@ class Interface:
             self.secondary.remove(ip)
         elif ip in self.primary:
             self.primary.remove(ip)
-            follower = next((one for one in self.secondary if one.network == ip.network), None)
+            follower = next((address for address in self.secondary if address.network == ip.network), None)
             if follower is not None:
                 self.secondary.remove(follower)
                 self.primary.append(follower)  # the kernel puts it behind the other primary addresses
 
     def _leader(self, ip: IPv4Interface) -> bool:
-        return any(one.network == ip.network for one in self.primary)
+        return any(address.network == ip.network for address in self.primary)
 
     @property
     def addresses(self) -> list[Address]:
-        return [Address(1, one, str(one.ip)) for one in self.primary] + [
-            Address(1, one, str(one.ip), secondary=True) for one in self.secondary
+        return [Address(1, address, str(address.ip)) for address in self.primary] + [
+            Address(1, address, str(address.ip), secondary=True) for address in self.secondary
         ]
 
     def sources(self) -> set[str]:
@@ -55,8 +55,8 @@ class Interface:
         own, which has the route. A VIP has none."""
         first = {str(self.addresses[0].ip)} if self.addresses else set()
         return first | {
-            str(one) for one in self.primary
-            if any(other.network == one.network and str(other) in OWN for other in self.primary + self.secondary)
+            str(address) for address in self.primary
+            if any(other.network == address.network and str(other) in OWN for other in self.primary + self.secondary)
         }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def test_whatever_is_done_to_an_interface_no_connection_begins_from_a_vip(
             there.primary, there.secondary = [], []
         else:
             (there.add if change[0] else there.remove)(change[1])
-    own = {str(one.ip) for one in there.addresses} & set(OWN)
+    own = {str(address.ip) for address in there.addresses} & set(OWN)
     # A VIP that hactl did not put there is another matter: the lookout's.
     for stray in set(VIPS) - here:
         there.remove(stray)
@@ -101,11 +101,11 @@ def test_whatever_is_done_to_an_interface_no_connection_begins_from_a_vip(
             break
     else:
         pytest.fail(f"no end: {there.primary} {there.secondary}")
-    found = {str(one.ip) for one in there.addresses}
-    assert found & set(OWN) == own, "the node's own addresses stay"
+    present = {str(address.ip) for address in there.addresses}
+    assert present & set(OWN) == own, "the node's own addresses stay"
     assert there.sources() <= set(OWN)
-    beside = {vip for vip in here if any(ip_interface(vip).ip in ip_interface(one).network for one in own)}
-    assert found & set(VIPS) == beside, "a VIP is where the node has an address of its own in its network"
+    beside = {vip for vip in here if any(ip_interface(vip).ip in ip_interface(address).network for address in own)}
+    assert present & set(VIPS) == beside, "a VIP is where the node has an address of its own in its network"
 
 
 def v6(text: str, *, deprecated: bool = False) -> Address:

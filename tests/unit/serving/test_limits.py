@@ -30,13 +30,13 @@ def test_never_more_than_there_are_places_and_nobody_is_kept_out(steps: list[tup
                 slots.give_back(gone.peer, gone)
                 slots.give_back(gone.peer, gone)  # safe to repeat
             continue
-        counts = Counter(one.peer for one in held)
+        counts = Counter(connection.peer for connection in held)
         fair = len(held) < 4 or max(counts.values()) > counts[peer] + 1
         assert slots.make_room(peer) is fair
         if fair:
             new = Connection(peer)
             slots.take(peer, new)
-            held = [one for one in held if not one.aborted] + [new]
+            held = [connection for connection in held if not connection.aborted] + [new]
         assert slots.taken == len(held) <= 4
 
 

@@ -40,11 +40,11 @@ def document(scene: Scene) -> dict[str, Any]:
 
 
 def fence(scene: Scene, node: str = "n1") -> dict[str, Any]:
-    return next(one for one in document(scene)["fences"] if one["node"] == node)
+    return next(entry for entry in document(scene)["fences"] if entry["node"] == node)
 
 
 def told(scene: Scene) -> list[tuple[str, str]]:
-    return [(one["level"], one["what"]) for one in document(scene)["warnings"]]
+    return [(warning["level"], warning["what"]) for warning in document(scene)["warnings"]]
 
 
 def killed(scene: Scene, **more: Any) -> None:
@@ -71,16 +71,16 @@ def killed(scene: Scene, **more: Any) -> None:
 )
 def test_what_a_dead_session_waits_for(scene: Scene, more: dict[str, Any], waiting: str, fencing: bool) -> None:
     killed(scene, **more)
-    found = fence(scene)
-    assert (found["waiting"], found["fencing"]) == (waiting, fencing)
+    entry = fence(scene)
+    assert (entry["waiting"], entry["fencing"]) == (waiting, fencing)
 
 
 def test_what_owns_nothing_that_requires_it_is_not_fenced(scene: Scene) -> None:
     scene.kill("n2")
     assert fence(scene, "n2")["waiting"] == "hactl to start on it, or `hactl fence confirm n2`; no group waits for it"
     assert not fence(scene, "n2")["fencing"]
-    found = scene.view.fences["n2"].record
-    scene.put(KEYS.fence("n2"), replace(found, wanted="off"))
+    record = scene.view.fences["n2"].record
+    scene.put(KEYS.fence("n2"), replace(record, wanted="off"))
     assert fence(scene, "n2")["fencing"]
 
 
@@ -101,23 +101,23 @@ def test_without_a_device_nobody_fences() -> None:
 
 def test_nobody_is_sent_to_do_what_a_device_does(scene: Scene) -> None:
     killed(scene, executor="n3/s-n3")
-    assert not [one for one in document(scene)["warnings"] if "confirm" in one["do"]]
+    assert not [warning for warning in document(scene)["warnings"] if "confirm" in warning["do"]]
 
 
 def test_once_a_round_has_failed_the_way_out_is_told(scene: Scene) -> None:
     killed(scene, executor="n3/s-n3", failures=1, last="no route to the switch")
-    found = told(scene)
+    warnings = told(scene)
     assert (
         "error",
         "group database does not run: n1 is being fenced; waiting for n3 to fence it, after 1 failed rounds",
-    ) in found
+    ) in warnings
     assert (
         "error",
         "node n1 is being fenced; waiting for n3 to fence it, after 1 failed rounds; so far: no route to the switch",
-    ) in found
-    todo = [one["do"] for one in document(scene)["warnings"] if "is being fenced" in one["what"]]
-    assert len(todo) == 2 and all("say so: `hactl fence confirm n1`" in one for one in todo)
-    database = next(one for one in document(scene)["groups"] if one["name"] == "database")
+    ) in warnings
+    todo = [entry["do"] for entry in document(scene)["warnings"] if "is being fenced" in entry["what"]]
+    assert len(todo) == 2 and all("say so: `hactl fence confirm n1`" in text for text in todo)
+    database = next(entry for entry in document(scene)["groups"] if entry["name"] == "database")
     assert database["waiting"] == "waiting for n1 to be fenced"
 
 
@@ -127,7 +127,7 @@ def test_a_node_that_is_to_be_switched_on_again(scene: Scene) -> None:
 
 
 def how(scene: Scene, node: str = "n1") -> dict[str, Any]:
-    return next(one["fencing"] for one in document(scene)["nodes"] if one["name"] == node)
+    return next(entry["fencing"] for entry in document(scene)["nodes"] if entry["name"] == node)
 
 
 def test_who_could_fence_whom(scene: Scene) -> None:
@@ -143,8 +143,8 @@ def test_who_could_fence_whom(scene: Scene) -> None:
 def test_a_device_that_fails_everywhere_is_one_warning(scene: Scene) -> None:
     for name in ("n1", "n2"):
         report(scene, name, "n1", "n3")
-    found = [what for _, what in told(scene) if what.startswith("fence device")]
-    assert found == ["fence device switch fails for n1, n3 when asked by n1, n2: no route"]
+    texts = [what for _, what in told(scene) if what.startswith("fence device")]
+    assert texts == ["fence device switch fails for n1, n3 when asked by n1, n2: no route"]
 
 
 def test_what_a_node_says_of_itself_does_not_count(scene: Scene) -> None:
@@ -164,7 +164,7 @@ def test_who_has_not_said_yet_is_not_called_unable(scene: Scene) -> None:
 def test_who_is_dead_fences_nobody(scene: Scene) -> None:
     scene.kill("n3", state="safe", evidence="reboot")
     assert how(scene)["by"] == ["n2"]
-    assert [one["node"] for one in document(scene)["devices"]] == ["n1", "n2"]
+    assert [report["node"] for report in document(scene)["devices"]] == ["n1", "n2"]
 
 
 def test_one_of_several_levels_is_enough_and_all_of_a_level_are_needed() -> None:
@@ -173,15 +173,15 @@ def test_one_of_several_levels_is_enough_and_all_of_a_level_are_needed() -> None
     scene = Scene(cluster=fenced(*devices, levels=levels))
     scene.join("n1", "n2")
 
-    def found(**well: bool) -> list[str]:
+    def able(**well: bool) -> list[str]:
         targets = tuple({"node": "n1", "device": name, "plug": "n1", "ok": ok} for name, ok in well.items())
         scene.put(KEYS.devices("n2"), DeviceReport("", "", 1, targets))
         by: list[str] = how(scene)["by"]
         return by
 
-    assert found(a=True, b=True, c=False) == ["n2"]
-    assert found(a=False, b=False, c=True) == ["n2"]
-    assert found(a=True, b=False, c=False) == []
+    assert able(a=True, b=True, c=False) == ["n2"]
+    assert able(a=False, b=False, c=True) == ["n2"]
+    assert able(a=True, b=False, c=False) == []
     assert how(scene)["levels"] == ["a n1 + b n1", "c n1"]
 
 
@@ -192,7 +192,7 @@ def test_the_mark_changes_with_a_report(scene: Scene) -> None:
 
 
 def states(scene: Scene) -> dict[str, str]:
-    return {one["name"]: one["state"] for one in document(scene)["nodes"]}
+    return {entry["name"]: entry["state"] for entry in document(scene)["nodes"]}
 
 
 def test_a_node_that_was_emptied_and_switched_off_is_not_pending(scene: Scene) -> None:

@@ -21,11 +21,11 @@ class Teller:
 
     def after(self, seconds: float) -> list[Event]:
         """What is told while this time goes by."""
-        found: list[Event] = []
+        noted: list[Event] = []
         for _ in range(int(seconds) + 1):
-            found += self.events.look(self.services, self.probes, self.now_s, self.roles)
+            noted += self.events.look(self.services, self.probes, self.now_s, self.roles)
             self.now_s += 1
-        return found
+        return noted
 
 
 def three(**servers: ServerHealth) -> dict[str, ServerHealth]:

@@ -26,14 +26,14 @@ def scene() -> Scene:
 
 def say(scene: Scene, node: str, *warnings: ResourceWarning) -> None:
     """The node reports them."""
-    found = scene.view.reports[node].record
-    scene.put(KEYS.report(node), replace(found, warnings=warnings))
+    report = scene.view.reports[node].record
+    scene.put(KEYS.report(node), replace(report, warnings=warnings))
 
 
 def told(scene: Scene) -> list[tuple[str, str, str]]:
     document = status.status(scene.view, scene.spec, "n2", health=scene.health)
     assert json.loads(json.dumps(document)) == document
-    return [(one["level"], one["what"], one["do"]) for one in document["warnings"]]
+    return [(warning["level"], warning["what"], warning["do"]) for warning in document["warnings"]]
 
 
 def test_a_station_that_is_no_node(scene: Scene) -> None:
@@ -47,11 +47,11 @@ def test_a_station_that_is_no_node(scene: Scene) -> None:
 def test_a_node_is_named_and_what_to_type_there(scene: Scene) -> None:
     scene.put(KEYS.member("n3"), Member("n3", "10.0.0.13", "0.1.0", 1, extra={"macs": {MAC: "bond0"}}))
     say(scene, "n1", CONFLICT)
-    [(_, what, todo)] = [one for one in told(scene) if "conflict" in one[1]]
+    [(_, what, todo)] = [warning for warning in told(scene) if "conflict" in warning[1]]
     assert what.endswith("is also at 02:aa:aa:aa:aa:01, which is bond0 of n3")
     assert todo == "on n3: `ip addr del 10.0.0.30/24 dev bond0`"
     scene.kill("n3")
-    [(_, _, todo)] = [one for one in told(scene) if "conflict" in one[1]]
+    [(_, _, todo)] = [warning for warning in told(scene) if "conflict" in warning[1]]
     assert todo == "n3 was lost and still answers for the address: make sure that it is off"
 
 
@@ -76,8 +76,8 @@ def test_what_an_earlier_session_said_does_not_count(scene: Scene) -> None:
 )  # fmt: skip
 def test_each_topic(scene: Scene, topic: str, resource: str, level: str, what: str, todo: str) -> None:
     say(scene, "n1", ResourceWarning("vip", resource, topic, "TEXT"))
-    [found] = told(scene)
-    assert found[:2] == (level, what) and todo in found[2]
+    [warning] = told(scene)
+    assert warning[:2] == (level, what) and todo in warning[2]
 
 
 def test_a_process_that_hactl_did_not_start(scene: Scene) -> None:

@@ -51,11 +51,11 @@ def document(scene: Scene) -> dict[str, Any]:
 
 
 def service(scene: Scene, name: str) -> dict[str, Any]:
-    return next(one for one in document(scene)["services"] if one["name"] == name)
+    return next(entry for entry in document(scene)["services"] if entry["name"] == name)
 
 
 def told(scene: Scene) -> list[tuple[str, str]]:
-    return [(one["level"], one["what"]) for one in document(scene)["warnings"]]
+    return [(warning["level"], warning["what"]) for warning in document(scene)["warnings"]]
 
 
 def row(scene: Scene, name: str) -> str:
@@ -70,10 +70,10 @@ def everywhere(scene: Scene, **servers: ServerHealth) -> None:
 
 
 def test_servers_are_nodes_and_then_those_listed(scene: Scene) -> None:
-    found = {one.name: servers_of(one, scene.spec) for one in scene.spec.services}
-    assert found["api"][1] == ("n2", "n2", "10.0.0.12:5000")
-    assert [one.name for one in found["db"]] == ["n1", "n2"]
-    assert found["outside"] == [("far", "n3", "192.0.2.7:6001"), ("six", "", "[2001:db8::1]:6000")]
+    servers = {each.name: servers_of(each, scene.spec) for each in scene.spec.services}
+    assert servers["api"][1] == ("n2", "n2", "10.0.0.12:5000")
+    assert [each.name for each in servers["db"]] == ["n1", "n2"]
+    assert servers["outside"] == [("far", "n3", "192.0.2.7:6001"), ("six", "", "[2001:db8::1]:6000")]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_haproxys_words(server: ServerHealth, said: str) -> None:
 def test_where_all_is_well_there_are_names_alone(scene: Scene) -> None:
     assert told(scene) == []
     assert row(scene, "api").split() == ["3", "of", "3", "up", "10.0.0.30:5000", "n1,", "n2,", "n3"]
-    assert [one["state"] for one in service(scene, "api")["servers"]] == ["up"] * 3
+    assert [server["state"] for server in service(scene, "api")["servers"]] == ["up"] * 3
     assert service(scene, "api")["servers"][0]["haproxy"] == "UP"
 
 
@@ -183,7 +183,7 @@ def test_drained_servers_and_their_sessions(scene: Scene) -> None:
 
 def test_one_writer(scene: Scene) -> None:
     everywhere(scene, n1=ServerHealth("MAINT"))
-    assert [one["writer"] for one in service(scene, "db")["servers"]] == [False, True]
+    assert [server["writer"] for server in service(scene, "db")["servers"]] == [False, True]
     assert row(scene, "db").startswith("writer n2") and row(scene, "db").endswith("n1: not the writer; n2")
     assert not any("db" in what for _, what in told(scene))
     everywhere(scene, n1=ServerHealth("MAINT"), n2=DOWN)
@@ -193,8 +193,8 @@ def test_one_writer(scene: Scene) -> None:
 def test_a_writer_that_nobody_elects(scene: Scene) -> None:
     scene.own("database", "n2", state="released")
     everywhere(scene, n1=ServerHealth("MAINT"), n2=ServerHealth("MAINT"))
-    found = [what for level, what in told(scene) if level == "error" and "db" in what]
-    assert found == ["service db has no writer: no node owns group database (released)"]
+    texts = [what for level, what in told(scene) if level == "error" and "db" in what]
+    assert texts == ["service db has no writer: no node owns group database (released)"]
     assert row(scene, "db").startswith("no writer")
 
 
@@ -219,7 +219,7 @@ def test_haproxy_of_a_group_is_wanted_where_the_group_is() -> None:
     scene.own("database", "n2")
     for name in ("n2", "n3"):
         scene.balance(name, running=False, services={})
-    assert [one["wanted"] for one in document(scene)["balancers"]] == [True, False, False]
+    assert [balancer["wanted"] for balancer in document(scene)["balancers"]] == [True, False, False]
     assert told(scene) == []
 
 

@@ -35,38 +35,38 @@ def local(**more: Any) -> Local:
 
 
 def document(scene: Scene, **more: Any) -> dict[str, Any]:
-    found = status.status(scene.view, scene.spec, "n2", **{"health": scene.health, **more})
-    assert json.loads(json.dumps(found)) == found
-    return found
+    shown = status.status(scene.view, scene.spec, "n2", **{"health": scene.health, **more})
+    assert json.loads(json.dumps(shown)) == shown
+    return shown
 
 
 def group(scene: Scene, name: str, **more: Any) -> dict[str, Any]:
-    return next(one for one in document(scene, **more)["groups"] if one["name"] == name)
+    return next(entry for entry in document(scene, **more)["groups"] if entry["name"] == name)
 
 
 def told(scene: Scene, **more: Any) -> list[tuple[str, str, str]]:
-    return [(one["level"], one["what"], one["do"]) for one in document(scene, **more)["warnings"]]
+    return [(warning["level"], warning["what"], warning["do"]) for warning in document(scene, **more)["warnings"]]
 
 
 def test_a_cluster_that_is_well(scene: Scene) -> None:
-    found = document(scene, local=local())
-    assert found["warnings"] == []
-    assert [(one["name"], one["state"], one["runs"], one["me"]) for one in found["nodes"]] == [
+    shown = document(scene, local=local())
+    assert shown["warnings"] == []
+    assert [(entry["name"], entry["state"], entry["runs"], entry["me"]) for entry in shown["nodes"]] == [
         ("n1", "online", ["vip"], False),
         ("n2", "online", ["database"], True),
         ("n3", "online", [], False),
     ]
-    assert found["config"]["serial"] == 1 and found["config"]["by"] == "test"
-    assert found["generation"] == 1
+    assert shown["config"]["serial"] == 1 and shown["config"]["by"] == "test"
+    assert shown["generation"] == 1
 
 
 def test_a_group_that_runs(scene: Scene) -> None:
     scene.own("vip", "n1", epoch=(3 << GENERATION_BITS) + 42)
-    found = group(scene, "vip")
-    assert (found["state"], found["owner"], found["generation"], found["number"]) == ("running", "n1", 3, 42)
-    assert found["vips"] == ["10.0.0.30/24"]
-    assert found["resources"] == [{"name": "address", "kind": "vip", "health": "running"}]
-    assert found["waiting"] == ""
+    vip = group(scene, "vip")
+    assert (vip["state"], vip["owner"], vip["generation"], vip["number"]) == ("running", "n1", 3, 42)
+    assert vip["vips"] == ["10.0.0.30/24"]
+    assert vip["resources"] == [{"name": "address", "kind": "vip", "health": "running"}]
+    assert vip["waiting"] == ""
 
 
 @pytest.mark.parametrize("phase", ["running", "starting", "stopping", "blocked", "failed", "unknown"])
@@ -83,15 +83,15 @@ def test_what_an_owner_said_of_an_earlier_ownership_does_not_count(scene: Scene)
 
 def test_a_handoff(scene: Scene) -> None:
     scene.own("vip", "n3", epoch=9, state="handoff", holders=(scene.holder("n1"),))
-    found = group(scene, "vip")
-    assert (found["state"], found["owner"], found["holders"]) == ("handoff", "n3", ["n1"])
+    vip = group(scene, "vip")
+    assert (vip["state"], vip["owner"], vip["holders"]) == ("handoff", "n3", ["n1"])
     assert ("notice", "group vip is being handed over; it starts on n3", "wait; `hactl status --watch`") in told(scene)
 
 
 def test_an_owner_that_was_lost(scene: Scene) -> None:
     scene.kill("n1")
-    found = group(scene, "vip")
-    assert (found["state"], found["waiting"]) == ("lost", "waiting for n1: its lease to be over")
+    vip = group(scene, "vip")
+    assert (vip["state"], vip["waiting"]) == ("lost", "waiting for n1: its lease to be over")
     observer = Observer(250, 1000)
     observer.on_fence("n1", scene.view.fences["n1"].record, at(0))
     late = at(LEASE_MS * 1.03)
@@ -110,9 +110,9 @@ def test_a_group_that_may_run_nowhere(scene: Scene) -> None:
     scene.own("database", "n2", state="released")
     for name in ("n1", "n2"):
         scene.put(KEYS.standby(name), "anna")
-    found = group(scene, "database")
-    assert found["state"] == "released"
-    assert found["waiting"].startswith("no node may run it: n3: not in the group's nodes; n1: in standby")
+    database = group(scene, "database")
+    assert database["state"] == "released"
+    assert database["waiting"].startswith("no node may run it: n3: not in the group's nodes; n1: in standby")
     assert any(level == "error" and todo == "`hactl node online n1`" for level, _, todo in told(scene))
 
 
@@ -153,8 +153,8 @@ def test_a_group_that_could_run_nowhere_else(scene: Scene) -> None:
 def test_warnings_from_the_store(scene: Scene, change: Any, level: str, part: str) -> None:
     assert not any(part in what for _, what, _ in told(scene))
     change(scene)
-    found = [one for one in told(scene) if part in one[1]]
-    assert found and found[0][0] == level and found[0][2]
+    matching = [warning for warning in told(scene) if part in warning[1]]
+    assert matching and matching[0][0] == level and matching[0][2]
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_warnings_from_the_store(scene: Scene, change: Any, level: str, part: st
 )
 def test_warnings_from_a_daemon(scene: Scene, facts: dict[str, Any], level: str, part: str) -> None:
     assert told(scene, local=local()) == []
-    found = [one for one in told(scene, local=local(**facts)) if part in one[1]]
-    assert [one[0] for one in found] == [level] and found[0][2]
+    matching = [warning for warning in told(scene, local=local(**facts)) if part in warning[1]]
+    assert [warning[0] for warning in matching] == [level] and matching[0][2]
 
 
 def test_the_worst_comes_first(scene: Scene) -> None:
@@ -220,10 +220,12 @@ def test_while_etcd_is_away_its_own_state_is_what_is_told_and_all_else_is_as_of_
     away = local(store_away=True, silent_ms={"n3": 90_000})
     etcd = {"problems": [FULL], "etcdctl": "x"}
     assert told(scene, local=away, etcd=etcd, stale_ms=12_400) == [("error", "etcd is full", "`etcdctl alarm disarm`")]
-    found = document(scene, local=away, etcd=etcd, stale_ms=12_400)
-    assert [(one["name"], one["state"]) for one in found["nodes"]] == [(f"n{one}", "unknown") for one in (1, 2, 3)]
-    assert {one["state"] for one in found["groups"]} == {"unknown"}
-    assert [one["waiting"] for one in found["groups"]] == ["12 s ago: lost", "12 s ago: running"]
+    shown = document(scene, local=away, etcd=etcd, stale_ms=12_400)
+    assert [(entry["name"], entry["state"]) for entry in shown["nodes"]] == [
+        (f"n{number}", "unknown") for number in (1, 2, 3)
+    ]
+    assert {entry["state"] for entry in shown["groups"]} == {"unknown"}
+    assert [entry["waiting"] for entry in shown["groups"]] == ["12 s ago: lost", "12 s ago: running"]
 
 
 def test_that_etcd_does_not_answer_is_said_where_nothing_explains_it(scene: Scene) -> None:
@@ -294,14 +296,14 @@ def test_that_guards_are_not_asked_is_told_where_nodes_can_be_fenced(scene: Scen
 
 
 def test_without_a_configuration_there_is_a_document_all_the_same(scene: Scene) -> None:
-    found = status.status(scene.view, None, "n2", config_problem="format 9")
-    assert [one["name"] for one in found["groups"]] == ["database", "vip"]
-    assert any("format 9" in one["what"] for one in found["warnings"])
+    shown = status.status(scene.view, None, "n2", config_problem="format 9")
+    assert [entry["name"] for entry in shown["groups"]] == ["database", "vip"]
+    assert any("format 9" in entry["what"] for entry in shown["warnings"])
 
 
 def test_an_empty_store() -> None:
     scene = Scene()
     for key in (KEYS.identity, KEYS.config):
         scene.delete(key)
-    found = status.status(scene.view, None, "")
-    assert found["warnings"][0]["what"] == "the store holds no cluster"
+    shown = status.status(scene.view, None, "")
+    assert shown["warnings"][0]["what"] == "the store holds no cluster"

@@ -23,12 +23,12 @@ def plain(text: str) -> str:
 
 def texts(node: ast.AST) -> Iterator[str]:
     """The longest piece of each text below, which no name or number interrupts."""
-    for one in ast.walk(node):
-        if isinstance(one, ast.JoinedStr):
-            yield max((str(part.value) for part in one.values if isinstance(part, ast.Constant)), key=len, default="")
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.JoinedStr):
+            yield max((str(part.value) for part in inner.values if isinstance(part, ast.Constant)), key=len, default="")
             return
-        if isinstance(one, ast.Constant) and isinstance(one.value, str):
-            yield one.value
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+            yield inner.value
             return
 
 

@@ -40,7 +40,7 @@ def test_a_zero_byte_cannot_be_typed() -> None:
 
 def test_what_groups_wait_for_comes_before_all_else() -> None:
     view = holding(*(KEYS.failure("a", f"n{number}") for number in range(100)), KEYS.group("web"), KEYS.identity)
-    keys = [one["key"] for one in unreadable.shown(view)]
+    keys = [entry["key"] for entry in unreadable.shown(view)]
     assert keys[:2] == [KEYS.identity, KEYS.group("web")] and len(keys) == unreadable.SHOWN == len(set(keys))
     *_, (level, what, do) = unreadable.warnings(unreadable.shown(view), view, ETCDCTL)
     assert level == "error" and what.startswith("82 more") and f"`{ETCDCTL} get --prefix --keys-only '/hactl/c/'`" in do
@@ -53,6 +53,6 @@ def test_what_was_never_anything_else_has_no_earlier_value() -> None:
 
 
 def test_a_block_is_ended_by_its_own_command() -> None:
-    (found,) = unreadable.shown(holding(KEYS.blocked("web")))
-    assert found["level"] == "error" and "no node starts group web" in found["waits"]
-    assert "`hactl group cleanup web`" in found["fix"]
+    (entry,) = unreadable.shown(holding(KEYS.blocked("web")))
+    assert entry["level"] == "error" and "no node starts group web" in entry["waits"]
+    assert "`hactl group cleanup web`" in entry["fix"]

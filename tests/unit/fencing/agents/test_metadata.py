@@ -40,8 +40,8 @@ XML = """<?xml version="1.0" ?>
 
 
 def test_all_of_it() -> None:
-    found = parse(XML)
-    assert found == Metadata(
+    metadata = parse(XML)
+    assert metadata == Metadata(
         name="fence_rack",
         summary="For racks",
         description="Switches a rack & its shelves.",
@@ -59,15 +59,15 @@ def test_all_of_it() -> None:
 
 
 def test_what_follows_from_it() -> None:
-    found = parse(XML)
-    old = found.parameter("ipaddr")
-    assert old and found.newer_name(old) == "ip"
-    assert found.parameter("tls_key") == found.parameter("tls-key") is not None
-    assert found.parameter("tls") is None
-    assert (found.plug_option, found.plug_required, found.verifiable) == ("plug", True, True)
-    assert found.unfencing == ActionInfo("on", automatic=True, on_target=True)
-    assert found.secret_names == {"tls-key"}
-    assert found.can("off") and not found.can("reboot")
+    metadata = parse(XML)
+    old = metadata.parameter("ipaddr")
+    assert old and metadata.newer_name(old) == "ip"
+    assert metadata.parameter("tls_key") == metadata.parameter("tls-key") is not None
+    assert metadata.parameter("tls") is None
+    assert (metadata.plug_option, metadata.plug_required, metadata.verifiable) == ("plug", True, True)
+    assert metadata.unfencing == ActionInfo("on", automatic=True, on_target=True)
+    assert metadata.secret_names == {"tls-key"}
+    assert metadata.can("off") and not metadata.can("reboot")
 
 
 def test_one_program_under_several_names() -> None:
@@ -78,8 +78,13 @@ def test_without_plugs_or_status() -> None:
     text = (
         '<resource-agent name="fence_one"><actions><action name="off"/><action name="on"/></actions></resource-agent>'
     )
-    found = parse(text)
-    assert (found.plug_option, found.plug_required, found.verifiable, found.unfencing) == (None, False, False, None)
+    metadata = parse(text)
+    assert (metadata.plug_option, metadata.plug_required, metadata.verifiable, metadata.unfencing) == (
+        None,
+        False,
+        False,
+        None,
+    )
 
 
 BOMB = '<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>\n<resource-agent name="x" shortdesc="&b;"/>'

@@ -83,9 +83,9 @@ def test_an_old_name_is_a_warning_and_counts() -> None:
     ],
 )
 def test_warnings(more: dict[str, OptionValue], part: str) -> None:
-    found = told({**GOOD, **more})
-    assert [level for level, _ in found] == ["warning"]
-    assert part in found[0][1]
+    warnings = told({**GOOD, **more})
+    assert [level for level, _ in warnings] == ["warning"]
+    assert part in warnings[0][1]
 
 
 def test_no_message_has_a_secret_in_it() -> None:
@@ -94,10 +94,10 @@ def test_no_message_has_a_secret_in_it() -> None:
 
 
 def test_values_as_they_are_configured() -> None:
-    assert [as_text(one) for one in (True, False, 623, "x")] == ["1", "0", "623", "x"]
+    assert [as_text(value) for value in (True, False, 623, "x")] == ["1", "0", "623", "x"]
     assert is_reference({"file": "/etc/hactl/secrets/x"})
     assert not any(
-        is_reference(one) for one in ("file", {"path": "/x"}, {"file": 1}, {"file": "/x", "mode": "0600"}, None)
+        is_reference(value) for value in ("file", {"path": "/x"}, {"file": 1}, {"file": "/x", "mode": "0600"}, None)
     )
 
 

@@ -26,10 +26,10 @@ def secret(tmp_path: Path) -> Path:
 
 
 def test_from_a_file(secret: Path) -> None:
-    found = resolve({"ip": "10.0.0.1", "password": SecretFile(str(secret)), "pin": "1234", "community": "private"})
-    assert found.options == {"ip": "10.0.0.1", "password": "hunter22", "pin": "1234", "community": "private"}
-    assert found.secrets == {"hunter22", "private"}
-    assert "hunter22" not in repr(found)
+    resolved = resolve({"ip": "10.0.0.1", "password": SecretFile(str(secret)), "pin": "1234", "community": "private"})
+    assert resolved.options == {"ip": "10.0.0.1", "password": "hunter22", "pin": "1234", "community": "private"}
+    assert resolved.secrets == {"hunter22", "private"}
+    assert "hunter22" not in repr(resolved)
 
 
 def test_names_that_the_agent_says_are_secret() -> None:

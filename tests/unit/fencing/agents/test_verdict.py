@@ -29,17 +29,17 @@ from fencing.agents.verdict import Action, judge, last_words
     ],
 )
 def test_status(exit_status: int, stdout: str, stderr: str, expected: tuple[str, str]) -> None:
-    found = judge("status", exit_status, stdout, stderr)
-    assert (found.outcome, found.power) == expected
-    assert found.detail
+    verdict = judge("status", exit_status, stdout, stderr)
+    assert (verdict.outcome, verdict.power) == expected
+    assert verdict.detail
 
 
 @pytest.mark.parametrize("action", ["on", "off", "reboot", "list", "metadata", "validate-all", "monitor"])
 def test_others_see_no_power(action: Action) -> None:
     for exit_status in (0, 1, 2, 127, -15):
-        found = judge(action, exit_status, "Success: Powered OFF\n", "")
-        assert found.power == "unknown"
-        assert (found.outcome == "ok") == (exit_status == 0 or (exit_status == 2 and action == "monitor"))
+        verdict = judge(action, exit_status, "Success: Powered OFF\n", "")
+        assert verdict.power == "unknown"
+        assert (verdict.outcome == "ok") == (exit_status == 0 or (exit_status == 2 and action == "monitor"))
 
 
 def test_monitor_of_a_device_that_is_off() -> None:

@@ -59,10 +59,10 @@ def test_what_is_not_quite_a_request_is_refused(message: dict[str, Any]) -> None
 
 
 def test_an_adopting_daemon_may_say_where_it_is() -> None:
-    assert [daemon_cgroup(adopt_fields(one)) for one in (None, "/x")] == [None, "/x"]
-    for one in ("", 5, "x" * 256):
+    assert [daemon_cgroup(adopt_fields(path)) for path in (None, "/x")] == [None, "/x"]
+    for path in ("", 5, "x" * 256):
         with pytest.raises(WireError, match="cgroup"):
-            daemon_cgroup({"cgroup": one})
+            daemon_cgroup({"cgroup": path})
 
 
 @pytest.mark.parametrize("packet", [b"", b"{", b"[]", b"3", b"\xff\xfe", b"{} {}"])
