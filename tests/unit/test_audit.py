@@ -14,7 +14,7 @@ def test_a_hole_is_a_failure() -> None:
     assert status == 1 and lines[0] == "b 2: CVE-1, fixed in 2.1"
 
 
-def test_what_was_looked_up_is_counted() -> None:
+def test_lookups_are_counted() -> None:
     assert judge({"dependencies": [CLEAN, UNKNOWN]}) == (["1 of 2 libraries audited: no known hole"], 0)
 
 

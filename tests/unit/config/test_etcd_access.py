@@ -54,7 +54,7 @@ def test_tls_alone_lets_everybody_in() -> None:
     assert "everybody who reaches it can write to it" in problem
 
 
-def test_without_the_clusters_key_who_writes_to_etcd_is_root() -> None:
+def test_without_the_clusters_key_a_writer_to_etcd_is_root() -> None:
     (problem,) = said(has_key=False, **TLS, **CLIENT)
     assert "can have programs run as root on every node" in problem
 
@@ -63,12 +63,12 @@ def test_what_is_known_is_not_said() -> None:
     assert said(has_key=False, accept_insecure_etcd=True) == []
 
 
-@pytest.mark.parametrize("which", ["etcd_key", "etcd_password_file"])
-def test_a_secret_that_others_may_read_is_refused(which: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["etcd_key", "etcd_password_file"])
+def test_a_secret_that_others_may_read_is_refused(setting: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     given = {**TLS, **CLIENT, "etcd_key": str(secret)}
-    if which == "etcd_password_file":
-        given = {"etcd_user": "u", which: str(secret)}
+    if setting == "etcd_password_file":
+        given = {"etcd_user": "u", setting: str(secret)}
     with pytest.raises(ConfigErrors, match="No such file"):
         open_etcd(node(**given))
     secret.write_text("geheim\n")
@@ -99,7 +99,7 @@ def test_the_password_is_read_at_each_login(tmp_path: Path, monkeypatch: pytest.
     assert given["password"]() == "new"
 
 
-def test_what_root_runs_and_others_may_change_is_said(tmp_path: Path) -> None:
+def test_programs_of_root_that_others_may_change_are_named(tmp_path: Path) -> None:
     place, haproxy = tmp_path / "open", tmp_path / "open" / "haproxy"
     place.mkdir()
     haproxy.touch()
@@ -108,7 +108,7 @@ def test_what_root_runs_and_others_may_change_is_said(tmp_path: Path) -> None:
     here = node(
         state_dir=str(place), run_dir="/nowhere", haproxy_binary=str(haproxy), self_fence=("command", str(haproxy), "x")
     )
-    said = [what for what, _ in open_to_others(here, haproxy)]
+    said = [problem for problem, _ in open_to_others(here, haproxy)]
     assert len(said) == 4 and all("and so have programs run as root" in problem for problem in said)
     assert {fix for _, fix in open_to_others(here)} == {f"`chmod go-w {place}`"}
     place.chmod(0o755)

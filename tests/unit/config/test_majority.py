@@ -29,7 +29,7 @@ GROUP = "groups: [{name: vip, fencing: lease, resources: [{name: a, vip: {addres
         (3, 4, ["etcd has 4 endpoints in node.toml: an even number"], True),
     ],
 )
-def test_what_may_be_lost_is_said_beforehand(
+def test_the_members_that_may_be_lost_are_named_beforehand(
     nodes: int, endpoints: int, warned: list[str], promised: bool, tmp_path: Path
 ) -> None:
     named = ", ".join(f"{{name: n{number}, address: 10.0.0.{number}}}" for number in range(1, nodes + 1))

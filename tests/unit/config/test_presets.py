@@ -90,7 +90,7 @@ def test_each_setting_has_its_reason(name: str) -> None:
         assert obvious or "#" in line or lines[index - 1].lstrip().startswith("#"), line
 
 
-def test_what_needs_nothing_says_what_to_do() -> None:
+def test_a_preset_without_settings_says_what_to_do() -> None:
     for name in OF_KIND["advice"]:
         assert presets()[name].reason
         assert presets()[name].instead

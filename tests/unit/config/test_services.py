@@ -194,7 +194,7 @@ def warnings(text: str) -> list[str]:
     ]
 
 
-def test_a_service_may_have_what_the_other_side_is_to_have() -> None:
+def test_a_service_may_have_the_settings_of_the_other_side() -> None:
     text = FRONT % ", default_backend: back, balance: first, check: tcp" + BACK % ", maxconn: 5"
     assert warnings(text) == [
         "services[0].balance: `balance` is not used: service `front` is of kind frontend",

@@ -53,7 +53,7 @@ def is_signed(store: MemoryStore, spec: ClusterSpec, key: bytes = KEY) -> bool:
     return signed_by(StoredConfig.from_json(text(store, spec)), spec.name, key)
 
 
-def test_with_a_key_what_is_applied_is_signed(store: MemoryStore, spec: ClusterSpec) -> None:
+def test_with_a_key_an_applied_configuration_is_signed(store: MemoryStore, spec: ClusterSpec) -> None:
     assert apply(store, spec, KEY).ok
     assert is_signed(store, spec) and not is_signed(store, spec, OTHER)
     again = apply(store, spec, KEY)
@@ -65,7 +65,7 @@ def test_without_a_key_it_is_not_signed(store: MemoryStore, spec: ClusterSpec) -
     assert StoredConfig.from_json(text(store, spec)).signature == ""
 
 
-def test_who_has_no_key_cannot_replace_a_signed_one(store: MemoryStore, spec: ClusterSpec) -> None:
+def test_a_node_without_the_key_cannot_replace_a_signed_one(store: MemoryStore, spec: ClusterSpec) -> None:
     apply(store, spec, KEY)
     done = apply(store, replace(spec, services=()), None)
     assert not done.ok and "there is none here" in done.refused[0]
@@ -73,7 +73,7 @@ def test_who_has_no_key_cannot_replace_a_signed_one(store: MemoryStore, spec: Cl
 
 
 @pytest.mark.parametrize("before", [None, OTHER])
-def test_the_same_again_signs_what_was_not_signed_with_this_key(
+def test_the_same_again_is_signed_if_it_was_not_with_this_key(
     store: MemoryStore, spec: ClusterSpec, before: bytes | None
 ) -> None:
     apply(store, spec, before)
@@ -142,7 +142,7 @@ def test_a_forged_serial_does_not_use_all_of_them_up(store: MemoryStore, spec: C
     assert is_signed(store, spec)
 
 
-def test_what_is_begun_anew_is_newer_than_what_this_node_used(spec: ClusterSpec) -> None:
+def test_a_configuration_begun_anew_is_newer_than_the_one_used_here(spec: ClusterSpec) -> None:
     """Else whatever was signed before could be put back: it has a higher serial."""
     document = StoredConfig.from_json(config.first_document(spec, by="root", key=KEY, used=7))
     assert document.serial == 8 and signed_by(document, spec.name, KEY)

@@ -61,8 +61,8 @@ def with_group(spec: ClusterSpec, name: str, **changes: object) -> ClusterSpec:
 def moved(spec: ClusterSpec) -> ClusterSpec:
     """The database's address goes to the group of the VIP."""
     vip, database = spec.groups[:2]
-    taken, *rest = database.resources
-    changed = with_group(spec, "database", resources=tuple(rest))
+    taken, *others = database.resources
+    changed = with_group(spec, "database", resources=tuple(others))
     return with_group(changed, "vip", resources=(*vip.resources, structs.replace(taken, name="other")))
 
 
@@ -88,7 +88,7 @@ def test_keys_of_a_later_version_are_ignored_and_named(spec: ClusterSpec) -> Non
     assert set(stored.ignored) == {"weather", "groups[1].resources[0].vip.routes"}
 
 
-def test_a_later_format_and_what_cannot_be_are_refused(spec: ClusterSpec) -> None:
+def test_a_later_format_and_an_impossible_one_are_refused(spec: ClusterSpec) -> None:
     data = json.loads(document(spec))
     with pytest.raises(ConfigErrors, match="has format 2, and this version"):
         read_stored(StoredConfig(1, data, format=2).to_json())
@@ -191,7 +191,7 @@ def test_apply_keeps_a_bounded_history(store: MemoryStore, spec: ClusterSpec, mo
 @pytest.mark.parametrize(
     "text", ["", "x", "[" * 100_000, '{"format": "2"}', '{"serial": 9, "document": {}}', "\udcff"], ids=range(6)
 )
-def test_apply_over_what_nobody_can_read(store: MemoryStore, spec: ClusterSpec, text: str) -> None:
+def test_apply_over_an_unreadable_configuration(store: MemoryStore, spec: ClusterSpec, text: str) -> None:
     """The serial goes on from the history's newest; what must be released before it goes still must be."""
     assert config.apply(store, KEYS, spec, by="test").serial == 1
     own(store, "database", "owned")
@@ -218,7 +218,7 @@ def test_apply_refuses(store: MemoryStore, spec: ClusterSpec) -> None:
     assert stored_serial(store) == 0
 
 
-def test_apply_refuses_to_delete_what_runs(store: MemoryStore, spec: ClusterSpec) -> None:
+def test_apply_refuses_to_delete_a_running_group(store: MemoryStore, spec: ClusterSpec) -> None:
     apply(store, spec)
     own(store, "agent", "owned")
     refused = apply(store, without(spec, "agent"))
@@ -246,18 +246,18 @@ class Between(MemoryStore):
         return answer
 
 
-@pytest.mark.parametrize("what", ["identity", "config", "group"])
-def test_apply_holds_only_on_what_was_read(spec: ClusterSpec, what: str) -> None:
+@pytest.mark.parametrize("changed", ["identity", "config", "group"])
+def test_apply_holds_only_on_what_was_read(spec: ClusterSpec, changed: str) -> None:
     store = Between()
     put(store, KEYS.identity, Identity("u", 1).to_json())
     assert apply(store, spec).ok
     own(store, "agent", "released")
 
     def interfere() -> None:
-        if what == "identity":
+        if changed == "identity":
             store.txn(Txn((), (Delete(KEYS.identity),)), timeout_s=5)
             put(store, KEYS.identity, Identity("v", 2).to_json())
-        elif what == "config":
+        elif changed == "config":
             put(store, KEYS.config, StoredConfig(9, json.loads(document(spec))).to_json())
         else:
             own(store, "agent", "owned")
@@ -266,7 +266,7 @@ def test_apply_holds_only_on_what_was_read(spec: ClusterSpec, what: str) -> None
     assert apply(store, without(spec, "agent")).refused == (
         "the configuration or a group changed meanwhile: apply again",
     )
-    assert stored_serial(store) == (9 if what == "config" else 1)
+    assert stored_serial(store) == (9 if changed == "config" else 1)
 
 
 def test_apply_whose_answer_is_lost(spec: ClusterSpec) -> None:

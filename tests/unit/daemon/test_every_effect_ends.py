@@ -115,7 +115,7 @@ class Broken(MemoryStore):
 
 @pytest.mark.parametrize("error", RAISED, ids=NAMES)
 @pytest.mark.parametrize("effect", ["renew", "report", "list"])
-def test_what_was_asked_of_the_store_has_an_answer(error: Exception, effect: str) -> None:
+def test_a_request_to_the_store_has_an_answer(error: Exception, effect: str) -> None:
     async def main() -> None:
         posted: asyncio.Queue[events.Event] = asyncio.Queue()
         link = StoreLink(Broken(error), Keys.of("demo"), posted.put_nowait, lambda *_: None)
@@ -146,7 +146,7 @@ def test_a_store_that_gets_no_thread_has_an_answer() -> None:
     asyncio.run(main())
 
 
-def test_what_was_decided_waits_for_nobody_who_asks() -> None:
+def test_a_decision_waits_for_no_reader() -> None:
     """However many ask by the API, and however slow etcd is with that."""
 
     async def main() -> None:

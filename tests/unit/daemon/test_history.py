@@ -56,7 +56,7 @@ def stored(scene: Scene) -> list[str]:
     return [str(entry.data.get("n", entry.event)) for entry in entries]
 
 
-def test_what_every_daemon_lists_and_watches_holds_no_history(scene: Scene) -> None:
+def test_the_watched_prefix_holds_no_history(scene: Scene) -> None:
     before = scene.store.snapshot(KEYS.prefix, timeout_s=1).items
     event_log.note(scene.store, KEYS, "n1", "session_opened", {})
     scene.put(KEYS.config_history(7), "an earlier one")
@@ -64,7 +64,7 @@ def test_what_every_daemon_lists_and_watches_holds_no_history(scene: Scene) -> N
     assert scene.store.snapshot(KEYS.prefix, timeout_s=1).items == before
 
 
-def test_what_waits_is_written_at_the_end(scene: Scene) -> None:
+def test_waiting_entries_are_written_at_the_end(scene: Scene) -> None:
     async def main() -> None:
         async with running(scene) as kept:
             await asyncio.sleep(0)
@@ -124,7 +124,7 @@ def test_stamps_sort_by_time_and_then_by_number() -> None:
 @example(b"[" * 100_000)
 @example(b'{"at": "x", "node": 1, "event": null, "data": {"a": NaN, "b": "\\ud800"}}')
 @example(b'{"at": "x", "node": "n", "event": "e", "data": [["a", 1]]}')
-def test_whatever_stands_in_the_history_can_be_shown(raw: bytes) -> None:
+def test_any_content_of_the_history_can_be_shown(raw: bytes) -> None:
     kv = KeyValue(KEYS.event("x"), raw.decode(errors="replace"), 1, 1)
     entry = event_log.parse(KEYS, kv)
     if entry is not None:

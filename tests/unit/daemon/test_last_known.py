@@ -86,7 +86,7 @@ def test_it_is_written_when_more_than_renewals_changed_and_else_touched_now_and_
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"prefix": 3}', b"[" * 100_000, b"\xff"])
-def test_what_cannot_be_read_is_as_good_as_nothing(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_file_counts_as_none(tmp_path: Path, content: bytes) -> None:
     Path(tmp_path, "last-known.json").write_bytes(content)
     assert read(str(tmp_path), KEYS) is None
 
@@ -103,7 +103,7 @@ def test_a_disk_that_takes_nothing_costs_nothing_but_the_file(scene: Scene, tmp_
     assert last.view is not None
 
 
-def test_what_cannot_be_read_in_the_store_is_not_kept(scene: Scene, tmp_path: Path) -> None:
+def test_an_unreadable_document_is_not_kept(scene: Scene, tmp_path: Path) -> None:
     scene.put(KEYS.group("vip"), "{")
     asyncio.run(made(tmp_path).look(seeing(scene)))
     kept = read(str(tmp_path), KEYS)
@@ -130,7 +130,9 @@ def test_no_document_keeps_the_others_from_being_kept(scene: Scene, tmp_path: Pa
     assert kept[0].mod_of(key) == seeing(scene).view.mod_of(key)
 
 
-def test_what_nobody_would_read_is_not_written(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_too_large_to_be_read_is_not_written(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asyncio.run(made(tmp_path).look(seeing(scene)))
     monkeypatch.setattr(last_known, "LARGEST", 100)
     scene.kill("n1")

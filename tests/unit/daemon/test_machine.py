@@ -86,7 +86,7 @@ def test_a_process_namespace_of_its_own_is_a_container(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("content", ["", "short", "x" * 64])
-def test_what_is_no_secret_says_nothing(config: NodeConfig, content: str) -> None:
+def test_a_bad_secret_file_says_nothing(config: NodeConfig, content: str) -> None:
     Path(config.state_dir, "machine-secret").write_text(content)
     assert identify(config, "10.0.0.1").startswith(f"{UNKNOWN}.")
 
@@ -102,7 +102,7 @@ def test_a_session_held_is_of_this_boot_and_of_no_copy(tmp_path: Path) -> None:
     disk.hold(str(tmp_path / "absent"), "sid-1")  # said, and no more
 
 
-def test_what_was_disowned_stays_so(tmp_path: Path) -> None:
+def test_a_disowned_session_stays_so(tmp_path: Path) -> None:
     disk = StateFiles(str(tmp_path), "boot")
     for number in range(30):
         disk.disown(f"sid-{number}")

@@ -58,7 +58,7 @@ def collected(scene: Scene) -> Samples:
     return samples(metrics)
 
 
-def test_what_is_known_without_a_cluster_is_there_from_the_start() -> None:
+def test_metrics_that_need_no_cluster_are_there_from_the_start() -> None:
     known = samples(Metrics())
     assert len(known["hactl_store_requests_total"]) == len(Purpose) * len(OUTCOMES)
     assert set(known["hactl_haproxy_reloads_total"]) == {("ok",), ("failed",), ("invalid",)}
@@ -131,7 +131,7 @@ def test_what_happens_is_counted() -> None:
     assert counted["hactl_failover_phase_seconds_sum"]["vip", "total"] == 4.0
 
 
-def test_what_haproxy_says_of_servers_and_what_probes_come_to() -> None:
+def test_servers_as_haproxy_sees_them_and_outcomes_of_probes() -> None:
     def server(service: str, name: str, status: str, weight: int = 100, sessions: int = 0) -> ServerState:
         return ServerState(service, name, "", status, True, weight, sessions, "", "", 0)
 
@@ -161,7 +161,7 @@ def test_what_haproxy_says_of_servers_and_what_probes_come_to() -> None:
     }  # fmt: skip
 
 
-def test_what_is_gone_has_no_metrics() -> None:
+def test_things_that_are_gone_have_no_metrics() -> None:
     metrics = Metrics()
     metrics.observe_probe("api", 0.005, True)
     state = ServerState("api", "n1", "", "UP", True, 100, 0, "", "", 0)

@@ -34,7 +34,7 @@ def test_new_directories(config: NodeConfig) -> None:
     assert said == []
 
 
-def test_what_an_earlier_version_left_open_is_closed_and_said(config: NodeConfig, tmp_path: Path) -> None:
+def test_files_that_an_earlier_version_left_open_are_closed_and_named(config: NodeConfig, tmp_path: Path) -> None:
     state, run = Path(config.state_dir), Path(config.run_dir)
     elsewhere = tmp_path / "elsewhere"
     files = (state / "config.json", state / "started" / "web.json", run / "haproxy" / "haproxy.cfg")
@@ -80,11 +80,11 @@ def test_modules_come_from_nowhere_else(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-@pytest.mark.parametrize("which", ["state_dir", "run_dir"])
-def test_a_directory_of_somebody_else_is_not_taken(config: NodeConfig, which: str) -> None:
+@pytest.mark.parametrize("setting", ["state_dir", "run_dir"])
+def test_a_directory_of_somebody_else_is_not_taken(config: NodeConfig, setting: str) -> None:
     """Whoever made it first could put there what is believed, and run."""
-    place = Path(getattr(config, which))
+    place = Path(getattr(config, setting))
     place.mkdir()
     os.chown(place, 4711, -1)
-    with pytest.raises(ConfigErrors, match=rf"{which}: {place} belongs to user 4711: `chown root {place}`"):
+    with pytest.raises(ConfigErrors, match=rf"{setting}: {place} belongs to user 4711: `chown root {place}`"):
         make_private(config)

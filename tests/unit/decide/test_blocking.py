@@ -78,14 +78,14 @@ def test_two_nodes_go_down_for_two_groups_one_after_the_other(owner: Node) -> No
     assert cannot_stop(owner) == ["self-fence"]
 
 
-def test_who_blocked_its_group_first_does_not_wait_for_others(owner: Node) -> None:
+def test_the_node_that_blocked_its_group_first_waits_for_no_other(owner: Node) -> None:
     scene, me = owner.scene, owner.scene.holder("n2")
     scene.put(KEYS.blocked("vip"), Block("n2", me.session_id, "address", "it hangs"))
     scene.put(KEYS.blocked("database"), Block("n1", scene.holder("n1").session_id, "mariadb", "it hangs"))
     assert cannot_stop(owner) == ["self-fence"]
 
 
-def test_it_is_known_first_who_blocked_what_before(owner: Node) -> None:
+def test_earlier_blocks_are_known_first(owner: Node) -> None:
     """The answer to the block comes before the watch has told of another's."""
     known = owner.scene.view
     scene, me = owner.scene, owner.scene.holder("n2")
@@ -112,12 +112,12 @@ def test_a_block_that_lingers_does_not_outlast_a_cleanup(owner: Node) -> None:
     assert not owner.scene.store.txn(send.txn, timeout_s=5).succeeded
 
 
-def test_what_was_never_started_here_takes_nobody_down(owner: Node) -> None:
+def test_a_group_never_started_here_takes_no_node_down(owner: Node) -> None:
     owner.run.registered.clear()
     assert cannot_stop(owner) == []
 
 
-def test_what_is_blocked_is_started_by_nobody_until_a_cleanup(owner: Node) -> None:
+def test_a_blocked_group_is_started_nowhere_until_a_cleanup(owner: Node) -> None:
     scene = owner.scene
     scene.own("vip", "n1", state="released")
     scene.put(KEYS.blocked("vip"), Block("n3", "s", "address", "it hangs"))

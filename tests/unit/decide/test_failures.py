@@ -130,7 +130,7 @@ def test_when_it_has_run_well_elsewhere_for_as_long(failed: Failed) -> None:
     assert not failed.there
 
 
-def test_what_could_not_even_be_begun_for_the_sake_of_the_node_waits_for_nobody(failed: Failed) -> None:
+def test_a_start_that_the_nodes_own_trouble_prevented_waits_for_nobody(failed: Failed) -> None:
     failed.scene.put(KEYS.failure("vip", "n2"), Failure(1, "address", "No space left", unregistered=True))
     failed.wait(0)
     failed.wait(DAY_MS - 1)

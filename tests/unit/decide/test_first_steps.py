@@ -114,7 +114,7 @@ def test_a_session_of_mine_that_was_overwritten_is_adopted_and_written_anew() ->
     assert here.view.sessions["n1"].record.session_id == "s"
 
 
-def test_what_an_earlier_daemon_started_is_killed_at_once_where_no_guard_holds_it() -> None:
+def test_leftovers_of_an_earlier_daemon_are_killed_at_once_without_a_guard() -> None:
     here = scene()
     daemon = Daemon(here, "n1", boot("n1", leftovers=here.spec.groups))
     daemon.unanswered = {"list"}

@@ -139,7 +139,7 @@ def test_a_group_without_an_owner_that_runs_here_is_not_stopped_before_the_daemo
     assert daemon.health == {"vip/address": "stopped"}
 
 
-def test_what_is_not_well_and_nobody_elses_matter_keeps_only_this_node_away() -> None:
+def test_a_sick_resource_that_nobody_owns_keeps_only_this_node_away() -> None:
     here = scene()
     here.join("n2")
     here.put(KEYS.standby("n1"), "anna")
@@ -245,7 +245,7 @@ def test_a_session_whose_records_were_lost_gets_a_fence_record() -> None:
     assert here.view.fences["n2"].record.session_id == "s-n2"
 
 
-def test_what_could_not_be_begun_is_tried_again_when_the_nodes_own_trouble_is_over() -> None:
+def test_a_prevented_start_is_tried_again_when_the_nodes_trouble_is_over() -> None:
     here = scene()
     here.join("n2")
     here.own("vip", "n2")

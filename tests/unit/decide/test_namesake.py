@@ -91,21 +91,21 @@ def test_after_a_reboot_the_lease_is_waited_for_and_the_address_asked_for(scene:
     assert evidence(answer(state, OVER + 400)) == "reboot"
 
 
-def test_what_others_saw_to_be_over_is_not_waited_for_again(scene: Scene) -> None:
+def test_a_lease_that_others_saw_end_is_not_waited_for_again(scene: Scene) -> None:
     scene.put(KEYS.fence("n1"), dead("s-1", over=True))
     state = begun(scene)
     assert probes(look(state, scene, 0)) == 1
     assert evidence(answer(state, 300)) == "reboot"
 
 
-def test_what_was_deposed_on_suspicion_has_its_lease(scene: Scene) -> None:
+def test_a_session_deposed_on_suspicion_has_its_lease(scene: Scene) -> None:
     scene.put(KEYS.fence("n1"), dead("s-1"))
     state = begun(scene)
     assert not probes([*look(state, scene, 0), *look(state, scene, OVER - 10)])
     assert probes(look(state, scene, OVER + 10)) == 1
 
 
-def test_what_recover_wrote_names_no_session_and_has_its_lease(scene: Scene) -> None:
+def test_a_record_of_recover_names_no_session_and_has_its_lease(scene: Scene) -> None:
     scene.put(KEYS.fence("n1"), dead("", generation=2, machine_id="", machine="", boot_id="", by="recover"))
     state = begun(scene)
     assert not probes([*look(state, scene, 0), *look(state, scene, OVER - 10)])
@@ -113,7 +113,7 @@ def test_what_recover_wrote_names_no_session_and_has_its_lease(scene: Scene) -> 
     assert evidence(answer(state, OVER + 400)) == "self-stop"
 
 
-def test_whoever_answers_for_the_address_is_not_vouched_for(scene: Scene) -> None:
+def test_a_machine_that_answers_for_the_address_is_not_vouched_for(scene: Scene) -> None:
     scene.put(KEYS.fence("n1"), dead("s-1", over=True))
     state = begun(scene)
     look(state, scene, 0)
@@ -141,7 +141,7 @@ def test_a_session_that_moves_belongs_to_a_machine_that_lives(scene: Scene) -> N
     assert end.code == 2 and "is in use by another machine" in end.reason
 
 
-def test_what_was_disowned_is_never_attested(scene: Scene) -> None:
+def test_a_disowned_session_is_never_attested(scene: Scene) -> None:
     scene.put(KEYS.fence("n1"), dead("s-1", over=True))
     state = begun(scene, disowned=("s-1",))
     done = look(state, scene, 0)
@@ -207,7 +207,7 @@ def test_two_nodes_with_one_machine_id(scene: Scene) -> None:
     assert "systemd-machine-id-setup" in state.namesake.leaving
 
 
-def test_it_waits_until_it_knows_what_machine_it_is(scene: Scene) -> None:
+def test_it_waits_until_it_is_identified(scene: Scene) -> None:
     state = begun(scene)
     state.session.owner = state.session.owner._replace(machine="")
     done = look(state, scene, 0)

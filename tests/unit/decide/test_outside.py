@@ -63,7 +63,7 @@ def owner() -> Owner:
     return Owner()
 
 
-def test_what_is_put_right_is_noted_and_when_it_goes_on_it_is_a_warning_until_it_is_quiet(owner: Owner) -> None:
+def test_a_correction_is_noted_and_repeated_ones_are_a_warning_until_it_is_quiet(owner: Owner) -> None:
     assert owner.see(put_right="removed") == ["resource_put_right"]
     assert owner.warnings() == []
     assert owner.see(put_right="removed") == ["resource_put_right"]
@@ -106,7 +106,7 @@ def test_a_conflict_that_comes_and_goes_is_noted_with_measure_and_stays_a_warnin
     assert owner.warnings() == [f"conflict: {CONFLICT.text}; that has happened 30 times or more"]
 
 
-def test_what_was_wrong_with_a_resource_is_over_when_it_is_stopped(owner: Owner) -> None:
+def test_trouble_with_a_resource_is_over_when_it_is_stopped(owner: Owner) -> None:
     owner.see(warned=CONFLICT)
     owner.run.acting["address"] = (1, "stop")
     out = Out(owner.state, owner.now)
@@ -115,7 +115,7 @@ def test_what_was_wrong_with_a_resource_is_over_when_it_is_stopped(owner: Owner)
     assert owner.warnings() == []
 
 
-def test_what_is_found_where_it_does_not_belong_is_noted_and_warned_of_when_it_comes_again_and_again() -> None:
+def test_a_stray_resource_is_noted_and_warned_of_when_it_comes_again_and_again() -> None:
     stray = Owner(other=True)
     assert stray.see() == ["resource_appeared"]
     events = []
@@ -131,7 +131,7 @@ def test_what_is_found_where_it_does_not_belong_is_noted_and_warned_of_when_it_c
     ]
 
 
-def test_what_cannot_be_stopped_where_it_does_not_belong_is_warned_of() -> None:
+def test_a_stray_resource_that_cannot_be_stopped_is_warned_of() -> None:
     stray = Owner(other=True)
     stray.run.stop_failed = "address: who puts it back?"
     assert stray.warnings() == ["stuck: address: who puts it back?"]

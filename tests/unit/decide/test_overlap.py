@@ -146,7 +146,7 @@ def test_a_group_that_is_disabled_ends_on_both_sides(scene: Scene, new: Node, ol
     assert (own.state, own.holders) == ("released", ())
 
 
-def test_an_old_owner_in_standby_stops_what_is_given_back(scene: Scene, new: Node, old: Node) -> None:
+def test_an_old_owner_in_standby_stops_a_group_given_back(scene: Scene, new: Node, old: Node) -> None:
     scene.put(KEYS.standby("n1"), "anna")
     assert old.look() == []  # it serves until the new owner does
     fail(new)

@@ -58,7 +58,7 @@ def test_the_live_nodes_that_do_not_have_the_address_probe() -> None:
     assert probing.probers(scene.view, scene.spec, "") == []
 
 
-def test_who_is_on_the_way_to_have_it_and_who_still_does_probe_neither() -> None:
+def test_neither_the_next_owner_nor_the_present_one_probes() -> None:
     scene = Scene()
     scene.join("n1", "n2", "n3")
     scene.own("vip", "n3", state="handoff", holders=(scene.holder("n1"),))

@@ -13,7 +13,7 @@ from hactl.decide.state import NodeState
 ROOT = Path(__file__).parents[3]
 
 
-def test_nobody_but_the_loop_gets_what_can_be_written() -> None:
+def test_only_the_loop_gets_a_state_that_can_be_written() -> None:
     users = {
         str(path.relative_to(ROOT))
         for path in ROOT.glob("hactl/**/*.py")
@@ -22,13 +22,13 @@ def test_nobody_but_the_loop_gets_what_can_be_written() -> None:
     assert users == {"hactl/daemon/loop.py"}
 
 
-def test_what_is_read_cannot_be_assigned() -> None:
+def test_a_read_only_field_cannot_be_assigned() -> None:
     for protocol in (ReadView, ReadSession, ReadObserver, ReadGroup, ReadState):
         names = [name for name in vars(protocol) if not name.startswith("_")]
         assert len(names) > 2
         assert protocol.__annotations__ == {}, "a plain attribute of a protocol could be assigned"
 
 
-def test_a_reader_may_read_what_the_state_has() -> None:
+def test_a_reader_may_read_every_field_of_the_state() -> None:
     known = {field.name for field in fields(NodeState)} | set(vars(NodeState))
     assert {name for name in vars(ReadState) if not name.startswith("_")} <= known

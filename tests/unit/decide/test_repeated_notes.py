@@ -83,7 +83,7 @@ def test_words_that_are_others_now_and_then_are_told() -> None:
         assert notes.take("stop_failed", {**STOP, "reason": reason}, number * VARIANTS_S / VARIANTS + 1) is not None
 
 
-def test_what_an_operator_asked_for_is_told_each_time() -> None:
+def test_a_request_of_an_operator_is_told_each_time() -> None:
     notes = RepeatedNotes()
     assert all(notes.take("asked_failover", {"group": "vip", "by": "anna"}, 0.0) for _ in range(100))
 

@@ -60,7 +60,7 @@ def test_a_dead_owner_is_no_writer(scene: Scene) -> None:
     assert writer(scene) is None
 
 
-def test_what_is_drained(scene: Scene) -> None:
+def test_the_drained_servers(scene: Scene) -> None:
     api, writer, role = (
         service_spec(name, **options)
         for name, options in (("api", {}), ("db", {"writer": "elected"}), ("redis", {"check": {"role": "master"}}))
@@ -78,7 +78,7 @@ def test_what_is_drained(scene: Scene) -> None:
     assert drained(scene.view, services) == {("redis", "n3"), ("api", "n2")}
 
 
-def test_a_drain_is_news_for_who_watches_the_status(scene: Scene) -> None:
+def test_a_drain_is_news_for_watchers_of_the_status(scene: Scene) -> None:
     before = scene.view.mark()
     scene.put(KEYS.drain("api", "n1"), Drain("anna"))
     assert scene.view.mark() != before

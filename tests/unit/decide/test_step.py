@@ -168,7 +168,7 @@ def test_a_dead_guard_stops_everything_and_ends_the_daemon(owner: Daemon) -> Non
     assert owner.run(events.GuardLost()) == ["kill vip/address", "unregister vip/address", "exit 1"]
 
 
-def test_what_cannot_be_stopped_without_a_guard_takes_the_node_down_before_the_lease_ends(owner: Daemon) -> None:
+def test_an_unstoppable_resource_without_a_guard_takes_the_node_down_before_the_lease_ends(owner: Daemon) -> None:
     owner.unanswered = {"act"}
     assert owner.run(events.GuardLost()) == ["kill vip/address"]
     assert owner.run(events.GuardLost()) == []
@@ -302,7 +302,7 @@ def test_a_watchdog_that_is_required_and_not_armed_keeps_groups_away() -> None:
     assert daemon.health == {"vip/address": "running"}
 
 
-def test_a_fault_of_the_program_keeps_what_had_been_decided(owner: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_the_program_keeps_earlier_decisions(owner: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     owner.now = owner.now.plus(HEARTBEAT_MS)
 
     def broken(*_: object) -> None:

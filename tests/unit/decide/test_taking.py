@@ -90,7 +90,7 @@ def test_a_turn_begins_again_when_somebody_joins_who_has_not_answered(second: Se
     assert second.drive() == ["acquire"]
 
 
-def test_a_node_that_is_to_go_does_not_keep_what_nobody_owns(second: Second) -> None:
+def test_a_leaving_node_does_not_keep_an_unowned_group(second: Second) -> None:
     """Its record was deleted by hand. Nobody could take it while this node waited for it to end."""
     second.run.health["address"] = "running"
     second.state.phase, second.state.view = "ending", second.scene.view
@@ -100,7 +100,7 @@ def test_a_node_that_is_to_go_does_not_keep_what_nobody_owns(second: Second) -> 
     assert (act.resource.name, act.action) == ("address", "stop")
 
 
-def test_a_holder_whose_own_has_died_takes_back_what_was_handed_to_a_dead_session(second: Second) -> None:
+def test_a_holder_whose_resources_died_takes_back_a_group_handed_to_a_dead_session(second: Second) -> None:
     """n1 was given the group, and died before it accepted it; then what still ran here died, too. n1 is back."""
     second.scene.own("vip", "n1", state="handoff", holders=(second.scene.holder("n2"),), overlap=True)
     second.scene.kill("n1", state="safe")

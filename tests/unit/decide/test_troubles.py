@@ -99,7 +99,7 @@ def test_where_the_state_cannot_be_kept_nothing_is_to_be_started() -> None:
 
 
 @pytest.mark.parametrize(("phase", "stays"), [("running", True), ("unknown", True), ("stopped", False)])
-def test_who_can_start_nothing_need_not_leave_what_it_adopts(phase: str, stays: bool) -> None:
+def test_a_node_that_can_start_nothing_need_not_leave_an_adopted_group(phase: str, stays: bool) -> None:
     """A daemon that was restarted looks at what runs first."""
     scene = Scene()
     scene.join("n1", "n2", "n3")

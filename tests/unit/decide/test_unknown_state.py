@@ -77,7 +77,7 @@ def test_it_may_come_here_again_once_its_state_is_known(node: Node) -> None:
     assert node.state.readiness["vip"].worst.level == "ready"
 
 
-def test_what_was_started_here_keeps_the_node_out_until_it_is_known(node: Node) -> None:
+def test_a_resource_started_here_keeps_the_node_out_until_it_is_known(node: Node) -> None:
     node.run.registered.add("address")
     node.state.phase = "stopping"
     assert node.look() == ["probe"]
@@ -138,7 +138,7 @@ def test_the_store_tells_what_ran_here_where_the_disk_does_not(boot_id: str, sta
     assert not state.runs["database"].started
 
 
-def test_what_nobody_owns_and_is_not_well_leaves_it_to_others(node: Node) -> None:
+def test_a_sick_unowned_group_is_left_to_others(node: Node) -> None:
     """There is no record of its owner; n2 cannot tell its state, and may not take it."""
     node.scene.delete(KEYS.group("vip"))
     node.scene.put(KEYS.failure("vip", "n2"), Failure(3, "address", "no link"))

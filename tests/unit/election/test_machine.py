@@ -26,7 +26,7 @@ def test_examples(mine: tuple[str, ...], other: tuple[str, ...], differ: list[st
     assert differences(identity(mine), identity(other)) == differ
 
 
-def test_another_version_is_compared_in_what_both_know() -> None:
+def test_another_version_is_compared_by_the_parts_that_both_know() -> None:
     mine = identity(("s", "b", "c"))
     assert differences(mine, "") == differences("", mine) == []
     assert differences(mine, "s.b.c.d") == [] and differences(mine, "s.x") == [PARTS[1]]

@@ -87,7 +87,7 @@ def test_nothing_is_taken_from_a_live_session() -> None:
 
 
 @pytest.mark.parametrize("state", ["released", "handoff"])
-def test_what_was_released_or_not_accepted_may_be_taken(state: str) -> None:
+def test_a_group_released_or_not_accepted_may_be_taken(state: str) -> None:
     scene = Scene()
     scene.own("n1", state)
     assert scene.may_take()
@@ -218,7 +218,7 @@ def test_after_recover_nothing_is_taken_before_every_past_is_known() -> None:
     assert not scene.may_take(lease=False, now=1e9)
 
 
-def test_recover_keeps_what_is_known_of_an_action_under_way() -> None:
+def test_recover_keeps_an_action_under_way() -> None:
     scene = Scene()
     scene.own("n1", "released")
     acting = FenceRecord("s", 3, 4, 1000, "m", "b", "acting", executor="n2/s-n2", attempts=2, action_ms=2500)
@@ -235,7 +235,7 @@ def test_epochs_grow_over_everything() -> None:
     assert next_epoch(2, next_epoch(1, 0, 99), 5) == next_epoch(2, 0, 5)
 
 
-def test_what_cannot_be_read_of_a_holder_is_no_evidence() -> None:
+def test_an_unreadable_record_of_a_holder_is_no_evidence() -> None:
     scene = Scene()
     scene.own("n1")
     scene.ledger.apply(Txn((), (Put(KEYS.node("n1"), "oops"),)))

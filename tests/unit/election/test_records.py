@@ -152,7 +152,7 @@ def test_a_key_that_its_kind_cannot_have_changes_nothing(key: str) -> None:
     assert view.unreadable == {} or key == KEYS.identity
 
 
-def test_what_cannot_be_read_is_none_of_the_documents_until_it_is_gone() -> None:
+def test_an_unreadable_record_counts_as_no_document_until_it_is_gone() -> None:
     view = View(KEYS)
     put(view, KEYS.group("g"), RECORDS[3].to_json(), 5)
     put(view, KEYS.group("g"), "x", 6)
@@ -177,9 +177,9 @@ def test_any_store_at_all_can_be_listed() -> None:
     for revision in range(10, 2000):
         record = rng.choice(RECORDS)
         text = rng.choice([record.to_json(), malformed.spoiled(rng, record.to_json())])
-        items = tuple(KeyValue(key, text, revision, revision) for key in rng.sample(keys, 5))
+        kvs = tuple(KeyValue(key, text, revision, revision) for key in rng.sample(keys, 5))
         mark, was = view.mark(), view.copy()
-        view.load(Snapshot(revision, items))
+        view.load(Snapshot(revision, kvs))
         _what_is_kept_beside_fits(view)
         _what_is_kept_beside_fits(was)
         assert was.mark() == mark and (view.mark() == mark) == (view._mark() == was._mark())

@@ -190,7 +190,7 @@ def test_a_read_without_the_session_says_that_it_was_deleted() -> None:
     assert scene.state.state == "deposed"
 
 
-def test_what_stands_in_a_key_that_was_created_anew_says_so_too() -> None:
+def test_an_unreadable_key_that_was_created_anew_tells_so_too() -> None:
     scene = Scene()
     overwritten(
         scene.state, Unreadable("oops", scene.state.session_revision + 5, scene.state.mod_revision + 5), at(100)
@@ -198,7 +198,7 @@ def test_what_stands_in_a_key_that_was_created_anew_says_so_too() -> None:
     assert scene.state.state == "deposed"
 
 
-def test_what_stands_in_the_key_that_it_created_is_written_over_once_nobody_moves_it() -> None:
+def test_an_unreadable_own_key_is_written_over_once_nobody_moves_it() -> None:
     scene = Scene()
     bad = scene.ledger.apply(Txn((), (Put(KEYS.node("n1"), "oops"),))).revision
     resolve(scene.state, *scene.read(), at(100))

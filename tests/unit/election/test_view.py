@@ -16,14 +16,14 @@ def scene() -> Scene:
     return here
 
 
-def test_a_snapshot_of_what_is_known_makes_the_same_view_again() -> None:
+def test_a_snapshot_makes_the_same_view_again() -> None:
     view = scene().view
     again = View(KEYS)
     again.load(view.snapshot())
     assert (again.sessions, again.groups, again.identity) == (view.sessions, view.groups, view.identity)
 
 
-def test_what_cannot_be_read_is_not_in_the_snapshot() -> None:
+def test_an_unreadable_document_is_not_in_the_snapshot() -> None:
     here = scene()
     here.put(KEYS.group("vip"), "oops")
     assert KEYS.group("vip") not in {kv.key for kv in here.view.snapshot().items}

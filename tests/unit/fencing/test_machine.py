@@ -98,7 +98,7 @@ def test_a_watchdog_has_nothing_to_be_switched() -> None:
     assert machine.next_step(machine.begin(NodeFencing((Level(watchdog=True),)), 0, T0), T0) == Stuck()
 
 
-def test_switched_on_by_what_it_was_switched_off_by() -> None:
+def test_switched_on_by_the_devices_that_switched_it_off() -> None:
     fencing = NodeFencing((Level((BMC,)), Level((LEFT, RIGHT))))
     work = machine.switch_on(fencing, 1, T0)
     steps = play(work, (True, ""), (True, "on"), (True, ""), (True, "on"))
@@ -114,7 +114,7 @@ def test_switched_on_by_what_it_was_switched_off_by() -> None:
     assert work.level == 1
 
 
-def test_what_was_not_begun_is_begun_again() -> None:
+def test_an_action_that_was_not_begun_is_begun_again() -> None:
     work = job((BMC,))
     play(work, (True, ""))
     machine.abandoned(work, "another was first", T0)

@@ -69,9 +69,9 @@ def test_links_are_followed_and_their_places_count(file: Path, tmp_path: Path) -
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("which", [lambda file: file, lambda file: file.parent, lambda file: file.parent.parent])
-def test_another_users(file: Path, which: Callable[[Path], Path]) -> None:
-    path = which(file)
+@pytest.mark.parametrize("choose", [lambda file: file, lambda file: file.parent, lambda file: file.parent.parent])
+def test_another_users(file: Path, choose: Callable[[Path], Path]) -> None:
+    path = choose(file)
     os.chown(path, 1234, 1234)
     assert untrusted(str(file)) == f"{path} belongs to user 1234: `chown root {path}`"
 

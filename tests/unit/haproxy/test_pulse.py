@@ -38,7 +38,7 @@ def test_one_answer_is_enough() -> None:
     assert not seen(Pulse(0.0, SILENT), Pulse(100.0)).hung(1000.0)
 
 
-def test_who_did_not_get_to_run_himself_concludes_nothing() -> None:
+def test_a_daemon_that_did_not_get_to_run_concludes_nothing() -> None:
     silence = seen(Pulse(0.0, SILENT), Pulse(2.0, SILENT, late=True))
     assert not silence.problem
     assert not silence.hung(1000.0)

@@ -124,7 +124,7 @@ def test_only_the_health_of_servers_in_use_is_carried_over() -> None:
         row("web", "a", "10.0.0.1", 81),
     ],
 )
-def test_of_what_is_not_known_nothing_is_carried_over(unlike: str) -> None:
+def test_nothing_unknown_is_carried_over(unlike: str) -> None:
     assert " a " not in carried_health(TEXT, parse_live(WELL.replace(A, unlike)))
 
 

@@ -271,7 +271,7 @@ def test_a_switch_of_the_writer_does_not_wait_for_a_reload() -> None:
         (None, " maxconn 5", ["maint a", "shut a", "ready b"]),
     ],
 )
-def test_whatever_else_comes_with_a_switch(new_a: str | None, new_b: str, by: list[str]) -> None:
+def test_a_switch_together_with_other_changes(new_a: str | None, new_b: str, by: list[str]) -> None:
     line = "    server a 10.0.0.1:3306 weight 7"
     old = ALL.replace("    server a 10.0.0.1:3306", line)
     wanted = old.replace(f"{line}\n", "" if new_a is None else f"{line}{new_a}\n")

@@ -30,7 +30,7 @@ def test_a_file_has_the_defaults_of_the_one_before(tmp_path: Path) -> None:
     assert f"# {tmp_path}/a.cfg, line 1: listen one; word for word: line 4" in done.yaml
 
 
-def test_of_a_directory_what_haproxy_takes_in_its_order(tmp_path: Path) -> None:
+def test_files_of_a_directory_in_the_order_of_haproxy(tmp_path: Path) -> None:
     texts = {f"d__{name}": LISTEN.format(name[0], ord(name[0])) for name in ("b_cfg", "B_cfg", "a_cfg", "c.conf")}
     texts |= {"d__.d_cfg": "quatsch\n", "x_cfg": DEFAULTS}
     (tmp_path / "d/e.cfg").mkdir(parents=True)

@@ -198,7 +198,7 @@ def test_what_haproxy_knows_no_longer() -> None:
     assert "became `timeout connect 5000`" in said[2] and "in its place: http-request add-header" in said[7]
 
 
-def test_a_set_of_defaults_has_what_the_one_that_it_is_made_from_has_but_its_rules() -> None:
+def test_a_set_of_defaults_inherits_all_but_the_rules() -> None:
     text = "defaults a\n timeout client 1s\n http-request deny\n maxconn 5\ndefaults b from a\n timeout client 2s\n"
     sets = imported(text).document["haproxy"]["defaults"]
     assert sets["b"] == {"timeouts": {"client": "2s"}, "maxconn": 5}

@@ -109,7 +109,7 @@ def test_the_first_certificate_stays_the_first() -> None:
         "backend x\n server a 192.0.2.1:443 check check-ssl\n",
     ],
 )
-def test_who_is_verified_is_verified_by_a_check_too(text: str) -> None:
+def test_a_verified_server_is_verified_by_a_check_too(text: str) -> None:
     assert "verify none" not in imported(text).rendered
 
 
@@ -182,7 +182,7 @@ def test_the_statistics_page_of_some_proxies() -> None:
     assert "\nfrontend x from" in imported(text).rendered
 
 
-def test_a_host_and_what_is_more_than_a_status_is_a_check_in_lines() -> None:
+def test_a_check_with_a_host_and_more_than_a_status_is_in_lines() -> None:
     for asked in (
         "GET /h HTTP/1.1\\r\\nHost:\\ a.example",
         "\n http-check send meth GET uri /h ver HTTP/1.1 hdr Host a.example",

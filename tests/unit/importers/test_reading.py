@@ -70,7 +70,7 @@ def test_a_line_ends_where_haproxy_ends_it(letter: str) -> None:
     assert [server.name for server in read_servers(text.replace(" # was", " #was"))["a"]] == ["s"]
 
 
-def test_what_limits_what_haproxy_reads_is_refused() -> None:
+def test_limits_on_the_input_of_haproxy_are_refused() -> None:
     with pytest.raises(ConfigErrors, match=r"x:2:1: .*scope"):
         read_source("global\n[here]\n", "x", SECTIONS)
 

@@ -68,7 +68,7 @@ def test_asyncios_own_threads_are_free(hangs: threading.Event) -> None:
     asyncio.run(main())
 
 
-def test_what_nobody_waits_for_any_more_troubles_nobody(hangs: threading.Event) -> None:
+def test_a_call_that_nobody_waits_for_any_more_troubles_nobody(hangs: threading.Event) -> None:
     def fail() -> None:
         hangs.wait(DEADLINE_S)
         raise OSError("late")

@@ -40,7 +40,7 @@ def test_never_more_than_there_are_places_and_nobody_is_kept_out(steps: list[tup
         assert slots.taken == len(held) <= 4
 
 
-def test_who_has_the_most_loses_the_oldest() -> None:
+def test_the_peer_with_most_connections_loses_its_oldest() -> None:
     slots, floods = Slots(3), [Connection("flood") for _ in range(3)]
     for flood in floods:
         assert slots.make_room("flood")

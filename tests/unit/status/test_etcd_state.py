@@ -67,7 +67,7 @@ def test_what_is_wrong_and_what_to_type(facts: list[EndpointFacts], codes: list[
         assert word in problems[0], problems[0]
 
 
-def test_slow_names_who_leads_and_how_another_would() -> None:
+def test_slow_names_the_leader_and_how_to_move_it() -> None:
     (problem,) = said(*WELL, writes=Writes(8, 6))
     assert "6 of 8 writes" in problem and "member n1 (10.0.0.1:2379) leads" in problem
     assert "`etcdctl --endpoints=http://10.0.0.1:2379 move-leader a2`" in problem

@@ -75,7 +75,7 @@ def test_what_a_dead_session_waits_for(scene: Scene, more: dict[str, Any], waiti
     assert (entry["waiting"], entry["fencing"]) == (waiting, fencing)
 
 
-def test_what_owns_nothing_that_requires_it_is_not_fenced(scene: Scene) -> None:
+def test_a_node_without_a_group_that_requires_it_is_not_fenced(scene: Scene) -> None:
     scene.kill("n2")
     assert fence(scene, "n2")["waiting"] == "hactl to start on it, or `hactl fence confirm n2`; no group waits for it"
     assert not fence(scene, "n2")["fencing"]
@@ -84,7 +84,7 @@ def test_what_owns_nothing_that_requires_it_is_not_fenced(scene: Scene) -> None:
     assert fence(scene, "n2")["fencing"]
 
 
-def test_of_what_is_unknown_since_a_recovery_nobody_says_that_no_group_waits(scene: Scene) -> None:
+def test_after_a_recovery_nobody_says_that_no_group_waits(scene: Scene) -> None:
     killed(scene, generation=2)
     scene.put(KEYS.fence("n1"), replace(scene.view.fences["n1"].record, session_id=""))
     assert fence(scene)["waiting"] == "hactl to start on it, or `hactl fence confirm n1`"
@@ -130,7 +130,7 @@ def how(scene: Scene, node: str = "n1") -> dict[str, Any]:
     return next(entry["fencing"] for entry in document(scene)["nodes"] if entry["name"] == node)
 
 
-def test_who_could_fence_whom(scene: Scene) -> None:
+def test_the_nodes_that_could_fence_a_node(scene: Scene) -> None:
     assert told(scene) == []
     assert how(scene) == {
         "action": "reboot", "levels": ["switch n1"], "device": True, "by": ["n2", "n3"], "untested": [],
@@ -143,7 +143,7 @@ def test_who_could_fence_whom(scene: Scene) -> None:
 def test_a_device_that_fails_everywhere_is_one_warning(scene: Scene) -> None:
     for name in ("n1", "n2"):
         report(scene, name, "n1", "n3")
-    texts = [what for _, what in told(scene) if what.startswith("fence device")]
+    texts = [text for _, text in told(scene) if text.startswith("fence device")]
     assert texts == ["fence device switch fails for n1, n3 when asked by n1, n2: no route"]
 
 
@@ -154,14 +154,14 @@ def test_what_a_node_says_of_itself_does_not_count(scene: Scene) -> None:
     assert told(scene)[0] == ("error", "node n1 could not be fenced now: no live node reaches its devices")
 
 
-def test_who_has_not_said_yet_is_not_called_unable(scene: Scene) -> None:
+def test_a_node_that_has_not_tested_yet_is_not_called_unable(scene: Scene) -> None:
     report(scene, "n2", "n1")
     scene.delete(KEYS.devices("n3"))
     assert (how(scene)["by"], how(scene)["untested"]) == ([], ["n3"])
-    assert not any("by nobody" in what for _, what in told(scene))
+    assert not any("by nobody" in text for _, text in told(scene))
 
 
-def test_who_is_dead_fences_nobody(scene: Scene) -> None:
+def test_a_dead_node_fences_nobody(scene: Scene) -> None:
     scene.kill("n3", state="safe", evidence="reboot")
     assert how(scene)["by"] == ["n2"]
     assert [report["node"] for report in document(scene)["devices"]] == ["n1", "n2"]

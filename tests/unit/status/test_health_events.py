@@ -81,7 +81,7 @@ def test_what_is_taken_out_of_use_is_not_down() -> None:
     assert teller.after(10) == [("service_without_server", {"services": "writer"})]
 
 
-def test_who_does_not_have_the_role_is_not_down() -> None:
+def test_a_server_without_the_role_is_not_down() -> None:
     other = ServerHealth("DOWN", check="L7RSP", detail="at step 3 of tcp-check")
     teller = Teller(redis=three(n1=other, n3=other))
     teller.roles = {"redis"}
@@ -111,7 +111,7 @@ def test_what_goes_back_and_forth_is_told_less_and_less() -> None:
     assert len(teller.after(10)) == 1
 
 
-def test_what_the_daemon_of_before_has_told_is_not_told_again() -> None:
+def test_events_that_the_previous_daemon_told_are_not_told_again() -> None:
     teller = Teller(api=three(n2=DOWN))
     teller.events.begin(teller.services, {}, 0.0)
     assert teller.after(60) == []

@@ -38,17 +38,17 @@ def told(scene: Scene) -> list[tuple[str, str, str]]:
 
 def test_a_station_that_is_no_node(scene: Scene) -> None:
     say(scene, "n1", CONFLICT)
-    [(level, what, todo)] = told(scene)
+    [(level, text, todo)] = told(scene)
     assert level == "warning"
-    assert what == f"vip/address on n1: {CONFLICT.text}, which is no node of this cluster"
+    assert text == f"vip/address on n1: {CONFLICT.text}, which is no node of this cluster"
     assert "defends it" in todo
 
 
 def test_a_node_is_named_and_what_to_type_there(scene: Scene) -> None:
     scene.put(KEYS.member("n3"), Member("n3", "10.0.0.13", "0.1.0", 1, extra={"macs": {MAC: "bond0"}}))
     say(scene, "n1", CONFLICT)
-    [(_, what, todo)] = [warning for warning in told(scene) if "conflict" in warning[1]]
-    assert what.endswith("is also at 02:aa:aa:aa:aa:01, which is bond0 of n3")
+    [(_, text, todo)] = [warning for warning in told(scene) if "conflict" in warning[1]]
+    assert text.endswith("is also at 02:aa:aa:aa:aa:01, which is bond0 of n3")
     assert todo == "on n3: `ip addr del 10.0.0.30/24 dev bond0`"
     scene.kill("n3")
     [(_, _, todo)] = [warning for warning in told(scene) if "conflict" in warning[1]]
@@ -61,11 +61,11 @@ def test_what_an_earlier_session_said_does_not_count(scene: Scene) -> None:
     assert told(scene) == []
     say(scene, "n1", CONFLICT)
     scene.kill("n1")
-    assert not any("conflict" in what for _, what, _ in told(scene))
+    assert not any("conflict" in text for _, text, _ in told(scene))
 
 
 @pytest.mark.parametrize(
-    ("topic", "resource", "level", "what", "todo"),
+    ("topic", "resource", "level", "text", "todo"),
     [
         ("put_right", "address", "warning", "vip/address on n1: TEXT", "NetworkManager"),
         ("stray", "address", "warning", "vip/address on n1: TEXT", "find what starts it on n1"),
@@ -74,14 +74,14 @@ def test_what_an_earlier_session_said_does_not_count(scene: Scene) -> None:
         ("of a later version", "address", "warning", "vip/address on n1: TEXT", "the log of n1"),
     ],
 )  # fmt: skip
-def test_each_topic(scene: Scene, topic: str, resource: str, level: str, what: str, todo: str) -> None:
+def test_each_topic(scene: Scene, topic: str, resource: str, level: str, text: str, todo: str) -> None:
     say(scene, "n1", ResourceWarning("vip", resource, topic, "TEXT"))
     [warning] = told(scene)
-    assert warning[:2] == (level, what) and todo in warning[2]
+    assert warning[:2] == (level, text) and todo in warning[2]
 
 
 def test_a_process_that_hactl_did_not_start(scene: Scene) -> None:
     say(scene, "n1", ResourceWarning("database", "mariadb", "twin", "process 17 runs its command here"))
-    [(level, what, todo)] = told(scene)
-    assert (level, what) == ("error", "database/mariadb on n1: process 17 runs its command here")
+    [(level, text, todo)] = told(scene)
+    assert (level, text) == ("error", "database/mariadb on n1: process 17 runs its command here")
     assert todo.startswith("on n1: end it, and what starts it")

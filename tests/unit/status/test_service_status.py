@@ -113,9 +113,9 @@ def test_one_server_left_says_so_and_none_is_an_error(scene: Scene) -> None:
     assert ("warning", "service api has one server left, n2") in told(scene)
     assert ("error", "service db has no server left") not in told(scene)
     everywhere(scene, n1=DOWN, n2=DOWN, n3=DOWN)
-    levels = {what: level for level, what in told(scene)}
+    levels = {text: level for level, text in told(scene)}
     assert levels["services api, db have no server left"] == "error"
-    assert not any("is down" in what for what in levels)  # it is said already
+    assert not any("is down" in text for text in levels)  # it is said already
     assert row(scene, "api").endswith("n1, n2, n3: all down (L4CON Connection refused)")
 
 
@@ -168,7 +168,7 @@ def test_what_a_dead_session_has_said_does_not_count(scene: Scene) -> None:
 def test_servers_of_a_node_that_is_gone_are_not_mentioned(scene: Scene) -> None:
     scene.kill("n3")
     everywhere(scene, n3=DOWN)
-    assert not any("server n3" in what for _, what in told(scene))
+    assert not any("server n3" in text for _, text in told(scene))
     assert row(scene, "api").endswith("n3: down (L4CON Connection refused), node is not live")
 
 
@@ -185,7 +185,7 @@ def test_one_writer(scene: Scene) -> None:
     everywhere(scene, n1=ServerHealth("MAINT"))
     assert [server["writer"] for server in service(scene, "db")["servers"]] == [False, True]
     assert row(scene, "db").startswith("writer n2") and row(scene, "db").endswith("n1: not the writer; n2")
-    assert not any("db" in what for _, what in told(scene))
+    assert not any("db" in text for _, text in told(scene))
     everywhere(scene, n1=ServerHealth("MAINT"), n2=DOWN)
     assert ("error", "service db has no server left") in told(scene)
 
@@ -193,7 +193,7 @@ def test_one_writer(scene: Scene) -> None:
 def test_a_writer_that_nobody_elects(scene: Scene) -> None:
     scene.own("database", "n2", state="released")
     everywhere(scene, n1=ServerHealth("MAINT"), n2=ServerHealth("MAINT"))
-    texts = [what for level, what in told(scene) if level == "error" and "db" in what]
+    texts = [text for level, text in told(scene) if level == "error" and "db" in text]
     assert texts == ["service db has no writer: no node owns group database (released)"]
     assert row(scene, "db").startswith("no writer")
 
@@ -201,7 +201,7 @@ def test_a_writer_that_nobody_elects(scene: Scene) -> None:
 def test_haproxy_that_does_not_run_or_not_as_wanted(scene: Scene) -> None:
     scene.balance("n1", running=False, error="no binary", services={})
     scene.balance("n3", error="unknown keyword 'x'")
-    assert [what for level, what in told(scene) if level == "error"] == [
+    assert [text for level, text in told(scene) if level == "error"] == [
         "HAProxy does not run on n1: no binary",
         "HAProxy on n3 does not run as configured: unknown keyword 'x'",
     ]
@@ -232,10 +232,10 @@ def test_a_probe(scene: Scene) -> None:
     for name in ("n1", "n2"):  # the VIP is on n1: what it says is of before
         scene.balance(name, probes={"outside": failed})
     scene.balance("n3", probes={"outside": ProbeHealth("completed", 12.0)})
-    what = "service outside: the probe through 10.0.0.30:6000 fails from n2: no answer within 3 s"
-    assert told(scene) == [("warning", what)]
+    text = "service outside: the probe through 10.0.0.30:6000 fails from n2: no answer within 3 s"
+    assert told(scene) == [("warning", text)]
     scene.balance("n3", probes={"outside": failed})
-    assert told(scene) == [("error", what.replace("from n2", "from n2 and n3"))]
+    assert told(scene) == [("error", text.replace("from n2", "from n2 and n3"))]
     for name in ("n2", "n3"):
         scene.balance(name, probes={"outside": ProbeHealth("completed", 12.0)})
     assert "completed 12 ms" in row(scene, "outside") and told(scene) == []

@@ -75,7 +75,7 @@ def test_the_owner_says_how_it_is(scene: Scene, phase: str) -> None:
     assert group(scene, "vip")["state"] == phase
 
 
-def test_what_an_owner_said_of_an_earlier_ownership_does_not_count(scene: Scene) -> None:
+def test_an_owners_report_of_an_earlier_ownership_does_not_count(scene: Scene) -> None:
     scene.own("vip", "n1", epoch=9)
     scene.report("n1", {"vip": {"phase": "running", "epoch": 7, "resources": {}}})
     assert group(scene, "vip")["state"] == "starting"
@@ -101,8 +101,8 @@ def test_an_owner_that_was_lost(scene: Scene) -> None:
 
 def test_a_group_that_needs_fencing_says_what_to_do(scene: Scene) -> None:
     scene.kill("n2")
-    level, what, todo = told(scene)[0]
-    assert level == "error" and "group database does not run" in what and "'hactl fence confirm'" in what
+    level, text, todo = told(scene)[0]
+    assert level == "error" and "group database does not run" in text and "'hactl fence confirm'" in text
     assert todo == "make sure n2 is off, then `hactl fence confirm n2`"
 
 
@@ -151,7 +151,7 @@ def test_a_group_that_could_run_nowhere_else(scene: Scene) -> None:
     ],
 )
 def test_warnings_from_the_store(scene: Scene, change: Any, level: str, part: str) -> None:
-    assert not any(part in what for _, what, _ in told(scene))
+    assert not any(part in text for _, text, _ in told(scene))
     change(scene)
     matching = [warning for warning in told(scene) if part in warning[1]]
     assert matching and matching[0][0] == level and matching[0][2]
@@ -215,7 +215,7 @@ FULL = {"code": "full", "level": "error", "what": "etcd is full", "do": "`etcdct
 FEW = {"code": "few_members", "level": "notice", "what": "etcd has one member", "do": "add members"}
 
 
-def test_while_etcd_is_away_its_own_state_is_what_is_told_and_all_else_is_as_of_then(scene: Scene) -> None:
+def test_while_etcd_is_away_only_its_own_state_is_told_as_of_now(scene: Scene) -> None:
     scene.kill("n1")
     away = local(store_away=True, silent_ms={"n3": 90_000})
     etcd = {"problems": [FULL], "etcdctl": "x"}
@@ -236,7 +236,7 @@ def test_that_etcd_does_not_answer_is_said_where_nothing_explains_it(scene: Scen
     assert first[2].startswith("`etcdctl --endpoints=http://a:1 endpoint status -w table`")
 
 
-def test_that_what_is_in_etcd_cannot_be_listed_is_told(scene: Scene) -> None:
+def test_a_failing_list_is_told(scene: Scene) -> None:
     state = node_state(scene.spec)
     for number in (1, 2):
         state.listing = number
@@ -244,15 +244,15 @@ def test_that_what_is_in_etcd_cannot_be_listed_is_told(scene: Scene) -> None:
     endpoint = {"endpoint": "a:1", "reads": True}
     etcd = {"problems": [], "etcdctl": "etcdctl --endpoints=http://a:1", "endpoints": [endpoint]}
     facts = local_facts(state, at(0))
-    (level, what, todo), *_ = told(scene, local=facts, etcd=etcd)
-    assert level == "error" and what.endswith(
+    (level, text, todo), *_ = told(scene, local=facts, etcd=etcd)
+    assert level == "error" and text.endswith(
         "cannot list what is below /hactl/demo/: a:1: no answer within the deadline"
     )
     assert todo.startswith("`etcdctl --endpoints=http://a:1 get --prefix --keys-only /hactl/demo/` shows")
     # What is refused is another matter than what is too much.
     refused = replace(facts, list_problem="a:1: etcdserver: permission denied")
-    (level, what, todo), *_ = told(scene, local=refused, etcd=etcd)
-    assert what == "etcd refuses this node's requests: a:1: etcdserver: permission denied" and "`etcd_user`" in todo
+    (level, text, todo), *_ = told(scene, local=refused, etcd=etcd)
+    assert text == "etcd refuses this node's requests: a:1: etcdserver: permission denied" and "`etcd_user`" in todo
     # Where etcd answers nobody there is nothing to be counted.
     endpoint["reads"] = False
     assert told(scene, local=facts, etcd=etcd)[0][1] == "etcd does not answer this node in time"

@@ -42,11 +42,11 @@ def test_what_groups_wait_for_comes_before_all_else() -> None:
     view = holding(*(KEYS.failure("a", f"n{number}") for number in range(100)), KEYS.group("web"), KEYS.identity)
     keys = [entry["key"] for entry in unreadable.shown(view)]
     assert keys[:2] == [KEYS.identity, KEYS.group("web")] and len(keys) == unreadable.SHOWN == len(set(keys))
-    *_, (level, what, do) = unreadable.warnings(unreadable.shown(view), view, ETCDCTL)
-    assert level == "error" and what.startswith("82 more") and f"`{ETCDCTL} get --prefix --keys-only '/hactl/c/'`" in do
+    *_, (level, text, do) = unreadable.warnings(unreadable.shown(view), view, ETCDCTL)
+    assert level == "error" and text.startswith("82 more") and f"`{ETCDCTL} get --prefix --keys-only '/hactl/c/'`" in do
 
 
-def test_what_was_never_anything_else_has_no_earlier_value() -> None:
+def test_a_key_without_an_earlier_value_has_none_to_restore() -> None:
     assert any(" get " in command and "--rev=6" in command for command in commands(holding(KEYS.group("web"))))
     for key in (KEYS.group("web"), KEYS.fence("n1"), KEYS.identity):
         assert not any(" get " in command for command in commands(holding(key, create=7)))

@@ -137,7 +137,7 @@ def test_the_latch_holds_until_a_new_session() -> None:
     assert not state.latched
 
 
-def test_what_the_daemon_saw_stopped_does_not_count_once_latched() -> None:
+def test_a_stop_that_the_daemon_saw_does_not_count_once_latched() -> None:
     state = holding("vip")
     effects = step(state, Unregister("vip"), at(LEASE - M))
     assert effects[:2] == [KillDaemon(), Stop("vip", STEPS)]

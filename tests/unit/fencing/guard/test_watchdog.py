@@ -139,7 +139,7 @@ def test_whenever_the_guard_dies_the_reset_comes_in_time(
     assert bench.device.bitten <= bench.until
 
 
-def test_with_nothing_registered_it_is_fed_whatever_becomes_of_the_session() -> None:
+def test_with_nothing_registered_it_is_fed_whatever_the_session() -> None:
     bench = Bench()
     bench.begin()
     assert bench.state.armed
@@ -247,7 +247,7 @@ def test_a_device_without_such_a_timeout_resets_nobody() -> None:
     assert "no timeout of 3 s" in bench.state.problem
 
 
-def test_a_device_that_fails_is_left_to_reset_what_is_registered() -> None:
+def test_a_device_that_fails_is_left_to_reset_registered_resources() -> None:
     bench = Bench()
     bench.begin("db")
     bench.renew()
