@@ -112,9 +112,9 @@ def _any_revision() -> Any:
         self.dead[name] = observer.DeadSighting(record.session_id, record.session_revision, since)
 
     # Deposing early is what makes an exact sighting matter: suspicion, which comes with fencing devices.
-    def over(self: Any, name: str, session: Any, now: Instant) -> bool:
+    def over(self: Any, name: str, stored: Any, now: Instant) -> bool:
         seen = self.sightings.get(name)
-        return seen is not None and observer_elapsed(seen.over_since, now) >= 0.5 * session.record.lease_ms
+        return seen is not None and observer_elapsed(seen.over_since, now) >= 0.5 * stored.record.lease_ms
 
     return all_of(
         patch(observer.Observer, "on_fence", saw_fence),
@@ -137,10 +137,10 @@ def _live_may_be_safe() -> Any:
     """A session that still is nodes/N is taken for safe when its lease is over here."""
 
     def holder_safe(view: Any, seen: Any, holder: Any, lease_counts: bool, now: Instant) -> Any:
-        session = ownership.session_of(view, holder)
-        if session is not None and lease_counts:
+        stored = ownership.session_of(view, holder)
+        if stored is not None and lease_counts:
             sighting = seen.sightings.get(holder.node)
-            if sighting and observer_elapsed(sighting.over_since, now) > 0.6 * session.record.lease_ms:
+            if sighting and observer_elapsed(sighting.over_since, now) > 0.6 * stored.record.lease_ms:
                 return ownership.Verdict(True, "silent")
         return original(view, seen, holder, lease_counts, now)
 

@@ -10,7 +10,8 @@ from election import observer
 from election.clock import owner_elapsed
 from election.store import Put, Txn
 from fencing import job as machine
-from hactl.decide import confirming, fencing, node, own_session, suspicion
+from hactl.decide import confirming, fencing, own_session, suspicion
+from hactl.decide.node import _HANDLERS
 from hactl.model import events
 from tests.simulation.mutation import Mutation, all_of, patch
 from tests.simulation.scripts import (
@@ -100,7 +101,7 @@ def _one_supply_is_enough() -> Any:
 
 
 def _guards_not_heard() -> Any:
-    return mock.patch.dict(node._HANDLERS, {events.GuardTold: lambda *args: None})
+    return mock.patch.dict(_HANDLERS, {events.GuardTold: lambda *args: None})
 
 
 def _no_time_to_answer() -> Any:

@@ -90,11 +90,11 @@ def test_earlier_blocks_are_known_first(owner: Node) -> None:
     known = owner.scene.view
     scene, me = owner.scene, owner.scene.holder("n2")
     scene.put(KEYS.blocked("vip"), Block("n2", me.session_id, "address", "it hangs"))
-    block = scene.view.blocks["vip"]
+    first = scene.view.blocks["vip"]
     known.learn(
         KEYS.blocked("vip"),
-        KeyValue(KEYS.blocked("vip"), block.record.to_json(), block.mod_revision, block.mod_revision),
-        block.mod_revision,
+        KeyValue(KEYS.blocked("vip"), first.record.to_json(), first.mod_revision, first.mod_revision),
+        first.mod_revision,
     )
     owner.state.view, out = known, Out(owner.state, owner.now)
     self_fence(owner.state, owner.run, out)

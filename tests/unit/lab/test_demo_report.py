@@ -30,8 +30,8 @@ def figures(**more: Any) -> Figures:
     return Figures("default", **values)
 
 
-def wrong(figures: Figures) -> list[str]:
-    return [verdict.subject for verdict in judge(figures) if not verdict.ok]
+def wrong(measured: Figures) -> list[str]:
+    return [verdict.subject for verdict in judge(measured) if not verdict.ok]
 
 
 def test_all_as_promised() -> None:

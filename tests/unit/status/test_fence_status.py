@@ -164,7 +164,7 @@ def test_a_node_that_has_not_tested_yet_is_not_called_unable(scene: Scene) -> No
 def test_a_dead_node_fences_nobody(scene: Scene) -> None:
     scene.kill("n3", state="safe", evidence="reboot")
     assert how(scene)["by"] == ["n2"]
-    assert [report["node"] for report in document(scene)["devices"]] == ["n1", "n2"]
+    assert [entry["node"] for entry in document(scene)["devices"]] == ["n1", "n2"]
 
 
 def test_one_of_several_levels_is_enough_and_all_of_a_level_are_needed() -> None:
