@@ -72,7 +72,7 @@ def test_a_daemon_without_groups_that_was_frozen_finds_itself_replaced(cluster: 
     os.kill(pid, signal.SIGSTOP)
     cluster.until(lambda: idle not in cluster.store.view().sessions, f"{idle} is deposed")
     os.kill(pid, signal.SIGCONT)
-    cluster.await_event(idle, "deposed", session_id=before.sessions[idle].record.session_id)
+    cluster.await_event(idle, "deposed", sid=before.sessions[idle].record.session_id)
     cluster.await_event(idle, "session_opened")
     cluster.await_live(idle)
     assert cluster.node(idle).daemon_pid() == pid

@@ -24,7 +24,7 @@ def test_the_owners_session_is_deleted_by_hand(cluster: Cluster) -> None:
     cluster.bring(owner)
     before = cluster.store.view()
     cluster.store.delete(cluster.store.keys.node(owner))
-    cluster.await_event(owner, "deposed", session_id=before.sessions[owner].record.session_id)
+    cluster.await_event(owner, "deposed", sid=before.sessions[owner].record.session_id)
     epoch = before.groups["service"].record.epoch
     cluster.await_running("service", epoch_above=epoch)
     cluster.await_all_running()
