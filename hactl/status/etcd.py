@@ -104,11 +104,7 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
     learners = [fact for fact in facts if fact.learner]
     yield from _learners(learners, etcdctl)
     if not answer:
-        served = f"{', '.join(learner.endpoint for learner in learners)} has a learner, which serves no clients"
-        reasons = "; ".join(filter(None, (served if learners else "", _each(silent))))
-        text = f"none of etcd's endpoints answers this node: {reasons}"
-        there = _COMPARE if _ANOTHER_WAY.search(reasons) else "`systemctl status etcd` there"
-        yield EtcdProblem("unreachable", text, f"{there}; from here `{etcdctl} endpoint health`")
+        yield _unreachable(learners, silent, etcdctl)
         return
     if separate := _separate(answer):
         todo = f"compare `{etcdctl} member list` of each; set etcd up as one cluster (docs/install.md, *etcd*)"
@@ -143,6 +139,14 @@ def _connected(facts: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdPro
         text = "etcd has one member: when it stops" if count == 1 else "etcd has two members: when either stops"
         todo = "add members on further machines, to three"
         yield EtcdProblem("few_members", f"{text}, no node can hold anything", todo)
+
+
+def _unreachable(learners: Sequence[EndpointFacts], silent: Sequence[EndpointFacts], etcdctl: str) -> EtcdProblem:
+    served = f"{', '.join(learner.endpoint for learner in learners)} has a learner, which serves no clients"
+    reasons = "; ".join(filter(None, (served if learners else "", _each(silent))))
+    text = f"none of etcd's endpoints answers this node: {reasons}"
+    there = _COMPARE if _ANOTHER_WAY.search(reasons) else "`systemctl status etcd` there"
+    return EtcdProblem("unreachable", text, f"{there}; from here `{etcdctl} endpoint health`")
 
 
 def _learners(learners: Sequence[EndpointFacts], etcdctl: str) -> Iterable[EtcdProblem]:
