@@ -60,7 +60,7 @@ class Checks:
         group = act.group
         others = [
             other.name for other in self.world.nodes.values()
-            if other is not node and any(name[0] == group for name in other.running)
+            if other is not node and any(name[0] == group for name in other.resources.running)
         ]  # fmt: skip
         if others and not self._overlapping(group, [*others, node.name]):
             self.fail("S1", f"{group} starts on {node.name} while it runs on {', '.join(others)}")
@@ -82,7 +82,7 @@ class Checks:
 
     def stopped(self, node: SimNode, name: tuple[str, str]) -> None:
         """A resource is being stopped: U2."""
-        if self.world.plan.gentle and name in node.running and not self.world.mended_at:
+        if self.world.plan.gentle and name in node.resources.running and not self.world.mended_at:
             self.fail("U2", f"{'/'.join(name)} is stopped on {node.name} for no reason")
 
     def stepped(self, node: SimNode) -> None:
@@ -101,11 +101,12 @@ class Checks:
 
     def _in_time(self, node: SimNode) -> None:
         """G6: nothing exclusive runs past its own `valid_until`."""
-        if not node.running or not self.world.plan.trusted or node.guard is None or node.guard.valid_until is None:
+        running, guard = node.resources.running, node.guard.state
+        if not running or not self.world.plan.trusted or guard is None or guard.valid_until is None:
             return
-        until, now = node.guard.valid_until, node.clock()
-        if min(until.boot - now.boot, until.raw - now.raw) < -SLACK and node.guard.exclusive:
-            self.fail("G6", f"{sorted(node.running)} on {node.name} past valid_until")
+        until, now = guard.valid_until, node.clock()
+        if min(until.boot - now.boot, until.raw - now.raw) < -SLACK and guard.exclusive:
+            self.fail("G6", f"{sorted(running)} on {node.name} past valid_until")
 
     def guard_fired(self, node: SimNode) -> None:
         """The deadline came."""
@@ -269,7 +270,7 @@ class Checks:
     def _guard_heard(self, node: SimNode, name: str, record: Session, passed: float) -> None:
         """L2: a node whose guard answers that it holds the deadline is not fenced on suspicion."""
         other, world = self.world.nodes[name], self.world
-        guard = other.guard
+        guard = other.guard.state
         if (
             passed >= record.lease_ms - SLACK
             or guard is None
@@ -277,7 +278,7 @@ class Checks:
             or guard.phase != "holding"
         ):
             return
-        silent = other.cut("answers") or other.guard_paused() or node.cut("requests") or world.plan.loss
+        silent = other.cut("answers") or other.guard.paused() or node.cut("requests") or world.plan.loss
         if not silent and self.quiet_since(name) > 2 * world.plan.cluster.timing.heartbeat_ms:
             self.fail("L2", f"{node.name} deposes {name} on suspicion, whose guard would have answered")
 
@@ -285,7 +286,7 @@ class Checks:
         """For how long nothing stood between the node's guard and its peers."""
         ends = [max(node.cuts.values(), default=0.0) for node in self.world.nodes.values()]
         other = self.world.nodes[name]
-        return self.world.now - max(*ends, other.guard_paused_until, other.frozen_until, self.world.mended_at)
+        return self.world.now - max(*ends, other.guard.paused_until, other.frozen_until, self.world.mended_at)
 
     def _not_for_outage(self, node: SimNode, name: str, commit: float, lease_ms: float) -> None:
         """S4: nobody is deposed for the store's trouble."""
@@ -307,7 +308,7 @@ class Checks:
             return
         machines = clones.machines(self.world, name)
         held = [machine for machine in machines if record.session_id in machine.session_ids] or machines
-        owned = {group for other in held for group, _ in other.running}
+        owned = {group for other in held for group, _ in other.resources.running}
         if owned:
             self.fail("G3", f"{name} is written safe while {sorted(owned)} runs there")
 
@@ -331,7 +332,7 @@ class Checks:
         """S2: when a group is taken, its last owner is stopped, or goes on as a holder (overlap)."""
         allowed = {own.node, *(holder.node for holder in own.holders)}
         for other in self.world.nodes.values():
-            if other.name not in allowed and any(name[0] == group for name in other.running):
+            if other.name not in allowed and any(name[0] == group for name in other.resources.running):
                 self.fail("S2", f"{group} is taken by {own.node} while it runs on {other.name}")
 
     def _live(self, name: str) -> KeyValue | None:
@@ -362,8 +363,8 @@ class Checks:
             if not any(n.daemon and (n.name, group.name) not in broken for n in self.world.nodes.values()):
                 continue  # the only nodes that could run it were switched off, and left off
             wanted = {(group.name, resource.name) for resource in group.resources}
-            where = [node.name for node in self.world.nodes.values() if wanted <= node.running]
-            part = [node.name for node in self.world.nodes.values() if wanted & node.running]
+            where = [node.name for node in self.world.nodes.values() if wanted <= node.resources.running]
+            part = [node.name for node in self.world.nodes.values() if wanted & node.resources.running]
             if len(where) != 1 or where != part:
                 why = {
                     node.name: node.daemon.state.runs[group.name].waiting

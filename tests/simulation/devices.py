@@ -72,9 +72,9 @@ class Devices:
                 node.deliver(daemon, events.FenceActed(act.id, False, "unknown", "too late to begin"))
                 return [False]
         mode, until = self.modes.get(act.target.device) or self.modes.get(act.node, ("", 0.0))
-        mode = "deaf" if node.deaf_until > world.now else mode if until > world.now else ""
+        mode = "deaf" if node.fence_agents.deaf_until > world.now else mode if until > world.now else ""
         alive = [True]
-        node.fence_agents.append(alive)
+        node.fence_agents.agents.append(alive)
         if act.action == "off":
             self.under_way.setdefault(act.node, []).append(alive)
         limit = act.timeout_ms * node.slowness()

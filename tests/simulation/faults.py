@@ -65,7 +65,7 @@ def _kill_late(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _pause_daemon(world: World, node: SimNode, fault: Fault) -> None:
-    if node.daemon is None or (node.guard is None and world.plan.trusted):
+    if node.daemon is None or (node.guard.state is None and world.plan.trusted):
         return  # with its guard dead, nobody could act (as in `kill_guard`): `fencing: lease` assumes that one can
     node.daemon.paused_until = max(node.daemon.paused_until, world.now + fault.length)
 
@@ -73,7 +73,7 @@ def _pause_daemon(world: World, node: SimNode, fault: Fault) -> None:
 def _pause_guard(world: World, node: SimNode, fault: Fault) -> None:
     timing = world.plan.cluster.timing
     limit = (timing.stop_budget_ms - timing.self_fence_lead_ms) * 0.5 if world.plan.trusted else fault.length
-    node.guard_paused_until = max(node.guard_paused_until, world.now + min(fault.length, limit))
+    node.guard.paused_until = max(node.guard.paused_until, world.now + min(fault.length, limit))
 
 
 def _freeze(world: World, node: SimNode, fault: Fault) -> None:
@@ -91,11 +91,11 @@ def _cut(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _deaf(world: World, node: SimNode, fault: Fault) -> None:
-    node.watch_dead = True
+    node.watch.dead = True
 
 
 def _lag(world: World, node: SimNode, fault: Fault) -> None:
-    node.lag_until = world.now + fault.length
+    node.watch.lag_until = world.now + fault.length
 
 
 def _move(world: World, node: SimNode, fault: Fault) -> None:
@@ -127,8 +127,8 @@ def _standby(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _dies(world: World, node: SimNode, fault: Fault) -> None:
-    for name in sorted(node.running)[:1]:
-        node.die(name)
+    for name in sorted(node.resources.running)[:1]:
+        node.resources.die(name)
 
 
 def _terminate(world: World, node: SimNode, fault: Fault) -> None:
@@ -141,7 +141,7 @@ def _shutdown_keep(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _pause_agent(world: World, node: SimNode, fault: Fault) -> None:
-    node.agents_paused_until = world.now + fault.length
+    node.resources.paused_until = world.now + fault.length
 
 
 def _late_writes(world: World, node: SimNode, fault: Fault) -> None:
@@ -155,12 +155,12 @@ def _device(world: World, node: SimNode, fault: Fault) -> None:
 
 def _deaf_agents(world: World, node: SimNode, fault: Fault) -> None:
     """The devices do not answer this node, whichever it is to switch."""
-    node.deaf_until = world.now + fault.length
+    node.fence_agents.deaf_until = world.now + fault.length
 
 
 def _between(world: World, node: SimNode, fault: Fault) -> None:
     """Time passes between a decision to use a device and its being carried out."""
-    node.between_until = world.now + fault.length
+    node.fence_agents.between_until = world.now + fault.length
 
 
 def _fence(world: World, node: SimNode, fault: Fault) -> None:
@@ -207,7 +207,7 @@ def _confirm(world: World, node: SimNode, fault: Fault) -> None:
 def _untold(world: World, node: SimNode, fault: Fault) -> None:
     """What looks at a group's resources on a node, and stops them, is broken for a while, perhaps while they run."""
     group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
-    node.untold_until[group.name] = world.now + fault.length
+    node.resources.untold_until[group.name] = world.now + fault.length
 
 
 def _unstoppable(world: World, node: SimNode, fault: Fault) -> None:
@@ -225,7 +225,7 @@ def _cleanup(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _slow_stops(world: World, node: SimNode, fault: Fault) -> None:
-    node.slow_stops_until = world.now + fault.length
+    node.resources.slow_stops_until = world.now + fault.length
 
 
 def _away(world: World, node: SimNode, fault: Fault) -> None:
@@ -250,8 +250,8 @@ def _compact(world: World, node: SimNode, fault: Fault) -> None:
         world.ledger.compact(world.ledger.revision)
         for other in world.nodes.values():
             if fault.value < 0.5:
-                other.next_rev = min(other.next_rev, world.ledger.revision - 3)
-                other.watch_soon()
+                other.watch.next_revision = min(other.watch.next_revision, world.ledger.revision - 3)
+                other.watch.soon()
 
 
 def _delete_key(world: World, node: SimNode, fault: Fault) -> None:

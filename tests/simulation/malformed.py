@@ -123,7 +123,7 @@ def vouch(world: World, name: str, tries: int) -> None:
     key, node = world.keys.fence(name), world.nodes[name]
     there = None if world.store_away() else world.ledger.get(key)
     record = readable(FenceRecord, there)
-    gone = world.ledger.get(world.keys.node(name)) is None and not node.running
+    gone = world.ledger.get(world.keys.node(name)) is None and not node.resources.running
     if there and record and record.state == "pending" and not record.machine_id and gone:
         compares = (Compare(key, "mod", there.mod_revision), Compare(world.keys.node(name), "create", 0))
         write(world, Put(key, replace(record, state="safe", evidence="confirmed").to_json()), compares=compares)

@@ -132,10 +132,11 @@ def mend_all(world: World) -> None:
     world.unstoppable.clear()
     world.mended_at = world.now
     for node in world.nodes.values():
-        node.untold_until.clear()
-        node.between_until = node.deaf_until = 0.0
+        node.resources.untold_until.clear()
+        node.resources.paused_until = node.resources.slow_stops_until = 0.0
+        node.fence_agents.between_until = node.fence_agents.deaf_until = 0.0
         node.cuts.clear()
-        node.lag_until = node.agents_paused_until = node.slow_stops_until = node.late_writes_until = 0.0
+        node.watch.lag_until = node.late_writes_until = 0.0
         for group in world.plan.cluster.groups:  # poor everywhere: then it runs all the same
             node.readiness[group.name] = "poor" if world.plan.seed % 3 == 0 else "ready"
             node.observe(group.name)

@@ -48,8 +48,7 @@ class Registrar:
         if daemon is not node.daemon:
             return
         if node.daemon_paused():
-            until = max(daemon.paused_until, node.frozen_until)
-            world.at(until + 0.01, lambda: self._go_on(daemon, effect, left))
+            node.when_awake(daemon, lambda: self._go_on(daemon, effect, left))
         elif left and self._operate(daemon, effect, left[0]):
             wait = 0.0 if isinstance(left[0], TellGuard) else world.rng.uniform(0.05, world.plan.disk_ms)
             world.after(wait, lambda: self._go_on(daemon, effect, left[1:]))
@@ -77,7 +76,7 @@ class Registrar:
                     return False
                 node.disk["specs"][group.name], node.disk["boot"] = group, node.boots
             case TellGuard():
-                node.to_guard(daemon, operation.answer, _message(operation.message))
+                node.guard.send(daemon, operation.answer, _message(operation.message))
         return True
 
 

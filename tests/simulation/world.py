@@ -156,7 +156,7 @@ class World:
         if result.succeeded:
             self.checks.committed(txn, before, node, result.revision)
             for other in self.nodes.values():
-                other.watch_soon()
+                other.watch.soon()
         return result
 
     def list_for(self, node: SimNode, timeout: float, answer: Callable[[events.Event], None], number: int) -> None:
@@ -178,7 +178,7 @@ class World:
         def deliver(snapshot: Any) -> None:
             if not done[0]:
                 done[0] = True
-                node.rewatch(snapshot.revision + 1)
+                node.watch.begin(snapshot.revision + 1)
                 answer(events.Listed(number, snapshot))
 
         self.after(timeout, expire)

@@ -169,7 +169,9 @@ def _all_is_well(play: Play) -> None:
     world.checks.at_end()
     play.prose.origin = world.now
     for group in world.plan.cluster.groups:
-        owner = next(node.name for node in world.nodes.values() if any(name[0] == group.name for name in node.running))
+        owner = next(
+            node.name for node in world.nodes.values() if any(name[0] == group.name for name in node.resources.running)
+        )
         play.answers.append(f"{owner} runs {group.name}")
 
 
@@ -264,7 +266,7 @@ def _network_back(play: Play, name: str) -> None:
 
 @command(r"the watch of (?P<name>\S+) goes deaf")
 def _deaf(play: Play, name: str) -> None:
-    play.node(name).watch_dead = True
+    play.node(name).watch.dead = True
 
 
 @command(r"etcd goes away")
@@ -332,7 +334,9 @@ def _put_back(play: Play, key: str) -> None:
 
 @command(r"(?P<group>\w+)/(?P<resource>\w+) dies on (?P<name>\S+)")
 def _dies(play: Play, group: str, resource: str, name: str) -> None:
-    play.node(name).die((group, resource))
+    node = play.node(name)
+    node.tell(f"{group}/{resource} dies")
+    node.resources.die((group, resource))
 
 
 @command(r"(?P<group>\w+) cannot be started on (?P<name>\S+)")

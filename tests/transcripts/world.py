@@ -15,6 +15,7 @@ from fencing.guard import state as guard
 from hactl.model import effects, events
 from hactl.model.cluster import ClusterSpec
 from tests.simulation.checks import Checks
+from tests.simulation.guard import Guard
 from tests.simulation.node import Daemon, SimNode
 from tests.simulation.plan import Plan
 from tests.simulation.world import World
@@ -109,9 +110,25 @@ class ReadableChecks(Checks):
         self.world.tell(node.name, "guard: the deadline is reached; kills the daemon and its commands")  # type: ignore[attr-defined]
 
 
+class ReadableGuard(Guard):
+    """A guard of which is recorded what it does."""
+
+    node: ReadableNode
+
+    def stop(self, state: guard.GuardState, name: str) -> None:
+        self.node.tell(f"guard: stops {name}")
+        super().stop(state, name)
+
+    def step(self, event: guard.GuardEvent, name: str = "") -> None:
+        if isinstance(event, guard.StopResult):
+            self.node.tell(f"guard: {event.name} {'is stopped' if event.stopped else 'could not be stopped'}")
+        super().step(event, name)
+
+
 class ReadableNode(SimNode):
     """A machine of which is recorded what it does."""
 
+    guard_class = ReadableGuard
     world: ReadableWorld
 
     def __init__(self, world: ReadableWorld, name: str, board: str = "") -> None:
@@ -217,19 +234,6 @@ class ReadableNode(SimNode):
             case effects.Note():
                 return said(effect)
         return ""
-
-    def _guard_stop(self, state: guard.GuardState, name: str) -> None:
-        self.tell(f"guard: stops {name}")
-        super()._guard_stop(state, name)
-
-    def guard_step(self, event: guard.GuardEvent, name: str = "") -> None:
-        if isinstance(event, guard.StopResult):
-            self.tell(f"guard: {event.name} {'is stopped' if event.stopped else 'could not be stopped'}")
-        super().guard_step(event, name)
-
-    def die(self, name: tuple[str, str]) -> None:
-        self.tell(f"{'/'.join(name)} dies")
-        super().die(name)
 
 
 def _outcome(act: effects.Act, event: events.Acted) -> str:
