@@ -84,6 +84,11 @@ def _parted(profile: Profile, other: str, direction: Direction) -> Scenario:
 
 def _alike(profile: Profile) -> list[Scenario]:
     """The scenarios of either profile."""
+    parted = (_parted(profile, other, "both") for other in ("all", "peers", "etcd"))
+    return [*_moves(profile), *_failures(profile), *parted]
+
+
+def _moves(profile: Profile) -> list[Scenario]:
     plain = partial(Scenario, profile=profile)
     return [
         plain(
@@ -103,6 +108,12 @@ def _alike(profile: Profile) -> list[Scenario]:
                 _SERVICE,
             ),
         ),
+    ]
+
+
+def _failures(profile: Profile) -> list[Scenario]:
+    plain = partial(Scenario, profile=profile)
+    return [
         plain(
             f"kill-daemon-{profile}",
             "kill -9 of the daemon",
@@ -133,7 +144,6 @@ def _alike(profile: Profile) -> list[Scenario]:
             play=lambda cluster, _: failures.starve_daemon(cluster),
             figures=(_VIP, _SERVICE),
         ),
-        *(_parted(profile, other, "both") for other in ("all", "peers", "etcd")),
     ]
 
 

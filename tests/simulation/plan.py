@@ -91,28 +91,7 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
     rng = random.Random(seed)
     names = [f"n{i + 1}" for i in range(rng.choice([2, 3, 3, 3, 4, 5]))]
     trusted = rng.random() < 0.75 if focus is None else "freeze-node" not in focus.faults
-    groups = []
-    for index in range(rng.choice([1, 1, 2, 3])):
-        required = (not trusted) or rng.random() < 0.25
-        overlap = not required and rng.random() < 0.35
-        if focus is not None:
-            required = (not trusted) if focus.required is None else focus.required
-            overlap = overlap if focus.overlap is None else focus.overlap
-        resources = tuple(
-            resource_spec(f"r{i}", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
-            for i in range(1 if overlap else rng.choice([1, 2]))
-        )
-        groups.append(
-            GroupSpec(
-                f"g{index}",
-                resources,
-                "required" if required else "lease",
-                tuple(rng.sample(names, len(names))) if rng.random() < 0.5 else (),
-                overlap,
-                failure_expiry_ms=15_000,
-                on_stop_failure=_on_stop_failure(rng, focus),
-            )
-        )
+    groups = [_group(rng, f"g{index}", names, trusted, focus) for index in range(rng.choice([1, 1, 2, 3]))]
     devices = rng.random() < 0.6
     watchdogs = rng.random() < 0.3
     if focus is not None and focus.devices is not None:
@@ -137,6 +116,27 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
         devices=devices,
         watchdogs=watchdogs,
         broken=_broken(rng, names, groups, focus),
+    )
+
+
+def _group(rng: random.Random, group: str, nodes: list[str], trusted: bool, focus: Focus | None) -> GroupSpec:
+    required = (not trusted) or rng.random() < 0.25
+    overlap = not required and rng.random() < 0.35
+    if focus is not None:
+        required = (not trusted) if focus.required is None else focus.required
+        overlap = overlap if focus.overlap is None else focus.overlap
+    resources = tuple(
+        resource_spec(f"r{i}", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
+        for i in range(1 if overlap else rng.choice([1, 2]))
+    )
+    return GroupSpec(
+        group,
+        resources,
+        "required" if required else "lease",
+        tuple(rng.sample(nodes, len(nodes))) if rng.random() < 0.5 else (),
+        overlap,
+        failure_expiry_ms=15_000,
+        on_stop_failure=_on_stop_failure(rng, focus),
     )
 
 
