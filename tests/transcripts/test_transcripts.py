@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.checks import Violation
-from tests.transcripts.commands import Play
+from tests.transcripts.play import Play
 from tests.transcripts.script import COMMAND, FOLDER, INDENT, Script, is_command, transcripts
 
 PROTOCOL = FOLDER.parents[1] / "docs" / "protocol.md"
