@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.mutation import Mutation
 from tests.simulation.mutations import MUTATIONS
+from tests.simulation.mutations.mutation import Mutation
 from tests.simulation.run import first_caught
 
 INVARIANTS = (

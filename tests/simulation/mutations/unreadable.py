@@ -10,7 +10,7 @@ from election.clock import Instant
 from election.records import FenceRecord, Ownership, RecordError, Session
 from hactl.decide import groups, own_session
 from hactl.decide.state import NodeState
-from tests.simulation.mutation import Mutation, all_of, patch
+from tests.simulation.mutations.mutation import Mutation, all_of, patch
 from tests.simulation.plan import gentle_plan
 from tests.simulation.scripts import fence_record_unreadable
 
@@ -67,7 +67,7 @@ def _unowned_for_unreadable() -> Any:
 
 
 # fmt: off
-UNREADABLE_MUTATIONS = [
+MUTATIONS = [
     Mutation("an unreadable ownership is released", _ownership_counts_as_released, (), ("S1", "S2", "U1"),
              script=gentle_plan),
     Mutation("an unreadable ownership is another's", _unowned_for_unreadable, (), ("U2",), script=gentle_plan),

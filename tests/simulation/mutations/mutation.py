@@ -10,6 +10,9 @@ from unittest import mock
 
 from tests.simulation.plan import Focus, Plan, make_plan
 
+# Faults that part a node from the store, or its daemon from time.
+ISOLATING = ("cut", "cut-answers", "cut-requests", "pause-daemon")
+
 
 @dataclass(frozen=True)
 class Mutation:

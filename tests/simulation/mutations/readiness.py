@@ -6,7 +6,7 @@ from typing import Any
 
 from hactl.decide import placement
 from hactl.decide.readiness import Sighting, reported
-from tests.simulation.mutation import Mutation, patch
+from tests.simulation.mutations.mutation import Mutation, patch
 
 
 def _poor_excluded() -> Any:
@@ -37,7 +37,7 @@ def _leaves_for_anybody() -> Any:
 
 _FAULTS = ("readiness", "readiness-flaps")
 
-READINESS_MUTATIONS = (
+MUTATIONS = (
     Mutation("poor nodes are not chosen", _poor_excluded, (*_FAULTS, "crash"), ("L1",)),
     Mutation("unfit nodes are chosen", _unfit_chosen, (*_FAULTS, "crash", "standby"), ("R3",)),
     Mutation("a group leaves a poor node at once", _leaves_at_once, _FAULTS, ("R2",)),

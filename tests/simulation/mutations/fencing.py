@@ -1,4 +1,4 @@
-"""Fencing without one of its rules; see mutations.py."""
+"""Fencing without one of its rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fencing import job as machine
 from hactl.decide import confirming, fencing, own_session, suspicion
 from hactl.decide.node import _HANDLERS
 from hactl.model import events
-from tests.simulation.mutation import Mutation, all_of, patch
+from tests.simulation.mutations.mutation import Mutation, all_of, patch
 from tests.simulation.scripts import (
     asked_late,
     back_before_attempt,
@@ -151,7 +151,7 @@ def _confirmed_at_once() -> Any:
 
 
 # fmt: off
-FENCING_MUTATIONS = [
+MUTATIONS = [
     Mutation("a device used without 'acting'", _not_acting, (), ("S5", "G3", "S2"), script=back_during_action),
     Mutation("an outcome written without a compare on the attempt", _no_compare_on_the_attempt,
              (), ("S5", "G3", "S2"), script=back_before_attempt),

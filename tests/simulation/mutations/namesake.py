@@ -7,7 +7,7 @@ from typing import Any
 from hactl.decide import namesake, node
 from hactl.decide.state import NodeState
 from hactl.model import events
-from tests.simulation.mutation import Mutation, patch
+from tests.simulation.mutations.mutation import Mutation, patch
 from tests.simulation.scripts import (
     copy_of_a_frozen_node,
     copy_of_a_node_cut_off,
@@ -53,7 +53,7 @@ def _disowned_is_forgotten() -> Any:
 CAUGHT_BY = ("S1", "S2", "G3", "G5")
 
 # fmt: off
-NAMESAKE_MUTATIONS = [
+MUTATIONS = [
     Mutation("a copy attests after a moment of silence", _quiet_is_dead, (), CAUGHT_BY, script=copy_of_a_node_cut_off),
     Mutation("a copy does not ask for its address", _address_not_asked, (), CAUGHT_BY, script=copy_of_a_frozen_node),
     Mutation("a copy on other hardware attests", _any_machine, (), CAUGHT_BY, script=copy_on_other_hardware),
