@@ -28,7 +28,7 @@ _DEFAULT_DIR = "/run/hactl/haproxy"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StoredConfig:
     """The store's content. `view`: the live nodes, drains and owners. `files`: the configuration with which each live
     node's HAProxy runs, as the node says; "" where none runs."""
 
@@ -38,7 +38,7 @@ class Known:
     files: Mapping[str, str]
 
 
-def read_store(node: NodeConfig) -> Known:
+def read_store(node: NodeConfig) -> StoredConfig:
     """The configuration in use. Raises CliError, ConfigErrors, StoreError."""
     view = View(Keys.of(node.cluster))
     with closing(open_store(node)) as store:
@@ -47,7 +47,7 @@ def read_store(node: NodeConfig) -> Known:
     if view.config is None:
         raise CliError(f"there is no cluster `{node.cluster}` in the store: begin it by `hactl init`", FAILED)
     files = {name: health.file for name, health in current(documents, view).items()}
-    return Known(read_stored(view.config.record, checked=False).spec, view, view.config.mod_revision, files)
+    return StoredConfig(read_stored(view.config.record, checked=False).spec, view, view.config.mod_revision, files)
 
 
 def rendered(file: Path | None, node: str, config: Path | None) -> str:
@@ -105,7 +105,7 @@ def differences(file: Path | None, config: Path | None) -> Iterator[str]:
     yield from _against_file(HaproxySettings(here.haproxy_dir).config_file, text, name)
 
 
-def _elsewhere(known: Known, wanted: ClusterSpec, node: str, here: NodeConfig) -> str:
+def _elsewhere(known: StoredConfig, wanted: ClusterSpec, node: str, here: NodeConfig) -> str:
     """Whether another node's HAProxy runs with the wanted file, as far as it is known here."""
     if node not in known.files:
         return "not known: its daemon is away, or has just begun"

@@ -71,7 +71,7 @@ def sudo_user() -> str:
     return "" if text_problem(name, LONGEST_NAME) else name
 
 
-def asked_by(config: NodeConfig) -> str:
+def operator_name(config: NodeConfig) -> str:
     """The author of this command's writes."""
     return f"{user_name()}@{config.node}"
 

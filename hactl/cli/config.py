@@ -11,7 +11,7 @@ import typer
 
 from election.keys import Keys
 from hactl.cli.checked import SkipHaproxy, haproxy_here, usable, warn_of_machine_id
-from hactl.cli.common import BAD_INPUT, FAILED, CliError, asked_by, open_store, say, settings, settings_path, tell
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store, operator_name, say, settings, settings_path, tell
 from hactl.cli.fence_agents import only_warnings
 from hactl.cli.options import ConfigOption
 
@@ -78,7 +78,7 @@ def apply(
     loaded = usable(file, node, skip_haproxy=skip_haproxy)
     key = read_key(Path(node.cluster_key))
     with closing(open_store(node)) as store:
-        keys, by = Keys.of(node.cluster), asked_by(node)
+        keys, by = Keys.of(node.cluster), operator_name(node)
         used = serial_in_use(node.state_dir)
         done = commands.apply(store, keys, loaded.spec, by=by, key=key, expect_revision=expect, used=used)
         if done.ok and (done.changes or done.signed):
@@ -113,7 +113,7 @@ def sign(config: ConfigOption = None) -> None:
     if key is None:
         raise CliError(f"there is no {node.cluster_key}: `hactl key create`, once for the cluster", BAD_INPUT)
     with closing(open_store(node)) as store:
-        keys, by = Keys.of(node.cluster), asked_by(node)
+        keys, by = Keys.of(node.cluster), operator_name(node)
         used = digest_in_use(node.state_dir)
         done = commands.sign_in_use(store, keys, node.cluster, used, by=by, key=key)
         if done.ok and done.signed:

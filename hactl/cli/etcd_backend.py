@@ -20,7 +20,7 @@ from hactl.admin import drains, errors, event_log, health_store
 from hactl.admin.actions import Context, Left, carry_out
 from hactl.admin.requests import A, Request
 from hactl.cli.client import WaitError
-from hactl.cli.common import BAD_INPUT, FAILED, CliError, asked_by, open_store, tell
+from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store, operator_name, tell
 from hactl.config.document import read_stored
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
@@ -75,7 +75,7 @@ class EtcdBackend:
     def _context(self) -> Context:
         view, spec, _ = self._known()
         left = {node: self._left(node, fence) for node, fence in view.fences.items()}
-        return Context(self._store, view, spec, asked_by(self._config), left)
+        return Context(self._store, view, spec, operator_name(self._config), left)
 
     def _left(self, node: str, fence: Versioned[FenceRecord]) -> Left:
         """An attempt of an executor that is gone counts from the moment it was first seen here."""

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from hactl.cli.checked import SkipHaproxy, usable, warn_of_machine_id
-from hactl.cli.common import BAD_INPUT, CliError, asked_by, confirmed, open_store, say, settings, settings_path, tell
+from hactl.cli.common import (
+    BAD_INPUT,
+    CliError,
+    confirmed,
+    open_store,
+    operator_name,
+    say,
+    settings,
+    settings_path,
+    tell,
+)
 from hactl.cli.options import ConfigOption, Yes
 
 
@@ -40,7 +50,7 @@ def init(
     if node.node not in [known.name for known in spec.nodes]:
         tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")
     with closing(open_store(node)) as store:
-        document = first_document(spec, by=asked_by(node), key=read_key(Path(node.cluster_key)))
+        document = first_document(spec, by=operator_name(node), key=read_key(Path(node.cluster_key)))
         try:
             identity.init(store, spec.name, document)
         except RefusedError as error:
@@ -69,5 +79,5 @@ def recover(
             tell(line)
         if not yes and not confirmed("Begin anew?"):
             raise CliError("not confirmed: nothing was done")
-        generation = recovery.carry_out(asked_by(node))
+        generation = recovery.carry_out(operator_name(node))
     say(f"cluster {node.cluster} begun anew, generation {generation}: see `hactl status`")

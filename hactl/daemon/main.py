@@ -173,7 +173,7 @@ class Daemon:
         self._loop = Loop(state, self._carry_out, self._look)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._asked_to_end)
+            loop.add_signal_handler(number, self._on_end_signal)
         self.history.attach(lambda: self.state, self._took_over)
         loop.set_exception_handler(self._callback_failed)
         self.tasks.keep("wait for the guard", self._await_guard, give_up=self._guard_silent)
@@ -235,7 +235,7 @@ class Daemon:
         await self._guard.close()
         self._link.close()
 
-    def _asked_to_end(self) -> None:
+    def _on_end_signal(self) -> None:
         self.tasks.once("end", self._end(), lambda _: self._post(events.Shutdown(False)))
 
     async def _end(self) -> None:

@@ -99,8 +99,8 @@ def step(state: NodeState, event: events.Event, now: Instant) -> Step:
 
 def _ask_for_config(state: NodeState, out: Out) -> None:
     config = state.view.config
-    if config is not None and config.mod_revision not in (state.config_seen, state.config_asked):
-        state.config_asked = config.mod_revision
+    if config is not None and config.mod_revision not in (state.config_seen, state.config_requested):
+        state.config_requested = config.mod_revision
         out.effects.append(ReadConfig(config.mod_revision, config.record))
 
 
@@ -325,7 +325,7 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Observed: _on_observed,
     events.Readiness: _on_readiness,
     events.FenceActed: fencing.acted,
-    events.GuardTold: suspicion.on_reply,
+    events.GuardReplied: suspicion.on_reply,
     events.Identified: namesake.on_identified,
     events.OriginalProbed: namesake.on_probed,
     events.Watchdog: _on_watchdog,

@@ -36,7 +36,7 @@ Identity = tuple[str, ...]
 class _Story:
     event: str
     data: dict[str, Any]
-    told_at: float
+    noted_at: float
     last_at: float
     passed: int = 1
     wait_s: float = FIRST_WAIT_S
@@ -71,7 +71,7 @@ class RepeatedNotes:
             return data
         story.last_at, story.data = now, data
         if story.passed < BURST:
-            story.passed, story.told_at = story.passed + 1, now
+            story.passed, story.noted_at = story.passed + 1, now
             return data
         story.withheld += 1
         return self._tell(story, now)
@@ -95,10 +95,10 @@ class RepeatedNotes:
 
     @staticmethod
     def _tell(story: _Story, now: float) -> dict[str, Any] | None:
-        if now - story.told_at < story.wait_s:
+        if now - story.noted_at < story.wait_s:
             return None
         passed = {**story.data, "repeated": story.withheld}
-        story.told_at, story.withheld = now, 0
+        story.noted_at, story.withheld = now, 0
         story.wait_s = min(2 * story.wait_s, LONGEST_WAIT_S)
         return passed
 

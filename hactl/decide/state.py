@@ -100,9 +100,9 @@ class Namesake:
 class NodeState:
     """All of it. Changed by `step` alone.
 
-    `config_seen` is the revision of the newest configuration that was looked at, `config_asked` of the one asked for,
-    `config_rev` of the one in use: the newest that could be read. `release_on_exit`: told to release everything and go,
-    in whatever phase.
+    `config_seen` is the revision of the newest configuration that was looked at, `config_requested` of the one
+    requested, `config_rev` of the one in use: the newest that could be read. `release_on_exit`: told to release
+    everything and go, in whatever phase.
     `lists_failed`: in a row, `list_problem`: why the last did. `identifying`: since when it is asked what machine this
     is.
     `noted`: what was noted last, by topic, so that it is not noted again. `store_away`: etcd does not
@@ -128,7 +128,7 @@ class NodeState:
     cluster: ClusterSpec | None = None
     config_rev: int = 0
     config_seen: int = 0
-    config_asked: int = 0
+    config_requested: int = 0
     config_problem: str = ""
     identity: tuple[str, int] | None = None
     known_revision: int = 0
@@ -195,7 +195,7 @@ class NodeState:
         self.namesake.session, self.namesake.moves = None, 0
         self.fence_seen.clear()
         self.fencing.clear()
-        self.config_rev = self.config_seen = self.config_asked = 0
+        self.config_rev = self.config_seen = self.config_requested = 0
 
     @property
     def knows_store(self) -> bool:

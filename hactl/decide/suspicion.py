@@ -9,7 +9,7 @@ from election.view import Versioned
 from hactl.decide.state import GuardQueried, NodeState, Out
 from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import AskGuard
-from hactl.model.events import GuardTold
+from hactl.model.events import GuardReplied
 
 
 def owns_required(view: ReadView, cluster: ClusterSpec | None, holder: Holder) -> bool:
@@ -51,7 +51,7 @@ def _ask(state: NodeState, node: str, session: Versioned[Session], out: Out) -> 
     return query
 
 
-def on_reply(state: NodeState, event: GuardTold, out: Out) -> None:
+def on_reply(state: NodeState, event: GuardReplied, out: Out) -> None:
     """A guard has answered. Only that it holds the deadline is of use."""
     if event.holds:
         state.guard_replies[event.node] = (event.session_id, out.now)

@@ -29,7 +29,7 @@ class Supervisor:
         self._group, self._pid_file, self._argv = group, pid_file, argv
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = self._restarting = False
-        self._asked_to_end_at = 0.0  # when the child was asked to end; 0: it was not
+        self._end_requested_at = 0.0  # when the child was asked to end; 0: it was not
 
     def run(self) -> None:
         """Until SIGTERM."""
@@ -48,7 +48,7 @@ class Supervisor:
 
     def _run_once(self) -> None:
         self._child = subprocess.Popen(cgroup.enter_argv(self._group, self._argv))
-        self._asked_to_end_at = 0.0
+        self._end_requested_at = 0.0
         if self._stopping:  # the signal came before there was a child to pass it on to
             self._terminate()
         with contextlib.suppress(OSError):  # as systemd, it lives on without its files
@@ -64,10 +64,10 @@ class Supervisor:
             sys.stderr.flush()
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
-        while not self._asked_to_end_at:
+        while not self._end_requested_at:
             if _ends(child, STOP_S):
                 return child.wait()
-        if not _ends(child, max(0.0, self._asked_to_end_at + STOP_S - time.monotonic())):
+        if not _ends(child, max(0.0, self._end_requested_at + STOP_S - time.monotonic())):
             child.kill()
         return child.wait()
 
@@ -84,7 +84,7 @@ class Supervisor:
 
     def _terminate(self) -> None:
         if self._child is not None:
-            self._asked_to_end_at = time.monotonic()
+            self._end_requested_at = time.monotonic()
             self._child.terminate()
 
 

@@ -126,8 +126,8 @@ class FenceCancel(NamedTuple):
 
 
 class AskGuard(NamedTuple):
-    """Ask a peer's guard, directly, whether it holds the deadline of session `session_id`; answered by GuardTold, or by
-    nothing."""
+    """Ask a peer's guard, directly, whether it holds the deadline of session `session_id`; answered by GuardReplied,
+    or by nothing."""
 
     node: str
     address: str

@@ -158,7 +158,7 @@ class FenceActed(NamedTuple):
     detail: str = ""
 
 
-class GuardTold(NamedTuple):
+class GuardReplied(NamedTuple):
     """A peer's guard has answered: it holds the deadline of session `session_id`, or (`holds` false) of none such."""
 
     node: str
@@ -209,5 +209,5 @@ class Tick(NamedTuple):
 
 Event = (
     Listed | ListFailed | Watched | WatchEnded | Configured | TxnDone | GuardAnswered | GuardLost | Acted | Observed
-    | Readiness | FenceActed | GuardTold | Identified | OriginalProbed | Watchdog | Trouble | Shutdown | Tick
+    | Readiness | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog | Trouble | Shutdown | Tick
 )  # fmt: skip

@@ -79,7 +79,7 @@ class FenceAgents:
             state = other.guard.state
             if state is not None and other.powered and not other.guard.paused() and not other.cut("answers"):
                 holds = state.session_id == ask.session_id and state.phase in ("holding", "stopping")
-                answer = events.GuardTold(ask.node, ask.session_id, holds)
+                answer = events.GuardReplied(ask.node, ask.session_id, holds)
                 world.after(world.delay(), lambda: node.deliver(daemon, answer))
 
         if not node.cut("requests") and world.rng.random() >= world.plan.loss:

@@ -187,7 +187,7 @@ class ReadableNode(SimNode):
                 return _outcome(act, event)
             case events.FenceActed() if isinstance(act := self.acts.pop(event.id, None), effects.FenceAct):
                 return f"{act.target.device}: " + (f"{act.node} is {event.power}" if event.ok else event.detail)
-            case events.GuardTold():
+            case events.GuardReplied():
                 holds = "holds" if event.holds else "does not hold"
                 return f"the guard of {event.node} answers: it {holds} the deadline of that session"
             case events.GuardAnswered(ok=False):

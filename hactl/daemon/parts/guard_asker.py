@@ -25,7 +25,7 @@ from hactl.config.errors import ConfigErrors
 from hactl.config.node import NodeConfig
 from hactl.daemon.guard_link import GuardLink
 from hactl.decide.reading import ReadState
-from hactl.model.events import GuardTold
+from hactl.model.events import GuardReplied
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ class GuardAsker:
     `problem`: why no guard is asked and this node's own does not answer, "" where all is well.
     """
 
-    def __init__(self, config: NodeConfig, on_reply: Callable[[GuardTold], None]) -> None:
+    def __init__(self, config: NodeConfig, on_reply: Callable[[GuardReplied], None]) -> None:
         self._config, self._on_reply = config, on_reply
         self._pending: OrderedDict[str, LivenessQuery] = OrderedDict()
         self._sockets: dict[int, socket.socket] = {}
@@ -143,4 +143,4 @@ class GuardAsker:
             daemon=reply.daemon,
             left_ms=reply.left_ms,
         )
-        self._on_reply(GuardTold(reply.node, reply.session_id, reply.holds))
+        self._on_reply(GuardReplied(reply.node, reply.session_id, reply.holds))

@@ -74,7 +74,7 @@ class InGroupManager(HaproxyManager):
                 silence = Silence()
                 continue
             pulse = await look(self.settings.stats_socket, pid)
-            silence.see(pulse if self._process.pid == pid else Pulse(pulse.asked_at))
+            silence.see(pulse if self._process.pid == pid else Pulse(pulse.began_at))
             if pulse.absent:
                 await asyncio.sleep(ASK_EVERY_S)
         return silence.problem

@@ -91,12 +91,12 @@ class Keeper:
             return
         began = self._started_at
         pulse = await look(self._process.settings.stats_socket, self._process.pid)
-        if began != self._started_at or began > pulse.asked_at:
+        if began != self._started_at or began > pulse.began_at:
             return  # another one by now
         self.silence.see(pulse)
         if pulse.problem:
             # No socket, or nobody behind it, is told at once: it is not asked in a circle.
-            await asyncio.sleep(max(0.0, pulse.asked_at + ASK_EVERY_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, pulse.began_at + ASK_EVERY_S - time.monotonic()))
         if self.silence.hung(time.monotonic()):
             self._emit("hung", f"{pulse.problem}: it is killed and started again", None)
             self._process.send_kill()

@@ -25,11 +25,11 @@ _LATE_S = 1.0
 
 
 class Pulse(NamedTuple):
-    """One look. `asked_at`: when it began, by the monotonic clock. `busy`: HAProxy computed meanwhile, or wanted to.
+    """One look. `began_at`: when it began, by the monotonic clock. `busy`: HAProxy computed meanwhile, or wanted to.
     `late`: nothing can be concluded, since this process did not get to run either. `problem`: "" when it answered.
     `absent`: nobody is at its socket, or that is gone: it may serve all the same."""
 
-    asked_at: float
+    began_at: float
     problem: str = ""
     busy: bool = False
     late: bool = False
@@ -50,11 +50,11 @@ class Silence:
             self.since = self.idle_since = None
             self.problem = "" if pulse.late else pulse.problem
             return
-        self.since = pulse.asked_at if self.since is None else self.since
+        self.since = pulse.began_at if self.since is None else self.since
         if pulse.busy:
             self.idle_since = None
         elif self.idle_since is None:
-            self.idle_since = pulse.asked_at
+            self.idle_since = pulse.began_at
         self.problem = pulse.problem
 
     def hung(self, now: float) -> bool:

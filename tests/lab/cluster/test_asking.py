@@ -12,19 +12,19 @@ import pytest
 from hactl.config.node import load_node
 from hactl.daemon.parts.guard_asker import GuardAsker
 from hactl.lab import files, netns
-from hactl.model.events import GuardTold
+from hactl.model.events import GuardReplied
 
 from .whole import DEADLINE_S, Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 
-def ask(cluster: Cluster, asking: str, asked: str, session_id: str, deadline_s: float = DEADLINE_S) -> GuardTold:
+def ask(cluster: Cluster, asking: str, asked: str, session_id: str, deadline_s: float = DEADLINE_S) -> GuardReplied:
     """As the daemon of `asking` would, several times. Raises TimeoutError."""
 
-    async def until_told() -> GuardTold:
+    async def until_told() -> GuardReplied:
         config = load_node(files.node_toml(cluster.lab.spec, cluster.node(asking).station))
-        told: asyncio.Queue[GuardTold] = asyncio.Queue()
+        told: asyncio.Queue[GuardReplied] = asyncio.Queue()
         asker = GuardAsker(config, told.put_nowait)
         assert asker.problem == ""
         try:
@@ -45,12 +45,12 @@ def test_a_guard_says_that_it_holds_its_frozen_daemons_deadline(cluster: Cluster
     owner = cluster.owner("service")
     other = cluster.others(owner)[0]
     session_id = cluster.store.view().sessions[owner].record.session_id
-    assert ask(cluster, other, owner, session_id) == GuardTold(owner, session_id, True)
-    assert ask(cluster, other, owner, "no-such-session") == GuardTold(owner, "no-such-session", False)
+    assert ask(cluster, other, owner, session_id) == GuardReplied(owner, session_id, True)
+    assert ask(cluster, other, owner, "no-such-session") == GuardReplied(owner, "no-such-session", False)
     pid = cluster.node(owner).daemon_pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    assert ask(cluster, other, owner, session_id) == GuardTold(owner, session_id, True)
+    assert ask(cluster, other, owner, session_id) == GuardReplied(owner, session_id, True)
     # It lets the deadline fall, and holds that of the next daemon's session then.
     cluster.await_stopped(owner)
     cluster.await_live(owner)

@@ -21,7 +21,7 @@ from hactl.config.cluster_key import create_key, read_key
 from hactl.config.node import NodeConfig
 from hactl.daemon.guard_link import open_link
 from hactl.daemon.parts.guard_asker import GuardAsker
-from hactl.model.events import GuardTold
+from hactl.model.events import GuardReplied
 from tests.lab.guard.guard_lab import Lab, wait_for
 from tests.support.guard_client import GuardClient, GuardRefusedError
 from tests.support.ports import free_udp_port
@@ -222,18 +222,18 @@ def test_a_daemon_asks_a_guard(lab: Lab, address: str) -> None:
     async def scenario() -> None:
         link = await open_link(lab.spec, 5.0)
         await link.adopt()
-        told: asyncio.Queue[GuardTold] = asyncio.Queue()
+        told: asyncio.Queue[GuardReplied] = asyncio.Queue()
         asker = GuardAsker(config, told.put_nowait)
         await asker.answer_at(link, address)
         assert asker.problem == ""
         asker.ask("n1", address, "s1")
-        assert await told.get() == GuardTold("n1", "s1", False)
+        assert await told.get() == GuardReplied("n1", "s1", False)
         # Not that of another node; one that is not there; a name: no answer, and no harm.
         asker.ask("n2", address, "s1")
         asker.ask("n1", "192.0.2.1", "s1")
         asker.ask("n1", "localhost", "s1")
         asker.ask("n1", address, "s2")
-        assert await told.get() == GuardTold("n1", "s2", False)
+        assert await told.get() == GuardReplied("n1", "s2", False)
         assert told.empty()
         asker.close()
         await link.close()
@@ -250,7 +250,7 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
     async def scenario() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as fake:
             fake.bind(("127.0.0.1", 0))
-            told: asyncio.Queue[GuardTold] = asyncio.Queue()
+            told: asyncio.Queue[GuardReplied] = asyncio.Queue()
             asker = GuardAsker(config_of(lab, fake.getsockname()[1]), told.put_nowait)
             asker.ask("n1", "127.0.0.1", "s1")
             packet, peer = await asyncio.get_running_loop().sock_recvfrom(fake, 2048)
@@ -264,12 +264,12 @@ def test_an_answer_counts_once_and_only_if_asked_for(lab: Lab) -> None:
             ):
                 fake.sendto(liveness.encode_reply(key, LivenessReply(*query, "s1", True, False, 5)), peer)
             fake.sendto(liveness.encode_reply(b"?" * 32, LivenessReply(*asked, "s1", True, False, 5)), peer)
-            assert await told.get() == GuardTold("n1", "s1", True)
+            assert await told.get() == GuardReplied("n1", "s1", True)
             asker.ask("n1", "127.0.0.1", "s9")
             packet, peer = await asyncio.get_running_loop().sock_recvfrom(fake, 2048)
             asked = liveness.decode_query(key, packet)
             fake.sendto(liveness.encode_reply(key, LivenessReply(*asked, "s9", True, False, 5)), peer)
-            assert await told.get() == GuardTold("n1", "s9", True)
+            assert await told.get() == GuardReplied("n1", "s9", True)
             assert told.empty()
             asker.close()
 
@@ -283,7 +283,7 @@ def test_without_a_key_nobody_is_asked_and_no_guard_listens(lab: Lab) -> None:
     async def scenario() -> None:
         link = await open_link(lab.spec, 5.0)
         await link.adopt()
-        told: list[GuardTold] = []
+        told: list[GuardReplied] = []
         asker = GuardAsker(config_of(lab, port), told.append)
         assert asker.problem == f"there is no {lab.directory}/cluster.key"
         asker.ask("n1", "127.0.0.1", "s1")

@@ -101,7 +101,7 @@ def _one_supply_is_enough() -> Any:
 
 
 def _guards_not_heard() -> Any:
-    return mock.patch.dict(_HANDLERS, {events.GuardTold: lambda *args: None})
+    return mock.patch.dict(_HANDLERS, {events.GuardReplied: lambda *args: None})
 
 
 def _no_time_to_answer() -> Any:

@@ -238,9 +238,9 @@ def test_a_guard_that_answers_puts_the_suspicion_off() -> None:
     assert [type(effect) for effect in out.effects] == [effects.AskGuard]
     renew_until(state, before, silent)
     assert suspicion.suspected(state, "n1", session, Out(state, silent))
-    suspicion.on_reply(state, events.GuardTold("n1", "another", True), Out(state, before))
+    suspicion.on_reply(state, events.GuardReplied("n1", "another", True), Out(state, before))
     assert suspicion.suspected(state, "n1", session, Out(state, silent))
-    suspicion.on_reply(state, events.GuardTold("n1", "s-n1", True), Out(state, before))
+    suspicion.on_reply(state, events.GuardReplied("n1", "s-n1", True), Out(state, before))
     assert not suspicion.suspected(state, "n1", session, Out(state, silent))
 
 
