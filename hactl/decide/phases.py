@@ -55,7 +55,9 @@ def went_back(state: NodeState, revision: int, known: int, out: Out) -> bool:
 
 
 def refuse(state: NodeState, problem: str, out: Out) -> None:
-    """Take no part in this store: stop everything exclusive at once."""
+    """Take no part in this store: stop everything exclusive at once. A node that ends has done so."""
+    if state.phase == "gone":
+        return
     out.note_once("refused", "store_refused", reason=problem)
     state.refused = problem
     if state.phase != "refused":

@@ -33,6 +33,8 @@ class ReadinessChecks:
     def handed_over(self, by: str, group: str, own: Ownership) -> None:
         """A group is handed over: to a better node, where the reason is that the owner is poor. One that nobody
         accepted may be handed to another at once."""
+        if own.reason.startswith("moved by"):
+            self.moved.pop(group, None)  # the operator's word comes between
         if not own.reason.endswith("simulated poor"):
             return
         checks, now = self.checks, self.checks.world.now

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from election.clock import Instant
 from hactl.decide.phase_table import PHASES, enter
-from hactl.decide.state import Phase
+from hactl.decide.phases import refuse
+from hactl.decide.state import Out, Phase
 from tests.support.stand_in import node_state
 from tools.docs import phases as page
 
@@ -31,6 +33,14 @@ def test_entering_a_phase(phase: Phase, fast: bool | None) -> None:
     assert state.phase == phase
     assert state.session.state == ("none" if phase in ("stopping", "refused") else "live")
     assert state.emergency is (True if phase == "refused" or fast is None else fast)
+
+
+def test_a_node_that_ends_refuses_no_store_any_more() -> None:
+    state = node_state(None)
+    state.phase = "gone"
+    out = Out(state, Instant(0, 0))
+    refuse(state, "the store is of another history", out)
+    assert (state.phase, out.effects) == ("gone", [])
 
 
 def test_the_figure_is_the_table() -> None:
