@@ -142,6 +142,11 @@ class Observer:
         seen = self.sightings.get(node)
         return 0.0 if seen is None else observer_elapsed(seen.over_since, now)
 
+    def heard_within(self, node: str, limit_ms: float, now: Instant) -> bool:
+        """Whether the node's session was seen to be renewed, and that not longer ago than this."""
+        seen = self.sightings.get(node)
+        return seen is not None and seen.renewed and observer_elapsed(seen.over_since, now) <= limit_ms
+
     def dead_over(self, node: str, record: FenceRecord, now: Instant, margin_ms: float = 0.0) -> bool:
         """Whether the lease of the dead session in `fence/<node>`, and `margin_ms` more, has run out for certain."""
         seen = self.dead_sighting(node, record)

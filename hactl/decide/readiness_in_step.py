@@ -10,7 +10,8 @@ from hactl.decide.readiness import OwnReadiness, Sighting, Standing, reported, s
 from hactl.decide.state import NodeState, Out
 from hactl.model.events import ReadinessLevel
 
-# A node that was not heard for so many heartbeats may be dead: no group is handed to it of one's own accord.
+# A node that was not seen to renew within so many heartbeats may be dead: no group is handed to it unless an operator
+# says so.
 _HEARD_BEATS = 2
 
 
@@ -63,15 +64,15 @@ def _level(state: NodeState, group: str, node: str) -> ReadinessLevel | Literal[
 
 
 def better_node(state: NodeState, group: str, choice: Choice, out: Out) -> str:
-    """The first choice that has been ready for long enough and is not silent, while this node has been poor for long
-    enough and is so now; "" where there is none, so the group stays."""
+    """The first choice that has been ready for long enough and renews its session, while this node has been poor for
+    long enough and is so now; "" where there is none, so the group stays."""
     settle = settle_ms(state.timing)
     own, mine = state.readiness.get(group), state.sightings.get((group, state.node))
     if own is None or not own.poor_because or mine is None or not mine.lasted("poor", settle, out.now):
         return ""
     for node in choice.candidates:
         sighting = state.sightings.get((group, node))
-        silent = state.observer.silent_ms(node, out.now) > _HEARD_BEATS * state.timing.heartbeat_ms
-        if node != state.node and not silent and sighting and sighting.lasted("ready", settle, out.now):
+        heard = state.observer.heard_within(node, _HEARD_BEATS * state.timing.heartbeat_ms, out.now)
+        if node != state.node and heard and sighting and sighting.lasted("ready", settle, out.now):
             return node
     return ""

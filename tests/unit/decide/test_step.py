@@ -11,6 +11,7 @@ from election.records import Identity, Move, Session
 from election.store import TxnResult
 from hactl.decide import answers
 from hactl.decide import node as decide
+from hactl.decide.readiness import settle_ms
 from hactl.model import events
 from tests.support.daemon import Daemon, boot
 from tests.support.scene import KEYS, LEASE_MS
@@ -281,6 +282,25 @@ def test_a_resource_that_died_is_started_again(owner: Daemon) -> None:
     owner.health["vip/address"] = "stopped"
     assert owner.run(events.Observed("vip", "address", "stopped", "gone"))[0] == "start vip/address"
     assert "resource_failed" in owner.log
+
+
+def test_a_poor_node_hands_its_group_only_to_a_node_that_it_has_seen_renew(owner: Daemon) -> None:
+    owner.scene.join("n2")
+    owner.watch()
+    owner.run(events.Readiness("vip", "haproxy", "poor", "it hangs"))
+    renewals = 2 * int(settle_ms(owner.state.timing) / HEARTBEAT_MS)
+    for _ in range(renewals):
+        owner.wait(HEARTBEAT_MS)
+        owner.state.observer.last_own_renewal = None  # as after a gap, in which nobody's silence counts
+        owner.state.observer.on_own_renewal(owner.now)
+        owner.watch()
+    assert "n2" in owner.state.view.sessions
+    assert "group_leaving" not in owner.log  # n2 may be dead: its session was only found
+    for attempt in range(2, renewals):
+        owner.scene.put(KEYS.node("n2"), Session("s-n2", "machine-n2", "boot-n2", LEASE_MS, attempt))
+        owner.watch()
+        owner.wait(HEARTBEAT_MS)
+    assert owner.notes["group_leaving"]["to"] == "n2"
 
 
 def test_nothing_is_known_of_a_group_that_is_not_configured(owner: Daemon) -> None:

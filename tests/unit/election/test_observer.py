@@ -72,3 +72,12 @@ def test_a_gap_does_not_restart_the_clock_of_a_dead_session() -> None:
     seen.on_fence("n2", record(5), at(500))
     seen.on_own_renewal(at(5000))
     assert seen.dead_over("n2", record(5), at(5001))
+
+
+def test_a_session_that_was_only_found_was_not_heard() -> None:
+    seen = observer()
+    assert not seen.heard_within("n2", 2 * H, at(11))
+    assert not seen.heard_within("n3", 2 * H, at(11))
+    seen.on_session("n2", session(6), at(100))
+    assert seen.heard_within("n2", 2 * H, at(100 + 2 * H))
+    assert not seen.heard_within("n2", 2 * H, at(100 + 2 * H + 1))
