@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -84,9 +84,15 @@ bench-serving: setup ## floods against everything that a node listens on: make b
 fuzz: $(STAMP) ## malformed input of every kind: make fuzz FUZZ_SECONDS=300 (each of some ten targets), FUZZ_DOCUMENTS=100000
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) FUZZ_DOCUMENTS=$(or $(FUZZ_DOCUMENTS),100000) $(BIN)/pytest -q -n 2 --timeout 3600 --reruns 0 tests/fuzz
 
-lock: ## write requirements.lock anew from pyproject.toml
-	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.lock pyproject.toml
-	sed -i 's/^#    pip-compile.*/#    make lock/' requirements.lock
+COMPILE := pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe
+
+lock: ## write requirements.lock anew from pyproject.toml, and of it the package's, without what developers need
+	$(BIN)/$(COMPILE) --extra dev -o requirements.lock pyproject.toml
+	$(BIN)/$(COMPILE) --constraint requirements.lock -o deploy/debian/requirements.lock pyproject.toml
+	sed -i 's/^#    pip-compile.*/#    make lock/' requirements.lock deploy/debian/requirements.lock
+
+deb: ## the Debian package, in dist/: make deb RELEASE=12 (or 13)
+	bash deploy/deb.sh $(or $(RELEASE),12) dist
 
 test: setup check ## every test; those that touch nothing but their own files on both processors
 	bash deploy/packages.sh debootstrap systemd-container
@@ -95,4 +101,4 @@ test: setup check ## every test; those that touch nothing but their own files on
 	$(BIN)/pytest -q $(PURE:%=--ignore %) --ignore tests/integration
 
 clean: ## remove what was built
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info
