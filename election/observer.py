@@ -145,7 +145,7 @@ class Observer:
     def heard_within(self, node: str, limit_ms: float, now: Instant) -> bool:
         """Whether the node's session was seen to be renewed, and that not longer ago than this."""
         seen = self.sightings.get(node)
-        return seen is not None and seen.renewed and observer_elapsed(seen.over_since, now) <= limit_ms
+        return seen is not None and seen.renewed and self.silent_ms(node, now) <= limit_ms
 
     def dead_over(self, node: str, record: FenceRecord, now: Instant, margin_ms: float = 0.0) -> bool:
         """Whether the lease of the dead session in `fence/<node>`, and `margin_ms` more, has run out for certain."""

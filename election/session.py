@@ -180,11 +180,8 @@ def opened(session: SessionState, session_id: str, attempt: int, revision: int, 
 
 def adopt(session: SessionState, stored: Versioned[Session], valid_until: Instant, incarnation: int) -> None:
     """Go on with the session that the daemon before this one held: `valid_until` comes from the guard."""
-    session.state, session.session_id, session.session_revision = (
-        "live",
-        stored.record.session_id,
-        stored.create_revision,
-    )
+    session.state = "live"
+    session.session_id, session.session_revision = stored.record.session_id, stored.create_revision
     session.mod_revision, session.valid_until = stored.mod_revision, valid_until
     session.overwritten = None
     session.attempt = incarnation * ATTEMPTS_OF_A_DAEMON

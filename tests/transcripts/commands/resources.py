@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hactl.model import events
 from tests.simulation import clones
@@ -22,19 +22,14 @@ def _dies(play: Play, group: str, resource: str, name: str) -> None:
     node.resources.die((group, resource))
 
 
-@command(r"(?P<group>\w+) cannot be started on (?P<name>\S+)")
-def _cannot_start(play: Play, group: str, name: str) -> None:
-    play.world.plan.broken[name, group] = "start"
+@command(r"(?P<group>\w+) cannot be (?P<action>start|register)ed on (?P<name>\S+)")
+def _cannot_run(play: Play, group: str, action: Literal["start", "register"], name: str) -> None:
+    play.world.plan.broken[name, group] = action
 
 
 @command(r"a start of (?P<group>\w+) on (?P<name>\S+) hangs")
 def _start_hangs(play: Play, group: str, name: str) -> None:
     play.world.plan.broken[name, group] = "hang"
-
-
-@command(r"(?P<group>\w+) cannot be registered on (?P<name>\S+)")
-def _cannot_register(play: Play, group: str, name: str) -> None:
-    play.world.plan.broken[name, group] = "register"
 
 
 @command(r"nobody can tell whether (?P<group>\w+) runs on (?P<name>\S+)")
