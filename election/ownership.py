@@ -152,14 +152,18 @@ def depose(writer: Writer, node: str, session: Versioned[Session], fence_mod: in
     )
 
 
-def write_lost(writer: Writer, holder: Holder, fence_mod: int, lease_ms: int) -> Txn:
-    """Write the fence record of a session that is in neither key. No state of it was observed by anyone
+def lost_record(holder: Holder, lease_ms: int, by: str) -> FenceRecord:
+    """The fence record of a session that is in neither key. No state of it was observed by anyone
     (`deposed_revision` 0), so everyone counts from the first sight of the record."""
+    return FenceRecord(holder.session_id, holder.session_revision, 0, lease_ms, "", "", "pending", by=by)
+
+
+def write_lost(writer: Writer, holder: Holder, fence_mod: int, lease_ms: int) -> Txn:
+    """Write the record of another node's lost session, if it still has none."""
     key, fence = writer.keys.node(holder.node), writer.keys.fence(holder.node)
-    record = FenceRecord(holder.session_id, holder.session_revision, 0, lease_ms, "", "", "pending", by=writer.me.node)
     return Txn(
         writer.guarded(Compare(key, "create", 0), Compare(fence, "mod", fence_mod)),
-        (Put(fence, record.to_json()),),
+        (Put(fence, lost_record(holder, lease_ms, writer.me.node).to_json()),),
         writer.reads(key, fence),
     )
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from election.clock import owner_elapsed
 from election.machine import differences
-from election.records import FenceRecord, Refusal, Session
+from election.ownership import lost_holders
+from election.records import FenceRecord, Holder, Refusal, Session
 from election.store import Put, Txn
 from election.view import Versioned
 from hactl.decide import phase_table
@@ -66,6 +67,13 @@ def not_mine(state: NodeState, record: Session | FenceRecord) -> str:
     # A record written without the session having been read: by `recover` (any of my past), or for a lost one.
     known = (isinstance(record, FenceRecord) and record.generation) or record.session_id == state.boot.last_session_id
     return "" if known else "nobody knows which machine's it is"
+
+
+def unwritten_end(state: NodeState) -> Holder | None:
+    """The session in my name that owns a group and is in no key any more (a hand deleted it), unless this boot held it:
+    then all of it is stopped here."""
+    lost = (holder for holder in lost_holders(state.view) if holder.node == state.node)
+    return next((holder for holder in lost if not held_here(state, holder.session_id)), None)
 
 
 def refused(state: NodeState, out: Out) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from election.clock import Instant, owner_elapsed
-from election.records import FenceRecord, Session
+from election.ownership import lost_record
+from election.records import FenceRecord, Holder, Session
 from election.session import adopt, as_written, attest, close_txn, dead, open_txn, opened, overwritten, renew
 from election.view import Versioned
 from hactl.decide import namesake, phase_table, phases
@@ -67,8 +68,9 @@ def _why_new(state: NodeState, stored: Versioned[Session] | None) -> str:
 
 
 def close(state: NodeState, out: Out) -> None:
-    """End the last session: put its fence record `safe` with what this node attests; then open."""
-    if state.sending(Purpose.CLOSE, Purpose.OPEN):
+    """End the last session: put its fence record `safe` with what this node attests; then open. Every session is opened
+    after an end that was written: the others take an opening for the word that what was before it is stopped."""
+    if state.sending(Purpose.CLOSE, Purpose.OPEN) or state.sending(Purpose.LOST, name=state.node):
         return
     if state.held:
         _wait_for_repair(state, (state.keys.identity,), out)
@@ -83,10 +85,7 @@ def close(state: NodeState, out: Out) -> None:
         _wait_for_repair(state, keys, out)
         return
     if stored is None and (fence is None or fence.record.state == "safe"):
-        if state.release_on_exit:
-            phases.end(state, "released everything", out)
-        else:
-            _open(state, fence, out)
+        _nothing_to_close(state, fence, out)
         return
     assert stored or fence
     record = dead(stored) if stored else fence.record  # type: ignore[union-attr]
@@ -160,6 +159,23 @@ def _not_mine(
         record = replace(dead(stored), by=state.node, over=True)
         state.close_sent = out.now
         out.send(Purpose.DEPOSE, close_txn(state.view, state.node, stored, record), name=state.node)
+
+
+def _nothing_to_close(state: NodeState, fence: Versioned[FenceRecord] | None, out: Out) -> None:
+    if state.release_on_exit:
+        phases.end(state, "released everything", out)
+    elif lost := namesake.unwritten_end(state):
+        _write_lost(state, lost, out)
+    else:
+        _open(state, fence, out)
+
+
+def _write_lost(state: NodeState, holder: Holder, out: Out) -> None:
+    """A session in my name went without a word, and another machine may have held it: it gets its record, by which it
+    is closed as any other, or confirmed. To open the next session would say that it is stopped."""
+    record = lost_record(holder, state.longest_lease_ms, state.node)
+    out.send(Purpose.LOST, close_txn(state.view, state.node, None, record), name=state.node)
+    out.note("session_lost", node=state.node, sid=holder.session_id)
 
 
 def _open(state: NodeState, fence: Versioned[FenceRecord] | None, out: Out) -> None:

@@ -29,9 +29,8 @@ def watch(state: NodeState, out: Out) -> None:
             out.note("peer_over", node=node, silent_ms=silent, sid=session.record.session_id)
     for holder in ownership.lost_holders(state.view):
         if holder.node not in under_way and holder.node != state.node:
-            leases = [int(state.timing.lease_ms), *(other.record.lease_ms for other in state.view.sessions.values())]
             fence_mod = state.view.mod_of(state.keys.fence(holder.node))
-            txn = ownership.write_lost(state.writer, holder, fence_mod, max(leases))
+            txn = ownership.write_lost(state.writer, holder, fence_mod, state.longest_lease_ms)
             out.send(Purpose.LOST, txn, name=holder.node)
             out.note("session_lost", node=holder.node, sid=holder.session_id)
 

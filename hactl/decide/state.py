@@ -219,6 +219,11 @@ class NodeState:
         return sum(name < self.node for name in self.view.sessions) * self.timing.heartbeat_ms
 
     @property
+    def longest_lease_ms(self) -> int:
+        """The longest lease that a session may have of which no record is left."""
+        return max(int(self.timing.lease_ms), *(session.record.lease_ms for session in self.view.sessions.values()), 0)
+
+    @property
     def me(self) -> Holder:
         """My session as a holder."""
         return Holder(self.node, self.session.session_id, self.session.session_revision)

@@ -33,6 +33,7 @@ class Checks:
     def __init__(self, world: World) -> None:
         self.world = world
         self.committed_at: dict[tuple[str, str], tuple[float, float]] = {}
+        self.decided: dict[Txn, float] = {}
         self.opened_by: dict[str, tuple[SimNode, int]] = {}
         self.epochs: dict[str, tuple[int, tuple[str, str]]] = {}
         self.written: dict[str, Ownership] = {}
@@ -165,6 +166,8 @@ class Checks:
         """A transaction is sent."""
         if send.purpose == "acquire":
             self.readiness.acquires(node, send)
+        elif send.purpose == "depose":
+            self.decided.setdefault(send.txn, self.world.now)
 
     # --- commits ------------------------------------------------------------------------------------------
 
@@ -236,7 +239,7 @@ class Checks:
         if passed < limit - SLACK and not self.history_broken:
             self.fail("G5", f"{node.name} deposes {name} {passed:.0f} ms after its last renewal, not {limit}")
         self._not_for_outage(node, name, commit, record.lease_ms)
-        self._guard_heard(node, name, record, passed)
+        self._guard_heard(node, name, record, passed, self.decided.get(txn, world.now))
 
     def _closed(self, node: SimNode, record: Session) -> None:
         """G5 of the session in one's own name: a machine that neither opened nor held it in this boot lets its lease
@@ -269,8 +272,9 @@ class Checks:
                 return True
         return False
 
-    def _guard_heard(self, node: SimNode, name: str, record: Session, passed: float) -> None:
-        """L2: a node whose guard answers that it holds the deadline is not fenced on suspicion."""
+    def _guard_heard(self, node: SimNode, name: str, record: Session, passed: float, decided: float) -> None:
+        """L2: a node whose guard answers that it holds the deadline is not fenced on suspicion. `decided`: when that
+        was written and sent, which may be long before it arrives at the store."""
         other, world = self.world.nodes[name], self.world
         guard = other.guard.state
         if (
@@ -281,14 +285,14 @@ class Checks:
         ):
             return
         silent = other.cut("answers") or other.guard.paused() or node.cut("requests") or world.plan.loss
-        if not silent and self.quiet_since(name) > 2 * world.plan.cluster.timing.heartbeat_ms:
+        if not silent and self.quiet_since(name, decided) > 2 * world.plan.cluster.timing.heartbeat_ms:
             self.fail("L2", f"{node.name} deposes {name} on suspicion, whose guard would have answered")
 
-    def quiet_since(self, name: str) -> float:
-        """For how long nothing stood between the node's guard and its peers."""
+    def quiet_since(self, name: str, now: float) -> float:
+        """For how long, at `now`, nothing had stood between the node's guard and its peers."""
         ends = [max(node.cuts.values(), default=0.0) for node in self.world.nodes.values()]
         other = self.world.nodes[name]
-        return self.world.now - max(*ends, other.guard.paused_until, other.frozen_until, self.world.mended_at)
+        return now - max(*ends, other.guard.paused_until, other.frozen_until, self.world.mended_at)
 
     def _not_for_outage(self, node: SimNode, name: str, commit: float, lease_ms: float) -> None:
         """S4: nobody is deposed for the store's trouble."""

@@ -136,6 +136,13 @@ def copy_of_a_node_cut_off(seed: int) -> Plan:
     return _plan(seed, [Fault(9_000, "cut", "n1", 30_000), Fault(9_100, "clone-unheard", "n1", 30_000, 0.5)])
 
 
+def session_deleted_beside_a_copy(seed: int) -> Plan:
+    """n1 is cut off from the store, and nobody hears it; a copy of its disk waits until its lease is over, when a hand
+    deletes its session."""
+    cut = [Fault(9_000, "cut", "n1", 30_000), Fault(9_100, "clone-unheard", "n1", 30_000, 0.5)]
+    return _plan(seed, [*cut, Fault(10_500, "delete-key", "n1")], ("n1",))
+
+
 def two_cannot_be_stopped(seed: int) -> Plan:
     """n1 and n2 are told to let a group each go, and neither can be stopped by anybody."""
     plan = _plan(

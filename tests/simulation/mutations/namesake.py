@@ -13,6 +13,7 @@ from tests.simulation.scripts import (
     copy_of_a_node_cut_off,
     copy_on_other_hardware,
     copy_that_saw_it_live,
+    session_deleted_beside_a_copy,
 )
 
 
@@ -50,6 +51,11 @@ def _disowned_is_forgotten() -> Any:
     return patch(node, "new_state", new_state)
 
 
+def _opens_over_a_lost_session() -> Any:
+    """A session that went without a record is as good as closed."""
+    return patch(namesake, "unwritten_end", lambda state: None)
+
+
 CAUGHT_BY = ("S1", "S2", "G3", "G5")
 
 # fmt: off
@@ -59,5 +65,7 @@ MUTATIONS = [
     Mutation("a copy on other hardware attests", _any_machine, (), CAUGHT_BY, script=copy_on_other_hardware),
     Mutation("a copy attests what it saw live", _moves_not_seen, (), CAUGHT_BY, script=copy_that_saw_it_live),
     Mutation("a copy forgets what it saw", _disowned_is_forgotten, (), CAUGHT_BY, script=copy_that_saw_it_live),
+    Mutation("a copy opens over a session without a record", _opens_over_a_lost_session, (), CAUGHT_BY,
+             script=session_deleted_beside_a_copy),
 ]
 # fmt: on

@@ -9,7 +9,7 @@ import pytest
 
 from election.machine import identity
 from election.memory_store import MemoryStore
-from election.records import FenceRecord, Session
+from election.records import FenceRecord, Ownership, Session
 from election.store import Put
 from hactl.decide import namesake, node
 from hactl.decide.state import NodeState, Out
@@ -196,6 +196,26 @@ def test_a_machine_id_made_anew_under_the_daemon_is_no_other_machine(scene: Scen
     assert state.phase == "live" and not state.namesake.leaving
     (renewal,) = [effect for effect in done if isinstance(effect, effects.SendTxn) and effect.purpose == "renew"]
     assert renewal.txn.compares[0].revision == mod and '"m"' in str(renewal.txn)
+
+
+@pytest.mark.parametrize(("held", "first"), [("", "lost"), ("s-2", "open")])
+def test_a_session_that_was_deleted_by_hand_gets_its_record_before_the_next_opens(
+    scene: Scene, held: str, first: str
+) -> None:
+    """An opening says that what was before it is stopped: only the boot that held the session knows that."""
+    scene.put(KEYS.fence("n1"), dead("s-1", state="safe"))
+    scene.put(KEYS.group("db"), Ownership("n1", "s-2", 12, 5, "owned"))
+    state = begun(scene, held_session_id=held)
+    assert sent(look(state, scene, 0)) == [first]
+
+
+def test_such_a_session_is_closed_when_its_lease_is_over_and_nobody_answers(scene: Scene) -> None:
+    lost = FenceRecord("s-2", 12, 0, LEASE_MS, "", "", "pending", by="n1")
+    scene.put(KEYS.fence("n1"), lost)
+    state = begun(scene, last_session_id="s-2")
+    assert not probes([*look(state, scene, 0), *look(state, scene, OVER - 10)])
+    assert probes(look(state, scene, OVER + 10)) == 1
+    assert evidence(answer(state, OVER + 400)) == "self-stop"
 
 
 def test_two_nodes_with_one_machine_id(scene: Scene) -> None:
