@@ -91,11 +91,11 @@ def _result(future: Any, name: str, deadline: float) -> tuple[Any, Exception | N
 def read_status(raw: bytes) -> EndpointFacts:
     """A StatusResponse. Raises WireError."""
     facts: dict[str, Any] = {"alarms": ()}
-    numbers = {3: "db_bytes", 4: "leader_id", 12: "quota_bytes"}
+    numbers = {3: "db_bytes", 4: "leader_id", 5: "raft_index", 9: "db_used_bytes", 12: "quota_bytes"}
     for field, value, text in fields(raw):
         if field == 1:
             header = {number: value for number, value, _ in fields(text)}
-            facts.update(cluster_id=header.get(1, 0), member_id=header.get(2, 0))
+            facts.update(cluster_id=header.get(1, 0), member_id=header.get(2, 0), revision=header.get(3, 0))
         elif field == 2:
             facts["version"] = decode(text)
         elif field == 8:
@@ -113,11 +113,12 @@ def read_members(raw: bytes) -> tuple[EtcdMember, ...]:
 
 
 def _member(raw: bytes) -> EtcdMember:
-    texts: dict[int, list[str]] = {2: [], 4: []}
+    texts: dict[int, list[str]] = {2: [], 3: [], 4: []}
     numbers: dict[int, int] = {}
     for field, value, text in fields(raw):
         if field in texts:
             texts[field].append(decode(text))
         else:
             numbers[field] = value
-    return EtcdMember(numbers.get(1, 0), "".join(texts[2]), tuple(texts[4]), bool(numbers.get(5, 0)))
+    learner, name = bool(numbers.get(5, 0)), "".join(texts[2])
+    return EtcdMember(numbers.get(1, 0), name, tuple(texts[4]), learner, tuple(texts[3]))

@@ -23,17 +23,18 @@ from hactl.cli.client import WaitError
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store, operator_name, tell
 from hactl.config.document import read_stored
 from hactl.config.errors import ConfigErrors
+from hactl.config.etcd_admin import beside
 from hactl.config.node import NodeConfig
-from hactl.daemon.observe.etcd import etcdctl_of, shown
+from hactl.daemon.observe.etcd import shown
 from hactl.daemon.parts import last_known
 from hactl.model.cluster import ClusterSpec
 from hactl.status import document
-from hactl.status.etcd import EtcdState, Writes, judge
+from hactl.status.etcd.judge import judge
 from hactl.status.local import lease_left_ms
 
 TIMEOUT_S = 5.0
 LOOK_S = 0.1
-LOOK_AT_ETCD_S = 2.0
+LOOK_AT_ETCD_S = 1.0
 
 
 class EtcdBackend:
@@ -127,7 +128,7 @@ class EtcdBackend:
                 raise
             tell(f"{error}: showing what this node's daemon knew last")
             return kept
-        etcd = shown(EtcdState(), etcdctl_of(self._config))
+        etcd = self._etcd(spec)
         status = document.status(
             view, spec, "", observer=self._observer, now=now(), config_problem=problem, health=health, etcd=etcd
         )
@@ -139,10 +140,14 @@ class EtcdBackend:
         if kept is None:
             return None
         view, age_s = kept
-        etcdctl = etcdctl_of(self._config)
-        etcd = shown(judge(self._store.look(LOOK_AT_ETCD_S), Writes(), etcdctl), etcdctl)
-        status = document.status(view, self._spec(view)[0], now=now(), etcd=etcd, stale_ms=round(age_s * 1000))
+        spec = self._spec(view)[0]
+        status = document.status(view, spec, now=now(), etcd=self._etcd(spec), stale_ms=round(age_s * 1000))
         return {"mark": view.mark(), **status}
+
+    def _etcd(self, spec: ClusterSpec | None) -> dict[str, Any]:
+        """etcd's own state."""
+        known = beside(self._config, spec)
+        return shown(judge(self._store.look(LOOK_AT_ETCD_S), known), known.etcdctl)
 
     def _group(self, name: str) -> dict[str, Any]:
         view, spec, _ = self._known()

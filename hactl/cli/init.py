@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hactl.cli.checked import SkipHaproxy, usable, warn_of_machine_id
+from hactl.cli.checked import SkipHaproxy, check_etcd, usable, warn_of_machine_id
 from hactl.cli.common import (
     BAD_INPUT,
     CliError,
@@ -22,6 +22,8 @@ from hactl.cli.common import (
 )
 from hactl.cli.options import ConfigOption, Yes
 
+LOOK_S = 2.0
+
 
 def daemon(config: ConfigOption = None) -> None:
     """Run this node's daemon in the foreground, as systemd does."""
@@ -33,9 +35,13 @@ def daemon(config: ConfigOption = None) -> None:
 def init(
     cluster_yaml: Annotated[Path, typer.Argument(help="The cluster's configuration.")],
     skip_haproxy: SkipHaproxy = False,
+    accept_etcd: Annotated[
+        bool, typer.Option("--accept-etcd", help="Do it although an endpoint of etcd does not answer now.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Create a new cluster in etcd with this configuration. Refused if the cluster exists already."""
+    """Create a new cluster in etcd with this configuration. Refused if the cluster exists already, and if the endpoints
+    in node.toml are not members of one and the same etcd."""
     from hactl.admin import identity  # noqa: PLC0415
     from hactl.admin.config import first_document  # noqa: PLC0415
     from hactl.admin.errors import RefusedError  # noqa: PLC0415
@@ -50,6 +56,7 @@ def init(
     if node.node not in [known.name for known in spec.nodes]:
         tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")
     with closing(open_store(node)) as store:
+        check_etcd(store.look(LOOK_S), node, spec, accept=accept_etcd)
         document = first_document(spec, by=operator_name(node), key=read_key(Path(node.cluster_key)))
         try:
             identity.init(store, spec.name, document)

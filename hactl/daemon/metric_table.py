@@ -21,16 +21,36 @@ TABLE = (
     Metric("hactl_etcd_db_bytes", "gauge", ("endpoint",), "Size of etcd's database at the endpoint."),
     Metric("hactl_etcd_endpoint_up", "gauge", ("endpoint",), "1: the endpoint of etcd answers this node, 0: not."),
     Metric(
+        "hactl_etcd_fsync_seconds",
+        "gauge",
+        ("endpoint",),
+        "Time that 99 of 100 writes of etcd's log to its disk did not exceed within the last minute, as the member at "
+        "the endpoint measured.",
+    ),
+    Metric("hactl_etcd_members", "gauge", (), "Members of etcd, learners included, 0: not known."),
+    Metric(
         "hactl_etcd_problem",
         "gauge",
         ("problem",),
         "1: this node sees that with etcd; `hactl status` says it in words, with what to type.",
     ),
     Metric(
+        "hactl_etcd_quota_bytes",
+        "gauge",
+        ("endpoint",),
+        "How large etcd's database at the endpoint may become, where the member says it.",
+    ),
+    Metric(
         "hactl_etcd_read_seconds",
         "gauge",
         ("endpoint",),
         "How long the endpoint took for a read that needs a majority of etcd; NaN: it did not answer.",
+    ),
+    Metric(
+        "hactl_etcd_snapshot_timestamp_seconds",
+        "gauge",
+        (),
+        "When this node began its newest snapshot of etcd, in Unix time, 0: it has none.",
     ),
     Metric("hactl_events_dropped_total", "counter", (), "Events that the history in etcd did not get."),
     Metric(

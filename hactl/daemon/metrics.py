@@ -25,13 +25,18 @@ from hactl.model.notes import RELOADS
 from hactl.model.purposes import Purpose
 from hactl.model.serving_metrics import Metric
 from hactl.status.document import NODE_STATES, node_names, node_state
-from hactl.status.etcd import PROBLEMS, EtcdState
+from hactl.status.etcd.judge import EtcdState
+from hactl.status.etcd.problems import PROBLEMS, members_of
 from hactl.status.fences import matters
 from hactl.status.health import NodeHealth, ServerHealth, plain_status
 from hactl.status.services import word
 
 _OF_GROUPS = (
     "hactl_group_enabled", "hactl_group_info", "hactl_group_owned", "hactl_group_readiness", "hactl_resource_state",
+)  # fmt: skip
+_OF_ENDPOINTS = (
+    "hactl_etcd_db_bytes", "hactl_etcd_endpoint_up", "hactl_etcd_fsync_seconds", "hactl_etcd_quota_bytes",
+    "hactl_etcd_read_seconds",
 )  # fmt: skip
 
 
@@ -125,14 +130,22 @@ class Metrics:
 
     def collect_etcd(self, etcd: EtcdState) -> None:
         """The last answers of etcd's endpoints; before every scrape."""
-        for name in ("hactl_etcd_db_bytes", "hactl_etcd_endpoint_up", "hactl_etcd_read_seconds"):
+        for name in _OF_ENDPOINTS:
             self._all[name].clear()
+        self._all["hactl_etcd_members"].set(len(members_of(etcd.facts)))
+        snapshot = etcd.beside.snapshot
+        self._all["hactl_etcd_snapshot_timestamp_seconds"].set(snapshot.newest_wall_s if snapshot else 0)
         for fact in etcd.facts:
             self._all["hactl_etcd_endpoint_up"].labels(fact.endpoint).set(int(not fact.problem))
             read_s = float("nan") if fact.read_ms is None else fact.read_ms / 1000
             self._all["hactl_etcd_read_seconds"].labels(fact.endpoint).set(read_s)
             if not fact.problem:
                 self._all["hactl_etcd_db_bytes"].labels(fact.endpoint).set(fact.db_bytes)
+                if fact.quota_bytes:
+                    self._all["hactl_etcd_quota_bytes"].labels(fact.endpoint).set(fact.quota_bytes)
+        for endpoint, measured in etcd.beside.measured.items():
+            if (fsync_s := measured.fsync_quantile(0.99)) is not None:
+                self._all["hactl_etcd_fsync_seconds"].labels(endpoint).set(fsync_s)
         seen = {problem.code for problem in etcd.problems}
         for code in PROBLEMS:
             self._all["hactl_etcd_problem"].labels(code).set(int(code in seen))

@@ -104,6 +104,9 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("store_unreachable", "warning", "etcd does not answer this node", kept=False),
         Kind("store_reachable", "info", "etcd answers this node again", kept=False),
         Kind("watch_ended", "warning", "the watch cannot go on; everything is listed again", kept=False),
+        Kind(
+            "etcd_checked", "info", "what etcd is made of, once a start; `problem`: what is wrong with it", kept=False
+        ),
         Kind("etcd_unusable", "error", "etcd has a problem and cannot be used"),
         Kind("etcd_weakened", "warning", "etcd has a problem, and works"),
         Kind("etcd_recovered", "info", "a problem of etcd is over"),

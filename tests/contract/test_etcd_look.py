@@ -11,9 +11,12 @@ from contextlib import ExitStack
 import pytest
 
 from election.etcd.facts import EndpointFacts
+from election.etcd.metrics_page import metrics_page
+from election.etcd.server_metrics import parse
 from election.etcd.store import EtcdStore
+from election.etcd.tls import TlsFiles
 from election.store import Put, Txn
-from hactl.status.etcd import EtcdState, Writes, judge
+from hactl.status.etcd.judge import Beside, EtcdState, judge
 from tests.contract.watching import DEADLINE_S
 from tests.support.etcd import EtcdCluster, frozen
 
@@ -27,7 +30,7 @@ def stack() -> Iterator[ExitStack]:
 def looked(stack: ExitStack, endpoints: list[str]) -> Callable[[], EtcdState]:
     store = EtcdStore(endpoints)
     stack.callback(store.close)
-    return lambda: judge(store.look(1.0), Writes(), "etcdctl")
+    return lambda: judge(store.look(1.0), Beside("etcdctl"))
 
 
 def until(look: Callable[[], EtcdState], codes: list[str]) -> tuple[EndpointFacts, ...]:
@@ -73,7 +76,7 @@ def test_a_member_that_has_never_started_and_then_is_a_learner(stack: ExitStack)
     until(looked(stack, cluster.endpoints), ["few_members"])
     member.start()
     endpoints = [member.endpoint, *cluster.endpoints]
-    facts = until(looked(stack, endpoints), ["learner", "few_members"])
+    facts = until(looked(stack, endpoints), ["few_members", "learner"])
     assert [(fact.learner, fact.read_ms is None) for fact in facts] == [(True, True), (False, False)]
     # It is passed over.
     store = EtcdStore(endpoints)
@@ -84,3 +87,20 @@ def test_a_member_that_has_never_started_and_then_is_a_learner(stack: ExitStack)
     cluster.ctl("member", "remove", f"{facts[0].member_id:x}")
     cluster.added("never")
     until(looked(stack, cluster.endpoints), ["no_majority"])
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_what_the_members_measure(stack: ExitStack, tls: bool) -> None:
+    cluster = stack.enter_context(EtcdCluster(3, tls=tls, quota_bytes=64 << 20))
+    files = TlsFiles()
+    if cluster.certificates:
+        made = cluster.certificates
+        files = TlsFiles(str(made.ca), str(made.client_cert), str(made.client_key))
+    cluster.ctl("put", "/a", "b")
+    measured = parse(metrics_page(cluster.endpoints[0], files, DEADLINE_S))
+    assert measured.quota_bytes == 64 << 20 and measured.fsync_quantile(0.99) is not None
+    with pytest.raises(OSError, match="refused"):
+        metrics_page("127.0.0.1:1", files, 1.0)
+    if tls:
+        with pytest.raises(OSError, match=r"(?i)ssl|reset|pipe"):  # it wants a certificate of the asker's, too
+            metrics_page(cluster.endpoints[0], files._replace(cert="", key=""), DEADLINE_S)

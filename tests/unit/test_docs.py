@@ -19,6 +19,7 @@ from hactl.daemon.metric_table import TABLE
 from hactl.decide.timing import PROFILES
 from hactl.lab import __main__ as lab
 from hactl.model.serving_metrics import SERVING
+from hactl.status.etcd.problems import PROBLEMS
 from tools.docs import metrics
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,16 @@ def test_alerts_name_metrics_that_are_there(rule: dict[str, str]) -> None:
         assert base in known or base in OTHERS
         assert not label or base in OTHERS or label in known[base]
     assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+
+
+def test_every_problem_of_etcd_has_an_alert() -> None:
+    by_level: dict[str, set[str]] = {"error": set(), "warning": set(), "notice": set()}
+    for code, level in PROBLEMS.items():
+        by_level[level].add(code)
+    expressions = {rule["alert"]: re.findall(r'problem=~?"([\w|]+)"', rule["expr"]) for rule in rules()}
+    alerted = {name: set(found[0].split("|")) for name, found in expressions.items() if found}
+    assert alerted["HactlEtcdUnusable"] == by_level["error"]
+    assert alerted["HactlEtcdWeakened"] | alerted["HactlEtcdSnapshotOld"] == by_level["warning"]
 
 
 def test_what_is_scraped() -> None:

@@ -13,7 +13,7 @@ from hactl.model.notes import RELOADS
 from hactl.model.purposes import Purpose
 from hactl.model.serving_metrics import REFUSALS, SERVING, Metric
 from hactl.status.document import NODE_STATES
-from hactl.status.etcd import PROBLEMS
+from hactl.status.etcd.problems import PROBLEMS
 from tools.docs.pages import page_parser, write_or_check
 
 PAGE = Path("docs/metrics.md")

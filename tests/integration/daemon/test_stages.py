@@ -37,11 +37,12 @@ DEADLINE_S = 10.0
 OWN = {
     "hactl.config": {
         "cluster_key", "compiled", "errors", "etcd_access", "node", "node_checks", "signature", "stored",
-        "toml_lines",
+        "toml_lines", "etcd_admin", "etcd_snapshots",
     },
     "hactl.daemon": {
         "actions", "deferred", "guard_link", "log", "log.setup", "log.writer", "loop", "main", "observe",
-        "observe.etcd", "observe.etcd_access", "observe.loop_times", "observe.namesake", "observe.run_dir",
+        "observe.etcd", "observe.etcd_access", "observe.etcd_metrics",
+        "observe.loop_times", "observe.namesake", "observe.run_dir",
         "observe.self_check", "observe.watchdog", "parts", "parts.config_reader", "parts.config_reading",
         "parts.environment",
         "parts.fencer", "parts.history", "parts.last_known", "parts.ledger", "parts.machine", "parts.member",
@@ -57,7 +58,7 @@ OWN = {
         "wait_readable",
     },
     "hactl.status": {
-        "etcd",
+        "etcd", "etcd.command", "etcd.judge", "etcd.membership", "etcd.problems", "etcd.strain",
     },
     "hactl.admin": {
         "event_log",

@@ -13,7 +13,16 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[3]
 STATUS = ROOT / "hactl" / "status"
 PAGE = ROOT / "docs" / "troubleshooting.md"
-MODULES = ("warnings", "service_warnings", "resource_warnings", "namesake_warnings", "etcd", "unreadable")
+MODULES = (
+    "warnings",
+    "service_warnings",
+    "resource_warnings",
+    "namesake_warnings",
+    "etcd/membership",
+    "etcd/strain",
+    "etcd/judge",
+    "unreadable",
+)
 
 
 def plain(text: str) -> str:
