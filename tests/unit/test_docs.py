@@ -10,16 +10,12 @@ from typing import Any
 
 import pytest
 import typer
-from ruamel.yaml import YAML
 
 from hactl.cli.app import app
 from hactl.config.load import read_cluster
 from hactl.config.node import load_node
-from hactl.daemon.metric_table import TABLE
 from hactl.decide.timing import PROFILES
 from hactl.lab import __main__ as lab
-from hactl.model.serving_metrics import SERVING
-from hactl.status.etcd.problems import PROBLEMS
 from tools.docs import metrics
 
 ROOT = Path(__file__).parents[2]
@@ -105,46 +101,6 @@ def test_examples_of_configuration() -> None:
     assert node.cluster == cluster.spec.name
     assert node.node in [spec.name for spec in cluster.spec.nodes]
     assert [warning.problem for warning in cluster.warnings] == [] or all(str(warning) for warning in cluster.warnings)
-
-
-# What is Prometheus' in an expression, not ours.
-OTHERS = {"up"}
-
-
-def rules() -> list[dict[str, str]]:
-    text = (ROOT / "deploy/prometheus/alerts.yaml").read_text()
-    return [rule for group in YAML(typ="safe").load(text)["groups"] for rule in group["rules"]]
-
-
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_alerts_name_metrics_that_are_there(rule: dict[str, str]) -> None:
-    known = {entry.name: set(entry.labels) for entry in (*TABLE, *SERVING)}
-    selectors = re.findall(r"\b(hactl_\w+|up)(?:\{(\w+)[!=~]+\"(\w+)\"\})?", rule["expr"])
-    assert selectors
-    for name, label, _ in selectors:
-        base = name.removesuffix("_bucket")
-        assert base in known or base in OTHERS
-        assert not label or base in OTHERS or label in known[base]
-    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
-
-
-def test_every_problem_of_etcd_has_an_alert() -> None:
-    by_level: dict[str, set[str]] = {"error": set(), "warning": set(), "notice": set()}
-    for code, level in PROBLEMS.items():
-        by_level[level].add(code)
-    expressions = {rule["alert"]: re.findall(r'problem=~?"([\w|]+)"', rule["expr"]) for rule in rules()}
-    alerted = {name: set(found[0].split("|")) for name, found in expressions.items() if found}
-    assert alerted["HactlEtcdUnusable"] == by_level["error"]
-    assert alerted["HactlEtcdWeakened"] | alerted["HactlEtcdSnapshotOld"] == by_level["warning"]
-
-
-def test_what_is_scraped() -> None:
-    scrape = YAML(typ="safe").load((ROOT / "deploy/prometheus/scrape.yaml").read_text())
-    listen = load_node(ROOT / BOTH[0]).metrics_listen.rpartition(":")[2]
-    targets = scrape["scrape_configs"][0]["static_configs"][0]["targets"]
-    assert {target.rpartition(":")[2] for target in targets} == {listen}
-    nodes = [node.address for node in read_cluster(ROOT / BOTH[1]).spec.nodes]
-    assert [target.rpartition(":")[0] for target in targets] == nodes
 
 
 def etcd_settings() -> dict[str, str]:

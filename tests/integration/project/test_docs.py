@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_docs import ROOT, UNITS, etcd_settings
+from tools.grafana.rows import ROWS
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
@@ -20,6 +22,17 @@ from tests.unit.test_docs import ROOT, UNITS, etcd_settings
 )
 def test_alerts_as_promtool_sees_them(words: tuple[str, ...]) -> None:
     done = subprocess.run(["promtool", *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_the_dashboards_expressions_as_promtool_sees_them(tmp_path: Path) -> None:
+    exprs = [query.expr.replace("@", 'cluster="c"') for row in ROWS for panel in row.panels for query in panel.queries]
+    plain = [expr.replace("$__rate_interval", "5m").replace("$__range", "1h") for expr in exprs]
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(plain)]
+    (tmp_path / "rules.json").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    argv = ["promtool", "check", "rules", "--lint=none", str(tmp_path / "rules.json")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
