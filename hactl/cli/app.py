@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from hactl import __version__
-from hactl.cli import config, failover, fence, group, importing, init, key, lab, node, preset, service, status
+from hactl.cli import config, failover, fence, group, importing, init, key, lab, node, preset, service, setup, status
 from hactl.cli.common import CONFIG_ENV, say
 from hactl.cli.fence_agents import agents, describe
 from hactl.config.node import DEFAULT_PATH
@@ -27,7 +27,9 @@ app = typer.Typer(
 _COMMANDS = (status.status, status.events, status.timeline, failover.failover, init.daemon, init.init, init.recover)
 _FENCING = (fence.node, fence.status, fence.history, fence.test, node.confirm, agents, describe)
 _CONFIG = (config.check, config.apply, config.sign, config.render, config.diff)
+_SETUP = "Set up a cluster: `hactl setup --cluster NAME n1=ADDRESS n2=ADDRESS n3=ADDRESS`."
 _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
+    "setup": (_SETUP, (setup.cluster, setup.join)),
     "node": ("Take a node out of use, and put it back.", (node.standby, node.online)),
     "fence": ("Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices.", _FENCING),
     "group": ("Report that a group is repaired.", (group.cleanup,)),
@@ -37,12 +39,13 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "preset": ("Ready-made settings for known services.", (preset.list_presets, preset.show)),
     "key": ("The cluster's key, which signs datagrams and the configuration.", (key.create,)),
 }
+_GROUPS = {"fence": fence.FenceGroup, "setup": setup.SetupGroup}
 
 for command in _COMMANDS:
     app.command()(command)
 app.command(context_settings=lab.PASSED_ON, add_help_option=False)(lab.lab)
 for name, (text, commands) in _FAMILIES.items():
-    family = typer.Typer(cls=fence.FenceGroup if name == "fence" else TyperGroup, no_args_is_help=True, help=text)
+    family = typer.Typer(cls=_GROUPS.get(name, TyperGroup), no_args_is_help=name != "setup", help=text)
     for command in commands:
         family.command(command.__name__.removesuffix("_presets"))(command)
     app.add_typer(family, name=name)

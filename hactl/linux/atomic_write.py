@@ -16,10 +16,15 @@ PRIVATE = 0o600
 
 _STAGED = ".staged"
 
+# User and group number.
+Owner = tuple[int, int]
 
-def write_atomically(path: Path, content: str | bytes, *, mode: int = PRIVATE, durable: bool = True) -> None:
+
+def write_atomically(
+    path: Path, content: str | bytes, *, mode: int = PRIVATE, durable: bool = True, owner: Owner | None = None
+) -> None:
     """Put `content` at `path`. `durable`: it is on the disk when this returns. Raises OSError."""
-    with staged(path, content, mode=mode, durable=durable) as place:
+    with staged(path, content, mode=mode, durable=durable, owner=owner) as place:
         place()
 
 
@@ -31,15 +36,21 @@ def create_atomically(path: Path, content: str | bytes, *, mode: int = PRIVATE) 
 
 @contextlib.contextmanager
 def staged(
-    path: Path, content: str | bytes, *, mode: int = PRIVATE, durable: bool = True, exclusive: bool = False
+    path: Path,
+    content: str | bytes,
+    *,
+    mode: int = PRIVATE,
+    durable: bool = True,
+    exclusive: bool = False,
+    owner: Owner | None = None,
 ) -> Iterator[Callable[[], None]]:
     """Stage `content` for `path`, and yield the function that puts it there; without its call the content is removed.
-    Raises OSError."""
+    `owner`: None: this process's. Raises OSError."""
     name = f".{path.name}.{os.urandom(8).hex()}{_STAGED}"
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        _fill(os.open(name, flags, PRIVATE, dir_fd=directory), content, mode, durable)
+        _fill(os.open(name, flags, PRIVATE, dir_fd=directory), content, mode, durable, owner)
 
         def place() -> None:
             if exclusive:  # unlike a rename, a link fails where there is something
@@ -65,10 +76,12 @@ def remove_staged(path: Path) -> None:
                 (path.parent / name).unlink(missing_ok=True)
 
 
-def _fill(descriptor: int, content: str | bytes, mode: int, durable: bool) -> None:
+def _fill(descriptor: int, content: str | bytes, mode: int, durable: bool, owner: Owner | None) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
+        if owner is not None:
+            os.fchown(descriptor, *owner)
         os.fchmod(descriptor, mode)
         if durable:
             os.fsync(descriptor)

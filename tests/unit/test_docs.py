@@ -46,6 +46,8 @@ def unknown_to(command: Any, words: list[str]) -> str:
     """What the command line has no such command or option for; "" when all is known."""
     if words[0] == "fence" and re.fullmatch(r"NODE|n\d", "".join(words[1:2])):
         words = ["fence", "node", *words[1:]]
+    if words[0] == "setup" and words[1:2] != ["join"]:
+        words = ["setup", "cluster", *words[1:]]
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         subcommand = command.commands.get(words[0])
         if subcommand is None:

@@ -1,0 +1,180 @@
+"""`hactl setup`, `hactl setup join`: from empty machines to a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from election.store import StoreError
+from hactl.cli.backend import Backend
+from hactl.cli.common import BAD_INPUT, CliError, say, user_name
+from hactl.cli.fast_status import show_status
+from hactl.cli.options import seconds
+
+if TYPE_CHECKING:
+    from hactl.config.node import NodeConfig
+    from hactl.setup.plan import OwnEtcd, Plan
+
+_AGAIN_S = 1.0
+# What was seen while machines joined is looked at again within this time.
+_CALM_S = 20.0
+DEFAULT_COMMAND = "cluster"
+
+
+class SetupGroup(TyperGroup):
+    """`hactl setup --cluster …` is `hactl setup cluster --cluster …`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Say the command where it was left out."""
+        if not args or args[0] not in self.commands:
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+def cluster(
+    nodes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=ADDRESS...", help="The nodes. Not needed for a repeat, which goes on."),
+    ] = None,
+    cluster: Annotated[str, typer.Option("--cluster", metavar="NAME", help="The cluster's name.")] = "",
+    witness: Annotated[
+        str,
+        typer.Option("--witness", metavar="NAME=ADDRESS", help="A machine that runs only etcd, beside two nodes."),
+    ] = "",
+    ssh: Annotated[bool, typer.Option("--ssh", help="Have the other machines join by ssh.")] = False,
+    ssh_user: Annotated[
+        str, typer.Option("--ssh-user", metavar="USER", help="The user for --ssh; one other than root uses sudo.")
+    ] = "root",
+    profile: Annotated[
+        str, typer.Option("--profile", help="The timing, of cluster.yaml and of etcd: default, fast or wan.")
+    ] = "default",
+    accept_even_members: Annotated[
+        bool, typer.Option("--accept-even-members", help="Allow an even number of etcd members.")
+    ] = False,
+    etcd_endpoints: Annotated[
+        str, typer.Option("--etcd-endpoints", metavar="URLS", help="Use this etcd, in place of a new one.")
+    ] = "",
+    etcd_ca: Annotated[
+        Path | None, typer.Option("--etcd-ca", help="The authority of that etcd's certificates.")
+    ] = None,
+    etcd_cert: Annotated[Path | None, typer.Option("--etcd-cert", help="The client certificate for it.")] = None,
+    etcd_key: Annotated[Path | None, typer.Option("--etcd-key", help="The key of that certificate.")] = None,
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the other machines.")
+    ] = "15m",
+) -> None:
+    """Set up a new cluster from this machine. On the others: `hactl setup join FILE`.
+
+    Creates an authority, certificates, the cluster's key, a new etcd, node.toml and a first cluster.yaml; says what to
+    type on the other machines; waits for them; begins the cluster. It may be interrupted and repeated: it goes on.
+    """
+    from hactl.config.node import load_node  # noqa: PLC0415 - as the next
+    from hactl.setup.first import agreed_plan, set_up  # noqa: PLC0415 - half a second
+    from hactl.setup.machine import Machine  # noqa: PLC0415
+    from hactl.setup.places import Places  # noqa: PLC0415
+
+    with refusals():
+        etcd = _own_etcd(etcd_endpoints, etcd_ca, etcd_cert, etcd_key)
+        places, deadline = Places(), time.monotonic() + seconds(timeout)
+        given = _given(cluster, nodes or [], witness, etcd, profile, even=accept_even_members)
+        plan = agreed_plan(given, places)
+        set_up(plan, places, Machine(), say, by=user_name(), ssh_user=ssh_user if ssh else "", deadline=deadline)
+    config = load_node(Path(places.node_toml))
+    _wait_well(config, [host.name for host in plan.nodes], deadline)
+    show_status(as_json=False, config=Path(places.node_toml))
+    if "error" in _levels(config):
+        raise CliError("the cluster is set up, and has errors: follow what is said above")
+
+
+def join(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The join file of this machine; `-`: standard input.")],
+) -> None:
+    """Make this machine a part of the cluster, by the file that `hactl setup` made for it. It may be repeated."""
+    from hactl.setup.join import join as join_by  # noqa: PLC0415
+    from hactl.setup.join import read_bundle  # noqa: PLC0415
+    from hactl.setup.machine import Machine  # noqa: PLC0415
+    from hactl.setup.places import Places  # noqa: PLC0415
+
+    with refusals():
+        bundle = read_bundle(file)
+        join_by(bundle, Places(), Machine(), say)
+    role = "node" if bundle.node else "witness"
+    say(f"{bundle.host.name} has joined as a {role} of {bundle.cluster}: `hactl setup` on the first machine goes on")
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Errors of the room as errors of the command."""
+    from hactl.linux.errors import OperationError  # noqa: PLC0415
+    from hactl.setup.errors import BadInputError, RefusedError  # noqa: PLC0415
+
+    try:
+        yield
+    except BadInputError as error:
+        raise CliError(str(error), BAD_INPUT) from None
+    except (RefusedError, OperationError) as error:
+        raise CliError(str(error)) from None
+
+
+def _given(name: str, nodes: list[str], witness: str, etcd: OwnEtcd | None, profile: str, *, even: bool) -> Plan | None:
+    """The plan that was typed; None: nothing was. Raises BadInputError."""
+    from hactl.setup.begin import new_token  # noqa: PLC0415
+    from hactl.setup.errors import BadInputError  # noqa: PLC0415
+    from hactl.setup.plan import make_plan  # noqa: PLC0415
+
+    if not (name or nodes or witness or etcd):
+        return None
+    if not name:
+        raise BadInputError("the cluster has no name: give `--cluster NAME`")
+    return make_plan(name, nodes, token=new_token(name), witness=witness, etcd=etcd, profile=profile, even=even)
+
+
+def _own_etcd(endpoints: str, ca: Path | None, cert: Path | None, key: Path | None) -> OwnEtcd | None:
+    from hactl.setup.errors import BadInputError  # noqa: PLC0415
+    from hactl.setup.plan import OwnEtcd  # noqa: PLC0415
+
+    if not endpoints:
+        if ca or cert or key:
+            raise BadInputError("--etcd-ca, --etcd-cert, --etcd-key are for `--etcd-endpoints URLS`: give it, too")
+        return None
+    paths = [str(path.absolute()) if path else "" for path in (ca, cert, key)]
+    return OwnEtcd(tuple(url.strip() for url in endpoints.split(",")), *paths)
+
+
+def _wait_well(config: NodeConfig, nodes: Sequence[str], deadline: float) -> None:
+    """Until every node is online, then a moment for warnings to end; says who is missing when that changes."""
+    shown = ""
+    while text := _missing(config, nodes):
+        if text != shown:
+            say(f"waiting for the daemon of {text}")
+            shown = text
+        if time.monotonic() >= deadline:
+            raise CliError(f"not online: {text}; `journalctl -u hactl` there; then repeat `hactl setup`: it goes on")
+        time.sleep(_AGAIN_S)
+    calm = time.monotonic() + _CALM_S
+    while _levels(config) & {"error", "warning"} and time.monotonic() < calm:
+        time.sleep(_AGAIN_S)
+
+
+def _missing(config: NodeConfig, nodes: Sequence[str]) -> str:
+    """The nodes that are not online, or why that is not known."""
+    try:
+        states = {node["name"]: node["state"] for node in _status(config)["nodes"]}
+    except (CliError, StoreError) as error:
+        return f"{', '.join(nodes)} ({error})"
+    return ", ".join(name for name in nodes if states.get(name) != "online")
+
+
+def _levels(config: NodeConfig) -> set[str]:
+    return {warning["level"] for warning in _status(config)["warnings"]}
+
+
+def _status(config: NodeConfig) -> dict[str, Any]:
+    with closing(Backend(config)) as backend:
+        return backend.status()

@@ -1,0 +1,168 @@
+"""The first machine's part: the plan, the authority, the cluster's key, a bundle for each machine; and the beginning of
+the cluster in etcd once its members are there."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from election.etcd.x509 import ends
+from hactl.setup.authority import ADMIN, Authority, client, peer, server, user_of
+from hactl.setup.bundle import Bundle, EtcdPart, NodePart, Pair, decode, encode
+from hactl.setup.contents import Directory, File
+from hactl.setup.errors import BadInputError, RefusedError
+from hactl.setup.files import Files, Say
+from hactl.setup.machine import Machine
+from hactl.setup.places import Places
+from hactl.setup.plan import Host, Plan
+from hactl.setup.render import cluster_yaml
+
+if TYPE_CHECKING:
+    from hactl.config.node import NodeConfig
+
+
+def stored_plan(places: Places) -> Plan | None:
+    """The plan that setup began with here; None: there is none. Raises RefusedError."""
+    path = Path(places.plan)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RefusedError(f"{path} cannot be used: {error}; bring it back from a backup") from None
+
+
+def keep_plan(plan: Plan, places: Places, machine: Machine, say: Say) -> None:
+    """Store it."""
+    writer = Files(machine.owner, say)
+    for directory in (Directory(places.etc), Directory(places.authority, 0o700)):
+        writer.directory(directory)
+    writer.file(File(places.plan, (msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n").decode(), 0o600))
+
+
+def prepare(plan: Plan, places: Places, machine: Machine, say: Say, *, anew: bool = False) -> dict[str, Bundle]:
+    """The authority, the key, the first cluster.yaml and all bundles, by machine; what is there is kept. `anew`: with
+    new certificates. Raises RefusedError."""
+    keep_plan(plan, places, machine, say)
+    writer = Files(machine.owner, say)
+    writer.directory(Directory(f"{places.authority}/join", 0o700))
+    authority = None if plan.etcd else Authority(places.authority, plan.cluster)
+    if authority:
+        made = authority.make()
+        say(f"{'written  ' if made else 'unchanged'}  {authority.certificate}")
+    key = _cluster_key(places, say)
+    if not Path(places.cluster_yaml).exists():
+        writer.file(File(places.cluster_yaml, cluster_yaml(plan, places)))
+    bundles = {}
+    for host in plan.hosts:
+        old = None if anew else _old_bundle(places.bundle(host.name), machine.now())
+        bundle = _bundle(plan, host, authority, key, machine.now(), old)
+        writer.file(File(places.bundle(host.name), encode(bundle).decode(), 0o600))
+        bundles[host.name] = bundle
+    return bundles
+
+
+def _cluster_key(places: Places, say: Say) -> str:
+    from hactl.config.cluster_key import create_key, read_key  # noqa: PLC0415
+
+    path = Path(places.cluster_key)
+    key = read_key(path)
+    if key is None:
+        create_key(path)
+        say(f"written    {path}")
+        key = read_key(path)
+    return f"{(key or b'').decode()}\n"
+
+
+def _old_bundle(path: str, now: float) -> Bundle | None:
+    """The bundle that was made before, with certificates that hold."""
+    try:
+        bundle = decode(Path(path).read_bytes(), path)
+    except (FileNotFoundError, BadInputError):
+        return None
+    pairs = [bundle.etcd.server, bundle.etcd.peer] if bundle.etcd else []
+    return bundle if all(ends(pair.cert)[0].timestamp() > now for pair in pairs) else None
+
+
+def _bundle(plan: Plan, host: Host, authority: Authority | None, key: str, now: float, old: Bundle | None) -> Bundle:
+    """What the machine needs; keys and certificates of `old` where it has them."""
+    is_node = host in plan.nodes
+    if authority is None:
+        return _with_own_etcd(plan, host, key, now, old)
+    if old and old.etcd and old.host == host and authority.certificate.read_text() == old.etcd.ca:
+        etcd = msgspec.structs.replace(old.etcd, members=plan.members, token=plan.token)
+        node = msgspec.structs.replace(old.node, cluster_key=key, endpoints=plan.endpoints(host)) if old.node else None
+        return msgspec.structs.replace(old, cluster=plan.cluster, etcd=etcd, node=node, profile=plan.profile)
+    ca = authority.certificate.read_text()
+    etcd = EtcdPart(plan.members, plan.token, ca, authority.issue(server(host)), authority.issue(peer(host)))
+    node = None
+    if is_node:
+        user, admin = authority.issue(client(user_of(host.name))), authority.issue(client(ADMIN))
+        node = NodePart(plan.endpoints(host), key, ca, user, admin)
+    return Bundle(plan.cluster, host, now, etcd, node, plan.profile)
+
+
+def _with_own_etcd(plan: Plan, host: Host, key: str, now: float, old: Bundle | None) -> Bundle:
+    """With the operator's etcd and its certificates."""
+    given = plan.etcd
+    assert given is not None
+    try:
+        texts = [Path(path).read_text(encoding="ascii") if path else "" for path in (given.ca, given.cert, given.key)]
+        pair = Pair(texts[1], texts[2]) if given.cert else None
+        node = NodePart(given.endpoints, key, texts[0], pair)
+    except OSError as error:
+        raise BadInputError(f"{error.filename} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInputError(f"--etcd-ca, --etcd-cert, --etcd-key: {error}") from None
+    return Bundle(plan.cluster, host, old.made_at if old else now, None, node, plan.profile)
+
+
+def begin_cluster(config: NodeConfig, places: Places, by: str, say: Say) -> None:
+    """Begin the cluster's history in etcd with cluster.yaml; kept where this cluster has begun. Raises RefusedError,
+    ConfigErrors, StoreError."""
+    from election.keys import Keys  # noqa: PLC0415
+    from hactl.admin import identity  # noqa: PLC0415
+    from hactl.admin.config import first_document  # noqa: PLC0415
+    from hactl.admin.transaction import TIMEOUT_S  # noqa: PLC0415
+    from hactl.config.cluster_key import read_key  # noqa: PLC0415
+    from hactl.config.etcd_access import open_etcd  # noqa: PLC0415
+    from hactl.config.load import load_cluster  # noqa: PLC0415
+
+    key = read_key(Path(config.cluster_key))
+    with closing(open_etcd(config)) as store:
+        keys = Keys.of(config.cluster)
+        current, _ = store.get(keys.config, timeout_s=TIMEOUT_S)
+        if current is not None:
+            _check_ours(current.value, config.cluster, key or b"")
+            say(f"the cluster {config.cluster} has begun already")
+            return
+        spec = load_cluster(Path(places.cluster_yaml))
+        if spec.name != config.cluster:
+            raise RefusedError(f"{places.cluster_yaml} is of cluster {spec.name}, not {config.cluster}: move it away")
+        identity.init(store, spec.name, first_document(spec, by=by, key=key))
+    say(f"the cluster {config.cluster} has begun")
+
+
+def _check_ours(text: str, cluster: str, key: bytes) -> None:
+    from election.records import RecordError  # noqa: PLC0415
+    from hactl.config.signature import signed_by  # noqa: PLC0415
+    from hactl.config.stored import StoredConfig  # noqa: PLC0415
+
+    with contextlib.suppress(RecordError):
+        if signed_by(StoredConfig.from_json(text, "config"), cluster, key):
+            return
+    raise RefusedError(
+        f"etcd holds a cluster `{cluster}` that was begun with another key: choose another name, `--cluster`; or "
+        "add these nodes to that cluster, on one of its nodes"
+    )
+
+
+def new_token(cluster: str) -> str:
+    """Of a new etcd cluster: no other has it."""
+    return f"{cluster}-{datetime.datetime.now(datetime.UTC):%Y%m%d}-{os.urandom(4).hex()}"

@@ -1,0 +1,57 @@
+"""etcd's users and roles, by etcdctl with the certificate of its user `root`. Each step may be repeated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+from hactl.setup.authority import ADMIN, user_of
+from hactl.setup.errors import RefusedError
+from hactl.setup.machine import command
+from hactl.setup.places import Places
+
+ROLE = "hactl"
+_TIMEOUT_S = 20.0
+
+
+class Etcdctl:
+    """`flags`: how to reach etcd."""
+
+    def __init__(self, endpoints: Sequence[str], flags: Sequence[str] = ()) -> None:
+        self._argv = ["etcdctl", f"--endpoints={','.join(endpoints)}", "--command-timeout=10s", *flags]
+
+    @classmethod
+    def admin(cls, endpoints: Sequence[str], places: Places) -> Etcdctl:
+        """As etcd's user `root`."""
+        files = places.pki
+        names = (("cacert", "ca.pem"), ("cert", "admin.pem"), ("key", "admin.key"))
+        return cls(endpoints, [f"--{flag}={files}/{name}" for flag, name in names])
+
+    def __call__(self, *arguments: str) -> str:
+        """The output. Raises RefusedError."""
+        env = {**os.environ, "ETCDCTL_API": "3"}
+        done = command([*self._argv, *arguments], timeout_s=_TIMEOUT_S, env=env)
+        if not done.ok:
+            raise RefusedError(f"`etcdctl {' '.join(arguments)}` {done.describe()}; repeat this when etcd is well")
+        return done.stdout
+
+
+def prefixes(cluster: str) -> tuple[str, ...]:
+    """What hactl reads and writes in etcd."""
+    return tuple(f"/{name}/{cluster}/" for name in ("hactl", "hactl-history", "hactl-health"))
+
+
+def close_etcd(etcdctl: Etcdctl, cluster: str, nodes: Iterable[str], say: Callable[[str], None]) -> None:
+    """Users and roles, then authentication on. Raises RefusedError."""
+    users, roles = set(etcdctl("user", "list").split()), set(etcdctl("role", "list").split())
+    for role in (ADMIN, ROLE):
+        if role not in roles:
+            etcdctl("role", "add", role)
+    for prefix in prefixes(cluster):
+        etcdctl("role", "grant-permission", ROLE, "readwrite", "--prefix=true", prefix)
+    for user, role in ((ADMIN, ADMIN), *((user_of(node), ROLE) for node in nodes)):
+        if user not in users:
+            etcdctl("user", "add", user, "--no-password")
+        etcdctl("user", "grant-role", user, role)
+    etcdctl("auth", "enable")
+    say(f"etcd takes requests of its users only: {ADMIN}, {', '.join(user_of(node) for node in nodes)}")

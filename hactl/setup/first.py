@@ -1,0 +1,80 @@
+"""Setup on the first machine, step by step. Each step may be repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hactl.config.node import load_node
+from hactl.setup.begin import begin_cluster, prepare, stored_plan
+from hactl.setup.checks import here_of
+from hactl.setup.errors import BadInputError, RefusedError
+from hactl.setup.etcdctl import Etcdctl, close_etcd
+from hactl.setup.files import Say
+from hactl.setup.join import join
+from hactl.setup.machine import Machine
+from hactl.setup.members import accepts, compare_clocks, wait_for_members
+from hactl.setup.places import Places
+from hactl.setup.plan import Host, Plan
+from hactl.setup.ssh import by_hand, join_by_ssh
+
+
+def agreed_plan(given: Plan | None, places: Places) -> Plan:
+    """The plan that is carried out: what was typed, which must be what setup began with here. Raises RefusedError."""
+    stored = stored_plan(places)
+    if given is None:
+        if stored is None:
+            raise BadInputError(
+                "no setup has begun here: `hactl setup --cluster NAME n1=ADDRESS n2=ADDRESS n3=ADDRESS`"
+            )
+        return stored
+    if stored is None:
+        return given
+    if not stored.same(given):
+        raise BadInputError(
+            f"another setup has begun here: to go on with it, `{stored.command}`; to add or remove nodes, "
+            "`hactl node`; to begin again, docs/install.md, *Begin again*"
+        )
+    return stored
+
+
+def set_up(plan: Plan, places: Places, machine: Machine, say: Say, *, by: str, ssh_user: str, deadline: float) -> None:
+    """From the checks to the cluster's beginning. `by`: the author; `ssh_user`: "" to have the operator join the
+    other machines; `deadline`: monotonic time until which the other machines are waited for."""
+    me = _which(plan, places, machine)
+    bundles = prepare(plan, places, machine, say)
+    join(bundles[me.name], places, machine, say)
+    config = load_node(Path(places.node_toml))
+    _bring(plan, me, places, ssh_user, say)
+    if plan.etcd is None:
+        hosts = (me, *(host for host in plan.members if host != me))
+        wait_for_members(config, hosts, deadline, say)
+        compare_clocks(config, hosts, machine.now())
+        nodes = [host.name for host in plan.nodes]
+        close_etcd(Etcdctl.admin(config.endpoints, places), plan.cluster, nodes, say)
+    begin_cluster(config, places, by, say)
+
+
+def _which(plan: Plan, places: Places, machine: Machine) -> Host:
+    """This machine, which must be one of the nodes. What can be checked before anything is written is checked here."""
+    if machine.uid() != 0:
+        raise RefusedError("this needs root: repeat it with sudo")
+    if missing := machine.missing(["openssl"]):
+        raise RefusedError(f"{missing[0]}: not installed here; `apt install {missing[0]}`")
+    me = here_of(plan.hosts, frozenset(machine.addresses()))
+    if isinstance(me, str):
+        raise RefusedError(me)
+    if me == plan.witness:
+        raise RefusedError(f"this machine, {me.name}, is the witness: run setup on one of the nodes")
+    return me
+
+
+def _bring(plan: Plan, me: Host, places: Places, ssh_user: str, say: Say) -> None:
+    """The other machines' bundles, by ssh or in words."""
+    others = [host for host in plan.hosts if host != me]
+    if ssh_user:
+        for host in others:
+            join_by_ssh(host, places.bundle(host.name), ssh_user, say)
+    elif others := [host for host in others if not (plan.members and accepts(host))]:
+        say("on each of the other machines, as root:")
+        for host in others:
+            say(f"  {host.name}: {by_hand(host, places.bundle(host.name))}")

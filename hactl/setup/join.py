@@ -1,0 +1,92 @@
+"""Joining: a machine becomes what its bundle says. It may be repeated: only what differs is written."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from hactl.setup.bundle import LARGEST, Bundle, decode
+from hactl.setup.checks import problems, units, warnings
+from hactl.setup.contents import File, directories, files
+from hactl.setup.errors import BadInputError, RefusedError
+from hactl.setup.files import Files, Say
+from hactl.setup.machine import Machine
+from hactl.setup.packaged import stop_packaged_etcd, stop_packaged_haproxy
+from hactl.setup.places import Places
+from hactl.setup.render import node_settings, node_toml
+from hactl.setup.sight import see
+
+STDIN = "-"
+
+
+def read_bundle(file: str) -> Bundle:
+    """The bundle in a file, or on standard input for `-`. Raises BadInputError: also where others may read the file,
+    which has keys in it."""
+    if file == STDIN:
+        return decode(sys.stdin.buffer.read(LARGEST + 1), "standard input")
+    try:
+        # O_NONBLOCK: a pipe of this name must not hang us.
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            info = os.fstat(opened.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise BadInputError(f"{file} is no regular file: give the join file, such as n2.join")
+            if info.st_mode & 0o077:
+                raise BadInputError(f"{file} has keys in it, and others may read it: chmod 600 {file}")
+            return decode(opened.read(LARGEST + 1), file)
+    except OSError as error:
+        raise BadInputError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:
+    """Raises RefusedError, with every reason, before anything is changed; and where a step fails."""
+    check(bundle, places, machine, say)
+    if bundle.etcd:
+        stop_packaged_etcd(places, machine, say)
+    if bundle.node:
+        stop_packaged_haproxy(places, machine, say)
+    ran = bundle.etcd is not None and machine.unit("etcd").active
+    written = _write(bundle, places, machine, say)
+    if places.drop_in in written:
+        machine.reload_units()
+    for unit in units(bundle):
+        _start(unit, machine, say)
+    if ran and {places.etcd_env, places.drop_in} & set(written):
+        say("etcd's new settings count after `systemctl restart etcd`: on one machine after the other")
+
+
+def check(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:
+    """Raises RefusedError with all problems of this machine."""
+    here = see(bundle, places, machine)
+    etcd_is_ours = "systemctl" not in here.missing and machine.unit("etcd").active
+    if found := list(problems(bundle, here, places, etcd_is_ours=etcd_is_ours)):
+        raise RefusedError("\nerror: ".join(found))
+    for warning in warnings(bundle, here, places):
+        say(f"warning: {warning}")
+
+
+def _write(bundle: Bundle, places: Places, machine: Machine, say: Say) -> list[str]:
+    """All files; those that were written."""
+    writer = Files(machine.owner, say)
+    for directory in directories(bundle, places):
+        writer.directory(directory)
+    for file in files(bundle, places):
+        writer.file(file)
+    if bundle.node:
+        try:
+            old = Path(places.node_toml).read_text(encoding="utf-8") if Path(places.node_toml).exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise RefusedError(f"{places.node_toml} cannot be read: {error}") from None
+        writer.file(File(places.node_toml, node_toml(node_settings(bundle, bundle.node, places), old)))
+    return writer.written
+
+
+def _start(unit: str, machine: Machine, say: Say) -> None:
+    state = machine.unit(unit)
+    if not state.enabled:
+        machine.enable(unit)
+    if not state.active:
+        machine.start(unit)
+    if not (state.enabled and state.active):
+        say(f"started    {unit}.service, also at every boot")

@@ -1,0 +1,106 @@
+"""What Debian's packages start by themselves: etcd as a cluster of one, and HAProxy. Both are stopped where nobody has
+made use of them; where somebody has, it is refused, with what to type."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from hactl.setup.errors import RefusedError
+from hactl.setup.etcdctl import Etcdctl
+from hactl.setup.files import Say
+from hactl.setup.machine import Machine, command
+from hactl.setup.places import Places
+
+PACKAGED_ENDPOINT = "http://127.0.0.1:2379"
+_HAPROXY_CFG = "/etc/haproxy/haproxy.cfg"
+
+
+class PackagedEtcd(NamedTuple):
+    """Debian's etcd as it was found. `revision`: how often its keys were changed, and one more; `members`: of its
+    cluster."""
+
+    revision: int
+    members: int
+
+
+def stop_packaged_etcd(places: Places, machine: Machine, say: Say) -> None:
+    """Stop the etcd that Debian's package began; its data stay. Raises RefusedError where it is in use."""
+    unit = machine.unit("etcd")
+    if Path(places.drop_in).exists() and places.drop_in in unit.drop_ins:
+        return  # set up before
+    if unit.active:
+        if problem := in_use(_running_etcd(), places):
+            raise RefusedError(problem)
+        machine.stop("etcd")
+        say("stopped    etcd.service, which its package had started: an etcd of one member without any key")
+    elif Path(places.packaged_data, "member").exists() and _revision_of(places) > 0:
+        raise RefusedError(_refusal("holds keys", places))
+
+
+def in_use(etcd: PackagedEtcd | None, places: Places) -> str:
+    """Why a running etcd may not be stopped; "": it is as its package began it. Pure."""
+    if etcd is None:
+        return _refusal(f"does not answer at {PACKAGED_ENDPOINT}, so it cannot be seen whether it is in use", places)
+    if etcd.members > 1:
+        return _refusal(f"is one of {etcd.members} members of a cluster", places)
+    return _refusal("holds keys", places) if etcd.revision > 1 else ""
+
+
+def _refusal(problem: str, places: Places) -> str:
+    data = places.packaged_data
+    return (
+        f"an etcd is on this machine already, and {problem}: to use it, `hactl setup --etcd-endpoints URLS`; if nobody "
+        f"needs it, `systemctl stop etcd; mv {data} {data}.old`, then repeat this"
+    )
+
+
+def _running_etcd() -> PackagedEtcd | None:
+    etcdctl = Etcdctl([PACKAGED_ENDPOINT])
+    with contextlib.suppress(RefusedError, ValueError, KeyError, TypeError, IndexError):
+        revision = int(json.loads(etcdctl("endpoint", "status", "-w", "json"))[0]["Status"]["header"]["revision"])
+        return PackagedEtcd(revision, len(json.loads(etcdctl("member", "list", "-w", "json"))["members"]))
+    return None
+
+
+def _revision_of(places: Places) -> int:
+    """Of an etcd that is stopped: 0 where no key was ever written. Its database is read from a copy."""
+    with tempfile.TemporaryDirectory(prefix="hactl-") as directory:
+        copy = Path(directory, "db")
+        try:
+            shutil.copyfile(Path(places.packaged_data, "member/snap/db"), copy)
+        except FileNotFoundError:
+            return 0
+        done = command(["etcdctl", "snapshot", "status", str(copy), "-w", "json"])
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return int(json.loads(done.stdout)["revision"])
+    raise RefusedError(_refusal("its data cannot be read, so it cannot be seen whether it is in use", places))
+
+
+def stop_packaged_haproxy(places: Places, machine: Machine, say: Say) -> None:
+    """hactl runs HAProxy itself. Raises RefusedError where HAProxy's own unit runs something else."""
+    unit = machine.unit("haproxy")
+    if not unit.there or not (unit.enabled or unit.active):
+        return
+    if unit.active and not _unchanged(places.at(_HAPROXY_CFG)):
+        raise RefusedError(
+            f"haproxy.service runs here with a {_HAPROXY_CFG} of your own, and hactl runs HAProxy itself: turn it into "
+            "services with `hactl import haproxy`, then `systemctl disable --now haproxy`, and repeat this"
+        )
+    machine.disable("haproxy")
+    say("disabled   haproxy.service: hactl runs HAProxy itself")
+
+
+def _unchanged(path: str) -> bool:
+    """Whether it is as its package has it."""
+    listed = command(["dpkg-query", "--show", "--showformat=${Conffiles}", "haproxy"]).stdout
+    try:
+        digest = hashlib.new("md5", Path(path).read_bytes(), usedforsecurity=False).hexdigest()
+    except FileNotFoundError:
+        return True
+    return f"{_HAPROXY_CFG} {digest}" in listed

@@ -1,0 +1,78 @@
+"""Looks at this machine before anything is done: the facts for `checks`."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from pathlib import Path
+
+from hactl.config.errors import ConfigErrors
+from hactl.linux.listeners import listeners
+from hactl.setup.bundle import Bundle
+from hactl.setup.checks import Here, programs, units
+from hactl.setup.errors import RefusedError
+from hactl.setup.machine import Machine
+from hactl.setup.places import Places
+
+MACHINE_ID = "/etc/machine-id"
+
+
+def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
+    """The facts. Raises RefusedError where one cannot be had."""
+    missing = tuple(machine.missing(programs(bundle)))
+    wanted = () if "systemctl" in missing else units(bundle)
+    try:
+        addresses = frozenset(machine.addresses())
+    except OSError as error:
+        raise RefusedError(f"the addresses of this machine cannot be read: {error}") from None
+    return Here(
+        uid=machine.uid(),
+        addresses=addresses,
+        now=machine.now(),
+        missing=missing,
+        no_unit=tuple(unit for unit in wanted if not machine.unit(unit).there),
+        node=_node(places),
+        authority=_text(f"{places.etcd}/ca.pem") or _text(f"{places.pki}/ca.pem"),
+        token=etcd_token(places),
+        etcd_data=Path(places.etcd_data, "member").exists(),
+        free_bytes=machine.free_bytes(places.etcd_data),
+        listeners=tuple(listeners()),
+        machine_id=_machine_id(places.at(MACHINE_ID)),
+    )
+
+
+def etcd_token(places: Places) -> str:
+    """Of the etcd that was set up here; "" for none."""
+    for line in _text(places.etcd_env).splitlines():
+        if line.startswith("ETCD_INITIAL_CLUSTER_TOKEN="):
+            return line.partition("=")[2]
+    return ""
+
+
+def _node(places: Places) -> tuple[str, str] | None:
+    text = _text(places.node_toml)
+    with contextlib.suppress(tomllib.TOMLDecodeError):
+        settings = tomllib.loads(text)
+        if isinstance(cluster := settings.get("cluster"), str):
+            return cluster, str(settings.get("node", ""))
+    return None
+
+
+def _machine_id(path: str) -> str:
+    from hactl.daemon.parts.machine import read_machine_id  # noqa: PLC0415
+
+    try:
+        read_machine_id(path)
+    except ConfigErrors as error:
+        return str(error)
+    return ""
+
+
+def _text(path: str) -> str:
+    """A file's text; "" where there is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(f"{path} cannot be read: {error}; move it away, then repeat this") from None

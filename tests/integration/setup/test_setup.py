@@ -1,0 +1,147 @@
+"""`hactl setup` with real openssl and a real etcd of three, on addresses of loopback."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from election.store import StoreRefusedError
+from hactl.config.etcd_access import open_etcd, unusable
+from hactl.config.node import NodeConfig, load_node
+from hactl.setup.begin import prepare
+from hactl.setup.errors import BadInputError, NotYetError, RefusedError
+from hactl.setup.first import agreed_plan, set_up
+from hactl.setup.join import join, read_bundle
+from hactl.setup.plan import Plan, make_plan
+from tests.support.setup_machines import Machines, machines
+
+WAIT_S = 60.0
+
+
+def plan_of(made: Machines, nodes: int = 3) -> Plan:
+    texts = [host.text for host in made.hosts]
+    return make_plan("prod", texts[:nodes], token="token", witness="".join(texts[nodes:]))
+
+
+def first(made: Machines, plan: Plan, wait_s: float = WAIT_S) -> list[str]:
+    """`hactl setup` on n1; what it said."""
+    machine, said = made.of["n1"], list[str]()
+    deadline = time.monotonic() + wait_s
+    set_up(plan, machine.places, machine, said.append, by="root@n1", ssh_user="", deadline=deadline)
+    return said
+
+
+def others(made: Machines, *names: str) -> None:
+    """`hactl setup join FILE` on others."""
+    for name in names:
+        machine = made.of[name]
+        bundle = read_bundle(made.of["n1"].places.bundle(name))
+        join(bundle, machine.places, machine, made.say(name).append)
+
+
+def config_of(made: Machines, name: str) -> NodeConfig:
+    return load_node(Path(made.of[name].places.node_toml))
+
+
+def begun(made: Machines, plan: Plan) -> list[str]:
+    """The whole, with the other machines before the first; what the first said."""
+    n1 = made.of["n1"]
+    prepare(plan, n1.places, n1, lambda _: None)
+    others(made, *(host.name for host in plan.hosts if host.name != "n1"))
+    return first(made, plan)
+
+
+def test_three_machines(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan = plan_of(made)
+        said = begun(made, plan)
+        assert "etcd is one cluster of 3: n1, n2, n3" in said
+        assert said[-1] == "the cluster prod has begun"
+        for name in ("n1", "n2", "n3"):
+            config = config_of(made, name)
+            assert list(unusable(config)) == []
+            with closing(open_etcd(config)) as store:
+                assert store.get("/hactl/prod/config", timeout_s=3.0)[0] is not None
+                with pytest.raises(StoreRefusedError, match="permission denied"):
+                    store.get("/registry/secrets", timeout_s=3.0)
+        # Once more: nothing is written, and nothing is done to the units.
+        done = [list(machine.done) for machine in made.of.values()]
+        said = first(made, plan)
+        others(made, "n2", "n3")
+        assert not [line for line in said if line.startswith(("written", "started"))], said
+        assert said[-1] == "the cluster prod has begun already"
+        assert [machine.done for machine in made.of.values()] == done
+
+
+def test_it_waits_and_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan = plan_of(made)
+        with pytest.raises(NotYetError, match=r"n2: nothing at .* port 2380 yet; n3: .*repeat `hactl setup`"):
+            first(made, plan, wait_s=0.0)
+        assert agreed_plan(None, made.of["n1"].places) == plan
+        result: list[list[str]] = []
+        going_on = threading.Thread(target=lambda: result.append(first(made, plan)))
+        going_on.start()
+        others(made, "n2", "n3")
+        going_on.join(WAIT_S)
+        assert result and result[0][-1] == "the cluster prod has begun"
+
+
+def test_two_nodes_and_a_witness(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1", "n2", "w") as made:
+        said = begun(made, plan_of(made, nodes=2))
+        assert "etcd is one cluster of 3: n1, n2, w" in said
+        assert "etcd takes requests of its users only: root, hactl-n1, hactl-n2" in said
+        witness = made.of["w"]
+        assert witness.done == ["reload", "enable etcd", "start etcd"]
+        assert not Path(witness.places.node_toml).exists() and not Path(witness.places.pki).exists()
+        witness.stop_etcd()
+        with closing(open_etcd(config_of(made, "n2"))) as store:
+            assert store.get("/hactl/prod/config", timeout_s=5.0)[0] is not None
+
+
+def test_another_plan_is_refused_with_the_first_one(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan, n1 = plan_of(made), made.of["n1"]
+        prepare(plan, n1.places, n1, lambda _: None)
+        with pytest.raises(BadInputError) as refused:
+            agreed_plan(make_plan("prod", [made.hosts[0].text], token="t"), n1.places)
+        assert plan.command in str(refused.value)
+
+
+def test_a_clock_that_is_off(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan, n1 = plan_of(made), made.of["n1"]
+        prepare(plan, n1.places, n1, lambda _: None)
+        made.of["n2"].clock_off_s = -300.0
+        with pytest.raises(RefusedError, match="clock is 5 minutes behind"):
+            others(made, "n2")
+        assert made.of["n2"].done == []
+        made.of["n2"].clock_off_s = 0.0
+        others(made, "n2", "n3")
+        n1.clock_off_s = 600.0
+        with pytest.raises(RefusedError, match=r"the clock of n. is 600 s behind this machine's"):
+            first(made, plan)
+
+
+def test_members_of_another_setup_are_refused(tmp_path: Path) -> None:
+    """n2 and n3 were begun as a cluster of their own by the same certificates."""
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan, n1 = plan_of(made), made.of["n1"]
+        prepare(plan, n1.places, n1, lambda _: None)
+        for name in ("n2", "n3"):
+            machine = made.of[name]
+            bundle = read_bundle(n1.places.bundle(name))
+            join(bundle, machine.places, machine, lambda _: None)
+            machine.stop_etcd()
+            env = Path(machine.places.etcd_env)
+            alone = f"{name}=https://{machine.address}:2380"
+            lines = [line for line in env.read_text().splitlines() if not line.startswith("ETCD_INITIAL_CLUSTER=")]
+            env.write_text("\n".join([*lines, f"ETCD_INITIAL_CLUSTER={alone}"]) + "\n")
+            machine.start_etcd()
+        with pytest.raises(RefusedError, match="different clusters"):
+            first(made, plan)
