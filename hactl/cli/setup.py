@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from typer.core import TyperGroup
 
 from election.store import StoreError
 from hactl.cli.backend import Backend
-from hactl.cli.common import BAD_INPUT, CliError, say, user_name
+from hactl.cli.common import BAD_INPUT, CliError, say, tell, user_name
 from hactl.cli.fast_status import show_status
 from hactl.cli.options import seconds
 
@@ -25,6 +26,12 @@ _AGAIN_S = 1.0
 # What was seen while machines joined is looked at again within this time.
 _CALM_S = 20.0
 DEFAULT_COMMAND = "cluster"
+
+
+Check = Annotated[bool, typer.Option("--check", help="Change nothing: say what would be done.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, for programs: `changed`, and the `changes` in words.")
+]
 
 
 class SetupGroup(TyperGroup):
@@ -68,6 +75,11 @@ def cluster(
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the other machines.")
     ] = "15m",
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Create the files for all machines, and stop there: no machine joins.")
+    ] = False,
+    check: Check = False,
+    as_json: AsJson = False,
 ) -> None:
     """Set up a new cluster from this machine. On the others: `hactl setup join FILE`.
 
@@ -75,37 +87,80 @@ def cluster(
     type on the other machines; waits for them; begins the cluster. It may be interrupted and repeated: it goes on.
     """
     from hactl.config.node import load_node  # noqa: PLC0415 - as the next
-    from hactl.setup.first import agreed_plan, set_up  # noqa: PLC0415 - half a second
-    from hactl.setup.machine import Machine  # noqa: PLC0415
+    from hactl.setup.first import agreed_plan, foresee, prepare_only, set_up  # noqa: PLC0415 - half a second
+    from hactl.setup.machine import Machine, UnchangedMachine  # noqa: PLC0415
     from hactl.setup.places import Places  # noqa: PLC0415
 
+    report = Report(check=check, as_json=as_json)
     with refusals():
         etcd = _own_etcd(etcd_endpoints, etcd_ca, etcd_cert, etcd_key)
         places, deadline = Places(), time.monotonic() + seconds(timeout)
         given = _given(cluster, nodes or [], witness, etcd, profile, even=accept_even_members)
         plan = agreed_plan(given, places)
-        set_up(plan, places, Machine(), say, by=user_name(), ssh_user=ssh_user if ssh else "", deadline=deadline)
+        if check:
+            foresee(plan, places, UnchangedMachine(), report.say)
+        elif prepare:
+            prepare_only(plan, places, Machine(), report.say)
+        else:
+            by, user = user_name(), ssh_user if ssh else ""
+            set_up(plan, places, Machine(), report.say, by=by, ssh_user=user, deadline=deadline)
+    if check or prepare:
+        report.end()
+        return
     config = load_node(Path(places.node_toml))
-    _wait_well(config, [host.name for host in plan.nodes], deadline)
-    show_status(as_json=False, config=Path(places.node_toml))
+    _wait_well(config, [host.name for host in plan.nodes], deadline, report.say)
+    if not as_json:
+        show_status(as_json=False, config=Path(places.node_toml))
+    report.end()
     if "error" in _levels(config):
         raise CliError("the cluster is set up, and has errors: follow what is said above")
 
 
 def join(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The join file of this machine; `-`: standard input.")],
+    check: Check = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make this machine a part of the cluster, by the file that `hactl setup` made for it. It may be repeated."""
     from hactl.setup.join import join as join_by  # noqa: PLC0415
     from hactl.setup.join import read_bundle  # noqa: PLC0415
-    from hactl.setup.machine import Machine  # noqa: PLC0415
+    from hactl.setup.machine import Machine, UnchangedMachine  # noqa: PLC0415
     from hactl.setup.places import Places  # noqa: PLC0415
 
+    report = Report(check=check, as_json=as_json)
     with refusals():
         bundle = read_bundle(file)
-        join_by(bundle, Places(), Machine(), say)
+        join_by(bundle, Places(), UnchangedMachine() if check else Machine(), report.say)
+    report.end()
+    if check or as_json:
+        return
     role = "node" if bundle.node else "witness"
     say(f"{bundle.host.name} has joined as a {role} of {bundle.cluster}: `hactl setup` on the first machine goes on")
+
+
+class Report:
+    """What a command says, as lines or, for programs, as one JSON object beside them. `check`: nothing was done."""
+
+    def __init__(self, *, check: bool, as_json: bool) -> None:
+        self._check, self._as_json = check, as_json
+        self._changes: list[str] = []
+        if check and not as_json:
+            say("nothing is changed; without --check:")
+
+    def say(self, line: str) -> None:
+        """A line, as soon as it is known."""
+        from hactl.setup.files import Change  # noqa: PLC0415 - slow
+
+        if isinstance(line, Change):
+            self._changes.append(str(line))
+        (tell if self._as_json else say)(line)
+
+    def end(self) -> None:
+        """The end of what was said."""
+        if self._as_json:
+            say(json.dumps({"changed": bool(self._changes), "changes": self._changes}))
+        elif self._check and not self._changes:
+            say("no change")
 
 
 @contextmanager
@@ -147,12 +202,12 @@ def _own_etcd(endpoints: str, ca: Path | None, cert: Path | None, key: Path | No
     return OwnEtcd(tuple(url.strip() for url in endpoints.split(",")), *paths)
 
 
-def _wait_well(config: NodeConfig, nodes: Sequence[str], deadline: float) -> None:
+def _wait_well(config: NodeConfig, nodes: Sequence[str], deadline: float, report: Callable[[str], None]) -> None:
     """Until every node is online, then a moment for warnings to end; says who is missing when that changes."""
     shown = ""
     while text := _missing(config, nodes):
         if text != shown:
-            say(f"waiting for the daemon of {text}")
+            report(f"waiting for the daemon of {text}")
             shown = text
         if time.monotonic() >= deadline:
             raise CliError(f"not online: {text}; `journalctl -u hactl` there; then repeat `hactl setup`: it goes on")

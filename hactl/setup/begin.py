@@ -17,7 +17,7 @@ from hactl.setup.authority import ADMIN, Authority, client, peer, server, user_o
 from hactl.setup.bundle import Bundle, EtcdPart, NodePart, Pair, decode, encode
 from hactl.setup.contents import Directory, File
 from hactl.setup.errors import BadInputError, RefusedError
-from hactl.setup.files import Files, Say
+from hactl.setup.files import Change, Say
 from hactl.setup.machine import Machine
 from hactl.setup.places import Places
 from hactl.setup.plan import Host, Plan
@@ -40,7 +40,7 @@ def stored_plan(places: Places) -> Plan | None:
 
 def keep_plan(plan: Plan, places: Places, machine: Machine, say: Say) -> None:
     """Store it."""
-    writer = Files(machine.owner, say)
+    writer = machine.files(say)
     for directory in (Directory(places.etc), Directory(places.authority, 0o700)):
         writer.directory(directory)
     writer.file(File(places.plan, (msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n").decode(), 0o600))
@@ -50,12 +50,12 @@ def prepare(plan: Plan, places: Places, machine: Machine, say: Say, *, anew: boo
     """The authority, the key, the first cluster.yaml and all bundles, by machine; what is there is kept. `anew`: with
     new certificates. Raises RefusedError."""
     keep_plan(plan, places, machine, say)
-    writer = Files(machine.owner, say)
+    writer = machine.files(say)
     writer.directory(Directory(f"{places.authority}/join", 0o700))
     authority = None if plan.etcd else Authority(places.authority, plan.cluster)
     if authority:
         made = authority.make()
-        say(f"{'written  ' if made else 'unchanged'}  {authority.certificate}")
+        say(Change(f"written    {authority.certificate}") if made else f"unchanged  {authority.certificate}")
     key = _cluster_key(places, say)
     if not Path(places.cluster_yaml).exists():
         writer.file(File(places.cluster_yaml, cluster_yaml(plan, places)))
@@ -75,7 +75,7 @@ def _cluster_key(places: Places, say: Say) -> str:
     key = read_key(path)
     if key is None:
         create_key(path)
-        say(f"written    {path}")
+        say(Change(f"written    {path}"))
         key = read_key(path)
     return f"{(key or b'').decode()}\n"
 
@@ -123,6 +123,21 @@ def _with_own_etcd(plan: Plan, host: Host, key: str, now: float, old: Bundle | N
     return Bundle(plan.cluster, host, old.made_at if old else now, None, node, plan.profile)
 
 
+def are_prepared(plan: Plan, places: Places, now: float) -> bool:
+    """Whether every machine's bundle is made, with certificates that hold at `now`."""
+    return all(_old_bundle(places.bundle(host.name), now) for host in plan.hosts)
+
+
+def has_begun(config: NodeConfig) -> bool:
+    """Whether etcd holds the cluster. Raises StoreError."""
+    from election.keys import Keys  # noqa: PLC0415
+    from hactl.admin.transaction import TIMEOUT_S  # noqa: PLC0415
+    from hactl.config.etcd_access import open_etcd  # noqa: PLC0415
+
+    with closing(open_etcd(config)) as store:
+        return store.get(Keys.of(config.cluster).config, timeout_s=TIMEOUT_S)[0] is not None
+
+
 def begin_cluster(config: NodeConfig, places: Places, by: str, say: Say) -> None:
     """Begin the cluster's history in etcd with cluster.yaml; kept where this cluster has begun. Raises RefusedError,
     ConfigErrors, StoreError."""
@@ -146,7 +161,7 @@ def begin_cluster(config: NodeConfig, places: Places, by: str, say: Say) -> None
         if spec.name != config.cluster:
             raise RefusedError(f"{places.cluster_yaml} is of cluster {spec.name}, not {config.cluster}: move it away")
         identity.init(store, spec.name, first_document(spec, by=by, key=key))
-    say(f"the cluster {config.cluster} has begun")
+    say(Change(f"the cluster {config.cluster} has begun"))
 
 
 def _check_ours(text: str, cluster: str, key: bytes) -> None:

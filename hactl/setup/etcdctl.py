@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from hactl.setup.authority import ADMIN, user_of
 from hactl.setup.errors import RefusedError
+from hactl.setup.files import Change, Say
 from hactl.setup.machine import command
 from hactl.setup.places import Places
 
@@ -41,17 +42,19 @@ def prefixes(cluster: str) -> tuple[str, ...]:
     return tuple(f"/{name}/{cluster}/" for name in ("hactl", "hactl-history", "hactl-health"))
 
 
-def close_etcd(etcdctl: Etcdctl, cluster: str, nodes: Iterable[str], say: Callable[[str], None]) -> None:
+def close_etcd(etcdctl: Etcdctl, cluster: str, nodes: Iterable[str], say: Say) -> None:
     """Users and roles, then authentication on. Raises RefusedError."""
     users, roles = set(etcdctl("user", "list").split()), set(etcdctl("role", "list").split())
+    names = [ADMIN, *(user_of(node) for node in nodes)]
     for role in (ADMIN, ROLE):
         if role not in roles:
             etcdctl("role", "add", role)
     for prefix in prefixes(cluster):
         etcdctl("role", "grant-permission", ROLE, "readwrite", "--prefix=true", prefix)
-    for user, role in ((ADMIN, ADMIN), *((user_of(node), ROLE) for node in nodes)):
+    for user in names:
         if user not in users:
             etcdctl("user", "add", user, "--no-password")
-        etcdctl("user", "grant-role", user, role)
+        etcdctl("user", "grant-role", user, ADMIN if user == ADMIN else ROLE)
     etcdctl("auth", "enable")
-    say(f"etcd takes requests of its users only: {ADMIN}, {', '.join(user_of(node) for node in nodes)}")
+    line = f"etcd takes requests of its users only: {', '.join(names)}"
+    say(line if users.issuperset(names) else Change(line))

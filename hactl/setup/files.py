@@ -15,17 +15,25 @@ Say = Callable[[str], None]
 Owner = Callable[[str], tuple[int, int]]
 
 
-class Files:
-    """`owner`: the numbers of a user and its group."""
+class Change(str):
+    """A line about something that was changed; every other line is about what was found, or is waited for."""
 
-    def __init__(self, owner: Owner, say: Say) -> None:
-        self._owner, self._say = owner, say
+    __slots__ = ()
+
+
+class Files:
+    """`owner`: the numbers of a user and its group. `dry`: says what it would write, and writes nothing."""
+
+    def __init__(self, owner: Owner, say: Say, *, dry: bool = False) -> None:
+        self._owner, self._say, self._dry = owner, say, dry
         self.written: list[str] = []
 
     def directory(self, wanted: Directory) -> None:
         """Make it, or give it its mode and owner."""
         path = Path(wanted.path)
         owner = self._numbers(wanted.owner)
+        if self._dry:
+            return  # the files in it are said
         try:
             path.mkdir(parents=True, exist_ok=True)
             info = path.lstat()
@@ -48,12 +56,13 @@ class Files:
             if _same(path, wanted, owner):
                 self._say(f"unchanged  {path}")
                 return False
-            remove_staged(path)
-            write_atomically(path, wanted.content, mode=wanted.mode, owner=owner)
+            if not self._dry:
+                remove_staged(path)
+                write_atomically(path, wanted.content, mode=wanted.mode, owner=owner)
         except OSError as error:
             raise _failed(wanted.path, error) from None
         self.written.append(wanted.path)
-        self._say(f"written    {path}")
+        self._say(Change(f"written    {path}"))
         return True
 
     def _numbers(self, user: str) -> tuple[int, int]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+from election.store import StoreError
+from hactl.config.errors import ConfigErrors
 from hactl.config.node import load_node
-from hactl.setup.begin import begin_cluster, prepare, stored_plan
+from hactl.setup.begin import are_prepared, begin_cluster, has_begun, prepare, stored_plan
 from hactl.setup.checks import here_of
 from hactl.setup.errors import BadInputError, RefusedError
 from hactl.setup.etcdctl import Etcdctl, close_etcd
-from hactl.setup.files import Say
-from hactl.setup.join import join
-from hactl.setup.machine import Machine
+from hactl.setup.files import Change, Say
+from hactl.setup.join import join, read_bundle
+from hactl.setup.machine import Machine, UnchangedMachine
 from hactl.setup.members import accepts, compare_clocks, wait_for_members
 from hactl.setup.places import Places
 from hactl.setup.plan import Host, Plan
@@ -52,6 +55,25 @@ def set_up(plan: Plan, places: Places, machine: Machine, say: Say, *, by: str, s
         nodes = [host.name for host in plan.nodes]
         close_etcd(Etcdctl.admin(config.endpoints, places), plan.cluster, nodes, say)
     begin_cluster(config, places, by, say)
+
+
+def prepare_only(plan: Plan, places: Places, machine: Machine, say: Say) -> None:
+    """The files for all machines, and no more. Raises RefusedError."""
+    _which(plan, places, machine)
+    prepare(plan, places, machine, say)
+
+
+def foresee(plan: Plan, places: Places, machine: UnchangedMachine, say: Say) -> None:
+    """Say what `set_up` would change on this machine, and in etcd. Raises RefusedError as that does."""
+    me = _which(plan, places, machine)
+    if not are_prepared(plan, places, machine.now()):
+        say(Change(f"written    {places.authority}: the authority, the key, a join file for each machine"))
+        return
+    join(read_bundle(places.bundle(me.name)), places, machine, say)
+    with contextlib.suppress(ConfigErrors, StoreError):
+        if has_begun(load_node(Path(places.node_toml))):
+            return
+    say(Change(f"the cluster {plan.cluster} has begun"))
 
 
 def _which(plan: Plan, places: Places, machine: Machine) -> Host:

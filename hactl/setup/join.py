@@ -11,7 +11,7 @@ from hactl.setup.bundle import LARGEST, Bundle, decode
 from hactl.setup.checks import problems, units, warnings
 from hactl.setup.contents import File, directories, files
 from hactl.setup.errors import BadInputError, RefusedError
-from hactl.setup.files import Files, Say
+from hactl.setup.files import Change, Say
 from hactl.setup.machine import Machine
 from hactl.setup.packaged import stop_packaged_etcd, stop_packaged_haproxy
 from hactl.setup.places import Places
@@ -68,7 +68,7 @@ def check(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:
 
 def _write(bundle: Bundle, places: Places, machine: Machine, say: Say) -> list[str]:
     """All files; those that were written."""
-    writer = Files(machine.owner, say)
+    writer = machine.files(say)
     for directory in directories(bundle, places):
         writer.directory(directory)
     for file in files(bundle, places):
@@ -89,4 +89,4 @@ def _start(unit: str, machine: Machine, say: Say) -> None:
     if not state.active:
         machine.start(unit)
     if not (state.enabled and state.active):
-        say(f"started    {unit}.service, also at every boot")
+        say(Change(f"started    {unit}.service, also at every boot"))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from hactl.linux.run import Completed, run
 from hactl.setup.errors import RefusedError
+from hactl.setup.files import Files, Say
 
 COMMAND_S = 60.0
 
@@ -47,6 +48,10 @@ def must(argv: Sequence[str], *, timeout_s: float = COMMAND_S, input: str | byte
 
 class Machine:
     """The real one."""
+
+    def files(self, say: Say) -> Files:
+        """What writes its files."""
+        return Files(self.owner, say)
 
     def uid(self) -> int:
         """Who runs this."""
@@ -113,3 +118,19 @@ class Machine:
     def disable(self, unit: str) -> None:
         """Stop it, and have it not started at boot."""
         must(["systemctl", "disable", "--quiet", "--now", unit])
+
+
+class UnchangedMachine(Machine):
+    """The real one, of which nothing is changed: to say what would be."""
+
+    def files(self, say: Say) -> Files:
+        """What says which files would be written."""
+        return Files(self.owner, say, dry=True)
+
+    def reload_units(self) -> None:
+        """Nothing."""
+
+    def enable(self, unit: str) -> None:
+        """Nothing."""
+
+    start = restart = stop = disable = enable

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hactl.setup.errors import RefusedError
 from hactl.setup.etcdctl import Etcdctl
-from hactl.setup.files import Say
+from hactl.setup.files import Change, Say
 from hactl.setup.machine import Machine, command
 from hactl.setup.places import Places
 
@@ -38,7 +38,7 @@ def stop_packaged_etcd(places: Places, machine: Machine, say: Say) -> None:
         if problem := in_use(_running_etcd(), places):
             raise RefusedError(problem)
         machine.stop("etcd")
-        say("stopped    etcd.service, which its package had started: an etcd of one member without any key")
+        say(Change("stopped    etcd.service, which its package had started: an etcd of one member without any key"))
     elif Path(places.packaged_data, "member").exists() and _revision_of(places) > 0:
         raise RefusedError(_refusal("holds keys", places))
 
@@ -93,7 +93,7 @@ def stop_packaged_haproxy(places: Places, machine: Machine, say: Say) -> None:
             "services with `hactl import haproxy`, then `systemctl disable --now haproxy`, and repeat this"
         )
     machine.disable("haproxy")
-    say("disabled   haproxy.service: hactl runs HAProxy itself")
+    say(Change("disabled   haproxy.service: hactl runs HAProxy itself"))
 
 
 def _unchanged(path: str) -> bool:

@@ -3,6 +3,7 @@ started directly, with the settings that systemd would give it."""
 
 from __future__ import annotations
 
+import copy
 import random
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hactl.setup.machine import Machine, UnitState
+from hactl.setup.machine import Machine, UnchangedMachine, UnitState
 from hactl.setup.places import Places
 from hactl.setup.plan import Host
 
@@ -94,6 +95,17 @@ class LoopbackMachine(Machine):
             self.process.send_signal(signal.SIGKILL)
             self.process.wait(ETCD_END_S)
             self.process = None
+
+    def unchanged(self) -> UnchangedLoopback:
+        """The same machine, of which nothing is changed."""
+        same = copy.copy(self)
+        same.__class__ = UnchangedLoopback
+        assert isinstance(same, UnchangedLoopback)
+        return same
+
+
+class UnchangedLoopback(UnchangedMachine, LoopbackMachine):
+    """As `hactl setup --check` has it."""
 
 
 @dataclass

@@ -14,7 +14,8 @@ from hactl.config.etcd_access import open_etcd, unusable
 from hactl.config.node import NodeConfig, load_node
 from hactl.setup.begin import prepare
 from hactl.setup.errors import BadInputError, NotYetError, RefusedError
-from hactl.setup.first import agreed_plan, set_up
+from hactl.setup.files import Change
+from hactl.setup.first import agreed_plan, foresee, prepare_only, set_up
 from hactl.setup.join import join, read_bundle
 from hactl.setup.plan import Plan, make_plan
 from tests.support.setup_machines import Machines, machines
@@ -75,6 +76,45 @@ def test_three_machines(tmp_path: Path) -> None:
         assert not [line for line in said if line.startswith(("written", "started"))], said
         assert said[-1] == "the cluster prod has begun already"
         assert [machine.done for machine in made.of.values()] == done
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    """All files of a machine but etcd's data: mode and content."""
+    files = [path for path in root.rglob("*") if path.is_file() and "/var/lib/etcd/" not in str(path)]
+    return {str(path): (path.stat().st_mode, path.read_bytes()) for path in files if path.suffix != ".log"}
+
+
+def checked(made: Machines, plan: Plan, name: str) -> list[str]:
+    """The changes that `--check` says on a machine, which must not do them."""
+    machine, said = made.of[name], list[str]()
+    before, done = tree(Path(machine.places.root)), list(machine.done)
+    if name == "n1":
+        foresee(plan, machine.places, machine.unchanged(), said.append)
+    else:
+        join(read_bundle(made.of["n1"].places.bundle(name)), machine.places, machine.unchanged(), said.append)
+    assert tree(Path(machine.places.root)) == before
+    assert machine.done == done
+    return [line for line in said if isinstance(line, Change)]
+
+
+def test_what_would_be_changed_is_said_and_not_done(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan, n1 = plan_of(made), made.of["n1"]
+        assert [line.split(":")[0] for line in checked(made, plan, "n1")] == [f"written    {n1.places.authority}"]
+        prepare_only(plan, n1.places, n1, lambda _: None)
+        assert n1.done == []
+        on_n1, on_n2 = checked(made, plan, "n1"), checked(made, plan, "n2")
+        assert on_n1[-1] == "the cluster prod has begun"
+        assert f"written    {made.of['n2'].places.node_toml}" in on_n2
+        assert "started    hactl-http.service, also at every boot" in on_n2
+        others(made, "n2", "n3")
+        said = first(made, plan)
+        assert set(on_n1) < {line for line in said if isinstance(line, Change)}
+        assert set(on_n2) == {line for line in made.say("n2") if isinstance(line, Change)}
+        again = [line for line in [*first(made, plan), *checked(made, plan, "n1")] if isinstance(line, Change)]
+        assert [*again, *checked(made, plan, "n2")] == []
+        Path(made.of["n2"].places.cluster_key).chmod(0o644)
+        assert checked(made, plan, "n2") == [f"written    {made.of['n2'].places.cluster_key}"]
 
 
 def test_it_waits_and_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
