@@ -11,7 +11,22 @@ import typer
 from typer.core import TyperGroup
 
 from hactl import __version__
-from hactl.cli import config, failover, fence, group, importing, init, key, lab, node, preset, service, setup, status
+from hactl.cli import (
+    config,
+    etcd,
+    failover,
+    fence,
+    group,
+    importing,
+    init,
+    key,
+    lab,
+    node,
+    preset,
+    service,
+    setup,
+    status,
+)
 from hactl.cli.common import CONFIG_ENV, say
 from hactl.cli.fence_agents import agents, describe
 from hactl.config.node import DEFAULT_PATH
@@ -35,6 +50,7 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "group": ("Report that a group is repaired.", (group.cleanup,)),
     "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),
     "config": ("The cluster's configuration.", _CONFIG),
+    "etcd": ("Look after etcd: its members, snapshots, and room.", (etcd.status, etcd.snapshot, etcd.defrag)),
     "import": ("Turn other programs' configurations into cluster.yaml.", (importing.haproxy,)),
     "preset": ("Ready-made settings for known services.", (preset.list_presets, preset.show)),
     "key": ("The cluster's key, which signs datagrams and the configuration.", (key.create,)),

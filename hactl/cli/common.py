@@ -44,15 +44,19 @@ def settings(given: Path | None) -> NodeConfig:
 
 
 def open_store(config: NodeConfig) -> EtcdStore:
-    """A connection to etcd. Slow to import: for commands that cannot ask the daemon. Its log goes to standard error, as
-    programs read the output."""
-    import structlog  # noqa: PLC0415 - as the next
-
+    """A connection to etcd. Slow to import: for commands that cannot ask the daemon."""
     from hactl.config.etcd_access import open_etcd  # noqa: PLC0415 - a fifth of a second
+
+    quiet_log()
+    return open_etcd(config)
+
+
+def quiet_log() -> None:
+    """The log goes to standard error, as programs read the output, and has nothing but errors."""
+    import structlog  # noqa: PLC0415 - a tenth of a second
 
     errors_only = structlog.make_filtering_bound_logger(logging.ERROR)
     structlog.configure(wrapper_class=errors_only, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    return open_etcd(config)
 
 
 def user_name() -> str:

@@ -15,7 +15,7 @@ _INDENT = 9
 def render(document: dict[str, Any], style: Style) -> str:
     """The whole screen."""
     parts = [
-        list(_warnings(document, style)),
+        list(warning_lines(document["warnings"], style)),
         [shorten(line, style.width) for line in _title(document)],
         _nodes(document, style),
         _groups(document, style),
@@ -25,14 +25,15 @@ def render(document: dict[str, Any], style: Style) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _warnings(document: dict[str, Any], style: Style) -> Iterator[str]:
-    for warning in document["warnings"]:
+def warning_lines(warnings: list[dict[str, str]], style: Style) -> Iterator[str]:
+    """Each with its level, and what to do."""
+    for warning in warnings:
         first, *further = wrap(warning["what"], style.width - _INDENT, "")
         yield style.paint(warning["level"].upper().ljust(_INDENT)) + first
         yield from (" " * _INDENT + line for line in further)
         if warning["do"]:
             yield from (" " * _INDENT + line for line in wrap(f"-> {warning['do']}", style.width - _INDENT, "   "))
-    if not document["warnings"]:
+    if not warnings:
         yield style.paint("ok".ljust(_INDENT)) + "nothing is wrong"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -60,3 +61,17 @@ def snapshot_age(config: NodeConfig, timer: Path = TIMER) -> SnapshotAge | None:
         if timer.is_symlink():
             return SnapshotAge(0.0, max(0.0, now - timer.lstat().st_mtime))
     return None
+
+
+def to_remove(kept: Sequence[KeptSnapshot], made: Path, keep: int, keep_bytes: int) -> list[KeptSnapshot]:
+    """Those that are too many, or with which all are too large; the oldest go. `kept`: the newest first. `made`: the
+    one that was made and verified just now, which stays. `keep`, `keep_bytes`: 0: no limit."""
+    total, left = 0, 0
+    removed = []
+    for snapshot in sorted(kept, key=lambda snapshot: snapshot.path != made):
+        too_many, too_large = keep and left >= keep, keep_bytes and total + snapshot.size > keep_bytes
+        if snapshot.path != made and (too_many or too_large):
+            removed.append(snapshot)
+        else:
+            left, total = left + 1, total + snapshot.size
+    return removed

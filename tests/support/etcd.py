@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -80,6 +80,17 @@ def sign_client_certificate(directory: Path, days: int) -> Path:
     _openssl("x509", "-req", "-days", str(days), "-in", f"{directory}/client.csr", "-CA", f"{directory}/ca.pem",
              "-CAkey", f"{directory}/ca.key", "-CAcreateserial", "-extfile", f"{directory}/client.ext",
              "-out", f"{made}")  # fmt: skip
+    return made
+
+
+def client_certificate(directory: Path, name: str, common_name: str) -> tuple[Path, Path]:
+    """A client's certificate and key, NAME.pem and NAME.key, of the authority there."""
+    made = directory / f"{name}.pem", directory / f"{name}.key"
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    _openssl("req", *new_key, "-subj", f"/CN={common_name}",
+             "-keyout", f"{made[1]}", "-out", f"{directory}/{name}.csr")  # fmt: skip
+    _openssl("x509", "-req", "-days", "1", "-in", f"{directory}/{name}.csr", "-CA", f"{directory}/ca.pem",
+             "-CAkey", f"{directory}/ca.key", "-CAcreateserial", "-out", f"{made[0]}")  # fmt: skip
     return made
 
 
@@ -281,6 +292,16 @@ class EtcdCluster:
         self.ctl("user", "grant-role", user, user)
         self.ctl("auth", "enable")
         self.user = (user, password)
+
+    def enable_certificate_auth(self) -> None:
+        """Users by the names of their certificates, and authentication on; from now on `ctl` is etcd's `root`."""
+        assert self.certificates is not None
+        cert, key = client_certificate(self.certificates.ca.parent, "root", "root")
+        self.certificates = replace(self.certificates, client_cert=cert, client_key=key)
+        self.ctl("user", "add", "root", "--no-password")
+        self.ctl("role", "add", "root")
+        self.ctl("user", "grant-role", "root", "root")
+        self.ctl("auth", "enable")
 
     def compact(self, revision: int) -> None:
         """Forget the history before `revision`, on every member when this returns."""

@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from hactl.cli.app import app
+from hactl.config.etcd_snapshots import TIMER
 from hactl.config.load import read_cluster
 from hactl.config.node import load_node
 from hactl.decide.timing import PROFILES
@@ -119,7 +120,20 @@ def test_etcds_settings_fit_the_profile() -> None:
     assert {word.partition("=")[0] for word in settings["ETCD_INITIAL_CLUSTER"].split(",")} == {"n1", "n2", "n3"}
 
 
-UNITS = {"hactl.service": "deploy/systemd/hactl.service", "etcd.service": "deploy/etcd/hactl.conf"}
+UNITS = {
+    "hactl.service": "deploy/systemd/hactl.service",
+    "etcd.service": "deploy/etcd/hactl.conf",
+    "hactl-etcd-snapshot.service": "deploy/systemd/hactl-etcd-snapshot.service",
+    "hactl-etcd-snapshot.timer": "deploy/systemd/hactl-etcd-snapshot.timer",
+}
+
+
+def test_the_timer_makes_snapshots_by_a_command_that_is_there() -> None:
+    text = (ROOT / UNITS["hactl-etcd-snapshot.service"]).read_text()
+    (command,) = re.findall(r"^ExecStart=/opt/hactl/bin/hactl (.*)$", text, re.MULTILINE)
+    assert unknown_to(typer.main.get_command(app), command.split()) == ""
+    timer = Path(UNITS["hactl-etcd-snapshot.timer"])
+    assert timer.name == TIMER.name and timer.stem == Path(UNITS["hactl-etcd-snapshot.service"]).stem
 
 
 def test_the_unit_starts_what_is_installed() -> None:

@@ -1,0 +1,1 @@
+"""How an operator looks after etcd: snapshots, defragmentation, restore. By etcd's own `etcdctl`."""
