@@ -12,7 +12,7 @@ import time
 from typing import Any, NamedTuple
 
 from fencing.guard.dbus import CallError, Connection
-from fencing.guard.proc import kill_cgroup
+from fencing.guard.proc import kill_cgroup, populated
 from fencing.guard.sys import read_file
 
 _PRIVATE = "/run/systemd/private"
@@ -55,18 +55,22 @@ def stop_unit(unit: str, bus: str | None = None) -> str:
     refused = ""
     with _connect(bus) as connection:
         manager = _Manager(connection)
-        while not (state := manager.state(unit)).stopped:
+        while True:
+            state = manager.state(unit)
+            cgroup = manager.cgroup(unit, state.path) if bus is None else ""
+            # With KillMode=process, say, processes live on after the unit's end.
+            if state.stopped and not (cgroup and populated(cgroup)):
+                return ""
             if time.monotonic() > until:
-                job = f", {state.job} queued" if state.job else ""
+                job = f", {state.job} queued" if state.job else ", processes live on" if state.stopped else ""
                 return f"{unit} is {state.active}{job}" + (f"; stop: {refused}" if refused else "")
-            if state.job != "stop":
+            if state.job != "stop" and not state.stopped:
                 refused = manager.try_call("StopUnit", "ss", unit, "replace")
             manager.try_call("KillUnit", "ssi", unit, "all", 9)
             # All at once, too, also the ones that fork; and they get the processor that it takes to die.
-            if bus is None and (cgroup := manager.cgroup(unit, state.path)):
+            if cgroup:
                 kill_cgroup(cgroup, 0.0)
             time.sleep(_LOOK_S)
-    return ""
 
 
 class _Manager:

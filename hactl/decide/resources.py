@@ -150,7 +150,12 @@ def observed(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> No
 
 
 def failed(state: NodeState, run: LocalGroup, name: str, reason: str, out: Out) -> None:
-    """Count a failure: restarted in place at first, with growing waits; beyond `restarts` the group moves."""
+    """Count a failure: restarted in place at first, with growing waits; beyond `restarts` the group moves. It leaves
+    all the same when the daemon releases everything, and what it needs here may be going down, too: that says nothing
+    of this node."""
+    if state.release_on_exit:
+        out.note("resource_ended", group=run.spec.name, resource=name, reason=reason)
+        return
     run.restarts += 1
     run.failure, run.failing = reason, name
     wait = 0.0 if run.restarts == 1 else min(FIRST_RETRY_MS * 2.0 ** (run.restarts - 2), LONGEST_RETRY_MS)

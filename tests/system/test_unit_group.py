@@ -34,6 +34,35 @@ Restart=always
 RestartSec=0
 """
 
+# systemd calls it inactive while its child lives on.
+LEAVES = "[Service]\nExecStart=/bin/sh -c '/bin/sleep 400000 & exec /bin/sleep 600'\nKillMode=process\n"
+# By the machine's own systemd, so inside.
+BY_GUARD = """
+import time
+from fencing.guard.stop import attempt
+problems = [attempt({"kind": "unit", "unit": "leaves.service"})]
+while problems[-1]:
+    problems.append(attempt({"kind": "unit", "unit": "leaves.service"}))
+print("stopped")
+"""
+BY_DAEMON = """
+import asyncio
+from hactl.model.resources import SystemdOptions, SystemdSpec
+from hactl.resources.base import NodeContext, ResourceError
+from hactl.resources.systemd import Unit
+async def main():
+    spec = SystemdSpec(name="leaves", options=SystemdOptions(unit="leaves"))
+    unit = Unit(spec, NodeContext("n1", "/run/hactl", None))
+    try:
+        await unit.stop()
+    except ResourceError as error:
+        print(error)
+    print((await unit.probe()).health)
+    await unit.kill()
+    print((await unit.probe()).health)
+asyncio.run(main())
+"""
+
 
 class Owner:
     """The container, and the unit in it."""
@@ -167,3 +196,20 @@ def test_the_guard_finds_the_units_control_group(owner: Owner) -> None:
     # Pids as the namespace of the reader numbers them.
     assert len(members) >= 2
     assert Path(f"{owner.machine.root}{cgroup}/cgroup.kill").exists()
+
+
+@pytest.mark.parametrize("by", ["guard", "daemon"])
+def test_processes_that_outlive_their_unit_are_not_stopped(owner: Owner, by: str) -> None:
+    owner.machine.unit("leaves.service", LEAVES)
+    owner.machine.run("systemctl", "start", "leaves.service")
+    until(lambda: owner.controller.pids("/bin/sleep", "400000"))
+    if by == "guard":
+        owner.machine.run("systemctl", "stop", "leaves.service")
+        assert owner.controller.shown("ActiveState", "leaves.service") == "inactive"
+        assert owner.controller.pids("/bin/sleep", "400000")
+        assert owner.machine.run(sys.executable, "-c", BY_GUARD) == "stopped\n"
+    else:
+        said = owner.machine.run(sys.executable, "-c", BY_DAEMON).splitlines()
+        assert "processes live on" in said[0]
+        assert said[1:] == ["failed", "stopped"]
+    assert not owner.controller.pids("/bin/sleep", "400000")

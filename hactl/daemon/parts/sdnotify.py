@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
+from pathlib import Path
 
 from hactl.linux.errors import OperationError
-from hactl.linux.run import run
 
 ASK_S = 2.0
 
@@ -55,9 +56,21 @@ class Notifier:
                 link.sendto(text.encode(), self._address)
 
 
+def _booted() -> bool:
+    """Whether systemd runs this machine. Source: sd_booted(3)."""
+    return Path("/run/systemd/system").is_dir()
+
+
 async def machine_goes_down() -> bool:
-    """Whether systemd is shutting the machine down: then the resources here cannot be left running."""
+    """Whether systemd is shutting the machine down, or takes it out of use (`rescue.target`): then the resources here
+    cannot be left running. Not by the state of the system, which is `starting` until the boot has ended: an etcd that
+    waits for its peers keeps it so."""
+    if not _booted():
+        return False
+    from hactl.linux.systemd import Systemd  # noqa: PLC0415 - a daemon without units does without
+
     try:
-        return (await run(["systemctl", "is-system-running"], timeout_s=ASK_S)).stdout.strip() == "stopping"
-    except OperationError:
+        async with asyncio.timeout(ASK_S):
+            return await Systemd().goes_down()
+    except (OperationError, TimeoutError):
         return False
