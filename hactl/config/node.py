@@ -84,7 +84,8 @@ class NodeConfig:
     )
     on_sigterm: Literal["release", "keep"] = _setting(
         checks.one_of("release", "keep"),
-        "a daemon that ends by SIGTERM hands its groups over (`release`), or leaves them running for the next daemon",
+        "a daemon that ends by SIGTERM hands its groups over (`release`), or leaves them running for the next daemon; "
+        "in standby it always hands over",
         "keep",
     )
     cluster_key: str = _setting(

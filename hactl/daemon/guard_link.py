@@ -4,8 +4,12 @@ at once (docs/protocol.md, *Session* 5: a dead guard ends the daemon)."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import os
+import signal
 import socket
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,8 +74,13 @@ class GuardLink:
         """The guard's state."""
         return await self._ask("status")
 
-    async def close(self) -> None:
-        """Leave the guard; it goes on guarding."""
+    async def close(self, *, end: bool = False) -> None:
+        """Leave the guard; it goes on guarding. `end`: have it end if it holds nothing, so that
+        the next daemon starts one of its own version and settings."""
+        if end and not self.lost.done():
+            pid, _, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
         self._end("closed")
         self._socket.close()
 

@@ -232,7 +232,7 @@ class Daemon:
         await self.tasks.close()
         await self._actions.close()
         await self._second_stage.close()
-        await self._guard.close()
+        await self._guard.close(end=self.state.release_on_exit)
         self._link.close()
 
     def _on_end_signal(self) -> None:

@@ -303,13 +303,15 @@ def _on_watchdog(state: NodeState, event: events.Watchdog, out: Out) -> None:
 
 
 def _on_shutdown(state: NodeState, event: events.Shutdown, out: Out) -> None:
-    if event.release and state.phase in ("live", "ending", "stopping", "closing"):
+    # In standby there is nothing to keep, and a session that is closed is not fenced.
+    release = event.release or state.node in state.view.standby
+    if release and state.phase in ("live", "ending", "stopping", "closing"):
         state.release_on_exit = True
         if state.phase == "live":
             phase_table.enter(state, "ending")
         return
     phase_table.enter(state, "gone")
-    out.effects.append(Exit(0, "what runs here is left running" if not event.release else "nothing to release"))
+    out.effects.append(Exit(0, "what runs here is left running" if not release else "nothing to release"))
 
 
 _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import select
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +17,20 @@ from hactl.daemon.guard_link import GuardLink, open_link
 from tests.lab.guard.guard_lab import Lab
 
 pytestmark = pytest.mark.root
+
+
+@contextlib.contextmanager
+def open_pidfd(pid: int) -> Iterator[int]:
+    pidfd = os.pidfd_open(pid)
+    try:
+        yield pidfd
+    finally:
+        os.close(pidfd)
+
+
+def wait_for_end(pidfd: int) -> None:
+    assert select.select([pidfd], [], [], 10)[0], "it does not end"
+
 
 STEP = {"kind": "command", "argv": ["true"], "timeout_ms": 1000}
 
@@ -47,6 +64,28 @@ def test_a_link_starts_a_guard_and_asks_many_things_at_once(lab: Lab) -> None:
         answer = await again.adopt()
         assert answer.status is not None
         assert (answer.status.incarnation, answer.status.session_id) == (2, "s1")
+        await again.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_guard_that_is_asked_to_end_does_so_where_it_holds_nothing(lab: Lab, holds: bool) -> None:
+    async def scene() -> None:
+        link = await open_link(lab.spec)
+        adopted = await link.adopt()
+        assert adopted.status is not None
+        assert (await link.begin("s1", 500, 100, now().plus(60_000))).ok
+        if holds:
+            assert (await link.register("r", [STEP])).ok
+        with open_pidfd(adopted.status.pid) as pidfd:
+            await link.close(end=True)
+            if not holds:
+                await asyncio.to_thread(wait_for_end, pidfd)
+        again = await open_link(lab.spec)
+        status = (await again.adopt()).status
+        assert status is not None
+        assert (status.pid == adopted.status.pid) == holds
         await again.close()
 
     asyncio.run(scene())

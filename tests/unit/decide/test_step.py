@@ -192,6 +192,16 @@ def test_a_shutdown_that_releases_stops_releases_and_closes(owner: Daemon) -> No
     assert owner.scene.view.fences["n1"].record.evidence == "self-stop"
 
 
+def test_a_shutdown_in_standby_closes_the_session_though_it_would_keep(owner: Daemon) -> None:
+    owner.scene.put(KEYS.standby("n1"), "root@n2")
+    owner.watch()
+    owner.run(events.Shutdown(False))
+    owner.watch()
+    assert "close" in owner.done
+    assert owner.done[-1] == "exit 0"
+    assert owner.scene.view.fences["n1"].record.evidence == "self-stop"
+
+
 def test_a_shutdown_before_anything_was_begun_has_nothing_to_release() -> None:
     daemon = Daemon(scene(), "n1")
     daemon.unanswered = {"list"}
