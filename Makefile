@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -93,6 +93,10 @@ lock: ## write requirements.lock anew from pyproject.toml, and of it the package
 
 deb: ## the Debian package, in dist/: make deb RELEASE=12 (or 13)
 	bash deploy/deb.sh $(or $(RELEASE),12) dist
+
+wheel: $(STAMP) ## the wheel, in dist/, for other distributions
+	$(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	rm -rf build
 
 test: setup check ## every test; those that touch nothing but their own files on both processors
 	bash deploy/packages.sh debootstrap systemd-container

@@ -26,6 +26,7 @@ from hactl.cli import (
     service,
     setup,
     status,
+    uninstall,
 )
 from hactl.cli.common import CONFIG_ENV, say
 from hactl.cli.fence_agents import agents, describe
@@ -39,7 +40,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = (status.status, status.events, status.timeline, failover.failover, init.daemon, init.init, init.recover)
+_COMMANDS = (
+    status.status,
+    status.events,
+    status.timeline,
+    failover.failover,
+    init.daemon,
+    init.init,
+    init.recover,
+    uninstall.uninstall,
+)
 _FENCING = (fence.node, fence.status, fence.history, fence.test, node.confirm, agents, describe)
 _CONFIG = (config.check, config.apply, config.sign, config.render, config.diff)
 _SETUP = "Set up a cluster: `hactl setup --cluster NAME n1=ADDRESS n2=ADDRESS n3=ADDRESS`."

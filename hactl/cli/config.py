@@ -12,6 +12,7 @@ import typer
 from election.keys import Keys
 from hactl.cli.checked import SkipHaproxy, haproxy_here, usable, warn_of_machine_id
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store, operator_name, say, settings, settings_path, tell
+from hactl.cli.completion import nodes
 from hactl.cli.fence_agents import only_warnings
 from hactl.cli.options import ConfigOption
 
@@ -125,7 +126,10 @@ def sign(config: ConfigOption = None) -> None:
 
 def render(
     file: OptionalFile = None,
-    node: Annotated[str, typer.Option("--node", metavar="NODE", help="The node's name. Default: this node.")] = "",
+    node: Annotated[
+        str,
+        typer.Option("--node", metavar="NODE", help="The node's name. Default: this node.", autocompletion=nodes),
+    ] = "",
     config: ConfigOption = None,
 ) -> None:
     """Print the haproxy.cfg of a node.

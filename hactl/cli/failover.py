@@ -11,6 +11,7 @@ import typer
 from hactl.admin.requests import Failover, MoveRequested, Withdraw
 from hactl.cli.backend import Backend
 from hactl.cli.common import FAILED, CliError, say, settings, tell
+from hactl.cli.completion import groups, nodes
 from hactl.cli.options import ConfigOption, Wait
 
 # How long an answer waits for news. Short: the deadline is looked at in between.
@@ -18,8 +19,11 @@ NEWS_S = 0.5
 
 
 def failover(
-    group: Annotated[str, typer.Argument(help="The group to move.")],
-    to: Annotated[str, typer.Option("--to", metavar="NODE", help="The new node. Default: the best other node.")] = "",
+    group: Annotated[str, typer.Argument(help="The group to move.", autocompletion=groups)],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="NODE", help="The new node. Default: the best other node.", autocompletion=nodes),
+    ] = "",
     wait: Wait = True,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="The request is withdrawn after this time.")

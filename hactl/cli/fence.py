@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from hactl.admin.requests import Fence, FenceTest, TestRequested
 from hactl.cli.backend import Backend
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, say, settings, tell, waiting
+from hactl.cli.completion import nodes
 from hactl.cli.options import ConfigOption, Json, JsonLines, Node, Wait, Yes
 from hactl.cli.output import Style, duration, table
 from hactl.cli.status import show_event
@@ -51,6 +52,11 @@ class FenceGroup(TyperGroup):
         if args and args[0] not in (*self.commands, *ctx.help_option_names):
             args = ["node", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands, and the nodes."""
+        node = self.commands["node"].params[0]
+        return [*super().shell_complete(ctx, incomplete), *node.shell_complete(ctx, incomplete)]
 
 
 def node(
@@ -186,7 +192,7 @@ def _row(fence: dict[str, Any]) -> tuple[str, ...]:
 
 
 def history(
-    node: Annotated[str, typer.Argument(help="Show only this node. Default: all nodes.")] = "",
+    node: Annotated[str, typer.Argument(help="Show only this node. Default: all nodes.", autocompletion=nodes)] = "",
     number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many events to show.")] = 50,
     as_json: JsonLines = False,
     config: ConfigOption = None,

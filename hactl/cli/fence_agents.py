@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hactl.cli import completion
 from hactl.cli.common import CliError, say, tell
 from hactl.cli.options import Json
 from hactl.cli.output import Style, table, wrap
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from fencing.agents.catalog import Installed
     from fencing.agents.metadata import ActionInfo, Metadata, Parameter
 
-Agent = Annotated[str, typer.Argument(metavar="AGENT", help="A name such as fence_ipmilan, or an absolute path.")]
+Agent = Annotated[
+    str,
+    typer.Argument(
+        metavar="AGENT", help="A name such as fence_ipmilan, or an absolute path.", autocompletion=completion.agents
+    ),
+]
 
 _INDENT = "    "
 

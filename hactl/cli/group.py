@@ -10,12 +10,15 @@ import typer
 from hactl.admin.requests import Cleanup
 from hactl.cli.backend import Backend
 from hactl.cli.common import say, settings
+from hactl.cli.completion import groups, nodes
 from hactl.cli.options import ConfigOption
 
 
 def cleanup(
-    group: Annotated[str, typer.Argument(help="The group's name.")],
-    node: Annotated[str, typer.Option("--node", metavar="NODE", help="Only this node. Default: all nodes.")] = "",
+    group: Annotated[str, typer.Argument(help="The group's name.", autocompletion=groups)],
+    node: Annotated[
+        str, typer.Option("--node", metavar="NODE", help="Only this node. Default: all nodes.", autocompletion=nodes)
+    ] = "",
     config: ConfigOption = None,
 ) -> None:
     """Delete a group's recorded failures after a repair: it may run on all its nodes again, and is no longer blocked.

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Node = Annotated[str, typer.Argument(help="The node's name.")]
+from hactl.cli.completion import nodes
+
+Node = Annotated[str, typer.Argument(help="The node's name.", autocompletion=nodes)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]

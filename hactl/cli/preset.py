@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hactl.cli.common import BAD_INPUT, CliError, say
+from hactl.cli.completion import presets
 from hactl.cli.output import Style, table
 
 
@@ -30,7 +31,11 @@ def list_presets() -> None:
     say("hactl preset show NAME: all of its settings, with their reasons")
 
 
-def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `hactl preset list`.")]) -> None:
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name from `hactl preset list`.", autocompletion=presets)
+    ],
+) -> None:
     """Show a preset's settings with their reasons, and how to use and change them."""
     from hactl.config.presets import find  # noqa: PLC0415 - heavy, as the next ones
     from hactl.config.presets.expand import unknown  # noqa: PLC0415

@@ -11,6 +11,7 @@ import typer
 from hactl.admin.requests import Drain, Undrain
 from hactl.cli.backend import Backend
 from hactl.cli.common import CliError, say, settings, tell
+from hactl.cli.completion import nodes, services
 from hactl.cli.options import ConfigOption, Wait, seconds
 
 # The exit status when it is drained and has sessions left.
@@ -19,8 +20,10 @@ LEFT = 3
 ALL = "*"
 LOOK_S = 0.5
 
-Service = Annotated[str, typer.Argument(help="The service's name; `'*'`: all services.")]
-Node = Annotated[str, typer.Argument(help="The node's name; for a server that is on no node, its own name.")]
+Service = Annotated[str, typer.Argument(help="The service's name; `'*'`: all services.", autocompletion=services)]
+Node = Annotated[
+    str, typer.Argument(help="The node's name; for a server that is on no node, its own name.", autocompletion=nodes)
+]
 
 
 def drain(

@@ -14,6 +14,7 @@ import typer
 
 from hactl.cli.backend import Backend
 from hactl.cli.common import say, settings, tell
+from hactl.cli.completion import groups
 from hactl.cli.fast_status import show_status
 from hactl.cli.options import ConfigOption, Json, JsonLines
 from hactl.cli.output import ESCAPE, Style, duration, table
@@ -105,7 +106,9 @@ def _plain(value: Any) -> str:
 
 
 def timeline(
-    group: Annotated[str, typer.Argument(help="Show only this group. Default: all groups.")] = "",
+    group: Annotated[
+        str, typer.Argument(help="Show only this group. Default: all groups.", autocompletion=groups)
+    ] = "",
     number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many takeovers to show.")] = 10,
     as_json: Json = False,
     config: ConfigOption = None,

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.package import cache
+
 SUITE = "bookworm"
 NEEDED = ("debootstrap", "systemd-nspawn", "setpriv")
 BOOT_S = 60.0
@@ -58,17 +60,16 @@ def until(condition: Callable[[], object], deadline_s: float = BOOT_S) -> None:
         time.sleep(0.05)
 
 
-def root_tree() -> Path:
-    """The root tree, made if it is not there yet."""
-    cache = Path(os.environ.get("HACTL_CACHE", Path.home() / ".cache/hactl"))
-    cache.mkdir(parents=True, exist_ok=True)
-    tree = cache / f"{SUITE}-systemd"
-    with (cache / f"{SUITE}-systemd.lock").open("w") as lock:
+def root_tree(name: str = "systemd", packages: Sequence[str] = ()) -> Path:
+    """The root tree of this name, with these packages beside systemd; made if it is not there yet."""
+    tree = cache() / f"{SUITE}-{name}"
+    with (cache() / f"{SUITE}-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.exists():
-            staged = cache / f"{SUITE}-systemd.new"
+            staged = cache() / f"{SUITE}-{name}.new"
             shutil.rmtree(staged, ignore_errors=True)
-            argv = ["debootstrap", "--variant=minbase", "--include=systemd,dbus,systemd-sysv", SUITE, str(staged)]
+            include = ",".join(("systemd", "dbus", "systemd-sysv", *packages))
+            argv = ["debootstrap", "--variant=minbase", f"--include={include}", SUITE, str(staged)]
             mirror = os.environ.get("HACTL_DEBIAN_MIRROR")
             done = subprocess.run(
                 [*argv, *([mirror] if mirror else [])], capture_output=True, text=True, timeout=800, check=False
@@ -107,13 +108,15 @@ def own_cgroups(name: str) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def booted_machine(console: Path, binds: Sequence[Path | str] = ()) -> Iterator[Machine]:
+def booted_machine(
+    console: Path, binds: Sequence[Path | str] = (), make_tree: Callable[[], Path] = root_tree
+) -> Iterator[Machine]:
     """`binds`: paths of this machine that are visible inside, read-only, at the same place."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if missing := [command for command in NEEDED if shutil.which(command) is None]:
         pytest.skip(f"needs {', '.join(missing)} (apt-get install debootstrap systemd-container util-linux)")
-    tree = root_tree()
+    tree = make_tree()
     name = f"hactl-test-{uuid.uuid4().hex[:8]}"
     # With this process the container ends, however it ends.
     argv = ["setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", f"--machine={name}"]

@@ -44,13 +44,15 @@ def _command(name: str, command: Any) -> Iterator[str]:
         for word, inner in command.commands.items():
             yield from _command(f"{name} {word}", inner)
         return
-    parameters = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
-    usage = " ".join([name, *(_usage(parameter) for parameter in parameters)])
+    parameters = shown_parameters(command)
+    usage = " ".join([name, *(usage_of(parameter) for parameter in parameters)])
     yield f"## {name}"
     yield f"\n```\n{usage}\n```\n"
-    yield (command.help or "").strip().replace("\n    ", "\n")
+    yield help_of(command)
     rows = [
-        (f"`{_names(parameter)}`", _meaning(parameter)) for parameter in parameters if getattr(parameter, "help", None)
+        (f"`{names_of(parameter)}`", meaning_of(parameter))
+        for parameter in parameters
+        if getattr(parameter, "help", None)
     ]
     if rows:
         yield "\n| | |\n| --- | --- |"
@@ -58,12 +60,24 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield ""
 
 
-def _is_option(parameter: Any) -> bool:
+def shown_parameters(command: Any) -> list[Any]:
+    """Arguments and options, without the hidden ones."""
+    return [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+
+
+def help_of(command: Any) -> str:
+    """The text of the command."""
+    return str(command.help or "").strip().replace("\n    ", "\n")
+
+
+def is_option(parameter: Any) -> bool:
+    """Not an argument."""
     return bool(parameter.opts[0].startswith("-"))
 
 
-def _usage(parameter: Any) -> str:
-    shown = _shown(parameter) if not _is_option(parameter) else _names(parameter).replace(", ", "|")
+def usage_of(parameter: Any) -> str:
+    """As in the synopsis."""
+    shown = _shown(parameter) if not is_option(parameter) else names_of(parameter).replace(", ", "|")
     return shown if parameter.required else f"[{shown}]"
 
 
@@ -71,16 +85,18 @@ def _shown(parameter: Any) -> str:
     return str(parameter.metavar or parameter.name.upper())
 
 
-def _names(parameter: Any) -> str:
-    if not _is_option(parameter):
+def names_of(parameter: Any) -> str:
+    """All its names, with the value that it takes."""
+    if not is_option(parameter):
         return _shown(parameter)
     names = ", ".join([*parameter.opts, *parameter.secondary_opts])
     return names if parameter.is_flag else f"{names} {parameter.metavar or 'NUMBER'}"
 
 
-def _meaning(parameter: Any) -> str:
+def meaning_of(parameter: Any) -> str:
+    """Its text, with the default."""
     default = parameter.default
-    shows_default = _is_option(parameter) and default not in (None, "", False) and not callable(default)
+    shows_default = is_option(parameter) and default not in (None, "", False) and not callable(default)
     return str(parameter.help) + (f" Default: {_words(parameter)}." if shows_default else "")
 
 

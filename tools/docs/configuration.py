@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,12 +32,12 @@ def reference() -> str:
     """The generated part of the page."""
     lines = ["## cluster.yaml: every setting", ""]
     shown: dict[type[BaseModel], str] = {}
-    for title, model in _models(Cluster, ""):
+    for title, model in models_of(Cluster, ""):
         if model in shown:
             lines += [f"### {title}", "", f"As `{shown[model]}`.", ""]
             continue
         shown[model] = title
-        lines += [f"### {title or 'The file'}", "", _doc(model), ""]
+        lines += [f"### {title or 'The file'}", "", doc_of(model), ""]
         lines += ["| setting | value | default | meaning |", "| --- | --- | --- | --- |"]
         own = sorted(model.model_fields.items(), key=lambda setting: setting[0] not in model.__annotations__)
         lines += [*(_row(name, info, getattr(model, "BUILT_IN", None)) for name, info in own), ""]
@@ -55,7 +55,7 @@ def with_reference(page: str) -> str:
     return f"{before}{BEGIN}\n\n{reference()}\n\n{END}{after}"
 
 
-def _models(model: type[BaseModel], title: str) -> Iterator[tuple[str, type[BaseModel]]]:
+def models_of(model: type[BaseModel], title: str) -> Iterator[tuple[str, type[BaseModel]]]:
     """All models with their places; the inner models of a repeated one are not shown again."""
     seen: set[type[BaseModel]] = set()
 
@@ -73,13 +73,14 @@ def _models(model: type[BaseModel], title: str) -> Iterator[tuple[str, type[Base
     yield from walk(model, title)
 
 
-def _doc(model: type[BaseModel]) -> str:
+def doc_of(model: type[BaseModel]) -> str:
+    """Its text, in one line."""
     return " ".join((model.__doc__ or "").split())
 
 
 def _row(name: str, info: FieldInfo, built_in: object) -> str:
     """A row of a table. `built_in`: has the value that an open setting gets."""
-    cells = (f"`{name}`", _value(info), _default(name, info, built_in), info.description or "")
+    cells = (f"`{name}`", value_of(info), default_of(name, info, built_in), info.description or "")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -89,7 +90,8 @@ def _is_duration(info: FieldInfo) -> bool:
     return "Duration" in str(info.annotation) or "WithJsonSchema" in f"{info.metadata}{info.annotation}"
 
 
-def _value(info: FieldInfo) -> str:
+def value_of(info: FieldInfo) -> str:
+    """The kind of value that a setting takes."""
     if _is_duration(info):
         return "duration"
     choices = [f"`{literal}`" for literal in literals(info.annotation) if isinstance(literal, str) and literal]
@@ -107,7 +109,8 @@ def _value(info: FieldInfo) -> str:
     return next((types[part] for part in parts if isinstance(part, type) and part in types), "text")
 
 
-def _default(name: str, info: FieldInfo, built_in: object) -> str:
+def default_of(name: str, info: FieldInfo, built_in: object) -> str:
+    """A setting's default in words; "" where it has none. `built_in`: has the value that an open setting gets."""
     if info.is_required():
         return "required"
     value = info.default
@@ -134,12 +137,18 @@ def _node_table() -> Iterator[str]:
     yield "| setting | default | meaning |"
     yield "| --- | --- | --- |"
     for field in fields(NodeConfig):
-        default = field.metadata["shown"] or ("required" if field.default is MISSING else _toml(field.default))
+        default = node_default(field)
         meaning = str(field.metadata["meaning"]).replace("|", "\\|")
         yield f"| `{field.name}` | {default} | {meaning} |"
 
 
-def _toml(value: Any) -> str:
+def node_default(field: Field[Any]) -> str:
+    """A setting's default in node.toml, in words."""
+    return str(field.metadata["shown"]) or ("required" if field.default is MISSING else toml_of(field.default))
+
+
+def toml_of(value: Any) -> str:
+    """A value of node.toml, as written there; "" for none."""
     if value == "":
         return ""
     if isinstance(value, tuple) and value == ("reboot",):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PARTS = ("election", "fencing", "hactl", "templates", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("deploy", "election", "fencing", "hactl", "templates", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,13 @@ def test_commands_are_there(installed: Path) -> None:
     assert "hactl = hactl.cli.main:run" in points
 
 
+def test_what_is_installed_by_hand_is_there(installed: Path) -> None:
+    share = next(installed.glob("*.data")) / "data/share/hactl"
+    there = {str(path.relative_to(share)) for path in share.rglob("*")}
+    assert {"systemd/hactl.service", "sysusers.d/hactl.conf", "60-hactl.conf", "requirements.lock"} <= there
+    assert {"etcd/hactl.conf", "examples/node.toml"} <= there
+
+
 def test_the_licence_comes_with_it(installed: Path) -> None:
     text = next(installed.glob("*.dist-info/licenses/LICENSE")).read_text()
     assert text == (ROOT / "LICENSE").read_text()
@@ -69,7 +76,7 @@ def test_the_licence_comes_with_it(installed: Path) -> None:
 
 
 def test_tests_are_not_in_it(installed: Path) -> None:
-    assert sorted(path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")) == [
+    assert sorted(path.name for path in installed.iterdir() if path.suffix not in (".dist-info", ".data")) == [
         "election",
         "fencing",
         "hactl",

@@ -1,0 +1,69 @@
+"""The Debian package of this tree: built once for each content, in $HACTL_CACHE, else ~/.cache/hactl."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# What the package is made of; the commit gives it a date only.
+PARTS = ("LICENSE", "README.md", "pyproject.toml", "deploy", "election", "fencing", "hactl", "templates", "tools")
+KEPT = 6
+BUILD_S = 900
+
+
+def cache() -> Path:
+    """Where what is made once is kept."""
+    path = Path(os.environ.get("HACTL_CACHE", Path.home() / ".cache/hactl"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def built_package(release: int = 12) -> Path:
+    """The package for this release of Debian."""
+    packages = cache() / "packages"
+    place = packages / f"{release}-{_digest()}"
+    packages.mkdir(exist_ok=True)
+    with (packages / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            staged = packages / "new"
+            shutil.rmtree(staged, ignore_errors=True)
+            argv = ["bash", str(ROOT / "deploy/deb.sh"), str(release), str(staged)]
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=BUILD_S, check=False)
+            assert done.returncode == 0, f"deb.sh failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            staged.rename(place)
+        place.touch()
+        for old in sorted(packages.glob("*-*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            shutil.rmtree(old)
+    return next(place.glob("*.deb"))
+
+
+def with_version(package: Path, suffix: str, directory: Path) -> Path:
+    """The same package as a later version: `suffix` is added to it."""
+    unpacked = directory / f"unpacked{suffix}"
+    subprocess.run(["dpkg-deb", "--raw-extract", package, unpacked], check=True)
+    control = unpacked / "DEBIAN/control"
+    lines = control.read_text().splitlines(keepends=True)
+    control.write_text("".join(f"{line.rstrip()}{suffix}\n" if line.startswith("Version:") else line for line in lines))
+    later = directory / f"hactl{suffix}.deb"
+    subprocess.run(["dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "--build", unpacked, later], check=True)
+    shutil.rmtree(unpacked)
+    return later
+
+
+def _digest() -> str:
+    argv = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS]
+    names = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\0")
+    digest = hashlib.sha256()
+    for path in (ROOT / name for name in sorted(names) if name):
+        if path.is_file():
+            digest.update(
+                f"{path.relative_to(ROOT)}\0{path.stat().st_mode & 0o111}\0".encode() + path.read_bytes() + b"\0"
+            )
+    return digest.hexdigest()[:16]
