@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ Mark = tuple[tuple[int, int, int], ...]
 
 
 class CertificateEnd(NamedTuple):
-    """Until when a file's certificate holds. `kind`: `client` or `ca`."""
+    """Until when a file's certificate holds. `kind`: `client`, `ca`; of a member's, the file's name without `.pem`."""
 
     kind: str
     path: str
@@ -77,6 +77,18 @@ class TlsFiles(NamedTuple):
             if certificate.end <= now:
                 owner = "client certificate" if certificate.kind == "client" else "authority's certificate"
                 yield f"the {owner} {certificate.path} ended on {certificate.end:%Y-%m-%d %H:%M} UTC: renew it"
+
+
+def member_ends(paths: Iterable[str]) -> list[CertificateEnd]:
+    """The ends of the certificates of an etcd member here, of those that can be read."""
+    certificates = []
+    for path in paths:
+        try:
+            kind = path.rpartition("/")[2].removesuffix(".pem")
+            certificates.append(CertificateEnd(kind, path, _first(ends(_read(path)))))
+        except (OSError, CertificateError):
+            continue
+    return certificates
 
 
 def _first(dates: list[datetime]) -> datetime:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from hactl import __version__
 from hactl.cli import (
+    certs,
     config,
     etcd,
     failover,
@@ -63,6 +64,7 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "etcd": ("Look after etcd: its members, snapshots, and room.", (etcd.status, etcd.snapshot, etcd.defrag)),
     "import": ("Turn other programs' configurations into cluster.yaml.", (importing.haproxy,)),
     "preset": ("Ready-made settings for known services.", (preset.list_presets, preset.show)),
+    "certs": ("Certificates of etcd and of its users.", (certs.show, certs.renew)),
     "key": ("The cluster's key, which signs datagrams and the configuration.", (key.create,)),
 }
 _GROUPS = {"fence": fence.FenceGroup, "setup": setup.SetupGroup}

@@ -27,6 +27,11 @@ _AGAIN_S = 1.0
 _CALM_S = 20.0
 DEFAULT_COMMAND = "cluster"
 
+Ssh = Annotated[bool, typer.Option("--ssh", help="Have the other machines join by ssh.")]
+SshUser = Annotated[
+    str, typer.Option("--ssh-user", metavar="USER", help="The user for --ssh; one other than root uses sudo.")
+]
+
 
 Check = Annotated[bool, typer.Option("--check", help="Change nothing: say what would be done.")]
 AsJson = Annotated[
@@ -54,10 +59,8 @@ def cluster(
         str,
         typer.Option("--witness", metavar="NAME=ADDRESS", help="A machine that runs only etcd, beside two nodes."),
     ] = "",
-    ssh: Annotated[bool, typer.Option("--ssh", help="Have the other machines join by ssh.")] = False,
-    ssh_user: Annotated[
-        str, typer.Option("--ssh-user", metavar="USER", help="The user for --ssh; one other than root uses sudo.")
-    ] = "root",
+    ssh: Ssh = False,
+    ssh_user: SshUser = "root",
     profile: Annotated[
         str, typer.Option("--profile", help="The timing, of cluster.yaml and of etcd: default, fast or wan.")
     ] = "default",
@@ -130,12 +133,11 @@ def join(
     report = Report(check=check, as_json=as_json)
     with refusals():
         bundle = read_bundle(file)
-        join_by(bundle, Places(), UnchangedMachine() if check else Machine(), report.say)
+        started = join_by(bundle, Places(), UnchangedMachine() if check else Machine(), report.say)
     report.end()
-    if check or as_json:
-        return
-    role = "node" if bundle.node else "witness"
-    say(f"{bundle.host.name} has joined as a {role} of {bundle.cluster}: `hactl setup` on the first machine goes on")
+    if not (check or as_json):
+        joined = "has joined" if started else "has what it needs"
+        say(f"{bundle.host.name} {joined}, as a {'node' if bundle.node else 'witness'} of {bundle.cluster}")
 
 
 class Report:

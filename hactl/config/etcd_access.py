@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from election.etcd.tls import TlsFiles
+from election.etcd.tls import CertificateEnd, TlsFiles, member_ends
 from hactl.config.cluster_key import read_key
 from hactl.config.errors import ConfigErrors, Problem, UnusableFileError
 from hactl.config.node import NodeConfig
@@ -91,6 +91,11 @@ def found_weak(config: NodeConfig, *, root: bool, node_toml: Path | None = None)
 def tls_files(config: NodeConfig) -> TlsFiles:
     """The PEM files for etcd."""
     return TlsFiles(config.etcd_ca, config.etcd_cert, config.etcd_key)
+
+
+def certificate_ends(config: NodeConfig) -> list[CertificateEnd]:
+    """Until when the certificates hold: those for etcd, and those of the member here."""
+    return [*tls_files(config).ends(), *member_ends(config.etcd_member_certs)]
 
 
 def weaknesses(config: NodeConfig, *, has_key: bool) -> list[Weakness]:

@@ -46,6 +46,12 @@ class NodeConfig:
     etcd_ca: str = _setting(checks.path, "certificate of the authority that signed etcd's certificates, for https", "")
     etcd_cert: str = _setting(checks.path, "client certificate for etcd", "")
     etcd_key: str = _setting(checks.path, "key of the client certificate", "")
+    etcd_member_certs: tuple[str, ...] = _setting(
+        checks.paths,
+        "certificates of the etcd member on this machine, such as `server.pem` and `peer.pem`: their ends are watched",
+        (),
+        example='["/etc/hactl/etcd/server.pem", "/etc/hactl/etcd/peer.pem"]',
+    )
     etcd_user: str = _setting(checks.text, "etcd's user", "")
     etcd_password_file: str = _setting(checks.path, "a file that holds the user's password and nothing else", "")
     accept_insecure_etcd: bool = _setting(

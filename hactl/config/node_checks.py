@@ -51,6 +51,13 @@ def path(value: Any) -> str:
     return str(value).rstrip("/") or "/"
 
 
+def paths(value: Any) -> tuple[str, ...]:
+    """A list of absolute paths."""
+    if not isinstance(value, list):
+        raise WrongError(f"is {_shown(value)}, and must be a list of paths")
+    return tuple(path(one) for one in value)
+
+
 def run_dir(value: Any) -> str:
     """A directory for sockets."""
     directory = path(value)

@@ -100,9 +100,9 @@ class Authority:
         write_atomically(self.certificate, text, mode=0o644)
         return True
 
-    def issue(self, subject: Subject) -> Pair:
-        """A new key and a certificate of it. Raises RefusedError."""
-        key = _new_key()
+    def issue(self, subject: Subject, key: str = "") -> Pair:
+        """A certificate of `key`, or of a new one. Raises RefusedError."""
+        key = key or _new_key()
         owner = f"O = hactl {self._cluster}" + (f"\nCN = {subject.name}" if subject.name else "")
         extensions = _LEAF.format(usage=subject.usage)
         if subject.names:

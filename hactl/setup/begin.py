@@ -14,7 +14,19 @@ import msgspec
 
 from election.etcd.x509 import ends
 from hactl.setup.authority import ADMIN, Authority, client, peer, server, user_of
-from hactl.setup.bundle import Bundle, EtcdPart, NodePart, Pair, decode, encode
+from hactl.setup.bundle import (
+    ADMIN_PAIR,
+    CLIENT,
+    PEER,
+    SERVER,
+    Bundle,
+    EtcdPart,
+    NodePart,
+    Pair,
+    certificates,
+    decode,
+    encode,
+)
 from hactl.setup.contents import Directory, File
 from hactl.setup.errors import BadInputError, RefusedError
 from hactl.setup.files import Change, Say
@@ -46,9 +58,9 @@ def keep_plan(plan: Plan, places: Places, machine: Machine, say: Say) -> None:
     writer.file(File(places.plan, (msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n").decode(), 0o600))
 
 
-def prepare(plan: Plan, places: Places, machine: Machine, say: Say, *, anew: bool = False) -> dict[str, Bundle]:
-    """The authority, the key, the first cluster.yaml and all bundles, by machine; what is there is kept. `anew`: with
-    new certificates. Raises RefusedError."""
+def prepare(plan: Plan, places: Places, machine: Machine, say: Say) -> dict[str, Bundle]:
+    """The authority, the key, the first cluster.yaml and all bundles, by machine; what is there is kept. Raises
+    RefusedError."""
     keep_plan(plan, places, machine, say)
     writer = machine.files(say)
     writer.directory(Directory(f"{places.authority}/join", 0o700))
@@ -61,8 +73,28 @@ def prepare(plan: Plan, places: Places, machine: Machine, say: Say, *, anew: boo
         writer.file(File(places.cluster_yaml, cluster_yaml(plan, places)))
     bundles = {}
     for host in plan.hosts:
-        old = None if anew else _old_bundle(places.bundle(host.name), machine.now())
-        bundle = _bundle(plan, host, authority, key, machine.now(), old)
+        bundle = _bundle(plan, host, authority, key, machine.now(), _old_bundle(places, host, machine.now()))
+        writer.file(File(places.bundle(host.name), encode(bundle).decode(), 0o600))
+        bundles[host.name] = bundle
+    return bundles
+
+
+def renew(plan: Plan, places: Places, machine: Machine, say: Say, *, new_keys: bool) -> dict[str, Bundle]:
+    """All bundles, with new certificates. They are of the same keys, unless `new_keys`: a key and a certificate are two
+    files, and who begins a connection between the two writes must find a pair. Raises RefusedError."""
+    if plan.etcd:
+        raise RefusedError(
+            "the certificates for this etcd are of your own authority: write the renewed ones over `etcd_cert` and "
+            "`etcd_key` of node.toml on every node; nothing needs a restart"
+        )
+    authority = Authority(places.authority, plan.cluster)
+    if not authority.certificate.exists():
+        raise RefusedError(f"the authority is not there: {authority.certificate}; bring it back from a backup")
+    authority.make()  # it is checked
+    key, writer, bundles = _cluster_key(places, say), machine.files(say), {}
+    for host in plan.hosts:
+        keys = None if new_keys else _read_bundle(places, host)
+        bundle = _new_bundle(plan, host, authority, key, machine.now(), keys)
         writer.file(File(places.bundle(host.name), encode(bundle).decode(), 0o600))
         bundles[host.name] = bundle
     return bundles
@@ -80,30 +112,46 @@ def _cluster_key(places: Places, say: Say) -> str:
     return f"{(key or b'').decode()}\n"
 
 
-def _old_bundle(path: str, now: float) -> Bundle | None:
-    """The bundle that was made before, with certificates that hold."""
+def _read_bundle(places: Places, host: Host) -> Bundle | None:
+    """The bundle that was made before."""
+    path = places.bundle(host.name)
     try:
         bundle = decode(Path(path).read_bytes(), path)
     except (FileNotFoundError, BadInputError):
         return None
-    pairs = [bundle.etcd.server, bundle.etcd.peer] if bundle.etcd else []
-    return bundle if all(ends(pair.cert)[0].timestamp() > now for pair in pairs) else None
+    return bundle if bundle.host == host else None
+
+
+def _old_bundle(places: Places, host: Host, now: float) -> Bundle | None:
+    """The bundle that was made before, with certificates that hold."""
+    bundle = _read_bundle(places, host)
+    hold = bundle and all(ends(pair.cert)[0].timestamp() > now for _, pair in certificates(bundle))
+    return bundle if hold else None
 
 
 def _bundle(plan: Plan, host: Host, authority: Authority | None, key: str, now: float, old: Bundle | None) -> Bundle:
     """What the machine needs; keys and certificates of `old` where it has them."""
-    is_node = host in plan.nodes
     if authority is None:
         return _with_own_etcd(plan, host, key, now, old)
-    if old and old.etcd and old.host == host and authority.certificate.read_text() == old.etcd.ca:
+    if old and old.etcd and bool(old.node) == (host in plan.nodes) and authority.certificate.read_text() == old.etcd.ca:
         etcd = msgspec.structs.replace(old.etcd, members=plan.members, token=plan.token)
         node = msgspec.structs.replace(old.node, cluster_key=key, endpoints=plan.endpoints(host)) if old.node else None
         return msgspec.structs.replace(old, cluster=plan.cluster, etcd=etcd, node=node, profile=plan.profile)
+    return _new_bundle(plan, host, authority, key, now, None)
+
+
+def _new_bundle(plan: Plan, host: Host, authority: Authority, key: str, now: float, keys: Bundle | None) -> Bundle:
+    """With new certificates, of the keys of `keys` where it has them."""
+    known = {use: pair.key for use, pair in certificates(keys)} if keys else {}
     ca = authority.certificate.read_text()
-    etcd = EtcdPart(plan.members, plan.token, ca, authority.issue(server(host)), authority.issue(peer(host)))
+    server_pair = authority.issue(server(host), known.get(SERVER, ""))
+    peer_pair = authority.issue(peer(host), known.get(PEER, ""))
+    state = keys.etcd.state if keys and keys.etcd else "new"
+    etcd = EtcdPart(plan.members, plan.token, ca, server_pair, peer_pair, state)
     node = None
-    if is_node:
-        user, admin = authority.issue(client(user_of(host.name))), authority.issue(client(ADMIN))
+    if host in plan.nodes:
+        user = authority.issue(client(user_of(host.name)), known.get(CLIENT, ""))
+        admin = authority.issue(client(ADMIN), known.get(ADMIN_PAIR, ""))
         node = NodePart(plan.endpoints(host), key, ca, user, admin)
     return Bundle(plan.cluster, host, now, etcd, node, plan.profile)
 
@@ -125,7 +173,7 @@ def _with_own_etcd(plan: Plan, host: Host, key: str, now: float, old: Bundle | N
 
 def are_prepared(plan: Plan, places: Places, now: float) -> bool:
     """Whether every machine's bundle is made, with certificates that hold at `now`."""
-    return all(_old_bundle(places.bundle(host.name), now) for host in plan.hosts)
+    return all(_old_bundle(places, host, now) for host in plan.hosts)
 
 
 def has_begun(config: NodeConfig) -> bool:

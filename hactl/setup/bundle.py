@@ -6,6 +6,7 @@ A JSON document of typed fields. Paths are not in it: where the parts go is deci
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -92,6 +93,21 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("the machine is none of etcd's members")
         if self.etcd and self.node and self.node.endpoints[0] != self.host.url(CLIENT_PORT):
             raise ValueError("the machine's own member is not the first endpoint")
+
+
+# The uses of a machine's certificates.
+SERVER, PEER, CLIENT, ADMIN_PAIR = "etcd's server", "etcd's peer", "client", "admin"
+
+
+def certificates(bundle: Bundle) -> Iterator[tuple[str, Pair]]:
+    """Each with its use."""
+    if bundle.etcd:
+        yield SERVER, bundle.etcd.server
+        yield PEER, bundle.etcd.peer
+    if bundle.node and bundle.node.client:
+        yield CLIENT, bundle.node.client
+    if bundle.node and bundle.node.admin:
+        yield ADMIN_PAIR, bundle.node.admin
 
 
 def check_certificate(text: str) -> None:

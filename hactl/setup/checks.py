@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from election.etcd.x509 import ends
 from hactl.linux.listeners import Listener
-from hactl.setup.bundle import Bundle, Pair
+from hactl.setup.bundle import Bundle, certificates
 from hactl.setup.places import Places
 from hactl.setup.plan import Host
 
@@ -101,17 +101,6 @@ def _other_cluster(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:
             f"{data} holds the data of another etcd cluster: if they are not wanted, `systemctl stop etcd; "
             f"mv {data} {data}.old`; else use that etcd, `hactl setup --etcd-endpoints URLS`"
         )
-
-
-def certificates(bundle: Bundle) -> Iterator[tuple[str, Pair]]:
-    """Each with its use."""
-    if bundle.etcd:
-        yield "etcd's server", bundle.etcd.server
-        yield "etcd's peer", bundle.etcd.peer
-    if bundle.node and bundle.node.client:
-        yield "client", bundle.node.client
-    if bundle.node and bundle.node.admin:
-        yield "admin", bundle.node.admin
 
 
 def _dates(bundle: Bundle, here: Here) -> Iterator[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from election.store import StoreError
 from hactl.config.errors import ConfigErrors
 from hactl.config.node import load_node
-from hactl.setup.begin import are_prepared, begin_cluster, has_begun, prepare, stored_plan
+from hactl.setup.begin import are_prepared, begin_cluster, has_begun, prepare, renew, stored_plan
 from hactl.setup.checks import here_of
 from hactl.setup.errors import BadInputError, RefusedError
 from hactl.setup.etcdctl import Etcdctl, close_etcd
@@ -43,11 +44,12 @@ def agreed_plan(given: Plan | None, places: Places) -> Plan:
 def set_up(plan: Plan, places: Places, machine: Machine, say: Say, *, by: str, ssh_user: str, deadline: float) -> None:
     """From the checks to the cluster's beginning. `by`: the author; `ssh_user`: "" to have the operator join the
     other machines; `deadline`: monotonic time until which the other machines are waited for."""
-    me = _which(plan, places, machine)
+    me = _which(plan, machine)
     bundles = prepare(plan, places, machine, say)
     join(bundles[me.name], places, machine, say)
     config = load_node(Path(places.node_toml))
-    _bring(plan, me, places, ssh_user, say)
+    others = [host for host in plan.hosts if host != me]
+    bring([host for host in others if ssh_user or not (plan.members and accepts(host))], places, ssh_user, say)
     if plan.etcd is None:
         hosts = (me, *(host for host in plan.members if host != me))
         wait_for_members(config, hosts, deadline, say)
@@ -59,13 +61,13 @@ def set_up(plan: Plan, places: Places, machine: Machine, say: Say, *, by: str, s
 
 def prepare_only(plan: Plan, places: Places, machine: Machine, say: Say) -> None:
     """The files for all machines, and no more. Raises RefusedError."""
-    _which(plan, places, machine)
+    _which(plan, machine)
     prepare(plan, places, machine, say)
 
 
 def foresee(plan: Plan, places: Places, machine: UnchangedMachine, say: Say) -> None:
     """Say what `set_up` would change on this machine, and in etcd. Raises RefusedError as that does."""
-    me = _which(plan, places, machine)
+    me = _which(plan, machine)
     if not are_prepared(plan, places, machine.now()):
         say(Change(f"written    {places.authority}: the authority, the key, a join file for each machine"))
         return
@@ -76,7 +78,7 @@ def foresee(plan: Plan, places: Places, machine: UnchangedMachine, say: Say) -> 
     say(Change(f"the cluster {plan.cluster} has begun"))
 
 
-def _which(plan: Plan, places: Places, machine: Machine) -> Host:
+def _which(plan: Plan, machine: Machine) -> Host:
     """This machine, which must be one of the nodes. What can be checked before anything is written is checked here."""
     if machine.uid() != 0:
         raise RefusedError("this needs root: repeat it with sudo")
@@ -90,13 +92,25 @@ def _which(plan: Plan, places: Places, machine: Machine) -> Host:
     return me
 
 
-def _bring(plan: Plan, me: Host, places: Places, ssh_user: str, say: Say) -> None:
-    """The other machines' bundles, by ssh or in words."""
-    others = [host for host in plan.hosts if host != me]
+def bring(hosts: Sequence[Host], places: Places, ssh_user: str, say: Say) -> None:
+    """Other machines' bundles, by ssh or in words. Raises RefusedError."""
     if ssh_user:
-        for host in others:
+        for host in hosts:
             join_by_ssh(host, places.bundle(host.name), ssh_user, say)
-    elif others := [host for host in others if not (plan.members and accepts(host))]:
+    elif hosts:
         say("on each of the other machines, as root:")
-        for host in others:
+        for host in hosts:
             say(f"  {host.name}: {by_hand(host, places.bundle(host.name))}")
+
+
+def renew_certificates(places: Places, machine: Machine, say: Say, *, ssh_user: str, new_keys: bool) -> None:
+    """New certificates for all machines; this one takes its own at once. Raises RefusedError."""
+    plan = stored_plan(places)
+    if plan is None:
+        raise RefusedError(
+            f"the authority is not on this machine: repeat this on the one where `hactl setup` ran ({places.authority})"
+        )
+    me = _which(plan, machine)
+    bundles = renew(plan, places, machine, say, new_keys=new_keys)
+    join(bundles[me.name], places, machine, say)
+    bring([host for host in plan.hosts if host != me], places, ssh_user, say)

@@ -39,8 +39,9 @@ def read_bundle(file: str) -> Bundle:
         raise BadInputError(f"{file} cannot be read: {error.strerror}") from None
 
 
-def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:
-    """Raises RefusedError, with every reason, before anything is changed; and where a step fails."""
+def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> bool:
+    """Whether a unit was started: else the machine had joined before. Raises RefusedError, with every reason, before
+    anything is changed; and where a step fails."""
     check(bundle, places, machine, say)
     if bundle.etcd:
         stop_packaged_etcd(places, machine, say)
@@ -50,10 +51,10 @@ def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:
     written = _write(bundle, places, machine, say)
     if places.drop_in in written:
         machine.reload_units()
-    for unit in units(bundle):
-        _start(unit, machine, say)
+    started = [unit for unit in units(bundle) if _start(unit, machine, say)]
     if ran and {places.etcd_env, places.drop_in} & set(written):
         say("etcd's new settings count after `systemctl restart etcd`: on one machine after the other")
+    return bool(started)
 
 
 def check(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:
@@ -82,11 +83,14 @@ def _write(bundle: Bundle, places: Places, machine: Machine, say: Say) -> list[s
     return writer.written
 
 
-def _start(unit: str, machine: Machine, say: Say) -> None:
+def _start(unit: str, machine: Machine, say: Say) -> bool:
+    """Whether it was not there yet: running, and at every boot."""
     state = machine.unit(unit)
     if not state.enabled:
         machine.enable(unit)
     if not state.active:
         machine.start(unit)
-    if not (state.enabled and state.active):
-        say(Change(f"started    {unit}.service, also at every boot"))
+    if state.enabled and state.active:
+        return False
+    say(Change(f"started    {unit}.service, also at every boot"))
+    return True

@@ -16,8 +16,8 @@ from hactl.setup.plan import CLIENT_PORT, PEER_PORT, Plan
 _HEARTBEAT_MS = {"default": 100, "fast": 50, "wan": 500}
 
 _NODE_TOML = """\
-# /etc/hactl/node.toml: this node. `hactl setup` wrote it; a repeat changes nothing but the first six settings.
-# Every setting: docs/configuration.md.
+# /etc/hactl/node.toml: this node. `hactl setup` wrote it; a repeat changes the settings that are in it from the
+# beginning, and no others. Every setting: docs/configuration.md.
 
 """
 _MEANINGS = {
@@ -180,6 +180,8 @@ def node_settings(bundle: Bundle, part: NodePart, places: Places) -> dict[str, s
         settings["etcd_ca"] = f"{places.pki}/ca.pem"
     if part.client:
         settings |= {"etcd_cert": f"{places.pki}/client.pem", "etcd_key": f"{places.pki}/client.key"}
+    if bundle.etcd:
+        settings["etcd_member_certs"] = [f"{places.etcd}/server.pem", f"{places.etcd}/peer.pem"]
     if places.root != "/":
         settings["cluster_key"] = places.cluster_key
     return settings

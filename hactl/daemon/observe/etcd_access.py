@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from election.etcd.tls import CertificateEnd
-from hactl.config.etcd_access import Weakness, found_weak, tls_files
+from hactl.config.etcd_access import Weakness, certificate_ends, found_weak
 from hactl.config.node import NodeConfig
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ class EtcdAccess:
             for weakness in self.weak:
                 if weakness not in before:
                     log.warning("insecure_setup", problem=weakness.problem, hint=weakness.hint)
-            self.certificates = await asyncio.to_thread(tls_files(self._config).ends)
+            self.certificates = await asyncio.to_thread(certificate_ends, self._config)
             await asyncio.sleep(LOOK_S)
 
     def facts(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pytest
 from election.etcd.tls import CertificateEnd
 from election.keys import Keys
 from election.view import View
+from hactl.config.etcd_access import certificate_ends
 from hactl.config.node import NodeConfig
 from hactl.daemon.metrics import Metrics
 from hactl.daemon.observe.etcd_access import EtcdAccess
@@ -55,6 +56,19 @@ def test_it_is_looked_at_from_the_start(tmp_path: Path) -> None:
     metrics = Metrics()
     metrics.collect_certificates(made.certificates)
     assert b'hactl_etcd_certificate_end_timestamp_seconds{kind="ca"}' in metrics.text()
+
+
+def test_the_certificates_of_the_etcd_member_here_are_watched(tmp_path: Path) -> None:
+    server, peer = make(tmp_path, "server", 300), make(tmp_path, "peer", 5)
+    gone = str(tmp_path / "gone.pem")
+    made = access(etcd_member_certs=(str(server), str(peer), gone))
+    made.certificates = certificate_ends(
+        NodeConfig(cluster="c", node="n", etcd_member_certs=(str(server), str(peer), gone))
+    )
+    assert [known.kind for known in made.certificates] == ["server", "peer"]
+    (warning,) = [warning for warning in warnings_of(made) if "certificate" in warning["what"]]
+    assert f"{peer} for etcd ends in 5 days" in warning["what"]
+    assert "`hactl certs renew`" in warning["do"]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,15 @@ import pytest
 from election.store import StoreRefusedError
 from hactl.config.etcd_access import open_etcd, unusable
 from hactl.config.node import NodeConfig, load_node
+from hactl.setup import authority
 from hactl.setup.begin import prepare
+from hactl.setup.certificates import of_this_machine, shown_by
 from hactl.setup.errors import BadInputError, NotYetError, RefusedError
 from hactl.setup.files import Change
-from hactl.setup.first import agreed_plan, foresee, prepare_only, set_up
+from hactl.setup.first import agreed_plan, foresee, prepare_only, renew_certificates, set_up
 from hactl.setup.join import join, read_bundle
-from hactl.setup.plan import Plan, make_plan
+from hactl.setup.members import wait_for_members
+from hactl.setup.plan import CLIENT_PORT, PEER_PORT, Plan, make_plan
 from tests.support.setup_machines import Machines, machines
 
 WAIT_S = 60.0
@@ -164,7 +170,7 @@ def test_a_clock_that_is_off(tmp_path: Path) -> None:
         made.of["n2"].clock_off_s = 0.0
         others(made, "n2", "n3")
         n1.clock_off_s = 600.0
-        with pytest.raises(RefusedError, match=r"the clock of n. is 600 s behind this machine's"):
+        with pytest.raises(RefusedError, match=r"the clock of n. is 60\d s behind this machine's"):
             first(made, plan)
 
 
@@ -185,3 +191,65 @@ def test_members_of_another_setup_are_refused(tmp_path: Path) -> None:
             machine.start_etcd()
         with pytest.raises(RefusedError, match="different clusters"):
             first(made, plan)
+
+
+def served(url: str) -> datetime:
+    (shown,) = shown_by([url])
+    assert shown.end is not None, shown.problem
+    return shown.end
+
+
+@pytest.mark.parametrize("new_keys", [False, True])
+def test_certificates_are_renewed_while_everything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_keys: bool
+) -> None:
+    monkeypatch.setattr(authority, "CERTIFICATE_DAYS", 10)
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        begun(made, plan_of(made))
+        monkeypatch.setattr(authority, "CERTIFICATE_DAYS", 20)
+        n1, config = made.of["n1"], config_of(made, "n2")
+        urls = [host.url(port) for host in made.hosts for port in (CLIENT_PORT, PEER_PORT)]
+        old_key = Path(made.of["n2"].places.etcd, "server.key").read_text()
+        with closing(open_etcd(config)) as open_before:
+            assert open_before.get("/hactl/prod/config", timeout_s=3.0)[0] is not None
+            done = [list(machine.done) for machine in made.of.values()]
+            renew_certificates(n1.places, n1, made.say("n1").append, ssh_user="", new_keys=new_keys)
+            others(made, "n2", "n3")
+            assert [machine.done for machine in made.of.values()] == done
+            assert {(served(url) - datetime.now(UTC)).days for url in urls} == {19}
+            assert open_before.get("/hactl/prod/config", timeout_s=3.0)[0] is not None
+        assert (Path(made.of["n2"].places.etcd, "server.key").read_text() != old_key) == new_keys
+        with closing(open_etcd(config)) as open_after:
+            assert open_after.get("/hactl/prod/config", timeout_s=3.0)[0] is not None
+        # The members find each other by the new ones, too.
+        made.of["n3"].stop_etcd()
+        made.of["n3"].start_etcd()
+        wait_for_members(config_of(made, "n3"), [made.hosts[2], *made.hosts[:2]], time.monotonic() + WAIT_S, print)
+        shown = of_this_machine(made.of["n2"].places)
+        assert {certificate.name for certificate in shown} == {"hactl-n2", "root", "hactl prod", "", "n2"}
+        assert not [certificate for certificate in shown if certificate.problem]
+
+
+def test_certificates_are_renewed_where_the_authority_is(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1") as made:
+        n1 = made.of["n1"]
+        with pytest.raises(RefusedError, match="the one where `hactl setup` ran"):
+            renew_certificates(n1.places, n1, print, ssh_user="", new_keys=False)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda ca: (ca / "ca.key").chmod(0o640), "chmod 600"),
+        (lambda ca: os.chown(ca / "ca.key", 1, 1), "chown root:root"),
+        (lambda ca: (ca / "ca.key").unlink(), "bring it back from a backup"),
+        (lambda ca: (ca / "ca.pem").write_text("spoilt"), "no certificate in PEM form; bring it back"),
+    ],
+)
+def test_an_authority_that_cannot_be_used(tmp_path: Path, spoil: Callable[[Path], None], words: str) -> None:
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan, n1 = plan_of(made), made.of["n1"]
+        prepare(plan, n1.places, n1, lambda _: None)
+        spoil(Path(n1.places.authority))
+        with pytest.raises(RefusedError, match=words):
+            prepare(plan, n1.places, n1, lambda _: None)

@@ -48,6 +48,8 @@ def test_self_fence_by_a_command() -> None:
         ),
         ('endpoints = ["a:1"]', "endpoints: `a:1` is no URL with a port"),
         ('endpoints = ["http://a:1", "http://a:1"]', "is there twice"),
+        ('etcd_member_certs = "/s.pem"', "etcd_member_certs: is '/s.pem', and must be a list of paths"),
+        ('etcd_member_certs = ["s.pem"]', "etcd_member_certs: `s.pem` is no absolute path"),
         ('endpoints = ["https://a:1"]', "endpoints: https:// needs `etcd_ca`"),
         ('etcd_ca = "/ca.pem"', "etcd_ca: is given, so every endpoint must begin with https://"),
         ('etcd_user = "u"', "etcd_user: is given without `etcd_password_file`"),
