@@ -20,6 +20,7 @@ from pathlib import Path
 
 from election.clock import Instant, owner_elapsed
 from fencing.linux import cgroup as cgroup_v2
+from fencing.linux import environment
 from fencing.linux.child import Output, kill_group, reap_killed, spawn, wait_end
 from fencing.linux.clock import now
 
@@ -32,7 +33,6 @@ _POLL_S = 0.005
 _END_S = 0.02
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The service manager gave these to this process alone; or they would give a program our Python's modules.
-_NOT_INHERITED = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", "PYTHON", "VIRTUAL_")
 _numbers = itertools.count(1)
 
 
@@ -112,9 +112,14 @@ def _spawn(argv: Sequence[str], text: bytes) -> subprocess.Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     # Words are read: they must be English. Warnings meant for the agents' authors are not.
-    return {**own, "PATH": _PATH, "LC_ALL": "C", "LANG": "C", "PYTHONWARNINGS": "ignore"}
+    return {
+        **environment.of_children("PYTHON", "VIRTUAL_"),
+        "PATH": _PATH,
+        "LC_ALL": "C",
+        "LANG": "C",
+        "PYTHONWARNINGS": "ignore",
+    }
 
 
 def _kill(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:

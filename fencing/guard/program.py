@@ -28,6 +28,7 @@ from fencing.guard.sys import lock_memory, may_reboot, raise_priority, refuse_oo
 from fencing.guard.watchdog import FedWatchdog, Log, OpenDevice, Watchdog
 from fencing.guard.watchdog_device import Device
 from fencing.guard.wire import OTHER_GUARD, READY
+from fencing.linux import core_dump
 from fencing.linux.umask import keep_private
 
 
@@ -82,6 +83,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _set_up(options: argparse.Namespace, open_device: OpenDevice) -> tuple[Guard, Journal, list[object]]:
     """Everything up to the main loop; the objects in the list must be kept. Raises StartError, OSError."""
+    core_dump.forbid()
     keep_private()
     if os.getsid(0) != os.getpid() and os.getpgrp() != os.getpid():
         os.setsid()

@@ -21,6 +21,7 @@ from election.clock import Instant
 from election.keys import Keys
 from election.store import Store, StoreError
 from fencing.guard.client import GuardError, forget_stop_record, read_stop_record
+from fencing.linux import core_dump
 from fencing.linux.clock import now as read_clocks
 from fencing.linux.umask import keep_private
 from hactl import __version__
@@ -377,6 +378,7 @@ def run(path: Path) -> int:
     try:
         config = load_node(path)
         writer = setup.configure(config.log_format, config.log_level, config.node)
+        core_dump.forbid()
         keep_private()
         make_private(config)
         log.info("daemon_starts", version=__version__, cluster=config.cluster)

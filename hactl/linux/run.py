@@ -19,6 +19,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fencing.linux import environment
 from fencing.linux.child import Output, kill_group, reap_killed, spawn, wait_end
 from hactl.linux.aside import aside
 from hactl.linux.errors import OperationError
@@ -69,14 +70,9 @@ def signal_name(number: int) -> str:
         return str(number)
 
 
-# The service manager gave these to the daemon alone. A child that had NOTIFY_SOCKET could speak for the daemon.
-_NOT_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID")
-
-
 def service_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment of the daemon's children: its own, without the variables for it alone, and `extra`."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-    return {**own, **extra}
+    return {**environment.of_children(), **extra}
 
 
 def find_command(command: str, env: Mapping[str, str] | None = None, cwd: str | None = None) -> str | None:

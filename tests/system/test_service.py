@@ -26,6 +26,24 @@ groups:
           stop: [/bin/sh, -c, "kill $(cat /run/agent);
             while grep -qs State:.[SRD] /proc/$(cat /run/agent)/status; do :; done"]
           monitor: [/bin/sh, -c, "grep -qs State:.[SRD] /proc/$(cat /run/agent)/status || exit 7"]
+  - name: limits
+    resources:
+      - name: supervised
+        exec: {command: [/bin/sh, /run/look, /run/supervised]}
+      - name: agent
+        stop_timeout: 500ms
+        exec:
+          start: [/bin/sh, /run/look, /run/agent-start, once]
+          stop: [rm, -f, /run/agent-start]
+          monitor: [/bin/sh, -c, "test -e /run/agent-start || exit 7"]
+"""
+# The limits, signals, umask and environment that it was started with.
+LOOK = """
+{ ulimit -a -S; ulimit -a -H | grep -v 'locked memory'; umask; cat /proc/self/oom_score_adj;
+  grep Sig[BIC] /proc/self/status; chrt -p $$ | cut -d: -f2;
+  env | grep -v -E '^(HACTL_.*|PWD|_|OLDPWD|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|SHLVL)='; } > $1.new
+mv $1.new $1
+[ "$2" = once ] || exec sleep 300000
 """
 
 
@@ -37,6 +55,7 @@ def work(controller: Controller) -> list[str]:
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
     with booted(tmp_path_factory.mktemp("controller") / "console", CLUSTER) as booted_controller:
+        booted_controller.write("/run/look", LOOK)
         yield booted_controller
 
 
@@ -59,7 +78,7 @@ def same(controller: Controller, act: Callable[[], object]) -> bool:
 
 
 def test_restart_stops_nothing(running: Controller) -> None:
-    assert running.shown("StatusText") == "live, 2 groups run here"
+    until(lambda: running.shown("StatusText") == "live, 3 groups run here")
     assert same(running, lambda: running.machine.run("systemctl", "restart", "hactl.service"))
 
 
@@ -89,6 +108,19 @@ def test_without_a_daemon_the_guard_stops_the_work(running: Controller) -> None:
     assert len(running.guard()) == 1
 
 
+def test_children_begin_as_a_service_of_their_own_would(running: Controller) -> None:
+    # SIGPIPE is as in a shell: commands are often pipes.
+    reference_unit = "[Service]\nIgnoreSIGPIPE=no\nExecStart=/bin/sh /run/look /run/reference\n"
+    running.machine.unit("reference.service", reference_unit)
+    running.machine.run("systemctl", "start", "reference.service")
+    places = [Path(f"{running.machine.root}/run/{name}") for name in ("reference", "supervised", "agent-start")]
+    until(lambda: all(place.exists() for place in places))
+    reference, *children = (place.read_text().splitlines() for place in places)
+    assert len(reference) > 20
+    for child in children:
+        assert child == reference
+
+
 def test_bad_input_is_not_tried_again(running: Controller) -> None:
     running.machine.run("systemctl", "stop", "hactl.service")
     running.write("/etc/hactl/node.toml", "clutser = 'units'\n" + NODE)
@@ -105,6 +137,7 @@ def test_bad_input_is_not_tried_again(running: Controller) -> None:
 def test_a_machine_that_goes_down_hands_over(tmp_path: Path) -> None:
     """Though a restart would keep it running."""
     with booted(tmp_path / "console", CLUSTER) as controller:
+        controller.write("/run/look", LOOK)
         controller.write(
             "/run/systemd/system/hactl.service.d/log.conf", "[Service]\nStandardError=append:/var/tmp/hactl.log\n"
         )

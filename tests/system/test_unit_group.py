@@ -151,6 +151,10 @@ def test_a_frozen_daemons_unit_is_stopped_by_the_guard_and_stays_stopped(owner: 
         assert owner.machine.run("systemd-run", "--wait", "--quiet", "/bin/true") == ""
         assert owner.stopped()
         assert owner.starts() == starts
+        # The guard's log outlives the machine's next boot, unlike its file.
+        said = owner.machine.run("journalctl", "-u", "hactl", "-o", "cat")
+        assert '"logger": "guard", "event": "all_stopped"' in said
+        assert "all_stopped" in owner.machine.run("journalctl", "-t", "hactl-guard", "-o", "cat")
     finally:
         Path(f"{owner.machine.root}/run/systemd/system/hactl.service.d/late.conf").unlink()
         owner.machine.run("systemctl", "daemon-reload")
