@@ -23,7 +23,8 @@ _PACKAGES = {"etcd": "etcd-server", "etcdctl": "etcd-client", "systemctl": "syst
 class Here(NamedTuple):
     """A machine as it was seen. `node`: cluster and node that node.toml names; `authority`: the certificate of the
     authority in use, "" for none; `token`: of the etcd that was set up here; `etcd_data`: its member has data;
-    `no_unit`: units that are wanted and not there; `machine_id`: why it is unusable."""
+    `no_unit`: units that are wanted and not there; `machine_id`: why it is unusable;
+    `drop_ins`: of etcd's unit, by others."""
 
     uid: int = 0
     addresses: frozenset[str] = frozenset()
@@ -37,6 +38,7 @@ class Here(NamedTuple):
     free_bytes: int = ROOM_BYTES
     listeners: tuple[Listener, ...] = ()
     machine_id: str = ""
+    drop_ins: tuple[str, ...] = ()
 
 
 def programs(bundle: Bundle) -> list[str]:
@@ -72,6 +74,9 @@ def warnings(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:
     if bundle.etcd and here.free_bytes < ROOM_BYTES:
         free = f"{here.free_bytes / 2**30:.1f} GiB"
         yield f"{places.etcd_data} has {free} of room, and etcd may take 4 GiB and its snapshots as much: make room"
+    if bundle.etcd and here.drop_ins:
+        files = ", ".join(here.drop_ins)
+        yield f"etcd's unit is changed by {files}, too: see that they set nothing of etcd's (ETCD_…)"
 
 
 def _installed(here: Here) -> Iterator[str]:

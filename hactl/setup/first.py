@@ -16,7 +16,7 @@ from hactl.setup.etcdctl import Etcdctl, close_etcd
 from hactl.setup.files import Change, Say
 from hactl.setup.join import join, read_bundle
 from hactl.setup.machine import Machine, UnchangedMachine
-from hactl.setup.members import accepts, compare_clocks, wait_for_members
+from hactl.setup.members import answer_of, compare_clocks, wait_for_members
 from hactl.setup.places import Places
 from hactl.setup.plan import Host, Plan
 from hactl.setup.ssh import by_hand, join_by_ssh
@@ -49,7 +49,12 @@ def set_up(plan: Plan, places: Places, machine: Machine, say: Say, *, by: str, s
     join(bundles[me.name], places, machine, say)
     config = load_node(Path(places.node_toml))
     others = [host for host in plan.hosts if host != me]
-    bring([host for host in others if ssh_user or not (plan.members and accepts(host))], places, ssh_user, say)
+    bring(
+        [host for host in others if ssh_user or not (plan.members and answer_of(host) == "accepts")],
+        places,
+        ssh_user,
+        say,
+    )
     if plan.etcd is None:
         hosts = (me, *(host for host in plan.members if host != me))
         wait_for_members(config, hosts, deadline, say)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from election.etcd.facts import EndpointFacts
 from hactl.setup.plan import CLIENT_PORT, PEER_PORT, Host
+
+# How a port takes a connection: something accepts; the machine refuses, so it is there; nothing comes back.
+Answer = Literal["accepts", "refuses", "silent"]
 
 
 class Gathering(NamedTuple):
@@ -22,20 +25,29 @@ class Gathering(NamedTuple):
         return not self.missing and not self.wrong
 
 
-def gathered(hosts: Sequence[Host], facts: Sequence[EndpointFacts], listening: frozenset[str]) -> Gathering:
-    """`facts`: of the client endpoints of `hosts`, in their order; `listening`: hosts whose peer port accepts."""
+def gathered(hosts: Sequence[Host], facts: Sequence[EndpointFacts], answers: Mapping[str, Answer]) -> Gathering:
+    """`facts`: of the client endpoints of `hosts`, in their order; `answers`: of the peer ports of those that are
+    silent, by the host's name."""
     seen = list(zip(hosts, facts, strict=True))
-    missing = {host.name: _reason(host, fact, listening) for host, fact in seen if fact.problem or not fact.leader_id}
+    missing = {
+        host.name: _reason(host, fact, answers.get(host.name, "silent"))
+        for host, fact in seen
+        if fact.problem or not fact.leader_id
+    }
     there = [(host, fact) for host, fact in seen if host.name not in missing]
     return Gathering(missing, _apart(there) or _others(hosts, there))
 
 
-def _reason(host: Host, fact: EndpointFacts, listening: frozenset[str]) -> str:
+def _reason(host: Host, fact: EndpointFacts, answer: Answer) -> str:
     if not fact.problem:
         return "etcd runs, and has no majority yet"
-    if host.name in listening:
-        return f"etcd begins, and waits for the others ({host.url(PEER_PORT)} accepts)"
-    return f"nothing at {host.address} port {PEER_PORT} yet"
+    if answer == "accepts":
+        return "etcd begins, and waits for the others"
+    if answer == "refuses":
+        return "has not joined yet"
+    return (
+        f"{host.address} does not answer at port {PEER_PORT}: is that its address, is it on, does a firewall drop it?"
+    )
 
 
 def _apart(there: Sequence[tuple[Host, EndpointFacts]]) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from hactl.setup.checks import CLOCK_S
 from hactl.setup.errors import NotYetError, RefusedError
 from hactl.setup.files import Say
-from hactl.setup.gathering import Gathering, gathered
+from hactl.setup.gathering import Answer, Gathering, gathered
 from hactl.setup.plan import CLIENT_PORT, PEER_PORT, Host
 
 if TYPE_CHECKING:
@@ -52,14 +52,18 @@ def wait_for_members(config: NodeConfig, hosts: Sequence[Host], deadline: float,
 def _look(store: EtcdStore, hosts: Sequence[Host]) -> Gathering:
     facts = store.look(_LOOK_S)
     silent = [host for host, fact in zip(hosts, facts, strict=True) if fact.problem]
-    return gathered(hosts, facts, frozenset(host.name for host in silent if accepts(host)))
+    return gathered(hosts, facts, {host.name: answer_of(host) for host in silent})
 
 
-def accepts(host: Host, port: int = PEER_PORT) -> bool:
-    """Whether something accepts at its port."""
-    with contextlib.suppress(OSError), socket.create_connection((host.address, port), _CONNECT_S):
-        return True
-    return False
+def answer_of(host: Host, port: int = PEER_PORT) -> Answer:
+    """How it takes a connection."""
+    try:
+        with socket.create_connection((host.address, port), _CONNECT_S):
+            return "accepts"
+    except ConnectionRefusedError:
+        return "refuses"
+    except OSError:
+        return "silent"
 
 
 def compare_clocks(config: NodeConfig, hosts: Sequence[Host], now: float) -> None:

@@ -21,6 +21,7 @@ def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
     """The facts. Raises RefusedError where one cannot be had."""
     missing = tuple(machine.missing(programs(bundle)))
     wanted = () if "systemctl" in missing else units(bundle)
+    drop_ins = machine.unit("etcd").drop_ins if "etcd" in wanted else ()
     try:
         addresses = frozenset(machine.addresses())
     except OSError as error:
@@ -38,6 +39,7 @@ def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
         free_bytes=machine.free_bytes(places.etcd_data),
         listeners=tuple(listeners()),
         machine_id=_machine_id(places.at(MACHINE_ID)),
+        drop_ins=tuple(path for path in drop_ins if path != places.drop_in),
     )
 
 

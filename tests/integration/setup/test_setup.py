@@ -126,7 +126,9 @@ def test_what_would_be_changed_is_said_and_not_done(tmp_path: Path) -> None:
 def test_it_waits_and_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     with machines(tmp_path, "n1", "n2", "n3") as made:
         plan = plan_of(made)
-        with pytest.raises(NotYetError, match=r"n2: nothing at .* port 2380 yet; n3: .*repeat `hactl setup`"):
+        with pytest.raises(
+            NotYetError, match=r"n2: has not joined yet; n3: has not joined yet; .*repeat `hactl setup`"
+        ):
             first(made, plan, wait_s=0.0)
         assert agreed_plan(None, made.of["n1"].places) == plan
         result: list[list[str]] = []

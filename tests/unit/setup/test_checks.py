@@ -85,6 +85,11 @@ def test_little_room_is_a_warning() -> None:
     ]
 
 
+def test_other_drop_ins_are_a_warning() -> None:
+    (said,) = warnings(bundle(), GOOD._replace(drop_ins=("/etc/systemd/system/etcd.service.d/mine.conf",)), Places())
+    assert "mine.conf" in said
+
+
 def test_which_machine_this_is() -> None:
     assert here_of([N1, N2], frozenset({"10.0.0.12"})) == N2
     assert "none of the addresses is on this machine" in str(here_of([N1, N2], frozenset({"10.0.0.9"})))

@@ -20,7 +20,7 @@ def facts(host: Host, number: int, **changes: Any) -> EndpointFacts:
 
 def judged(**changes: Any) -> Gathering:
     """`changes`: of n3's."""
-    return gathered(HOSTS, [facts(N1, 1), facts(N2, 2), facts(N3, 3, **changes)], frozenset())
+    return gathered(HOSTS, [facts(N1, 1), facts(N2, 2), facts(N3, 3, **changes)], {})
 
 
 def test_one_cluster() -> None:
@@ -30,8 +30,9 @@ def test_one_cluster() -> None:
 def test_a_member_that_is_not_there() -> None:
     away = EndpointFacts(N3.url(2379), problem="refused")
     seen = [facts(N1, 1), facts(N2, 2), away]
-    assert gathered(HOSTS, seen, frozenset()).missing == {"n3": "nothing at 10.0.0.13 port 2380 yet"}
-    assert "waits for the others" in gathered(HOSTS, seen, frozenset({"n3"})).missing["n3"]
+    assert gathered(HOSTS, seen, {"n3": "refuses"}).missing == {"n3": "has not joined yet"}
+    assert gathered(HOSTS, seen, {"n3": "accepts"}).missing == {"n3": "etcd begins, and waits for the others"}
+    assert "10.0.0.13 does not answer at port 2380: is that its address" in gathered(HOSTS, seen, {}).missing["n3"]
 
 
 def test_no_leader_yet() -> None:
