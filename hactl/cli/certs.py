@@ -11,7 +11,8 @@ import typer
 from hactl.cli.common import BAD_INPUT, CliError, say, settings, settings_path
 from hactl.cli.options import ConfigOption, Json
 from hactl.cli.output import Style, table
-from hactl.cli.setup import Ssh, SshUser, refusals
+from hactl.cli.setup import refusals
+from hactl.cli.setup_options import Ssh, SshUser
 
 if TYPE_CHECKING:
     from hactl.setup.certificates import Certificate

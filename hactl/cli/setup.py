@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from typer.core import TyperGroup
 
 from election.store import StoreError
@@ -17,6 +16,24 @@ from hactl.cli.backend import Backend
 from hactl.cli.common import BAD_INPUT, CliError, say, tell, user_name
 from hactl.cli.fast_status import show_status
 from hactl.cli.options import seconds
+from hactl.cli.setup_options import (
+    AcceptEven,
+    AsJson,
+    Check,
+    ClusterName,
+    Endpoints,
+    EtcdCa,
+    EtcdCert,
+    EtcdKey,
+    JoinFile,
+    Nodes,
+    Prepare,
+    Profile,
+    Ssh,
+    SshUser,
+    Timeout,
+    Witness,
+)
 
 if TYPE_CHECKING:
     from hactl.config.node import NodeConfig
@@ -26,17 +43,6 @@ _AGAIN_S = 1.0
 # What was seen while machines joined is looked at again within this time.
 _CALM_S = 20.0
 DEFAULT_COMMAND = "cluster"
-
-Ssh = Annotated[bool, typer.Option("--ssh", help="Have the other machines join by ssh.")]
-SshUser = Annotated[
-    str, typer.Option("--ssh-user", metavar="USER", help="The user for --ssh; one other than root uses sudo.")
-]
-
-
-Check = Annotated[bool, typer.Option("--check", help="Change nothing: say what would be done.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, for programs: `changed`, and the `changes` in words.")
-]
 
 
 class SetupGroup(TyperGroup):
@@ -50,37 +56,19 @@ class SetupGroup(TyperGroup):
 
 
 def cluster(
-    nodes: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME=ADDRESS...", help="The nodes. Not needed for a repeat, which goes on."),
-    ] = None,
-    cluster: Annotated[str, typer.Option("--cluster", metavar="NAME", help="The cluster's name.")] = "",
-    witness: Annotated[
-        str,
-        typer.Option("--witness", metavar="NAME=ADDRESS", help="A machine that runs only etcd, beside two nodes."),
-    ] = "",
+    nodes: Nodes = None,
+    cluster: ClusterName = "",
+    witness: Witness = "",
     ssh: Ssh = False,
     ssh_user: SshUser = "root",
-    profile: Annotated[
-        str, typer.Option("--profile", help="The timing, of cluster.yaml and of etcd: default, fast or wan.")
-    ] = "default",
-    accept_even_members: Annotated[
-        bool, typer.Option("--accept-even-members", help="Allow an even number of etcd members.")
-    ] = False,
-    etcd_endpoints: Annotated[
-        str, typer.Option("--etcd-endpoints", metavar="URLS", help="Use this etcd, in place of a new one.")
-    ] = "",
-    etcd_ca: Annotated[
-        Path | None, typer.Option("--etcd-ca", help="The authority of that etcd's certificates.")
-    ] = None,
-    etcd_cert: Annotated[Path | None, typer.Option("--etcd-cert", help="The client certificate for it.")] = None,
-    etcd_key: Annotated[Path | None, typer.Option("--etcd-key", help="The key of that certificate.")] = None,
-    timeout: Annotated[
-        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the other machines.")
-    ] = "15m",
-    prepare: Annotated[
-        bool, typer.Option("--prepare", help="Create the files for all machines, and stop there: no machine joins.")
-    ] = False,
+    profile: Profile = "default",
+    accept_even_members: AcceptEven = False,
+    etcd_endpoints: Endpoints = "",
+    etcd_ca: EtcdCa = None,
+    etcd_cert: EtcdCert = None,
+    etcd_key: EtcdKey = None,
+    timeout: Timeout = "15m",
+    prepare: Prepare = False,
     check: Check = False,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +77,6 @@ def cluster(
     Creates an authority, certificates, the cluster's key, a new etcd, node.toml and a first cluster.yaml; says what to
     type on the other machines; waits for them; begins the cluster. It may be interrupted and repeated: it goes on.
     """
-    from hactl.config.node import load_node  # noqa: PLC0415 - as the next
     from hactl.setup.first import agreed_plan, foresee, prepare_only, set_up  # noqa: PLC0415 - half a second
     from hactl.setup.machine import Machine, UnchangedMachine  # noqa: PLC0415
     from hactl.setup.places import Places  # noqa: PLC0415
@@ -107,23 +94,24 @@ def cluster(
         else:
             by, user = user_name(), ssh_user if ssh else ""
             set_up(plan, places, Machine(), report.say, by=by, ssh_user=user, deadline=deadline)
-    if check or prepare:
-        report.end()
-        return
-    config = load_node(Path(places.node_toml))
+    levels = set() if check or prepare else _well(plan, Path(places.node_toml), deadline, report, as_json=as_json)
+    report.end()
+    if "error" in levels:
+        raise CliError("the cluster is set up, and has errors: `hactl status` says what to do")
+
+
+def _well(plan: Plan, node_toml: Path, deadline: float, report: Report, *, as_json: bool) -> set[str]:
+    """Wait until all nodes are well, and show the status; the levels of its warnings."""
+    from hactl.config.node import load_node  # noqa: PLC0415 - as the room's
+
+    config = load_node(node_toml)
     _wait_well(config, [host.name for host in plan.nodes], deadline, report.say)
     if not as_json:
-        show_status(as_json=False, config=Path(places.node_toml))
-    report.end()
-    if "error" in _levels(config):
-        raise CliError("the cluster is set up, and has errors: follow what is said above")
+        show_status(as_json=False, config=node_toml)
+    return _levels(config)
 
 
-def join(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The join file of this machine; `-`: standard input.")],
-    check: Check = False,
-    as_json: AsJson = False,
-) -> None:
+def join(file: JoinFile, check: Check = False, as_json: AsJson = False) -> None:
     """Make this machine a part of the cluster, by the file that `hactl setup` made for it. It may be repeated."""
     from hactl.setup.join import join as join_by  # noqa: PLC0415
     from hactl.setup.join import read_bundle  # noqa: PLC0415
