@@ -61,7 +61,10 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "group": ("Report that a group is repaired.", (group.cleanup,)),
     "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),
     "config": ("The cluster's configuration.", _CONFIG),
-    "etcd": ("Look after etcd: its members, snapshots, and room.", (etcd.status, etcd.snapshot, etcd.defrag)),
+    "etcd": (
+        "Look after etcd: its members, snapshots, and room.",
+        (etcd.status, etcd.snapshot, etcd.restore, etcd.defrag),
+    ),
     "import": ("Turn other programs' configurations into cluster.yaml.", (importing.haproxy,)),
     "preset": ("Ready-made settings for known services.", (preset.list_presets, preset.show)),
     "certs": ("Certificates of etcd and of its users.", (certs.show, certs.renew)),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hactl.cli.common import BAD_INPUT, CliError, quiet_log, say, settings
-from hactl.cli.options import ConfigOption, Json
+from hactl.cli.common import BAD_INPUT, CliError, confirmed, quiet_log, say, settings
+from hactl.cli.options import ConfigOption, Json, Yes
 from hactl.cli.output import Style, table
 from hactl.cli.status_view import warning_lines
 
@@ -85,16 +85,73 @@ def defrag(
             say(f"{freed.member}: {mib(freed.before)} before, {mib(freed.after)} now")
 
 
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The snapshot: the same file on every machine.")],
+    members: Annotated[
+        str,
+        typer.Option("--members", metavar="NAME=URL,…", help="The new members. Default: ETCD_INITIAL_CLUSTER."),
+    ] = "",
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", metavar="FILE", help="etcd's settings. Default: /etc/hactl/etcd.env, else /etc/default/etcd."
+        ),
+    ] = None,
+    without_sum: Annotated[
+        bool, typer.Option("--without-sum", help="FILE is `member/snap/db`, copied from a data directory.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do it even if etcd is well, or FILE was restored here before.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Restore etcd from a snapshot, after its majority or its data are lost: on every machine, with the same file.
+
+    Stops etcd on this machine, puts its data aside, makes new ones of the snapshot, and starts it. When all members are
+    restored: `hactl recover`, once. May be repeated. docs/disaster-recovery.md has the whole way.
+    """
+    from hactl.admin.etcd import restore as restoring  # noqa: PLC0415 - heavy, as the next
+    from hactl.admin.etcd.settings_file import find_settings, read_members  # noqa: PLC0415
+    from hactl.setup.machine import Machine  # noqa: PLC0415
+
+    machine = Machine()
+    with _refusals():
+        etcd = find_settings(settings_file)
+        if members:
+            etcd = etcd._replace(members=read_members(members, "--members"))
+        if machine.uid() != 0:
+            raise CliError("be root: etcd is stopped, and its data are moved")
+        say(f"{etcd.name} of {', '.join(etcd.members)}, by {etcd.path}; data: {etcd.data_dir}")
+        if not yes and not confirmed("Stop etcd here, put its data aside, and restore it from the snapshot?"):
+            raise CliError("not confirmed: nothing was done")
+        done = restoring.restore(file.absolute(), etcd, machine, say, without_sum=without_sum, force=force)
+    if done.done_before:
+        say("it was restored from this file before, and is started; `--force` restores it once more")
+    else:
+        say(f"restored and started; the data of before: {done.aside or 'none'}")
+    others = [name for name in etcd.members if name != etcd.name]
+    if others:
+        say(f"now the same command with the same file on: {', '.join(others)}")
+    say("then `hactl etcd status`; when all members are well: `hactl recover`, once, on one machine")
+
+
 @contextmanager
 def _admin(config: Path | None) -> Iterator[EtcdAdmin]:
     """The operator's access to etcd."""
-    from hactl.admin.errors import NoSuchError, RefusedError  # noqa: PLC0415 - light
     from hactl.admin.etcd.access import EtcdAdmin  # noqa: PLC0415 - heavy
 
     quiet_log()
+    with _refusals(), closing(EtcdAdmin(settings(config))) as admin:
+        yield admin
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What is refused ends the command."""
+    from hactl.admin.errors import NoSuchError, RefusedError  # noqa: PLC0415 - light
+
     try:
-        with closing(EtcdAdmin(settings(config))) as admin:
-            yield admin
+        yield
     except NoSuchError as error:
         raise CliError(str(error), BAD_INPUT) from None
     except RefusedError as error:

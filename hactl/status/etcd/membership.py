@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from election.etcd.facts import EndpointFacts, EtcdMember
 from hactl.status.etcd.command import scheme
-from hactl.status.etcd.problems import EtcdProblem, answering, called, members_of, voters
+from hactl.status.etcd.problems import EtcdProblem, answering, called, is_of, members_of, voters
 
 # Three members are the fewest of which one may be lost; more than five make etcd slower, and survive hardly more.
 FEWEST, MOST = 3, 5
@@ -87,11 +87,7 @@ def _known_as_one(same: Sequence[EndpointFacts]) -> bool:
     """Whether the member that they say they are states the same of itself at each, and all these addresses as its own.
     Debian's etcd, set up on each machine by itself, has one number on all of them, and another address on each."""
     says = {member for fact in same for member in fact.members if member.id == fact.member_id}
-    return len(says) == 1 and all(fact.endpoint in _addresses(member) for fact in same for member in says)
-
-
-def _addresses(member: EtcdMember) -> set[str]:
-    return {url.rpartition("://")[2].rstrip("/") for url in member.urls}
+    return len(says) == 1 and all(is_of(member, fact.endpoint) for fact in same for member in says)
 
 
 def _no_majority(
@@ -135,8 +131,10 @@ def _silent(
     facts: Sequence[EndpointFacts], silent: Sequence[EndpointFacts], there: str, spare: int
 ) -> Iterator[EtcdProblem]:
     """Endpoints that do not answer: of a member, or of none that is known."""
-    known = {address for member in members_of(facts) for address in _addresses(member)}
-    strangers = [fact for fact in silent if _comparable(facts) and fact.endpoint not in known]
+    members = members_of(facts)
+    strangers = [
+        fact for fact in silent if _comparable(facts) and not any(is_of(member, fact.endpoint) for member in members)
+    ]
     dead = [fact for fact in silent if fact not in strangers]
     if dead:
         text = f"etcd's endpoint {_each(dead)}" if len(dead) == 1 else f"endpoints of etcd: {_each(dead)}"
@@ -155,7 +153,8 @@ def _never_started(members: Sequence[EtcdMember], etcdctl: str) -> Iterator[Etcd
     left = max(0, started - (len(members) // 2 + 1))
     for member in (member for member in members if not member.urls):
         may = "none of them may be lost" if left == 0 else f"{left} of them may be lost"
-        text = f"etcd's member {called(member)} was added and has never started; it counts for the majority"
+        named = f"{called(member)} ({', '.join(member.peer_urls)})" if member.peer_urls else called(member)
+        text = f"etcd's member {named} was added and has never started; it counts for the majority"
         todo = f"start etcd on its machine; or `{etcdctl} member remove {member.id:x}`"
         yield EtcdProblem("never_started", f"{text}: of {len(members)} members {started} run, {may}", todo)
 
@@ -164,7 +163,7 @@ def _unnamed(facts: Sequence[EndpointFacts], members: Sequence[EtcdMember]) -> I
     """Members that this node could ask, and does not know of."""
     named, asked = {fact.endpoint for fact in facts}, {fact.member_id for fact in facts if not fact.problem}
     unasked = [member for member in members if member.urls and member.id not in asked]
-    strangers = [member for member in unasked if not _addresses(member) & named]
+    strangers = [member for member in unasked if not any(is_of(member, endpoint) for endpoint in named)]
     if strangers and (_comparable(facts) or not any(fact.problem for fact in facts)):
         each = ", ".join(f"{called(member)} ({', '.join(member.urls)})" for member in strangers)
         text = f"no endpoint in this node's node.toml names etcd's member {each}: when the others are lost"
@@ -176,8 +175,7 @@ def _unnamed(facts: Sequence[EndpointFacts], members: Sequence[EtcdMember]) -> I
 def _comparable(facts: Sequence[EndpointFacts]) -> bool:
     """Whether endpoints and members can be compared by their addresses: one may be a name and the other a number, or a
     silent endpoint any member."""
-    known = {address for member in members_of(facts) for address in _addresses(member)}
-    return any(fact.endpoint in known for fact in facts)
+    return any(is_of(member, fact.endpoint) for member in members_of(facts) for fact in facts)
 
 
 def _few(members: Sequence[EtcdMember], nodes: Mapping[str, str], etcdctl: str) -> Iterator[EtcdProblem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from election.etcd.facts import EndpointFacts, EtcdMember
 from hactl.status.etcd.judge import EtcdState
-from hactl.status.etcd.problems import leads, members_of, mib
+from hactl.status.etcd.problems import address, is_of, leads, members_of, mib
 
 HEAD = ("MEMBER", "ID", "ENDPOINT", "STATE", "VERSION", "DATABASE", "BEHIND", "READ", "FSYNC P99")
 
@@ -27,12 +27,13 @@ def rows(state: EtcdState) -> list[tuple[str, ...]]:
 
 def _unasked(member: EtcdMember, by_member: dict[int, list[EndpointFacts]]) -> EndpointFacts:
     """The silent endpoint that is this member's; else one made up of its address."""
-    addresses = [url.rpartition("://")[2] for url in member.urls]
     for silent in by_member.get(0, []):
-        if silent.endpoint in addresses:
+        if is_of(member, silent.endpoint):
             by_member[0].remove(silent)
-            return silent
-    return EndpointFacts(addresses[0] if addresses else "-", "not in node.toml" if addresses else "never started")
+            return silent if member.urls else silent._replace(problem="never started")
+    if member.urls:
+        return EndpointFacts(address(member.urls[0]), "not in node.toml")
+    return EndpointFacts("-", "never started")
 
 
 def _row(member: EtcdMember, fact: EndpointFacts, leading: int, state: EtcdState) -> tuple[str, ...]:

@@ -71,6 +71,20 @@ def called(member: EtcdMember) -> str:
     return member.name or format(member.id, "x")
 
 
+def address(url: str) -> str:
+    """HOST:PORT of a URL."""
+    return url.rpartition("://")[2].rstrip("/")
+
+
+def is_of(member: EtcdMember, endpoint: str) -> bool:
+    """Whether the endpoint, HOST:PORT, is this member's. One that has never started has said no address for clients:
+    it is known by the host at which the other members reach it."""
+    if member.urls:
+        return endpoint in map(address, member.urls)
+    hosts = {address(url).rpartition(":")[0] for url in member.peer_urls}
+    return endpoint.rpartition(":")[0] in hosts
+
+
 def mib(size: int) -> str:
     """As an operator reads a size."""
     return f"{size / 1024**2:.0f} MiB"

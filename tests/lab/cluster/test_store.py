@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 
 from election.records import GENERATION_BITS
+from hactl.admin.etcd.restore import restore
+from hactl.admin.etcd.settings_file import EtcdSettings
+from hactl.lab.etcd import CLIENT_PORT, PEER_PORT
 
 from .whole import EXCLUSIVE, Cluster
 
@@ -134,6 +138,54 @@ class Backup:
         self._cluster.lab.stop_etcd()
         self._copy(back=True)
         self._cluster.lab.start_etcd()
+
+
+class Commands:
+    """`hactl etcd snapshot`, and `hactl etcd restore` on every node, all of whose data are lost. The lab is systemd."""
+
+    def __init__(self, cluster: Cluster, place: Path) -> None:
+        self._cluster, self._file = cluster, place / "snapshot.db"
+        self._node = ""
+
+    def take(self) -> None:
+        self._cluster.hactl("n1", "etcd", "snapshot", str(self._file))
+
+    def restore(self) -> None:
+        spec = self._cluster.lab.spec
+        self._cluster.lab.stop_etcd()
+        for station in spec.stations:
+            url = f"http://{station.address}:{CLIENT_PORT}"
+            shutil.rmtree(Path(spec.memory) / station.name)
+            members = {other.name: f"http://{other.address}:{PEER_PORT}" for other in spec.stations}
+            settings = EtcdSettings(
+                Path("etcd.env"), station.name, Path(spec.memory) / station.name, members, members[station.name],
+                spec.name, url,
+            )  # fmt: skip
+            self._node = station.name
+            restore(self._file, settings, self, lambda _: None)
+        self._cluster.lab.await_etcd()
+
+    def start(self, unit: str) -> None:
+        self._cluster.lab.nodes[self._node].start_etcd()
+
+    def stop(self, unit: str) -> None:
+        pass
+
+    def owner(self, user: str) -> tuple[int, int]:
+        return os.getuid(), os.getgid()
+
+
+def test_etcd_is_lost_and_restored_by_the_commands(cluster: Cluster, tmp_path: Path) -> None:
+    backup = Commands(cluster, tmp_path)
+    backup.take()
+    cluster.bring(cluster.others(cluster.owner("service"))[0])
+    cluster.await_renewals(5)
+    before = cluster.group("service").epoch
+    backup.restore()
+    for name in cluster.nodes:
+        assert "restored" in cluster.await_event(name, "store_refused")["reason"]
+        cluster.await_stopped(name)
+    _recovers(cluster, before)
 
 
 @pytest.mark.parametrize("daemons", ["that live on", "that were restarted"])

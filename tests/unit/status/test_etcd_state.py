@@ -11,6 +11,7 @@ from election.etcd.server_metrics import ServerMetrics, parse
 from hactl.status.etcd.command import etcdctl_command
 from hactl.status.etcd.judge import Beside, SnapshotAge, judge
 from hactl.status.etcd.membership import wanted_members
+from hactl.status.etcd.overview import rows
 from hactl.status.etcd.problems import PROBLEMS
 from hactl.status.etcd.strain import DEFAULT_QUOTA, Writes
 
@@ -216,6 +217,33 @@ def test_a_member_that_was_added_and_never_started_is_told() -> None:
         *(fact._replace(members=(members[0], members[2], members[1])) for fact in WELL[:2]), writes=Writes(8, 8)
     )
     assert "move-leader a2" in slow[0]
+
+
+def test_the_endpoint_of_a_member_that_has_never_started_is_no_stranger() -> None:
+    """It has said no address for clients: it is known by that for the other members."""
+    new = EtcdMember(0xA3, "", (), False, ("http://10.0.0.3:2380",))
+    facts = [*(fact._replace(members=(*MEMBERS[:2], new)) for fact in WELL[:2]), silent(WELL[2])]
+    dead, never = said(*facts)
+    assert dead.startswith("endpoint_dead: etcd's endpoint 10.0.0.3:2379") and "2 of 3 members answer" in dead
+    assert never.startswith("never_started: etcd's member a3 (http://10.0.0.3:2380) was added")
+    shown = rows(judge(facts, Beside(ETCDCTL)))
+    assert [row[:4] for row in shown] == [
+        ("-", "a3", "10.0.0.3:2379", "never started"),
+        ("n1", "a1", "10.0.0.1:2379", "leader"),
+        ("n2", "a2", "10.0.0.2:2379", "follower"),
+    ]
+
+
+def test_the_table_of_members() -> None:
+    behind = WELL[1]._replace(raft_index=90)
+    facts = [WELL[0]._replace(raft_index=100, quota_bytes=4 << 30), behind, silent(WELL[2])]
+    assert [row[2:8] for row in rows(judge(facts, Beside(ETCDCTL)))] == [
+        ("10.0.0.1:2379", "leader", "3.5.9", "1 MiB of 4096 MiB", "0", "2.0 ms"),
+        ("10.0.0.2:2379", "follower", "3.5.9", "1 MiB", "10", "2.0 ms"),
+        ("10.0.0.3:2379", "no answer", "", "", "", ""),
+    ]
+    assert rows(judge(WELL[:2], Beside(ETCDCTL)))[2][:4] == ("n3", "a3", "10.0.0.3:2379", "not in node.toml")
+    assert rows(judge([silent(WELL[0])], Beside(ETCDCTL))) == [("-", "-", "10.0.0.1:2379", "no answer", *[""] * 5)]
 
 
 def test_the_command_has_all_that_it_needs() -> None:

@@ -1,0 +1,159 @@
+"""`hactl etcd restore`: a new cluster of etcd from a snapshot, one member on each machine. The data that were there are
+put aside, never deleted.
+
+The same file, on every machine, gives one cluster: its token is made of the file's sum. It is another one than that of
+any member with old data, which etcd then keeps out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from election.etcd.store import EtcdStore
+from hactl.admin.errors import NoSuchError, RefusedError
+from hactl.admin.etcd.access import LOOK_S, etcdctl
+from hactl.admin.etcd.settings_file import EtcdSettings
+from hactl.admin.etcd.snapshot_file import SnapshotFacts, read_snapshot, tool
+from hactl.linux.atomic_write import write_atomically
+from hactl.status.etcd.problems import mib
+
+UNIT, USER = "etcd", "etcd"
+_RESTORE_S = 600.0
+_SPARE = 64 << 20
+
+Say = Callable[[str], None]
+
+
+class Units(Protocol):
+    """systemd on this machine, and its users."""
+
+    def start(self, unit: str) -> None:
+        """Have it started, without waiting: the first member waits for a majority."""
+
+    def stop(self, unit: str) -> None:
+        """Stop it, and wait for that."""
+
+    def owner(self, user: str) -> tuple[int, int]:
+        """User and group number. Raises KeyError."""
+
+
+class Restored(NamedTuple):
+    """`aside`: where the old data are, None: there were none. `done_before`: this file was restored here already."""
+
+    facts: SnapshotFacts
+    aside: Path | None
+    done_before: bool = False
+
+
+def restore(
+    file: Path, settings: EtcdSettings, units: Units, say: Say, *, without_sum: bool = False, force: bool = False
+) -> Restored:
+    """Restore this machine's member from the file. May be repeated. `without_sum`: the file is a database copied from a
+    data directory. `force`: also where the member is well, or was restored from this file before. Raises RefusedError,
+    OSError."""
+    if settings.name not in settings.members:
+        raise NoSuchError(f"`{settings.name}` is none of the members: {', '.join(settings.members)}")
+    if file.resolve().is_relative_to(settings.data_dir.resolve()):
+        raise NoSuchError(f"{file} is in use by etcd: `systemctl stop {UNIT}`, copy it elsewhere, restore the copy")
+    facts = read_snapshot(file, summed=not without_sum)
+    say(f"{file}: revision {facts.revision}, {facts.keys} keys")
+    if not force and (problem := _in_a_majority(settings)):
+        raise RefusedError(problem)
+    if not force and settings.data_dir.exists() and _restored_digest(settings) == facts.digest:
+        units.start(UNIT)
+        return Restored(facts, None, done_before=True)
+    new = _make(file, facts, settings)
+    _give(new, _owner(settings, units))
+    units.stop(UNIT)
+    say(f"{UNIT} is stopped")
+    aside = _put_aside(settings.data_dir)
+    new.rename(settings.data_dir)
+    write_atomically(_marker(settings), json.dumps({"digest": facts.digest}), mode=0o644)
+    units.start(UNIT)
+    return Restored(facts, aside)
+
+
+def _in_a_majority(settings: EtcdSettings) -> str:
+    """Why this member needs no restore: it has a leader, so a majority is there. "" where it has none."""
+    tls = {"ca": settings.ca, "cert": settings.cert, "key": settings.key} if settings.ca else {}
+    with closing(EtcdStore([settings.client_url], **tls)) as store:
+        (fact,) = store.look(LOOK_S)
+    if fact.problem or not fact.leader_id:
+        return ""
+    return (
+        f"etcd here ({settings.client_url}) is well: it has a leader, and so a majority. Nothing needs a restore; to "
+        "go back to the snapshot all the same, and lose what was written since: `--force`, on every machine"
+    )
+
+
+def _make(file: Path, facts: SnapshotFacts, settings: EtcdSettings) -> Path:
+    """The new data directory, beside its place."""
+    new = settings.data_dir.with_name(f"{settings.data_dir.name}.restoring")
+    new.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(new, ignore_errors=True)  # of a restore that was interrupted
+    free = os.statvfs(new.parent)
+    room, needed = free.f_bavail * free.f_frsize, 2 * facts.size + _SPARE
+    if room < needed:
+        raise RefusedError(f"{new.parent} has {mib(room)} left, and {mib(needed)} are needed: make room there")
+    words = [
+        *("snapshot", "restore", str(file), f"--name={settings.name}", f"--data-dir={new}"),
+        f"--initial-cluster={settings.initial_cluster}",
+        f"--initial-cluster-token={settings.token}-{facts.digest[:12]}",
+        f"--initial-advertise-peer-urls={settings.peer_urls}",
+        *(() if facts.summed else ("--skip-hash-check=true",)),
+    ]
+    try:
+        etcdctl(words, {}, _RESTORE_S, program=tool())
+    except RefusedError:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return new
+
+
+def _owner(settings: EtcdSettings, units: Units) -> tuple[int, int]:
+    """That of the old data; without them, etcd's user."""
+    try:
+        old = settings.data_dir.stat()
+    except FileNotFoundError:
+        try:
+            return units.owner(USER)
+        except KeyError:
+            raise RefusedError(f"there is no user `{USER}` here: `apt-get install etcd-server`") from None
+    return old.st_uid, old.st_gid
+
+
+def _give(directory: Path, owner: tuple[int, int]) -> None:
+    for place, _, files in os.walk(directory):
+        os.chown(place, *owner)
+        Path(place).chmod(0o700)
+        for name in files:
+            os.chown(Path(place, name), *owner)
+
+
+def _put_aside(data_dir: Path) -> Path | None:
+    if not data_dir.exists():
+        return None
+    stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = data_dir.with_name(f"{data_dir.name}.before-restore-{stamp}")
+    data_dir.rename(aside)
+    return aside
+
+
+def _marker(settings: EtcdSettings) -> Path:
+    return settings.data_dir.with_name(f"{settings.data_dir.name}.restored")
+
+
+def _restored_digest(settings: EtcdSettings) -> str:
+    """The sum of the snapshot from which the present data were made; "": they were not."""
+    try:
+        return str(json.loads(_marker(settings).read_text())["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
