@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-machines test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -64,6 +64,10 @@ test-watchdog: $(STAMP) ## the guard and real watchdog drivers, in a virtual mac
 test-galera: $(STAMP) ## one elected writer with a real MariaDB and Galera
 	bash deploy/packages.sh mariadb-server galera-4 rsync lsof
 	$(BIN)/pytest -q -rP -m galera tests/galera
+
+test-machines: $(STAMP) ## three machines with the package installed: make test-machines RELEASE=13 ONLY=reboot JSON=figures.json
+	bash deploy/packages.sh debootstrap systemd-container
+	HACTL_RELEASE=$(or $(RELEASE),12) HACTL_FIGURES=$(JSON) $(BIN)/pytest -q -m machines $(if $(ONLY),-k "$(ONLY)") tests/machines
 
 demo: setup ## a cluster, a power cut, planned moves: make demo JSON=figures.json
 	$(BIN)/python -m hactl.lab.demo $(if $(JSON),--json $(JSON))

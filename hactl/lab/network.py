@@ -39,9 +39,10 @@ def create_bridge(spec: LabSpec) -> None:
     _batch(spec.bridge, ["link set lo up", "link add br0 type bridge mcast_snooping 0", "link set br0 up"])
 
 
-def attach(spec: LabSpec, station: NodeName, life: int = 0) -> None:
-    """Give a station its namespace, its link and its own addresses. `life` counts a node's boots."""
-    namespace, is_node = spec.namespace(station.name), station in spec.stations
+def plug_in(spec: LabSpec, station: NodeName, life: int = 0) -> None:
+    """Give a station its namespace and its link, which has no address and is down on the station's side. `life` counts
+    a node's boots."""
+    namespace = spec.namespace(station.name)
     run(["ip", "netns", "add", namespace])
     _batch(
         spec.bridge,
@@ -52,6 +53,12 @@ def attach(spec: LabSpec, station: NodeName, life: int = 0) -> None:
             f"link set {station.port} up",
         ],
     )
+
+
+def attach(spec: LabSpec, station: NodeName, life: int = 0) -> None:
+    """Plug a station in, with its settings and its own addresses."""
+    plug_in(spec, station, life)
+    namespace, is_node = spec.namespace(station.name), station in spec.stations
     netns.set_sysctls(namespace, _NODE_SYSCTLS if is_node else _CLIENT_SYSCTLS)
     commands = ["link set lo up", f"addr add {station.address}/24 dev eth0"]
     if has_ipv6():
@@ -67,6 +74,11 @@ def cut(spec: LabSpec, station: NodeName) -> None:
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
+
+
+def restore(spec: LabSpec, station: NodeName) -> None:
+    """Take the station's link up again."""
+    _batch(spec.bridge, [f"link set {station.port} up"])
 
 
 def detach(spec: LabSpec, station: NodeName) -> None:

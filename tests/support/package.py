@@ -24,17 +24,17 @@ def cache() -> Path:
     return path
 
 
-def built_package(release: int = 12) -> Path:
-    """The package for this release of Debian."""
+def built_package(release: int = 12, source: Path = ROOT) -> Path:
+    """The package for this release of Debian, of this tree (a git repository)."""
     packages = cache() / "packages"
-    place = packages / f"{release}-{_digest()}"
+    place = packages / f"{release}-{_digest(source)}"
     packages.mkdir(exist_ok=True)
     with (packages / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             staged = packages / "new"
             shutil.rmtree(staged, ignore_errors=True)
-            argv = ["bash", str(ROOT / "deploy/deb.sh"), str(release), str(staged)]
+            argv = ["bash", str(source / "deploy/deb.sh"), str(release), str(staged)]
             done = subprocess.run(argv, capture_output=True, text=True, timeout=BUILD_S, check=False)
             assert done.returncode == 0, f"deb.sh failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
             staged.rename(place)
@@ -44,8 +44,17 @@ def built_package(release: int = 12) -> Path:
     return next(place.glob("*.deb"))
 
 
+def package_before(directory: Path, release: int = 12) -> Path:
+    """The package of the commit before, as an earlier version than every other."""
+    source = directory / "before"
+    commit = _git(ROOT, "rev-parse", "HEAD~1").strip()
+    _git(directory, "clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(source))
+    _git(source, "checkout", "--quiet", commit)
+    return with_version(built_package(release, source), "~before", directory)
+
+
 def with_version(package: Path, suffix: str, directory: Path) -> Path:
-    """The same package as a later version: `suffix` is added to it."""
+    """The same package as another version: `suffix` is added to its own ("~…" makes it an earlier one)."""
     unpacked = directory / f"unpacked{suffix}"
     subprocess.run(["dpkg-deb", "--raw-extract", package, unpacked], check=True)
     control = unpacked / "DEBIAN/control"
@@ -57,13 +66,16 @@ def with_version(package: Path, suffix: str, directory: Path) -> Path:
     return later
 
 
-def _digest() -> str:
-    argv = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS]
-    names = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\0")
+def _git(place: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(place), *words], capture_output=True, text=True, check=True).stdout
+
+
+def _digest(source: Path) -> str:
+    names = _git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS).split("\0")
     digest = hashlib.sha256()
-    for path in (ROOT / name for name in sorted(names) if name):
+    for path in (source / name for name in sorted(names) if name):
         if path.is_file():
             digest.update(
-                f"{path.relative_to(ROOT)}\0{path.stat().st_mode & 0o111}\0".encode() + path.read_bytes() + b"\0"
+                f"{path.relative_to(source)}\0{path.stat().st_mode & 0o111}\0".encode() + path.read_bytes() + b"\0"
             )
     return digest.hexdigest()[:16]

@@ -1,0 +1,31 @@
+"""The package of the commit before, upgraded to this one under load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.machines import debian
+from tests.machines.cluster import APP, WEB, Cluster, note
+from tests.machines.phases import RUN
+from tests.support.package import package_before
+
+
+def test_upgrade_under_load(installed: Cluster, tmp_path: Path) -> None:
+    """Machine by machine: no request fails, and no group moves. (The machines are those that were purged.)"""
+    cluster = installed
+    with RUN.phase("the commit before: install, set up"):
+        cluster.install(cluster.machines, package_before(tmp_path, int(debian.release())))
+        cluster.set_up_by_ssh()
+        cluster.applications(cluster.machines)
+        cluster.configure()
+        cluster.await_well()
+    owners = {group: cluster.owner(group) for group in ("vip", "app")}
+    with cluster.rack.probe(WEB) as web, cluster.rack.probe(APP) as app:
+        for machine in cluster.machines:
+            with RUN.phase(f"{machine.name}# apt install ./hactl.deb"):
+                cluster.install([machine])
+                cluster.await_well()
+    assert web.result is not None and app.result is not None
+    note("upgrade_failed_requests", {"web": web.result.summary(), "app": app.result.summary()})
+    assert (web.result.failed, app.result.failed) == (0, 0)
+    assert {group: cluster.owner(group) for group in owners} == owners
