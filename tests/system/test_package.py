@@ -184,6 +184,21 @@ def test_from_the_installation_to_a_purge_that_leaves_nothing(bare: Installed, p
     assert bare.sh("systemctl is-active etcd").strip() == "inactive"
 
 
+def test_an_upgrade_that_cannot_use_the_settings_leaves_the_daemon_alone(bare: Installed, package: Path) -> None:
+    bare.ok(f"dpkg -i {package}")
+    bare.begin()
+    daemon, work = bare.daemon(), bare.work()
+    bare.write("/etc/hactl/node.toml", f"{NODE}retired = 1\n")
+    said = bare.sh("dpkg -i /later.deb")
+    assert "retired: unknown key" in said
+    assert "dpkg --configure hactl" in said
+    assert (bare.daemon(), bare.work()) == (daemon, work)
+    bare.write("/etc/hactl/node.toml", NODE)
+    bare.ok("dpkg --configure hactl")
+    until(lambda: bare.daemon() not in ("0", daemon) and bare.runs())
+    assert bare.work() == work
+
+
 def test_in_standby_an_upgrade_brings_a_new_guard(bare: Installed, package: Path) -> None:
     bare.ok(f"dpkg -i {package}")
     bare.begin()
