@@ -4,6 +4,7 @@ lost, all data are lost. Only systemd is another."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -24,6 +25,7 @@ from tests.support.setup_machines import LoopbackMachine, Machines, machines
 from tests.support.waiting import until
 
 NAMES = ("n1", "n2", "n3")
+NOBODY = (65534, 65534)
 Restore = Callable[..., tuple[int, str, str]]
 
 
@@ -137,11 +139,15 @@ def test_the_majority_is_lost_and_one_machine_has_its_data(
     shutil.copy(data_of(n1) / "member/snap/db", copy)
     # n3 comes back with its old data in the end; n2's are gone.
     shutil.rmtree(data_of(n2))
+    os.chown(data_of(n1), *NOBODY)
     status, _, err = restore(n1, "--yes", copy)
     assert status == 1 and "`--without-sum` for that" in err
     for machine in (n1, n2):
         status, _, err = restore(machine, "--yes", "--without-sum", copy)
         assert (status, err) == (0, "")
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in [data_of(n1), *data_of(n1).rglob("*")]}
+    assert NOBODY in owners  # that of the data before; what etcd wrote since is its process's
+    assert data_of(n1).joinpath("member/snap/db").stat().st_uid == NOBODY[0]
     assert "hactl.before-restore-" in "".join(path.name for path in data_of(n1).parent.iterdir())
     until(lambda: "2 of 3 members answer" in hactl("etcd", "status", "--config", n1.places.node_toml)[1])
     assert {read(machine) for machine in (n1, n2)} == {"last"}
