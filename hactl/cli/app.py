@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from hactl import __version__
 from hactl.cli import (
     certs,
+    cluster,
     config,
     etcd,
     failover,
@@ -56,6 +57,7 @@ _CONFIG = (config.check, config.apply, config.sign, config.render, config.diff)
 _SETUP = "Set up a cluster: `hactl setup --cluster NAME n1=ADDRESS n2=ADDRESS n3=ADDRESS`."
 _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "setup": (_SETUP, (setup.cluster, setup.join)),
+    "cluster": ("Reboot the nodes one after the other.", (cluster.rolling_reboot,)),
     "node": ("Take a node out of use, and put it back.", (node.standby, node.online)),
     "fence": ("Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices.", _FENCING),
     "group": ("Report that a group is repaired.", (group.cleanup,)),
@@ -78,7 +80,7 @@ app.command(context_settings=lab.PASSED_ON, add_help_option=False)(lab.lab)
 for name, (text, commands) in _FAMILIES.items():
     family = typer.Typer(cls=_GROUPS.get(name, TyperGroup), no_args_is_help=name != "setup", help=text)
     for command in commands:
-        family.command(command.__name__.removesuffix("_presets"))(command)
+        family.command(command.__name__.removesuffix("_presets").replace("_", "-"))(command)
     app.add_typer(family, name=name)
 
 

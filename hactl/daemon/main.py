@@ -360,12 +360,18 @@ class Daemon:
             state = self.state
             if state.phase != "listing" or time.monotonic() - began > 5.0:
                 self.notifier.ready()
-            owned = sum(run.running for run in state.runs.values())
-            self.notifier.status(state.refused or f"{state.phase}, {owned} groups run here")
+            self.notifier.status(_in_a_line(state))
             if self._loop.decided != decided:
                 decided = self._loop.decided
                 self.notifier.alive()
             await asyncio.sleep(min(interval / 2, 1.0))
+
+
+def _in_a_line(state: ReadState) -> str:
+    """For `systemctl status`."""
+    if state.phase == "listing" and state.list_problem:
+        return f"waits for etcd: {state.list_problem}"
+    return state.refused or f"{state.phase}, {sum(run.running for run in state.runs.values())} groups run here"
 
 
 async def _main(config: NodeConfig, writer: LogWriter) -> int:

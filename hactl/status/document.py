@@ -5,8 +5,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
 
 - `version`, `cluster`, `generation`, `revision` (of the store), `source` (`daemon` or `etcd`), `asked` (the node)
 - `warnings`: `level` (`error`, `warning`, `notice`), `what`, `do`; the worst first
-- `nodes`: `name`, `address`, `version`, `state` (NODE_STATES, or `absent`: never seen), `sid`, `srev`, `runs`
-  (groups), `config_revision`, `config_current`, `silent_ms` (as this daemon sees it), `me`, `fencing` (None, or
+- `nodes`: `name`, `address`, `version`, `state` (NODE_STATES, or `absent`: never seen), `sid`, `srev`, `boot` (an id),
+  `runs` (groups), `config_revision`, `config_current`, `silent_ms` (as this daemon sees it), `me`, `fencing` (None, or
   `action`, `levels`, `device`, `by`: who could fence it now, `untested`), `troubles` (what does not work there, by
   source: `what`, `do`, `since`)
 - `devices`: what each live node found when it tested the fence devices: `node`, `test`, `at`, `targets`
@@ -266,6 +266,7 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
         "me": name == me,
         "sid": session.record.session_id if session else "",
         "srev": session.create_revision if session else 0,
+        "boot": session.record.boot_id if session else "",
         "lease_ms": session.record.lease_ms if session else 0,
         "silent_ms": local.silent_ms.get(name) if local else None,
         "runs": sorted(group for group, known in view.groups.items() if _may_run(known.record, name)),

@@ -121,6 +121,20 @@ def test_children_begin_as_a_service_of_their_own_would(running: Controller) -> 
         assert child == reference
 
 
+def test_without_etcd_the_daemon_is_up_says_so_and_waits(running: Controller) -> None:
+    running.machine.run("systemctl", "stop", "hactl.service", "etcd.service")
+    until(lambda: not work(running))
+    try:
+        assert running.machine.run("systemctl", "start", "hactl.service") == ""
+        daemon = running.shown("MainPID")
+        assert running.shown("ActiveState") == "active"
+        until(lambda: running.shown("StatusText").startswith("waits for etcd: "))
+    finally:
+        running.machine.run("systemctl", "start", "etcd.service")
+    until(running.runs)
+    assert running.shown("MainPID") == daemon
+
+
 def test_bad_input_is_not_tried_again(running: Controller) -> None:
     running.machine.run("systemctl", "stop", "hactl.service")
     running.write("/etc/hactl/node.toml", "clutser = 'units'\n" + NODE)

@@ -54,14 +54,16 @@ def unknown_to(command: Any, words: list[str]) -> str:
         if subcommand is None:
             return words[0]
         command, words = subcommand, words[1:]
-    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {
+        "--help"
+    }
     return next((word for word in words if word.startswith("-") and word.partition("=")[0] not in options), "")
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
     typed = [line for block in BLOCK.findall(text) for line in TYPED.findall(block)]
     for command in (*typed, *QUOTED.findall(BLOCK.sub("", text))):
-        words = command.split()
+        words = re.sub(r"'[^']*'", "", command).split()  # a command for another program
         # `hactl lab up|down`, `hactl is`: prose, or more than one, is cut at the first odd word.
         yield [word for word in words if re.fullmatch(r"[\w./|-]+", word)]
 
