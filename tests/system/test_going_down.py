@@ -4,6 +4,7 @@ systemd stops the unit and the bus at the same time as hactl."""
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from controller import Controller, booted
-from nspawn import until
+from nspawn import root_tree, until
 
 # A monitor that looks often: it sees the unit end, too.
 CLUSTER = """cluster: units
@@ -25,10 +26,16 @@ groups:
       - name: server
         monitor_interval: 100ms
         systemd: {unit: database.service}
+      - {name: balancer, haproxy: {}}
   - name: work
     resources:
       - name: sleep
         exec: {command: [/bin/sleep, "100000"]}
+services:
+  - name: api
+    binds: ["10.77.0.10:8000"]
+    port: 8001
+haproxy: {user: nobody, group: nogroup}
 """
 # It takes a second to stop, and systemd would start it again.
 DATABASE = """[Service]
@@ -73,11 +80,22 @@ def started(controller: Controller) -> None:
     assert said == "", controller.machine.run("journalctl", "-u", "hactl", "-n", "50")
     until(controller.runs)
     assert controller.shown("ActiveState", "database.service") == "active"
+    assert controller.pids("-W", "-S")
+
+
+def haproxy() -> list[str]:
+    """HAProxy of this machine, and the libraries that the root tree has not."""
+    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
+    if program is None:
+        pytest.skip("needs haproxy")
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, timeout=10, check=True).stdout
+    libraries = [words[2] for line in listed.splitlines() if len(words := line.split()) > 2 and words[1] == "=>"]
+    return [program, *(library for library in libraries if not Path(f"{root_tree()}{library}").exists())]
 
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[Controller]:
-    with booted(tmp_path / "console", CLUSTER) as booted_controller:
+    with booted(tmp_path / "console", CLUSTER, haproxy()) as booted_controller:
         machine = booted_controller.machine
         into = ["nsenter", "--target", str(machine.leader), "--net", "ip"]
         for words in ("add eth9 type veth peer name eth8", "set eth9 up", "set eth8 up"):
