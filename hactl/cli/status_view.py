@@ -45,7 +45,7 @@ def _title(document: dict[str, Any]) -> list[str]:
         parts.append(f"asked {document['asked']}, its lease ends in {duration(local['lease_left_ms'])}")
     else:
         parts.append("read from etcd" if document["stale_ms"] is None else "kept on this node's disk")
-    lines = ["   ".join(parts)]
+    lines = ["   ".join(parts), *_etcd(document["etcd"] or {})]
     if document["stale_ms"] is not None and not document["revision"]:
         lines.append("nothing is known of the cluster: etcd has not answered this daemon yet, and nothing is kept here")
     elif document["stale_ms"] is not None:
@@ -54,6 +54,22 @@ def _title(document: dict[str, Any]) -> list[str]:
         fed = duration(1000 * watchdog["last_fed_s"])
         lines.append(f"watchdog of {document['asked']} armed: {watchdog['timeout_s']} s, fed {fed} ago")
     return lines
+
+
+def _etcd(etcd: dict[str, Any]) -> Iterator[str]:
+    """etcd in one line, once its endpoints have answered."""
+    answer = [endpoint for endpoint in etcd.get("endpoints", ()) if not endpoint["problem"]]
+    if not answer:
+        return
+    members = len({endpoint["id"] for endpoint in answer})
+    known = max(len(etcd["members"]), members)
+    leader = next((endpoint["member"] or endpoint["endpoint"] for endpoint in answer if endpoint["leads"]), "")
+    parts = [f"etcd {members} of {known} members", f"{leader} leads" if leader else "the leader is not among them"]
+    parts.append(f"version {', '.join(sorted({endpoint['version'] for endpoint in answer}))}")
+    largest = max(answer, key=lambda endpoint: int(endpoint["db_bytes"]))
+    quota = f" of {largest['quota_bytes'] >> 20} MiB" if largest["quota_bytes"] else ""
+    parts.append(f"database {largest['db_bytes'] / (1 << 20):.1f} MiB{quota}")
+    yield "   ".join(parts)
 
 
 def _nodes(document: dict[str, Any], style: Style) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from election.etcd.facts import EndpointFacts, EtcdMember
 from election.view import View
 from hactl.admin.event_log import Entry, timelines
 from hactl.cli.common import say, tell
@@ -18,6 +19,7 @@ from hactl.cli.output import Style, duration, shorten, shown, table, wrap
 from hactl.cli.status import show_event
 from hactl.cli.status_view import render
 from hactl.status import document
+from hactl.status.etcd.judge import EtcdState
 from hactl.status.health import ServerHealth
 from hactl.status.local import Local
 from tests.support.scene import KEYS, Scene
@@ -105,6 +107,24 @@ def test_a_cluster_that_is_well() -> None:
     assert said.startswith("ok       nothing is wrong\n\ncluster demo")
     assert "read from etcd" in said and "LAST DEAD SESSION" not in said
     assert KEYS.prefix not in said
+
+
+def test_etcd_in_one_line() -> None:
+    members = tuple(EtcdMember(number, f"n{number}") for number in (1, 2, 3))
+    facts = [
+        EndpointFacts(f"10.0.0.{number}:2379", "", 9, number, 2, "3.4.23", number << 20, 4 << 30, members=members)
+        for number in (1, 2)
+    ]
+    away = EndpointFacts("10.0.0.3:2379", "no answer")
+
+    def line(*facts: EndpointFacts) -> str:
+        etcd = {**EtcdState(facts).document(), "etcdctl": "etcdctl"}
+        said = render(document.status(Scene().view, None, "", etcd=etcd), Style())
+        return next((line for line in said.splitlines() if line.startswith("etcd ")), "")
+
+    assert line(*facts, away) == "etcd 2 of 3 members   n2 leads   version 3.4.23   database 2.0 MiB of 4096 MiB"
+    assert "the leader is not among them" in line(facts[0], away)
+    assert line(away) == "" and line() == ""
 
 
 def test_where_nothing_is_known_that_is_said_and_no_age_of_it() -> None:
