@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperGroup
 
-from election.store import StoreError
-from hactl.cli.backend import Backend
 from hactl.cli.common import BAD_INPUT, CliError, say, tell, user_name
 from hactl.cli.fast_status import show_status
 from hactl.cli.options import seconds
@@ -36,12 +34,8 @@ from hactl.cli.setup_options import (
 )
 
 if TYPE_CHECKING:
-    from hactl.config.node import NodeConfig
     from hactl.setup.plan import OwnEtcd, Plan
 
-_AGAIN_S = 1.0
-# What was seen while machines joined is looked at again within this time.
-_CALM_S = 20.0
 DEFAULT_COMMAND = "cluster"
 
 
@@ -102,13 +96,14 @@ def cluster(
 
 def _well(plan: Plan, node_toml: Path, deadline: float, report: Report, *, as_json: bool) -> set[str]:
     """Wait until all nodes are well, and show the status; the levels of its warnings."""
-    from hactl.config.node import load_node  # noqa: PLC0415 - as the room's
+    from hactl.cli.setup_wait import wait_well  # noqa: PLC0415 - as the room's
+    from hactl.config.node import load_node  # noqa: PLC0415
+    from hactl.setup.machine import Machine  # noqa: PLC0415
 
-    config = load_node(node_toml)
-    _wait_well(config, [host.name for host in plan.nodes], deadline, report.say)
+    levels = wait_well(load_node(node_toml), Machine(), [host.name for host in plan.nodes], deadline, report.say)
     if not as_json:
         show_status(as_json=False, config=node_toml)
-    return _levels(config)
+    return levels
 
 
 def join(file: JoinFile, check: Check = False, as_json: AsJson = False) -> None:
@@ -190,36 +185,3 @@ def _own_etcd(endpoints: str, ca: Path | None, cert: Path | None, key: Path | No
         return None
     paths = [str(path.absolute()) if path else "" for path in (ca, cert, key)]
     return OwnEtcd(tuple(url.strip() for url in endpoints.split(",")), *paths)
-
-
-def _wait_well(config: NodeConfig, nodes: Sequence[str], deadline: float, report: Callable[[str], None]) -> None:
-    """Until every node is online, then a moment for warnings to end; says who is missing when that changes."""
-    shown = ""
-    while text := _missing(config, nodes):
-        if text != shown:
-            report(f"waiting for the daemon of {text}")
-            shown = text
-        if time.monotonic() >= deadline:
-            raise CliError(f"not online: {text}; `journalctl -u hactl` there; then repeat `hactl setup`: it goes on")
-        time.sleep(_AGAIN_S)
-    calm = time.monotonic() + _CALM_S
-    while _levels(config) & {"error", "warning"} and time.monotonic() < calm:
-        time.sleep(_AGAIN_S)
-
-
-def _missing(config: NodeConfig, nodes: Sequence[str]) -> str:
-    """The nodes that are not online, or why that is not known."""
-    try:
-        states = {node["name"]: node["state"] for node in _status(config)["nodes"]}
-    except (CliError, StoreError) as error:
-        return f"{', '.join(nodes)} ({error})"
-    return ", ".join(name for name in nodes if states.get(name) != "online")
-
-
-def _levels(config: NodeConfig) -> set[str]:
-    return {warning["level"] for warning in _status(config)["warnings"]}
-
-
-def _status(config: NodeConfig) -> dict[str, Any]:
-    with closing(Backend(config)) as backend:
-        return backend.status()

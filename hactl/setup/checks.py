@@ -23,7 +23,7 @@ _PACKAGES = {"etcd": "etcd-server", "etcdctl": "etcd-client", "systemctl": "syst
 class Here(NamedTuple):
     """A machine as it was seen. `node`: cluster and node that node.toml names; `authority`: the certificate of the
     authority in use, "" for none; `token`: of the etcd that was set up here; `etcd_data`: its member has data;
-    `no_unit`: units that are wanted and not there; `machine_id`: why it is unusable;
+    `no_unit`: units that are wanted and not there; `running`: those that run; `machine_id`: why it is unusable;
     `drop_ins`: of etcd's unit, by others."""
 
     uid: int = 0
@@ -31,6 +31,7 @@ class Here(NamedTuple):
     now: float = 0.0
     missing: tuple[str, ...] = ()
     no_unit: tuple[str, ...] = ()
+    running: frozenset[str] = frozenset()
     node: tuple[str, str] | None = None
     authority: str = ""
     token: str = ""
@@ -51,7 +52,7 @@ def units(bundle: Bundle) -> list[str]:
     return [*(["etcd"] if bundle.etcd else []), *(["hactl", "hactl-http"] if bundle.node else [])]
 
 
-def problems(bundle: Bundle, here: Here, places: Places, *, etcd_is_ours: bool) -> Iterator[str]:
+def problems(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:
     """Why this machine cannot join as it is."""
     if here.uid != 0:
         yield "this needs root: repeat it with sudo"
@@ -66,7 +67,9 @@ def problems(bundle: Bundle, here: Here, places: Places, *, etcd_is_ours: bool) 
     yield from _dates(bundle, here)
     if bundle.node and here.machine_id:
         yield here.machine_id
-    yield from ports(bundle, here.listeners, etcd_is_ours=etcd_is_ours)
+    # The guard goes on while its daemon is stopped.
+    joined = {"hactl", "hactl-http"} if here.node == (bundle.cluster, bundle.host.name) else set()
+    yield from ports(bundle, here.listeners, here.running | joined)
 
 
 def warnings(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:
@@ -124,16 +127,16 @@ def _dates(bundle: Bundle, here: Here) -> Iterator[str]:
             )
 
 
-def ports(bundle: Bundle, listeners: Sequence[Listener], *, etcd_is_ours: bool) -> Iterator[str]:
-    """Ports that are wanted and in use by another program."""
+def ports(bundle: Bundle, listeners: Sequence[Listener], running: frozenset[str]) -> Iterator[str]:
+    """Ports that are wanted and in use by another program. `running`: units, whose ports are their own."""
     wanted: list[tuple[str, int, str]] = []
-    if bundle.etcd and not etcd_is_ours:
+    if bundle.etcd:
         wanted += [("tcp", 2379, "etcd"), ("tcp", 2380, "etcd")]
     if bundle.node:
         wanted += [("tcp", 9664, "hactl-http"), ("udp", 9665, "hactl")]
     for protocol, port, user in wanted:
         for listener in listeners:
-            own = listener.process.startswith(("hactl", "python")) and user != "etcd"
+            own = user in running or listener.process.startswith("hactl")
             here = listener.everywhere or listener.address == bundle.host.address
             if here and (listener.protocol, listener.port) == (protocol, port) and not own:
                 by = f" by {listener.process}" if listener.process else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from hactl.setup.bundle import LARGEST, Bundle, decode
@@ -13,7 +14,7 @@ from hactl.setup.contents import File, directories, files
 from hactl.setup.errors import BadInputError, RefusedError
 from hactl.setup.files import Change, Say
 from hactl.setup.machine import Machine
-from hactl.setup.packaged import stop_packaged_etcd, stop_packaged_haproxy
+from hactl.setup.packaged import etcd_in_use, haproxy_in_use, stop_packaged_etcd, stop_packaged_haproxy
 from hactl.setup.places import Places
 from hactl.setup.render import node_settings, node_toml
 from hactl.setup.sight import see
@@ -46,7 +47,7 @@ def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> bool:
     if bundle.etcd:
         stop_packaged_etcd(places, machine, say)
     if bundle.node:
-        stop_packaged_haproxy(places, machine, say)
+        stop_packaged_haproxy(machine, say)
     ran = bundle.etcd is not None and machine.unit("etcd").active
     written = _write(bundle, places, machine, say)
     if places.drop_in in written:
@@ -60,11 +61,20 @@ def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> bool:
 def check(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:
     """Raises RefusedError with all problems of this machine."""
     here = see(bundle, places, machine)
-    etcd_is_ours = "systemctl" not in here.missing and machine.unit("etcd").active
-    if found := list(problems(bundle, here, places, etcd_is_ours=etcd_is_ours)):
+    found = list(problems(bundle, here, places))
+    if not here.missing:
+        found += filter(None, _in_use(bundle, places, machine))
+    if found:
         raise RefusedError("\nerror: ".join(found))
     for warning in warnings(bundle, here, places):
         say(f"warning: {warning}")
+
+
+def _in_use(bundle: Bundle, places: Places, machine: Machine) -> Iterator[str]:
+    if bundle.etcd:
+        yield etcd_in_use(places, machine)
+    if bundle.node:
+        yield haproxy_in_use(places, machine)
 
 
 def _write(bundle: Bundle, places: Places, machine: Machine, say: Say) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -94,6 +96,14 @@ class Machine:
             failed=shown.get("ActiveState") == "failed",
             drop_ins=tuple(shown.get("DropInPaths", "").split()),
         )
+
+    def last_reason(self, unit: str) -> str:
+        """Why a daemon of hactl has ended, as its log says."""
+        lines = command(["journalctl", f"--unit={unit}", "--output=cat", "--lines=100"]).stdout.splitlines()
+        for line in reversed(lines):
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                return str(json.loads(line)["reason"])
+        return f"`journalctl -u {unit}`"
 
     def reload_units(self) -> None:
         """Have systemd read the units' files again."""

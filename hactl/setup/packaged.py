@@ -14,7 +14,7 @@ from typing import NamedTuple
 from hactl.setup.errors import RefusedError
 from hactl.setup.etcdctl import Etcdctl
 from hactl.setup.files import Change, Say
-from hactl.setup.machine import Machine, command
+from hactl.setup.machine import Machine, UnitState, command
 from hactl.setup.places import Places
 
 PACKAGED_ENDPOINT = "http://127.0.0.1:2379"
@@ -29,18 +29,32 @@ class PackagedEtcd(NamedTuple):
     members: int
 
 
-def stop_packaged_etcd(places: Places, machine: Machine, say: Say) -> None:
-    """Stop the etcd that Debian's package began; its data stay. Raises RefusedError where it is in use."""
+def etcd_in_use(places: Places, machine: Machine) -> str:
+    """Why the etcd that is on this machine may not be stopped; "": there is none but as its package began it, or as
+    hactl set it up before."""
     unit = machine.unit("etcd")
-    if Path(places.drop_in).exists() and places.drop_in in unit.drop_ins:
-        return  # set up before
+    if _is_ours(places, unit):
+        return ""
     if unit.active:
-        if problem := in_use(_running_etcd(), places):
-            raise RefusedError(problem)
+        return in_use(_running_etcd(), places)
+    if not Path(places.packaged_data, "member").exists():
+        return ""
+    revision = _revision_of(places)
+    if revision is None:
+        return _refusal("its data cannot be read, so it cannot be seen whether it is in use", places)
+    return _refusal("holds keys", places) if revision > 0 else ""
+
+
+def stop_packaged_etcd(places: Places, machine: Machine, say: Say) -> None:
+    """Stop the etcd that Debian's package began, which is not in use; its data stay."""
+    unit = machine.unit("etcd")
+    if unit.active and not _is_ours(places, unit):
         machine.stop("etcd")
         say(Change("stopped    etcd.service, which its package had started: an etcd of one member without any key"))
-    elif Path(places.packaged_data, "member").exists() and _revision_of(places) > 0:
-        raise RefusedError(_refusal("holds keys", places))
+
+
+def _is_ours(places: Places, unit: UnitState) -> bool:
+    return Path(places.drop_in).exists() and places.drop_in in unit.drop_ins
 
 
 def in_use(etcd: PackagedEtcd | None, places: Places) -> str:
@@ -68,8 +82,9 @@ def _running_etcd() -> PackagedEtcd | None:
     return None
 
 
-def _revision_of(places: Places) -> int:
-    """Of an etcd that is stopped: 0 where no key was ever written. Its database is read from a copy."""
+def _revision_of(places: Places) -> int | None:
+    """Of an etcd that is stopped: 0 where no key was ever written; None: not known. Its database is read from a
+    copy."""
     with tempfile.TemporaryDirectory(prefix="hactl-") as directory:
         copy = Path(directory, "db")
         try:
@@ -79,21 +94,25 @@ def _revision_of(places: Places) -> int:
         done = command(["etcdctl", "snapshot", "status", str(copy), "-w", "json"])
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return int(json.loads(done.stdout)["revision"])
-    raise RefusedError(_refusal("its data cannot be read, so it cannot be seen whether it is in use", places))
+    return None
 
 
-def stop_packaged_haproxy(places: Places, machine: Machine, say: Say) -> None:
-    """hactl runs HAProxy itself. Raises RefusedError where HAProxy's own unit runs something else."""
+def haproxy_in_use(places: Places, machine: Machine) -> str:
+    """Why HAProxy's own unit may not be stopped; "": it runs what its package has, or nothing."""
+    if not machine.unit("haproxy").active or _unchanged(places.at(_HAPROXY_CFG)):
+        return ""
+    return (
+        f"haproxy.service runs here with a {_HAPROXY_CFG} of your own, and hactl runs HAProxy itself: turn it into "
+        "services with `hactl import haproxy`, then `systemctl disable --now haproxy`, and repeat this"
+    )
+
+
+def stop_packaged_haproxy(machine: Machine, say: Say) -> None:
+    """Stop HAProxy's own unit, which is not in use: hactl runs HAProxy itself."""
     unit = machine.unit("haproxy")
-    if not unit.there or not (unit.enabled or unit.active):
-        return
-    if unit.active and not _unchanged(places.at(_HAPROXY_CFG)):
-        raise RefusedError(
-            f"haproxy.service runs here with a {_HAPROXY_CFG} of your own, and hactl runs HAProxy itself: turn it into "
-            "services with `hactl import haproxy`, then `systemctl disable --now haproxy`, and repeat this"
-        )
-    machine.disable("haproxy")
-    say(Change("disabled   haproxy.service: hactl runs HAProxy itself"))
+    if unit.there and (unit.enabled or unit.active):
+        machine.disable("haproxy")
+        say(Change("disabled   haproxy.service: hactl runs HAProxy itself"))
 
 
 def _unchanged(path: str) -> bool:

@@ -32,6 +32,7 @@ def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
         now=machine.now(),
         missing=missing,
         no_unit=tuple(unit for unit in wanted if not machine.unit(unit).there),
+        running=frozenset(unit for unit in wanted if machine.unit(unit).active),
         node=_node(places),
         authority=_text(f"{places.etcd}/ca.pem") or _text(f"{places.pki}/ca.pem"),
         token=etcd_token(places),

@@ -17,7 +17,7 @@ GOOD = Here(addresses=frozenset({"10.0.0.12", "127.0.0.1"}), now=1e9 + 5)
 
 
 def found(**seen: Any) -> list[str]:
-    return list(problems(bundle(), GOOD._replace(**seen), Places(), etcd_is_ours=False))
+    return list(problems(bundle(), GOOD._replace(**seen), Places()))
 
 
 def test_nothing_is_wrong() -> None:
@@ -63,8 +63,11 @@ def test_refused(seen: dict[str, Any], words: str) -> None:
 
 
 def test_ports_at_other_addresses_and_our_own_are_no_matter() -> None:
-    mine = (Listener("tcp", "10.0.0.12", 9664, "python"), Listener("udp", "10.0.0.12", 9665, "hactl-guard"))
-    assert found(listeners=(*mine, Listener("tcp", "127.0.0.1", 2379, "etcd"))) == []
+    mine = (Listener("tcp", "10.0.0.12", 9664, "python3"), Listener("udp", "10.0.0.12", 9665, "hactl-guard"))
+    other = Listener("tcp", "127.0.0.1", 2379, "etcd")
+    assert found(listeners=(*mine, other), running=frozenset({"hactl-http"})) == []
+    assert len(found(listeners=(*mine, other))) == 1
+    assert found(listeners=(Listener("udp", "10.0.0.12", 9665, "python"),), node=("prod", "n2")) == []
 
 
 def test_all_problems_are_said_at_once() -> None:
@@ -74,7 +77,7 @@ def test_all_problems_are_said_at_once() -> None:
 def test_a_witness_needs_etcd_alone() -> None:
     of = bundle(Host("w", "10.0.0.13"), plan(*NODES[:2], witness="w=10.0.0.13"))
     here = GOOD._replace(addresses=frozenset({"10.0.0.13"}), listeners=(Listener("udp", "::", 9665, "named"),))
-    assert list(problems(of, here, Places(), etcd_is_ours=False)) == []
+    assert list(problems(of, here, Places())) == []
 
 
 def test_little_room_is_a_warning() -> None:
