@@ -57,7 +57,10 @@ def stop_units() -> None:
         return
     for unit in UNITS:
         argv = ["systemctl", "stop", unit]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=UNIT_S, check=False)
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=UNIT_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise RefusedError(f"`systemctl stop {unit}` is not done after {UNIT_S:g} s") from None
         if done.returncode and "not loaded" not in done.stderr:
             raise RefusedError(f"`systemctl stop {unit}` failed: {done.stderr.strip()}")
 
@@ -87,18 +90,18 @@ def end_guard(config: NodeConfig) -> None:
 
 def end_remaining(config: NodeConfig) -> None:
     """End all that is in hactl's control groups, HAProxy for one, and remove these. Raises RefusedError."""
-    for root in _cgroup_roots(config):
-        group = Cgroup(str(root))
-        if guards := Cgroup(str(root / "guard")).pids():
-            raise RefusedError(f"process {guards[0]} is a guard of other settings: name its node.toml with `--config`")
-        for pid in group.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        if not until(lambda group=group: not group.populated(), ASKED_S):  # type: ignore[misc]
-            group.kill()
-        if not until(lambda group=group: not group.populated(), KILLED_S):  # type: ignore[misc]
-            raise RefusedError(f"processes in {root} do not end: {', '.join(map(str, group.pids()))}")
-        group.remove()
+    root = config.cgroup_root or f"{find_mount() or ''}/hactl"
+    group = Cgroup(root)
+    if guards := Cgroup(f"{root}/guard").pids():
+        raise RefusedError(f"process {guards[0]} is a guard of other settings: name its node.toml with `--config`")
+    for pid in group.pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    if not until(lambda: not group.populated(), ASKED_S):
+        group.kill()
+    if not until(lambda: not group.populated(), KILLED_S):
+        raise RefusedError(f"processes in {root} do not end: {', '.join(map(str, group.pids()))}")
+    group.remove()
 
 
 def take_back_settings() -> None:
@@ -118,12 +121,6 @@ def remove_run_dir(config: NodeConfig) -> None:
         _output("umount", str(mounted))
     if not mounted.is_mount():
         shutil.rmtree(config.run_dir, ignore_errors=True)
-
-
-def _cgroup_roots(config: NodeConfig) -> Iterator[Path]:
-    mount = find_mount()
-    roots = (Path(config.cgroup_root) if config.cgroup_root else None, Path(mount, "hactl") if mount else None)
-    yield from (root for root in roots if root is not None and root.is_dir())
 
 
 def _end(pid: int, limit_s: float) -> None:
