@@ -1,6 +1,8 @@
-"""`hactl node standby` and `online`."""
+"""`hactl node standby` and `online`; what is left of a node that is gone for good."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from election.reading import ReadView
 from election.store import Compare, Delete, Put, Store, Txn
@@ -9,6 +11,9 @@ from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, write
 from hactl.decide.placement import place
 from hactl.decide.routing import ALL
 from hactl.model.cluster import ClusterSpec
+
+# etcd takes 128 operations a transaction (its `--max-txn-ops`).
+_AT_ONCE = 100
 
 
 def standby(
@@ -51,4 +56,47 @@ def online(store: Store, view: ReadView, spec: ClusterSpec | None, node: str) ->
         return False
     compares = (same_history(view), *(Compare(kv.key, "mod", kv.mod_revision) for kv in present))
     write(store, Txn(compares, tuple(Delete(kv.key) for kv in present)), f"standby of {node}")
+    return True
+
+
+def remembered(view: ReadView, node: str) -> list[str]:
+    """The keys that are about `node` alone and outlive its last session. Its fence record is among them once it is safe
+    and no group names that session: others could not know any more that it runs nothing."""
+    keys = view.keys
+    single: dict[str, Mapping[str, object]] = {
+        keys.member(node): view.members,
+        keys.report(node): view.reports,
+        keys.devices(node): view.devices,
+        keys.refused(node): view.refusals,
+        keys.standby(node): view.standby,
+        keys.confirm(node): view.confirms,
+    }
+    named = [key for key, known in single.items() if node in known or key in view.unreadable]
+    named += [keys.drain(*drain.split("/", 1)) for drain in view.drains if drain.endswith(f"/{node}")]
+    named += [keys.failure(*failure.split("/", 1)) for failure in view.failures if failure.endswith(f"/{node}")]
+    fence = view.fences.get(node)
+    needed = any(holder.node == node for group in view.groups.values() for holder in group.record.runners)
+    if fence is not None and fence.record.state == "safe" and not needed:
+        named.append(keys.fence(node))
+    return named
+
+
+def forget(store: Store, view: ReadView, spec: ClusterSpec | None, node: str) -> bool:
+    """Delete what the cluster remembers of a node that is gone for good, up to a hundred keys at once; False: it
+    remembers nothing. Refused while the node is configured, or has a session."""
+    if spec is None or any(known.name == node for known in spec.nodes):
+        raise RefusedError(f"{node} is a node of the cluster: take it out of cluster.yaml first")
+    if node in view.sessions or view.bad_node(node):
+        raise RefusedError(f"{node} is alive: stop hactl there first")
+    named = remembered(view, node)
+    if not named:
+        return False
+    compares = (
+        same_history(view),
+        Compare(view.keys.config, "mod", view.mod_of(view.keys.config)),
+        Compare(view.keys.node(node), "create", 0),
+        Compare(view.keys.fence(node), "mod", view.mod_of(view.keys.fence(node))),
+    )
+    writes = tuple(Delete(key) for key in (*named[:_AT_ONCE], view.keys.health(node)))
+    write(store, Txn(compares, writes), f"what is known of {node}")
     return True

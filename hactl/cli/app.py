@@ -23,6 +23,7 @@ from hactl.cli import (
     init,
     key,
     lab,
+    membership,
     node,
     preset,
     service,
@@ -54,11 +55,19 @@ _COMMANDS = (
 )
 _FENCING = (fence.node, fence.status, fence.history, fence.test, node.confirm, agents, describe)
 _CONFIG = (config.check, config.apply, config.sign, config.render, config.diff)
+_NODE = (
+    node.standby,
+    node.online,
+    membership.add,
+    membership.remove,
+    membership.replace,
+    membership.rename,
+)
 _SETUP = "Set up a cluster: `hactl setup --cluster NAME n1=ADDRESS n2=ADDRESS n3=ADDRESS`."
 _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "setup": (_SETUP, (setup.cluster, setup.join)),
     "cluster": ("Reboot the nodes one after the other.", (cluster.rolling_reboot,)),
-    "node": ("Take a node out of use, and put it back.", (node.standby, node.online)),
+    "node": ("Take a node out of use, and put it back; add, remove, replace, rename one.", _NODE),
     "fence": ("Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices.", _FENCING),
     "group": ("Report that a group is repaired.", (group.cleanup,)),
     "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),

@@ -74,7 +74,7 @@ def prepare(plan: Plan, places: Places, machine: Machine, say: Say) -> dict[str,
     if authority:
         made = authority.make()
         say(Change(f"written    {authority.certificate}") if made else f"unchanged  {authority.certificate}")
-    key = _cluster_key(places, say)
+    key = cluster_key(places, say)
     if not Path(places.cluster_yaml).exists():
         writer.file(File(places.cluster_yaml, cluster_yaml(plan, places)))
     bundles = {}
@@ -97,16 +97,17 @@ def renew(plan: Plan, places: Places, machine: Machine, say: Say, *, new_keys: b
     if not authority.certificate.exists():
         raise RefusedError(f"the authority is not there: {authority.certificate}; bring it back from a backup")
     authority.make()  # it is checked
-    key, writer, bundles = _cluster_key(places, say), machine.files(say), {}
+    key, writer, bundles = cluster_key(places, say), machine.files(say), {}
     for host in plan.hosts:
-        keys = None if new_keys else _read_bundle(places, host)
-        bundle = _new_bundle(plan, host, authority, key, machine.now(), keys)
+        old = read_made_bundle(places, host)
+        bundle = new_bundle(plan, host, authority, key, machine.now(), old, same_keys=not new_keys)
         writer.file(File(places.bundle(host.name), encode(bundle).decode(), 0o600))
         bundles[host.name] = bundle
     return bundles
 
 
-def _cluster_key(places: Places, say: Say) -> str:
+def cluster_key(places: Places, say: Say) -> str:
+    """The cluster's key as its file has it, made where there is none."""
     from hactl.config.cluster_key import create_key, read_key  # noqa: PLC0415
 
     path = Path(places.cluster_key)
@@ -118,8 +119,8 @@ def _cluster_key(places: Places, say: Say) -> str:
     return f"{(key or b'').decode()}\n"
 
 
-def _read_bundle(places: Places, host: Host) -> Bundle | None:
-    """The bundle that was made before."""
+def read_made_bundle(places: Places, host: Host) -> Bundle | None:
+    """The bundle that was made before for this machine; None: there is none."""
     path = places.bundle(host.name)
     try:
         bundle = decode(Path(path).read_bytes(), path)
@@ -130,7 +131,7 @@ def _read_bundle(places: Places, host: Host) -> Bundle | None:
 
 def _old_bundle(places: Places, host: Host, now: float) -> Bundle | None:
     """The bundle that was made before, with certificates that hold."""
-    bundle = _read_bundle(places, host)
+    bundle = read_made_bundle(places, host)
     hold = bundle and all(ends(pair.cert)[0].timestamp() > now for _, pair in certificates(bundle))
     return bundle if hold else None
 
@@ -138,22 +139,48 @@ def _old_bundle(places: Places, host: Host, now: float) -> Bundle | None:
 def _bundle(plan: Plan, host: Host, authority: Authority | None, key: str, now: float, old: Bundle | None) -> Bundle:
     """What the machine needs; keys and certificates of `old` where it has them."""
     if authority is None:
-        return _with_own_etcd(plan, host, key, now, old)
-    if old and old.etcd and bool(old.node) == (host in plan.nodes) and authority.certificate.read_text() == old.etcd.ca:
-        etcd = msgspec.structs.replace(old.etcd, members=plan.members, token=plan.token)
+        return with_own_etcd(plan, host, key, now, old)
+    parts = (host in plan.members, host in plan.nodes)
+    if old and (bool(old.etcd), bool(old.node)) == parts and authority.certificate.read_text() == _authority_of(old):
+        etcd = _first_start(plan, old)
+        if old.etcd and etcd is None:  # of a plan that is lost
+            etcd = msgspec.structs.replace(old.etcd, members=plan.members, token=plan.token)
         node = msgspec.structs.replace(old.node, cluster_key=key, endpoints=plan.endpoints(host)) if old.node else None
         return msgspec.structs.replace(old, cluster=plan.cluster, etcd=etcd, node=node, profile=plan.profile)
-    return _new_bundle(plan, host, authority, key, now, None)
+    return new_bundle(plan, host, authority, key, now, None)
 
 
-def _new_bundle(plan: Plan, host: Host, authority: Authority, key: str, now: float, keys: Bundle | None) -> Bundle:
-    """With new certificates, of the keys of `keys` where it has them."""
-    known = {use: pair.key for use, pair in certificates(keys)} if keys else {}
+def _authority_of(bundle: Bundle) -> str:
+    return bundle.etcd.ca if bundle.etcd else bundle.node.ca if bundle.node else ""
+
+
+def _first_start(plan: Plan, old: Bundle | None) -> EtcdPart | None:
+    """The part of etcd that was made before, for the cluster of this plan: members that came later change nothing in
+    it, as they count at the first start only."""
+    return old.etcd if old and old.etcd and old.etcd.token.startswith(plan.token) else None
+
+
+def new_bundle(
+    plan: Plan,
+    host: Host,
+    authority: Authority,
+    key: str,
+    now: float,
+    old: Bundle | None,
+    *,
+    same_keys: bool = False,
+) -> Bundle:
+    """With new certificates; of the keys of `old`, if `same_keys`."""
+    known = {use: pair.key for use, pair in certificates(old)} if old and same_keys else {}
     ca = authority.certificate.read_text()
-    server_pair = authority.issue(server(host), known.get(SERVER, ""))
-    peer_pair = authority.issue(peer(host), known.get(PEER, ""))
-    state = keys.etcd.state if keys and keys.etcd else "new"
-    etcd = EtcdPart(plan.members, plan.token, ca, server_pair, peer_pair, state)
+    etcd = None
+    if host in plan.members:
+        server_pair = authority.issue(server(host), known.get(SERVER, ""))
+        peer_pair = authority.issue(peer(host), known.get(PEER, ""))
+        if first := _first_start(plan, old):
+            etcd = msgspec.structs.replace(first, ca=ca, server=server_pair, peer=peer_pair)
+        else:
+            etcd = EtcdPart(plan.members, plan.token, ca, server_pair, peer_pair)
     node = None
     if host in plan.nodes:
         user = authority.issue(client(user_of(host.name)), known.get(CLIENT, ""))
@@ -162,7 +189,7 @@ def _new_bundle(plan: Plan, host: Host, authority: Authority, key: str, now: flo
     return Bundle(plan.cluster, host, now, etcd, node, plan.profile)
 
 
-def _with_own_etcd(plan: Plan, host: Host, key: str, now: float, old: Bundle | None) -> Bundle:
+def with_own_etcd(plan: Plan, host: Host, key: str, now: float, old: Bundle | None) -> Bundle:
     """With the operator's etcd and its certificates."""
     given = plan.etcd
     assert given is not None

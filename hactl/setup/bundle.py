@@ -55,13 +55,15 @@ class EtcdPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class NodePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a node. `endpoints`: etcd's, its own member first. `ca`, `client`: how it reaches them; `admin`: the
-    certificate of etcd's user `root`, where setup made etcd."""
+    certificate of etcd's user `root`, where setup made etcd. `machine_ids`: of other nodes, by name, as far as they are
+    known."""
 
     endpoints: tuple[str, ...]
     cluster_key: str
     ca: str = ""
     client: Pair | None = None
     admin: Pair | None = None
+    machine_ids: dict[Name, str] = {}
 
     def __post_init__(self) -> None:
         if not self.endpoints or not all(_URL.fullmatch(url) for url in self.endpoints):
@@ -74,7 +76,8 @@ class NodePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`made_at`: seconds since 1970 by the clock of the machine that made it. `node`: None for a witness; `etcd`: None
-    where an existing etcd is used."""
+    where it has no member of it. `before`: the name that the machine had, where it gets another one; etcd is restarted
+    for that."""
 
     cluster: Name
     host: Host
@@ -83,6 +86,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: NodePart | None = None
     profile: Profile = "default"
     format: int = FORMAT
+    before: str = ""
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from election.etcd.x509 import ends
+from hactl.decide.namesake import NEW_MACHINE_ID
 from hactl.linux.listeners import Listener
-from hactl.setup.bundle import Bundle, certificates
+from hactl.setup.bundle import Bundle, NodePart, certificates
 from hactl.setup.places import Places
 from hactl.setup.plan import Host
 
@@ -24,7 +25,7 @@ class Here(NamedTuple):
     """A machine as it was seen. `node`: cluster and node that node.toml names; `authority`: the certificate of the
     authority in use, "" for none; `token`: of the etcd that was set up here; `etcd_data`: its member has data;
     `no_unit`: units that are wanted and not there; `running`: those that run; `machine_id`: why it is unusable;
-    `drop_ins`: of etcd's unit, by others."""
+    `own_id`: the machine id; `drop_ins`: of etcd's unit, by others."""
 
     uid: int = 0
     addresses: frozenset[str] = frozenset()
@@ -39,6 +40,7 @@ class Here(NamedTuple):
     free_bytes: int = ROOM_BYTES
     listeners: tuple[Listener, ...] = ()
     machine_id: str = ""
+    own_id: str = ""
     drop_ins: tuple[str, ...] = ()
 
 
@@ -67,8 +69,10 @@ def problems(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:
     yield from _dates(bundle, here)
     if bundle.node and here.machine_id:
         yield here.machine_id
+    if bundle.node:
+        yield from _clone(bundle.host.name, bundle.node, here)
     # The guard goes on while its daemon is stopped.
-    joined = {"hactl", "hactl-http"} if here.node == (bundle.cluster, bundle.host.name) else set()
+    joined = {"hactl", "hactl-http"} if here.node in _names(bundle) else set()
     yield from ports(bundle, here.listeners, here.running | joined)
 
 
@@ -94,7 +98,7 @@ def _installed(here: Here) -> Iterator[str]:
 def _other_cluster(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:
     again = "docs/install.md, *Begin again*"
     wanted = (bundle.cluster, bundle.host.name)
-    if here.node is not None and here.node != wanted:
+    if here.node is not None and here.node not in _names(bundle):
         cluster, node = here.node
         yield (
             f"{places.node_toml}: this machine is node {node} of cluster {cluster} already, and is to be "
@@ -109,6 +113,21 @@ def _other_cluster(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:
             f"{data} holds the data of another etcd cluster: if they are not wanted, `systemctl stop etcd; "
             f"mv {data} {data}.old`; else use that etcd, `hactl setup --etcd-endpoints URLS`"
         )
+
+
+def _names(bundle: Bundle) -> tuple[tuple[str, str], ...]:
+    """Cluster and node that node.toml may name: those of the bundle, or the name before."""
+    return ((bundle.cluster, bundle.host.name), (bundle.cluster, bundle.before or bundle.host.name))
+
+
+def _clone(name: str, node: NodePart, here: Here) -> Iterator[str]:
+    """A machine that was made as a copy of another one's disk, or of its image after the first boot."""
+    for other, machine_id in node.machine_ids.items():
+        if here.own_id and machine_id == here.own_id:
+            yield (
+                f"this machine has the machine id of {other}, {machine_id}: one is a copy of the other; here, on "
+                f"{name}: {NEW_MACHINE_ID}, and repeat this"
+            )
 
 
 def _dates(bundle: Bundle, here: Here) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from hactl.setup.authority import ADMIN, user_of
 from hactl.setup.errors import RefusedError
@@ -52,9 +52,18 @@ def close_etcd(etcdctl: Etcdctl, cluster: str, nodes: Iterable[str], say: Say) -
     for prefix in prefixes(cluster):
         etcdctl("role", "grant-permission", ROLE, "readwrite", "--prefix=true", prefix)
     for user in names:
-        if user not in users:
-            etcdctl("user", "add", user, "--no-password")
-        etcdctl("user", "grant-role", user, ADMIN if user == ADMIN else ROLE)
+        _add_user(etcdctl, user, ADMIN if user == ADMIN else ROLE, users)
     etcdctl("auth", "enable")
     line = f"etcd takes requests of its users only: {', '.join(names)}"
     say(line if users.issuperset(names) else Change(line))
+
+
+def add_node(etcdctl: Etcdctl, node: str) -> None:
+    """A node's user. Raises RefusedError."""
+    _add_user(etcdctl, user_of(node), ROLE, set(etcdctl("user", "list").split()))
+
+
+def _add_user(etcdctl: Etcdctl, user: str, role: str, users: Collection[str]) -> None:
+    if user not in users:
+        etcdctl("user", "add", user, "--no-password")
+    etcdctl("user", "grant-role", user, role)

@@ -25,6 +25,8 @@ from hactl.setup.ssh import by_hand, join_by_ssh
 def agreed_plan(given: Plan | None, places: Places) -> Plan:
     """The plan that is carried out: what was typed, which must be what setup began with here. Raises RefusedError."""
     stored = stored_plan(places)
+    if stored and stored.change:
+        raise RefusedError(f"the cluster is being changed: first `{stored.change.command}`, which goes on")
     if given is None:
         if stored is None:
             raise BadInputError(
@@ -56,7 +58,7 @@ def set_up(plan: Plan, places: Places, machine: Machine, say: Say, *, by: str, s
         say,
     )
     if plan.etcd is None:
-        hosts = (me, *(host for host in plan.members if host != me))
+        hosts = sorted(plan.members, key=lambda host: host != me)
         wait_for_members(config, hosts, deadline, say)
         compare_clocks(config, hosts, machine.now())
         nodes = [host.name for host in plan.nodes]

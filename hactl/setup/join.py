@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hactl.setup.bundle import LARGEST, Bundle, decode
@@ -48,14 +48,29 @@ def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> bool:
         stop_packaged_etcd(places, machine, say)
     if bundle.node:
         stop_packaged_haproxy(machine, say)
-    ran = bundle.etcd is not None and machine.unit("etcd").active
+    ran = [unit for unit in units(bundle) if machine.unit(unit).active]
     written = _write(bundle, places, machine, say)
     if places.drop_in in written:
         machine.reload_units()
+    _restart(bundle, ran, written, places, machine, say)
     started = [unit for unit in units(bundle) if _start(unit, machine, say)]
-    if ran and {places.etcd_env, places.drop_in} & set(written):
-        say("etcd's new settings count after `systemctl restart etcd`: on one machine after the other")
     return bool(started)
+
+
+def _restart(
+    bundle: Bundle, ran: Sequence[str], written: Sequence[str], places: Places, machine: Machine, say: Say
+) -> None:
+    """What ran before takes its new settings. hactl keeps all that runs. Who restarts etcd must see to it that the
+    other members are well: this is done for a machine that has another name now, and only then."""
+    if "etcd" in ran and {places.etcd_env, places.drop_in} & set(written):
+        if bundle.before:
+            machine.restart("etcd")
+            say(Change("restarted  etcd.service"))
+        else:
+            say("etcd's new settings count after `systemctl restart etcd`: on one machine after the other")
+    if "hactl" in ran and places.node_toml in written:
+        machine.restart("hactl")
+        say(Change("restarted  hactl.service: everything that runs here goes on"))
 
 
 def check(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:

@@ -55,9 +55,27 @@ class OwnEtcd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str = ""
 
 
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A change of the members that is under way: `hactl node VERB`. `host`: the machine that comes, or goes; `old`: its
+    name before, of a rename; its address before, of a replacement. `members`: ids of etcd's members that go. `at`: when
+    it began, in seconds since 1970."""
+
+    verb: Literal["add", "remove", "replace", "rename"]
+    host: Host
+    at: float = 0.0
+    old: str = ""
+    members: tuple[int, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """As it is typed."""
+        words = {"add": self.host.text, "replace": self.host.text, "rename": f"{self.old} {self.host.name}"}
+        return f"hactl node {self.verb} {words.get(self.verb, self.host.name)}"
+
+
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`token` tells this etcd cluster from every other at its members' first start. `etcd`: None where setup makes
-    its own."""
+    its own. `without_member`: nodes that have no member of it. `change`: the plan is what comes out of it."""
 
     cluster: Name
     nodes: tuple[Host, ...]
@@ -66,6 +84,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     etcd: OwnEtcd | None = None
     profile: Profile = "default"
     even: bool = False
+    without_member: tuple[Name, ...] = ()
+    change: Change | None = None
 
     def __post_init__(self) -> None:
         problem = next(_problems(self), "")
@@ -80,11 +100,17 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def members(self) -> tuple[Host, ...]:
         """The machines with a member of the etcd that setup makes."""
-        return () if self.etcd else self.hosts
+        return () if self.etcd else tuple(host for host in self.hosts if host.name not in self.without_member)
+
+    def host(self, name: str) -> Host | None:
+        """The machine of this name."""
+        return next((host for host in self.hosts if host.name == name), None)
 
     @property
     def command(self) -> str:
-        """As it is typed."""
+        """As it is typed. What `hactl node` made of a plan cannot be typed at once: `hactl setup` goes on with it."""
+        if self.without_member:
+            return "hactl setup"
         words = ["hactl", "setup", "--cluster", self.cluster, *(host.text for host in self.nodes)]
         words += ["--witness", self.witness.text] if self.witness else []
         words += ["--profile", self.profile] if self.profile != "default" else []
@@ -99,8 +125,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """etcd's client URLs for node.toml of a machine: its own member first."""
         if self.etcd:
             return self.etcd.endpoints
+        own = [host for host in self.members if host == first]
         others = [host for host in self.members if host != first]
-        return tuple(host.url(CLIENT_PORT) for host in (first, *others))
+        return tuple(host.url(CLIENT_PORT) for host in (*own, *others))
 
     def same(self, other: Plan) -> bool:
         """Whether it is the same but for the token."""

@@ -157,13 +157,15 @@ def _lines(comment: str, settings: Mapping[str, object]) -> str:
 
 def cluster_yaml(plan: Plan, places: Places) -> str:
     """The first configuration: the nodes, and no groups."""
-    nodes = "".join(f"  - name: {_yaml(host.name)}\n    address: {_yaml(host.address)}\n" for host in plan.nodes)
+    nodes = "".join(
+        f"  - name: {yaml_text(host.name)}\n    address: {yaml_text(host.address)}\n" for host in plan.nodes
+    )
     return _CLUSTER_YAML.format(
-        cluster=_yaml(plan.cluster), path=places.cluster_yaml, profile=plan.profile, nodes=nodes
+        cluster=yaml_text(plan.cluster), path=places.cluster_yaml, profile=plan.profile, nodes=nodes
     )
 
 
-def _yaml(text: str) -> str:
+def yaml_text(text: str) -> str:
     """A scalar that YAML takes as text, whatever it looks like."""
     plain = (text[:1].isalpha() or text.count(".") == 3) and ":" not in text and text.lower() not in _NO_TEXT
     return text if plain else json.dumps(text)

@@ -26,6 +26,7 @@ def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
         addresses = frozenset(machine.addresses())
     except OSError as error:
         raise RefusedError(f"the addresses of this machine cannot be read: {error}") from None
+    own_id, problem = _machine_id(places.at(MACHINE_ID))
     return Here(
         uid=machine.uid(),
         addresses=addresses,
@@ -39,7 +40,8 @@ def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
         etcd_data=Path(places.etcd_data, "member").exists(),
         free_bytes=machine.free_bytes(places.etcd_data),
         listeners=tuple(listeners()),
-        machine_id=_machine_id(places.at(MACHINE_ID)),
+        machine_id=problem,
+        own_id=own_id,
         drop_ins=tuple(path for path in drop_ins if path != places.drop_in),
     )
 
@@ -61,14 +63,14 @@ def _node(places: Places) -> tuple[str, str] | None:
     return None
 
 
-def _machine_id(path: str) -> str:
+def _machine_id(path: str) -> tuple[str, str]:
+    """The machine id, and why it is unusable."""
     from hactl.daemon.parts.machine import read_machine_id  # noqa: PLC0415
 
     try:
-        read_machine_id(path)
+        return read_machine_id(path), ""
     except ConfigErrors as error:
-        return str(error)
-    return ""
+        return "", str(error)
 
 
 def _text(path: str) -> str:

@@ -72,6 +72,12 @@ class LoopbackMachine(Machine):
         if unit == "etcd":
             self.start_etcd()
 
+    def restart(self, unit: str) -> None:
+        self._change(unit, f"restart {unit}", active=True)
+        if unit == "etcd":
+            self.stop_etcd()
+            self.start_etcd()
+
     def stop(self, unit: str) -> None:
         self._change(unit, f"stop {unit}", active=False)
         if unit == "etcd":
@@ -121,10 +127,15 @@ class Machines:
         return self.said.setdefault(name, [])
 
 
+def new_network() -> str:
+    """The first three numbers of addresses of loopback that no other test uses."""
+    return f"127.{random.randrange(16, 250)}.{random.randrange(1, 250)}"
+
+
 @contextmanager
 def machines(directory: Path, *names: str) -> Iterator[Machines]:
     """New machines, each with an address of loopback that no other test uses."""
-    net = f"127.{random.randrange(16, 250)}.{random.randrange(1, 250)}"
+    net = new_network()
     hosts = [Host(name, f"{net}.{number}") for number, name in enumerate(names, 11)]
     made = Machines(hosts, {host.name: LoopbackMachine(directory / host.name, host.address) for host in hosts})
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hactl.setup.errors import RefusedError
-from hactl.setup.ssh import join_by_ssh
+from hactl.setup.ssh import join_by_ssh, run_by_ssh
 from tests.support.bundles import N2
 
 
@@ -38,12 +38,20 @@ def test_the_bundle_goes_over_standard_input(ssh: Path) -> None:
     assert join(ssh, "anna")[0].endswith("-l anna 10.0.0.12 -- sudo -n hactl setup join -")
 
 
+def test_a_line_is_one_argument_of_the_shell_there(ssh: Path) -> None:
+    """The other side's shell takes it apart, as ssh sends words with blanks between them."""
+    script(ssh, 'while [ "$1" != -- ]; do shift; done; shift; sh -c "$*"')
+    said: list[str] = []
+    run_by_ssh(N2, "echo 'one  line' && echo two", "root", said.append)
+    assert said == ["n2: one  line", "n2: two"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("echo Permission denied >&2; exit 255", "`ssh root@10.0.0.12 true` must work without a question"),
         ("echo hactl: command not found >&2; exit 127", "install hactl's package there"),
-        ("echo 'error: this clock is off' >&2; exit 1", "n2: this clock is off\n(then repeat `hactl setup`"),
+        ("echo 'error: this clock is off' >&2; exit 1", "n2: this clock is off\n(then repeat this command"),
     ],
 )
 def test_failures_say_what_to_do(ssh: Path, text: str, words: str) -> None:

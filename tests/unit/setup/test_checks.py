@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from hactl.linux.listeners import Listener
@@ -97,3 +98,18 @@ def test_which_machine_this_is() -> None:
     assert here_of([N1, N2], frozenset({"10.0.0.12"})) == N2
     assert "none of the addresses is on this machine" in str(here_of([N1, N2], frozenset({"10.0.0.9"})))
     assert "are both on this machine" in str(here_of([N1, N2], frozenset({"10.0.0.11", "10.0.0.12"})))
+
+
+def test_a_copy_of_another_machine() -> None:
+    node = msgspec.structs.replace(bundle().node, machine_ids={"n1": "aa11", "n3": "bb22"})
+    joining = msgspec.structs.replace(bundle(), node=node)
+    assert list(problems(joining, GOOD._replace(own_id="cc33"), Places())) == []
+    (problem,) = problems(joining, GOOD._replace(own_id="bb22"), Places())
+    assert "has the machine id of n3, bb22" in problem and "systemd-machine-id-setup" in problem
+
+
+def test_a_machine_that_gets_another_name() -> None:
+    joining = msgspec.structs.replace(bundle(), before="old")
+    for name in ("old", "n2"):
+        assert list(problems(joining, GOOD._replace(node=("prod", name)), Places())) == []
+    assert list(problems(joining, GOOD._replace(node=("prod", "n3")), Places()))

@@ -1,0 +1,1 @@
+"""`hactl node add|remove|replace|rename`: machines come and go while the cluster runs."""
