@@ -47,14 +47,15 @@ def kept_snapshots(directory: Path, cluster: str) -> list[KeptSnapshot]:
         return []
     for path in paths:
         if (match := name.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
-            begun = datetime.strptime(match[1], _FORM).replace(tzinfo=UTC)
-            kept.append(KeptSnapshot(path, begun.timestamp(), path.stat().st_size))
+            with contextlib.suppress(ValueError, FileNotFoundError):  # no time that there is; it was removed just now
+                begun = datetime.strptime(match[1], _FORM).replace(tzinfo=UTC)
+                kept.append(KeptSnapshot(path, begun.timestamp(), path.stat().st_size))
     return sorted(kept, key=lambda snapshot: snapshot.wall_s, reverse=True)
 
 
 def snapshot_age(config: NodeConfig, timer: Path = TIMER) -> SnapshotAge | None:
     """None where no snapshot was ever kept, and no timer makes any."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError):
         kept, now = kept_snapshots(snapshot_dir(config), config.cluster), time.time()
         if kept:
             return SnapshotAge(kept[0].wall_s, max(0.0, now - kept[0].wall_s))

@@ -18,7 +18,7 @@ from election.etcd.tls import TlsFiles
 from election.store import Put, Txn
 from hactl.status.etcd.judge import Beside, EtcdState, judge
 from tests.contract.watching import DEADLINE_S
-from tests.support.etcd import EtcdCluster, frozen
+from tests.support.etcd import EtcdCluster, as_debian_sets_it_up, frozen
 
 
 @pytest.fixture
@@ -68,6 +68,16 @@ def test_full(stack: ExitStack) -> None:
 def test_etcds_that_are_not_one(stack: ExitStack) -> None:
     first, other = (stack.enter_context(EtcdCluster()) for _ in range(2))
     until(looked(stack, [*first.endpoints, *other.endpoints]), ["separate"])
+
+
+def test_etcds_as_debian_sets_them_up_on_each_machine(stack: ExitStack) -> None:
+    """Each is a cluster of one, with the same numbers as the others."""
+    cluster = EtcdCluster(3)
+    cluster.members = [as_debian_sets_it_up(cluster.directory, number) for number in (1, 2, 3)]
+    stack.enter_context(cluster)
+    facts = until(looked(stack, cluster.endpoints), ["separate"])
+    assert len({(fact.cluster_id, fact.member_id) for fact in facts}) == 1
+    until(looked(stack, cluster.endpoints[:1]), ["few_members"])
 
 
 def test_a_member_that_has_never_started_and_then_is_a_learner(stack: ExitStack) -> None:

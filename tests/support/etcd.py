@@ -343,6 +343,18 @@ class EtcdCluster:
         self.close()
 
 
+def as_debian_sets_it_up(directory: Path, number: int) -> EtcdMember:
+    """An etcd as Debian's package starts it on each machine: all have the same numbers of cluster and member."""
+    member = EtcdMember(f"n{number}", directory, free_port(), free_port())
+    member.arguments = [
+        f"--name={member.name}", f"--data-dir={directory / member.name}",
+        f"--listen-client-urls=http://{member.endpoint}", f"--advertise-client-urls=http://{member.endpoint}",
+        f"--listen-peer-urls=http://127.0.0.1:{member.peer_port}",
+        "--initial-advertise-peer-urls=http://localhost:2380", f"--initial-cluster={member.name}=http://localhost:2380",
+    ]  # fmt: skip
+    return member
+
+
 @contextmanager
 def frozen(member: EtcdMember) -> Iterator[None]:
     """A member that stands still inside the block."""

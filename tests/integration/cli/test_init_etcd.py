@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli.conftest import Run
-from tests.support.etcd import EtcdCluster, EtcdMember
-from tests.support.ports import free_port
+from tests.support.etcd import EtcdCluster, as_debian_sets_it_up
 from tests.support.scene import CLUSTER
 from tests.support.waiting import until
 
@@ -25,18 +24,6 @@ def write_node(directory: Path, endpoints: Sequence[str]) -> None:
     named = ", ".join(f'"http://{endpoint}"' for endpoint in endpoints)
     text = f'cluster = "demo"\nnode = "n2"\nendpoints = [{named}]\nrun_dir = "{directory}"\n'
     (directory / "node.toml").write_text(f'{text}state_dir = "{directory}"\nmetrics_listen = ""\n')
-
-
-def as_debian_sets_it_up(directory: Path, number: int) -> EtcdMember:
-    """An etcd as Debian's package starts it on each machine: all have the same numbers of cluster and member."""
-    member = EtcdMember(f"n{number}", directory, free_port(), free_port())
-    member.arguments = [
-        f"--name={member.name}", f"--data-dir={directory / member.name}",
-        f"--listen-client-urls=http://{member.endpoint}", f"--advertise-client-urls=http://{member.endpoint}",
-        f"--listen-peer-urls=http://127.0.0.1:{member.peer_port}",
-        "--initial-advertise-peer-urls=http://localhost:2380", f"--initial-cluster={member.name}=http://localhost:2380",
-    ]  # fmt: skip
-    return member
 
 
 def test_three_separate_etcds(hactl: Run, written: Path) -> None:

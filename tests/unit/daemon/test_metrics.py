@@ -8,12 +8,15 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from election.etcd.facts import EndpointFacts, EtcdMember
+from election.etcd.server_metrics import ServerMetrics
 from hactl.daemon.metric_table import HEALTH, OUTCOMES, TABLE
 from hactl.daemon.metrics import Metrics
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide.local_group import LocalGroup
 from hactl.haproxy.control.runtime import ServerState
 from hactl.model.purposes import Purpose
+from hactl.status.etcd.judge import Beside, SnapshotAge, judge
 from hactl.status.health import NodeHealth, ProbeHealth
 from tests.support.scene import KEYS, Scene, at
 from tests.support.stand_in import node_state
@@ -181,3 +184,21 @@ def test_names_keep_to_the_conventions() -> None:
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric
         assert metric.name.endswith("_seconds") or metric.kind != "histogram", metric
         assert bool(metric.buckets) == (metric.kind == "histogram"), metric
+
+
+def test_etcd() -> None:
+    metrics = Metrics()
+    members = tuple(EtcdMember(number, f"n{number}", (f"http://10.0.0.{number}:2379",)) for number in (1, 2))
+    well = EndpointFacts("10.0.0.1:2379", "", 9, 1, 1, "3.4.23", 100, 1000, members=members, read_ms=5.0)
+    away = EndpointFacts("10.0.0.2:2379", "no answer")
+    measured = {well.endpoint: ServerMetrics(1000, ((0.004, 90.0), (0.008, 99.0), (0.016, 100.0)))}
+    nodes = {"n1": "10.0.0.1", "n2": "10.0.0.2", "n3": "10.0.0.3"}
+    beside = Beside("etcdctl", nodes=nodes, measured=measured, snapshot=SnapshotAge(1234.0, 10.0))
+    metrics.collect_etcd(judge([well, away], beside))
+    seen = samples(metrics)
+    assert seen["hactl_etcd_members"] == {(): 2} and seen["hactl_etcd_snapshot_timestamp_seconds"] == {(): 1234}
+    assert seen["hactl_etcd_quota_bytes"] == {("10.0.0.1:2379",): 1000}
+    assert seen["hactl_etcd_fsync_seconds"] == {("10.0.0.1:2379",): 0.008}
+    assert seen["hactl_etcd_endpoint_up"] == {("10.0.0.1:2379",): 1, ("10.0.0.2:2379",): 0}
+    told = {code for (code,), value in seen["hactl_etcd_problem"].items() if value}
+    assert told == {"endpoint_dead", "few_members"}
