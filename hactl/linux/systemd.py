@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,9 +86,13 @@ class Systemd:
         return cgroup if group not in ("", "/") and cgroup.populated() else None
 
     async def goes_down(self) -> bool:
-        """Whether the machine is shut down, or taken out of use for repair. Raises BusError, CallError."""
-        *down, use = await self.states(*_DOWN, _USE)
-        return any(target.coming for target in down) or not use.coming
+        """Whether the machine is shut down, or out of use for repair: what stops now is not to go on. Raises BusError,
+        CallError."""
+        return is_down(await self.states(*_DOWN, _USE))
+
+    async def stops_everything(self) -> bool:
+        """Whether systemd is just stopping what runs here, for that. Raises BusError, CallError."""
+        return is_going_down(await self.states(*_DOWN, _USE))
 
     @property
     def bus(self) -> Bus:
@@ -105,6 +110,20 @@ class Systemd:
                 if asyncio.get_running_loop().time() > until:
                     raise
             await asyncio.sleep(_AGAIN_S)
+
+
+def is_going_down(targets: Sequence[UnitState]) -> bool:
+    """By the jobs for shutdown, rescue, emergency and multi-user, in this order. A machine on which hactl was started
+    in the rescue mode, or without multi-user, is not on its way down: what ends there has failed."""
+    *down, use = targets
+    begun = any(target.job in STARTING_JOBS for target in down)
+    return begun or use.job == "stop" or down[0].active in ("active", "activating")
+
+
+def is_down(targets: Sequence[UnitState]) -> bool:
+    """The same, or it has arrived there."""
+    *down, use = targets
+    return is_going_down(targets) or any(target.coming for target in down) or not use.coming
 
 
 def job_removed() -> Signal:

@@ -183,7 +183,7 @@ class Unit:
 
     async def _is_taken_down(self, seen: Observation) -> bool:
         """Whether it does not run because systemd stops it, as everything else on this machine."""
-        return bool(seen.health != "running" and self._wanted and await self._systemd.goes_down())
+        return bool(seen.health != "running" and self._wanted and await self._systemd.stops_everything())
 
     async def _state(self) -> UnitState:
         if not (states := await self._systemd.states(self.unit)):

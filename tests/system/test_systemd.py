@@ -129,6 +129,24 @@ def test_a_crash_is_known_at_once(machine: Machine, make: Callable[[str], Unit])
     run(scenario)
 
 
+def test_a_crash_is_known_too_on_a_machine_without_multi_user(machine: Machine, make: Callable[[str], Unit]) -> None:
+    """It is not on its way down, where that would be no failure."""
+    resource = make(service())
+
+    async def scenario() -> None:
+        await resource.start({})
+        machine.run("systemctl", "stop", "multi-user.target")
+        try:
+            async with Watching(resource) as watching:
+                crash(machine, resource)
+                await watching.until("stopped", "failed")
+            assert (await resource.monitor()).health == "stopped"
+        finally:
+            machine.run("systemctl", "start", "multi-user.target")
+
+    run(scenario)
+
+
 def test_a_unit_that_systemd_restarts_is_not_stopped_until_it_is_stopped(
     machine: Machine, make: Callable[[str], Unit]
 ) -> None:
