@@ -197,8 +197,10 @@ def _few(members: Sequence[EtcdMember], nodes: Mapping[str, str], etcdctl: str) 
     add = f"`{etcdctl} member add {without[0]} --peer-urls={_peer_scheme(members, etcdctl)}://{address}:{PEER_PORT}`"
     todo = f"add a member on {', '.join(without)}" if without != ["NAME"] else "add a member on a further machine"
     first = "first see that no etcd of its own runs there; " if count == 1 else ""
-    first += _reachable_first(members, nodes, etcdctl)
-    yield EtcdProblem("few_members", text, f"{todo}: {first}{add}, then docs/operations.md, *Add a member to etcd*")
+    by_hand = f"{_reachable_first(members, nodes, etcdctl)}{add}, then docs/operations.md, *Add a member to etcd*"
+    if nodes:
+        by_hand = f"`hactl node add {without[0]} --etcd` where `hactl setup` ran; without setup {by_hand}"
+    yield EtcdProblem("few_members", text, f"{todo}: {first}{by_hand}")
 
 
 def _reachable_first(members: Sequence[EtcdMember], nodes: Mapping[str, str], etcdctl: str) -> str:

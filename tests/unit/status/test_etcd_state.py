@@ -88,7 +88,7 @@ def test_nothing_when_all_is_well() -> None:
         ([each._replace(members=MEMBERS[:2]) for each in WELL[:2]], ["few_members"],
          ["etcd has 2 members for 3 nodes: when either stops", "member add n3 --peer-urls=http://10.0.0.3:2380`"]),
         ([WELL[0]._replace(members=MEMBERS[:1])], ["few_members"],
-         ["etcd has 1 member for 3 nodes: when it stops", "add a member on n2, n3: first see that no etcd of its own"]),
+         ["etcd has 1 member for 3 nodes: when it", "add a member on n2, n3: first see", "`hactl node add n2 --etcd`"]),
         ([WELL[0], WELL[1]], ["unnamed_member"], ["names etcd's member n3 (http://10.0.0.3:2379)", 'add "http://10.']),
         ([*WELL, silent(WELL[0]._replace(endpoint="10.0.0.9:2379"))], ["no_member"], ["endpoint 10.0.0.9:2379: no"]),
         ([*(named(each) for each in WELL[:2]), silent(named(WELL[2]))], ["endpoint_dead"], ["etcd-10.0.0.3:2379"]),
