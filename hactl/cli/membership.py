@@ -12,6 +12,7 @@ import typer
 
 from election.store import StoreError
 from hactl.cli.common import CliError, confirmed, say, user_name
+from hactl.cli.completion import nodes
 from hactl.cli.fast_status import show_status
 from hactl.cli.node import confirm, standby
 from hactl.cli.options import Node, Yes, seconds
@@ -100,7 +101,12 @@ def remove(
 
 def replace(
     machine: Annotated[
-        str, typer.Argument(metavar="NAME[=ADDRESS]", help="The node's name; the new machine's address, if another.")
+        str,
+        typer.Argument(
+            metavar="NAME[=ADDRESS]",
+            help="The node's name; the new machine's address, if another.",
+            autocompletion=nodes,
+        ),
     ],
     dead: Dead = False,
     yes: Yes = False,
@@ -124,7 +130,7 @@ def replace(
 
 
 def rename(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The machine's name.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The machine's name.", autocompletion=nodes)],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
     ssh: Ssh = False,
     ssh_user: SshUser = "root",

@@ -39,4 +39,6 @@ def beside(config: NodeConfig, cluster: ClusterSpec | None, writes: Writes = NO_
     """What this node knows beside the answers of the endpoints. Reads files."""
     nodes = {node.name: node.address for node in cluster.nodes} if cluster else {}
     timing = cluster.timing if cluster else Timing()
-    return Beside(etcdctl_of(config), writes, nodes, timing.etcd_election_ms, {}, snapshot_age(config))
+    by_setup = admin_access(config) is not config
+    snapshot = snapshot_age(config)
+    return Beside(etcdctl_of(config), writes, nodes, timing.etcd_election_ms, {}, snapshot, by_setup)

@@ -32,7 +32,7 @@ class SnapshotAge:
 class Beside:
     """What is known beside the endpoints' facts. `etcdctl`: the command with all that it needs to reach them. `nodes`:
     name and address of the configured ones; empty: not known. `measured`: by endpoint, what happened at its member
-    lately. `snapshot`: None: this node keeps none."""
+    lately. `snapshot`: None: this node keeps none. `by_setup`: `hactl setup` made etcd, so `hactl node` changes it."""
 
     etcdctl: str
     writes: Writes = NO_WRITES
@@ -40,6 +40,7 @@ class Beside:
     election_ms: float = 1000.0
     measured: Mapping[str, ServerMetrics] = field(default_factory=dict)
     snapshot: SnapshotAge | None = None
+    by_setup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,10 @@ class EtcdState:
 
 def judge(facts: Sequence[EndpointFacts], beside: Beside) -> EtcdState:
     """The problems."""
-    problems = [*membership(facts, beside.nodes, beside.etcdctl), *room(facts, beside.etcdctl)]
+    problems = [
+        *membership(facts, beside.nodes, beside.etcdctl, by_setup=beside.by_setup),
+        *room(facts, beside.etcdctl),
+    ]
     if not any(problem.level == "error" for problem in problems):
         problems += slow(facts, beside.writes, beside.etcdctl)
     problems += [*delays(facts, beside.measured, beside.election_ms), *_snapshot(beside.snapshot)]

@@ -17,8 +17,11 @@ PEER_PORT = 2380
 _LOOPBACK = re.compile(r"//(localhost|127\.|\[::1\])")
 
 
-def membership(facts: Sequence[EndpointFacts], nodes: Mapping[str, str], etcdctl: str) -> Iterable[EtcdProblem]:
-    """All that is wrong with the members. `nodes`: name and address of each configured node; empty: not known."""
+def membership(
+    facts: Sequence[EndpointFacts], nodes: Mapping[str, str], etcdctl: str, *, by_setup: bool = False
+) -> Iterable[EtcdProblem]:
+    """All that is wrong with the members. `nodes`: name and address of each configured node; empty: not known.
+    `by_setup`: `hactl setup` made etcd."""
     answer, silent = answering(facts), [fact for fact in facts if fact.problem]
     learners = [fact for fact in facts if fact.learner]
     yield from _learners(learners, etcdctl)
@@ -40,7 +43,7 @@ def membership(facts: Sequence[EndpointFacts], nodes: Mapping[str, str], etcdctl
         yield from _silent(facts, silent, f"{len(ids)} of {count} members answer", len(ids) - (count // 2 + 1))
     yield from _never_started(members, etcdctl)
     yield from _unnamed(facts, members)
-    yield from _few(members, nodes, etcdctl)
+    yield from _few(members, nodes, etcdctl, by_setup=by_setup)
     yield from _versions(answer, {member.id: called(member) for member in members})
 
 
@@ -178,7 +181,9 @@ def _comparable(facts: Sequence[EndpointFacts]) -> bool:
     return any(is_of(member, fact.endpoint) for member in members_of(facts) for fact in facts)
 
 
-def _few(members: Sequence[EtcdMember], nodes: Mapping[str, str], etcdctl: str) -> Iterator[EtcdProblem]:
+def _few(
+    members: Sequence[EtcdMember], nodes: Mapping[str, str], etcdctl: str, *, by_setup: bool
+) -> Iterator[EtcdProblem]:
     """Fewer members than nodes: the machine that holds them is one that nothing survives the loss of."""
     count = len(members)
     if not members or count >= (wanted_members(len(nodes)) if nodes else FEWEST):
@@ -193,6 +198,10 @@ def _few(members: Sequence[EtcdMember], nodes: Mapping[str, str], etcdctl: str) 
     text = f"etcd has {count} member{'' if count == 1 else 's'}{for_nodes}: {stops}, no node can hold anything"
     names = {called(member) for member in members}
     without = [name for name in nodes if name not in names] or ["NAME"]
+    if by_setup:
+        todo = f"`hactl node add {without[0]} --etcd`, on the machine where `hactl setup` ran"
+        yield EtcdProblem("few_members", text, todo)
+        return
     address = nodes.get(without[0], "ADDRESS")
     add = f"`{etcdctl} member add {without[0]} --peer-urls={_peer_scheme(members, etcdctl)}://{address}:{PEER_PORT}`"
     todo = f"add a member on {', '.join(without)}" if without != ["NAME"] else "add a member on a further machine"

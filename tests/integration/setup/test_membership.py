@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hactl.cli.main import run
 from hactl.setup.errors import BadInputError, RefusedError
 from hactl.setup.etcdctl import Etcdctl
 from hactl.setup.first import agreed_plan
@@ -233,3 +234,32 @@ def test_a_witness_goes_when_there_are_three_nodes(tmp_path: Path) -> None:
         made.add("n3", member=True)
         made.remove("w")
         assert names(made.etcd()) == ["n1", "n2", "n3"] and made.plan.witness is None
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a machine that is off: refused without the operator's word, and done with it."""
+    with cluster(tmp_path, "n1", "n2", "n3") as made:
+        n1 = made.of["n1"]
+        monkeypatch.setattr("hactl.setup.places.Places", lambda: n1.places)
+        monkeypatch.setattr("hactl.setup.machine.Machine", lambda: n1)
+        monkeypatch.setenv("HACTL_CONFIG", n1.places.node_toml)
+
+        def typed(*words: str) -> tuple[int, str]:
+            monkeypatch.setattr("sys.argv", ["hactl", "node", *words])
+            with pytest.raises(SystemExit) as end:
+                run()
+            said = capsys.readouterr()
+            return int(end.value.code or 0), said.out + said.err
+
+        made.power_cut("n3")
+        status, said = typed("remove", "n3", "--yes")
+        assert status == 1 and "n3's last session is not known to be stopped" in said and "--dead" in said
+        status, said = typed("remove", "n3", "--yes", "--dead")
+        assert status == 0, said
+        assert "n3 is no part of the cluster any more" in said and "etcd has 2 members: an even number" in said
+        assert "on n2, as root: scp" in said and "hactl setup join n2.join" in said
+        assert names(made.etcd()) == ["n1", "n2"]
+        assert typed("remove", "n9", "--yes")[0] == 2
+        Path(n1.places.plan).unlink()
+        status, said = typed("remove", "n2", "--yes")
+        assert status == 2 and "run this on the machine where `hactl setup` ran" in said

@@ -207,3 +207,18 @@ def test_nobody_is_let_in_while_a_device_may_switch_the_node_off() -> None:
     daemon.begin()
     assert daemon.log[-1] == "waiting_for_fence_action"
     assert daemon.state.phase == "closing"
+
+
+def test_a_new_machine_in_the_place_of_one_that_is_known_to_be_stopped_takes_part() -> None:
+    """`hactl node replace`: other machine id, other hardware, empty disk. Before the record is safe it waits."""
+    here = scene()
+    here.join("n1")
+    here.kill("n1")
+    daemon = Daemon(here, "n1")
+    daemon.begin()
+    assert "open" not in daemon.done and "session_not_mine" in daemon.log
+    pending = here.view.fences["n1"].record
+    here.put(KEYS.fence("n1"), replace(pending, state="safe", evidence="confirmed", by="anna"))
+    daemon.watch()
+    assert "open" in daemon.done
+    assert here.view.sessions["n1"].record.machine_id == "machine-n1" != pending.machine_id

@@ -105,6 +105,11 @@ def test_what_is_wrong_and_what_to_type(facts: list[EndpointFacts], codes: list[
         assert word in problems[0], problems[0]
 
 
+def test_an_etcd_that_setup_made_is_changed_by_hactl() -> None:
+    (problem,) = said(*(each._replace(members=MEMBERS[:2]) for each in WELL[:2]), by_setup=True)
+    assert problem.endswith("-> `hactl node add n3 --etcd`, on the machine where `hactl setup` ran")
+
+
 def test_slow_names_the_leader_and_how_to_move_it() -> None:
     (problem,) = said(*WELL, writes=Writes(8, 6))
     assert "6 of 8 writes" in problem and "member n1 (10.0.0.1:2379) leads" in problem
