@@ -27,6 +27,7 @@ from hactl.setup.bundle import (
     decode,
     encode,
 )
+from hactl.setup.checks import here_of
 from hactl.setup.contents import Directory, File
 from hactl.setup.errors import BadInputError, RefusedError
 from hactl.setup.files import Change, Say
@@ -34,6 +35,7 @@ from hactl.setup.machine import Machine
 from hactl.setup.places import Places
 from hactl.setup.plan import Host, Plan
 from hactl.setup.render import cluster_yaml
+from hactl.setup.sight import MACHINE_ID, machine_id
 
 if TYPE_CHECKING:
     from election.etcd.store import EtcdStore
@@ -77,12 +79,20 @@ def prepare(plan: Plan, places: Places, machine: Machine, say: Say) -> dict[str,
     key = cluster_key(places, say)
     if not Path(places.cluster_yaml).exists():
         writer.file(File(places.cluster_yaml, cluster_yaml(plan, places)))
-    bundles = {}
+    here, bundles = _own_machine_id(plan, places, machine), {}
     for host in plan.hosts:
         bundle = _bundle(plan, host, authority, key, machine.now(), _old_bundle(places, host, machine.now()))
+        if bundle.node and not bundle.node.machine_ids and host.name not in here:
+            bundle = msgspec.structs.replace(bundle, node=msgspec.structs.replace(bundle.node, machine_ids=here))
         writer.file(File(places.bundle(host.name), encode(bundle).decode(), 0o600))
         bundles[host.name] = bundle
     return bundles
+
+
+def _own_machine_id(plan: Plan, places: Places, machine: Machine) -> dict[str, str]:
+    """This machine's id, by its name: the others are often copies of one disk image, and this one, too."""
+    me, (own_id, _) = here_of(plan.hosts, frozenset(machine.addresses())), machine_id(places.at(MACHINE_ID))
+    return {me.name: own_id} if isinstance(me, Host) and own_id else {}
 
 
 def renew(plan: Plan, places: Places, machine: Machine, say: Say, *, new_keys: bool) -> dict[str, Bundle]:

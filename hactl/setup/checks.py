@@ -22,10 +22,10 @@ _PACKAGES = {"etcd": "etcd-server", "etcdctl": "etcd-client", "systemctl": "syst
 
 
 class Here(NamedTuple):
-    """A machine as it was seen. `node`: cluster and node that node.toml names; `authority`: the certificate of the
-    authority in use, "" for none; `token`: of the etcd that was set up here; `etcd_data`: its member has data;
-    `no_unit`: units that are wanted and not there; `running`: those that run; `machine_id`: why it is unusable;
-    `own_id`: the machine id; `drop_ins`: of etcd's unit, by others."""
+    """A machine as it was seen. `node`, `endpoints`: cluster, node and etcd that node.toml names; `authority`: the
+    certificate of the authority in use, "" for none; `token`: of the etcd that was set up here; `etcd_data`: its member
+    has data; `no_unit`: units that are wanted and not there; `running`: those that run; `machine_id`: why it is
+    unusable; `own_id`: the machine id; `drop_ins`: of etcd's unit, by others."""
 
     uid: int = 0
     addresses: frozenset[str] = frozenset()
@@ -34,6 +34,7 @@ class Here(NamedTuple):
     no_unit: tuple[str, ...] = ()
     running: frozenset[str] = frozenset()
     node: tuple[str, str] | None = None
+    endpoints: frozenset[str] = frozenset()
     authority: str = ""
     token: str = ""
     etcd_data: bool = False
@@ -103,6 +104,11 @@ def _other_cluster(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:
         yield (
             f"{places.node_toml}: this machine is node {node} of cluster {cluster} already, and is to be "
             f"{wanted[1]} of {wanted[0]}: take it out there first; {again}"
+        )
+    elif bundle.node and here.endpoints and not here.endpoints & set(bundle.node.endpoints):
+        yield (
+            f"{places.node_toml}: this machine is {wanted[1]} of {wanted[0]} already, with another etcd "
+            f"({', '.join(sorted(here.endpoints))}): to use that one, `hactl setup --etcd-endpoints URLS`; {again}"
         )
     authority = bundle.etcd.ca if bundle.etcd else bundle.node.ca if bundle.node else ""
     if here.authority and here.authority != authority:

@@ -50,7 +50,8 @@ def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> bool:
         stop_packaged_haproxy(machine, say)
     ran = [unit for unit in units(bundle) if machine.unit(unit).active]
     written = _write(bundle, places, machine, say)
-    if places.drop_in in written:
+    # A join that failed half-way may have written it before.
+    if bundle.etcd and (places.drop_in in written or places.drop_in not in machine.unit("etcd").drop_ins):
         machine.reload_units()
     _restart(bundle, ran, written, places, machine, say)
     started = [unit for unit in units(bundle) if _start(unit, machine, say)]

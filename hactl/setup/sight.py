@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import tomllib
 from pathlib import Path
 
@@ -22,11 +23,12 @@ def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
     missing = tuple(machine.missing(programs(bundle)))
     wanted = () if "systemctl" in missing else units(bundle)
     drop_ins = machine.unit("etcd").drop_ins if "etcd" in wanted else ()
+    node, endpoints = _node(places)
     try:
         addresses = frozenset(machine.addresses())
     except OSError as error:
         raise RefusedError(f"the addresses of this machine cannot be read: {error}") from None
-    own_id, problem = _machine_id(places.at(MACHINE_ID))
+    own_id, problem = machine_id(places.at(MACHINE_ID))
     return Here(
         uid=machine.uid(),
         addresses=addresses,
@@ -34,7 +36,8 @@ def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
         missing=missing,
         no_unit=tuple(unit for unit in wanted if not machine.unit(unit).there),
         running=frozenset(unit for unit in wanted if machine.unit(unit).active),
-        node=_node(places),
+        node=node,
+        endpoints=endpoints,
         authority=_text(f"{places.etcd}/ca.pem") or _text(f"{places.pki}/ca.pem"),
         token=etcd_token(places),
         etcd_data=Path(places.etcd_data, "member").exists(),
@@ -54,16 +57,18 @@ def etcd_token(places: Places) -> str:
     return ""
 
 
-def _node(places: Places) -> tuple[str, str] | None:
-    text = _text(places.node_toml)
+def _node(places: Places) -> tuple[tuple[str, str] | None, frozenset[str]]:
+    """Cluster and node, and etcd's endpoints, as node.toml has them."""
     with contextlib.suppress(tomllib.TOMLDecodeError):
-        settings = tomllib.loads(text)
+        settings = tomllib.loads(_text(places.node_toml))
         if isinstance(cluster := settings.get("cluster"), str):
-            return cluster, str(settings.get("node", ""))
-    return None
+            urls = settings.get("endpoints", [])
+            node = str(settings.get("node") or socket.gethostname().partition(".")[0])  # as hactl.config.node
+            return (cluster, node), frozenset(map(str, urls if isinstance(urls, list) else []))
+    return None, frozenset()
 
 
-def _machine_id(path: str) -> tuple[str, str]:
+def machine_id(path: str) -> tuple[str, str]:
     """The machine id, and why it is unusable."""
     from hactl.daemon.parts.machine import read_machine_id  # noqa: PLC0415
 

@@ -4,6 +4,7 @@ started directly, with the settings that systemd would give it."""
 from __future__ import annotations
 
 import copy
+import os
 import random
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from hactl.setup.machine import Machine, UnchangedMachine, UnitState
 from hactl.setup.places import Places
 from hactl.setup.plan import Host
+from tests.support.etcd import etcd_binary
 
 ETCD_END_S = 10.0
 
@@ -31,6 +33,7 @@ class LoopbackMachine(Machine):
         }
         self.done: list[str] = []
         self.clock_off_s = 0.0
+        self.drop_in_loaded = False
         self.without: set[str] = set()
         self.process: subprocess.Popen[bytes] | None = None
         (root / "etc").mkdir(parents=True)
@@ -46,8 +49,6 @@ class LoopbackMachine(Machine):
         return [program for program in programs if program in self.without]
 
     def owner(self, user: str) -> tuple[int, int]:
-        import os
-
         return os.getuid(), os.getgid()
 
     def now(self) -> float:
@@ -55,11 +56,12 @@ class LoopbackMachine(Machine):
 
     def unit(self, name: str) -> UnitState:
         state = self.states.get(name, UnitState())
-        drop_ins = (self.places.drop_in,) if name == "etcd" and Path(self.places.drop_in).exists() else ()
+        drop_ins = (self.places.drop_in,) if name == "etcd" and self.drop_in_loaded else ()
         return state._replace(drop_ins=drop_ins)
 
     def reload_units(self) -> None:
         self.done.append("reload")
+        self.drop_in_loaded = Path(self.places.drop_in).exists()
 
     def enable(self, unit: str) -> None:
         self._change(unit, f"enable {unit}", enabled=True)
@@ -92,8 +94,10 @@ class LoopbackMachine(Machine):
         lines = Path(self.places.etcd_env).read_text().splitlines()
         settings = dict(line.split("=", 1) for line in lines if line.startswith("ETCD_"))
         with Path(self.places.root, "etcd.log").open("ab") as log:
-            command = ["setpriv", "--pdeathsig", "KILL", "etcd"]
-            self.process = subprocess.Popen(command, env={"PATH": "/usr/bin", **settings}, stdout=log, stderr=log)
+            command = ["setpriv", "--pdeathsig", "KILL", etcd_binary()]
+            self.process = subprocess.Popen(
+                command, env={"PATH": os.environ["PATH"], **settings}, stdout=log, stderr=log
+            )
 
     def stop_etcd(self) -> None:
         """Idempotent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -22,8 +23,8 @@ from hactl.setup.errors import BadInputError, NotYetError, RefusedError
 from hactl.setup.files import Change
 from hactl.setup.first import agreed_plan, foresee, prepare_only, renew_certificates, set_up
 from hactl.setup.join import join, read_bundle
-from hactl.setup.members import wait_for_members
-from hactl.setup.plan import CLIENT_PORT, PEER_PORT, Plan, make_plan
+from hactl.setup.members import answer_of, wait_for_members
+from hactl.setup.plan import CLIENT_PORT, PEER_PORT, Host, Plan, make_plan
 from tests.support.setup_machines import Machines, machines
 
 WAIT_S = 60.0
@@ -137,6 +138,39 @@ def test_it_waits_and_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
         others(made, "n2", "n3")
         going_on.join(WAIT_S)
         assert result and result[0][-1] == "the cluster prod has begun"
+
+
+def test_a_join_that_failed_half_way_is_repeated(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan, n1, n2 = plan_of(made), made.of["n1"], made.of["n2"]
+        prepare(plan, n1.places, n1, lambda _: None)
+        Path(n2.places.cluster_key).mkdir(parents=True)  # it is written after the drop-in of etcd's unit
+        with pytest.raises(RefusedError, match=r"cluster\.key cannot be"):
+            others(made, "n2")
+        assert n2.done == []
+        Path(n2.places.cluster_key).rmdir()
+        others(made, "n2")
+        assert n2.done[:3] == ["reload", "enable etcd", "start etcd"]
+
+
+def test_a_copy_of_the_first_machine_is_refused(tmp_path: Path) -> None:
+    with machines(tmp_path, "n1", "n2", "n3") as made:
+        plan, n1, n2 = plan_of(made), made.of["n1"], made.of["n2"]
+        prepare(plan, n1.places, n1, lambda _: None)
+        copied = Path(n1.places.root, "etc/machine-id").read_text()
+        Path(n2.places.root, "etc/machine-id").write_text(copied)
+        with pytest.raises(RefusedError, match=r"this machine has the machine id of n1, .*systemd-machine-id-setup"):
+            others(made, "n2")
+        assert n2.done == []
+
+
+def test_how_a_machine_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert answer_of(Host("n", "127.0.0.1"), server.getsockname()[1]) == "accepts"
+    assert answer_of(Host("n", "127.3.3.3"), 1) == "refuses"
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as waits:
+        waits.connect(full.getsockname())  # the kernel takes no second one
+        assert answer_of(Host("n", "127.0.0.1"), full.getsockname()[1]) == "silent"
 
 
 def test_two_nodes_and_a_witness(tmp_path: Path) -> None:

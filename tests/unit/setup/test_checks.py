@@ -23,7 +23,8 @@ def found(**seen: Any) -> list[str]:
 
 def test_nothing_is_wrong() -> None:
     assert found() == []
-    assert found(node=("prod", "n2"), authority=LONG, token="token", etcd_data=True) == []
+    endpoints = frozenset({"https://10.0.0.12:2379", "https://10.0.0.99:2379"})
+    assert found(node=("prod", "n2"), endpoints=endpoints, authority=LONG, token="token", etcd_data=True) == []
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,10 @@ def test_nothing_is_wrong() -> None:
         ({"addresses": frozenset({"10.0.0.13"})}, "10.0.0.12, the address of n2, is not on this machine"),
         ({"node": ("prod", "n3")}, "is node n3 of cluster prod already"),
         ({"node": ("other", "n2")}, "is node n2 of cluster other already"),
+        (
+            {"node": ("prod", "n2"), "endpoints": frozenset({"http://127.0.0.1:2379"})},
+            "already, with another etcd (http://1",
+        ),
         ({"authority": SHORT}, "of another authority"),
         (
             {"etcd_data": True, "token": "another"},
