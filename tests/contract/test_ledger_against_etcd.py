@@ -83,9 +83,7 @@ def transaction(step: Step, prefix: str, ledger: MemoryLedger) -> Txn:
     return Txn(tuple(map(compare, step.conditions)), placed(step.success), placed(step.failure))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_same_answers_revisions_and_changes(store: EtcdStore, steps: list[Step]) -> None:
     prefix = f"/random/{next(_numbers)}/"

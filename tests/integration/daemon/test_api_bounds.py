@@ -86,7 +86,7 @@ def test_the_problem_of_an_invalid_text_is_named(daemon: StandIn, config: NodeCo
         assert problem in posted(config, "failover", body)[1]["error"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(route=st.sampled_from(WRITING), body=st.binary(max_size=200) | st.from_regex(rb'\{"[a-z]+": .{0,30}\}'))
 def test_any_body_has_an_answer(daemon: StandIn, config: NodeConfig, route: str, body: bytes) -> None:
     code, answer = posted(config, route, body)

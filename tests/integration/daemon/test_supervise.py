@@ -32,7 +32,7 @@ def soon_well(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(failures=st.lists(st.sampled_from(FAILURES), min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_task_that_fails_is_begun_again_and_said_once_for_each_reason(failures: list[Exception]) -> None:
     async def main() -> None:
         said: list[tuple[str, str]] = []

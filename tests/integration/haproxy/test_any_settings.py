@@ -197,7 +197,7 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="needs haproxy")
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(data=clusters())
 def test_haproxy_accepts_all_that_the_schema_accepts(data: dict[str, Any], tmp_path: Path, tls_files: Path) -> None:
     spec = accepted_by_the_schema(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hactl.decide import outside, resources
@@ -77,7 +77,6 @@ def test_a_correction_is_noted_and_repeated_ones_are_a_warning_until_it_is_quiet
 
 
 @given(st.integers(1, 400))
-@settings(deadline=None)
 def test_events_and_reports_are_few_however_often_it_happens(count: int) -> None:
     owner, events, reports = Owner(), 0, set()
     for _ in range(count):

@@ -40,7 +40,7 @@ def candidates(cluster: Scene) -> tuple[str, ...]:
 
 
 @given(st.tuples(LEVELS, LEVELS, LEVELS))
-@settings(max_examples=27, deadline=None)
+@settings(max_examples=27)
 def test_ready_nodes_come_before_poor_ones_and_unfit_ones_are_out(levels: tuple[ReadinessLevel, ...]) -> None:
     names = ("n1", "n2", "n3")
     cluster = scene(**dict(zip(names, levels, strict=True)))
@@ -118,7 +118,6 @@ def test_the_worst_source_counts() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(1, 10_000), LEVELS), min_size=1, max_size=300))
-@settings(deadline=None)
 def test_a_source_that_changes_all_the_time_is_no_stream_of_writes(changes: list[tuple[float, ReadinessLevel]]) -> None:
     own, now, told, noted = OwnReadiness(), 0.0, [], 0
     for wait, level in changes:
@@ -139,7 +138,7 @@ def test_a_source_that_changes_all_the_time_is_no_stream_of_writes(changes: list
 
 
 @given(st.floats(1_000, 120_000), st.floats(1_000, 120_000))
-@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=10, phases=(Phase.explicit, Phase.generate))
 def test_two_nodes_that_are_poor_in_turn_do_not_pass_a_group_to_and_fro(here: float, there: float) -> None:
     """Whichever has it becomes poor, and is well again after it has let go: two hours of it."""
     hour, step = 3_600_000.0, 1_000.0

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hactl.decide.repeated_notes import (
@@ -89,7 +89,6 @@ def test_a_request_of_an_operator_is_told_each_time() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 30)), max_size=300))
-@settings(deadline=None)
 def test_every_note_is_told_or_counted(steps: list[tuple[str, float]]) -> None:
     notes, now, seen = RepeatedNotes(), 0.0, 0
     for name, wait in steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from election.machine import PARTS, differences, identity
@@ -33,7 +33,6 @@ def test_another_version_is_compared_by_the_parts_that_both_know() -> None:
 
 
 @given(DIGESTS, DIGESTS)
-@settings(deadline=None)
 def test_it_is_mutual_and_never_of_what_one_lacks(first: tuple[str, ...], second: tuple[str, ...]) -> None:
     parts = differences(identity(first), identity(second))
     assert parts == differences(identity(second), identity(first))

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from election.keys import Keys
@@ -68,7 +68,6 @@ def test_what_a_later_version_added_is_ignored_and_kept(record: Record) -> None:
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 @given(data=st.data())
-@settings(deadline=None)
 def test_a_field_of_another_type_is_unreadable_or_of_the_right_type(record: Record, data: st.DataObject) -> None:
     raw = json.loads(record.to_json())
     raw[data.draw(st.sampled_from(sorted(raw)))] = data.draw(st.sampled_from(malformed.WRONG))
@@ -121,7 +120,6 @@ def test_what_this_program_writes_can_always_be_read_again() -> None:
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=400))
-@settings(deadline=None)
 def test_what_is_shown_is_printable(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable() and len(shown) <= 200

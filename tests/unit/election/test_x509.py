@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from election.etcd.tls import TlsFiles
@@ -43,7 +43,6 @@ def test_what_is_none_is_an_error(text: str) -> None:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_a_damaged_one_is_an_error_or_has_an_end(directory: Path, data: st.DataObject) -> None:
     text = (directory / "short.pem").read_text()
     at = data.draw(st.integers(30, len(text) - 30))

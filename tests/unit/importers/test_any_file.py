@@ -201,9 +201,7 @@ def plainly(text: str) -> str:
     return re.sub(r"(\d)ms\b", r"\1", text)
 
 
-@settings(
-    max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(files())
 def test_nothing_is_lost(text: str) -> None:
     result = import_text(text, "x.cfg")
@@ -217,9 +215,7 @@ def test_nothing_is_lost(text: str) -> None:
     assert result.whole, [str(note) for note in result.notes]
 
 
-@settings(
-    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(files())
 def test_what_was_rendered_is_imported_to_the_same(text: str) -> None:
     first = import_text(text, "x.cfg")
@@ -231,9 +227,7 @@ def test_what_was_rendered_is_imported_to_the_same(text: str) -> None:
     parse_cluster("cluster: demo\nnodes: [{name: n1, address: 10.0.0.11}]\n" + written)
 
 
-@settings(
-    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(files(), st.randoms(use_true_random=False))
 def test_a_line_that_is_taken_out_of_the_result_is_missed(text: str, chance: random.Random) -> None:
     rendered = import_text(text, "x.cfg").rendered

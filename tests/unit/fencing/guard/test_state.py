@@ -239,7 +239,7 @@ _events = st.one_of(
 )
 
 
-@settings(max_examples=examples(500), deadline=None)
+@settings(max_examples=examples(500))
 @given(st.lists(st.tuples(_events, st.integers(0, 500), st.integers(0, 20)), min_size=20, max_size=60))
 def test_invariants_over_any_history(history: list[tuple[GuardEvent, int, int]]) -> None:
     """Whatever comes in whatever order: nothing stays registered past a deadline without a stop or a fence,

@@ -112,7 +112,7 @@ def test_without_renewals_it_is_fed_again_until_just_before_the_end() -> None:
     assert [timeout for at, timeout in bench.device.fed if at > bench.until - bench.lease + 100] == [3, 3]
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(
     lease=st.floats(1300, 30_000),
     rate=st.sampled_from([0.99, 1.0, 1.0168, 1.02]),
