@@ -17,12 +17,13 @@ _LISTENS = {"tcp": "0A", "udp": "07"}
 
 class Listener(NamedTuple):
     """A socket that accepts at a port. `address`: as `ipaddress` spells it, `0.0.0.0` or `::` for all; `process`: its
-    name, "" where it is not known."""
+    name, `command`: with its arguments; "" where they are not known."""
 
     protocol: str
     address: str
     port: int
     process: str = ""
+    command: str = ""
 
     @property
     def everywhere(self) -> bool:
@@ -38,7 +39,9 @@ def listeners(proc: Path = Path("/proc")) -> list[Listener]:
             lines = (proc / "net" / file).read_text().splitlines()[1:]
             sockets += [(protocol, *fields) for line in lines if (fields := _fields(line, _LISTENS[protocol]))]
     names = _processes(proc, {inode for *_, inode in sockets})
-    return [Listener(protocol, address, port, names.get(inode, "")) for protocol, address, port, inode in sockets]
+    return [
+        Listener(protocol, address, port, *names.get(inode, ("", ""))) for protocol, address, port, inode in sockets
+    ]
 
 
 def _fields(line: str, state: str) -> tuple[str, int, str] | None:
@@ -55,15 +58,16 @@ def _address(text: str) -> str:
     return str(ipaddress.ip_address(struct.pack(f"={len(numbers)}I", *numbers)))
 
 
-def _processes(proc: Path, inodes: set[str]) -> dict[str, str]:
-    """The name of a process that has each socket."""
+def _processes(proc: Path, inodes: set[str]) -> dict[str, tuple[str, str]]:
+    """Name and command of a process that has each socket."""
     names = {}
     for directory in proc.iterdir():
         if directory.name.isdigit():
             for inode in _sockets(directory):
                 if inode in inodes:
                     with contextlib.suppress(OSError):
-                        names[inode] = (directory / "comm").read_text().strip()
+                        command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                        names[inode] = (directory / "comm").read_text().strip(), command.strip()
     return names
 
 

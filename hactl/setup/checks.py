@@ -164,8 +164,13 @@ def ports(bundle: Bundle, listeners: Sequence[Listener], running: frozenset[str]
             own = user in running or listener.process.startswith("hactl")
             here = listener.everywhere or listener.address == bundle.host.address
             if here and (listener.protocol, listener.port) == (protocol, port) and not own:
-                by = f" by {listener.process}" if listener.process else ""
-                yield f"{protocol.upper()} port {port}, which {user} needs, is in use here{by}: stop that program"
+                yield f"{protocol.upper()} port {port}, which {user} needs, is in use here{_by(listener)}"
+
+
+def _by(listener: Listener) -> str:
+    if "fencing.guard" in listener.command:
+        return " by the guard of an earlier hactl: `hactl uninstall --force` ends it"
+    return f" by {listener.process}: stop that program" if listener.process else ": stop that program"
 
 
 def here_of(hosts: Sequence[Host], addresses: frozenset[str]) -> Host | str:

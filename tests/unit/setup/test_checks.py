@@ -61,6 +61,10 @@ def test_nothing_is_wrong() -> None:
             "9664, which hactl-http needs, is in use here by nginx",
         ),
         ({"listeners": (Listener("udp", "::", 9665, "named"),)}, "UDP port 9665"),
+        (
+            {"listeners": (Listener("udp", "::", 9665, "python", "python -c from fencing.guard.program import main"),)},
+            "by the guard of an earlier hactl: `hactl uninstall --force`",
+        ),
     ],
 )
 def test_refused(seen: dict[str, Any], words: str) -> None:
