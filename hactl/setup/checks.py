@@ -18,6 +18,8 @@ CLOCK_S = 60.0
 _DATE = "%Y-%m-%d %H:%M UTC"
 # etcd's quota, and as much again for a snapshot beside it.
 ROOM_BYTES = 8 << 30
+# Needs the rights of etcd's user `root`.
+SNAPSHOTS = "hactl-etcd-snapshot.timer"
 _PACKAGES = {"etcd": "etcd-server", "etcdctl": "etcd-client", "systemctl": "systemd"}
 
 
@@ -52,7 +54,8 @@ def programs(bundle: Bundle) -> list[str]:
 
 def units(bundle: Bundle) -> list[str]:
     """The units that a machine needs, in the order of their start."""
-    return [*(["etcd"] if bundle.etcd else []), *(["hactl", "hactl-http"] if bundle.node else [])]
+    snapshots = [SNAPSHOTS] if bundle.node and bundle.node.admin else []
+    return [*(["etcd"] if bundle.etcd else []), *(["hactl", "hactl-http", *snapshots] if bundle.node else [])]
 
 
 def problems(bundle: Bundle, here: Here, places: Places) -> Iterator[str]:

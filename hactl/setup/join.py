@@ -118,5 +118,5 @@ def _start(unit: str, machine: Machine, say: Say) -> bool:
         machine.start(unit)
     if state.enabled and state.active:
         return False
-    say(Change(f"started    {unit}.service, also at every boot"))
+    say(Change(f"started    {unit if '.' in unit else f'{unit}.service'}, also at every boot"))
     return True

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hactl.setup.checks import SNAPSHOTS
 from hactl.setup.machine import Machine, UnchangedMachine, UnitState
 from hactl.setup.places import Places
 from hactl.setup.plan import Host
@@ -30,6 +31,7 @@ class LoopbackMachine(Machine):
             "etcd": UnitState(there=True),
             "hactl": UnitState(there=True),
             "hactl-http": UnitState(there=True),
+            SNAPSHOTS: UnitState(there=True),
         }
         self.done: list[str] = []
         self.clock_off_s = 0.0

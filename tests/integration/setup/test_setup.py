@@ -114,6 +114,7 @@ def test_what_would_be_changed_is_said_and_not_done(tmp_path: Path) -> None:
         assert on_n1[-1] == "the cluster prod has begun"
         assert f"written    {made.of['n2'].places.node_toml}" in on_n2
         assert "started    hactl-http.service, also at every boot" in on_n2
+        assert "started    hactl-etcd-snapshot.timer, also at every boot" in on_n2
         others(made, "n2", "n3")
         said = first(made, plan)
         assert set(on_n1) < {line for line in said if isinstance(line, Change)}
