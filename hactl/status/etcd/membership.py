@@ -249,7 +249,7 @@ def _release(version: str) -> tuple[int, ...]:
 
 # Something listens, and is to be spoken to in another way (election.etcd.errors).
 _COMPARE = "compare `endpoints`, `etcd_ca`, `etcd_cert` in node.toml with how etcd was started"
-_ANOTHER_WAY = re.compile("certificate|TLS|https|no etcd")
+_ANOTHER_WAY = re.compile("certificate|TLS|handshake|https|no etcd")
 
 _LOST = "where they are lost for good: docs/disaster-recovery.md, *The majority is lost*"
 

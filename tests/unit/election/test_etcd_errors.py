@@ -31,7 +31,10 @@ LOST = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.
             "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate: OK",
             "its certificate is not vouched for by `etcd_ca`: unable to get local issuer certificate",
         ),
-        ("Handshake read failed (Socket closed)", "it speaks no TLS: is it http?"),
+        (
+            "Handshake read failed (Socket closed)",
+            "it broke off the handshake: it starts or ends just now, or it is http",
+        ),
         ("Socket closed", "it closes the connection at once: does it want https?"),
         ("Failed parsing HTTP/2 (Expected SETTINGS frame as the first frame)", "what listens there is no etcd"),
         ("connection attempt timed out before receiving SETTINGS frame", "it takes the connection and says nothing"),

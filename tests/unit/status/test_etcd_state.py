@@ -69,6 +69,7 @@ def test_nothing_when_all_is_well() -> None:
     [
         ([silent(each) for each in WELL], ["unreachable"], ["10.0.0.2:2379: no answer", "endpoint health"]),
         ([silent(WELL[0], "speaks no TLS: is it http?")], ["unreachable"], ["compare `endpoints`, `etcd_ca`, `etcd_c"]),
+        ([silent(WELL[0], "it broke off the handshake")], ["unreachable"], ["compare `endpoints`, `etcd_ca`, `etcd_c"]),
         ([WELL[0], WELL[1], silent(WELL[2])], ["endpoint_dead"], ["10.0.0.3:2379: no answer", "2 of 3", "no further"]),
         ([lost(WELL[0]), silent(WELL[1]), silent(WELL[2])], ["no_majority"], ["1 of 3", "(n1), 2 are", "on n2, n3"]),
         ([lost(each) for each in WELL], ["no_majority"], ["no leader, though 3 of 3", "port 2380"]),
