@@ -53,6 +53,5 @@ def rolling_reboot(
     if not reboot and not command:
         raise CliError("--no-reboot needs a --command", BAD_INPUT)
     names = tuple(name.strip() for name in only.split(",") if name.strip())
-    options = Options(command, reboot, names, seconds(timeout), drain_timeout, resume, new)
-    seconds(drain_timeout)
-    run(settings(config), config, options)
+    seconds(drain_timeout)  # as it is typed it goes to `hactl node standby`
+    run(settings(config), config, Options(command, reboot, names, seconds(timeout), drain_timeout, resume, new))

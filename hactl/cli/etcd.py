@@ -17,6 +17,8 @@ from hactl.cli.status_view import warning_lines
 
 if TYPE_CHECKING:
     from hactl.admin.etcd.access import EtcdAdmin
+    from hactl.admin.etcd.restore import Restored
+    from hactl.admin.etcd.settings_file import EtcdSettings
 
 _MIB = 1 << 20
 
@@ -125,6 +127,10 @@ def restore(
         if not yes and not confirmed("Stop etcd here, put its data aside, and restore it from the snapshot?"):
             raise CliError("not confirmed: nothing was done")
         done = restoring.restore(file.absolute(), etcd, machine, say, without_sum=without_sum, force=force)
+    _tell_restored(done, etcd)
+
+
+def _tell_restored(done: Restored, etcd: EtcdSettings) -> None:
     if done.done_before:
         say("it was restored from this file before, and is started; `--force` restores it once more")
     else:

@@ -55,7 +55,7 @@ def paths(value: Any) -> tuple[str, ...]:
     """A list of absolute paths."""
     if not isinstance(value, list):
         raise WrongError(f"is {_shown(value)}, and must be a list of paths")
-    return tuple(path(one) for one in value)
+    return tuple(path(name) for name in value)
 
 
 def run_dir(value: Any) -> str:

@@ -49,7 +49,7 @@ from hactl.daemon.parts.history import History
 from hactl.daemon.parts.last_known import LastKnown
 from hactl.daemon.parts.member import member_of
 from hactl.daemon.parts.private_files import make_private
-from hactl.daemon.parts.sdnotify import Notifier, machine_goes_down
+from hactl.daemon.parts.sdnotify import Notifier, in_a_line, machine_goes_down
 from hactl.daemon.parts.self_fence import self_fence
 from hactl.daemon.parts.state_files import AlreadyRunningError, StateFiles
 from hactl.daemon.parts.state_keeper import StateKeeper
@@ -360,18 +360,11 @@ class Daemon:
             state = self.state
             if state.phase != "listing" or time.monotonic() - began > 5.0:
                 self.notifier.ready()
-            self.notifier.status(_in_a_line(state))
+            self.notifier.status(in_a_line(state))
             if self._loop.decided != decided:
                 decided = self._loop.decided
                 self.notifier.alive()
             await asyncio.sleep(min(interval / 2, 1.0))
-
-
-def _in_a_line(state: ReadState) -> str:
-    """For `systemctl status`."""
-    if state.phase == "listing" and state.list_problem:
-        return f"waits for etcd: {state.list_problem}"
-    return state.refused or f"{state.phase}, {sum(run.running for run in state.runs.values())} groups run here"
 
 
 async def _main(config: NodeConfig, writer: LogWriter) -> int:

@@ -77,11 +77,11 @@ def _restart(
 def check(bundle: Bundle, places: Places, machine: Machine, say: Say) -> None:
     """Raises RefusedError with all problems of this machine."""
     here = see(bundle, places, machine)
-    found = list(problems(bundle, here, places))
+    reasons = list(problems(bundle, here, places))
     if not here.missing:
-        found += filter(None, _in_use(bundle, places, machine))
-    if found:
-        raise RefusedError("\nerror: ".join(found))
+        reasons += filter(None, _in_use(bundle, places, machine))
+    if reasons:
+        raise RefusedError("\nerror: ".join(reasons))
     for warning in warnings(bundle, here, places):
         say(f"warning: {warning}")
 

@@ -64,7 +64,7 @@ def test_every_problem_of_etcd_has_an_alert() -> None:
     for code, level in PROBLEMS.items():
         by_level[level].add(code)
     expressions = {rule["alert"]: re.findall(r'problem=~?"([\w|]+)"', rule["expr"]) for rule in rules()}
-    alerted = {name: set(found[0].split("|")) for name, found in expressions.items() if found}
+    alerted = {name: set(matches[0].split("|")) for name, matches in expressions.items() if matches}
     assert alerted["HactlEtcdUnusable"] == by_level["error"]
     assert alerted["HactlEtcdWeakened"] | alerted["HactlEtcdSnapshotOld"] == by_level["warning"]
 

@@ -8,6 +8,7 @@ import os
 import socket
 from pathlib import Path
 
+from hactl.decide.reading import ReadState
 from hactl.linux.errors import OperationError
 
 ASK_S = 2.0
@@ -54,6 +55,13 @@ class Notifier:
         if self._address:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
                 link.sendto(text.encode(), self._address)
+
+
+def in_a_line(state: ReadState) -> str:
+    """For `systemctl status`."""
+    if state.phase == "listing" and state.list_problem:
+        return f"waits for etcd: {state.list_problem}"
+    return state.refused or f"{state.phase}, {sum(run.running for run in state.runs.values())} groups run here"
 
 
 def _booted() -> bool:

@@ -105,7 +105,7 @@ def test_a_machine_goes(tmp_path: Path) -> None:
         assert users(made) == ["hactl-n1", "hactl-n2", "root"]
         view, spec = made.known()
         assert node_names(view, spec) == ["n1", "n2"]
-        assert not [item.key for item in view.snapshot().items if "n3" in item.key]
+        assert not [stored.key for stored in view.snapshot().items if "n3" in stored.key]
         assert not Path(made.of["n1"].places.bundle("n3")).exists()
         assert len(made.of["n2"].config().endpoints) == 2
         # The same name comes back.

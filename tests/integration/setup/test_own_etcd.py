@@ -71,8 +71,8 @@ def test_a_cluster_of_this_name_with_another_key_is_refused(tmp_path: Path, etcd
 
 
 def test_endpoints_of_different_etcds_are_refused(tmp_path: Path, etcd: EtcdCluster) -> None:
-    with machines(tmp_path, "n1", "n2") as made, EtcdCluster() as one, EtcdCluster() as two:
-        urls = tuple(f"http://{endpoint}" for endpoint in (*one.endpoints, *two.endpoints))
+    with machines(tmp_path, "n1", "n2") as made, EtcdCluster() as first, EtcdCluster() as second:
+        urls = tuple(f"http://{endpoint}" for endpoint in (*first.endpoints, *second.endpoints))
         with pytest.raises(RefusedError, match="different etcds"):
             first(made, plan_of(made, OwnEtcd(urls)))
 

@@ -43,7 +43,7 @@ def document(**more: Any) -> dict[str, Any]:
 
 
 def with_node(name: str, **changed: Any) -> dict[str, Any]:
-    nodes = [dict(one, **changed) if one["name"] == name else one for one in deepcopy(document()["nodes"])]
+    nodes = [dict(node, **changed) if node["name"] == name else node for node in deepcopy(document()["nodes"])]
     return document(nodes=nodes)
 
 
