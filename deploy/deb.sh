@@ -28,6 +28,10 @@ inside() {
   for settings in /etc/pip.conf /etc/xdg/pip; do
     [ ! -e "$settings" ] || (mkdir -p "$root${settings%/*}" && cp -rT "$settings" "$root$settings")
   done
+  # The user's own: debhelper has another home.
+  for settings in "$HOME/.pip/pip.conf" "$HOME/.config/pip/pip.conf"; do
+    [ ! -e "$settings" ] || install -Dm644 "$settings" "$root/etc/xdg/pip/pip.conf"
+  done
   unshare --mount --propagation private sh -ec 'mount -t proc proc "$0/proc"; exec chroot "$0" "$@"' "$root" "$@"
 }
 
