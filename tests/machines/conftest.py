@@ -22,7 +22,18 @@ from tests.support.tiers import below
 
 FOLDER = Path(__file__).parent
 FILES = tuple(
-    f"test_{name}.py" for name in ("install", "reboots", "power", "certificates", "removal", "upgrade", "witness")
+    f"test_{name}.py"
+    for name in (
+        "install",
+        "reboots",
+        "power",
+        "certificates",
+        "membership",
+        "disaster",
+        "removal",
+        "upgrade",
+        "witness",
+    )
 )
 
 

@@ -165,7 +165,16 @@ class Machine:
         """Bring a file there."""
         shutil.copy(source, self.path(place))
 
+    def answers(self) -> bool:
+        """Whether somebody can log in."""
+        return self.look("systemctl", "is-active", "ssh") == "active"
+
     # Its disk
+
+    def erase(self, place: str) -> None:
+        """A directory that the machine, which is off, has made since it was installed is not on its disk any more."""
+        assert not self.is_on, f"{self.name} is on"
+        shutil.rmtree(self._disk / "upper" / place.lstrip("/"))
 
     def reinstall(self, machine_id: str = "") -> None:
         """Give the machine, which is off, an empty disk, and install Debian on it. `machine_id`: that of the image from

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.machines.cluster import APP, Cluster, note
-from tests.machines.machine import Machine
 from tests.machines.phases import RUN
 
 
@@ -13,8 +12,13 @@ from tests.machines.phases import RUN
 def test_power_cut_of_the_machine_with_the_application(cluster: Cluster) -> None:
     """It is fenced, then the application runs elsewhere. Fencing switches it on again, and it joins by itself."""
     owner = cluster.owner("app")
-    gap_ms = power_cut(cluster, owner)
-    note("power_cut_gap_ms", gap_ms)
+    note("power_cut_etcd", owner.look("hactl", "etcd", "status"))
+    with cluster.rack.probe(APP) as probe:
+        owner.cut()
+        cluster.await_well()
+    assert probe.result is not None
+    note("power_cut_gap_ms", round(probe.result.outage_ms))
+    note("power_cut_timeline", cluster.owner("app").look("hactl", "timeline", "app"))
     assert cluster.rack.switch.fenced == [owner.name]
     assert cluster.owner("app") != owner
 
@@ -56,12 +60,3 @@ def test_a_machine_without_network_is_fenced_and_joins_when_it_is_plugged_in(clu
     owner.plug()
     cluster.await_well()
     assert cluster.rack.switch.fenced == [owner.name]
-
-
-def power_cut(cluster: Cluster, machine: Machine) -> int:
-    """Cut the power, wait until all is well again; the application's longest gap, ms."""
-    with cluster.rack.probe(APP) as probe:
-        machine.cut()
-        cluster.await_well()
-    assert probe.result is not None
-    return round(probe.result.outage_ms)

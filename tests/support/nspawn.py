@@ -78,8 +78,11 @@ def start(argv: Sequence[str], procs: Sequence[Path], console: Path) -> subproce
 
 def inside(leader: int, argv: Sequence[str], timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
     """Run a command in the container whose first process this is."""
-    into = ["nsenter", "--target", str(leader), "--all", "--"]
-    return subprocess.run([*into, *argv], capture_output=True, text=True, timeout=timeout_s, check=False)
+    # nsenter's own child would stop nsenter when systemd-shutdown stops all processes; then it would not be reaped, and
+    # the container could not end. A shell takes no notice.
+    into = ["nsenter", "--target", str(leader), "--all", "--no-fork", "--", "sh", "-c", '"$@"; exit $?', "sh"]
+    nothing = subprocess.DEVNULL
+    return subprocess.run([*into, *argv], stdin=nothing, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
 def is_up(leader: int) -> bool:
