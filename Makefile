@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-machines test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -69,6 +69,17 @@ test-machines: $(STAMP) ## three machines with the package installed: make test-
 	bash deploy/packages.sh debootstrap systemd-container
 	HACTL_RELEASE=$(or $(RELEASE),12) HACTL_FIGURES=$(JSON) $(BIN)/pytest -q -m machines $(if $(ONLY),-k "$(ONLY)") tests/machines
 
+ANSIBLE := .venv-ansible
+
+$(ANSIBLE)/.installed: tests/ansible/requirements.lock | packages
+	test -x $(ANSIBLE)/bin/python || $(PYTHON) -m venv $(ANSIBLE)
+	$(ANSIBLE)/bin/pip install -q --disable-pip-version-check --require-hashes -r tests/ansible/requirements.lock
+	touch $@
+
+test-ansible: $(STAMP) $(ANSIBLE)/.installed ## deploy/ansible: ansible-lint, and site.yml on three machines: make test-ansible RELEASE=13
+	bash deploy/packages.sh debootstrap systemd-container openssh-client
+	HACTL_RELEASE=$(or $(RELEASE),12) HACTL_ANSIBLE=$(ANSIBLE)/bin $(BIN)/pytest -q -m ansible $(if $(ONLY),-k "$(ONLY)") tests/ansible
+
 demo: setup ## a cluster, a power cut, planned moves: make demo JSON=figures.json
 	$(BIN)/python -m hactl.lab.demo $(if $(JSON),--json $(JSON))
 
@@ -90,10 +101,11 @@ fuzz: $(STAMP) ## malformed input of every kind: make fuzz FUZZ_SECONDS=300 (eac
 
 COMPILE := pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe
 
-lock: ## write requirements.lock anew from pyproject.toml, and of it the package's, without what developers need
+lock: ## write requirements.lock anew from pyproject.toml, and of it the package's; and Ansible's
 	$(BIN)/$(COMPILE) --extra dev -o requirements.lock pyproject.toml
 	$(BIN)/$(COMPILE) --constraint requirements.lock -o deploy/debian/requirements.lock pyproject.toml
-	sed -i 's/^#    pip-compile.*/#    make lock/' requirements.lock deploy/debian/requirements.lock
+	$(BIN)/$(COMPILE) -o tests/ansible/requirements.lock tests/ansible/requirements.in
+	sed -i 's/^#    pip-compile.*/#    make lock/' requirements.lock deploy/debian/requirements.lock tests/ansible/requirements.lock
 
 deb: ## the Debian package, in dist/: make deb RELEASE=12 (or 13)
 	bash deploy/deb.sh $(or $(RELEASE),12) dist
@@ -109,4 +121,4 @@ test: setup check ## every test; those that touch nothing but their own files on
 	$(BIN)/pytest -q $(PURE:%=--ignore %) --ignore tests/integration
 
 clean: ## remove what was built
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(ANSIBLE) build dist *.egg-info

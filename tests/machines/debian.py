@@ -1,7 +1,7 @@
 """The disk that a new machine has: a Debian as its installer leaves it, with systemd, a network and ssh.
 
-All packages that hactl's package pulls in lie in apt's cache, so that `apt install` needs no network when a test runs:
-it installs them as on any machine, and their own units start.
+All packages that hactl's package pulls in, and some more, lie in apt's cache, so that `apt install` needs no network
+when a test runs: it installs them as on any machine, and their own units start.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from tests.support.package import ROOT, built_package
 SUITES = {"12": "bookworm", "13": "trixie"}
 SYSTEM = ["systemd", "systemd-sysv", "dbus", "openssh-server", "openssh-client", "iproute2", "iputils-ping"]
 SYSTEM += ["procps", "kmod"]
+# What tests install beside hactl: Ansible needs Python and its binding to apt; Prometheus watches the machines.
+BESIDE = {"python3", "python3-apt", "prometheus"}
 
 NETWORK = "[Match]\nName=eth0\n\n[Network]\nAddress={address}/24\nLinkLocalAddressing=no\n"
 
@@ -35,11 +37,11 @@ def package() -> Path:
 
 
 def wanted() -> list[str]:
-    """The packages that hactl's package depends on or recommends, and Python."""
+    """The packages that hactl's package depends on or recommends, and those beside it."""
     control = (ROOT / "deploy/debian/control").read_text().partition("\nPackage: ")[2]
     lines = re.findall(r"^(?:Depends|Recommends):((?:.|\n )*)", control, re.MULTILINE)
     words = [re.split(r"[\s|(]", word.strip())[0] for word in ",".join(lines).split(",")]
-    return sorted({word for word in words if word and "$" not in word} | {"python3"})
+    return sorted({word for word in words if word and "$" not in word} | BESIDE)
 
 
 @functools.cache
