@@ -130,8 +130,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(host.url(CLIENT_PORT) for host in (*own, *others))
 
     def same(self, other: Plan) -> bool:
-        """Whether it is the same but for the token."""
-        return msgspec.structs.replace(self, token="") == msgspec.structs.replace(other, token="")
+        """Whether it is of the same machines and the same etcd, wherever that has its members by now."""
+        return _of_what(self) == _of_what(other)
+
+
+def _of_what(plan: Plan) -> tuple[object, ...]:
+    return plan.cluster, frozenset(plan.nodes), plan.witness, plan.etcd, plan.profile
 
 
 def usable_address(text: str) -> str:

@@ -30,6 +30,8 @@ def test_a_node_has_a_member_where_etcd_has_too_few() -> None:
     assert [host.name for host in add(five, "n4", member=True).members] == ["n1", "n2", "n3", "n4", "n5"]
     two = add(plan("n1=10.0.0.11"), "n2=10.0.0.12")
     assert two.members == (N1, N2)
+    five_again = plan(*reversed(NODES), "n4=10.0.0.14", "n5=10.0.0.15")
+    assert five.same(five_again) and not four.same(five_again)
     witness = add(plan(*NODES[:2], witness="w=10.0.0.13"))
     assert [host.name for host in witness.members] == ["n1", "n2", "w"]
     assert add(plan(etcd=OwnEtcd(("https://10.0.0.9:2379",)))).without_member == ()
