@@ -168,8 +168,14 @@ def _change(
         with alone(places):
             plan = planned(before, here, machine.now())
             here = machine_here(plan, machine)
-            run = Run(Reach(here, ssh_user, places, machine, say), operator, user_name(), deadline)
+            run = Run(Reach(here, ssh_user, places, machine, _say), operator, user_name(), deadline)
             return carry_out(begin(before, plan, run), run)
+
+
+def _say(line: str) -> None:
+    """What is changed, and waited for."""
+    if "unchanged  " not in line:
+        say(line)
 
 
 @contextmanager

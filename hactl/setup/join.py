@@ -70,7 +70,7 @@ def _restart(
         else:
             say("etcd's new settings count after `systemctl restart etcd`: on one machine after the other")
     if "hactl" in ran and places.node_toml in written:
-        machine.restart("hactl")
+        machine.restart("hactl", wait=True)  # nobody is silent when the next machine does the same
         say(Change("restarted  hactl.service: everything that runs here goes on"))
 
 

@@ -117,9 +117,9 @@ class Machine:
         """Have it started; does not wait for that: etcd's first start waits for a majority."""
         must(["systemctl", "start", "--no-block", unit])
 
-    def restart(self, unit: str) -> None:
-        """Have it started anew; does not wait for that."""
-        must(["systemctl", "restart", "--no-block", unit])
+    def restart(self, unit: str, *, wait: bool = False) -> None:
+        """Have it started anew. `wait`: return when it says that it is ready."""
+        must(["systemctl", "restart", *([] if wait else ["--no-block"]), unit])
 
     def stop(self, unit: str) -> None:
         """Stop it, and wait for that."""
@@ -143,4 +143,7 @@ class UnchangedMachine(Machine):
     def enable(self, unit: str) -> None:
         """Nothing."""
 
-    start = restart = stop = disable = enable
+    def restart(self, unit: str, *, wait: bool = False) -> None:
+        """Nothing."""
+
+    start = stop = disable = enable

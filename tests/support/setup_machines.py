@@ -76,7 +76,7 @@ class LoopbackMachine(Machine):
         if unit == "etcd":
             self.start_etcd()
 
-    def restart(self, unit: str) -> None:
+    def restart(self, unit: str, *, wait: bool = False) -> None:
         self._change(unit, f"restart {unit}", active=True)
         if unit == "etcd":
             self.stop_etcd()
