@@ -12,7 +12,6 @@ from tests.machines.phases import RUN
 def test_power_cut_of_the_machine_with_the_application(cluster: Cluster) -> None:
     """It is fenced, then the application runs elsewhere. Fencing switches it on again, and it joins by itself."""
     owner = cluster.owner("app")
-    note("power_cut_etcd", owner.look("hactl", "etcd", "status"))
     with cluster.rack.probe(APP) as probe:
         owner.cut()
         cluster.await_well()

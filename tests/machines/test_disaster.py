@@ -1,0 +1,50 @@
+"""etcd's data are lost (docs/disaster-recovery.md)."""
+
+from __future__ import annotations
+
+from hactl.lab.system import wait_until
+from tests.machines import manual
+from tests.machines.cluster import Cluster, note
+from tests.machines.machine import BOOT_S
+from tests.machines.phases import RUN
+
+PAGE = "disaster-recovery.md"
+
+
+def test_all_data_are_lost(cluster: Cluster) -> None:
+    """The disks with etcd's data are empty after a power cut: all is as it was at the snapshot."""
+    first = cluster.machines[0]
+    first.type("hactl etcd snapshot")
+    cluster.rack.cut()
+    for machine in cluster.machines:
+        machine.erase("/var/lib/etcd/hactl")
+    with RUN.phase("boot without data"):
+        for machine in cluster.machines:
+            machine.power_on()
+        for machine in cluster.machines:
+            wait_until(machine.answers, deadline_s=BOOT_S, goal=f"{machine.name} answers")
+    with RUN.phase("hactl etcd restore, hactl recover, until all is well") as phase:
+        restore(cluster)
+    note("restore_until_ok_seconds", phase.seconds)
+
+
+def restore(cluster: Cluster) -> None:
+    """The way of a restore, with the newest snapshot of the first machine."""
+    first, *others = cluster.machines
+    command = manual.command(PAGE, "hactl etcd restore /root/prod")
+    file = command.split()[-1]
+    first.type(f"cp $(ls -t /var/lib/hactl/snapshots/*.db | head -n 1) {file}")
+    for other in others:
+        first.type(f"scp {file} root@{other.address}:{file}")
+    for machine in cluster.machines:
+        # --force: machines that boot with empty disks begin an empty etcd, which has a leader.
+        machine.type(f"{command} --yes --force")
+    wait_until(
+        lambda: first.run("hactl", "etcd", "status").returncode == 0,
+        deadline_s=BOOT_S,
+        goal="etcd is well",
+        every_s=0.5,
+    )
+    recover = manual.block(PAGE, "The way of a restore")[1]
+    first.type(f"{recover} --yes")
+    cluster.await_well()
