@@ -17,17 +17,18 @@ from hactl.lab.watcher import AddressWatcher
 from tests.machines import debian
 from tests.machines.machine import Machine
 from tests.machines.power_switch import PASSWORD, PowerSwitch
+from tests.support import nspawn
 
+DISKS_GIB = 10
 FENCE_AGENT = debian.ROOT / "hactl/lab/fence_lab"
 
 
 class Rack:
     """All machines are off at first. n1, n2, n3 make the cluster; n4 comes later."""
 
-    def __init__(self, spec: LabSpec) -> None:
+    def __init__(self, spec: LabSpec, disks: Path) -> None:
         self.spec = spec
         self._starter = ThreadPoolExecutor(1)
-        disks = Path(spec.memory)
         self.machines = {
             station.name: Machine(spec, station, disks / station.name, self._starter) for station in spec.stations
         }
@@ -88,13 +89,25 @@ def rack(nodes: int = 4) -> Iterator[Rack]:
         spec.save()
         Cgroup(Path(spec.cgroup)).create()
         try:
-            built = Rack(spec)
-            try:
-                yield built
-            finally:
-                built.down()
+            with _disks(Path(directory, "disks")) as disks:
+                built = Rack(spec, disks)
+                try:
+                    yield built
+                finally:
+                    built.down()
         finally:
             cleanup.remove(name)
+
+
+@contextlib.contextmanager
+def _disks(place: Path) -> Iterator[Path]:
+    """A file system of their own, in memory: not every one can be the upper layer of a root."""
+    place.mkdir()
+    nspawn.must(["mount", "-t", "tmpfs", "-o", f"size={DISKS_GIB}g", "hactl-machines", str(place)], 10)
+    try:
+        yield place
+    finally:
+        nspawn.must(["umount", "--lazy", str(place)], 10)
 
 
 def together(machines: Iterable[Machine], act: Callable[[Machine], object]) -> None:
