@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 
 from election import recovery
 from election.keys import Keys
@@ -14,9 +15,11 @@ from hactl.admin.errors import RefusedError
 from hactl.admin.transaction import TIMEOUT_S
 
 
-def init(store: Store, cluster: str, document: str) -> Identity:
-    """Begin a cluster's history with the stored configuration `document`."""
+def init(store: Store, cluster: str, document: str, state_dir: str) -> Identity:
+    """Begin a cluster's history with the stored configuration `document`. Raises RefusedError, StoreError. `state_dir`:
+    where this node's daemon keeps what it knows."""
     keys, identity = Keys.of(cluster), Identity(str(uuid.uuid4()), 1)
+    _refuse_after_a_loss(store, keys, cluster, state_dir)
     txn = recovery.init(keys, identity.uuid, document)
     txn = txn._replace(success=(*txn.success, Put(keys.config_history(1), document)))
     try:
@@ -41,6 +44,16 @@ def init(store: Store, cluster: str, document: str) -> Identity:
         f"there is a cluster `{cluster}` in this store already (uuid {known.uuid}, generation {known.generation}); "
         "to change its configuration: `hactl config apply FILE`"
     )
+
+
+def _refuse_after_a_loss(store: Store, keys: Keys, cluster: str, state_dir: str) -> None:
+    """The nodes of a cluster whose etcd lost everything refuse the history that `init` would begin."""
+    file = Path(state_dir, "identity.json")
+    if file.exists() and store.get(keys.identity, timeout_s=TIMEOUT_S)[0] is None:
+        raise RefusedError(
+            f"this node was in the cluster `{cluster}` before ({file}), and etcd has lost it: "
+            "`hactl recover CLUSTER_YAML` goes on with it; for another one in its place: docs/install.md, *Begin again*"
+        )
 
 
 def recover(

@@ -59,7 +59,7 @@ def init(
         check_etcd(store.look(LOOK_S), node, spec, accept=accept_etcd)
         document = first_document(spec, by=operator_name(node), key=read_key(Path(node.cluster_key)))
         try:
-            identity.init(store, spec.name, document)
+            identity.init(store, spec.name, document, node.state_dir)
         except RefusedError as error:
             raise CliError(str(error)) from None
     say(f"cluster {spec.name} begun: start `hactl daemon` on every node, then see `hactl status`")

@@ -252,7 +252,7 @@ def begin_cluster(config: NodeConfig, places: Places, by: str, say: Say) -> None
         if spec.name != config.cluster:
             raise RefusedError(f"{places.cluster_yaml} is of cluster {spec.name}, not {config.cluster}: move it away")
         _check_etcd(store, config, spec, say)
-        identity.init(store, spec.name, first_document(spec, by=by, key=key))
+        identity.init(store, spec.name, first_document(spec, by=by, key=key), config.state_dir)
     say(Change(f"the cluster {config.cluster} has begun"))
 
 

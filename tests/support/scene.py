@@ -22,6 +22,8 @@ from hactl.status.health import NodeHealth, ServerHealth, encode
 from hactl.status.services import servers_of
 
 KEYS = Keys.of("demo")
+# The state_dir of a node that was in no cluster.
+NO_STATE = "/nonexistent"
 LEASE_MS = 3750
 
 CLUSTER = """\
@@ -78,7 +80,7 @@ class Scene:
     def __init__(self, store: Store | None = None, cluster: str = CLUSTER) -> None:
         self.store: Store = store or MemoryStore()
         self.spec = spec(cluster)
-        identity.init(self.store, "demo", first_document(self.spec, by="test"))
+        identity.init(self.store, "demo", first_document(self.spec, by="test"), NO_STATE)
 
     @property
     def view(self) -> View:

@@ -17,6 +17,7 @@ from hactl.config.etcd_access import open_etcd
 from hactl.config.node import load_node
 from hactl.setup import machine as setup_machine
 from hactl.setup.begin import prepare
+from hactl.setup.errors import RefusedError
 from hactl.setup.first import set_up
 from hactl.setup.join import join, read_bundle
 from hactl.setup.plan import Plan, make_plan
@@ -170,7 +171,8 @@ def test_all_is_lost_and_no_snapshot_is_there(hactl: Run, made: Machines) -> Non
         data_of(machine).rename(data_of(machine).with_name("hactl.lost"))
     for machine in made.of.values():
         machine.start_etcd()
-    set_up(plan_of(made), n1.places, n1, lambda _: None, by="root@n1", ssh_user="", deadline=float("inf"))
+    with pytest.raises(RefusedError, match="etcd has lost it: `hactl recover CLUSTER_YAML`"):
+        set_up(plan_of(made), n1.places, n1, lambda _: None, by="root@n1", ssh_user="", deadline=float("inf"))
     assert is_well(hactl, n1)
     status, out, err = hactl("recover", "--yes", n1.places.cluster_yaml, "--config", n1.places.node_toml)
     assert status == 0 and "generation 5" in out, err

@@ -70,9 +70,24 @@ def test_a_cluster_of_this_name_with_another_key_is_refused(tmp_path: Path, etcd
                     first(made, plan)
 
 
+def test_a_cluster_that_etcd_has_lost_is_not_begun_anew(tmp_path: Path, etcd: EtcdCluster) -> None:
+    """Its nodes would refuse the new history."""
+    with machines(tmp_path, "n1", "n2") as made:
+        plan, n1 = plan_of(made, own(etcd), "lost"), made.of["n1"]
+        Path(n1.places.etc).mkdir(parents=True, exist_ok=True)
+        Path(n1.places.node_toml).write_text(f'cluster = "lost"\nnode = "n1"\nstate_dir = "{tmp_path}"\n')
+        (tmp_path / "identity.json").write_text("{}")
+        with pytest.raises(RefusedError, match="etcd has lost it: `hactl recover CLUSTER_YAML`"):
+            first(made, plan)
+        (tmp_path / "identity.json").unlink()
+        assert first(made, plan)[-1] == "the cluster lost has begun"
+        (tmp_path / "identity.json").write_text("{}")
+        assert first(made, plan)[-1] == "the cluster lost has begun already"
+
+
 def test_endpoints_of_different_etcds_are_refused(tmp_path: Path, etcd: EtcdCluster) -> None:
-    with machines(tmp_path, "n1", "n2") as made, EtcdCluster() as first, EtcdCluster() as second:
-        urls = tuple(f"http://{endpoint}" for endpoint in (*first.endpoints, *second.endpoints))
+    with machines(tmp_path, "n1", "n2") as made, EtcdCluster() as here, EtcdCluster() as there:
+        urls = tuple(f"http://{endpoint}" for endpoint in (*here.endpoints, *there.endpoints))
         with pytest.raises(RefusedError, match="different etcds"):
             first(made, plan_of(made, OwnEtcd(urls)))
 

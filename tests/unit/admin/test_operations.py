@@ -12,7 +12,7 @@ from election.store import StoreTimeoutError, Txn, TxnResult
 from hactl.admin import fencing, groups, identity, moves, nodes
 from hactl.admin.config import first_document
 from hactl.admin.errors import NoSuchError, RefusedError, WaitError
-from tests.support.scene import KEYS, LEASE_MS, Scene, fenced
+from tests.support.scene import KEYS, LEASE_MS, NO_STATE, Scene, fenced
 
 
 def failover(scene: Scene, group: str, to: str = "") -> Move:
@@ -30,14 +30,14 @@ class LostAnswers(MemoryStore):
 def test_init_is_refused_where_there_is_a_cluster(scene: Scene) -> None:
     before = scene.view.identity
     with pytest.raises(RefusedError, match="there is a cluster `demo` in this store already"):
-        identity.init(scene.store, "demo", "{}")
+        identity.init(scene.store, "demo", "{}", NO_STATE)
     assert scene.view.identity == before
 
 
 def test_init_is_refused_where_an_identity_was_lost(scene: Scene) -> None:
     scene.delete(KEYS.identity)
     with pytest.raises(RefusedError, match="hactl recover"):
-        identity.init(scene.store, "demo", "{}")
+        identity.init(scene.store, "demo", "{}", NO_STATE)
 
 
 def test_init_keeps_the_first_configuration_in_the_history(scene: Scene) -> None:
@@ -48,7 +48,7 @@ def test_init_keeps_the_first_configuration_in_the_history(scene: Scene) -> None
 
 def test_init_whose_answer_is_lost_has_begun_the_cluster() -> None:
     store = LostAnswers()
-    begun = identity.init(store, "demo", "{}")
+    begun = identity.init(store, "demo", "{}", NO_STATE)
     stored, _ = store.get(KEYS.identity, timeout_s=1)
     assert stored is not None and begun.uuid in stored.value
 
