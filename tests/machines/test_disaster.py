@@ -37,8 +37,7 @@ def restore(cluster: Cluster) -> None:
     for other in others:
         first.type(f"scp {file} root@{other.address}:{file}")
     for machine in cluster.machines:
-        # --force: machines that boot with empty disks begin an empty etcd, which has a leader.
-        machine.type(f"{command} --yes --force")
+        machine.type(f"{command} --yes")
     wait_until(
         lambda: first.run("hactl", "etcd", "status").returncode == 0,
         deadline_s=BOOT_S,

@@ -17,7 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from tenacity import retry, stop_after_delay, wait_fixed
+
 from election.etcd.store import EtcdStore
+from election.store import StoreError, StoreRefusedError
 from hactl.admin.errors import NoSuchError, RefusedError
 from hactl.admin.etcd.access import LOOK_S, etcdctl
 from hactl.admin.etcd.settings_file import EtcdSettings
@@ -28,6 +31,8 @@ from hactl.status.etcd.problems import mib
 UNIT, USER = "etcd", "etcd"
 _RESTORE_S = 600.0
 _SPARE = 64 << 20
+# How long a member that has just started may take to answer.
+_SETTLING_S = 5.0
 
 Say = Callable[[str], None]
 
@@ -82,16 +87,29 @@ def restore(
 
 
 def _in_a_majority(settings: EtcdSettings) -> str:
-    """Why this member needs no restore: it has a leader, so a majority is there. "" where it has none."""
+    """Why this member needs no restore: it has a leader, so a majority is there. "" where it has none, or where that
+    is an etcd which has begun by itself on empty disks."""
     tls = {"ca": settings.ca, "cert": settings.cert, "key": settings.key} if settings.ca else {}
     with closing(EtcdStore([settings.client_url], **tls)) as store:
         (fact,) = store.look(LOOK_S)
-    if fact.problem or not fact.leader_id:
-        return ""
+        try:
+            if fact.problem or not fact.leader_id or _is_empty(store):
+                return ""
+        except StoreError:  # it has lost its leader meanwhile
+            return ""
     return (
         f"etcd here ({settings.client_url}) is well: it has a leader, and so a majority. Nothing needs a restore; to "
         "go back to the snapshot all the same, and lose what was written since: `--force`, on every machine"
     )
+
+
+@retry(stop=stop_after_delay(_SETTLING_S), wait=wait_fixed(0.2), reraise=True)
+def _is_empty(store: EtcdStore) -> bool:
+    """Whether no key was ever written there: its revision is that of the beginning. Raises StoreError."""
+    try:
+        return store.get("/", timeout_s=LOOK_S)[1] <= 1
+    except StoreRefusedError:
+        return False  # this certificate is of no user, so there are users
 
 
 def _make(file: Path, facts: SnapshotFacts, settings: EtcdSettings) -> Path:

@@ -123,6 +123,23 @@ def test_all_data_are_lost_and_a_snapshot_is_there(
     assert data_of(n2).stat().st_mode & 0o777 == 0o700
 
 
+def test_machines_that_booted_with_empty_disks_are_restored(
+    hactl: Run, restore: Restore, made: Machines, tmp_path: Path
+) -> None:
+    """An etcd begins on them by itself; it is as good as none."""
+    file = tmp_path / "snapshot.db"
+    assert hactl("etcd", "snapshot", file, "--config", made.of["n1"].places.node_toml)[0] == 0
+    for machine in made.of.values():
+        machine.stop_etcd()
+        shutil.rmtree(data_of(machine))
+    for machine in made.of.values():
+        machine.start_etcd()
+    for machine in made.of.values():
+        status, _, err = restore(machine, "--yes", file)
+        assert (status, err) == (0, "")
+    until(lambda: is_well(hactl, made.of["n2"]), "three members are one cluster")
+
+
 def test_the_majority_is_lost_and_one_machine_has_its_data(
     hactl: Run, restore: Restore, made: Machines, tmp_path: Path
 ) -> None:
