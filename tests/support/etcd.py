@@ -319,7 +319,7 @@ class EtcdCluster:
                 except subprocess.SubprocessError:
                     continue
                 status = json.loads(answer)[0]["Status"]
-                if status["leader"] == status["header"]["member_id"]:
+                if status.get("leader") == status["header"]["member_id"]:
                     return m
             time.sleep(0.05)
         raise RuntimeError("no member leads")

@@ -32,7 +32,7 @@ from hactl.setup.membership.steps import Facts
 from hactl.setup.plan import Host, Plan, make_plan
 from tests.support.setup_machines import LoopbackMachine, new_network
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 LEASE_MS = 3750
 Planned = Callable[[Plan, Host | None, float], Plan]
 

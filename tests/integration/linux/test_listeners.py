@@ -15,15 +15,16 @@ from hactl.linux.listeners import Listener, listeners
 )
 def test_tcp_and_udp(family: int, address: str) -> None:
     own = Path("/proc/self/comm").read_text().strip()
+    command = Path("/proc/self/cmdline").read_text().replace("\0", " ").strip()
     with socket.socket(family) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
         tcp.bind((address, 0))
         udp.bind((address, 0))
         port = tcp.getsockname()[1]
         assert not [known for known in listeners() if (known.protocol, known.port) == ("tcp", port)]
         tcp.listen()
-        known = [listener for listener in listeners() if "pytest" in listener.command]
-        assert ("tcp", address, port, own) in [listener[:4] for listener in known]
-        assert ("udp", address, udp.getsockname()[1], own) in [listener[:4] for listener in known]
+        known = listeners()
+        assert Listener("tcp", address, port, own, command) in known
+        assert Listener("udp", address, udp.getsockname()[1], own, command) in known
 
 
 def test_everywhere() -> None:

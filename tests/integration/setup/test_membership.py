@@ -18,6 +18,9 @@ from hactl.setup.plan import Plan
 from hactl.status.document import node_names
 from tests.support.membership import Cluster, CommandEndedError, NotConfirmedError, cluster
 
+# Up to five etcds, and a command again and again.
+pytestmark = pytest.mark.timeout(400)
+
 
 def names(members: Members) -> list[str]:
     """Of etcd's members, all of which vote and answer."""
