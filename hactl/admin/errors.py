@@ -7,8 +7,12 @@ class RefusedError(Exception):
     """It was not done. The message gives the reason, and the solution."""
 
 
-class NoSuchError(RefusedError):
-    """The named object does not exist: bad input."""
+class BadInputError(RefusedError):
+    """What was typed, or a file that was given, is wrong. The message gives the problem and what to type."""
+
+
+class NoSuchError(BadInputError):
+    """The named object does not exist."""
 
 
 class WaitError(RefusedError):

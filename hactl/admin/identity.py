@@ -13,6 +13,7 @@ from election.records import Identity, RecordError
 from election.store import KeyValue, Put, Store, StoreError, StoreRefusedError
 from hactl.admin.errors import RefusedError
 from hactl.admin.transaction import TIMEOUT_S
+from hactl.config.node import IDENTITY_FILE
 
 
 def init(store: Store, cluster: str, document: str, state_dir: str) -> Identity:
@@ -48,7 +49,7 @@ def init(store: Store, cluster: str, document: str, state_dir: str) -> Identity:
 
 def _refuse_after_a_loss(store: Store, keys: Keys, cluster: str, state_dir: str) -> None:
     """The nodes of a cluster whose etcd lost everything refuse the history that `init` would begin."""
-    file = Path(state_dir, "identity.json")
+    file = Path(state_dir, IDENTITY_FILE)
     if file.exists() and store.get(keys.identity, timeout_s=TIMEOUT_S)[0] is None:
         raise RefusedError(
             f"this node was in the cluster `{cluster}` before ({file}), and etcd has lost it: "

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hactl.cli.common import BAD_INPUT, CliError, say, settings, settings_path
+from hactl.cli.common import BAD_INPUT, CliError, refusals, say, settings, settings_path
 from hactl.cli.options import ConfigOption, Json
 from hactl.cli.output import Style, table
-from hactl.cli.setup import refusals
 from hactl.cli.setup_options import Ssh, SshUser
 
 if TYPE_CHECKING:

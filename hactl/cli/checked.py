@@ -1,23 +1,20 @@
-"""What a command is about to put to use, cluster.yaml and etcd: checked, with errors and warnings printed first."""
+"""A cluster.yaml that a command is about to put to use: checked, with errors and warnings printed first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hactl.cli.common import BAD_INPUT, CliError, tell
+from hactl.cli.common import BAD_INPUT, tell
 from hactl.cli.fence_agents import only_warnings
 from hactl.config.errors import ConfigErrors
 
 if TYPE_CHECKING:
-    from election.etcd.facts import EndpointFacts
     from hactl.config.load import Loaded
     from hactl.config.node import NodeConfig
     from hactl.haproxy.settings import HaproxySettings
-    from hactl.model.cluster import ClusterSpec
 
 SkipHaproxy = Annotated[
     bool,
@@ -65,22 +62,3 @@ def warn_of_machine_id(here: NodeConfig) -> None:
     except ConfigErrors as error:
         for problem in error.problems:
             tell(f"warning: {problem}")
-
-
-# With these nobody can tell yet whether all endpoints are of one etcd.
-_DOUBTFUL = ("endpoint_dead", "no_member")
-
-
-def check_etcd(facts: Sequence[EndpointFacts], here: NodeConfig, spec: ClusterSpec, *, accept: bool) -> None:
-    """Refuse an etcd that is not one cluster, or cannot be used; warn of one that is weak. `accept`: one of which not
-    every endpoint answers is taken as it is."""
-    from hactl.config.etcd_admin import beside  # noqa: PLC0415 - few commands need it
-    from hactl.status.etcd.judge import judge  # noqa: PLC0415
-
-    for problem in judge(facts, beside(here, spec)).problems:
-        text = f"{problem.text} -> {problem.todo}"
-        if problem.level == "error":
-            raise CliError(text)
-        if problem.code in _DOUBTFUL and not accept:
-            raise CliError(f"{text}; to begin all the same: `--accept-etcd`")
-        tell(f"{problem.level}: {text}")

@@ -9,6 +9,8 @@ import logging
 import os
 import pwd
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,20 @@ class CliError(Exception):
     def __init__(self, message: str, status: int = FAILED) -> None:
         super().__init__(message)
         self.status = status
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What is refused ends the command."""
+    from hactl.admin.errors import BadInputError, RefusedError  # noqa: PLC0415 - few commands need it, as the next
+    from hactl.linux.errors import OperationError  # noqa: PLC0415
+
+    try:
+        yield
+    except BadInputError as error:
+        raise CliError(str(error), BAD_INPUT) from None
+    except (RefusedError, OperationError) as error:
+        raise CliError(str(error)) from None
 
 
 def settings_path(given: Path | None) -> Path:

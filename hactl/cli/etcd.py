@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hactl.cli.common import BAD_INPUT, CliError, confirmed, quiet_log, say, settings
+from hactl.cli.common import BAD_INPUT, CliError, confirmed, quiet_log, refusals, say, settings
 from hactl.cli.options import ConfigOption, Json, Yes
 from hactl.cli.output import Style, table
 from hactl.cli.status_view import warning_lines
@@ -117,7 +117,7 @@ def restore(
     from hactl.setup.machine import Machine  # noqa: PLC0415
 
     machine = Machine()
-    with _refusals():
+    with refusals():
         etcd = find_settings(settings_file)
         if members:
             etcd = etcd._replace(members=read_members(members, "--members"))
@@ -147,18 +147,5 @@ def _admin(config: Path | None) -> Iterator[EtcdAdmin]:
     from hactl.admin.etcd.access import EtcdAdmin  # noqa: PLC0415 - heavy
 
     quiet_log()
-    with _refusals(), closing(EtcdAdmin(settings(config))) as admin:
+    with refusals(), closing(EtcdAdmin(settings(config))) as admin:
         yield admin
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What is refused ends the command."""
-    from hactl.admin.errors import NoSuchError, RefusedError  # noqa: PLC0415 - light
-
-    try:
-        yield
-    except NoSuchError as error:
-        raise CliError(str(error), BAD_INPUT) from None
-    except RefusedError as error:
-        raise CliError(str(error)) from None

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from hactl.cli.checked import SkipHaproxy, check_etcd, usable, warn_of_machine_id
+from hactl.cli.checked import SkipHaproxy, usable, warn_of_machine_id
 from hactl.cli.common import (
     BAD_INPUT,
     CliError,
     confirmed,
     open_store,
     operator_name,
+    refusals,
     say,
     settings,
     settings_path,
@@ -44,7 +45,7 @@ def init(
     in node.toml are not members of one and the same etcd."""
     from hactl.admin import identity  # noqa: PLC0415
     from hactl.admin.config import first_document  # noqa: PLC0415
-    from hactl.admin.errors import RefusedError  # noqa: PLC0415
+    from hactl.admin.etcd.fitness import check_etcd  # noqa: PLC0415
     from hactl.config.cluster_key import read_key  # noqa: PLC0415 - heavy
 
     node = settings(config)
@@ -55,13 +56,11 @@ def init(
     warn_of_machine_id(node)
     if node.node not in [known.name for known in spec.nodes]:
         tell(f"warning: this node, `{node.node}`, is none of the nodes in {cluster_yaml}")
-    with closing(open_store(node)) as store:
-        check_etcd(store.look(LOOK_S), node, spec, accept=accept_etcd)
+    with refusals(), closing(open_store(node)) as store:
+        in_doubt = "; to begin all the same: `--accept-etcd`"
+        check_etcd(store.look(LOOK_S), node, spec, tell, accept=accept_etcd, in_doubt=in_doubt)
         document = first_document(spec, by=operator_name(node), key=read_key(Path(node.cluster_key)))
-        try:
-            identity.init(store, spec.name, document, node.state_dir)
-        except RefusedError as error:
-            raise CliError(str(error)) from None
+        identity.init(store, spec.name, document, node.state_dir)
     say(f"cluster {spec.name} begun: start `hactl daemon` on every node, then see `hactl status`")
 
 

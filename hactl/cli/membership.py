@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from election.store import StoreError
-from hactl.cli.common import CliError, confirmed, say, user_name
+from hactl.cli.common import CliError, confirmed, refusals, say, user_name
 from hactl.cli.completion import nodes
 from hactl.cli.fast_status import show_status
 from hactl.cli.node import confirm, standby
 from hactl.cli.options import Node, Yes, seconds
-from hactl.cli.setup import refusals
 from hactl.cli.setup_options import Ssh, SshUser
 
 if TYPE_CHECKING:

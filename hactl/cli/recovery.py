@@ -17,7 +17,7 @@ from hactl.config.cluster_key import read_key
 from hactl.config.document import read_stored
 from hactl.config.errors import ConfigErrors
 from hactl.config.load import read_cluster
-from hactl.config.node import NodeConfig
+from hactl.config.node import IDENTITY_FILE, NodeConfig
 from hactl.config.stored import FORMAT, StoredConfig
 from hactl.daemon.parts.config_reader import serial_in_use
 from hactl.daemon.parts.state_files import KnownStore, read_typed
@@ -104,7 +104,7 @@ class Recovery:
 
 def _known_generation(config: NodeConfig) -> int:
     """The generation that this node's daemon has kept on disk, 0: none."""
-    path = Path(config.state_dir, "identity.json")
+    path = Path(config.state_dir, IDENTITY_FILE)
     try:
         return read_typed(path, KnownStore).generation
     except FileNotFoundError:

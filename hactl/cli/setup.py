@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperGroup
 
-from hactl.cli.common import BAD_INPUT, CliError, say, tell, user_name
+from hactl.cli.common import CliError, refusals, say, tell, user_name
 from hactl.cli.fast_status import show_status
 from hactl.cli.options import seconds
 from hactl.cli.setup_options import (
@@ -146,20 +144,6 @@ class Report:
             say(json.dumps({"changed": bool(self._changes), "changes": self._changes}))
         elif self._check and not self._changes:
             say("no change")
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Errors of the room as errors of the command."""
-    from hactl.linux.errors import OperationError  # noqa: PLC0415
-    from hactl.setup.errors import BadInputError, RefusedError  # noqa: PLC0415
-
-    try:
-        yield
-    except BadInputError as error:
-        raise CliError(str(error), BAD_INPUT) from None
-    except (RefusedError, OperationError) as error:
-        raise CliError(str(error)) from None
 
 
 def _given(name: str, nodes: list[str], witness: str, etcd: OwnEtcd | None, profile: str, *, even: bool) -> Plan | None:

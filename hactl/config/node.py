@@ -17,6 +17,8 @@ from hactl.config.node_checks import NODE_HOST, Check, WrongError
 from hactl.config.toml_lines import error_place, key_places
 
 DEFAULT_PATH = Path("/etc/hactl/node.toml")
+# In `state_dir`: the cluster's history, as far as this node knows it.
+IDENTITY_FILE = "identity.json"
 
 __all__ = ["DEFAULT_PATH", "NODE_HOST", "NodeConfig", "load_node", "parse_node"]
 

@@ -38,13 +38,9 @@ from hactl.setup.render import cluster_yaml
 from hactl.setup.sight import MACHINE_ID, machine_id
 
 if TYPE_CHECKING:
-    from election.etcd.store import EtcdStore
     from hactl.config.node import NodeConfig
-    from hactl.model.cluster import ClusterSpec
 
 _LOOK_S = 2.0
-# With these nobody can tell yet whether all endpoints are of one etcd.
-_DOUBTFUL = ("endpoint_dead", "no_member")
 
 
 def stored_plan(places: Places) -> Plan | None:
@@ -235,6 +231,7 @@ def begin_cluster(config: NodeConfig, places: Places, by: str, say: Say) -> None
     from election.keys import Keys  # noqa: PLC0415
     from hactl.admin import identity  # noqa: PLC0415
     from hactl.admin.config import first_document  # noqa: PLC0415
+    from hactl.admin.etcd.fitness import check_etcd  # noqa: PLC0415
     from hactl.admin.transaction import TIMEOUT_S  # noqa: PLC0415
     from hactl.config.cluster_key import read_key  # noqa: PLC0415
     from hactl.config.etcd_access import open_etcd  # noqa: PLC0415
@@ -251,21 +248,10 @@ def begin_cluster(config: NodeConfig, places: Places, by: str, say: Say) -> None
         spec = load_cluster(Path(places.cluster_yaml))
         if spec.name != config.cluster:
             raise RefusedError(f"{places.cluster_yaml} is of cluster {spec.name}, not {config.cluster}: move it away")
-        _check_etcd(store, config, spec, say)
+        again = "; then repeat `hactl setup`: it goes on"
+        check_etcd(store.look(_LOOK_S), config, spec, say, then=again, in_doubt=again)
         identity.init(store, spec.name, first_document(spec, by=by, key=key), config.state_dir)
     say(Change(f"the cluster {config.cluster} has begun"))
-
-
-def _check_etcd(store: EtcdStore, config: NodeConfig, spec: ClusterSpec, say: Say) -> None:
-    """As `hactl init` checks it, for an etcd that was there before. Raises RefusedError."""
-    from hactl.config.etcd_admin import beside  # noqa: PLC0415
-    from hactl.status.etcd.judge import judge  # noqa: PLC0415
-
-    for problem in judge(store.look(_LOOK_S), beside(config, spec)).problems:
-        text = f"{problem.text} -> {problem.todo}"
-        if problem.level == "error" or problem.code in _DOUBTFUL:
-            raise RefusedError(f"{text}; then repeat `hactl setup`: it goes on")
-        say(f"{problem.level}: {text}")
 
 
 def _check_ours(text: str, cluster: str, key: bytes) -> None:

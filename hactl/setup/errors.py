@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from hactl.admin.errors import RefusedError
+from hactl.admin.errors import BadInputError, RefusedError
 
 __all__ = ["BadInputError", "NotYetError", "RefusedError"]
-
-
-class BadInputError(RefusedError):
-    """What was typed, or a file that was given, is wrong. The message gives the problem and what to type."""
 
 
 class NotYetError(RefusedError):

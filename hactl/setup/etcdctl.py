@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Sequence
 
+from hactl.admin.etcd.access import etcdctl
 from hactl.setup.authority import ADMIN, user_of
 from hactl.setup.errors import RefusedError
 from hactl.setup.files import Change, Say
-from hactl.setup.machine import command
 from hactl.setup.places import Places
 
 ROLE = "hactl"
@@ -19,7 +18,7 @@ class Etcdctl:
     """`flags`: how to reach etcd."""
 
     def __init__(self, endpoints: Sequence[str], flags: Sequence[str] = ()) -> None:
-        self._argv = ["etcdctl", f"--endpoints={','.join(endpoints)}", "--command-timeout=10s", *flags]
+        self._flags = [f"--endpoints={','.join(endpoints)}", "--command-timeout=10s", *flags]
 
     @classmethod
     def admin(cls, endpoints: Sequence[str], places: Places) -> Etcdctl:
@@ -30,11 +29,10 @@ class Etcdctl:
 
     def __call__(self, *arguments: str) -> str:
         """The output. Raises RefusedError."""
-        env = {**os.environ, "ETCDCTL_API": "3"}
-        done = command([*self._argv, *arguments], timeout_s=_TIMEOUT_S, env=env)
-        if not done.ok:
-            raise RefusedError(f"`etcdctl {' '.join(arguments)}` {done.describe()}; repeat this when etcd is well")
-        return done.stdout
+        try:
+            return etcdctl([*self._flags, *arguments], {}, _TIMEOUT_S)
+        except RefusedError as error:
+            raise RefusedError(f"{error}; repeat this when etcd is well") from None
 
 
 def prefixes(cluster: str) -> tuple[str, ...]:

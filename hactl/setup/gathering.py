@@ -13,8 +13,8 @@ Answer = Literal["accepts", "refuses", "silent"]
 
 
 class Gathering(NamedTuple):
-    """`missing`: members that are not there yet, each with the reason; `wrong`: what no waiting mends, "" if
-    nothing."""
+    """`missing`: members that are not there yet, each with the reason; `wrong`: what does not end by waiting, ""
+    if there is nothing."""
 
     missing: dict[str, str]
     wrong: str = ""

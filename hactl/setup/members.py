@@ -28,7 +28,7 @@ _LOOK_S, _AGAIN_S, _CONNECT_S = 2.0, 1.0, 1.0
 
 def wait_for_members(config: NodeConfig, hosts: Sequence[Host], deadline: float, say: Say) -> None:
     """Until the monotonic time `deadline`; says what is missing when that changes. `hosts`: in the order of the
-    endpoints. Raises NotYetError, and RefusedError for what no waiting mends."""
+    endpoints. Raises NotYetError, and RefusedError for what does not end by waiting."""
     from hactl.config.etcd_access import open_etcd  # noqa: PLC0415 - a fifth of a second
 
     shown = ""

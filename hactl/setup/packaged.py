@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from hactl.admin.etcd.snapshot_file import read_snapshot
 from hactl.setup.errors import RefusedError
 from hactl.setup.etcdctl import Etcdctl
 from hactl.setup.files import Change, Say
@@ -91,9 +92,8 @@ def _revision_of(places: Places) -> int | None:
             shutil.copyfile(Path(places.packaged_data, "member/snap/db"), copy)
         except FileNotFoundError:
             return 0
-        done = command(["etcdctl", "snapshot", "status", str(copy), "-w", "json"])
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            return int(json.loads(done.stdout)["revision"])
+        with contextlib.suppress(RefusedError):
+            return read_snapshot(copy, summed=False).revision
     return None
 
 

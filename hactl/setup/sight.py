@@ -21,8 +21,8 @@ MACHINE_ID = "/etc/machine-id"
 def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
     """The facts. Raises RefusedError where one cannot be had."""
     missing = tuple(machine.missing(programs(bundle)))
-    wanted = () if "systemctl" in missing else units(bundle)
-    drop_ins = machine.unit("etcd").drop_ins if "etcd" in wanted else ()
+    seen = {} if "systemctl" in missing else {unit: machine.unit(unit) for unit in units(bundle)}
+    drop_ins = seen["etcd"].drop_ins if "etcd" in seen else ()
     node, endpoints = _node(places)
     try:
         addresses = frozenset(machine.addresses())
@@ -34,8 +34,8 @@ def see(bundle: Bundle, places: Places, machine: Machine) -> Here:
         addresses=addresses,
         now=machine.now(),
         missing=missing,
-        no_unit=tuple(unit for unit in wanted if not machine.unit(unit).there),
-        running=frozenset(unit for unit in wanted if machine.unit(unit).active),
+        no_unit=tuple(unit for unit, state in seen.items() if not state.there),
+        running=frozenset(unit for unit, state in seen.items() if state.active),
         node=node,
         endpoints=endpoints,
         authority=_text(f"{places.etcd}/ca.pem") or _text(f"{places.pki}/ca.pem"),

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from election.records import STORED_NAMES, Count, Generation
+from hactl.config.node import IDENTITY_FILE
 from hactl.linux.atomic_write import write_atomically
 from hactl.model.cluster import GroupSpec
 from hactl.model.options import plain
@@ -62,7 +63,7 @@ class StateFiles:
         ):  # it is made again with the first write there, which then reports the problem
             self._started.mkdir(parents=True, exist_ok=True)
         self._boot, self._boot_id = self._started / "boot_id", boot_id
-        self._identity = self._dir / "identity.json"
+        self._identity = self._dir / IDENTITY_FILE
         self._disowned = self._dir / "disowned.json"
         self._written: dict[str, str] = {}
         self._lock: int | None = None

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import msgspec
 
 from election.store import StoreError
-from hactl.admin.errors import RefusedError as ActionRefusedError
 from hactl.admin.nodes import forget, standby
 from hactl.config.etcd_access import open_etcd
 from hactl.config.node import load_node
@@ -201,7 +200,7 @@ def _done(step: Step, plan: Plan, facts: Facts, run: Run) -> bool:
     """Do the step; False: etcd is not ready for it yet."""
     try:
         _STEPS[step](plan, facts, run)
-    except (RefusedError, ActionRefusedError) as error:
+    except RefusedError as error:
         if step in _REPEATED and any(words in str(error) for words in _SOON):
             return False
         raise

@@ -218,7 +218,7 @@ def test_etcd_has_a_majority_all_the_time(data: st.DataObject) -> None:
             before = (set(world.down), dict(world.alive), set(world.unsafe))
             if victim:
                 world.off(victim)
-            if not world.has_majority():  # no command mends that
+            if not world.has_majority():  # no command repairs that
                 world.down, world.alive, world.unsafe = before
         try:
             plan = asked(world, data)
