@@ -20,15 +20,18 @@ SshUser = Annotated[
     str, typer.Option("--ssh-user", metavar="USER", help="The user for --ssh; one other than root uses sudo.")
 ]
 Profile = Annotated[
-    str, typer.Option("--profile", help="The timing, of cluster.yaml and of etcd: default, fast or wan.")
+    str,
+    typer.Option("--profile", metavar="PROFILE", help="The timing, of cluster.yaml and of etcd: default, fast or wan."),
 ]
 AcceptEven = Annotated[bool, typer.Option("--accept-even-members", help="Allow an even number of etcd members.")]
 Endpoints = Annotated[
     str, typer.Option("--etcd-endpoints", metavar="URLS", help="Use this etcd, in place of a new one.")
 ]
-EtcdCa = Annotated[Path | None, typer.Option("--etcd-ca", help="The authority of that etcd's certificates.")]
-EtcdCert = Annotated[Path | None, typer.Option("--etcd-cert", help="The client certificate for it.")]
-EtcdKey = Annotated[Path | None, typer.Option("--etcd-key", help="The key of that certificate.")]
+EtcdCa = Annotated[
+    Path | None, typer.Option("--etcd-ca", metavar="FILE", help="The authority of that etcd's certificates.")
+]
+EtcdCert = Annotated[Path | None, typer.Option("--etcd-cert", metavar="FILE", help="The client certificate for it.")]
+EtcdKey = Annotated[Path | None, typer.Option("--etcd-key", metavar="FILE", help="The key of that certificate.")]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the other machines.")]
 Prepare = Annotated[bool, typer.Option("--prepare", help=_PREPARE)]
 Check = Annotated[bool, typer.Option("--check", help="Change nothing: say what would be done.")]

@@ -16,8 +16,8 @@ TABLE = (
         "hactl_etcd_certificate_end_timestamp_seconds",
         "gauge",
         ("kind",),
-        "When a certificate ends, in Unix time; `kind`: client, ca (with which etcd is reached), server, peer (of the "
-        "member here: `etcd_member_certs`).",
+        "When the first certificate of a kind ends, in Unix time; `kind`: client, ca (with which etcd is reached), "
+        "server (of each member, as it shows it), peer (of the member here: `etcd_member_certs`).",
     ),
     Metric("hactl_etcd_db_bytes", "gauge", ("endpoint",), "Size of etcd's database at the endpoint."),
     Metric("hactl_etcd_endpoint_up", "gauge", ("endpoint",), "1: the endpoint of etcd answers this node, 0: not."),

@@ -122,9 +122,9 @@ class Metrics:
         (metric.labels(*labels) if labels else metric).inc(total - before)
 
     def collect_certificates(self, ends: Sequence[CertificateEnd]) -> None:
-        """The ends of the certificates with which etcd is reached; before every scrape."""
+        """The ends of the certificates of etcd, of each kind the first; before every scrape."""
         self._all["hactl_etcd_certificate_end_timestamp_seconds"].clear()
-        for certificate in ends:
+        for certificate in sorted(ends, key=lambda certificate: certificate.end, reverse=True):
             metric = self._all["hactl_etcd_certificate_end_timestamp_seconds"].labels(certificate.kind)
             metric.set(certificate.end.timestamp())
 

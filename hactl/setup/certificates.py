@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
-import ssl
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
+from election.etcd.shown import shown_certificate
+from election.etcd.tls import TlsFiles
 from election.etcd.x509 import CertificateError, ends
 from hactl.linux.regular_file import read_regular
 from hactl.setup.machine import command
@@ -74,16 +73,9 @@ def shown_by(endpoints: Sequence[str]) -> Iterator[Certificate]:
 
 
 def _shown(url: str) -> Certificate:
-    """Whatever it is: nothing is sent, so it is not checked."""
-    place, use = urlsplit(url), "etcd, in use"
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    use = "etcd, in use"
     try:
-        with (
-            socket.create_connection((place.hostname or "", place.port or 0), _CONNECT_S) as plain,
-            context.wrap_socket(plain) as secure,
-        ):
-            pem = ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True) or b"")
+        pem = shown_certificate(url, TlsFiles(), _CONNECT_S)
         return Certificate(url, use, _name(pem), ends(pem)[0])
     except (OSError, ValueError) as error:
         return Certificate(url, use, problem=str(getattr(error, "strerror", None) or error))

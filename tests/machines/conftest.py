@@ -27,6 +27,7 @@ FILES = tuple(
         "install",
         "reboots",
         "power",
+        "hardware",
         "certificates",
         "membership",
         "disaster",

@@ -19,8 +19,12 @@ from tests.support.package import ROOT, built_package
 SUITES = {"12": "bookworm", "13": "trixie"}
 SYSTEM = ["systemd", "systemd-sysv", "dbus", "openssh-server", "openssh-client", "iproute2", "iputils-ping"]
 SYSTEM += ["procps", "kmod"]
-# What tests install beside hactl: Ansible needs Python and its binding to apt; Prometheus watches the machines.
-BESIDE = {"python3", "python3-apt", "prometheus"}
+LOOKING = ("iputils-arping", "ndisc6")
+# What tests install beside hactl: Ansible needs Python and its binding to apt; Prometheus watches the machines;
+# docs/hardware.md looks for addresses with these.
+BESIDE = {"python3", "python3-apt", "prometheus", *LOOKING}
+# What tests upgrade.
+UPGRADED = ["systemd", "dbus"]
 
 NETWORK = "[Match]\nName=eth0\n\n[Network]\nAddress={address}/24\nLinkLocalAddressing=no\n"
 
@@ -48,7 +52,7 @@ def wanted() -> list[str]:
 def tree() -> Path:
     """The root tree: made once for each list of packages."""
     suite, packages = SUITES[release()], wanted()
-    digest = hashlib.sha256(" ".join([*SYSTEM, *packages]).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(" ".join([*SYSTEM, *packages, *UPGRADED]).encode()).hexdigest()[:8]
     return nspawn.root_tree(f"{suite}-machine-{digest}", suite, SYSTEM, lambda new: _finish(new, packages))
 
 
@@ -58,6 +62,7 @@ def _finish(new: Path, packages: list[str]) -> None:
     for command in (
         "apt-get clean && apt-get update -qq",
         f"{noninteractive}; apt-get install -y -qq --download-only {' '.join(packages)}",
+        f"{noninteractive}; apt-get install -y -qq --download-only --reinstall {' '.join(UPGRADED)}",
         "systemctl enable systemd-networkd",
         "ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 && cd /root/.ssh && cp id_ed25519.pub authorized_keys",
         "sed 's/^/10.77.0.* /' /etc/ssh/ssh_host_ed25519_key.pub > /root/.ssh/known_hosts",

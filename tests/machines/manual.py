@@ -27,6 +27,11 @@ def command(page: str, begins: str) -> str:
     raise AssertionError(f"docs/{page} has no command {begins!r}")
 
 
+def words_in_code(page: str) -> set[str]:
+    """All that stands in `code` within the sentences of docs/`page`."""
+    return set(re.findall(r"`([^`]+)`", (ROOT / "docs" / page).read_text()))
+
+
 def _here(line: str) -> str:
     """With the addresses of the machines, and their Debian; without the remark."""
     plain = re.sub(r"\s+# .*", "", line)

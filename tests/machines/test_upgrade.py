@@ -1,10 +1,12 @@
-"""The package of the commit before, upgraded to this one under load."""
+"""Packages are upgraded under load: hactl, from the commit before, and what it stands on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.machines import debian
+import pytest
+
+from tests.machines import debian, manual
 from tests.machines.cluster import APP, WEB, Cluster, note
 from tests.machines.phases import RUN
 from tests.support.package import package_before
@@ -27,5 +29,20 @@ def test_upgrade_under_load(installed: Cluster, tmp_path: Path) -> None:
                 cluster.await_well()
     assert web.result is not None and app.result is not None
     note("upgrade_failed_requests", {"web": web.result.summary(), "app": app.result.summary()})
+    assert (web.result.failed, app.result.failed) == (0, 0)
+    assert {group: cluster.owner(group) for group in owners} == owners
+
+
+@pytest.mark.parametrize("what", ["etcd", "HAProxy", "systemd"])
+def test_upgrade_of_what_hactl_stands_on(cluster: Cluster, what: str) -> None:
+    """There is no newer one in Debian: apt does the same with the version that is there."""
+    owners = {group: cluster.owner(group) for group in ("vip", "app")}
+    with cluster.rack.probe(WEB) as web, cluster.rack.probe(APP) as app:
+        for machine in cluster.machines:
+            for command in manual.block("upgrade.md", what):
+                machine.type(command.replace("--only-upgrade", "-y --reinstall"))
+            cluster.await_well()
+    assert web.result is not None and app.result is not None
+    note(f"{what}_upgrade_failed_requests", {"web": web.result.summary(), "app": app.result.summary()})
     assert (web.result.failed, app.result.failed) == (0, 0)
     assert {group: cluster.owner(group) for group in owners} == owners

@@ -29,7 +29,7 @@ from hactl.setup.membership.quorum import Members
 from hactl.setup.membership.reach import Reach
 from hactl.setup.membership.sight import Known, members, read_cluster
 from hactl.setup.membership.steps import Facts
-from hactl.setup.plan import Host, Plan, make_plan
+from hactl.setup.plan import Host, OwnEtcd, Plan, make_plan
 from tests.support.setup_machines import LoopbackMachine, new_network
 
 WAIT_S = 120.0
@@ -115,12 +115,13 @@ class Cluster:
         machine.in_cluster = True
         return machine
 
-    def set_up(self, *names: str, witness: str = "") -> None:
-        """`hactl setup` on n1, and `hactl setup join` on the others."""
+    def set_up(self, *names: str, witness: str = "", etcd: OwnEtcd | None = None) -> None:
+        """`hactl setup` on n1, and `hactl setup join` on the others. `etcd`: one that is there."""
         for number, name in enumerate([*names, witness] if witness else names, 11):
             self.new(name, number).in_cluster = False
         texts = [self.host(name).text for name in names]
-        plan = make_plan("prod", texts, token="token", witness=self.host(witness).text if witness else "", even=True)
+        third = self.host(witness).text if witness else ""
+        plan = make_plan("prod", texts, token="token", witness=third, etcd=etcd, even=etcd is None)
         n1 = self.of["n1"]
         prepare(plan, n1.places, n1, lambda _: None)
         for name in [name for name in self.of if name != "n1"]:
@@ -245,11 +246,11 @@ def interrupted_after(steps: int) -> Iterator[None]:
 
 
 @contextmanager
-def cluster(directory: Path, *names: str, witness: str = "") -> Iterator[Cluster]:
+def cluster(directory: Path, *names: str, witness: str = "", etcd: OwnEtcd | None = None) -> Iterator[Cluster]:
     """One that is set up."""
     made = Cluster(directory)
     try:
-        made.set_up(*names, witness=witness)
+        made.set_up(*names, witness=witness, etcd=etcd)
         yield made
     finally:
         for machine in made.of.values():

@@ -90,7 +90,13 @@ def names_of(parameter: Any) -> str:
     if not is_option(parameter):
         return _shown(parameter)
     names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    return names if parameter.is_flag else f"{names} {parameter.metavar or 'NUMBER'}"
+    return names if parameter.is_flag else f"{names} {parameter.metavar or _number(parameter)}"
+
+
+def _number(parameter: Any) -> str:
+    """What stands for the value of an option that names none."""
+    assert isinstance(parameter.default, int), f"{parameter.opts[0]} takes a word: give it a metavar"
+    return "NUMBER"
 
 
 def meaning_of(parameter: Any) -> str:

@@ -1,21 +1,26 @@
-"""This node's access to etcd: its weaknesses, and the ends of the certificates. Looked at now and then, on a thread,
-since it reads files."""
+"""This node's access to etcd: its weaknesses, and the ends of the certificates, here and at every member: a witness
+has no daemon that looks at its own. Looked at now and then, on a thread, since it reads files and asks others."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import datetime
 from typing import Any
 
 import structlog
 
+from election.etcd.shown import shown_ends
 from election.etcd.tls import CertificateEnd
-from hactl.config.etcd_access import Weakness, certificate_ends, found_weak
+from hactl.config.etcd_access import Weakness, certificate_ends, found_weak, tls_files
 from hactl.config.node import NodeConfig
 
 log = structlog.get_logger()
 
 LOOK_S = 60.0
+# At members, in every so many looks: each is a connection.
+_SHOWN_EVERY = 10
+_SHOWN_TIMEOUT_S = 2.0
 
 
 class EtcdAccess:
@@ -28,13 +33,20 @@ class EtcdAccess:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
+        shown: dict[str, CertificateEnd] = {}
+        for number in itertools.count():
             before, self.weak = self.weak, await asyncio.to_thread(lambda: found_weak(self._config, root=True))
             for weakness in self.weak:
                 if weakness not in before:
                     log.warning("insecure_setup", problem=weakness.problem, hint=weakness.hint)
-            self.certificates = await asyncio.to_thread(certificate_ends, self._config)
+            if number % _SHOWN_EVERY == 0:
+                shown |= {known.path: known for known in await asyncio.to_thread(self._shown)}
+            self.certificates = [*await asyncio.to_thread(certificate_ends, self._config), *shown.values()]
             await asyncio.sleep(LOOK_S)
+
+    def _shown(self) -> list[CertificateEnd]:
+        """Of one that does not answer now, the last answer counts."""
+        return shown_ends(self._config.endpoints, tls_files(self._config), _SHOWN_TIMEOUT_S)
 
     def facts(self) -> dict[str, Any]:
         """For the status document."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,19 +41,23 @@ def access(**settings: Any) -> EtcdAccess:
     return EtcdAccess(NodeConfig(cluster="demo", node="n1", **settings))
 
 
-def test_it_is_looked_at_from_the_start(tmp_path: Path) -> None:
-    ca = make(tmp_path, "ca", 5)
+def looked(made: EtcdAccess) -> None:
+    """Run it until it has looked once."""
 
-    async def main() -> EtcdAccess:
-        made = access(endpoints=("https://10.0.0.1:1",), etcd_ca=str(ca), cluster_key=str(tmp_path / "none"))
+    async def main() -> None:
         looking = asyncio.create_task(made.run())
         async with asyncio.timeout(20):
             while not made.certificates:  # noqa: ASYNC110 - a thread
                 await asyncio.sleep(0.01)
         looking.cancel()
-        return made
 
-    made = asyncio.run(main())
+    asyncio.run(main())
+
+
+def test_it_is_looked_at_from_the_start(tmp_path: Path) -> None:
+    ca = make(tmp_path, "ca", 5)
+    made = access(endpoints=("https://127.0.0.1:1",), etcd_ca=str(ca), cluster_key=str(tmp_path / "none"))
+    looked(made)
     said = [warning["what"] for warning in warnings_of(made)]
     assert any(f"the certificate {ca} for etcd ends in 5 days" in text for text in said)
     assert any("everybody who reaches it can write to it" in text for text in said)
@@ -69,6 +78,46 @@ def test_the_certificates_of_the_etcd_member_here_are_watched(tmp_path: Path) ->
     (warning,) = [warning for warning in warnings_of(made) if "certificate" in warning["what"]]
     assert f"{peer} for etcd ends in 5 days" in warning["what"]
     assert "`hactl certs renew`" in warning["do"]
+
+
+@contextlib.contextmanager
+def member(certificate: Path) -> Iterator[str]:
+    """Something that shows this certificate, as a member of etcd does: its URL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    plain, _ = listening.accept()
+                except OSError:
+                    return
+                with plain, contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
+                    secure.recv(1)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        try:
+            yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
+
+
+def test_the_certificates_that_members_show_are_watched(tmp_path: Path) -> None:
+    """A witness has no daemon. A member that does not answer hides nothing of the others."""
+    ca, server, witness = make(tmp_path, "ca", 300), make(tmp_path, "server", 200), make(tmp_path, "witness", 5)
+    with member(witness) as first, member(server) as second:
+        made = access(endpoints=(first, "https://127.0.0.1:1", second), etcd_ca=str(ca))
+        looked(made)
+    assert [known.path for known in made.certificates] == [str(ca), first, second]
+    (warning,) = [warning for warning in warnings_of(made) if "certificate " in warning["what"]]
+    assert f"the certificate {first} for etcd ends in 5 days" in warning["what"]
+    metrics = Metrics()
+    metrics.collect_certificates(made.certificates)
+    (shown,) = re.findall(r'certificate_end_timestamp_seconds{kind="server"} (\S+)', metrics.text().decode())
+    assert float(shown) == min(known.end for known in made.certificates).timestamp()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from hactl.setup.first import set_up
 from hactl.setup.join import join, read_bundle
 from hactl.setup.plan import OwnEtcd, Plan, make_plan
 from tests.support.etcd import EtcdCluster
+from tests.support.membership import Cluster, cluster
 from tests.support.setup_machines import Machines, machines
 
 
@@ -41,6 +42,10 @@ def first(made: Machines, plan: Plan) -> list[str]:
     n1, said = made.of["n1"], list[str]()
     set_up(plan, n1.places, n1, said.append, by="root@n1", ssh_user="", deadline=time.monotonic() + 10)
     return said
+
+
+def nodes_of(made: Cluster) -> list[str]:
+    return [node.name for node in made.known().spec.nodes]
 
 
 def test_it_is_used_and_not_touched(tmp_path: Path, etcd: EtcdCluster) -> None:
@@ -90,6 +95,25 @@ def test_endpoints_of_different_etcds_are_refused(tmp_path: Path, etcd: EtcdClus
         urls = tuple(f"http://{endpoint}" for endpoint in (*here.endpoints, *there.endpoints))
         with pytest.raises(RefusedError, match="different etcds"):
             first(made, plan_of(made, OwnEtcd(urls)))
+
+
+def test_machines_come_and_go(tmp_path: Path) -> None:
+    """Without a change of that etcd's members and users."""
+    with EtcdCluster(tls=True) as etcd, cluster(tmp_path, "n1", "n2", etcd=own(etcd)) as made:
+        made.new("n3", 13)
+        made.add(made.host("n3").text)
+        assert nodes_of(made) == ["n1", "n2", "n3"] and "start hactl" in made.of["n3"].done
+        made.rename("n2", "db")
+        assert nodes_of(made) == ["n1", "db", "n3"] and made.of["db"].config().node == "db"
+        made.power_cut("n3")
+        made.new("n3", 14)
+        made.replace(made.host("n3").text, dead=True)
+        assert nodes_of(made) == ["n1", "db", "n3"]
+        made.remove("n3")
+        assert nodes_of(made) == ["n1", "db"]
+        for machine in made.of.values():
+            assert not [text for text in machine.done if "etcd" in text]
+        assert made.plan.etcd is not None and made.plan.change is None
 
 
 def test_files_that_cannot_be_used(tmp_path: Path, etcd: EtcdCluster) -> None:
