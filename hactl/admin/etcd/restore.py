@@ -1,8 +1,9 @@
 """`hactl etcd restore`: a new cluster of etcd from a snapshot, one member on each machine. The data that were there are
 put aside, never deleted.
 
-The same file, on every machine, gives one cluster: its token is made of the file's sum. It is another one than that of
-any member with old data, which etcd then keeps out.
+The same file and the same members, on every machine, give one cluster: its token is made of the file's sum alone, for
+machines that were added or replaced have other tokens in their settings. It is another cluster than that of any member
+with old data, which etcd then keeps out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 from tenacity import retry, stop_after_delay, wait_fixed
 
+from election.etcd.cluster_id import cluster_id
 from election.etcd.store import EtcdStore
 from election.store import StoreError, StoreRefusedError
 from hactl.admin.errors import NoSuchError, RefusedError
@@ -70,9 +72,7 @@ def restore(
         raise NoSuchError(f"{file} is in use by etcd: `systemctl stop {UNIT}`, copy it elsewhere, restore the copy")
     facts = read_snapshot(file, summed=not without_sum)
     say(f"{file}: revision {facts.revision}, {facts.keys} keys")
-    if not force and (problem := _in_a_majority(settings)):
-        raise RefusedError(problem)
-    if not force and settings.data_dir.exists() and _restored_digest(settings) == facts.digest:
+    if not force and _done_before(settings, facts):
         units.start(UNIT)
         return Restored(facts, None, done_before=True)
     new = _make(file, facts, settings)
@@ -86,21 +86,29 @@ def restore(
     return Restored(facts, aside)
 
 
-def _in_a_majority(settings: EtcdSettings) -> str:
-    """Why this member needs no restore: it has a leader, so a majority is there. "" where it has none, or where that
-    is an etcd which has begun by itself on empty disks."""
+def _done_before(settings: EtcdSettings, facts: SnapshotFacts) -> bool:
+    """Whether this member is of the cluster that a restore from this file makes. It may have joined it by itself, with
+    an empty disk. Raises RefusedError where it has a leader, so a majority is there, and needs no restore: not for an
+    etcd which has begun by itself on empty disks."""
     tls = {"ca": settings.ca, "cert": settings.cert, "key": settings.key} if settings.ca else {}
     with closing(EtcdStore([settings.client_url], **tls)) as store:
         (fact,) = store.look(LOOK_S)
+        if not fact.problem and fact.cluster_id == cluster_id(settings.members.values(), _token(facts)):
+            return True
         try:
-            if fact.problem or not fact.leader_id or _is_empty(store):
-                return ""
-        except StoreError:  # it has lost its leader meanwhile
-            return ""
-    return (
-        f"etcd here ({settings.client_url}) is well: it has a leader, and so a majority. Nothing needs a restore; to "
-        "go back to the snapshot all the same, and lose what was written since: `--force`, on every machine"
-    )
+            if not fact.problem and fact.leader_id and not _is_empty(store):
+                raise RefusedError(
+                    f"etcd here ({settings.client_url}) is well: it has a leader, and so a majority. Nothing needs a "
+                    "restore; to go back to the snapshot all the same, and lose what was written since: `--force`, on "
+                    "every machine"
+                )
+        except StoreError:
+            pass  # it has lost its leader meanwhile
+    return settings.data_dir.exists() and _restored_digest(settings) == facts.digest
+
+
+def _token(facts: SnapshotFacts) -> str:
+    return f"restored-{facts.digest[:16]}"
 
 
 @retry(stop=stop_after_delay(_SETTLING_S), wait=wait_fixed(0.2), reraise=True)
@@ -124,7 +132,7 @@ def _make(file: Path, facts: SnapshotFacts, settings: EtcdSettings) -> Path:
     words = [
         *("snapshot", "restore", str(file), f"--name={settings.name}", f"--data-dir={new}"),
         f"--initial-cluster={settings.initial_cluster}",
-        f"--initial-cluster-token={settings.token}-{facts.digest[:12]}",
+        f"--initial-cluster-token={_token(facts)}",
         f"--initial-advertise-peer-urls={settings.peer_urls}",
         *(() if facts.summed else ("--skip-hash-check=true",)),
     ]

@@ -25,7 +25,6 @@ class EtcdSettings(NamedTuple):
     data_dir: Path
     members: Mapping[str, str]
     peer_urls: str
-    token: str
     client_url: str
     ca: str = ""
     cert: str = ""
@@ -71,7 +70,6 @@ def read_settings(text: str, path: Path) -> EtcdSettings:
         Path(needed("DATA_DIR")),
         read_members(needed("INITIAL_CLUSTER"), str(path)),
         needed("INITIAL_ADVERTISE_PEER_URLS"),
-        values.get("ETCD_INITIAL_CLUSTER_TOKEN") or "etcd-cluster",  # etcd's own
         client_url,
         *(needed(name) for name in tls),
     )

@@ -117,7 +117,9 @@ def test_all_data_are_lost_and_a_snapshot_is_there(
     assert restore(n3, "--yes", file)[0] == 0
     until(lambda: is_well(hactl, n2), "three members are one cluster")
     assert {read(machine) for machine in made.of.values()} == {"before"}
-    assert "is well" in restore(n2, "--yes", file)[2]
+    inode = data_of(n2).stat().st_ino
+    assert "it was restored from this file before" in restore(n2, "--yes", file)[1]
+    assert data_of(n2).stat().st_ino == inode
     recovered(hactl, n3)
     assert sorted(path.name for path in data_of(n2).parent.iterdir()) == ["hactl", "hactl.restored"]
     assert data_of(n2).stat().st_mode & 0o777 == 0o700
@@ -138,6 +140,32 @@ def test_machines_that_booted_with_empty_disks_are_restored(
         status, _, err = restore(machine, "--yes", file)
         assert (status, err) == (0, "")
     until(lambda: is_well(hactl, made.of["n2"]), "three members are one cluster")
+
+
+def test_machines_that_came_later_are_restored_as_the_others(
+    hactl: Run, restore: Restore, made: Machines, tmp_path: Path
+) -> None:
+    """Their settings have another token, and say that they come to an etcd that is there: so one with an empty disk
+    joins by itself what the others have restored. n2 does, n3 does not."""
+    n1, n2, n3 = (made.of[name] for name in NAMES)
+    file = tmp_path / "snapshot.db"
+    put(n1, "before")
+    assert hactl("etcd", "snapshot", file, "--config", n1.places.node_toml)[0] == 0
+    for machine in made.of.values():
+        machine.stop_etcd()
+        shutil.rmtree(data_of(machine))
+    for machine in (n2, n3):
+        env = Path(machine.places.etcd_env)
+        text = env.read_text().replace("STATE=new", "STATE=existing").replace("TOKEN=token", "TOKEN=token-of-its-own")
+        env.write_text(text)
+    assert restore(n3, "--yes", file)[0] == 0
+    assert restore(n1, "--yes", file)[0] == 0
+    until(lambda: {read(machine) for machine in (n1, n3)} == {"before"}, "two of them are one cluster")
+    n2.start_etcd()
+    until(lambda: is_well(hactl, n1), "three members are one cluster")
+    inode = data_of(n2).stat().st_ino
+    status, out, _ = restore(n2, "--yes", file)
+    assert status == 0 and "it was restored from this file before" in out and data_of(n2).stat().st_ino == inode
 
 
 def test_the_majority_is_lost_and_one_machine_has_its_data(

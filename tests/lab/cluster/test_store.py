@@ -158,9 +158,8 @@ class Commands:
             shutil.rmtree(Path(spec.memory) / station.name)
             members = {other.name: f"http://{other.address}:{PEER_PORT}" for other in spec.stations}
             settings = EtcdSettings(
-                Path("etcd.env"), station.name, Path(spec.memory) / station.name, members, members[station.name],
-                spec.name, url,
-            )  # fmt: skip
+                Path("etcd.env"), station.name, Path(spec.memory) / station.name, members, members[station.name], url
+            )
             self._node = station.name
             restore(self._file, settings, self, lambda _: None)
         self._cluster.lab.await_etcd()

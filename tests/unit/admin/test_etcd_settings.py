@@ -18,7 +18,7 @@ def test_the_example_of_the_documentation() -> None:
     assert (settings.name, settings.client_url) == ("n1", "https://10.0.0.11:2379")
     assert settings.members == {name: f"https://10.0.0.1{name[1]}:2380" for name in ("n1", "n2", "n3")}
     assert settings.initial_cluster.startswith("n1=https://10.0.0.11:2380,n2=")
-    assert (settings.token, settings.cert) == ("controllers", "/etc/etcd/peer.pem")
+    assert settings.cert == "/etc/etcd/peer.pem"
 
 
 TEXT = """\
@@ -34,7 +34,7 @@ ETCD_ADVERTISE_CLIENT_URLS=http://10.0.0.11:2379,http://127.0.0.1:2379
 def test_without_tls_and_with_quotes() -> None:
     settings = read_settings(TEXT, PATH)
     assert (settings.name, settings.data_dir, settings.ca) == ("n1", Path("/var/lib/etcd/hactl"), "")
-    assert (settings.token, settings.client_url) == ("etcd-cluster", "http://10.0.0.11:2379")
+    assert settings.client_url == "http://10.0.0.11:2379"
 
 
 @pytest.mark.parametrize(
