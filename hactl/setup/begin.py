@@ -161,8 +161,8 @@ def _authority_of(bundle: Bundle) -> str:
 
 
 def _first_start(plan: Plan, old: Bundle | None) -> EtcdPart | None:
-    """The part of etcd that was made before, for the cluster of this plan: members that came later change nothing in
-    it, as they count at the first start only."""
+    """The part of etcd that was made before, for the cluster of this plan. Members that came later are written into it
+    by `hactl node`: they count in a restore, else at the first start only."""
     return old.etcd if old and old.etcd and old.etcd.token.startswith(plan.token) else None
 
 

@@ -16,7 +16,7 @@ from hactl.setup.files import Change, Say
 from hactl.setup.machine import Machine
 from hactl.setup.packaged import etcd_in_use, haproxy_in_use, stop_packaged_etcd, stop_packaged_haproxy
 from hactl.setup.places import Places
-from hactl.setup.render import node_settings, node_toml
+from hactl.setup.render import FIRST_START, node_settings, node_toml
 from hactl.setup.sight import see
 
 STDIN = "-"
@@ -48,14 +48,23 @@ def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> bool:
         stop_packaged_etcd(places, machine, say)
     if bundle.node:
         stop_packaged_haproxy(machine, say)
-    ran = [unit for unit in units(bundle) if machine.unit(unit).active]
+    ran, etcd_before = [unit for unit in units(bundle) if machine.unit(unit).active], _etcd_settings(places)
     written = _write(bundle, places, machine, say)
     # A join that failed half-way may have written it before.
     if bundle.etcd and (places.drop_in in written or places.drop_in not in machine.unit("etcd").drop_ins):
         machine.reload_units()
+    if _etcd_settings(places) == etcd_before:
+        written = [path for path in written if path != places.etcd_env]
     _restart(bundle, ran, written, places, machine, say)
     started = [unit for unit in units(bundle) if _start(unit, machine, say)]
     return bool(started)
+
+
+def _etcd_settings(places: Places) -> list[str]:
+    """Those that count at every start of etcd."""
+    env = Path(places.etcd_env)
+    lines = env.read_text(encoding="utf-8", errors="replace").splitlines() if env.exists() else []
+    return [line for line in lines if line.startswith("ETCD_") and not line.startswith(FIRST_START)]
 
 
 def _restart(

@@ -96,6 +96,10 @@ def drop_in(places: Places) -> str:
     return DROP_IN.format(etcd_env=places.etcd_env)
 
 
+# etcd's settings that are for a member without data.
+FIRST_START = "ETCD_INITIAL_"
+
+
 def etcd_env(bundle: Bundle, part: EtcdPart, places: Places) -> str:
     """etcd's settings, for systemd's EnvironmentFile."""
     host = bundle.host
@@ -118,7 +122,9 @@ def etcd_env(bundle: Bundle, part: EtcdPart, places: Places) -> str:
     return "".join(
         (
             _ETCD_ENV,
-            _lines("The member, and those with which it begins: they count at its first start only.", settings),
+            _lines(
+                "The member, and, for its first start and a restore (INITIAL_), those with which it begins.", settings
+            ),
             _lines(f"As `timing: {{profile: {bundle.profile}}}` in cluster.yaml says: `etcd_election`.", timing),
             _lines("A member that comes back from a partition must not unseat the leader.", {"PRE_VOTE": "true"}),
             _lines(_ROOM_WHY, _ROOM),

@@ -28,6 +28,26 @@ def test_all_data_are_lost(cluster: Cluster) -> None:
     note("restore_until_ok_seconds", phase.seconds)
 
 
+def test_nothing_is_left(cluster: Cluster) -> None:
+    """Not even a snapshot: the configuration alone. (n3 came later: by `hactl node replace`.)"""
+    first = cluster.machines[0]
+    begin = manual.block(PAGE, "Nothing is left")
+    for machine in cluster.machines:
+        for command in begin[:-1]:
+            machine.type(command)
+    for machine in cluster.machines:
+        machine.type(begin[-1])
+    wait_until(
+        lambda: first.run("hactl", "etcd", "status").returncode == 0,
+        deadline_s=BOOT_S,
+        goal="a new etcd is there",
+        every_s=0.5,
+    )
+    assert "etcd has lost it: `hactl recover CLUSTER_YAML`" in first.type("hactl setup", ok=False)
+    first.type(f"{manual.command(PAGE, 'hactl recover /etc')} --yes")
+    cluster.await_well()
+
+
 def restore(cluster: Cluster) -> None:
     """The way of a restore, with the newest snapshot of the first machine."""
     first, *others = cluster.machines

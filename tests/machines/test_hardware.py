@@ -21,7 +21,7 @@ SHOWS = {
     "hactl etcd status": r"FSYNC P99",
     "hactl fence test": r"pdu",
     "hactl status": r"^cluster prod",
-    "hactl timeline": r"app",
+    "hactl timeline": r"TOTAL|no takeover is known",
     "ping -c 200 -i 0.2 OTHER": r"rtt min/avg/max",
     "ping -c 3 -M do -s 1472 OTHER": r" 0% packet loss",
     "stat -fc %T /sys/fs/cgroup": r"^cgroup2fs$",

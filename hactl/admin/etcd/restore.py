@@ -76,12 +76,12 @@ def restore(
         units.start(UNIT)
         return Restored(facts, None, done_before=True)
     new = _make(file, facts, settings)
+    write_atomically(_marker(new), json.dumps({"digest": facts.digest}), mode=0o644)
     _give(new, _owner(settings, units))
     units.stop(UNIT)
     say(f"{UNIT} is stopped")
     aside = _put_aside(settings.data_dir)
     new.rename(settings.data_dir)
-    write_atomically(_marker(settings), json.dumps({"digest": facts.digest}), mode=0o644)
     units.start(UNIT)
     return Restored(facts, aside)
 
@@ -104,7 +104,7 @@ def _done_before(settings: EtcdSettings, facts: SnapshotFacts) -> bool:
                 )
         except StoreError:
             pass  # it has lost its leader meanwhile
-    return settings.data_dir.exists() and _restored_digest(settings) == facts.digest
+    return _restored_digest(settings.data_dir) == facts.digest
 
 
 def _token(facts: SnapshotFacts) -> str:
@@ -173,13 +173,14 @@ def _put_aside(data_dir: Path) -> Path | None:
     return aside
 
 
-def _marker(settings: EtcdSettings) -> Path:
-    return settings.data_dir.with_name(f"{settings.data_dir.name}.restored")
+def _marker(data_dir: Path) -> Path:
+    """Within the data, so that it is lost with them."""
+    return data_dir / "member" / "hactl-restored.json"
 
 
-def _restored_digest(settings: EtcdSettings) -> str:
-    """The sum of the snapshot from which the present data were made; "": they were not."""
+def _restored_digest(data_dir: Path) -> str:
+    """The sum of the snapshot from which the data were made; "": they were not."""
     try:
-        return str(json.loads(_marker(settings).read_text())["digest"])
+        return str(json.loads(_marker(data_dir).read_text())["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -1,4 +1,4 @@
-"""The join file of a machine that comes into a cluster that runs, and those of the others with its endpoint."""
+"""The join file of a machine that comes into a cluster that runs, and those of the others."""
 
 from __future__ import annotations
 
@@ -45,12 +45,16 @@ def _token_of(plan: Plan, places: Places) -> str:
     return old.etcd.token if old and old.etcd else plan.token
 
 
-def with_endpoints(plan: Plan, host: Host, places: Places, machine: Machine, say: Say) -> None:
-    """The join file of a machine that is there, with the endpoints of today."""
+def renewed(plan: Plan, host: Host, places: Places, machine: Machine, say: Say) -> None:
+    """The join file of a machine that is there, with etcd's endpoints and members of today."""
     bundle = read_made_bundle(places, host)
     if bundle and bundle.node:
         node = msgspec.structs.replace(bundle.node, endpoints=plan.endpoints(host))
-        _write(msgspec.structs.replace(bundle, node=node), places, machine, say)
+        bundle = msgspec.structs.replace(bundle, node=node)
+    if bundle and bundle.etcd:
+        bundle = msgspec.structs.replace(bundle, etcd=msgspec.structs.replace(bundle.etcd, members=plan.members))
+    if bundle:
+        _write(bundle, places, machine, say)
 
 
 def remove(name: str, places: Places, say: Say) -> None:

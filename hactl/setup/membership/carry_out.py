@@ -301,14 +301,14 @@ def _forget(plan: Plan, facts: Facts, run: Run) -> None:
 
 
 def _spread(plan: Plan, facts: Facts, run: Run) -> None:
-    """The others' endpoints. One after the other: their daemons restart, and keep all that runs."""
-    hosts = [host for host in plan.nodes if host.name in facts.stale]
+    """The others' settings. One after the other: their daemons restart, and keep all that runs; etcd does not."""
+    hosts = [host for host in plan.hosts if host.name in facts.stale]
     by_hand = [host for host in hosts if host != run.reach.me and not run.reach.ssh_user]
     if by_hand:
-        run.say("etcd has other endpoints now. Not urgent; on one machine after the other, as root:")
+        run.say("etcd has other members now. Not urgent; on one machine after the other, as root:")
     for host in sorted(hosts, key=lambda host: host in by_hand):
         before = Path(run.places.bundle(host.name)).read_bytes()
-        bundles.with_endpoints(plan, host, run.places, run.reach.machine, run.say)
+        bundles.renewed(plan, host, run.places, run.reach.machine, run.say)
         try:
             run.reach.join(host)
         except BaseException:

@@ -19,6 +19,7 @@ from hactl.config.etcd_access import open_etcd
 from hactl.config.node import NodeConfig, load_node
 from hactl.model.cluster import ClusterSpec
 from hactl.setup.begin import read_made_bundle
+from hactl.setup.bundle import Bundle
 from hactl.setup.errors import RefusedError
 from hactl.setup.etcdctl import Etcdctl
 from hactl.setup.membership import configuration
@@ -117,10 +118,14 @@ def _made(change: Change, places: Places) -> bool:
 
 
 def stale(plan: Plan, places: Places) -> tuple[str, ...]:
-    """The nodes whose join files name other endpoints of etcd than there are now."""
-    made = {host: read_made_bundle(places, host) for host in plan.nodes}
-    return tuple(
-        host.name
-        for host, bundle in made.items()
-        if bundle and bundle.node and bundle.node.endpoints != plan.endpoints(host)
-    )
+    """The machines whose join files say something else of etcd than what is now: its endpoints, or, for a restore, its
+    members' addresses."""
+    made = {host: read_made_bundle(places, host) for host in plan.hosts}
+    return tuple(host.name for host, bundle in made.items() if bundle and _is_stale(bundle, plan))
+
+
+def _is_stale(bundle: Bundle, plan: Plan) -> bool:
+    if bundle.node and bundle.node.endpoints != plan.endpoints(bundle.host):
+        return True
+    now = {member.address for member in plan.members}
+    return bundle.etcd is not None and {member.address for member in bundle.etcd.members} != now

@@ -54,7 +54,7 @@ class NodeFacts(NamedTuple):
 class Facts(NamedTuple):
     """`users`: of etcd; `bundle`: the machine's join file was made since the change began; `configured`: cluster.yaml
     and the configuration in use say what comes out of the change; `stale`: machines whose join files name other
-    endpoints of etcd than there are."""
+    endpoints or members of etcd than there are."""
 
     members: Members = Members()
     users: frozenset[str] = frozenset()

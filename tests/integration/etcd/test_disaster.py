@@ -121,7 +121,7 @@ def test_all_data_are_lost_and_a_snapshot_is_there(
     assert "it was restored from this file before" in restore(n2, "--yes", file)[1]
     assert data_of(n2).stat().st_ino == inode
     recovered(hactl, n3)
-    assert sorted(path.name for path in data_of(n2).parent.iterdir()) == ["hactl", "hactl.restored"]
+    assert sorted(path.name for path in data_of(n2).parent.iterdir()) == ["hactl"]
     assert data_of(n2).stat().st_mode & 0o777 == 0o700
 
 
@@ -131,15 +131,16 @@ def test_machines_that_booted_with_empty_disks_are_restored(
     """An etcd begins on them by itself; it is as good as none."""
     file = tmp_path / "snapshot.db"
     assert hactl("etcd", "snapshot", file, "--config", made.of["n1"].places.node_toml)[0] == 0
-    for machine in made.of.values():
-        machine.stop_etcd()
-        shutil.rmtree(data_of(machine))
-    for machine in made.of.values():
-        machine.start_etcd()
-    for machine in made.of.values():
-        status, _, err = restore(machine, "--yes", file)
-        assert (status, err) == (0, "")
-    until(lambda: is_well(hactl, made.of["n2"]), "three members are one cluster")
+    for _ in range(2):  # once more, from the same file
+        for machine in made.of.values():
+            machine.stop_etcd()
+            shutil.rmtree(data_of(machine))
+        for machine in made.of.values():
+            machine.start_etcd()
+        for machine in made.of.values():
+            status, out, err = restore(machine, "--yes", file)
+            assert (status, err) == (0, "") and "restored and started" in out
+        until(lambda: is_well(hactl, made.of["n2"]), "three members are one cluster")
 
 
 def test_machines_that_came_later_are_restored_as_the_others(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hactl.admin.etcd.settings_file import read_settings
 from hactl.cli.main import run
 from hactl.setup.errors import BadInputError, RefusedError
 from hactl.setup.etcdctl import Etcdctl
@@ -16,7 +17,7 @@ from hactl.setup.membership.quorum import Members
 from hactl.setup.membership.sight import voters_of
 from hactl.setup.plan import Plan
 from hactl.status.document import node_names
-from tests.support.membership import Cluster, CommandEndedError, NotConfirmedError, cluster
+from tests.support.membership import Cluster, CommandEndedError, NodeMachine, NotConfirmedError, cluster
 
 # Up to five etcds, and a command again and again.
 pytestmark = pytest.mark.timeout(400)
@@ -38,6 +39,11 @@ def in_config(made: Cluster) -> list[str]:
     known = [node.name for node in made.known().spec.nodes]
     assert all(f"name: {name}\n" in made.yaml() for name in known)
     return known
+
+
+def begins_with(machine: NodeMachine) -> list[str]:
+    """The addresses of the members in etcd's settings there: a restore makes them."""
+    return sorted(read_settings(Path(machine.places.etcd_env).read_text(), Path("etcd.env")).members.values())
 
 
 def one_by_one(command: Callable[[int], Plan]) -> int:
@@ -71,6 +77,7 @@ def test_a_machine_comes(tmp_path: Path) -> None:
         assert made.of["n4"].done[-2:] == ["enable etcd", "start etcd"] or "restart hactl" in made.of["n4"].done
         for name in ("n1", "n2", "n3", "n4", "n5"):
             assert len(made.of[name].config().endpoints) == 5
+            assert begins_with(made.of[name]) == [made.host(name).url(2380) for name in names(made.etcd())]
             assert made.host(name).url(2379) == made.of[name].config().endpoints[0]
             assert "restart etcd" not in made.of[name].done
 
@@ -111,6 +118,7 @@ def test_a_machine_goes(tmp_path: Path) -> None:
         assert not [stored.key for stored in view.snapshot().items if "n3" in stored.key]
         assert not Path(made.of["n1"].places.bundle("n3")).exists()
         assert len(made.of["n2"].config().endpoints) == 2
+        assert all(len(begins_with(made.of[name])) == 2 for name in ("n1", "n2"))
         # The same name comes back.
         made.new("n3", 13)
         made.add(made.host("n3").text)
