@@ -226,9 +226,9 @@ class Cluster:
         )
 
     def await_stopped(self, machine: Machine, unit: str) -> None:
-        """Wait until this unit does not run there."""
+        """Wait until this unit does not run there. (One that was killed has failed, for systemd.)"""
         wait_until(
-            lambda: machine.look("systemctl", "is-active", unit) == "inactive",
+            lambda: machine.look("systemctl", "is-active", unit) in ("inactive", "failed"),
             deadline_s=BOOT_S,
             goal=f"{unit} is stopped on {machine.name}",
         )

@@ -107,21 +107,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     cluster = getattr(item, "funcargs", {}).get("cluster") or getattr(item, "funcargs", {}).get("installed")
     if report.failed and isinstance(cluster, Cluster):
         for machine in cluster.machines:
-            words = [
-                "journalctl",
-                "--no-pager",
-                "-o",
-                "short-precise",
-                "-n",
-                "60",
-                "-u",
-                "hactl",
-                "-u",
-                "etcd",
-                "-u",
-                "app",
-            ]
-            report.sections.append((f"journal of {machine.name} (on: {machine.is_on})", machine.look(*words)))
+            for units in ("-n60 -u hactl -u app", "-n20 -u etcd"):
+                words = f"journalctl --no-pager -o short-precise {units}".split()
+                report.sections.append((f"journal of {machine.name} (on: {machine.is_on})", machine.look(*words)))
     return report
 
 
