@@ -116,9 +116,9 @@ wheel: $(STAMP) ## the wheel, in dist/, for other distributions
 
 test: setup check ## every test; those that touch nothing but their own files on both processors
 	bash deploy/packages.sh debootstrap systemd-container
-	$(BIN)/pytest -q -n 2 $(PURE) tests/simulation
+	$(BIN)/pytest -q -n 2 $(PURE)
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
-	$(BIN)/pytest -q $(PURE:%=--ignore %) --ignore tests/simulation --ignore tests/integration
+	$(BIN)/pytest -q $(PURE:%=--ignore %) --ignore tests/integration
 
 clean: ## remove what was built
 	rm -rf $(VENV) $(ANSIBLE) build dist *.egg-info
