@@ -42,6 +42,14 @@ def _umask_stays() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.fixture(autouse=True)
+def _log_stays() -> Iterator[None]:
+    """A command that runs in this process has the log go to its standard error, which pytest closes afterwards."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for test in items:
         if any(place in test.path.parents for place in _REAL_TIME):
