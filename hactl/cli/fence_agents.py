@@ -39,7 +39,10 @@ def agents(as_json: Json = False) -> None:
         say(json.dumps([_listed(agent) for agent in installed], indent=2))
         return
     if not installed:
-        tell("no fence agent is installed here: `apt-get install fence-agents` (Debian), or your own as fence_NAME")
+        tell(
+            "no fence agent is installed here: `apt install fence-agents-ipmilan` (Debian 12: fence-agents), or your "
+            "own as fence_NAME"
+        )
         return
     rows = [
         (agent.name, agent.metadata.summary if agent.metadata else f"BROKEN: {agent.broken}") for agent in installed

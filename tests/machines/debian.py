@@ -40,28 +40,31 @@ def package() -> Path:
     return built_package(int(release()))
 
 
-def wanted() -> list[str]:
-    """The packages that hactl's package depends on or recommends, and those beside it."""
+def wanted() -> list[tuple[str, ...]]:
+    """The packages that hactl's package depends on or recommends, each with its alternatives, and those beside it."""
     control = (ROOT / "deploy/debian/control").read_text().partition("\nPackage: ")[2]
     lines = re.findall(r"^(?:Depends|Recommends):((?:.|\n )*)", control, re.MULTILINE)
-    words = [re.split(r"[\s|(]", word.strip())[0] for word in ",".join(lines).split(",")]
-    return sorted({word for word in words if word and "$" not in word} | BESIDE)
+    asked = [re.sub(r"\(.*?\)", "", words).replace(" ", "").strip() for words in ",".join(lines).split(",")]
+    return sorted({tuple(words.split("|")) for words in asked if words and "$" not in words} | {(x,) for x in BESIDE})
 
 
 @functools.cache
 def tree() -> Path:
     """The root tree: made once for each list of packages."""
     suite, packages = SUITES[release()], wanted()
-    digest = hashlib.sha256(" ".join([*SYSTEM, *packages, *UPGRADED]).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(repr([SYSTEM, packages, UPGRADED]).encode()).hexdigest()[:8]
     return nspawn.root_tree(f"{suite}-machine-{digest}", suite, SYSTEM, lambda new: _finish(new, packages))
 
 
-def _finish(new: Path, packages: list[str]) -> None:
+def _finish(new: Path, packages: list[tuple[str, ...]]) -> None:
     shutil.copy("/etc/resolv.conf", new / "etc/resolv.conf")
+    nspawn.must(["chroot", str(new), "sh", "-ec", "apt-get clean && apt-get update -qq"], timeout_s=600)
+    known = set(nspawn.must(["chroot", str(new), "apt-cache", "pkgnames"], timeout_s=60).split())
+    # (A virtual package is none of them.)
+    first = [next((name for name in names if name in known), names[0]) for names in packages]
     noninteractive = "export DEBIAN_FRONTEND=noninteractive"
     for command in (
-        "apt-get clean && apt-get update -qq",
-        f"{noninteractive}; apt-get install -y -qq --download-only {' '.join(packages)}",
+        f"{noninteractive}; apt-get install -y -qq --download-only {' '.join(first)}",
         f"{noninteractive}; apt-get install -y -qq --download-only --reinstall {' '.join(UPGRADED)}",
         "systemctl enable systemd-networkd",
         "ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 && cd /root/.ssh && cp id_ed25519.pub authorized_keys",
