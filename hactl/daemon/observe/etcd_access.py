@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 
-from election.etcd.shown import shown_ends
 from election.etcd.tls import CertificateEnd
 from hactl.config.etcd_access import Weakness, certificate_ends, found_weak, tls_files
 from hactl.config.node import NodeConfig
@@ -46,6 +45,8 @@ class EtcdAccess:
 
     def _shown(self) -> list[CertificateEnd]:
         """Of one that does not answer now, the last answer counts."""
+        from election.etcd.shown import shown_ends  # noqa: PLC0415 - nothing hurries
+
         return shown_ends(self._config.endpoints, tls_files(self._config), _SHOWN_TIMEOUT_S)
 
     def facts(self) -> dict[str, Any]:
