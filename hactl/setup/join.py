@@ -48,14 +48,14 @@ def join(bundle: Bundle, places: Places, machine: Machine, say: Say) -> bool:
         stop_packaged_etcd(places, machine, say)
     if bundle.node:
         stop_packaged_haproxy(machine, say)
-    ran, etcd_before = [unit for unit in units(bundle) if machine.unit(unit).active], _etcd_settings(places)
+    ran = [unit for unit in units(bundle) if machine.unit(unit).active]
+    etcd_before = _etcd_settings(places)
     written = _write(bundle, places, machine, say)
     # A join that failed half-way may have written it before.
     if bundle.etcd and (places.drop_in in written or places.drop_in not in machine.unit("etcd").drop_ins):
         machine.reload_units()
-    if _etcd_settings(places) == etcd_before:
-        written = [path for path in written if path != places.etcd_env]
-    _restart(bundle, ran, written, places, machine, say)
+    new_etcd = places.drop_in in written or _etcd_settings(places) != etcd_before
+    _restart(bundle, ran, machine, say, new_etcd=new_etcd, new_hactl=places.node_toml in written)
     started = [unit for unit in units(bundle) if _start(unit, machine, say)]
     return bool(started)
 
@@ -68,17 +68,17 @@ def _etcd_settings(places: Places) -> list[str]:
 
 
 def _restart(
-    bundle: Bundle, ran: Sequence[str], written: Sequence[str], places: Places, machine: Machine, say: Say
+    bundle: Bundle, ran: Sequence[str], machine: Machine, say: Say, *, new_etcd: bool, new_hactl: bool
 ) -> None:
-    """What ran before takes its new settings. hactl keeps all that runs. Who restarts etcd must see to it that the
-    other members are well: this is done for a machine that has another name now, and only then."""
-    if "etcd" in ran and {places.etcd_env, places.drop_in} & set(written):
+    """What ran before takes its new settings, where there are any. hactl keeps all that runs. Who restarts etcd must
+    see to it that the other members are well: this is done for a machine that has another name now, and only then."""
+    if "etcd" in ran and new_etcd:
         if bundle.before:
             machine.restart("etcd")
             say(Change("restarted  etcd.service"))
         else:
             say("etcd's new settings count after `systemctl restart etcd`: on one machine after the other")
-    if "hactl" in ran and places.node_toml in written:
+    if "hactl" in ran and new_hactl:
         machine.restart("hactl", wait=True)  # nobody is silent when the next machine does the same
         say(Change("restarted  hactl.service: everything that runs here goes on"))
 

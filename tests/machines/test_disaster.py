@@ -5,7 +5,7 @@ from __future__ import annotations
 from hactl.lab.system import wait_until
 from tests.machines import manual
 from tests.machines.cluster import Cluster, note
-from tests.machines.machine import BOOT_S
+from tests.machines.machine import BOOT_S, Machine
 from tests.machines.phases import RUN
 
 PAGE = "disaster-recovery.md"
@@ -37,15 +37,20 @@ def test_nothing_is_left(cluster: Cluster) -> None:
             machine.type(command)
     for machine in cluster.machines:
         machine.type(begin[-1])
-    wait_until(
-        lambda: first.run("hactl", "etcd", "status").returncode == 0,
-        deadline_s=BOOT_S,
-        goal="a new etcd is there",
-        every_s=0.5,
-    )
+    await_etcd(first)
     assert "etcd has lost it: `hactl recover CLUSTER_YAML`" in first.type("hactl setup", ok=False)
     first.type(f"{manual.command(PAGE, 'hactl recover /etc')} --yes")
     cluster.await_well()
+
+
+def await_etcd(machine: Machine) -> None:
+    """Wait until `hactl etcd status` there knows of no error."""
+    wait_until(
+        lambda: machine.run("hactl", "etcd", "status").returncode == 0,
+        deadline_s=BOOT_S,
+        goal="etcd is well",
+        every_s=0.5,
+    )
 
 
 def restore(cluster: Cluster) -> None:
@@ -58,12 +63,7 @@ def restore(cluster: Cluster) -> None:
         first.type(f"scp {file} root@{other.address}:{file}")
     for machine in cluster.machines:
         machine.type(f"{command} --yes")
-    wait_until(
-        lambda: first.run("hactl", "etcd", "status").returncode == 0,
-        deadline_s=BOOT_S,
-        goal="etcd is well",
-        every_s=0.5,
-    )
+    await_etcd(first)
     recover = manual.block(PAGE, "The way of a restore")[1]
     first.type(f"{recover} --yes")
     cluster.await_well()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,28 +23,31 @@ def test_upgrade_under_load(installed: Cluster, tmp_path: Path) -> None:
         cluster.applications(cluster.machines)
         cluster.configure()
         cluster.await_well()
-    owners = {group: cluster.owner(group) for group in ("vip", "app")}
-    with cluster.rack.probe(WEB) as web, cluster.rack.probe(APP) as app:
+    with undisturbed(cluster, "upgrade_failed_requests"):
         for machine in cluster.machines:
             with RUN.phase(f"{machine.name}# apt install ./hactl.deb"):
                 cluster.install([machine])
                 cluster.await_well()
-    assert web.result is not None and app.result is not None
-    note("upgrade_failed_requests", {"web": web.result.summary(), "app": app.result.summary()})
-    assert (web.result.failed, app.result.failed) == (0, 0)
-    assert {group: cluster.owner(group) for group in owners} == owners
 
 
 @pytest.mark.parametrize("what", ["etcd", "HAProxy", "systemd"])
 def test_upgrade_of_what_hactl_stands_on(cluster: Cluster, what: str) -> None:
     """There is no newer one in Debian: apt does the same with the version that is there."""
-    owners = {group: cluster.owner(group) for group in ("vip", "app")}
-    with cluster.rack.probe(WEB) as web, cluster.rack.probe(APP) as app:
+    with undisturbed(cluster, f"{what}_upgrade_failed_requests"):
         for machine in cluster.machines:
             for command in manual.block("upgrade.md", what):
                 machine.type(command.replace("--only-upgrade", "-y --reinstall"))
             cluster.await_well()
+
+
+@contextlib.contextmanager
+def undisturbed(cluster: Cluster, figure: str) -> Iterator[None]:
+    """No client's request fails meanwhile, and every group is where it was afterwards. `figure`: the name of the
+    clients' figures."""
+    owners = {group: cluster.owner(group) for group in ("vip", "app")}
+    with cluster.rack.probe(WEB) as web, cluster.rack.probe(APP) as app:
+        yield
     assert web.result is not None and app.result is not None
-    note(f"{what}_upgrade_failed_requests", {"web": web.result.summary(), "app": app.result.summary()})
+    note(figure, {"web": web.result.summary(), "app": app.result.summary()})
     assert (web.result.failed, app.result.failed) == (0, 0)
     assert {group: cluster.owner(group) for group in owners} == owners

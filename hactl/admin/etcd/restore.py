@@ -95,20 +95,25 @@ def _done_before(settings: EtcdSettings, facts: SnapshotFacts) -> bool:
         (fact,) = store.look(LOOK_S)
         if not fact.problem and fact.cluster_id == cluster_id(settings.members.values(), _token(facts)):
             return True
-        try:
-            if not fact.problem and fact.leader_id and not _is_empty(store):
-                raise RefusedError(
-                    f"etcd here ({settings.client_url}) is well: it has a leader, and so a majority. Nothing needs a "
-                    "restore; to go back to the snapshot all the same, and lose what was written since: `--force`, on "
-                    "every machine"
-                )
-        except StoreError:
-            pass  # it has lost its leader meanwhile
+        if not fact.problem and fact.leader_id and not _is_empty_or_lost(store):
+            raise RefusedError(
+                f"etcd here ({settings.client_url}) is well: it has a leader, and so a majority. Nothing needs a "
+                "restore; to go back to the snapshot all the same, and lose what was written since: `--force`, on "
+                "every machine"
+            )
     return _restored_digest(settings.data_dir) == facts.digest
 
 
 def _token(facts: SnapshotFacts) -> str:
     return f"restored-{facts.digest[:16]}"
+
+
+def _is_empty_or_lost(store: EtcdStore) -> bool:
+    """Whether it holds nothing, or has lost its leader meanwhile."""
+    try:
+        return _is_empty(store)
+    except StoreError:
+        return True
 
 
 @retry(stop=stop_after_delay(_SETTLING_S), wait=wait_fixed(0.2), reraise=True)

@@ -48,13 +48,11 @@ def _token_of(plan: Plan, places: Places) -> str:
 def renewed(plan: Plan, host: Host, places: Places, machine: Machine, say: Say) -> None:
     """The join file of a machine that is there, with etcd's endpoints and members of today."""
     bundle = read_made_bundle(places, host)
-    if bundle and bundle.node:
-        node = msgspec.structs.replace(bundle.node, endpoints=plan.endpoints(host))
-        bundle = msgspec.structs.replace(bundle, node=node)
-    if bundle and bundle.etcd:
-        bundle = msgspec.structs.replace(bundle, etcd=msgspec.structs.replace(bundle.etcd, members=plan.members))
-    if bundle:
-        _write(bundle, places, machine, say)
+    if bundle is None:
+        return
+    node = msgspec.structs.replace(bundle.node, endpoints=plan.endpoints(host)) if bundle.node else None
+    etcd = msgspec.structs.replace(bundle.etcd, members=plan.members) if bundle.etcd else None
+    _write(msgspec.structs.replace(bundle, node=node, etcd=etcd), places, machine, say)
 
 
 def remove(name: str, places: Places, say: Say) -> None:
