@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from hactl.config.errors import KeyPath
 from hactl.config.fencing import FenceDevice
 from hactl.config.fields import Strict
-from hactl.config.schema import Group, NodeSettings, Resource, TimingSettings
+from hactl.config.resources.resource import Resource
+from hactl.config.schema import Group, NodeSettings, TimingSettings
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service
 from hactl.model.cluster import Timing

@@ -7,41 +7,28 @@ those of docs/configuration.md and of the JSON Schema.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Literal
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict
 
 from fencing.topology import Topology
 from hactl.config.fencing import Fencing, NodeFencingSettings
 from hactl.config.fields import (
-    Argv,
     Duration,
-    FilePath,
-    InterfaceName,
     IpAddress,
     Name,
-    Part,
     Strict,
-    UnitName,
-    VipAddress,
-    WholeDuration,
-    WholeDurationOrZero,
     needs_less_with_a_preset,
     setting,
-    wrong,
 )
+from hactl.config.resources.resource import Resource
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service
 from hactl.decide.timing import PROFILES, Profile
-from hactl.model import resources as of
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 
-# For their defaults.
-_VIP, _RESOURCE, _GROUP = of.VipOptions(""), of.HaproxySpec("", of.InGroupOptions()), GroupSpec("", ())
-
-# An address or a file is there at once or not at all; a service may take its time.
-_START_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "haproxy": 10_000.0}
-_STOP_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "haproxy": 5_000.0}
+# For its defaults.
+_GROUP = GroupSpec("", ())
 
 
 class TimingSettings(Strict):
@@ -87,155 +74,6 @@ class NodeSettings(Strict):
         "safe",
         None,
     )
-
-
-class Vip(Part):
-    """An address that moves with its group."""
-
-    OF: ClassVar[Any] = of.VipOptions
-
-    address: VipAddress = setting("the address with its prefix length, IPv4 or IPv6", examples=["10.0.0.30/24"])
-    interface: InterfaceName | None = setting(
-        "the network interface; default: the one with an address in the same network", None
-    )
-    announce_burst: int = setting(
-        "number of announcements right after the address was added", _VIP.announce_burst, ge=1, le=100
-    )
-    announce_burst_interval: WholeDuration = setting("time between two of these", _VIP.announce_burst_interval_ms)
-    announce_interval: WholeDuration = setting("time between later announcements", _VIP.announce_interval_ms)
-    drain: WholeDurationOrZero = setting(
-        "how long, at most, the old node keeps open connections in a move with `overlap` (not longer than stop_timeout "
-        "- 1s); 0s: not at all",
-        _VIP.drain_ms,
-    )
-
-
-class Systemd(Part):
-    """A systemd unit."""
-
-    OF: ClassVar[Any] = of.SystemdOptions
-
-    unit: UnitName = setting("the unit's full name; it must not be enabled in systemd", examples=["mariadb.service"])
-
-
-class Exec(Part):
-    """Commands of your own: either `command`, or `start`, `stop` and `monitor`. Lists of words, no shell."""
-
-    OF: ClassVar[Any] = of.ExecOptions
-
-    command: Argv | None = setting(
-        "a program that stays in the foreground; hactl supervises it",
-        None,
-        examples=[["/usr/bin/agent", "--foreground"]],
-    )
-    ready: Argv | None = setting("for `command`: returns 0 as soon as the program is ready", None)
-    start: Argv | None = setting("returns 0 when the resource runs; it must not fail if it runs already", None)
-    stop: Argv | None = setting(
-        "returns 0 when the resource is stopped; it must not fail if it is stopped already", None
-    )
-    kill: Argv | None = setting(
-        "the fastest way to stop it, within stop_budget - self_fence_lead; default: `stop`", None
-    )
-    monitor: Argv | None = setting(
-        "returns 0 while the resource runs well, 3 or 7 when it does not run, any other status when it has failed", None
-    )
-    cwd: FilePath | None = setting("the working directory of the commands", None)
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        agent = [name for name in ("start", "stop", "kill") if getattr(self, name) is not None]
-        if self.command is not None:
-            if agent:
-                hint = "give `command` alone, which is stopped by signals, or `start`, `stop` and `monitor`"
-                raise wrong(f"has both `command` and `{agent[0]}`", hint)
-            return self
-        missing = [name for name in ("start", "stop", "monitor") if getattr(self, name) is None]
-        if missing:
-            raise wrong(f"lacks `{'`, `'.join(missing)}`", "give `command`, or `start`, `stop` and `monitor`")
-        if self.ready is not None:
-            raise wrong("has `ready` without `command`", "leave it out: `start` itself returns when it runs")
-        return self
-
-
-class Manifest(Part):
-    """A file that is in a directory while the group runs here: a static pod for the kubelet."""
-
-    OF: ClassVar[Any] = of.ManifestOptions
-
-    source: FilePath | None = setting("the file to copy, outside `directory`", None)
-    content: str | None = setting("the text of the file, in place of `source`", None)
-    directory: FilePath = setting("the directory that the kubelet watches", of.ManifestOptions().directory)
-    name: Name | None = setting(
-        "the file's name in `directory`; default: that of `source`, or the resource's name with `.yaml`", None
-    )
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.source is None) == (self.content is None):
-            given = "neither" if self.source is None else "both"
-            raise wrong(f"has {given} of `source` and `content`", "give one of them")
-        if self.source is not None and self.source.rpartition("/")[0] == self.directory.rstrip("/"):
-            raise wrong(
-                f"`source` {self.source} is in `directory`: it would run on every node",
-                "keep the source elsewhere, such as /etc/kubernetes/hactl",
-            )
-        return self
-
-
-class HaproxyInGroup(Part):
-    """HAProxy only on the node where the group runs. Without such a resource it runs on every node."""
-
-    OF: ClassVar[Any] = of.InGroupOptions
-
-    drain: WholeDurationOrZero = setting(
-        "how long, at most, open connections may go on after a stop, while new ones are refused (not longer than four "
-        "fifths of stop_timeout); 0s: they are cut at once",
-        _RESOURCE.options.drain_ms,
-    )
-
-
-class Resource(Strict):
-    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `manifest`, `haproxy` gives its kind."""
-
-    name: Name = setting("unique within its group", examples=["address"])
-    vip: Vip | None = setting("an IP address", None, examples=[{"address": "10.0.0.30/24"}])
-    systemd: Systemd | None = setting("a systemd unit", None, examples=[{"unit": "mariadb.service"}])
-    exec: Exec | None = setting("commands", None, examples=[{"command": ["/usr/bin/x"]}])
-    manifest: Manifest | None = setting("a file in a directory", None)
-    haproxy: HaproxyInGroup | None = setting(
-        "HAProxy; it must come after the addresses that it binds, in one group at most", None
-    )
-    start_timeout: Duration | None = setting(
-        "how long its start may take; default: 30s, for `vip` and `manifest` 5s, for `haproxy` 10s",
-        None,
-        examples=["30s"],
-    )
-    stop_timeout: Duration | None = setting(
-        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s", None, examples=["30s"]
-    )
-    monitor_interval: Duration = setting("time between two checks of its health", _RESOURCE.monitor_interval_ms)
-    monitor_timeout: Duration = setting("how long one check may take", _RESOURCE.monitor_timeout_ms)
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        kinds = [kind for kind in of.KINDS if getattr(self, kind) is not None]
-        if len(kinds) != 1:
-            problem = f"is of several kinds: {', '.join(kinds)}" if kinds else "is of no kind"
-            raise wrong(problem, f"give exactly one of {', '.join(of.KINDS)}")
-        return self
-
-    @property
-    def kind(self) -> of.Kind:
-        """Its kind."""
-        return next(kind for kind in of.KINDS if getattr(self, kind) is not None)
-
-    def spec(self) -> of.ResourceSpec:
-        """The resource of the model, all defaults resolved."""
-        kind = self.kind
-        start = self.start_timeout or _START_TIMEOUT_MS.get(kind, _RESOURCE.start_timeout_ms)
-        stop = self.stop_timeout or _STOP_TIMEOUT_MS.get(kind, _RESOURCE.stop_timeout_ms)
-        options = getattr(self, kind).made()
-        return of.SPECS[kind](self.name, options, start, stop, self.monitor_interval, self.monitor_timeout)
 
 
 class Group(Strict):

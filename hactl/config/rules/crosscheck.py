@@ -10,13 +10,13 @@ from ipaddress import ip_address, ip_interface
 
 from hactl.config.errors import KeyPath, suggest
 from hactl.config.parts import Parts, mappings, names
+from hactl.config.resources.resource import Resource
 from hactl.config.rules.fencing import fencing_findings
 from hactl.config.rules.findings import Finding, twice
 from hactl.config.rules.groups import group_findings
 from hactl.config.rules.haproxy_group import balancer_findings
 from hactl.config.rules.services import service_findings
 from hactl.config.rules.vips import vip_findings
-from hactl.config.schema import Resource
 from hactl.decide import timing
 
 

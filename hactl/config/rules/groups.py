@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from hactl.config.errors import KeyPath
 from hactl.config.parts import GroupPart, Parts
+from hactl.config.resources.exec import Exec
+from hactl.config.resources.resource import Resource
 from hactl.config.rules.findings import Finding
-from hactl.config.schema import Exec, Resource
 from hactl.decide.timing import format_ms, kill_time_ms
 from hactl.model.cluster import Timing
 

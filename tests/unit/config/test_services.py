@@ -11,7 +11,12 @@ from ruamel.yaml import YAML
 
 from hactl.config.fields import Part
 from hactl.config.load import check_text, parse_cluster
-from hactl.config.schema import Cluster, Exec, HaproxyInGroup, Manifest, Systemd, Vip
+from hactl.config.resources.exec import Exec
+from hactl.config.resources.haproxy import HaproxyInGroup
+from hactl.config.resources.manifest import Manifest
+from hactl.config.resources.systemd import Systemd
+from hactl.config.resources.vip import Vip
+from hactl.config.schema import Cluster
 from hactl.config.services.common import Check
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service

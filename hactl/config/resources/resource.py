@@ -1,0 +1,66 @@
+"""A resource of a group: its kind, and what every kind has."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import model_validator
+
+from hactl.config.fields import Duration, Name, Strict, setting, wrong
+from hactl.config.resources.exec import Exec
+from hactl.config.resources.haproxy import HaproxyInGroup
+from hactl.config.resources.manifest import Manifest
+from hactl.config.resources.systemd import Systemd
+from hactl.config.resources.vip import Vip
+from hactl.model import resources as of
+
+# For their defaults.
+_RESOURCE = of.HaproxySpec("", of.InGroupOptions())
+
+# An address or a file is there at once or not at all; a service may take its time.
+_START_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "haproxy": 10_000.0}
+_STOP_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "haproxy": 5_000.0}
+
+
+class Resource(Strict):
+    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `manifest`, `haproxy` gives its kind."""
+
+    name: Name = setting("unique within its group", examples=["address"])
+    vip: Vip | None = setting("an IP address", None, examples=[{"address": "10.0.0.30/24"}])
+    systemd: Systemd | None = setting("a systemd unit", None, examples=[{"unit": "mariadb.service"}])
+    exec: Exec | None = setting("commands", None, examples=[{"command": ["/usr/bin/x"]}])
+    manifest: Manifest | None = setting("a file in a directory", None)
+    haproxy: HaproxyInGroup | None = setting(
+        "HAProxy; it must come after the addresses that it binds, in one group at most", None
+    )
+    start_timeout: Duration | None = setting(
+        "how long its start may take; default: 30s, for `vip` and `manifest` 5s, for `haproxy` 10s",
+        None,
+        examples=["30s"],
+    )
+    stop_timeout: Duration | None = setting(
+        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s", None, examples=["30s"]
+    )
+    monitor_interval: Duration = setting("time between two checks of its health", _RESOURCE.monitor_interval_ms)
+    monitor_timeout: Duration = setting("how long one check may take", _RESOURCE.monitor_timeout_ms)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [kind for kind in of.KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            problem = f"is of several kinds: {', '.join(kinds)}" if kinds else "is of no kind"
+            raise wrong(problem, f"give exactly one of {', '.join(of.KINDS)}")
+        return self
+
+    @property
+    def kind(self) -> of.Kind:
+        """Its kind."""
+        return next(kind for kind in of.KINDS if getattr(self, kind) is not None)
+
+    def spec(self) -> of.ResourceSpec:
+        """The resource of the model, all defaults resolved."""
+        kind = self.kind
+        start = self.start_timeout or _START_TIMEOUT_MS.get(kind, _RESOURCE.start_timeout_ms)
+        stop = self.stop_timeout or _STOP_TIMEOUT_MS.get(kind, _RESOURCE.stop_timeout_ms)
+        options = getattr(self, kind).made()
+        return of.SPECS[kind](self.name, options, start, stop, self.monitor_interval, self.monitor_timeout)
