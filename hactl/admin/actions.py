@@ -74,8 +74,8 @@ def _withdraw(context: Context, params: requests.Withdraw) -> Outcome:
 
 
 def _standby(context: Context, params: requests.Standby) -> Outcome:
-    leaving = nodes.standby(*context.known, params.node, context.by, force=params.force, check=params.check)
-    return Outcome(requests.Groups(leaving), "" if params.check else "asked_standby", {"on": params.node})
+    leaving, revision = nodes.standby(*context.known, params.node, context.by, force=params.force, check=params.check)
+    return Outcome(requests.Groups(leaving, revision), "" if params.check else "asked_standby", {"on": params.node})
 
 
 def _online(context: Context, params: requests.Online) -> Outcome:

@@ -15,7 +15,7 @@ from election.records import Drain, RecordError
 from election.store import Compare, Delete, KeyValue, Put, Store, Txn
 from fencing.linux.clock import utc
 from hactl.admin import health_store
-from hactl.admin.errors import NoSuchError, RefusedError
+from hactl.admin.errors import HarmError, NoSuchError, RefusedError
 from hactl.admin.transaction import TIMEOUT_S, same_history, write
 from hactl.config.errors import suggest
 from hactl.decide.routing import ALL, drainable, drained
@@ -67,10 +67,7 @@ def drain(
     if current is not None:
         return _request(current), False
     if not force and (left := _without(spec, view, _fresh(store, view), service, node)):
-        raise RefusedError(
-            f"no other server of {', '.join(left)} is in use: draining {node} would end the service; "
-            "`--force` does it all the same"
-        )
+        raise HarmError(f"no other server of {', '.join(left)} is in use: draining {node} would end the service")
     request = Drain(by, utc(), reason)
     compares = (same_history(view), Compare(key, "mod", 0), *_as_seen(spec, view, service, node))
     write(store, Txn(compares, (Put(key, request.to_json()),)), f"what is drained of service {service}")

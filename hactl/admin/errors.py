@@ -7,6 +7,10 @@ class RefusedError(Exception):
     """It was not done. The message gives the reason, and the solution."""
 
 
+class HarmError(RefusedError):
+    """It would hurt what runs. The message says what; asked for again with `force`, it is done."""
+
+
 class BadInputError(RefusedError):
     """What was typed, or a file that was given, is wrong. The message gives the problem and what to type."""
 

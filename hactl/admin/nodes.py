@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from election.reading import ReadView
 from election.store import Compare, Delete, Put, Store, Txn
-from hactl.admin.errors import RefusedError
+from hactl.admin.errors import HarmError, RefusedError
 from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, write
 from hactl.decide.placement import place
 from hactl.decide.routing import ALL
@@ -25,24 +25,21 @@ def standby(
     *,
     force: bool = False,
     check: bool = False,
-) -> list[str]:
-    """Have every group leave `node`; the groups that it has now. Refused, unless `force`, when one of them could
-    run nowhere else: it would be stopped. `check`: only look whether it would be refused."""
+) -> tuple[list[str], int]:
+    """Have every group leave `node`; the groups that it has now, and the revision at which that was written (0: it was
+    so already). Refused, unless `force`, when one of them could run nowhere else: it would be stopped. `check`: only
+    look whether it would be refused."""
     check_node(spec, node)
     assert spec is not None
     owned = [name for name, kv in view.groups.items() if kv.record.node == node and kv.record.state == "owned"]
     here = [group for group in spec.groups if group.name in owned]
     stuck = [group.name for group in here if place(spec, group, view).best_but(node) is None]
     if stuck and not force:
-        raise RefusedError(
-            f"no other node may run {', '.join(stuck)} now, so standby would stop it: see `hactl status`; "
-            "`--force` does it all the same"
-        )
+        raise HarmError(f"no other node may run {', '.join(stuck)} now, so standby would stop it: see `hactl status`")
     if check or node in view.standby:
-        return [group.name for group in here]
+        return [group.name for group in here], 0
     txn = Txn((same_history(view), Compare(view.keys.standby(node), "mod", 0)), (Put(view.keys.standby(node), by),))
-    write(store, txn, f"standby of {node}")
-    return [group.name for group in here]
+    return [group.name for group in here], write(store, txn, f"standby of {node}")
 
 
 def online(store: Store, view: ReadView, spec: ClusterSpec | None, node: str) -> bool:

@@ -33,9 +33,10 @@ class Withdrawn(msgspec.Struct):
 
 
 class Groups(msgspec.Struct):
-    """The groups that the node has now."""
+    """The groups that the node has now. `revision`: at which the request was written, 0: it was there already."""
 
     groups: list[str]
+    revision: int = 0
 
 
 class Changed(msgspec.Struct):

@@ -30,6 +30,7 @@ from hactl.cli import (
     setup,
     status,
     uninstall,
+    wait,
 )
 from hactl.cli.common import CONFIG_ENV, say
 from hactl.cli.fence_agents import agents, describe
@@ -37,7 +38,7 @@ from hactl.config.node import DEFAULT_PATH
 
 app = typer.Typer(
     name="hactl",
-    help="Manage a high-availability cluster. Exit status: 0 done, 1 failed or refused, 2 bad input.",
+    help="Manage a high-availability cluster. Exit status: 0 done, 1 failed or refused, 2 bad input, 3 not in time.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -48,6 +49,7 @@ _COMMANDS = (
     status.events,
     status.timeline,
     failover.failover,
+    wait.wait,
     init.daemon,
     init.init,
     init.recover,

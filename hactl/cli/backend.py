@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from hactl.cli import client
-from hactl.cli.client import NoDaemonError, NotAllowedError
-from hactl.cli.common import CliError, tell
+from hactl.cli.client import HarmError, NoDaemonError, NotAllowedError
+from hactl.cli.common import CliError, confirmed, interactive, tell
 from hactl.config.node import NodeConfig
 
 if TYPE_CHECKING:
@@ -76,6 +76,19 @@ class Backend:
             except NoDaemonError as error:
                 self._turn_to_etcd(error)
         return self.direct.do(request)
+
+    def do_asking(self, make: Callable[[bool], Request[A]], *, yes: bool) -> tuple[A, bool]:
+        """Have an action carried out; where it would hurt what runs, after a yes to that. `make`: the request, with
+        `force` or without. Returns the answer, and whether there was a yes. Raises CliError, with the words, where
+        nobody can be asked."""
+        try:
+            return self.do(make(yes)), yes
+        except HarmError as error:
+            if not interactive():
+                raise CliError(f"{error}. Nothing was done; `--yes` does it all the same") from None
+            if not confirmed(f"{error}.\nDo it all the same?"):
+                raise CliError("not confirmed: nothing was done") from None
+        return self.do(make(True)), True
 
     @property
     def direct(self) -> EtcdBackend:

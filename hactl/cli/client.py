@@ -39,6 +39,10 @@ class WaitError(CliError):
         self.wait_ms = wait_ms
 
 
+class HarmError(CliError):
+    """It would hurt what runs; asked for again with `force`, it is done."""
+
+
 class BusyError(CliError):
     """The daemon has not read the request: too many ask it. It may be asked again."""
 
@@ -163,6 +167,8 @@ def _answer(raw: bytes) -> dict[str, Any]:
     kind, wait_ms = answer.get("kind"), answer.get("wait_ms")
     if kind == "wait" and isinstance(wait_ms, int | float):
         raise WaitError(problem, float(wait_ms))
+    if kind == "harm":
+        raise HarmError(problem, FAILED)
     if kind == "busy":
         raise BusyError(problem, FAILED)
     raise CliError(problem, BAD_INPUT if kind == "bad" else FAILED)

@@ -1,6 +1,7 @@
 """Shared by all commands: where node.toml is, how errors end the program, the store when no daemon answers.
 
-Exit statuses: 0 done, 1 failed or refused, 2 bad input. Light: every command imports it, `hactl status` without typer.
+Exit statuses: 0 done, 1 failed or refused, 2 bad input, 3 not in time. Light: every command imports it, `hactl
+status` without typer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 BAD_INPUT = 2
+NOT_IN_TIME = 3
 
 CONFIG_ENV = "HACTL_CONFIG"
 
@@ -114,9 +116,14 @@ def waiting(text: str) -> None:
     sys.stderr.flush()
 
 
+def interactive() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
 def confirmed(question: str) -> bool:
     """Ask; anything but y or yes is no, and so is no terminal."""
-    if not sys.stdin.isatty():
+    if not interactive():
         raise CliError("not confirmed: no terminal to ask on; give --yes", BAD_INPUT)
     sys.stderr.write(shown(f"{question} [y/N] "))
     sys.stderr.flush()

@@ -35,6 +35,18 @@ def groups(incomplete: str) -> list[str]:
     return _completed(lambda: _names("groups"), incomplete)
 
 
+def conditions(incomplete: str) -> list[str]:
+    """Conditions of `hactl wait` for the groups and nodes of the cluster."""
+    return _completed(
+        lambda: [
+            "settled",
+            *(f"{name}={state}" for name in _names("groups") for state in ("running", "stopped")),
+            *(f"{name}={state}" for name in _names("nodes") for state in ("online", "standby")),
+        ],
+        incomplete,
+    )
+
+
 def services(incomplete: str) -> list[str]:
     """Services of the cluster."""
     return _completed(lambda: _names("services"), incomplete)

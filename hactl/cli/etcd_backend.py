@@ -19,7 +19,7 @@ from fencing.linux.clock import now
 from hactl.admin import drains, errors, event_log, health_store
 from hactl.admin.actions import Context, Left, carry_out
 from hactl.admin.requests import A, Request
-from hactl.cli.client import WaitError
+from hactl.cli.client import HarmError, WaitError
 from hactl.cli.common import BAD_INPUT, FAILED, CliError, open_store, operator_name, tell
 from hactl.config.document import read_stored
 from hactl.config.errors import ConfigErrors
@@ -67,6 +67,8 @@ class EtcdBackend:
             raise WaitError(str(error), error.wait_ms) from None
         except errors.NoSuchError as error:
             raise CliError(str(error), BAD_INPUT) from None
+        except errors.HarmError as error:
+            raise HarmError(str(error), FAILED) from None
         except errors.RefusedError as error:
             raise CliError(str(error), FAILED) from None
         if outcome.event:

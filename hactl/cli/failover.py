@@ -9,13 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from hactl.admin.requests import Failover, MoveRequested, Withdraw
+from hactl.cli.awaiting import NEWS_S
 from hactl.cli.backend import Backend
-from hactl.cli.common import FAILED, CliError, say, settings, tell
+from hactl.cli.common import FAILED, NOT_IN_TIME, CliError, say, settings, tell
 from hactl.cli.completion import groups, nodes
 from hactl.cli.options import ConfigOption, Wait
-
-# How long an answer waits for news. Short: the deadline is looked at in between.
-NEWS_S = 0.5
 
 
 def failover(
@@ -32,7 +30,7 @@ def failover(
 ) -> None:
     """Move a group to another node, once: afterwards it may run on any of its nodes, as before.
 
-    Exit status: 0 moved, 1 refused, failed or not in time, 2 bad input.
+    Exit status: 0 moved, 1 refused or failed, 2 bad input, 3 not in time.
     """
     with closing(Backend(settings(config))) as backend:
         began = time.monotonic()
@@ -115,7 +113,7 @@ class Watched:
         where = f"{group['state']} on {group['owner']}" if group.get("owner") else group.get("state", "unknown")
         outcome = "the request was withdrawn" if withdrawn else "it had begun and may yet come to its end"
         tell(f"error: not in time: {self._group} is {where}; {outcome}: see `hactl status`")
-        return FAILED
+        return NOT_IN_TIME
 
     def _withdraw(self) -> bool:
         try:

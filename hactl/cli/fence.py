@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from hactl.admin.requests import Fence, FenceTest, TestRequested
 from hactl.cli.backend import Backend
-from hactl.cli.common import BAD_INPUT, FAILED, CliError, confirmed, say, settings, tell, waiting
+from hactl.cli.common import BAD_INPUT, FAILED, NOT_IN_TIME, CliError, confirmed, say, settings, tell, waiting
 from hactl.cli.completion import nodes
 from hactl.cli.options import ConfigOption, Json, JsonLines, Node, Wait, Yes
 from hactl.cli.output import Style, duration, table
@@ -74,7 +74,7 @@ def node(
     """Switch a node off by its fence devices, whatever runs on it. `hactl fence NODE` is the same.
 
     Its groups start on other nodes once it is known to be off. Without an option, the node's `action` in cluster.yaml
-    decides between --off and --reboot. Exit status: 0 done, 1 refused or not in time, 2 bad input.
+    decides between --off and --reboot. Exit status: 0 done, 1 refused or failed, 2 bad input, 3 not in time.
     """
     if off + reboot + on > 1:
         raise CliError("--off, --reboot or --on: give one", BAD_INPUT)
@@ -141,7 +141,7 @@ def _watch(backend: Backend, name: str, deadline: float) -> int:
             tell(f"error: {name} was not switched off: its session is over otherwise ({fence['evidence']})")
             return FAILED
     tell(f"error: not in time: {shown or 'nothing was seen of it'}; it goes on: `hactl fence status`")
-    return FAILED
+    return NOT_IN_TIME
 
 
 def _watch_on(backend: Backend, name: str, deadline: float) -> int:
@@ -152,7 +152,7 @@ def _watch_on(backend: Backend, name: str, deadline: float) -> int:
             say(f"{name} is on; hactl there takes part as soon as it has started")
             return 0
     tell(f"error: not in time: {name} was not switched on; it goes on: `hactl fence history {name}`")
-    return FAILED
+    return NOT_IN_TIME
 
 
 def _phase(fence: dict[str, Any]) -> str:

@@ -42,6 +42,10 @@ def _command() -> None:
 
         show_status(as_json=sys.argv[2:] == ["--json"])
         return
+    if sys.argv[1:] == ["status", "--check"]:
+        from hactl.cli.fast_status import check_status  # noqa: PLC0415
+
+        sys.exit(check_status())
     from hactl.cli.app import app  # noqa: PLC0415
 
     app(prog_name="hactl")

@@ -187,7 +187,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _standby(drain_timeout: str) -> Callable[[str], None]:
-    return lambda node: standby(node, drain_timeout=drain_timeout)
+    return lambda node: standby(node, drain_timeout=drain_timeout, wait=False)
 
 
 def _confirm(*, dead: bool, yes: bool) -> Callable[[str], None]:

@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from hactl.admin.requests import Confirm, Drain, Online, Standby
+from hactl.cli.awaiting import Lines, until
 from hactl.cli.backend import Backend
 from hactl.cli.client import WaitError
-from hactl.cli.common import CliError, confirmed, say, settings, waiting
-from hactl.cli.options import ConfigOption, Node, Yes, seconds
+from hactl.cli.common import NOT_IN_TIME, CliError, confirmed, say, settings, tell, waiting
+from hactl.cli.options import ConfigOption, Force, Node, Wait, Yes, seconds
 from hactl.cli.service import ALL, await_empty
+from hactl.status.conditions import leaving
 
 # Added to a wait: better to ask a little late than twice.
 LATE_S = 0.05
@@ -22,29 +24,48 @@ LATE_S = 0.05
 
 def standby(
     node: Node,
-    force: Annotated[
-        bool, typer.Option("--force", help="Do it even if a group then runs nowhere, or a service has no server.")
-    ] = False,
+    yes: Force = False,
     drain_timeout: Annotated[
         str,
         typer.Option("--drain-timeout", metavar="DURATION", help="How long open sessions may last; 0s: no drain."),
     ] = "30s",
+    wait: Wait = True,
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the groups to leave.")
+    ] = "2m",
     config: ConfigOption = None,
 ) -> None:
     """Take a node out of use, until `online`: its servers get no new connections, then all groups leave it.
 
-    No group comes to it. A command that was interrupted or refused may leave it drained: repeat it, or use `online`.
+    No group comes to it. If a group would then run nowhere, or a service have no server, that is said first, and asked.
+    A command that was interrupted or refused may leave it drained: repeat it, or use `online`.
+
+    Exit status: 0 no group is left, 1 refused, 2 bad input, 3 not in time: it stays in standby, and the groups leave as
+    soon as they can.
     """
-    limit_s = seconds(drain_timeout)
+    limit_s, leave_s = seconds(drain_timeout), seconds(timeout)
     with closing(Backend(settings(config))) as backend:
-        backend.do(Standby(node, force, check=True))
+        _, yes = backend.do_asking(lambda force: Standby(node, force, check=True), yes=yes)
         if limit_s:
-            backend.do(Drain(ALL, node, "standby", force))
+            _, yes = backend.do_asking(lambda force: Drain(ALL, node, "standby", force), yes=yes)
             say(f"{node}: its servers get no new connections")
             if not await_empty(backend, ALL, node, limit_s, f"hactl node online {node}"):
                 say("going on all the same")
-        groups = backend.do(Standby(node, force)).groups
-    say(f"{node} is in standby; " + (f"leaving it now: {', '.join(groups)}" if groups else "no group was on it"))
+        asked, _ = backend.do_asking(lambda force: Standby(node, force), yes=yes)
+        groups = ", ".join(asked.groups)
+        say(f"{node} is in standby; " + (f"leaving it now: {groups}" if groups else "no group was on it"))
+        if wait:
+            _await_left(backend, node, leave_s, asked.revision)
+
+
+def _await_left(backend: Backend, node: str, limit_s: float, revision: int) -> None:
+    """Until no group is on the node; each step is shown."""
+    lines = Lines()
+    stay = until(backend, lambda document: leaving(document, node), limit_s, lines, revision=revision)
+    if stay:
+        tell(f"error: not in time: {'; '.join(stay)}. {node} stays in standby; to undo: `hactl node online {node}`")
+        raise typer.Exit(NOT_IN_TIME)
+    lines.say(f"no group is on {node}")
 
 
 def online(node: Node, config: ConfigOption = None) -> None:

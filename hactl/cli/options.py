@@ -13,6 +13,7 @@ Node = Annotated[str, typer.Argument(help="The node's name.", autocompletion=nod
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Force = Annotated[bool, typer.Option("--yes", "-y", "--force", help="Do not ask: do it even if it hurts what runs.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, and show the progress.")]
 ConfigOption = Annotated[
     Path | None,

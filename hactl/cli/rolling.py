@@ -108,7 +108,7 @@ class _Way:
                 return self._command(self._keep(rolling.follow(plan, document, act)), document)
         try:
             if act.kind == "standby":
-                node_commands.standby(plan.node, drain_timeout=plan.drain, config=self._given)
+                node_commands.standby(plan.node, drain_timeout=plan.drain, wait=False, config=self._given)
             else:
                 node_commands.online(plan.node, config=self._given)
         except (CliError, StoreError) as error:

@@ -10,12 +10,9 @@ import typer
 
 from hactl.admin.requests import Drain, Undrain
 from hactl.cli.backend import Backend
-from hactl.cli.common import CliError, say, settings, tell
+from hactl.cli.common import NOT_IN_TIME, CliError, say, settings, tell
 from hactl.cli.completion import nodes, services
-from hactl.cli.options import ConfigOption, Wait, seconds
-
-# The exit status when it is drained and has sessions left.
-LEFT = 3
+from hactl.cli.options import ConfigOption, Force, Wait, seconds
 
 ALL = "*"
 LOOK_S = 0.5
@@ -34,21 +31,23 @@ def drain(
     ] = "30s",
     wait: Wait = True,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, for `hactl status`.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Do it even if the service then has no server.")] = False,
+    yes: Force = False,
     config: ConfigOption = None,
 ) -> None:
     """Send no new connections to a node's server of a service, until `undrain`. Open connections go on.
+
+    If the service would then have no server, that is said first, and asked.
 
     Exit status: 0 no session is left, 1 refused, 2 bad input, 3 not in time: it stays drained, with sessions left.
     """
     limit_s = seconds(timeout)
     with closing(Backend(settings(config))) as backend:
-        drained = backend.do(Drain(service, node, reason, force))
+        drained, _ = backend.do_asking(lambda force: Drain(service, node, reason, force), yes=yes)
         already = "" if drained.changed else f" already (by {drained.by}, {drained.at})"
         say(f"{_named(service)} on {node} gets no new connections{already}")
         undo = f"hactl service undrain {_quoted(service)} {node}"
         if wait and not await_empty(backend, service, node, limit_s, undo):
-            raise typer.Exit(LEFT)
+            raise typer.Exit(NOT_IN_TIME)
 
 
 def undrain(service: Service, node: Node, config: ConfigOption = None) -> None:

@@ -15,7 +15,7 @@ import typer
 from hactl.cli.backend import Backend
 from hactl.cli.common import say, settings, tell
 from hactl.cli.completion import groups
-from hactl.cli.fast_status import show_status
+from hactl.cli.fast_status import check_status, show_status
 from hactl.cli.options import ConfigOption, Json, JsonLines
 from hactl.cli.output import ESCAPE, Style, duration, table
 from hactl.cli.status_view import render
@@ -32,9 +32,17 @@ MISSED = 200
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print the status document as JSON, for programs.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the status again whenever it changes.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print one line with performance data, for monitoring programs.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show the problems, each with its solution, then nodes, groups, services and dead sessions."""
+    """Show the problems, each with its solution, then nodes, groups, services and dead sessions.
+
+    Exit status of `--check`: 0 ok, 1 warning, 2 critical (an error is shown), 3 unknown (nothing could be asked).
+    """
+    if check:
+        raise typer.Exit(check_status(config))
     if not watch:
         show_status(as_json=as_json, config=config)
         return

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 from pathlib import Path
 
 from election.store import StoreError
+from hactl.admin.requests import Standby
 from hactl.cli import client
+from hactl.cli.backend import Backend
 from hactl.cli.common import CliError, say, settings, settings_path, tell
 from hactl.cli.node import standby
 from hactl.config.errors import ConfigErrors
@@ -55,7 +58,9 @@ def _hand_over(node: NodeConfig, config: Path | None, forced: bool) -> None:
     if first_step(facts, FORCE_HOW) == "stop":
         return
     try:
-        standby(node.node, force=forced, drain_timeout="0s", config=config)
+        with closing(Backend(node)) as backend:  # nobody is asked on the way: a package manager may be at the terminal
+            backend.do(Standby(node.node, forced, check=True))
+        standby(node.node, yes=forced, drain_timeout="0s", wait=False, config=config)
     except (CliError, ConfigErrors, StoreError) as error:
         tell("warning: " + not_handed_over(facts, str(error), FORCE_HOW))
         return

@@ -26,7 +26,20 @@ Commands ask this node's daemon at its socket: root and the members of `operate_
 `read_group` may read the state (node.toml). If no daemon answers, they ask etcd itself, and say so on standard error.
 Records and events name the user; behind sudo, `root (sudo anna)`.
 
-Exit status: 0 done, 1 failed or refused, 2 bad input.
+Exit status of every command; some say more about it below:
+
+| | |
+| --- | --- |
+| 0 | done |
+| 1 | failed, or refused: nothing was done, or what standard error says |
+| 2 | bad input: what was typed, or a file that was given, is wrong; nothing was done |
+| 3 | not in time: what was asked for stays asked for, unless the command says that it was withdrawn |
+| 130 | interrupted by Ctrl-C |
+
+`hactl status --check` has the statuses of monitoring plugins instead.
+
+What would hurt what runs (a group that would run nowhere, a service without a server) is said first, and asked. Without
+a terminal to ask on, such a command is refused with the same words; `--yes` does it without asking.
 """
 
 

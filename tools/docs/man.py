@@ -35,7 +35,7 @@ Sockets, and files that need not survive a reboot.
 """
 _EXIT = """\
 .SH EXIT STATUS
-0 done, 1 failed or refused, 2 bad input. A command that has others says so.
+0 done, 1 failed or refused, 2 bad input, 3 not in time. A command that has others says so.
 """
 _SERVICE = r"""
 .SH NAME

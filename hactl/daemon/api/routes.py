@@ -6,8 +6,9 @@ asked about groups, which may hang, and nothing that a stranger sends is looked 
 `operate_group`'s and takes everything; `read.sock` is `read_group`'s and takes questions only.
 
 JSON in and out. Errors: `{"error": …, "kind": …}` with 400 (`bad`: wrong request, or no such thing), 403 (`forbidden`),
-409 (`refused`), 413 (`bad`: too large), 425 (`wait`: with `wait_ms`), 429 and 503 (`busy`), 503 (`store`: outcome
-unknown, look and try again), 500 (`internal`: a fault of hactl's).
+409 (`refused`; `harm`: it would hurt what runs, and is done with `force`), 413 (`bad`: too large), 425 (`wait`: with
+`wait_ms`), 429 and 503 (`busy`), 503 (`store`: outcome unknown, look and try again), 500 (`internal`: a fault of
+hactl's).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from election.records import RecordError
 from election.store import StoreError
 from hactl.admin import drains, event_log
 from hactl.admin.actions import ACTIONS, Context, Left, carry_out
-from hactl.admin.errors import NoSuchError, RefusedError, WaitError
+from hactl.admin.errors import HarmError, NoSuchError, RefusedError, WaitError
 from hactl.admin.requests import Request as ActionRequest
 from hactl.daemon.api import callers
 from hactl.daemon.api.bodies import LARGEST_BODY, TooLargeError, decoded
@@ -247,6 +248,8 @@ def _problem(error: Exception) -> tuple[int, str, Mapping[str, Any]]:
             return 400, str(error), {"kind": "bad"}
         case WaitError():
             return 425, str(error), {"kind": "wait", "wait_ms": error.wait_ms}
+        case HarmError():
+            return 409, str(error), {"kind": "harm"}
         case RefusedError():
             return 409, str(error), {"kind": "refused"}
         case StoreError() | RecordError():

@@ -187,7 +187,7 @@ def test_failover_that_is_refused_by_the_owner(hactl: Run, scene: Scene, either:
 
 def test_failover_that_takes_too_long_is_taken_back(hactl: Run, scene: Scene, either: str) -> None:
     status, _, err = hactl("failover", "vip", "--to", "n3", "--timeout", "0.7")
-    assert status == 1 and "not in time: vip is running on n1; the request was withdrawn" in err
+    assert status == 3 and "not in time: vip is running on n1; the request was withdrawn" in err
     assert scene.move("vip") is None
 
 
@@ -198,7 +198,7 @@ def test_failover_that_has_begun_cannot_be_taken_back(hactl: Run, scene: Scene, 
 
     with Mover(scene, begin):
         status, out, err = hactl("failover", "vip", "--to", "n3", "--timeout", "1.5")
-    assert status == 1 and "handed over to n3" in out and "it had begun and may yet come to its end" in err
+    assert status == 3 and "handed over to n3" in out and "it had begun and may yet come to its end" in err
 
 
 def test_failover_interrupted_is_taken_back(
@@ -242,12 +242,12 @@ def test_refused_commands(
 
 
 def test_standby_and_online(hactl: Run, scene: Scene, either: str) -> None:
-    status, out, _ = hactl("node", "standby", "n1", "--drain-timeout", "0s")
+    status, out, _ = hactl("node", "standby", "n1", "--drain-timeout", "0s", "--no-wait")
     assert status == 0 and "leaving it now: vip" in out and not scene.view.drains
     assert re.fullmatch(r".+@n2", scene.view.standby["n1"].record)
     until(lambda: "standby" in hactl("status")[1], "it is seen")
     assert hactl("node", "standby", "n2")[0] == 1
-    assert hactl("node", "standby", "n2", "--force", "--drain-timeout", "0s")[0] == 0
+    assert hactl("node", "standby", "n2", "--force", "--drain-timeout", "0s", "--no-wait")[0] == 0
     until(lambda: hactl("node", "online", "n1")[0] == 0, "it is seen")
     assert set(scene.view.standby) == {"n2"}
     assert hactl("node", "online", "n1")[:2] == (

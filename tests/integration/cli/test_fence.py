@@ -109,7 +109,7 @@ def test_fence_off_without_waiting(hactl: Run, scene: Scene, either: str) -> Non
 
 def test_fence_not_in_time(hactl: Run, scene: Scene, either: str) -> None:
     status, _, err = hactl("fence", "n1", "--yes", "--timeout", "1")
-    assert status == 1
+    assert status == 3
     assert "not in time: waiting for a node to fence it; it goes on: `hactl fence status`" in err
 
 
@@ -120,7 +120,7 @@ def test_a_reboot_is_not_over_before_it_is_on_again(hactl: Run, scene: Scene, ei
 
     with Beside(switch_off):
         status, _, err = hactl("fence", "n1", "--yes", "--timeout", "2")
-    assert status == 1 and "not in time: safe (off, by n3); waiting for n3 to switch it on again" in err
+    assert status == 3 and "not in time: safe (off, by n3); waiting for n3 to switch it on again" in err
 
 
 def test_fence_of_a_node_that_stopped_by_itself(hactl: Run, scene: Scene, either: str) -> None:

@@ -136,7 +136,7 @@ def test_the_last_server_is_refused(hactl: Run, scene: Scene, either: str) -> No
 
 def test_standby_drains_first(hactl: Run, scene: Scene, either: str) -> None:
     with balancers(scene, 1, 0):
-        status, out, _ = hactl("node", "standby", "n1")
+        status, out, _ = hactl("node", "standby", "n1", "--no-wait")
     assert status == 0
     assert out.splitlines()[0] == "n1: its servers get no new connections"
     assert "1 session left: 1 through n1" in out and "leaving it now: vip" in out
@@ -149,7 +149,7 @@ def test_standby_drains_first(hactl: Run, scene: Scene, either: str) -> None:
 
 def test_standby_does_not_wait_for_ever(hactl: Run, scene: Scene, either: str) -> None:
     with balancers(scene, 1):
-        status, out, err = hactl("node", "standby", "n1", "--drain-timeout", "1.2s")
+        status, out, err = hactl("node", "standby", "n1", "--drain-timeout", "1.2s", "--no-wait")
     assert status == 0 and "going on all the same" in out and "not in time" in err
     assert set(scene.view.standby) == {"n1"}
 

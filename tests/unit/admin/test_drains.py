@@ -173,10 +173,10 @@ def test_where_nothing_is_to_be_drained_nothing_is_waited_for(scene: Scene) -> N
 
 def test_standby_and_online_can_be_repeated(scene: Scene) -> None:
     store, spec = scene.store, scene.spec
-    assert nodes.standby(store, scene.view, spec, "n1", "anna", check=True) == ["database"]
+    assert nodes.standby(store, scene.view, spec, "n1", "anna", check=True) == (["database"], 0)
     assert scene.view.standby == {}
-    assert nodes.standby(store, scene.view, spec, "n1", "anna") == ["database"]
-    assert nodes.standby(store, scene.view, spec, "n1", "berta") == ["database"]  # changes nothing
+    assert nodes.standby(store, scene.view, spec, "n1", "anna") == (["database"], scene.view.revision)
+    assert nodes.standby(store, scene.view, spec, "n1", "berta") == (["database"], 0)  # changes nothing
     assert scene.view.standby["n1"].record == "anna"
     scene.put(KEYS.drain("*", "n1"), Drain("anna"))
     assert nodes.online(store, scene.view, spec, "n1")
