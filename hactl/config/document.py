@@ -23,7 +23,8 @@ from hactl.config.stored import FORMAT, StoredConfig
 from hactl.config.yaml_tree import Tree
 from hactl.decide.timing import format_ms, settings
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
-from hactl.model.resources import ResourceSpec
+from hactl.model.probes import HealthProbe
+from hactl.model.resources import LATER, ResourceSpec
 from hactl.model.service import ServiceSpec
 
 
@@ -171,6 +172,8 @@ def _group(group: GroupSpec) -> dict[str, Any]:
 
 
 def _resource(resource: ResourceSpec) -> dict[str, Any]:
+    later = {name: value for name, value in resource.plain().items() if name in LATER}
+    probes = [_probe(probe) for probe in resource.probes]
     return {
         "name": resource.name,
         resource.kind: _settings(resource.options.plain()),
@@ -178,7 +181,15 @@ def _resource(resource: ResourceSpec) -> dict[str, Any]:
         "stop_timeout": format_ms(resource.stop_timeout_ms),
         "monitor_interval": format_ms(resource.monitor_interval_ms),
         "monitor_timeout": format_ms(resource.monitor_timeout_ms),
+        **_settings({name: value for name, value in later.items() if name != "probes"}),
+        **({"probes": probes} if probes else {}),
     }
+
+
+def _probe(probe: HealthProbe) -> dict[str, Any]:
+    asked = probe.check.plain()
+    kind = asked.pop("type")
+    return {kind: asked["command"] if kind == "command" else asked, **_settings(probe.rhythm.plain())}
 
 
 def _service(service: ServiceSpec) -> dict[str, Any]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import structlog
 
+from hactl.decide.reading import ReadState
 from hactl.linux.errors import OperationError
 from hactl.model import events
+from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import Act, Announce, StopAnnouncing
-from hactl.model.resources import HaproxySpec, ResourceSpec
+from hactl.model.resources import HaproxySpec, ResourceSpec, runs_alike
 from hactl.resources.base import Announcing, Commands, NodeContext, Observation, Resource
 from hactl.resources.factory import make
-from hactl.supervise import describe, lacks
+from hactl.supervise import describe
 
 log = structlog.get_logger()
 
@@ -27,6 +30,15 @@ Name = tuple[str, str]
 WATCH_AGAIN_S = 1.0
 LOOK_TIMEOUT_S = 2.0
 Post = Callable[[events.Event], None]
+
+
+class _Watch(NamedTuple):
+    """A resource that is watched, as `spec` says. `env`: the variables of what is run for it."""
+
+    task: asyncio.Task[None]
+    resource: Resource
+    spec: ResourceSpec
+    env: Mapping[str, str]
 
 
 class Actions:
@@ -45,15 +57,28 @@ class Actions:
         self._context, self._cluster, self._post, self._settled = context, cluster, post, settled
         self._resources: dict[Name, Resource] = {}
         self._acting: dict[Name, asyncio.Task[None]] = {}
-        self._watching: dict[Name, asyncio.Task[None]] = {}
+        self._watching: dict[Name, _Watch] = {}
+        self._cluster_spec: ClusterSpec | None = None
 
     def resource(self, group: str, spec: ResourceSpec) -> Resource:
-        """The resource of this definition. Raises ResourceError."""
+        """The resource of this definition. One that differs in how it is watched is the same. Raises ResourceError."""
         resource = self._resources.get((group, spec.name))
-        if resource is None or resource.spec != spec:
+        if resource is None or not runs_alike(resource.spec, spec):
             resource = self._balancer(spec) if isinstance(spec, HaproxySpec) else make(spec, self._context, group)
             self._resources[group, spec.name] = resource
         return resource
+
+    def look(self, state: ReadState) -> None:
+        """After every step of the decide side: resources may be configured to be watched in another way. Cheap."""
+        if state.cluster is self._cluster_spec:
+            return
+        self._cluster_spec = state.cluster
+        for (group, name), watch in list(self._watching.items()):
+            run = state.runs.get(group)
+            spec = next((spec for spec in run.spec.resources if spec.name == name), None) if run else None
+            if spec is not None and spec != watch.spec and runs_alike(spec, watch.spec):
+                watch.task.cancel()
+                self._begin_watch(group, watch.resource, spec, watch.env, started=False)
 
     def carry_out(self, effect: Act | Announce | StopAnnouncing) -> None:
         """An action, or how the group's addresses are announced."""
@@ -87,7 +112,7 @@ class Actions:
 
     async def close(self) -> None:
         """Stop watching; running resources go on."""
-        tasks = [*self._acting.values(), *self._watching.values()]
+        tasks = [*self._acting.values(), *(watch.task for watch in self._watching.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -112,15 +137,15 @@ class Actions:
         self._post(events.Acted(act.id, ok, health, detail))  # type: ignore[arg-type]
 
     async def _try(self, act: Act) -> tuple[bool, str, str]:
-        if act.action in ("stop", "kill"):
-            await self._unwatch((act.group, act.resource.name))
-        elif act.action == "probe":
+        if act.action == "probe":
             await self._settled.wait()
+        else:
+            await self._unwatch((act.group, act.resource.name))
         resource = self.resource(act.group, act.resource)
         async with asyncio.timeout(act.timeout_ms / 1000):
             ok, health, detail = await self._do(resource, act)
         if ok and health == "running":
-            self._watch(act.group, resource)
+            self._watch(act, resource)
         return ok, health, detail
 
     def _hung(self, act: Act) -> str:
@@ -148,30 +173,39 @@ class Actions:
             "HACTL_EPOCH": str(act.epoch),
         }
 
-    def _watch(self, group: str, resource: Resource) -> None:
-        name = (group, resource.spec.name)
-        if name not in self._watching:
-            self._watching[name] = asyncio.create_task(
-                self._watch_over(group, resource), name=f"watch {'/'.join(name)}"
-            )
+    def _watch(self, act: Act, resource: Resource) -> None:
+        if (act.group, act.resource.name) not in self._watching:
+            started = act.action == "start"
+            self._begin_watch(act.group, resource, act.resource, self._environment(act), started=started)
+
+    def _begin_watch(
+        self, group: str, resource: Resource, spec: ResourceSpec, env: Mapping[str, str], *, started: bool
+    ) -> None:
+        name = (group, spec.name)
+        watching = self._watch_over(group, resource, spec, env, started=started)
+        task = asyncio.create_task(watching, name=f"watch {'/'.join(name)}")
+        self._watching[name] = _Watch(task, resource, spec, env)
 
     async def _unwatch(self, name: Name) -> None:
-        if (task := self._watching.pop(name, None)) is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        if (watch := self._watching.pop(name, None)) is not None:
+            watch.task.cancel()
+            await asyncio.gather(watch.task, return_exceptions=True)
 
-    async def _watch_over(self, group: str, resource: Resource) -> None:
-        """Report what events and the periodic monitor show, until cancelled."""
+    async def _watch_over(
+        self, group: str, resource: Resource, spec: ResourceSpec, env: Mapping[str, str], *, started: bool
+    ) -> None:
+        """Report what events and the periodic checks show, until cancelled."""
+        from hactl.daemon.observe.health_checks import HealthChecks  # noqa: PLC0415 - when something runs
 
         def report(seen: Observation) -> None:
-            name = resource.spec.name
             if seen.detail:
-                log.info("resource_seen", group=group, resource=name, health=seen.health, detail=seen.detail)
-            self._post(events.Observed(group, name, seen.health, seen.detail, seen.put_right, seen.warned))
+                log.info("resource_seen", group=group, resource=spec.name, health=seen.health, detail=seen.detail)
+            self._post(events.Observed(group, spec.name, seen.health, seen.detail, seen.put_right, seen.warned))
 
+        checks = HealthChecks(group, resource, spec, report, self._context.tasks, env)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._events(resource, report))
-            tasks.create_task(self._monitor(resource, report))
+            tasks.create_task(self._events(resource, checks.seen))
+            tasks.create_task(checks.run(started=started))
 
     async def _events(self, resource: Resource, report: Callable[[Observation], None]) -> None:
         while True:
@@ -182,22 +216,3 @@ class Actions:
             except Exception as error:
                 log.exception("resource_watch_broken", resource=resource.spec.name, problem=describe(error))
             await asyncio.sleep(WATCH_AGAIN_S)
-
-    async def _monitor(self, resource: Resource, report: Callable[[Observation], None]) -> None:
-        """A monitor that fails for the daemon's lack of memory, say, or by its own mistake, has no result: that is a
-        trouble of this node, not of the resource."""
-        spec, tasks = resource.spec, self._context.tasks
-        name = f"monitor of {spec.name}"
-        while True:
-            await asyncio.sleep(spec.monitor_interval_ms / 1000)
-            try:
-                async with asyncio.timeout(spec.monitor_timeout_ms / 1000):
-                    report(await resource.monitor())
-            except TimeoutError:
-                report(Observation("failed", f"monitor: no answer within {spec.monitor_timeout_ms / 1000:g} s"))
-            except Exception as error:
-                if not isinstance(error, OperationError | OSError) or lacks(error):
-                    tasks.failed(name, error)
-                    continue
-                report(Observation("failed", f"monitor: {error}"))
-            tasks.well(name)

@@ -257,6 +257,7 @@ class Daemon:
     def _look(self) -> None:
         """After every step, for the parts that follow the state beside the decide side."""
         state = self._loop.state
+        self._actions.look(state)
         self.history.look(state, read_clocks())
         self._second_stage.look(state)
 

@@ -11,6 +11,7 @@ from hactl.decide.state import NodeState, Out
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import Exit, Relist
 from hactl.model.events import Boot
+from hactl.model.resources import runs_alike
 
 # How long a list may take: twice as long after each that failed, up to the longest. There may be very much below the
 # prefix that is none of hactl's.
@@ -139,6 +140,11 @@ def list_again(state: NodeState, out: Out) -> None:
     out.effects.append(Relist(state.counter, min(longest * 2.0 ** min(state.lists_failed, 10), LONGEST_LIST_MS)))
 
 
+def _run_alike(one: GroupSpec, other: GroupSpec) -> bool:
+    pairs = zip(one.resources, other.resources, strict=False)
+    return len(one.resources) == len(other.resources) and all(runs_alike(before, after) for before, after in pairs)
+
+
 def adjust_runs(state: NodeState) -> None:
     """One run for each group of the configuration, and for each of which something may still be here. A group
     that was started is stopped by the definition it was started with."""
@@ -150,8 +156,8 @@ def adjust_runs(state: NodeState) -> None:
             run.registered, run.leftover = held_by_guard(state.boot, spec), _maybe_started(state, name)
         elif run.spec == spec:
             run.outdated = False
-        elif run.spec.resources == spec.resources:
-            run.spec = spec  # the same resources: only how the group is treated has changed
+        elif _run_alike(run.spec, spec):
+            run.spec = spec  # the same resources: only how the group is treated, or watched, has changed
         elif run.stopped and not run.registered:
             run.spec, run.outdated = spec, False
             run.health = {resource.name: "unknown" for resource in spec.resources}

@@ -144,6 +144,9 @@ def observed(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> No
         failed(state, run, name, detail or health, out)
     elif before == "failed" and health == "stopped":
         run.health[name] = health
+    elif before == "failed" and health == "running" and run.started and not run.stop_failed:
+        run.health[name] = health  # it was to be restarted after a wait
+        out.note("resource_recovered", group=run.spec.name, resource=name)
     elif before == "stopped":
         run.health[name] = "failed" if health == "failed" else "running"
         outside.appeared(state, run, event, out)

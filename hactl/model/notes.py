@@ -53,6 +53,7 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("resource_started", "info", "a resource was started"),
         Kind("resource_stopped", "info", "a resource was stopped"),
         Kind("resource_failed", "warning", "a start or monitor failed; `reason`, `failures`"),
+        Kind("resource_recovered", "info", "a resource that had failed is well again, before it was restarted"),
         Kind("resource_ended", "info", "it ended by itself while its node releases everything: no failure is counted"),
         Kind("stop_failed", "error", "a stop or kill failed; it is tried again"),
         Kind("resource_put_right", "warning", "something else changed a resource, and hactl corrected it"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args
 
+import msgspec
 from msgspec import Meta
 
 from hactl.model.options import Options
+from hactl.model.probes import HealthProbe, Rhythm
 
 Kind = Literal["vip", "systemd", "exec", "manifest", "haproxy"]
 # The words of a command; no shell takes them apart.
@@ -61,9 +63,14 @@ class InGroupOptions(Options, frozen=True):
 
 OptionsOfKind = TypeVar("OptionsOfKind", bound=Options)
 
+# Settings that are written where they differ from their defaults only: stored documents of 0.1.0 stay the same.
+LATER = ("monitor_start_delay_ms", "monitor_rise", "monitor_fall", "probes")
+# Settings that say how a resource is watched: it need not be restarted for them.
+_OF_WATCHING = ("monitor_interval_ms", *LATER)
+
 
 class _Resource(Options, Generic[OptionsOfKind], frozen=True, tag_field="kind"):
-    """One resource of a group."""
+    """One resource of a group. `monitor_…`: when its own monitor is run, and counts (`Rhythm`)."""
 
     name: str
     options: OptionsOfKind
@@ -71,15 +78,48 @@ class _Resource(Options, Generic[OptionsOfKind], frozen=True, tag_field="kind"):
     stop_timeout_ms: float = 30_000.0
     monitor_interval_ms: float = 10_000.0
     monitor_timeout_ms: float = 5_000.0
+    monitor_start_delay_ms: float = 0.0
+    monitor_rise: int = 1
+    monitor_fall: int = 2
+    probes: tuple[HealthProbe, ...] = ()
 
     @property
     def kind(self) -> Kind:
         """Its kind."""
         return cast(Kind, self.__struct_config__.tag)
 
+    @property
+    def monitor(self) -> Rhythm:
+        """When its own monitor is run, and counts."""
+        return Rhythm(
+            self.monitor_interval_ms,
+            self.monitor_timeout_ms,
+            self.monitor_start_delay_ms,
+            self.monitor_rise,
+            self.monitor_fall,
+        )
+
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        return {"name": self.name, "kind": self.kind, **super().plain()}
+        written = {"name": self.name, "kind": self.kind, **super().plain()}
+        for name in LATER:
+            if getattr(self, name) == _default(type(self), name):
+                del written[name]
+        return written
+
+
+def _default(spec: type[msgspec.Struct], name: str) -> Any:
+    names, defaults = spec.__struct_fields__, spec.__struct_defaults__
+    return defaults[names.index(name) - len(names) + len(defaults)]
+
+
+def runs_alike(one: ResourceSpec, other: ResourceSpec) -> bool:
+    """Whether the two run the same: they differ, if at all, in how they are watched."""
+    return one == other or (type(one) is type(other) and _unwatched(one) == _unwatched(other))
+
+
+def _unwatched(spec: ResourceSpec) -> ResourceSpec:
+    return msgspec.structs.replace(spec, **{name: _default(type(spec), name) for name in _OF_WATCHING})
 
 
 class VipSpec(_Resource[VipOptions], frozen=True, tag="vip"):

@@ -26,12 +26,15 @@ class ResourceError(OperationError):
 @dataclass(frozen=True, slots=True)
 class Observation:
     """The result of a look. `failed`: it is neither healthy nor known to be stopped, `detail` says why. `put_right`:
-    something else's change to it, which is put right. `warned`: a problem that begins or ends while it runs."""
+    something else's change to it, which is put right. `warned`: a problem that begins or ends while it runs. Not
+    `certain`: the word of a check that may be wrong once (a command that tests its health); only after `monitor_fall`
+    of them in a row it has failed."""
 
     health: Health
     detail: str = ""
     put_right: str = ""
     warned: Warned | None = None
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Process:
         if seen.health != "running" or self._monitor is None:
             return seen
         done = await self._run(self._monitor)
-        return seen if done.ok else Observation("failed", f"monitor {done.describe()}")
+        return seen if done.ok else Observation("failed", f"monitor {done.describe()}", certain=False)
 
     async def ready(self) -> str:
         """Whether its commands exist."""
@@ -159,7 +159,9 @@ class Agent:
         done = await self._run("monitor", self.spec.monitor_timeout_ms)
         if done.ok:
             return Observation("running")
-        return Observation("stopped" if done.returncode in _NOT_RUNNING else "failed", f"monitor {done.describe()}")
+        if done.returncode in _NOT_RUNNING:
+            return Observation("stopped", f"monitor {done.describe()}")
+        return Observation("failed", f"monitor {done.describe()}", certain=False)
 
     async def monitor(self) -> Observation:
         """Run `monitor`."""

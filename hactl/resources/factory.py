@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from hactl.linux.run import find_command
+from hactl.model.probes import CommandCheck, HealthProbe, HttpCheck
 from hactl.model.resources import ExecSpec, ManifestSpec, ResourceSpec, SystemdSpec, VipSpec
 from hactl.resources.base import NodeContext, Resource, ResourceError
 
@@ -37,6 +41,21 @@ def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
 def check_options(spec: ResourceSpec) -> list[str]:
     """The problems of a resource's options on this very node (commands, files, networks), in the operator's
     words; for `hactl config check` and for the daemon before it takes a configuration over."""
+    return [*_kind_problems(spec), *(problem for probe in spec.probes for problem in _probe_problems(spec, probe))]
+
+
+def _probe_problems(spec: ResourceSpec, probe: HealthProbe) -> list[str]:
+    match probe.check:
+        case CommandCheck(command=command):
+            problem = find_command(command[0])
+        case HttpCheck(ca=str(ca)):
+            problem = None if Path(ca).is_file() else f"there is no file {ca}"
+        case _:
+            problem = None
+    return [f"{spec.name}: probe {probe.check.words()}: {problem}"] if problem else []
+
+
+def _kind_problems(spec: ResourceSpec) -> list[str]:
     match spec:
         case VipSpec():
             from hactl.resources.vip import interface  # noqa: PLC0415

@@ -19,6 +19,7 @@ WAITED_FOR = {
     "fencing/guard/jobs.py": 1,  # a hand of the guard: does it again whatever is raised
     "fencing/guard/log.py": 1,  # goes on whatever is raised
     "hactl/daemon/actions.py": 4,  # each action ends in Acted; watching goes on whatever is raised
+    "hactl/daemon/observe/health_checks.py": 1,  # as above: what a check raises is told as a trouble
     "hactl/daemon/api/routes.py": 1,  # its servers, kept as the API
     "hactl/daemon/parts/balancer_resource.py": 1,  # of `watch`, which Actions begins again
     "hactl/daemon/observe/device_monitor.py": 1,  # waited for where it is begun

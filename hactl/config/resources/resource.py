@@ -6,10 +6,11 @@ from typing import Self
 
 from pydantic import model_validator
 
-from hactl.config.fields import Duration, Name, Strict, setting, wrong
+from hactl.config.fields import Duration, Name, Strict, WholeDurationOrZero, setting, wrong
 from hactl.config.resources.exec import Exec
 from hactl.config.resources.haproxy import HaproxyInGroup
 from hactl.config.resources.manifest import Manifest
+from hactl.config.resources.probes import Probe
 from hactl.config.resources.systemd import Systemd
 from hactl.config.resources.vip import Vip
 from hactl.model import resources as of
@@ -43,6 +44,22 @@ class Resource(Strict):
     )
     monitor_interval: Duration = setting("time between two checks of its health", _RESOURCE.monitor_interval_ms)
     monitor_timeout: Duration = setting("how long one check may take", _RESOURCE.monitor_timeout_ms)
+    monitor_start_delay: WholeDurationOrZero = setting(
+        "how long its health is not checked after a start; its end is seen all the same", 0
+    )
+    monitor_rise: int = setting(
+        "so many good checks in a row end a failure for which it waits to be restarted",
+        _RESOURCE.monitor_rise,
+        ge=1,
+        le=100,
+    )
+    monitor_fall: int = setting(
+        "so many bad checks in a row are a failure; what is certain, such as the end of a process, counts at once",
+        _RESOURCE.monitor_fall,
+        ge=1,
+        le=100,
+    )
+    probes: list[Probe] = setting("more checks of its health, from the node where it runs", [])
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -63,4 +80,15 @@ class Resource(Strict):
         start = self.start_timeout or _START_TIMEOUT_MS.get(kind, _RESOURCE.start_timeout_ms)
         stop = self.stop_timeout or _STOP_TIMEOUT_MS.get(kind, _RESOURCE.stop_timeout_ms)
         options = getattr(self, kind).made()
-        return of.SPECS[kind](self.name, options, start, stop, self.monitor_interval, self.monitor_timeout)
+        return of.SPECS[kind](
+            self.name,
+            options,
+            start,
+            stop,
+            self.monitor_interval,
+            self.monitor_timeout,
+            float(self.monitor_start_delay),
+            self.monitor_rise,
+            self.monitor_fall,
+            tuple(probe.spec() for probe in self.probes),
+        )

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from hactl.model import events
+from hactl.model.effects import Act
 from hactl.resources.base import ResourceError
 from hactl.supervise import Tasks
-from tests.unit.daemon.test_every_effect_ends import DEADLINE_S, NAMES, RAISED, Failing, actions, heard
+from tests.unit.daemon.test_every_effect_ends import DEADLINE_S, NAMES, RAISED, SPEC, Failing, actions, heard
 
 
 @pytest.mark.parametrize("error", RAISED, ids=NAMES)
@@ -23,7 +24,7 @@ def test_a_monitor_that_lacks_something_says_nothing_of_the_resource_and_goes_on
         tasks = Tasks(lambda *change: said.put_nowait(change))
         resource = Failing(error)
         acting = actions(tmp_path, lambda *_: resource, tasks, posted)
-        acting._watch("db", resource)  # type: ignore[arg-type]
+        acting._watch(Act(7, "db", SPEC, "probe", 1, 5000.0), resource)  # type: ignore[arg-type]
         async with asyncio.timeout(DEADLINE_S):
             name, reason = await said.get()
             assert name == "monitor of thing" and reason

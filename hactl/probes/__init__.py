@@ -1,0 +1,1 @@
+"""Health probes: each kind of question asked once, within a deadline."""
