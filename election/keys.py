@@ -101,8 +101,20 @@ class Keys(NamedTuple):
         return f"{self.prefix}intents/drain/{service}/{node}"
 
     def maintenance(self, group: str) -> str:
-        """Present while the operator wants the group left alone."""
+        """Present while the operator wants the group left alone; `*`: all of them, and every node."""
         return f"{self.prefix}intents/maintenance/{group}"
+
+    def stopped(self, group: str) -> str:
+        """Present while the operator wants the group to run nowhere."""
+        return f"{self.prefix}intents/stopped/{group}"
+
+    def restart(self, group: str) -> str:
+        """The operator's request for one restart of a group where it is."""
+        return f"{self.prefix}intents/restart/{group}"
+
+    def ban(self, group: str, node: str) -> str:
+        """Present while the operator wants the group kept off the node."""
+        return f"{self.prefix}intents/ban/{group}/{node}"
 
     def config_history(self, serial: int) -> str:
         """An earlier configuration."""

@@ -9,6 +9,7 @@ from election.clock import Instant
 from election.keys import Keys
 from election.observer import DeadSighting
 from election.records import (
+    Ban,
     Block,
     Confirm,
     DeviceReport,
@@ -17,12 +18,15 @@ from election.records import (
     FenceRecord,
     FenceTest,
     Identity,
+    Maintenance,
     Member,
     Move,
     Ownership,
     Refusal,
     Report,
+    Restart,
     Session,
+    Stop,
 )
 from election.store import Condition, Snapshot
 from election.view import Unreadable, Versioned, View
@@ -74,7 +78,13 @@ class ReadView(Protocol):
     @property
     def drains(self) -> Mapping[str, Versioned[Drain]]: ...
     @property
-    def maintenance(self) -> Mapping[str, Versioned[str]]: ...
+    def maintenance(self) -> Mapping[str, Versioned[Maintenance]]: ...
+    @property
+    def stopped(self) -> Mapping[str, Versioned[Stop]]: ...
+    @property
+    def restarts(self) -> Mapping[str, Versioned[Restart]]: ...
+    @property
+    def bans(self) -> Mapping[str, Versioned[Ban]]: ...
     @property
     def unreadable(self) -> Mapping[str, Unreadable]: ...
     @property

@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from election.keys import Keys
 from election.records import (
     NAME,
+    Ban,
     Block,
     Cleanup,
     Confirm,
@@ -24,6 +25,7 @@ from election.records import (
     FenceRecord,
     FenceTest,
     Identity,
+    Maintenance,
     Member,
     Move,
     Ownership,
@@ -31,7 +33,9 @@ from election.records import (
     RecordError,
     Refusal,
     Report,
+    Restart,
     Session,
+    Stop,
 )
 from election.store import Compare, Condition, KeyValue, SameValue, Snapshot, WatchBatch
 from election.text import printable
@@ -61,8 +65,9 @@ class View:
 
     `revision`: everything up to it is known, by list or by watch. `listed`: that of the last list. `newest`:
     for each key the revision at which it last changed, as far as known. `identity_text`: the identity as the store
-    holds it. `drains`: by `service/node`. `unreadable`: by key, what does not fit its kind. It is none of the
-    documents; what depends on it waits (docs/protocol.md, *Unreadable documents*).
+    holds it. `drains`: by `service/node`, `bans`: by `group/node`, `maintenance`: by group, or `*`. `unreadable`: by
+    key, what does not fit its kind. It is none of the documents; what depends on it waits (docs/protocol.md,
+    *Unreadable documents*).
     """
 
     keys: Keys
@@ -88,7 +93,10 @@ class View:
     probes: dict[str, Versioned[str]] = field(default_factory=dict)
     standby: dict[str, Versioned[str]] = field(default_factory=dict)
     drains: dict[str, Versioned[Drain]] = field(default_factory=dict)
-    maintenance: dict[str, Versioned[str]] = field(default_factory=dict)
+    maintenance: dict[str, Versioned[Maintenance]] = field(default_factory=dict)
+    stopped: dict[str, Versioned[Stop]] = field(default_factory=dict)
+    restarts: dict[str, Versioned[Restart]] = field(default_factory=dict)
+    bans: dict[str, Versioned[Ban]] = field(default_factory=dict)
     unreadable: dict[str, Unreadable] = field(default_factory=dict)
     _unread: dict[str, dict[str, None]] = field(default_factory=dict)  # names by kind: there may be very many
     _changes: int = 0
@@ -135,7 +143,7 @@ class View:
         parts += [(name, session.create_revision) for name, session in self.sessions.items()]
         for kind in (
             self.fences, self.groups, self.members, self.reports, self.devices, self.failures, self.moves,
-            self.standby, self.drains, self.maintenance, self.blocks,
+            self.standby, self.drains, self.maintenance, self.stopped, self.restarts, self.bans, self.blocks,
         ):  # fmt: skip
             parts.append([(name, known.mod_revision) for name, known in kind.items()])
         parts.append([(key, bad.mod_revision) for key, bad in self.unreadable.items()])
@@ -265,12 +273,14 @@ class View:
 
 class _Place(NamedTuple):
     """Where the documents of a kind are kept. `parts`: of how many names its keys are made. `unread`: what counts where
-    one cannot be read, since the key alone says what is wanted; None: it counts as not there."""
+    one cannot be read, since the key alone says what is wanted; None: it counts as not there. `whole`: `*` is a name,
+    too."""
 
     attribute: str
     parse: Callable[[str, str], Any]
     parts: int = 1
     unread: Any = None
+    whole: bool = False
 
     def misnamed(self, name: str) -> str:
         """Why a key of this kind cannot have this name; empty: it can."""
@@ -278,6 +288,8 @@ class _Place(NamedTuple):
             return "nothing is kept below this key" if name else ""
         if not name:
             return "a key of this kind has a name"
+        if self.whole and name == "*":
+            return ""
         return "" if _NAMES[self.parts](name) else "this is no name that a key of this kind can have"
 
     def read(self, kv: KeyValue, name: str) -> tuple[Versioned[Any] | None, str]:
@@ -326,5 +338,8 @@ _PLACES = {
     "intents/confirm": _Place("confirms", Confirm.from_json),
     "intents/standby": _Place("standby", _word),
     "intents/drain": _Place("drains", Drain.from_json, 2, Drain()),
-    "intents/maintenance": _Place("maintenance", _word),
+    "intents/maintenance": _Place("maintenance", Maintenance.from_json, 1, Maintenance(), whole=True),
+    "intents/stopped": _Place("stopped", Stop.from_json, 1, Stop()),
+    "intents/restart": _Place("restarts", Restart.from_json),
+    "intents/ban": _Place("bans", Ban.from_json, 2, Ban()),
 }

@@ -21,12 +21,12 @@ from election.records.reports import (
     TargetReport,
     TroubleReport,
 )
-from election.records.requests import Cleanup, Confirm, Drain, FenceTest, Move
+from election.records.requests import Ban, Cleanup, Confirm, Drain, FenceTest, Maintenance, Move, Restart, Stop
 from election.records.session import FenceRecord, Identity, Refusal, Session
 
 __all__ = [
-    "GENERATION_BITS", "LONGEST_LEASE_MS", "NAME", "STORED_NAMES", "Block", "Cleanup", "Confirm", "Count",
+    "GENERATION_BITS", "LONGEST_LEASE_MS", "NAME", "STORED_NAMES", "Ban", "Block", "Cleanup", "Confirm", "Count",
     "DeviceReport", "Drain", "Failure", "FenceRecord", "FenceTest", "Generation", "GroupReport", "Holder", "Identity",
-    "Member", "Move", "Ownership", "ReadinessReport", "Record", "RecordError", "Refusal", "Report",
-    "ResourceWarning", "Session", "TargetReport", "TroubleReport", "next_epoch", "too_deep",
+    "Maintenance", "Member", "Move", "Ownership", "ReadinessReport", "Record", "RecordError", "Refusal", "Report",
+    "ResourceWarning", "Restart", "Session", "Stop", "TargetReport", "TroubleReport", "next_epoch", "too_deep",
 ]  # fmt: skip

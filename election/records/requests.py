@@ -23,6 +23,48 @@ class Move(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Stop(Record):
+    """The operator's request that a group runs nowhere. There until it is taken back. `at`: wall time, for people."""
+
+    by: str = ""
+    at: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart(Record):
+    """The operator's request to stop a group and start it again where it is, once: in the ownership with `epoch`. Its
+    owner deletes it when everything is stopped, or when it is of another ownership."""
+
+    id: str
+    epoch: Count
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ban(Record):
+    """The operator's request that a group is kept off a node. `until_ms`: by UTC in ms since 1970; from then on a node
+    deletes it. 0: it is there until it is taken back. `at`, `until`: wall time, for people."""
+
+    by: str = ""
+    at: str = ""
+    until_ms: Count = 0
+    until: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance(Record):
+    """The operator's request that a group, or everything, is left alone. Its fields are those of a Ban."""
+
+    by: str = ""
+    at: str = ""
+    until_ms: Count = 0
+    until: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cleanup(Record):
     """The operator's word that what failed of a group on `node` (empty: anywhere) is repaired. The newest one stays:
     daemons act once for each `id`."""

@@ -3,6 +3,7 @@ out by `carry_out`, and write the note of it into the cluster's history."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import msgspec
 
 from election.reading import ReadView
 from election.store import Store
-from hactl.admin import drains, fencing, groups, moves, nodes, requests
+from hactl.admin import drains, fencing, groups, moves, nodes, planned, requests
 from hactl.admin.errors import NoSuchError
 from hactl.admin.requests import Request
 from hactl.model.cluster import ClusterSpec
@@ -28,13 +29,14 @@ class Left(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Context:
     """The state on which an action is carried out, and the action's author (`by`). `view`: read lately. `left`: of each
-    node that has a fence record."""
+    node that has a fence record. `wall_s`: reads the wall clock."""
 
     store: Store
     view: ReadView
     spec: ClusterSpec | None
     by: str
     left: Mapping[str, Left]
+    wall_s: Callable[[], float] = time.time
 
     @property
     def known(self) -> tuple[Store, ReadView, ClusterSpec | None]:
@@ -89,6 +91,37 @@ def _cleanup(context: Context, params: requests.Cleanup) -> Outcome:
     return Outcome(requests.CleanedUp(cleaned, unblocked), "asked_cleanup", data)
 
 
+def _stop(context: Context, params: requests.Stop) -> Outcome:
+    done = planned.stop(*context.known, params.group, context.by, reason=params.reason or "", force=params.force)
+    data = {"group": params.group, "reason": params.reason or ""}
+    return Outcome(done, "asked_stop" if done.changed else "", data)
+
+
+def _start(context: Context, params: requests.Start) -> Outcome:
+    done = planned.start(*context.known, params.group)
+    return Outcome(done, "asked_start" if done.changed else "", {"group": params.group})
+
+
+def _restart(context: Context, params: requests.Restart) -> Outcome:
+    done = planned.restart(*context.known, params.group, context.by)
+    return Outcome(done, "asked_restart", {"group": params.group, "on": done.node})
+
+
+def _ban(context: Context, params: requests.Ban) -> Outcome:
+    done = planned.ban(
+        *context.known, params.group, params.node, context.by,
+        ending=planned.ending(params.for_ms, context.wall_s()), reason=params.reason or "", force=params.force,
+    )  # fmt: skip
+    data = {"group": params.group, "on": params.node, "until": done.until, "reason": params.reason or ""}
+    return Outcome(done, "asked_ban", data)
+
+
+def _clear(context: Context, params: requests.Clear) -> Outcome:
+    cleared = planned.clear(*context.known, params.group, params.node)
+    data = {"group": params.group, "on": params.node}
+    return Outcome(requests.Cleared(cleared), "asked_clear" if cleared else "", data)
+
+
 def _drain(context: Context, params: requests.Drain) -> Outcome:
     drain, new = drains.drain(
         *context.known, params.service, params.node, context.by, reason=params.reason or "", force=params.force
@@ -126,6 +159,11 @@ ACTIONS: dict[type[Request[Any]], Callable[[Context, Any], Outcome]] = {
     requests.Standby: _standby,
     requests.Online: _online,
     requests.Cleanup: _cleanup,
+    requests.Stop: _stop,
+    requests.Start: _start,
+    requests.Restart: _restart,
+    requests.Ban: _ban,
+    requests.Clear: _clear,
     requests.Drain: _drain,
     requests.Undrain: _undrain,
     requests.Confirm: _confirm,

@@ -52,6 +52,22 @@ class CleanedUp(msgspec.Struct):
     unblocked: bool
 
 
+class GroupRequested(msgspec.Struct):
+    """`changed`: false, it was asked for already. `revision`: at which the request was written, 0: it was not. `node`:
+    where the group is now, "": nowhere. `until`: wall time, for people; "": without an end."""
+
+    changed: bool
+    revision: int = 0
+    node: str = ""
+    until: str = ""
+
+
+class Cleared(msgspec.Struct):
+    """`nodes`: from which the group was banned."""
+
+    nodes: list[str]
+
+
 class DrainRequested(msgspec.Struct):
     """The request that is there now, and whether it is new."""
 
@@ -124,6 +140,53 @@ class Cleanup(Request[CleanedUp]):
     answer = CleanedUp
     group: str
     node: str
+
+
+class Stop(Request[GroupRequested]):
+    """Have `group` run nowhere, until it is started. `force`: even if that ends services."""
+
+    path = "group/stop"
+    answer = GroupRequested
+    group: str
+    reason: str | None = ""
+    force: bool = False
+
+
+class Start(Request[GroupRequested]):
+    """Have a stopped group run again."""
+
+    path = "group/start"
+    answer = GroupRequested
+    group: str
+
+
+class Restart(Request[GroupRequested]):
+    """Stop `group` and start it again where it is, in order."""
+
+    path = "group/restart"
+    answer = GroupRequested
+    group: str
+
+
+class Ban(Request[GroupRequested]):
+    """Keep `group` off `node`, for `for_ms` or (0) until it is cleared. `force`: even if no other node may run it."""
+
+    path = "group/ban"
+    answer = GroupRequested
+    group: str
+    node: str
+    for_ms: float = 0.0
+    reason: str | None = ""
+    force: bool = False
+
+
+class Clear(Request[Cleared]):
+    """End the bans of `group` from `node`, or ("") from every node."""
+
+    path = "group/clear"
+    answer = Cleared
+    group: str
+    node: str = ""
 
 
 class Drain(Request[DrainRequested]):

@@ -209,7 +209,11 @@ def _of_nodes(document: Document) -> Iterator[str]:
 
 def _of_groups(document: Document) -> Iterator[str]:
     for group in document["groups"]:
-        if group["enabled"] and group["configured"] and (group["state"] != "running" or group["holders"]):
+        if (
+            group["enabled"]
+            and group["configured"]
+            and (group["state"] not in ("running", "stopped") or group["holders"])
+        ):
             yield f"group {group['name']} is {group['state']}" + (f": {group['waiting']}" if group["waiting"] else "")
     for move in document["moves"]:
         yield f"group {move['group']} is about to be moved"

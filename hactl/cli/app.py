@@ -65,13 +65,14 @@ _NODE = (
     membership.replace,
     membership.rename,
 )
+_GROUP = (group.stop, group.start, group.restart, group.ban, group.clear, group.cleanup)
 _SETUP = "Set up a cluster: `hactl setup --cluster NAME n1=ADDRESS n2=ADDRESS n3=ADDRESS`."
 _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "setup": (_SETUP, (setup.cluster, setup.join)),
     "cluster": ("Reboot the nodes one after the other.", (cluster.rolling_reboot,)),
     "node": ("Take a node out of use, and put it back; add, remove, replace, rename one.", _NODE),
     "fence": ("Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices.", _FENCING),
-    "group": ("Report that a group is repaired.", (group.cleanup,)),
+    "group": ("Stop, start and restart a group; keep it off a node; report that it is repaired.", _GROUP),
     "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),
     "config": ("The cluster's configuration.", _CONFIG),
     "etcd": (

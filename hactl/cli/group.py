@@ -1,4 +1,4 @@
-"""`hactl group …`: word of an operator about a group."""
+"""`hactl group …`: what an operator wants of one group."""
 
 from __future__ import annotations
 
@@ -7,15 +7,98 @@ from typing import Annotated
 
 import typer
 
-from hactl.admin.requests import Cleanup
+from hactl.admin.requests import Ban, Cleanup, Clear, GroupRequested, Restart, Start, Stop
+from hactl.cli.awaiting import Lines, look_for, parsed, until
 from hactl.cli.backend import Backend
-from hactl.cli.common import say, settings
+from hactl.cli.common import NOT_IN_TIME, say, settings, tell
 from hactl.cli.completion import groups, nodes
-from hactl.cli.options import ConfigOption
+from hactl.cli.options import ConfigOption, Force, Reason, Wait, seconds
+
+Group = Annotated[str, typer.Argument(help="The group's name.", autocompletion=groups)]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait.")]
+For = Annotated[
+    str, typer.Option("--for", metavar="DURATION", help="It ends by itself after this time. Default: never.")
+]
+
+
+def stop(
+    group: Group, reason: Reason = "", yes: Force = False, wait: Wait = True, timeout: Timeout = "60s",
+    config: ConfigOption = None,
+) -> None:  # fmt: skip
+    """Stop a group, and keep it stopped until `start`, whatever is restarted meanwhile.
+
+    If services are reached through it only, that is said first, and asked.
+
+    Exit status: 0 stopped, 1 refused or failed, 2 bad input, 3 not in time: it stops as soon as it can.
+    """
+    limit_s = seconds(timeout)
+    with closing(Backend(settings(config))) as backend:
+        asked, _ = backend.do_asking(lambda force: Stop(group, reason, force), yes=yes)
+        already = "" if asked.changed else " already"
+        say(f"{group} is to be stopped{already}; to start it: `hactl group start {group}`")
+        _await(backend, f"{group}=stopped", asked, limit_s, wait=wait)
+
+
+def start(group: Group, wait: Wait = True, timeout: Timeout = "60s", config: ConfigOption = None) -> None:
+    """Start a group that was stopped by `stop`, on the node where it belongs.
+
+    Exit status: 0 it runs, 1 refused or failed, 2 bad input, 3 not in time: it starts as soon as it can.
+    """
+    limit_s = seconds(timeout)
+    with closing(Backend(settings(config))) as backend:
+        asked = backend.do(Start(group))
+        say(f"{group} is to run" if asked.changed else f"{group} was not stopped by an operator")
+        _await(backend, f"{group}=running", asked, limit_s, wait=wait)
+
+
+def restart(group: Group, wait: Wait = True, timeout: Timeout = "60s", config: ConfigOption = None) -> None:
+    """Stop everything of a group in reverse order, and start it again on the same node.
+
+    Exit status: 0 it runs again, 1 refused or failed, 2 bad input, 3 not in time: it goes on.
+    """
+    limit_s = seconds(timeout)
+    with closing(Backend(settings(config))) as backend:
+        asked = backend.do(Restart(group))
+        say(f"{group} is to be restarted on {asked.node}")
+        _await(backend, f"{group}=running", asked, limit_s, wait=wait)
+
+
+def ban(
+    group: Group,
+    node: Annotated[str, typer.Argument(help="The node to keep it off.", autocompletion=nodes)],
+    for_: For = "",
+    reason: Reason = "",
+    yes: Force = False,
+    config: ConfigOption = None,
+) -> None:
+    """Keep a group off a node: it leaves it, and does not come to it, until the ban ends or is cleared.
+
+    If no other node may run it, that is said first, and asked. `hactl wait GROUP=running` waits until it has moved.
+    """
+    for_ms = seconds(for_) * 1000 if for_ else 0.0
+    with closing(Backend(settings(config))) as backend:
+        asked, _ = backend.do_asking(lambda force: Ban(group, node, for_ms, reason, force), yes=yes)
+    until_ = f" until {asked.until}" if asked.until else f"; to end that: `hactl group clear {group} {node}`"
+    leaves = f"; leaving {node} now" if asked.node == node else ""
+    say(f"{group} is banned from {node}{until_}{leaves}")
+
+
+def clear(
+    group: Group,
+    node: Annotated[str, typer.Argument(help="Only this node. Default: all nodes.", autocompletion=nodes)] = "",
+    config: ConfigOption = None,
+) -> None:
+    """End the bans of a group. No group moves back by itself."""
+    with closing(Backend(settings(config))) as backend:
+        cleared = backend.do(Clear(group, node)).nodes
+    if cleared:
+        say(f"{group} is no longer banned from {', '.join(cleared)}")
+    else:
+        say(f"{group} was not banned from {node or 'any node'}")
 
 
 def cleanup(
-    group: Annotated[str, typer.Argument(help="The group's name.", autocompletion=groups)],
+    group: Group,
     node: Annotated[
         str, typer.Option("--node", metavar="NODE", help="Only this node. Default: all nodes.", autocompletion=nodes)
     ] = "",
@@ -34,3 +117,15 @@ def cleanup(
         say(f"{group} may run on {nodes} again; to move it there: `hactl failover {group} --to {done.nodes[0]}`")
     if not done.unblocked and not done.nodes:
         say(f"{group}: it was neither blocked nor kept off {node or 'any node'}; what waits for a retry is tried now")
+
+
+def _await(backend: Backend, condition: str, asked: GroupRequested, limit_s: float, *, wait: bool) -> None:
+    """Until the condition holds, and no restart is left to be carried out."""
+    if not wait:
+        return
+    lines, look = Lines(), look_for(parsed([condition]))
+    missing = until(backend, look, limit_s, lines, revision=asked.revision)
+    if missing:
+        tell(f"error: not in time: {'; '.join(missing)}")
+        raise typer.Exit(NOT_IN_TIME)
+    lines.say(condition.replace("=", " is "))

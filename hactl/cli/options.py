@@ -14,6 +14,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Force = Annotated[bool, typer.Option("--yes", "-y", "--force", help="Do not ask: do it even if it hurts what runs.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, for `hactl status`.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, and show the progress.")]
 ConfigOption = Annotated[
     Path | None,

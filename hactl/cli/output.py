@@ -19,7 +19,7 @@ _BY_WORD = {
         "unreadable",
     },
     "yellow": {"standby", "starting", "stopping", "handoff", "unknown", "unmanaged", "warning", "fence pending"},
-    "dim": {"disabled", "notice"},
+    "dim": {"disabled", "stopped", "notice"},
 }
 
 WIDEST = 10_000

@@ -12,7 +12,7 @@ from hactl.admin.requests import Drain, Undrain
 from hactl.cli.backend import Backend
 from hactl.cli.common import NOT_IN_TIME, CliError, say, settings, tell
 from hactl.cli.completion import nodes, services
-from hactl.cli.options import ConfigOption, Force, Wait, seconds
+from hactl.cli.options import ConfigOption, Force, Reason, Wait, seconds
 
 ALL = "*"
 LOOK_S = 0.5
@@ -30,7 +30,7 @@ def drain(
         str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the sessions to end.")
     ] = "30s",
     wait: Wait = True,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, for `hactl status`.")] = "",
+    reason: Reason = "",
     yes: Force = False,
     config: ConfigOption = None,
 ) -> None:

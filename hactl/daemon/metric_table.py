@@ -69,7 +69,12 @@ TABLE = (
         "1: at its last test by this node the fence device answered for the node `target`.",
     ),
     Metric("hactl_fence_pending", "gauge", (), "Dead sessions that something waits to be known to be stopped."),
-    Metric("hactl_group_enabled", "gauge", ("group",), "1: the configuration in use wants the group to run, 0: not."),
+    Metric(
+        "hactl_group_enabled",
+        "gauge",
+        ("group",),
+        "1: the group is to run; 0: it is disabled in the configuration, or an operator has stopped it.",
+    ),
     Metric(
         "hactl_fence_test_timestamp_seconds", "gauge", (), "When this node last tested the fence devices, 0: never."
     ),

@@ -17,6 +17,7 @@ from hactl.daemon.metric_table import HEALTH, OUTCOMES, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES, LoopTimes
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide import outside
+from hactl.decide.planned import off
 from hactl.decide.reading import ReadState
 from hactl.haproxy.control.runtime import ServerState
 from hactl.model.cluster import GroupSpec
@@ -226,7 +227,7 @@ class Metrics:
             self._all["hactl_failovers_total"].labels(group.name, reason)
         for phase in PHASE_NAMES:
             self._all["hactl_failover_phase_seconds"].labels(group.name, phase)
-        self._all["hactl_group_enabled"].labels(group.name).set(int(group.enabled))
+        self._all["hactl_group_enabled"].labels(group.name).set(int(not off(state.view, group)))
         ownership, run = state.view.groups.get(group.name), state.runs.get(group.name)
         owner = ownership.record.node if ownership and ownership.record.state != "released" else ""
         self._all["hactl_group_info"].labels(group.name, owner, _ownership(state, group.name)).set(1)

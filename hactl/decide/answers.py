@@ -108,6 +108,11 @@ def _block_answered(state: NodeState, pending: Pending, result: TxnResult, out: 
         blocking.self_fence(state, run, out)
 
 
+def _planned_over(state: NodeState, pending: Pending, result: TxnResult, out: Out) -> None:
+    if result.succeeded:
+        out.note("planned_over", key=pending.name.removeprefix(state.keys.prefix + "intents/"))
+
+
 def _granted(run: LocalGroup, pending: Pending, out: Out) -> None:
     """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
     run.granted = pending.epoch
@@ -122,4 +127,5 @@ _ANSWERS: dict[Purpose, Callable[[NodeState, Pending, TxnResult, Out], None]] = 
     Purpose.OPEN: _open_answered,
     Purpose.DEPOSE: _depose_answered,
     Purpose.BLOCK: _block_answered,
+    Purpose.PLANNED_OVER: _planned_over,
 }

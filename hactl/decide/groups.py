@@ -13,7 +13,7 @@ from election.clock import owner_elapsed
 from election.records import Holder, Ownership, next_epoch
 from election.store import Compare
 from election.view import Versioned
-from hactl.decide import announcing, blocking, outside, overlap, readiness_in_step
+from hactl.decide import announcing, blocking, outside, overlap, planned, planned_steps, readiness_in_step
 from hactl.decide.acquiring import bring_up, read_revision, send_acquire
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement import place, reported_running
@@ -91,7 +91,7 @@ def as_owner(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], 
             _give_back(state, run, observed, reason, out)
             return
     departure = leaving(state, run, observed.record, out)
-    if departure is None and run.outdated:
+    if departure is None and (run.outdated or planned_steps.restarts(state, run, observed.record, out)):
         bring_down(run, out, kill=False)
     elif departure is None:
         bring_up(state, run, observed, out)
@@ -153,8 +153,10 @@ def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Rele
     spec = run.spec
     if own.holders:
         return None  # an overlap comes to its end first
-    if not spec.enabled or state.cluster is None or state.cluster.group(spec.name) is None:
-        return Release(None, "taken out of the configuration" if spec.enabled else "disabled")
+    if state.cluster is None or state.cluster.group(spec.name) is None:
+        return Release(None, "taken out of the configuration")
+    if reason := planned.off(state.view, spec):
+        return Release(None, reason)
     choice = place(state.cluster, spec, state.view)
     best = choice.best_but(state.node)
     if state.phase == "ending":
@@ -170,7 +172,7 @@ def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Rele
     if reason := choice.excluded.get(state.node, ""):
         if best is not None:
             return Release(_session(state, best), reason)
-        if state.node in state.view.standby or reason == "not in the group's nodes":
+        if planned.kept_off(state.view, spec.name, state.node) or reason == "not in the group's nodes":
             return Release(None, reason)
     if better := readiness_in_step.better_node(state, spec.name, choice, out):
         return Release(_session(state, better), f"{state.node}: {state.readiness[spec.name].poor_because}")
@@ -252,7 +254,7 @@ def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership
     run.waiting = blocked_reason(state)
     if run.waiting or run.txn or run.acting or not _can_acquire(state, out) or state.cluster is None:
         return
-    if not spec.enabled or state.cluster.group(spec.name) is None:
+    if planned.off(state.view, spec) or state.cluster.group(spec.name) is None:
         _retire(state, run, observed, out)
         return
     if observed is not None and observed.record.state == "unmanaged" and spec.fencing == "lease":

@@ -45,7 +45,8 @@ class LocalGroup:
     better. `failure`, `failing`: why something failed last, and which resource. `unregistered`: its last start could
     not even be registered. `retries`: how often it was looked at again in vain. `words`: what each resource that is not
     well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
-    `cleaned`: the last cleanup of the operator's that was carried out. `interferences`: by resource and topic.
+    `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
+    which everything was stopped. `interferences`: by resource and topic.
     """
 
     spec: GroupSpec
@@ -73,6 +74,7 @@ class LocalGroup:
     since_running: Instant | None = None
     overlap_seen: tuple[int, Instant] | None = None
     cleaned: str = ""
+    restarted: int = 0
     waiting: str = ""
     interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
     takeover: Takeover | None = None

@@ -28,6 +28,7 @@ from hactl.decide import (
     peers,
     phase_table,
     phases,
+    planned_steps,
     readiness_in_step,
     resources,
     suspicion,
@@ -131,6 +132,7 @@ def _decide(state: NodeState, out: Out) -> None:
         unfencing.unfence(state, out)
         failures.expire_failures(state, out)
         moves.void_moves(state, out)
+        planned_steps.end_planned(state, out)
         namesake.forget_refusal(state, out)
         own_session.identified(state, out)
     readiness_in_step.see_everybody(state, out)
@@ -302,6 +304,10 @@ def _on_watchdog(state: NodeState, event: events.Watchdog, out: Out) -> None:
     out.note_once("watchdog", "watchdog_armed" if event.armed else "watchdog_not_armed", required=event.required)
 
 
+def _on_time_of_day(state: NodeState, event: events.TimeOfDay, out: Out) -> None:
+    state.time_of_day = (event.unix_ms, out.now)
+
+
 def _on_shutdown(state: NodeState, event: events.Shutdown, out: Out) -> None:
     # In standby there is nothing to keep, and a session that is closed is not fenced.
     release = event.release or state.node in state.view.standby
@@ -331,6 +337,7 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Identified: namesake.on_identified,
     events.OriginalProbed: namesake.on_probed,
     events.Watchdog: _on_watchdog,
+    events.TimeOfDay: _on_time_of_day,
     events.Trouble: troubles.learn,
     events.Shutdown: _on_shutdown,
     events.Tick: lambda state, event, out: None,

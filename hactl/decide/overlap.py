@@ -12,6 +12,7 @@ from election.records import Ownership
 from election.view import Versioned
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement import place
+from hactl.decide.planned import kept_off, off
 from hactl.decide.state import NodeState
 from hactl.decide.unfencing import blocked_reason
 from hactl.model.cluster import GroupSpec
@@ -42,7 +43,7 @@ def too_long(run: LocalGroup, now: Instant, limit_ms: float) -> bool:
 def given_back(state: NodeState, run: LocalGroup, own: Ownership, now: Instant) -> str:
     """Why this node, the owner, is to give the group back to its earlier owner, who still runs it; empty: it is not."""
     if not wanted(state, run.spec):
-        return "disabled"
+        return off(state.view, run.spec) or "taken out of the configuration"
     late = too_long(run, now, deadline_ms(run.spec))
     if (reason := unwilling(state, run.spec)) and (late or not run.running):
         return reason
@@ -78,14 +79,14 @@ def takes_back(state: NodeState, run: LocalGroup, own: Ownership) -> bool:
 
 
 def wanted(state: NodeState, spec: GroupSpec) -> bool:
-    """Whether the configuration has the group run at all."""
-    return spec.enabled and state.cluster is not None and state.cluster.group(spec.name) is not None
+    """Whether the group is to run at all."""
+    return not off(state.view, spec) and state.cluster is not None and state.cluster.group(spec.name) is not None
 
 
 def unwilling(state: NodeState, spec: GroupSpec) -> str:
     """Why this node is not to keep the group, however well it runs here; empty: it may."""
     if state.phase == "ending":
         return "shutdown"
-    if state.node in state.view.standby:
-        return "in standby"
+    if reason := kept_off(state.view, spec.name, state.node):
+        return reason
     return "not in the group's nodes" if spec.nodes and state.node not in spec.nodes else ""

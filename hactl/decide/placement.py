@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from election.reading import ReadView
+from hactl.decide.planned import kept_off
 from hactl.decide.readiness import reported
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
@@ -42,8 +43,8 @@ def why_not(group: GroupSpec, node: str, view: ReadView) -> str:
     """Why `group` may not run on `node` now; empty: it may."""
     if node not in view.sessions:
         return "its session cannot be read" if view.bad_node(node) else "no live session"
-    if node in view.standby:
-        return "in standby"
+    if reason := kept_off(view, group.name, node):
+        return reason
     failure = view.failures.get(f"{group.name}/{node}")
     if failure is not None:
         return f"{failure.record.resource} failed {failure.record.count} times: {failure.record.reason}"

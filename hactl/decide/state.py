@@ -114,7 +114,8 @@ class NodeState:
     `failures_quiet`: since when its group has run well elsewhere; `failures_unfit`: the groups that failed here by a
     resource that this node was not ready for. `readiness`: this node's own, by group; `sightings`: how ready each node
     was seen to be, by group and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
-    `overwritten`: since when what cannot be read stands in my session's key. `errors`, `last_error`: how often
+    `overwritten`: since when what cannot be read stands in my session's key. `time_of_day`: the wall clock (UTC in ms
+    since 1970), and when it was read. `errors`, `last_error`: how often
     this program itself went wrong.
     """
 
@@ -173,6 +174,7 @@ class NodeState:
     errors: int = 0
     last_error: str = ""
     overwritten: tuple[int, Instant] | None = None
+    time_of_day: tuple[float, Instant] | None = None
 
     @property
     def node(self) -> str:
@@ -262,6 +264,10 @@ class NodeState:
     def may_run(self, now: Instant) -> bool:
         """Whether something exclusive may run or be started now: `now < valid_until - M`."""
         return self.session.state == "live" and self.session.time_left(now) > self.timing.stop_budget_ms
+
+    def wall_ms(self, now: Instant) -> float | None:
+        """The wall clock, UTC in ms since 1970; None: it has not been read yet."""
+        return self.time_of_day[0] + owner_elapsed(self.time_of_day[1], now) if self.time_of_day else None
 
     def blind(self, now: Instant) -> bool:
         """Whether my own renewals do not come back to me: what I know of the others is old."""

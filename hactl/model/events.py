@@ -187,6 +187,12 @@ class Watchdog(NamedTuple):
     required: bool = False
 
 
+class TimeOfDay(NamedTuple):
+    """The wall clock: UTC in ms since 1970. For the ends of what operators have planned; no guarantee rests on it."""
+
+    unix_ms: float
+
+
 class Trouble(NamedTuple):
     """Something of this node, or of the daemon itself, does not work, though what runs goes on. `source` names it;
     `what` is wrong and what to `do`, for the operator; `since`: wall time, for people. `what` "": it is over."""
@@ -209,5 +215,6 @@ class Tick(NamedTuple):
 
 Event = (
     Listed | ListFailed | Watched | WatchEnded | Configured | TxnDone | GuardAnswered | GuardLost | Acted | Observed
-    | Readiness | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog | Trouble | Shutdown | Tick
+    | Readiness | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog | TimeOfDay | Trouble | Shutdown
+    | Tick
 )  # fmt: skip

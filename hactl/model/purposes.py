@@ -25,12 +25,14 @@ class Purpose(StrEnum):
     LEAVE = "leave"
     LOST = "lost"
     OPEN = "open"
+    PLANNED_OVER = "planned-over"
     PROBE = "probe"
     RECLAIM = "reclaim"
     REFUSAL = "refusal"
     RELEASE = "release"
     RENEW = "renew"
     REPORT = "report"
+    RESTARTED = "restarted"
     VOID_MOVE = "void-move"
 
 

@@ -74,7 +74,8 @@ def about(group: Mapping[str, Any]) -> str:
     """A group's state in words: where it is, and why it is not running."""
     where = f" on {group['owner']}" if group["owner"] else ""
     why = f" ({group['waiting']})" if group["waiting"] else ""
-    return f"{group['name']} is {group['state']}{where}{why}"
+    state = f"{group['state']}, and to be restarted" if group["restarting"] else group["state"]
+    return f"{group['name']} is {state}{where}{why}"
 
 
 def leaving(document: Document, node: str) -> list[str]:
@@ -85,7 +86,7 @@ def leaving(document: Document, node: str) -> list[str]:
 def _is(group: Mapping[str, Any], state: str) -> bool:
     if state == "stopped":
         return not group["owner"] and group["state"] in ("stopped", "disabled", "released", "unowned")
-    return bool(group["state"] == state)
+    return bool(group["state"] == state) and not (state == "running" and group["restarting"])
 
 
 def _let_go(group: Mapping[str, Any]) -> str:
@@ -127,7 +128,7 @@ def _restless(group: Mapping[str, Any]) -> str:
         return f"{name} is not in the configuration, and on {owner}"
     if state in ("unmanaged", "stopped", "disabled"):
         return ""
-    if state != "running":
+    if not _is(group, "running"):
         return about(group)
     if first and owner != first[0]:
         return f"{name} is on {owner}, and belongs on {first[0]}"

@@ -13,7 +13,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
 - `groups`: `name`, `state` (see `group_state`), `owner`, `phase`, `epoch`, `generation`, `number`, `holders`,
   `blocked` (None, or `node`, `text`, `do`: nobody starts it), `vips`, `resources`, `waiting` (why it does not run),
   `reason` (of its ownership), `candidates`, `excluded`,
-  `readiness` (of the nodes that are not ready for it: `level`, `why`)
+  `readiness` (of the nodes that are not ready for it: `level`, `why`), `stopped` (None, or `by`, `at`, `reason`: an
+  operator wants it to run nowhere), `bans` (`node`, `by`, `at`, `until`, `reason`), `restarting`
 - `balancers`: HAProxy on each node: `node`, `live`, `wanted` (it is to run there), `told` (what follows is known),
   `running`, `version`, `error`, `at`
 - `services`: `name`, `mode`, `binds`, `enabled`, `writer` (None: it has none to be elected), `group`, `role` (what
@@ -53,6 +54,7 @@ from hactl.status import unreadable
 from hactl.status.fences import being_fenced, device_reports, fence_status, matters, node_fencing
 from hactl.status.health import NodeHealth
 from hactl.status.local import Local
+from hactl.status.planned import planned_status, stopped_by
 from hactl.status.resource_warnings import reported_warnings
 from hactl.status.services import balancer_status, service_status
 from hactl.status.stale import mark_as_old
@@ -140,12 +142,14 @@ def node_state(view: ReadView, name: str, spec: ClusterSpec | None) -> str:
 
 def group_state(view: ReadView, group: GroupSpec) -> str:
     """In one word: running, starting, stopping, blocked, failed, unknown (of its owner's report); handoff, released,
-    unmanaged, unowned; lost (its owner has no session); unreadable (what the store says of it); disabled."""
+    unmanaged, unowned; lost (its owner has no session); unreadable (what the store says of it); disabled; stopped (by
+    an operator)."""
     stored = view.groups.get(group.name)
     if view.keys.group(group.name) in view.unreadable:
         return "unreadable"
     if stored is None or stored.record.state == "released":
-        return "disabled" if not group.enabled else "released" if stored else "unowned"
+        nobody = "released" if stored else "unowned"
+        return "disabled" if not group.enabled else "stopped" if group.name in view.stopped else nobody
     own = stored.record
     if own.state != "owned":
         return own.state
@@ -194,6 +198,7 @@ def group_status(
         "candidates": list(choice.candidates) if choice else [],
         "excluded": dict(choice.excluded) if choice else {},
         "readiness": _readiness(view, spec, group),
+        **planned_status(view, group.name),
     }
 
 
@@ -231,6 +236,8 @@ def _waiting(
 ) -> str:
     """Why it does not run; empty when it runs, is on its way, or is not wanted."""
     stored = view.groups.get(group.name)
+    if state == "stopped":
+        return stopped_by(view.stopped[group.name].record)
     if state in ("running", "disabled", "unmanaged") or spec is None:
         return ""
     if stored is not None and stored.record.state == "owned" and state != "lost":

@@ -88,6 +88,9 @@ _IGNORED = {
     "failures": "it keeps the group off no node",
     "intents/move": "nothing is moved",
     "intents/drain": "the server is drained all the same",
+    "intents/stopped": "the group is stopped all the same",
+    "intents/ban": "the group is kept off the node all the same",
+    "intents/restart": "nothing is restarted",
     "reports": "the node writes it anew",
 }
 

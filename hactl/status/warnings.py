@@ -11,6 +11,7 @@ from election.reading import ReadView
 from hactl.decide.troubles import trouble_warnings
 from hactl.status import unreadable
 from hactl.status.namesake_warnings import namesake_warnings
+from hactl.status.planned import planned_warnings
 from hactl.status.resource_warnings import resource_warnings
 from hactl.status.service_warnings import Warning_, service_warnings
 
@@ -25,7 +26,7 @@ def warnings(document: dict[str, Any], view: ReadView) -> list[dict[str, str]]:
     """Level, what and do; the worst first."""
     gathered = [*_store(document, view), *namesake_warnings(document, view), *trouble_warnings(document)]
     if document["stale_ms"] is None:
-        for part in (_groups, resource_warnings, _nodes, _fencing, service_warnings, _rest):
+        for part in (_groups, planned_warnings, resource_warnings, _nodes, _fencing, service_warnings, _rest):
             gathered += part(document)
     gathered.sort(key=lambda warning: LEVELS.index(warning[0]))
     return [{"level": level, "what": text, "do": todo} for level, text, todo in gathered]
@@ -160,7 +161,7 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
         yield from _readiness(group)
         if not group["configured"]:
             yield "warning", f"group {name} is not in the configuration, but {owner} owns it", "see `hactl events`"
-        if group["enabled"] and state == "running" and len(group["candidates"]) == 1:
+        if group["enabled"] and state == "running" and len(group["candidates"]) == 1 and not group["stopped"]:
             yield "warning", f"group {name} runs on {owner} and could run nowhere else", _others_why(group)
 
 

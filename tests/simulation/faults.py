@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from election.observer import limit_ms
-from election.records import Move, Ownership, RecordError
+from election.records import Ban, Move, Ownership, RecordError, Restart, Stop
 from election.session import dead
 from election.store import Compare, Delete, Put
 from fencing.topology import Topology
@@ -29,6 +29,7 @@ from tests.simulation.operator import (
 )  # fmt: skip
 from tests.simulation.plan import Fault
 from tests.simulation.world import World
+from tests.support.malformed import readable
 
 
 def inject(world: World, fault: Fault) -> None:
@@ -224,6 +225,35 @@ def _cleanup(world: World, node: SimNode, fault: Fault) -> None:
         cleanup(world, group.name)
 
 
+def _group_stop(world: World, node: SimNode, fault: Fault) -> None:
+    """`hactl group stop`, and `start` later."""
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    key, end = world.keys.stopped(group.name), world.now + fault.length
+    if not world.store_away():
+        write(world, Put(key, Stop("operator").to_json()), wanted=lambda: world.now < end and not world.mended_at)
+    when_store(world, fault.length, lambda: write(world, Delete(key)))
+
+
+def _group_restart(world: World, node: SimNode, fault: Fault) -> None:
+    """`hactl group restart`."""
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    own = readable(Ownership, world.ledger.get(world.keys.group(group.name)))
+    if own is not None and not world.store_away():
+        write(world, Put(world.keys.restart(group.name), Restart(str(fault.at), own.epoch, "operator").to_json()))
+
+
+def _ban(world: World, node: SimNode, fault: Fault) -> None:
+    """`hactl group ban --for`: the nodes end it."""
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    until = int(world.wall_ms() + fault.length)
+    if not world.store_away():
+        write(
+            world,
+            Put(world.keys.ban(group.name, node.name), Ban("operator", "", until).to_json()),
+            wanted=lambda: not world.mended_at,
+        )
+
+
 def _slow_stops(world: World, node: SimNode, fault: Fault) -> None:
     node.resources.slow_stops_until = world.now + fault.length
 
@@ -321,7 +351,7 @@ _FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
     "late-writes": _late_writes, "device-fails": _device, "device-hangs": _device, "device-lies": _device,
     "device-slow": _device, "device-deaf": _device, "pause-between": _between,
     "deaf-agents": _deaf_agents, "unstoppable": _unstoppable, "untold": _untold, "confirm": _confirm,
-    "cleanup": _cleanup,
+    "cleanup": _cleanup, "group-stop": _group_stop, "group-restart": _group_restart, "ban": _ban,
     "fence": _fence, "store-away": _away,
     "store-slow": _slow, "store-full": _full, "compact": _compact, "delete-key": _delete_key, "config": _config,
     "clone": clones.boot, "clone-unheard": clones.boot, "disk-restored": clones.restore_disk,

@@ -50,6 +50,7 @@ class SimNode:
         self.unheard = False  # nobody in its network hears it
         self.rates = world.plan.rates[name]
         self.offsets = (world.rng.uniform(0, 1e6), world.rng.uniform(0, 1e6))
+        self.wall_offset = world.rng.choice((0.0, -1500.0, 1500.0))  # of its wall clock
         self.powered = False
         self.boots = self.daemons = 0
         self.daemon: Daemon | None = None
@@ -147,6 +148,8 @@ class SimNode:
         self.watch.dead = True
         self.world.say("%s: daemon %d starts (guard %s)", self.name, self.daemons, state.phase)
         self.step(events.Watchdog(True) if self.world.plan.watchdogs else events.Tick())
+        if self.daemon is not None:
+            self.step(events.TimeOfDay(self.world.wall_ms() + self.wall_offset))
         for group in self.readiness:
             self.world.after(self.world.rng.uniform(100, 2500), lambda group=group: self.observe(group))  # type: ignore[misc]
 

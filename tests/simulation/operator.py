@@ -153,6 +153,7 @@ def _as_planned(world: World) -> None:
     """Every node in use, nothing that failed remembered, the plan's configuration."""
     for group in world.plan.cluster.groups:
         cleanup(world, group.name)
+        write(world, Delete(world.keys.stopped(group.name)))
     for name in world.nodes:
         write(world, Delete(world.keys.standby(name)))
     configure(world, world.plan.cluster)

@@ -20,6 +20,9 @@ from tests.simulation.devices import Devices
 from tests.simulation.node import SimNode
 from tests.simulation.plan import Plan
 
+# The time of day at which every schedule begins.
+WALL_MS = 1_800_000_000_000.0
+
 
 class World:
     """One schedule."""
@@ -59,6 +62,10 @@ class World:
         return SimNode(self, name, board)
 
     # --- time ---------------------------------------------------------------------------------------------
+
+    def wall_ms(self) -> float:
+        """The true time of day: UTC in ms since 1970."""
+        return WALL_MS + self.now
 
     def at(self, when: float, call: Callable[[], None]) -> None:
         """Have `call` made at `when`."""

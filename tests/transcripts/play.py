@@ -78,7 +78,8 @@ class Play:
     def operate(self, request: requests.Request[Any], left: Left | None = None) -> None:
         """An operator's action; a refusal is its answer."""
         node = getattr(request, "node", "")
-        context = Context(self.store, self.view, self.cluster, OPERATOR, {node: left} if left else {})
+        known, by_node = (self.store, self.view, self.cluster), {node: left} if left else {}
+        context = Context(*known, OPERATOR, by_node, lambda: self.world.wall_ms() / 1000)
         try:
             carry_out(context, request)
         except RefusedError as refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hactl.lab.spec import SERVICE_VIP
 from hactl.lab.system import LabError
 
 from .whole import Cluster
@@ -26,3 +27,42 @@ def test_standby_returns_when_nothing_is_left_and_wait_sees_it(cluster: Cluster)
         cluster.hactl(other, "wait", f"{owner}=online", "--for", "1s")
     cluster.hactl(other, "node", "online", owner)
     cluster.hactl(other, "wait", f"{owner}=online", "settled", "--for", "30s")
+
+
+def test_a_group_that_is_stopped_stays_so_until_it_is_started(cluster: Cluster) -> None:
+    """Whatever is restarted meanwhile."""
+    owner = cluster.owner("service")
+    first, second = cluster.others(owner)
+    said = cluster.hactl(first, "group", "stop", "service", "--yes", "--reason", "new disks")
+    assert "service is stopped" in said
+    assert cluster.judge.watcher.holders(SERVICE_VIP) == []
+    assert cluster.group("service").state == "released"
+    for name in (owner, second):
+        cluster.node(name).stop_daemon()
+        cluster.node(name).start_daemon()
+    cluster.await_live()
+    cluster.hactl(first, "wait", "settled", "service=stopped", "--for", "30s")
+    assert "new disks" in cluster.hactl(second, "status")
+    assert "service is running" in cluster.hactl(second, "group", "start", "service")
+    cluster.await_running("service")
+
+
+def test_a_restart_in_place(cluster: Cluster) -> None:
+    owner = cluster.owner("service")
+    before = cluster.group("service")
+    cluster.hactl(cluster.others(owner)[0], "group", "restart", "service")
+    assert cluster.group("service") == before
+    notes = [entry["event"] for entry in cluster.events(owner) if entry.get("group") == "service"]
+    assert notes.count("resource_stopped") == notes.count("resource_started") >= 1 and "group_restarts" in notes
+
+
+def test_a_ban_ends_by_itself(cluster: Cluster) -> None:
+    owner = cluster.owner("service")
+    cluster.bring(owner)
+    cluster.hactl(owner, "group", "ban", "service", owner, "--for", "4s")
+    assert cluster.await_running("service", cluster.others(owner)) != owner
+    with pytest.raises(LabError, match=r"exit 1: .*may not run on .*banned by"):
+        cluster.hactl(owner, "failover", "service", "--to", owner)
+    cluster.until(lambda: not cluster.store.view().bans, "the ban has ended")
+    cluster.hactl(owner, "failover", "service", "--to", owner)
+    assert cluster.owner("service") == owner

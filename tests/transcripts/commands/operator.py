@@ -57,6 +57,31 @@ def _cleanup(play: Play, group: str) -> None:
     play.world.checks.cleaned(group)
 
 
+@command(r"hactl group stop (?P<group>\w+)")
+def _stop(play: Play, group: str) -> None:
+    play.operate(requests.Stop(group))
+
+
+@command(r"hactl group start (?P<group>\w+)")
+def _start(play: Play, group: str) -> None:
+    play.operate(requests.Start(group))
+
+
+@command(r"hactl group restart (?P<group>\w+)")
+def _restart(play: Play, group: str) -> None:
+    play.operate(requests.Restart(group))
+
+
+@command(r"hactl group ban (?P<group>\w+) (?P<name>\S+)(?: --for (?P<seconds>\d+)s)?")
+def _ban(play: Play, group: str, name: str, seconds: str | None) -> None:
+    play.operate(requests.Ban(group, name, float(seconds or 0) * 1000))
+
+
+@command(r"hactl group clear (?P<group>\w+)")
+def _clear(play: Play, group: str) -> None:
+    play.operate(requests.Clear(group))
+
+
 @command(r"hactl recover")
 def _recover(play: Play) -> None:
     world = play.world

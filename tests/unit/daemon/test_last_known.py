@@ -117,7 +117,7 @@ def test_a_key_that_is_not_the_clusters_is_damage(scene: Scene, tmp_path: Path) 
     assert read(str(tmp_path), KEYS) is None
 
 
-@pytest.mark.parametrize("key", [KEYS.standby("n3"), KEYS.maintenance("vip"), KEYS.probe("vip"), KEYS.config])
+@pytest.mark.parametrize("key", [KEYS.standby("n3"), KEYS.probe("vip"), KEYS.config])
 @pytest.mark.parametrize("value", ["\udcff", "x" * 20_000_000])
 def test_no_document_keeps_the_others_from_being_kept(scene: Scene, tmp_path: Path, key: str, value: str) -> None:
     if key == KEYS.config:

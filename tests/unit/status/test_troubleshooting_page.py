@@ -18,6 +18,7 @@ MODULES = (
     "service_warnings",
     "resource_warnings",
     "namesake_warnings",
+    "planned",
     "etcd/membership",
     "etcd/strain",
     "etcd/judge",

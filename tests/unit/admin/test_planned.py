@@ -1,0 +1,116 @@
+"""What operators may plan for a group, and what is refused or asked with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from election.records import Ban
+from hactl.admin import planned
+from hactl.admin.errors import BadInputError, HarmError, NoSuchError, RefusedError
+from tests.support.scene import KEYS, Scene
+
+NEVER = planned.Ending()
+
+
+def test_stop_and_start(scene: Scene) -> None:
+    done = planned.stop(*known(scene), "database", "anna", reason="new disks")
+    assert (done.changed, done.node, done.revision) == (True, "n1", scene.view.revision)
+    stop = scene.view.stopped["database"].record
+    assert (stop.by, stop.reason) == ("anna", "new disks") and stop.at
+    again = planned.stop(*known(scene), "database", "berta")
+    assert not again.changed and scene.view.stopped["database"].record.by == "anna"
+    assert planned.start(*known(scene), "database").changed
+    assert not scene.view.stopped and not planned.start(*known(scene), "database").changed
+
+
+def test_a_group_behind_which_services_are_is_stopped_when_that_is_meant(scene: Scene) -> None:
+    with pytest.raises(HarmError, match="nobody reaches api while group vip is stopped"):
+        planned.stop(*known(scene), "vip", "anna")
+    assert not scene.view.stopped
+    assert planned.stop(*known(scene), "vip", "anna", force=True).changed
+    scene.delete(KEYS.stopped("vip"))
+    scene.own("vip", "n1", state="released")
+    assert planned.stop(*known(scene), "vip", "anna").changed  # it runs nowhere: nothing is lost
+
+
+def test_restart_names_the_ownership(scene: Scene) -> None:
+    done = planned.restart(*known(scene), "vip", "anna")
+    assert done.node == "n1" and scene.view.restarts["vip"].record.epoch == scene.view.groups["vip"].record.epoch
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda scene: scene.own("vip", "n1", state="released"), "runs nowhere"),
+        (lambda scene: scene.own("vip", "n1", state="unmanaged"), "is left alone"),
+        (lambda scene: scene.own("vip", "n1", state="handoff"), "is on its way to n1"),
+        (lambda scene: scene.own("vip", "n1", holders=(scene.holder("n2"),)), "is on its way to n1"),
+        (lambda scene: scene.kill("n1"), "n1, which has group vip, is lost"),
+        (lambda scene: scene.put(KEYS.stopped("vip"), "{}"), "hactl group start vip"),
+        (lambda scene: scene.put(KEYS.group("vip"), "{"), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_restarted(scene: Scene, change: Callable[[Scene], Any], words: str) -> None:
+    change(scene)
+    with pytest.raises(RefusedError, match=words):
+        planned.restart(*known(scene), "vip", "anna")
+    assert not scene.view.restarts
+
+
+def test_a_ban_with_an_end(scene: Scene) -> None:
+    ending = planned.ending(3_600_000, 1_800_000_000)
+    assert ending == (1_800_003_600_000, "2027-01-15T09:00:00+00:00")
+    done = planned.ban(*known(scene), "vip", "n1", "anna", ending=ending, reason="noise")
+    ban = scene.view.bans["vip/n1"].record
+    assert (ban.by, ban.until_ms, ban.until, ban.reason) == ("anna", *ending, "noise")
+    assert (done.node, done.until) == ("n1", ending.until)
+    planned.ban(*known(scene), "vip", "n1", "berta", ending=NEVER)
+    assert scene.view.bans["vip/n1"].record.until_ms == 0
+
+
+@pytest.mark.parametrize("for_ms", [-1.0, 400 * 86_400_000.0, float("nan")])
+def test_a_duration_that_is_none(for_ms: float) -> None:
+    with pytest.raises(BadInputError, match="between 0 and 366 days"):
+        planned.ending(for_ms, 1_800_000_000)
+
+
+def test_a_ban_that_would_leave_no_node_is_asked(scene: Scene) -> None:
+    scene.put(KEYS.ban("database", "n2"), Ban("berta"))
+    with pytest.raises(HarmError, match="no other node may run group database now, so the ban would stop it"):
+        planned.ban(*known(scene), "database", "n1", "anna", ending=NEVER)
+    assert set(scene.view.bans) == {"database/n2"}
+    planned.ban(*known(scene), "database", "n1", "anna", ending=NEVER, force=True)
+    assert set(scene.view.bans) == {"database/n1", "database/n2"}
+
+
+@pytest.mark.parametrize(
+    ("group", "node", "kind", "words"),
+    [
+        ("vpi", "n1", NoSuchError, "no group `vpi`; did you mean `vip`"),
+        ("vip", "n9", NoSuchError, "no node `n9`"),
+        ("database", "n3", RefusedError, "may not run on n3 anyway: its nodes are n1, n2"),
+    ],
+)
+def test_bans_that_make_no_sense(scene: Scene, group: str, node: str, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        planned.ban(*known(scene), group, node, "anna", ending=NEVER)
+    assert not scene.view.bans
+
+
+def test_clear(scene: Scene) -> None:
+    for node in ("n1", "n2", "n3"):
+        scene.put(KEYS.ban("vip", node), Ban("anna"))
+    scene.put(KEYS.ban("database", "n1"), Ban("anna"))
+    assert planned.clear(*known(scene), "vip", "n2") == ["n2"]
+    assert planned.clear(*known(scene), "vip", "") == ["n1", "n3"]
+    assert set(scene.view.bans) == {"database/n1"}
+    assert planned.clear(*known(scene), "vip", "") == []
+    with pytest.raises(NoSuchError, match="no group `vpi`"):
+        planned.clear(*known(scene), "vpi", "")
+
+
+def known(scene: Scene) -> Any:
+    return scene.store, scene.view, scene.spec
