@@ -124,6 +124,7 @@ class SecondStage:
             "output of processes": self._bound_output,
             "questions to guards": lambda: self._ask_guards(daemon, guard, post),
             "look at resources": lambda: self._look_out(daemon, post, resource),
+            "time of day": lambda: self._follow_time_of_day(post),
         }
         for name, part in parts.items():
             self._context.tasks.keep(name, part)
@@ -228,6 +229,11 @@ class SecondStage:
         from hactl.daemon.observe.resources import Lookout  # noqa: PLC0415 - now
 
         await Lookout(lambda: daemon.state, resource, post).run()
+
+    async def _follow_time_of_day(self, post: Callable[[Event], None]) -> None:
+        from hactl.daemon.observe.time_of_day import follow_time_of_day  # noqa: PLC0415 - now
+
+        await follow_time_of_day(post)
 
     async def _bound_output(self) -> None:
         from hactl.linux.output_keeper import OutputKeeper  # noqa: PLC0415 - now

@@ -40,7 +40,6 @@ from hactl.daemon.observe.loop_times import run_measured
 from hactl.daemon.observe.namesake import Namesake
 from hactl.daemon.observe.run_dir import RunDir
 from hactl.daemon.observe.self_check import SelfCheck
-from hactl.daemon.observe.time_of_day import follow_time_of_day
 from hactl.daemon.observe.watchdog import WatchdogFollower
 from hactl.daemon.parts.config_reader import ConfigReader
 from hactl.daemon.parts.config_reading import ConfigReading
@@ -179,7 +178,6 @@ class Daemon:
         self.history.attach(lambda: self.state, self._took_over)
         loop.set_exception_handler(self._callback_failed)
         self.tasks.keep("wait for the guard", self._await_guard, give_up=self._guard_silent)
-        self.tasks.keep("time of day", lambda: follow_time_of_day(self._post))
         self.tasks.keep("watchdog", lambda: self.watchdog.run(self._guard))
         self.tasks.keep("state on disk", lambda: self._keeper.run(self._registrar))
         self.tasks.keep("systemd", self._tell_systemd)

@@ -101,7 +101,8 @@ def test_cleanup(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
 
 
 def test_standby_and_online(daemon: StandIn, config: NodeConfig, scene: Scene) -> None:
-    assert post(config, "/v1/node/standby", node="n1", force=False) == {"groups": ["vip", "database"]}
+    answer = post(config, "/v1/node/standby", node="n1", force=False)
+    assert answer == {"groups": ["vip", "database"], "revision": scene.view.standby["n1"].mod_revision}
     assert scene.view.standby["n1"].record == ME
     assert post(config, "/v1/node/online", node="n1") == {"changed": True}
     assert not scene.view.standby
