@@ -60,16 +60,22 @@ def seconds_since(start: Instant) -> float:
 
 
 async def run_bounded(
-    argv: Sequence[str], *, stdin: bytes, timeout_s: float, max_output: int, cgroup: str | None = None
+    argv: Sequence[str],
+    *,
+    stdin: bytes,
+    timeout_s: float,
+    max_output: int,
+    cgroup: str | None = None,
+    label: str = "fence",
 ) -> Ended:
     """Run `argv` for at most `timeout_s` seconds; of each output at most `max_output` bytes are kept.
 
     When it ends, by itself or not, its process group is killed, and the cgroup it is in, if `cgroup` names an
-    existing cgroup v2 directory below which it may have one. Raises StartError.
+    existing cgroup v2 directory below which it may have one, whose name begins with `label`. Raises StartError.
     """
     start = now()
     with contextlib.ExitStack() as stack:
-        group = stack.enter_context(_Cgroup(cgroup)) if cgroup else None
+        group = stack.enter_context(_Cgroup(cgroup, label)) if cgroup else None
         command = _kept(argv, timeout_s)
         process = _spawn(cgroup_v2.enter_argv(group.path, command) if group else command, stdin)
         stack.callback(_end, process, group)
@@ -138,8 +144,8 @@ def _end(process: subprocess.Popen[bytes], group: _Cgroup | None) -> None:
 class _Cgroup:
     """A cgroup v2 of its own for one run, below a directory that is there; removed afterwards."""
 
-    def __init__(self, root: str) -> None:
-        self.path = Path(root, f"fence-{os.getpid()}-{next(_numbers)}")
+    def __init__(self, root: str, label: str) -> None:
+        self.path = Path(root, f"{label}-{os.getpid()}-{next(_numbers)}")
 
     def __enter__(self) -> _Cgroup:
         try:

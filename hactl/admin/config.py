@@ -19,6 +19,7 @@ from hactl.config.load import Loaded, read_cluster
 from hactl.config.majority import majority_findings, no_failover
 from hactl.config.rules.agents import agent_findings, secret_findings, watchdog_findings
 from hactl.config.rules.haproxy_check import check_with_haproxy
+from hactl.config.rules.hooks_here import hooks_here
 from hactl.config.rules.programs import program_findings
 from hactl.config.signature import digest, sign, signed_by
 from hactl.config.stored import FORMAT, StoredConfig
@@ -97,6 +98,7 @@ def check_file(
         if os.geteuid() == 0 and any(known.name == node for known in loaded.spec.nodes):
             findings += secret_findings(loaded, node)
         findings += program_findings(loaded)
+        findings += hooks_here(loaded, node)
         findings += [] if has_watchdog else watchdog_findings(loaded, node)
         if haproxy is not None:
             by_haproxy = check_with_haproxy(loaded, node, haproxy)

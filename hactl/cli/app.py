@@ -19,6 +19,7 @@ from hactl.cli import (
     failover,
     fence,
     group,
+    hook,
     importing,
     init,
     key,
@@ -73,6 +74,7 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "node": ("Take a node out of use, and put it back; add, remove, replace, rename one.", _NODE),
     "fence": ("Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices.", _FENCING),
     "group": ("Stop, start and restart a group; keep it off a node; report that it is repaired.", _GROUP),
+    "hook": ("Look at the hooks, and test one.", (hook.list_hooks, hook.test)),
     "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),
     "config": ("The cluster's configuration.", _CONFIG),
     "etcd": (
@@ -92,7 +94,7 @@ app.command(context_settings=lab.PASSED_ON, add_help_option=False)(lab.lab)
 for name, (text, commands) in _FAMILIES.items():
     family = typer.Typer(cls=_GROUPS.get(name, TyperGroup), no_args_is_help=name != "setup", help=text)
     for command in commands:
-        family.command(command.__name__.removesuffix("_presets").replace("_", "-"))(command)
+        family.command(command.__name__.removesuffix("_presets").removesuffix("_hooks").replace("_", "-"))(command)
     app.add_typer(family, name=name)
 
 

@@ -52,6 +52,16 @@ class Backend:
         """`timelines`: the newest takeovers, oldest first."""
         return self._get("timeline", "/v1/timeline", 0.0, group=group, n=limit)
 
+    def hooks(self) -> dict[str, Any]:
+        """`node`, and `hooks` as they are on it. Only its daemon knows that."""
+        return self._of_daemon(lambda: self._reading(lambda at: client.get(at, "/v1/hooks", READ_S)))
+
+    def test_hook(self, name: str, within_s: float) -> dict[str, Any]:
+        """Have this node's daemon deliver a test event: `ok`, `detail`, `ms`."""
+        return self._of_daemon(
+            lambda: client.post(self._config.api_socket, "/v1/hook/test", {"hook": name}, within_s + WRITE_S)
+        )
+
     def follow(self, limit: int) -> Iterator[dict[str, Any]]:
         """The newest events, then those that come, until the store or the daemon goes away."""
         if self._direct is None:
@@ -112,6 +122,16 @@ class Backend:
             except NoDaemonError as error:
                 self._turn_to_etcd(error)
         return self.direct.read(question, **query)
+
+    def _of_daemon(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except NotAllowedError:
+            raise CliError(f"you may not do that here: {_be(self._config.operate_group)}") from None
+        except NoDaemonError as error:
+            raise CliError(
+                f"no daemon answers here ({error}), and hooks are its work: `systemctl status hactl`"
+            ) from None
 
     def _reading(self, ask: Callable[[str], T]) -> T:
         """Ask a question, by the socket for them where the other one is not for this user."""

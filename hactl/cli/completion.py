@@ -52,6 +52,19 @@ def services(incomplete: str) -> list[str]:
     return _completed(lambda: _names("services"), incomplete)
 
 
+def hooks(incomplete: str) -> list[str]:
+    """Hooks of the cluster: the daemon has them, beside the status."""
+
+    def look() -> list[str]:
+        config = settings(None)
+        for path in (config.api_socket, config.read_socket):
+            with contextlib.suppress(CliError, client.NoDaemonError):
+                return _named(client.get(path, "/v1/hooks", LIMIT_S), "hooks")
+        return _named(_last_known(config), "hooks")
+
+    return _completed(look, incomplete)
+
+
 def presets(incomplete: str) -> list[str]:
     """Ready-made settings. Reading them as YAML would take longer than all the rest."""
     folder = Path(__file__).parents[1] / "config/presets"

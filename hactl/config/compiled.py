@@ -16,11 +16,14 @@ import msgspec
 from hactl.model.cluster import ClusterSpec
 from hactl.model.options import plain
 
+# Parts that came after 0.1.0: not written where there are none.
+_LATER = ("hooks",)
+
 
 def dump(spec: ClusterSpec) -> dict[str, Any]:
     """The JSON that `load` takes."""
     raw: dict[str, Any] = plain(spec)
-    return raw
+    return {name: value for name, value in raw.items() if value or name not in _LATER}
 
 
 def load(raw: dict[str, Any]) -> ClusterSpec:

@@ -112,8 +112,8 @@ def _tree(spec: ClusterSpec) -> dict[str, Any]:
     tree: dict[str, Any] = plain(spec)
     tree["fencing"] = _fencing(spec.fencing)
     tree["nodes"] = {node["name"]: node for node in tree["nodes"]}
-    tree["services"] = {service["name"]: service for service in tree["services"]}
-    tree["groups"] = {group["name"]: group for group in tree["groups"]}
+    for kind in ("services", "groups", "hooks"):
+        tree[kind] = {part["name"]: part for part in tree[kind]}
     for group in tree["groups"].values():
         group["resources"] = {resource["name"]: resource for resource in group["resources"]}
     return tree

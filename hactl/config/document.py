@@ -80,6 +80,7 @@ def as_settings(spec: ClusterSpec) -> dict[str, Any]:
             "devices": [_device(device) for device in spec.fencing.devices.values()],
             "test_interval": format_ms(spec.fencing.test_interval_ms),
         },
+        **({"hooks": [_settings(hook.plain()) for hook in spec.hooks]} if spec.hooks else {}),
     }
 
 

@@ -21,6 +21,8 @@ from hactl.config.fields import (
     needs_less_with_a_preset,
     setting,
 )
+from hactl.config.hooks import MOST as MOST_HOOKS
+from hactl.config.hooks import Hook
 from hactl.config.resources.resource import Resource
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service
@@ -135,6 +137,7 @@ class Cluster(Strict):
     services: list[Service] = setting("active/active services behind HAProxy, on every node", [])
     haproxy: Haproxy = setting("HAProxy's own settings, the same on every node", Haproxy())
     fencing: Fencing = setting("the devices that can switch nodes off", Fencing())
+    hooks: list[Hook] = setting("commands and webhooks that get events", [], max_length=MOST_HOOKS)
 
     def spec(self) -> ClusterSpec:
         """The cluster of the model."""
@@ -150,4 +153,5 @@ class Cluster(Strict):
                 nodes={node.name: node.fencing.spec() for node in self.nodes if node.fencing is not None},
                 test_interval_ms=self.fencing.test_interval,
             ),
+            hooks=tuple(hook.made() for hook in self.hooks),
         )

@@ -19,6 +19,7 @@ from hactl.status.health import NodeHealth
 from hactl.supervise import Tasks
 
 if TYPE_CHECKING:
+    from hactl.daemon.hooks.feed import Hooks
     from hactl.daemon.metrics import Metrics
     from hactl.haproxy.control.manager import HaproxyManager
 
@@ -52,6 +53,10 @@ class DaemonView(Protocol):
     @property
     def health(self) -> NodeHealth | None:
         """The health of the servers, by this node's HAProxy."""
+
+    @property
+    def hooks(self) -> Hooks | None:
+        """The hooks of the configuration; None: it has none."""
 
     @property
     def asking_problem(self) -> str:

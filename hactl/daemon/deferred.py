@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,10 @@ from hactl.model.resources import HaproxySpec, ResourceSpec
 from hactl.resources.base import NodeContext, Resource
 
 if TYPE_CHECKING:
+    from hactl.admin.event_log import Entry
     from hactl.daemon.daemon_view import DaemonView
     from hactl.daemon.guard_link import GuardLink
+    from hactl.daemon.hooks.feed import Hooks
     from hactl.daemon.metrics import Metrics
     from hactl.daemon.observe.device_monitor import DeviceMonitor
     from hactl.daemon.observe.health import HealthFollower
@@ -48,7 +51,12 @@ WAIT_S = 2.0
 # The parts are loaded and begun within this time: the times of the loop do not count meanwhile.
 START_S = 5.0
 
+# So many events are remembered for hooks, until it is known whether there are any.
+EARLY = 100
+
 Note = Callable[[str, dict[str, Any]], None]
+# Source, problem ("": none), and what to do.
+Trouble = Callable[[str, str, str], None]
 Make = Callable[[str, ResourceSpec], Resource]
 
 
@@ -57,12 +65,18 @@ class SecondStage:
     counts are not lost.
 
     `settled` is set, for good, when there is no session to be renewed in a hurry; `devices_configured` when there are
-    devices to test, `probes_configured` when there are services to probe.
+    devices to test, `probes_configured` when there are services to probe, `hooks_configured` when there are hooks.
     """
 
     metrics: Metrics
 
-    def __init__(self, config: NodeConfig, context: NodeContext, note: Note) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        context: NodeContext,
+        note: Note,
+        trouble: Trouble = lambda source, problem, todo: None,
+    ) -> None:
         self.settled = asyncio.Event()
         self.balancer: Balancer | None = None
         self._balances = asyncio.Event()
@@ -73,7 +87,10 @@ class SecondStage:
         self._devices: DeviceMonitor | None = None
         self.asker: GuardAsker | None = None
         self.devices_configured = asyncio.Event()  # the module that tests them is 2 MB, and there may be none
-        self._config, self._context, self._note = config, context, note
+        self.hooks: Hooks | None = None
+        self.hooks_configured = asyncio.Event()
+        self._early: deque[Entry] = deque(maxlen=EARLY)
+        self._config, self._context, self._note, self._trouble = config, context, note, trouble
         self._cluster: ClusterSpec | None = None  # that was looked at last
         self._counted: list[Callable[[Metrics], None]] | None = []
 
@@ -89,12 +106,25 @@ class SecondStage:
             self.asker.look(state)
         if self._probes is not None:
             self._probes.look(state)
+        if self.hooks is not None:
+            self.hooks.look(state)
         if state.cluster is not None and state.cluster is not self._cluster:
             self._cluster = state.cluster
             if state.cluster.fencing.devices:
                 self.devices_configured.set()
             if any(service.options.probe for service in state.cluster.services):
                 self.probes_configured.set()
+            if state.cluster.hooks:
+                self.hooks_configured.set()
+            else:
+                self._early.clear()
+
+    def told(self, entry: Entry) -> None:
+        """An event, for the hooks."""
+        if self.hooks is not None:
+            self.hooks.take(entry)
+        elif self._cluster is None or self._cluster.hooks:
+            self._early.append(entry)
 
     def count(self, tell: Callable[[Metrics], None]) -> None:
         """Tell the metrics something."""
@@ -118,6 +148,7 @@ class SecondStage:
             "start of HAProxy": lambda: self._balance(daemon, post),
             "health of servers": lambda: self._follow_health(daemon),
             "probes of services": lambda: self._probe_services(daemon),
+            "hooks": lambda: self._deliver(daemon),
             "API": lambda: self._serve(daemon),
             "publishing": lambda: self._publish(daemon),
             "tests of fence devices": lambda: self._test_devices(daemon),
@@ -206,6 +237,24 @@ class SecondStage:
     def _probed(self, service: str, probe: ProbeHealth | None) -> None:
         if self.health is not None:
             self.health.probed(service, probe)
+
+    async def _deliver(self, daemon: DaemonView) -> None:
+        await self.hooks_configured.wait()
+        await asyncio.to_thread(importlib.import_module, "hactl.daemon.hooks.feed")
+        from hactl.daemon.hooks.feed import Hooks  # noqa: PLC0415 - now
+
+        if self.hooks is None:
+            context, config = self._context, self._config
+            hooks = Hooks(
+                config.node, config.state_dir, context.daemon_cgroup, lambda: daemon.state, daemon.tasks, self._note,
+                self._trouble,
+            )  # fmt: skip
+            await hooks.begin()
+            self.hooks = hooks
+            hooks.look(daemon.state)
+            while self._early:
+                hooks.take(self._early.popleft())
+        await self.hooks.run()
 
     async def _serve(self, daemon: DaemonView) -> None:
         await asyncio.to_thread(importlib.import_module, "hactl.daemon.api.routes")

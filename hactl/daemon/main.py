@@ -65,6 +65,7 @@ from hactl.model.purposes import Purpose
 from hactl.supervise import Tasks
 
 if TYPE_CHECKING:
+    from hactl.daemon.hooks.feed import Hooks
     from hactl.daemon.metrics import Metrics
     from hactl.daemon.parts.ledger import Timeline
     from hactl.haproxy.control.manager import HaproxyManager
@@ -95,11 +96,11 @@ class Daemon:
         self._config_reading = ConfigReading(self._reader, self.tasks, lambda: self.state, self._post)
         self._namesake = Namesake(config, self.state_files, self.tasks, self._post)
         context = node_context(config, place, self.tasks)
-        self._second_stage = stage = SecondStage(config, context, self._note)
+        self._second_stage = stage = SecondStage(config, context, self._note, self._troubles.tell)
         self._actions = Actions(context, config.cluster, self._post, stage.settled, stage.balancer_resource)
         self._fencer = Fencer(place.daemon_cgroup, self._post)
         self.watchdog = WatchdogFollower(config.watchdog, self._post)
-        self.etcd_access = EtcdAccess(config)
+        self.etcd_access = EtcdAccess(config, self._note)
         self.etcd_observer = EtcdObserver(config, store, self._note)
         self.last_known = LastKnown(config.state_dir, self.keys, self._reader.last)
         self._guard: GuardLink
@@ -130,6 +131,11 @@ class Daemon:
     def health(self) -> NodeHealth | None:
         """The health of the servers, by this node's HAProxy; None until it was asked."""
         return self._second_stage.health.health if self._second_stage.health else None
+
+    @property
+    def hooks(self) -> Hooks | None:
+        """The hooks of the configuration; None: it has none."""
+        return self._second_stage.hooks
 
     @property
     def asking_problem(self) -> str:
@@ -175,7 +181,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_end_signal)
-        self.history.attach(lambda: self.state, self._took_over)
+        self.history.attach(lambda: self.state, self._took_over, self._second_stage.told)
         loop.set_exception_handler(self._callback_failed)
         self.tasks.keep("wait for the guard", self._await_guard, give_up=self._guard_silent)
         self.tasks.keep("watchdog", lambda: self.watchdog.run(self._guard))

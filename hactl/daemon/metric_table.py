@@ -101,6 +101,16 @@ TABLE = (
     ),
     Metric("hactl_haproxy_running", "gauge", (), "1: HAProxy runs on this node."),
     Metric("hactl_haproxy_reloads_total", "counter", ("outcome",), "Changes of HAProxy's configuration, by outcome."),
+    Metric(
+        "hactl_hook_events_total",
+        "counter",
+        ("hook", "outcome"),
+        "The hook's events on this node: `sent`, `failed` (given up after its tries), `dropped` (its queue was full).",
+    ),
+    Metric(
+        "hactl_hook_ok", "gauge", ("hook",), "1: the hook's last delivery from this node succeeded, or none was tried."
+    ),
+    Metric("hactl_hook_waiting", "gauge", ("hook",), "Events in the hook's queue on this node, at most 100."),
     Metric("hactl_internal_errors_total", "counter", (), "How often the daemon itself went wrong; see its log."),
     Metric("hactl_lease_remaining_seconds", "gauge", (), "Until this node's lease ends, 0: it has none."),
     Metric("hactl_log_lines_lost_total", "counter", (), "Lines of the daemon's log that could not be written."),
@@ -164,6 +174,7 @@ TABLE = (
     Metric("hactl_watchdog_timeout_seconds", "gauge", (), "What the watchdog is set to, 0: there is none."),
 )
 
+HOOKED = ("sent", "failed", "dropped")
 OUTCOMES = ("ok", "conflict", "refused", "unknown")
 HEALTH = ("unknown", "running", "stopped", "failed")
 STEPS = ("none", "runtime", "reload", "start", "stop")

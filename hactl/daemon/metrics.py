@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from election.clock import Instant
 from election.etcd.tls import CertificateEnd
 from hactl import __version__
-from hactl.daemon.metric_table import HEALTH, OUTCOMES, SERVERS, STEPS, TABLE
+from hactl.daemon.metric_table import HEALTH, HOOKED, OUTCOMES, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES, LoopTimes
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide import outside
@@ -116,6 +116,17 @@ class Metrics:
         for task, failed in failures.items():
             self._count_to("hactl_task_failures_total", failed, task)
         self._count_to("hactl_log_lines_lost_total", lost_lines)
+
+    def collect_hooks(self, hooks: Sequence[Mapping[str, Any]]) -> None:
+        """The deliveries of hooks until now; before every scrape."""
+        for name in ("hactl_hook_ok", "hactl_hook_waiting"):
+            self._all[name].clear()
+        for hook in hooks:
+            name = hook["name"]
+            self._all["hactl_hook_ok"].labels(name).set(int(not hook["problem"]))
+            self._all["hactl_hook_waiting"].labels(name).set(hook["waiting"])
+            for outcome in HOOKED:
+                self._count_to("hactl_hook_events_total", hook[outcome], name, outcome)
 
     def _count_to(self, name: str, total: int, *labels: str) -> None:
         before, self._counted[name, *labels] = self._counted.get((name, *labels), 0), total

@@ -10,6 +10,7 @@ from typing import Literal
 
 from fencing.topology import Topology
 from hactl.model.haproxy import GlobalOptions
+from hactl.model.hooks import HookSpec
 from hactl.model.resources import HaproxySpec, ResourceSpec
 from hactl.model.service import ServiceSpec
 
@@ -65,6 +66,7 @@ class ClusterSpec:
     timing: Timing = Timing()
     haproxy: GlobalOptions = field(default_factory=GlobalOptions)
     fencing: Topology = field(default_factory=Topology)
+    hooks: tuple[HookSpec, ...] = ()
 
     def address(self, name: str) -> str:
         """The node's address; "" for one that is not configured."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 Severity = Literal["info", "warning", "error"]
+# From the lowest.
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
 
 
 class Kind(NamedTuple):
     """One event. `kept`: in the history of the cluster. `logged`: logged as a note; else the part that notes it logs it
     itself, with more. `reload`: counted by `hactl_haproxy_reloads_total` with this outcome. `when_not_ok`: its severity
-    where its `ok` is false."""
+    where its `ok` is false. `everywhere`: every node notes it of the same thing."""
 
     name: str
     severity: Severity
@@ -22,6 +24,7 @@ class Kind(NamedTuple):
     logged: bool = True
     reload: str = ""
     when_not_ok: Severity | None = None
+    everywhere: bool = False
 
     def severity_of(self, data: dict[str, Any]) -> Severity:
         """The severity of a note with this data."""
@@ -72,9 +75,11 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("session_foreign", "error", "another process renewed this node's session"),
         Kind("lease_lapsing", "warning", "the lease is about to end; everything exclusive is killed"),
         Kind("deposed", "warning", "another node ended this node's session"),
-        Kind("peer_over", "warning", "the lease of another node is over"),
+        Kind("peer_over", "warning", "the lease of another node is over", everywhere=True),
         Kind("peer_deposed", "warning", "the session of another node was ended"),
-        Kind("session_lost", "warning", "a session disappeared from etcd without its end being written"),
+        Kind(
+            "session_lost", "warning", "a session disappeared from etcd without its end being written", everywhere=True
+        ),
         Kind("machine_refused", "error", "another machine has the name of this node, and was told to end"),
         Kind("machine_id_in_use", "error", "another machine has the machine id of this node"),
         Kind("name_in_use", "error", "another machine has the name of this node"),
@@ -90,9 +95,13 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("watchdog_not_armed", "info", "no watchdog resets this node"),
         Kind("trouble", "warning", "something on this node does not work; what runs goes on"),
         Kind("trouble_over", "info", "it works again"),
+        Kind("certificate_ends_soon", "warning", "a certificate of etcd's ends, or has ended; `path`, `end`, `days`"),
+        Kind("hook_failed", "warning", "an event was not delivered to a hook, and is not tried again; `hook`, `of`"),
+        Kind("hook_dropped", "warning", "a hook is too slow: the oldest events in its queue were dropped; `dropped`"),
+        Kind("hook_test", "info", "`hactl hook test`; only the hook gets it", kept=False),
     ),
     "Fencing": (
-        Kind("guard_holds", "info", "a silent node's guard answered: its fencing is delayed"),
+        Kind("guard_holds", "info", "a silent node's guard answered: its fencing is delayed", everywhere=True),
         Kind("fence_action", "info", "an action of a fence device begins"),
         Kind("fence_acted", "info", "an action of a fence device has ended", when_not_ok="warning"),
         Kind("fence_action_ended", "info", "`hactl fence confirm` ended an action under way"),
@@ -115,13 +124,18 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("etcd_weakened", "warning", "etcd has a problem, and works"),
         Kind("etcd_recovered", "info", "a problem of etcd is over"),
         Kind("store_refused", "error", "the store is not the one that this node knows"),
-        Kind("identity_accepted", "info", "this node takes part in a new history (`hactl init`, `hactl recover`)"),
+        Kind(
+            "identity_accepted",
+            "info",
+            "this node takes part in a new history (`hactl init`, `hactl recover`)",
+            everywhere=True,
+        ),
         Kind("recovered", "info", "`hactl recover` was carried out"),
-        Kind("document_unreadable", "info", "a document in etcd cannot be read"),
-        Kind("document_readable", "info", "it can be read again"),
+        Kind("document_unreadable", "info", "a document in etcd cannot be read", everywhere=True),
+        Kind("document_readable", "info", "it can be read again", everywhere=True),
     ),
     "Configuration and operators": (
-        Kind("config_in_use", "info", "this node uses a new configuration"),
+        Kind("config_in_use", "info", "this node uses a new configuration", everywhere=True),
         Kind("config_unreadable", "warning", "this node cannot use the newest configuration"),
         Kind("config_applied", "info", "`hactl config apply`; `by`"),
         Kind("config_signed", "info", "`hactl config sign`; `by`"),

@@ -72,6 +72,7 @@ class StandIn:
         self.started_wall = time.time()
         self.tasks, self.log_lines_lost = Tasks(), 0
         self.asking_problem = ""
+        self.hooks = None
         self.health: NodeHealth | None = None
         self.watchdog = WatchdogFollower("off", lambda _: None)
         self.etcd_access = EtcdAccess(config)

@@ -15,6 +15,7 @@ from hactl.config.rules.fencing import fencing_findings
 from hactl.config.rules.findings import Finding, twice
 from hactl.config.rules.groups import group_findings
 from hactl.config.rules.haproxy_group import balancer_findings
+from hactl.config.rules.hooks import hook_findings
 from hactl.config.rules.services import service_findings
 from hactl.config.rules.vips import vip_findings
 from hactl.decide import timing
@@ -33,13 +34,14 @@ def cross_check(parts: Parts) -> list[Finding]:
         fencing_findings,
         service_findings,
         balancer_findings,
+        hook_findings,
     )
     return [finding for check in checks for finding in check(parts)]
 
 
 def _names(parts: Parts) -> Iterator[Finding]:
     lists: list[tuple[KeyPath, str]] = [(("nodes",), "node"), (("groups",), "group"), (("services",), "service")]
-    lists += [(("fencing", "devices"), "device")]
+    lists += [(("fencing", "devices"), "device"), (("hooks",), "hook")]
     lists += [((*path, "resources"), "resource") for path, _ in mappings(parts.data, ("groups",))]
     for path, kind in lists:
         named = (

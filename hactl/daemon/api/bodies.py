@@ -14,6 +14,12 @@ LARGEST_BODY = 65_536
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+class HookTest(msgspec.Struct):
+    """A request to deliver an event to a hook, as a test."""
+
+    hook: str
+
+
 class TooLargeError(Exception):
     """The body is larger than any request is."""
 

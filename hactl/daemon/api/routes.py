@@ -32,7 +32,7 @@ from hactl.admin.actions import ACTIONS, Context, Left, carry_out
 from hactl.admin.errors import HarmError, NoSuchError, RefusedError, WaitError
 from hactl.admin.requests import Request as ActionRequest
 from hactl.daemon.api import callers
-from hactl.daemon.api.bodies import LARGEST_BODY, TooLargeError, decoded
+from hactl.daemon.api.bodies import LARGEST_BODY, HookTest, TooLargeError, decoded
 from hactl.daemon.api.status_document import StatusDocument, encode
 from hactl.daemon.api.waiting import LOOK_S, Changes
 from hactl.daemon.daemon_view import DaemonView
@@ -120,12 +120,14 @@ class Api:
             "/v1/events": self.events,
             "/v1/timeline": self.timeline,
             "/v1/service/draining": self.draining,
+            "/v1/hooks": self.hooks,
             "/v1/healthz": self.healthz,
         }
         routes = [Route(path, _answering(handler)) for path, handler in reading.items()]
         for kind in ACTIONS:
             handler = _answering(functools.partial(self.act, kind))
             routes.append(Route(f"/v1/{kind.path}", handler, methods=["POST"]))
+        routes.append(Route("/v1/hook/test", _answering(self.test_hook), methods=["POST"]))
         return Starlette(routes=routes)
 
     # --- reading ---------------------------------------------------------------------------------------------
@@ -188,6 +190,12 @@ class Api:
         known = (self.daemon.store, self.daemon.state.view.copy(), self.daemon.state.cluster)
         return Answer(await self.daemon.query(drains.progress, *known, service, node))
 
+    async def hooks(self, request: Request) -> Response:
+        """The hooks, and how they are on this node."""
+        return Answer(
+            {"node": self.daemon.config.node, "hooks": self.daemon.hooks.status() if self.daemon.hooks else []}
+        )
+
     # --- writing ---------------------------------------------------------------------------------------------
 
     async def act(self, kind: type[ActionRequest[Any]], request: Request) -> Response:
@@ -198,6 +206,14 @@ class Api:
         if outcome.event:
             self.daemon.history.note(outcome.event, outcome.data, self.daemon.now())
         return Answer(outcome.answer)
+
+    async def test_hook(self, request: Request) -> Response:
+        """Deliver an event to a hook, once, from this node."""
+        asked = await decoded(request, HookTest)
+        if self.daemon.hooks is None:
+            raise NoSuchError(f"no hook `{asked.hook}`: the configuration in use has none")
+        by = f"{await callers.name_of(request)}@{self.daemon.config.node}"
+        return Answer(await self.daemon.hooks.test(asked.hook, by))
 
     def _context(self, by: str) -> Context:
         """The present state, for a thread."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -20,13 +21,18 @@ LOOK_S = 60.0
 # At members, in every so many looks: each is a connection.
 _SHOWN_EVERY = 10
 _SHOWN_TIMEOUT_S = 2.0
+# It is noted when a certificate ends within so many days; 0: it has ended.
+NOTED_DAYS = (14.0, 3.0, 0.0)
 
 
 class EtcdAccess:
-    """The last findings. `weak`, `certificates`: empty until it was looked."""
+    """The last findings. `weak`, `certificates`: empty until it was looked. `note` takes events."""
 
-    def __init__(self, config: NodeConfig) -> None:
-        self._config = config
+    def __init__(
+        self, config: NodeConfig, note: Callable[[str, dict[str, Any]], None] = lambda event, data: None
+    ) -> None:
+        self._config, self._note = config, note
+        self._noted: dict[CertificateEnd, float] = {}
         self.weak: list[Weakness] = []
         self.certificates: list[CertificateEnd] = []
 
@@ -41,7 +47,21 @@ class EtcdAccess:
             if number % _SHOWN_EVERY == 0:
                 shown |= {known.path: known for known in await asyncio.to_thread(self._shown)}
             self.certificates = [*await asyncio.to_thread(certificate_ends, self._config), *shown.values()]
+            self._note_ends()
             await asyncio.sleep(LOOK_S)
+
+    def _note_ends(self) -> None:
+        """Once for each of NOTED_DAYS."""
+        before, self._noted = self._noted, {}
+        for known in self.certificates:
+            days = days_left(known)
+            reached = [limit for limit in NOTED_DAYS if days <= limit]
+            if not reached:
+                continue
+            self._noted[known] = min(reached)
+            if before.get(known) != min(reached):
+                end = known.end.isoformat(timespec="seconds")
+                self._note("certificate_ends_soon", {"kind": known.kind, "path": known.path, "end": end, "days": days})
 
     def _shown(self) -> list[CertificateEnd]:
         """Of one that does not answer now, the last answer counts."""
@@ -63,7 +83,9 @@ class EtcdAccess:
 
 def _days(ends: list[CertificateEnd]) -> float | None:
     """In how many days the first of them ends; None: there are none."""
-    if not ends:
-        return None
-    soonest = min(certificate.end for certificate in ends)
-    return round((soonest - datetime.now(soonest.tzinfo)).total_seconds() / 86400, 2)
+    return min(map(days_left, ends), default=None)
+
+
+def days_left(certificate: CertificateEnd) -> float:
+    """In how many days it ends; below 0: it has ended."""
+    return round((certificate.end - datetime.now(certificate.end.tzinfo)).total_seconds() / 86400, 2)

@@ -48,6 +48,7 @@ class History:
         self._store, self._keys = store, keys
         self._state: Callable[[], ReadState] | None = None
         self._on_timeline: Callable[[Timeline], None] | None = None
+        self._on_entry: Callable[[Entry], None] = lambda entry: None
         self._waiting: deque[Entry] = deque()
         self._news = asyncio.Event()
         self._repeated = RepeatedNotes()
@@ -55,9 +56,15 @@ class History:
         self._most = event_log.BATCH  # of entries in a batch, as far as the store takes that
         self._since_trim = event_log.SLACK  # the first write looks how many there are
 
-    def attach(self, state: Callable[[], ReadState], on_timeline: Callable[[Timeline], None]) -> None:
-        """The source of the state, and the callback for a finished takeover."""
-        self._state, self._on_timeline = state, on_timeline
+    def attach(
+        self,
+        state: Callable[[], ReadState],
+        on_timeline: Callable[[Timeline], None],
+        on_entry: Callable[[Entry], None] = lambda entry: None,
+    ) -> None:
+        """The source of the state, the callback for a finished takeover, and the one for every event that is told,
+        whether the history keeps it or not."""
+        self._state, self._on_timeline, self._on_entry = state, on_timeline, on_entry
 
     def look(self, state: ReadState, now: Instant) -> None:
         """After a step: milestones of takeovers that only the store tells. Cheap."""
@@ -76,7 +83,7 @@ class History:
         if (done := self.ledger.note(event, data, state, now)) is not None:
             data = done.as_dict()
             log.info("failover", **data)
-            self._keep("failover", data)
+            self._pass_on("failover", data, kept=True)
             if self._on_timeline is not None:
                 self._on_timeline(done)
 
@@ -84,8 +91,7 @@ class History:
         kind = kind_of(event)
         if kind.logged:
             getattr(log, kind.severity_of(data))(event, **data)
-        if kind.kept:
-            self._keep(event, data)
+        self._pass_on(event, data, kept=kind.kept)
 
     def _tell_counted(self) -> None:
         for event, data in self._repeated.due(time.monotonic()):
@@ -117,8 +123,13 @@ class History:
                 await asyncio.wait_for(self._news.wait(), COUNTED_S if self._repeated.waiting else None)
             self._tell_counted()
 
-    def _keep(self, event: str, data: dict[str, Any]) -> None:
+    def _pass_on(self, event: str, data: dict[str, Any], *, kept: bool) -> None:
         entry = event_log.new_entry(self.node, next(self._numbers) % 1_000_000, time.time(), event, data)
+        if kept:
+            self._keep(entry)
+        self._on_entry(entry)
+
+    def _keep(self, entry: Entry) -> None:
         self.recent.append(entry)
         self._waiting.append(entry)
         while len(self._waiting) > WAITING:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fencing.agents.process import StartError, run_bounded
+from tests.support.cgroups import own_cgroup
 
 LONG = 30.0
 Write = Callable[..., str]
@@ -40,18 +41,8 @@ def test_an_agent_ends_when_its_starter_is_dead_or_frozen(agent: Write, pipe: An
 
 @pytest.fixture
 def cgroup() -> Iterator[Path]:
-    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    mount = next((Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"), None)
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("needs root and cgroup v2")
-    path = mount / f"hactl-test-agent-{os.getpid()}"
-    path.mkdir()
-    try:
+    with own_cgroup("agent") as path:
         yield path
-    finally:
-        for group in [*path.iterdir(), path]:
-            if group.is_dir():
-                group.rmdir()
 
 
 def run(argv: list[str], timeout_s: float, cgroup: str | None) -> tuple[int | None, bool]:

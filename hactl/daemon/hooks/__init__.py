@@ -1,0 +1,1 @@
+"""Hooks: the events of this node, to commands and webhooks of the operator's."""
