@@ -283,6 +283,11 @@ DAEMONS = Row(
             Query("hactl_trouble{@} == 1", "{{instance}}: {{source}}"),
             "shown",
         ),
+        series(
+            "Events for hooks",
+            "What became of the events for hooks: sent, failed (given up), dropped (the queue was full).",
+            increase("hactl_hook_events_total", "hook, outcome", "{{hook}} {{outcome}}"),
+        ),
         stat(
             "Versions",
             "How many nodes run which version.",

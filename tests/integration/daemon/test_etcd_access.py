@@ -164,3 +164,28 @@ def test_a_daemon_that_cannot_use_a_file_yet_asks_to_be_started_again(tmp_path: 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert "/nowhere/ca.pem cannot be read: No such file or directory" in done.stderr
     assert done.returncode == 1, done.stderr
+
+
+def test_ends_are_noted_once_for_each_limit(tmp_path: Path) -> None:
+    notes: list[tuple[str, dict[str, Any]]] = []
+    made = EtcdAccess(NodeConfig(cluster="demo", node="n1"), lambda *note: notes.append(note))
+    now = datetime.now(UTC)
+    for days in (20, 13.9, 13, 2.9, 2, -1, -2):
+        end = now + timedelta(days=days)
+        made.certificates = [CertificateEnd("client", "/a", end), CertificateEnd("ca", "/b", now + timedelta(days=99))]
+        made._note_ends()
+        made._note_ends()  # looked at every minute
+    assert {event for event, _ in notes} == {"certificate_ends_soon"}
+    assert [round(data["days"], 1) for _, data in notes] == [13.9, 13, 2.9, 2, -1, -2]
+    assert {data["path"] for _, data in notes} == {"/a"}
+
+
+def test_one_certificate_is_noted_three_times_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [20.0]
+    notes: list[float] = []
+    made = EtcdAccess(NodeConfig(cluster="demo", node="n1"), lambda _, data: notes.append(data["days"]))
+    made.certificates = [CertificateEnd("client", "/a", datetime.now(UTC))]
+    monkeypatch.setattr("hactl.daemon.observe.etcd_access.days_left", lambda certificate: left[0])
+    for left[0] in (20.0, 14.0, 13.0, 3.0, 2.0, 0.5, 0.0, -1.0):
+        made._note_ends()
+    assert notes == [14.0, 3.0, 0.0]

@@ -7,11 +7,13 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from election.memory_store import MemoryStore
+from hactl.admin.event_log import new_entry
 from hactl.config.cluster_key import create_key
 from hactl.config.node import NodeConfig
 from hactl.daemon import deferred
@@ -21,6 +23,7 @@ from hactl.daemon.guard_link import GuardLink
 from hactl.decide.state import NodeState
 from hactl.model.effects import Act
 from hactl.model.events import Acted, Event, GuardFacts
+from hactl.model.hooks import HookSpec
 from hactl.model.purposes import Purpose
 from hactl.model.resources import ResourceSpec
 from hactl.resources.base import NodeContext, Resource
@@ -260,3 +263,35 @@ def test_probes_wait_and_stops_do_not(tmp_path: Path) -> None:
         await actions.close()
 
     asyncio.run(main())
+
+
+def test_hooks_get_the_events_of_the_first_moments(tmp_path: Path) -> None:
+    """Before it is known whether there are hooks, and before they are loaded."""
+    hook = HookSpec("h", ("failover",), ("/bin/false",))
+
+    async def main() -> None:
+        stage, state = _stage(tmp_path), _state(guarded=False)
+        cluster = state.cluster
+        assert cluster is not None
+        daemon = StandIn(Scene(), NodeConfig(cluster="demo", node="n2"))
+        stage.told(new_entry("n2", 1, 1.0, "failover", {}))
+        state.cluster = daemon.state.cluster = replace(cluster, hooks=(hook,))
+        stage.look(state)
+        stage.told(new_entry("n2", 2, 2.0, "failover", {}))
+        delivering = asyncio.create_task(stage._deliver(daemon))
+        await wait_until(lambda: stage.hooks is not None, "hooks are there")
+        assert stage.hooks is not None
+        [status] = stage.hooks.status()
+        assert status["waiting"] == 2
+        delivering.cancel()
+        await daemon.tasks.close()
+
+    async def none() -> None:
+        stage, state = _stage(tmp_path), _state(guarded=False)
+        stage.told(new_entry("n2", 1, 1.0, "failover", {}))
+        stage.look(state)
+        stage.told(new_entry("n2", 2, 2.0, "failover", {}))
+        assert not stage._early and not stage.hooks_configured.is_set()
+
+    asyncio.run(main())
+    asyncio.run(none())

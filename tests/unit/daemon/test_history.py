@@ -138,3 +138,16 @@ def test_a_batch_is_what_etcd_takes(sizes: list[int]) -> None:
     batch = event_log.batch(entries)
     assert batch == entries[: len(batch)] and len(batch) <= event_log.BATCH and bool(batch) == bool(entries)
     assert len(batch) <= 1 or sum(sizes[: len(batch)]) <= event_log.BATCH_BYTES
+
+
+def test_every_event_that_is_told_is_passed_on_whether_it_is_kept_or_not(scene: Scene) -> None:
+    passed: list[event_log.Entry] = []
+    history = History(scene.store, KEYS, "n1")
+    history.attach(lambda: None, lambda _: None, passed.append)  # type: ignore[arg-type, return-value]
+    history.note("store_unreachable", {}, at(0))
+    history.note("deposed", {"sid": "x"}, at(0))
+    for _ in range(50):
+        history.note("trouble", {"source": "a", "what": "it"}, at(0))
+    assert [entry.event for entry in passed[:2]] == ["store_unreachable", "deposed"]
+    assert passed[1] in history.recent and passed[0] not in history.recent
+    assert 1 < len(passed) < 10  # what repeats is counted

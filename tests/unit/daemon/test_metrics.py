@@ -202,3 +202,17 @@ def test_etcd() -> None:
     assert seen["hactl_etcd_endpoint_up"] == {("10.0.0.1:2379",): 1, ("10.0.0.2:2379",): 0}
     told = {code for (code,), value in seen["hactl_etcd_problem"].items() if value}
     assert told == {"endpoint_dead", "few_members"}
+
+
+def test_hooks() -> None:
+    metrics = Metrics()
+    hook = {"name": "chat", "problem": "", "waiting": 2, "sent": 3, "failed": 1, "dropped": 0}
+    metrics.collect_hooks([hook])
+    metrics.collect_hooks([{**hook, "sent": 5, "problem": "no answer"}, {**hook, "name": "mail"}])
+    seen = samples(metrics)
+    assert seen["hactl_hook_ok"] == {("chat",): 0, ("mail",): 1}
+    assert seen["hactl_hook_waiting"] == {("chat",): 2, ("mail",): 2}
+    events = seen["hactl_hook_events_total"]
+    assert (events["chat", "sent"], events["chat", "failed"], events["chat", "dropped"]) == (5, 1, 0)
+    metrics.collect_hooks([])
+    assert "hactl_hook_ok" not in samples(metrics)
