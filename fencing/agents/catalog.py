@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fencing.agents.agent import AgentCall, run_agent
+from fencing.agents.description import MetadataError
 from fencing.agents.installed import NOT_AGENTS, find_agent, find_all, look, not_to_be_run
-from fencing.agents.metadata import Metadata, MetadataError, parse
+from fencing.agents.metadata import Metadata, parse
 from fencing.agents.verdict import last_words
 from fencing.linux.aside import NoAnswerError
 

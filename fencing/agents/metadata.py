@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from typing import Literal, NoReturn
-from xml.parsers import expat
+from typing import Literal
 
+from fencing.agents.description import MetadataError, is_true, one_line, read_xml
 from fencing.agents.redact import is_secret
 
 Kind = Literal["string", "boolean", "integer", "second", "select"]
 
-# The longest of those in fence-agents 4.12 is 11 kB.
-MAX_CHARACTERS = 1_000_000
 _KINDS: dict[str, Kind] = {
     "boolean": "boolean", "integer": "integer", "second": "second", "select": "select", "string": "string",
 }  # fmt: skip
-
-
-class MetadataError(ValueError):
-    """An agent's output is not metadata. The message says why, for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +104,7 @@ class Metadata:
 
 def parse(text: str) -> Metadata:
     """Read an agent's metadata. Raises MetadataError."""
-    root = _tree(text)
+    root = read_xml(text)
     if root.tag != "resource-agent":
         raise MetadataError(f"its XML is a <{root.tag}>, not a <resource-agent>")
     if not root.get("name"):
@@ -122,32 +116,8 @@ def parse(text: str) -> Metadata:
     # One program under several names tells what each of them is for.
     names = {node.get("name"): node.get("shortdesc") for node in root.iterfind("symlink")}
     summary = names.get(root.get("name")) or root.get("shortdesc") or root.findtext("shortdesc") or ""
-    description = _line(root.findtext("longdesc") or "")
-    return Metadata(root.get("name", ""), _line(summary), description, parameters, actions)
-
-
-def _tree(text: str) -> ET.Element:
-    """The document. Entities are refused, so that nothing can be longer than it looks."""
-    text = text.strip()
-    if len(text) > MAX_CHARACTERS:
-        raise MetadataError(f"it wrote more than {MAX_CHARACTERS} characters")
-    if not text.startswith("<"):
-        raise MetadataError("it wrote no XML")
-    builder, parser = ET.TreeBuilder(), expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.EntityDeclHandler = _refuse_entity
-    try:
-        parser.Parse(text, True)
-        return builder.close()
-    except expat.ExpatError as error:
-        raise MetadataError(f"its XML is broken: {error}") from None
-
-
-def _refuse_entity(*_: object) -> NoReturn:
-    raise MetadataError("its XML defines entities")
+    description = one_line(root.findtext("longdesc") or "")
+    return Metadata(root.get("name", ""), one_line(summary), description, parameters, actions)
 
 
 def _parameter(element: ET.Element) -> Parameter:
@@ -156,22 +126,14 @@ def _parameter(element: ET.Element) -> Parameter:
     return Parameter(
         name=element.get("name", ""),
         kind=_KINDS.get(content.get("type", ""), "string"),
-        required=_true(element.get("required")),
+        required=is_true(element.get("required")),
         default=content.get("default"),
         choices=tuple(option.get("value", "") for option in content.iterfind("option")),
-        deprecated=_true(element.get("deprecated")),
+        deprecated=is_true(element.get("deprecated")),
         replaces=element.get("obsoletes"),
-        description=_line(element.findtext("shortdesc") or element.findtext("longdesc") or ""),
+        description=one_line(element.findtext("shortdesc") or element.findtext("longdesc") or ""),
     )
 
 
 def _action(element: ET.Element) -> ActionInfo:
-    return ActionInfo(element.get("name", ""), _true(element.get("automatic")), _true(element.get("on_target")))
-
-
-def _true(value: str | None) -> bool:
-    return (value or "").strip().lower() in ("1", "true", "yes")
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
+    return ActionInfo(element.get("name", ""), is_true(element.get("automatic")), is_true(element.get("on_target")))

@@ -10,9 +10,7 @@ run; anything else: it is not well. After a `stop` that ended with 0, any status
 
 Processes that a `monitor` or `ready` leaves running when it ends are killed, else there would be one more each time.
 
-An agent's commands run in the daemon's cgroup: the end of the daemon (by systemd, or the guard at its deadline) ends
-them, too, and no `start` of a dead daemon's goes on beside its successor's `stop`. Processes that a `start` leaves
-outlive the daemon: they are moved to a cgroup of the resource's own, and killed there if a stop leaves them.
+Where an agent's commands run, and what becomes of the processes that they leave: action_runner.py.
 """
 
 from __future__ import annotations
@@ -23,12 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hactl.linux.aside import aside
-from hactl.linux.cgroup import Cgroup
 from hactl.linux.errors import OperationError
-from hactl.linux.run import CommandError, Completed, find_command, run, service_environment
+from hactl.linux.run import Completed, find_command, run, service_environment
 from hactl.model.resources import ExecSpec
+from hactl.resources.action_runner import ActionRunner
 from hactl.resources.base import NodeContext, Observation, ResourceError
-from hactl.resources.process import KILL_TIMEOUT_S, Supervised
+from hactl.resources.process import Supervised
 
 _NOT_RUNNING = (3, 7)
 _READY_POLL_S = 0.1
@@ -131,18 +129,18 @@ class Agent:
         self._env = _base_env(spec, context, group)
         self._name = _full_name(spec, group)
         self._cwd = given.cwd
-        self.under_way = ""
-        self._starting: Cgroup | None = None
-        self._left: Cgroup | None = None
-        if context.cgroup_root is not None and context.daemon_cgroup is not None:
-            self._starting = Cgroup.of(context.daemon_cgroup, self._name)
-            self._left = Cgroup.of(context.cgroup_root, self._name)
+        self._runner = ActionRunner(self._name, context, self._cwd)
+
+    @property
+    def under_way(self) -> str:
+        """The command that runs now, or hung."""
+        return self._runner.under_way
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Run `start`, which must end with 0; what it leaves running outlives the daemon."""
         self._env.update(env)
-        await self._clear(self._starting)
-        done = await self._start()
+        env = service_environment(self._env)
+        done = await self._runner.start("start", self._argv["start"], env, self.spec.start_timeout_ms)
         if not done.ok:
             raise ResourceError(f"{self.spec.name}: start {done.describe()}")
 
@@ -179,11 +177,7 @@ class Agent:
         """Run `kill` and kill what `start` left running; the same rule as here says whether it is stopped."""
         kill, monitor = shlex.join(self._argv["kill"]), shlex.join(self._argv["monitor"])
         place = f"cd {shlex.quote(self._cwd)}; " if self._cwd else ""
-        sweep, swept = "", "true"
-        if self._left is not None:
-            left = shlex.quote(self._left.path)
-            sweep = f"[ ! -e {left} ] || echo 1 > {left}/cgroup.kill; "
-            swept = f"! grep -qs 'populated 1' {left}/cgroup.events"
+        sweep, swept = self._runner.guard_sweep()
         script = (
             f"{place}{kill}; killed=$?; {sweep}{monitor}; seen=$?; {swept} && "
             "{ [ $seen -eq 3 ] || [ $seen -eq 7 ] || { [ $killed -eq 0 ] && [ $seen -ne 0 ]; }; }"
@@ -191,32 +185,14 @@ class Agent:
         step = {"kind": "command", "argv": ["/bin/sh", "-c", script], "timeout_ms": self.spec.stop_timeout_ms}
         return (step | {"verify": None, "env": dict(self._env)},)
 
-    async def _start(self) -> Completed:
-        """Run `start` in a cgroup below the daemon's; what it leaves there moves to the resource's own."""
-        if self._starting is None or self._left is None:
-            return await self._run("start", self.spec.start_timeout_ms)
-        argv, env = self._argv["start"], service_environment(self._env)
-        if problem := await aside(self._name, find_command, argv[0], env, self._cwd):
-            raise CommandError(problem)
-        self._starting.create()
-        self._left.create()
-        try:
-            argv = self._starting.enter_argv(argv)
-            return await run(argv, timeout_s=self.spec.start_timeout_ms / 1000, env=env, cwd=self._cwd)
-        finally:
-            # Of a `start` that failed, too: it is for `stop` to end that in order.
-            self._starting.move_to(self._left)
-            self._starting.remove()
-            self._left.remove()
-
     async def _end(self, action: str) -> None:
         # A daemon that was killed alone has left its `start` running.
-        await self._clear(self._starting)
+        await self._runner.end_start()
         done = await self._run(action, self.spec.stop_timeout_ms)
         if action == "kill":
-            await self._clear(self._left)
+            await self._runner.kill_left()
         await self._see_stopped(action, done)
-        if await self._clear(self._left):
+        if await self._runner.kill_left():
             # The killed processes may have started it again after the look.
             await self._see_stopped(action, done)
 
@@ -229,23 +205,9 @@ class Agent:
         still = "it still runs" if seen.ok else f"monitor {seen.describe()}"
         raise ResourceError(f"{self.spec.name}: {action} {done.describe()}; {still}")
 
-    async def _clear(self, cgroup: Cgroup | None) -> bool:
-        """Kill all that is in it, and remove it; whether there was anything. Raises ResourceError."""
-        if cgroup is None:
-            return False
-        was = cgroup.populated()
-        if not await cgroup.kill_all(KILL_TIMEOUT_S):
-            left = ", ".join(map(str, cgroup.pids()))
-            raise ResourceError(f"{self.spec.name}: processes do not end after SIGKILL (hung in the kernel?): {left}")
-        cgroup.remove()
-        return was
-
     async def _run(self, action: str, timeout_ms: float) -> Completed:
-        argv, self.under_way = self._argv[action], action
         env, leaves = service_environment(self._env), action != "monitor"
-        done = await run(argv, timeout_s=timeout_ms / 1000, env=env, cwd=self._cwd, leaves=leaves)
-        self.under_way = ""  # not after a cancellation: then it names the command that hung
-        return done
+        return await self._runner.run(action, self._argv[action], env, timeout_ms, leaves=leaves)
 
 
 def make(spec: ExecSpec, context: NodeContext, group: str = "") -> Process | Agent:

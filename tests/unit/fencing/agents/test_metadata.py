@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fencing.agents.metadata import ActionInfo, Metadata, MetadataError, Parameter, parse
+from fencing.agents.description import MetadataError
+from fencing.agents.metadata import ActionInfo, Metadata, Parameter, parse
 
 XML = """<?xml version="1.0" ?>
 <resource-agent name="fence_rack" shortdesc="For racks" >
