@@ -5,7 +5,6 @@ Source of the rules for values: `fencing.py` of fence-agents, which is most agen
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from typing import Literal, TypeGuard
 
 from fencing.agents.metadata import Metadata, Parameter
 from fencing.agents.redact import is_secret
+from fencing.agents.values import SWITCH_OFF, SWITCH_ON, nearest, quoted, wrong_kind
 from fencing.topology import SecretFile
 
 OptionValue = str | SecretFile
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _SCRIPT = re.compile(r"(.*pass(?:wd|word))[_-]script")
-_SWITCH = ("1", "yes", "on", "true", "0", "no", "off", "false")
 # With these an agent answers, with exit status 0, and does nothing: an `off` would look done.
 _ANSWERS_ONLY = frozenset({"help", "version", "usage"})
 _GIVEN_BY_US = frozenset({"action", "option", "nodename"})
@@ -102,35 +101,25 @@ def _check_value(known: Parameter, name: str, value: OptionValue) -> Iterator[Op
     secret = known.secret or is_secret(name)
     if isinstance(value, SecretFile):
         return
-    wrong = refused_text(value) or _wrong_kind(known, value)
+    wrong = refused_text(value) or wrong_kind(known.kind, known.choices, value)
     if wrong:
         # A secret's value is not repeated.
         shown = "its value" if secret else f"`{value}`"
-        yield OptionProblem(name, f"option `{name}`: {shown} {wrong}", _described(known))
+        yield OptionProblem(name, f"option `{name}`: {shown} {wrong}", quoted(known.description))
     elif secret:
         hint = f"write `{name}: {{file: /etc/hactl/secrets/NAME}}`, and put it into that file on each node"
         yield OptionProblem(name, f"option `{name}` would be kept in etcd for all to read", hint, "warning")
     elif name == "method" and value.lower() == "cycle":
         message = "`method: cycle` cannot be verified: the machine is never seen to be off"
         yield OptionProblem(name, message, "use onoff")
-    elif name == "missing_as_off" and value.lower() in _SWITCH[:4]:
+    elif name == "missing_as_off" and value.lower() in SWITCH_ON:
         message = "`missing_as_off` makes a plug with a misspelled name look like a machine that is off"
         yield OptionProblem(name, message, "leave it out, unless machines are deleted when they stop", "warning")
-    elif name in _TELLS and value.lower() not in _SWITCH[4:]:
+    elif name in _TELLS and value.lower() not in SWITCH_OFF:
         message = (
             f"with `{name}` the agent writes down what it does, perhaps with secrets, where hactl cannot hide them"
         )
         yield OptionProblem(name, message, "leave it out when you have seen what you look for", "warning")
-
-
-def _wrong_kind(known: Parameter, text: str) -> str:
-    if known.kind in ("integer", "second") and not re.fullmatch(r"[+-]?\d+", text):
-        return "is not a whole number" + (" of seconds" if known.kind == "second" else "")
-    if known.kind == "boolean" and text.lower() not in _SWITCH:
-        return "is neither true nor false"
-    if known.choices and text.lower() not in [choice.lower() for choice in known.choices]:
-        return f"is none of {', '.join(known.choices)}"
-    return ""
 
 
 def _twice(metadata: Metadata, options: Mapping[str, OptionValue], plug: bool) -> Iterator[OptionProblem]:
@@ -154,20 +143,17 @@ def _missing(metadata: Metadata, options: Mapping[str, OptionValue], plug: bool)
     for known in metadata.parameters:
         old = metadata.newer_name(known) != known.name
         if known.required and not old and known.default is None and known.name not in given:
-            yield OptionProblem(known.name, f"{metadata.name} needs the option `{known.name}`", _described(known))
+            yield OptionProblem(
+                known.name, f"{metadata.name} needs the option `{known.name}`", quoted(known.description)
+            )
 
 
 def _near(metadata: Metadata, name: str) -> str:
     names = [parameter.name for parameter in metadata.parameters if metadata.newer_name(parameter) == parameter.name]
     names = [other for other in names if not refused_name(other)]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    known = metadata.parameter(close[0]) if close else None
+    close = nearest(name, names)
+    known = metadata.parameter(close) if close else None
     if known is None:
         return f"`hactl fence describe {metadata.name}` shows its options"
-    described = _described(known)
+    described = quoted(known.description)
     return f"did you mean `{known.name}`" + (f", {described}?" if described else "?")
-
-
-def _described(known: Parameter) -> str:
-    """The agent's own words."""
-    return f'"{known.description.rstrip(".")}"' if known.description else ""

@@ -116,7 +116,8 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of the model in the words of cluster.yaml: a duration has a unit, not a name with `_ms`."""
     written: dict[str, Any] = {}
     for name, value in options.items():
-        if name.endswith("_ms"):
+        # A parameter of an agent is a text, whatever its name.
+        if name.endswith("_ms") and not isinstance(value, str):
             written[name.removesuffix("_ms")] = None if value is None else format_ms(value)
         else:
             written[name] = _setting(value)

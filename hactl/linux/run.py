@@ -24,6 +24,8 @@ from fencing.linux.child import Output, kill_group, reap_killed, spawn, wait_end
 from hactl.linux.aside import aside
 from hactl.linux.errors import OperationError
 
+# Of each output so many bytes are kept.
+MAX_OUTPUT = 65536
 # A killed process is gone at once, unless it hangs in the kernel (storage that does not answer).
 _REAP_TIMEOUT_S = 2.0
 # $1: the directory, or "".
@@ -95,7 +97,7 @@ async def run(
     env: Mapping[str, str] | None = None,
     input: str | bytes | None = None,
     cwd: str | None = None,
-    max_output: int = 65536,
+    max_output: int = MAX_OUTPUT,
     leaves: bool = True,
 ) -> Completed:
     """Run `argv` and wait for its end, at most `timeout_s` seconds; then its process group is killed.

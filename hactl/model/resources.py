@@ -10,7 +10,7 @@ from msgspec import Meta
 from hactl.model.options import Options
 from hactl.model.probes import HealthProbe, Rhythm
 
-Kind = Literal["vip", "systemd", "exec", "manifest", "haproxy"]
+Kind = Literal["vip", "systemd", "exec", "ocf", "manifest", "haproxy"]
 # The words of a command; no shell takes them apart.
 Argv = Annotated[tuple[str, ...], Meta(min_length=1)]
 
@@ -44,6 +44,16 @@ class ExecOptions(Options, frozen=True):
     kill: Argv | None = None
     monitor: Argv | None = None
     cwd: str | None = None
+
+
+class OcfOptions(Options, frozen=True):
+    """An agent, `provider:name`, and its parameters. `secrets`: parameters whose values are in files, by their paths.
+    `check_level`: how deeply its monitor looks, 0 as it does by default."""
+
+    agent: Annotated[str, Meta(pattern=r"^[^:/]+:[^:/]+$")]
+    parameters: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    check_level: int = 0
 
 
 class ManifestOptions(Options, frozen=True):
@@ -134,6 +144,10 @@ class ExecSpec(_Resource[ExecOptions], frozen=True, tag="exec"):
     """Commands of the operator's."""
 
 
+class OcfSpec(_Resource[OcfOptions], frozen=True, tag="ocf"):
+    """Something that an OCF resource agent drives."""
+
+
 class ManifestSpec(_Resource[ManifestOptions], frozen=True, tag="manifest"):
     """A file that is in a directory while its node owns the group."""
 
@@ -142,11 +156,12 @@ class HaproxySpec(_Resource[InGroupOptions], frozen=True, tag="haproxy"):
     """HAProxy."""
 
 
-ResourceSpec = VipSpec | SystemdSpec | ExecSpec | ManifestSpec | HaproxySpec
+ResourceSpec = VipSpec | SystemdSpec | ExecSpec | OcfSpec | ManifestSpec | HaproxySpec
 SPECS: dict[Kind, type[ResourceSpec]] = {
     "vip": VipSpec,
     "systemd": SystemdSpec,
     "exec": ExecSpec,
+    "ocf": OcfSpec,
     "manifest": ManifestSpec,
     "haproxy": HaproxySpec,
 }

@@ -7,9 +7,11 @@ daemon: they are moved to a cgroup of the resource's own, and killed there if a 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hactl.linux.aside import aside
 from hactl.linux.cgroup import Cgroup
@@ -26,17 +28,23 @@ _numbers = itertools.count(1)
 
 
 class ActionRunner:
-    """The actions of one resource. `name` is unique on the node. `under_way`: the action that runs now, "" none; after
-    a cancellation the one that hung."""
+    """The actions of one resource. `name` is unique on the node."""
 
     def __init__(self, name: str, context: NodeContext, cwd: str | None = None) -> None:
-        self.name, self.under_way = name, ""
+        self.name = name
+        self._running: list[str] = []
+        self._hung = ""
         self._cwd = cwd
         self._starting: Cgroup | None = None
         self._left: Cgroup | None = None
         if context.cgroup_root is not None and context.daemon_cgroup is not None:
             self._starting = Cgroup.of(context.daemon_cgroup, name)
             self._left = Cgroup.of(context.cgroup_root, name)
+
+    @property
+    def under_way(self) -> str:
+        """The action that runs now, of several the first, "" none; after a cancellation the one that hung."""
+        return self._running[0] if self._running else self._hung
 
     async def start(self, action: str, argv: Sequence[str], env: Mapping[str, str], timeout_ms: float) -> Completed:
         """Run a start in a cgroup below the daemon's; what it leaves there moves to the resource's own."""
@@ -46,30 +54,25 @@ class ActionRunner:
         await self._must_exist(argv, env)
         self._starting.create()
         self._left.create()
-        self.under_way = action
-        try:
-            entering = self._starting.enter_argv(argv)
-            done = await run(entering, timeout_s=timeout_ms / 1000, env=env, cwd=self._cwd)
-        finally:
-            # Of a start that failed, too: it is for the stop to end that in order.
-            self._starting.move_to(self._left)
-            self._starting.remove()
-            self._left.remove()
-        self.under_way = ""
-        return done
+        with self._noted(action):
+            try:
+                entering = self._starting.enter_argv(argv)
+                return await run(entering, timeout_s=timeout_ms / 1000, env=env, cwd=self._cwd)
+            finally:
+                # Of a start that failed, too: it is for the stop to end that in order.
+                self._starting.move_to(self._left)
+                self._starting.remove()
+                self._left.remove()
 
     async def run(
         self, action: str, argv: Sequence[str], env: Mapping[str, str], timeout_ms: float, *, leaves: bool = True
     ) -> Completed:
         """Run any other action. Unless it `leaves` something that is to live, all that it started is killed at its end,
         in whatever session it is. `env` is the whole environment. Raises OperationError."""
-        self.under_way = action
-        if leaves or self._starting is None:
-            done = await run(argv, timeout_s=timeout_ms / 1000, env=env, cwd=self._cwd, leaves=leaves)
-        else:
-            done = await self._contained(self._starting, argv, env, timeout_ms)
-        self.under_way = ""
-        return done
+        with self._noted(action):
+            if leaves or self._starting is None:
+                return await run(argv, timeout_s=timeout_ms / 1000, env=env, cwd=self._cwd, leaves=leaves)
+            return await self._contained(self._starting, argv, env, timeout_ms)
 
     async def end_start(self) -> None:
         """Kill the start of a daemon that was killed alone. Raises ResourceError."""
@@ -92,6 +95,18 @@ class ActionRunner:
             f"[ ! -e {left} ] || echo 1 > {left}/cgroup.kill; ",
             f"! grep -qs 'populated 1' {left}/cgroup.events",
         )
+
+    @contextlib.contextmanager
+    def _noted(self, action: str) -> Iterator[None]:
+        self._hung = ""
+        self._running.append(action)
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._hung = action
+            raise
+        finally:
+            self._running.remove(action)
 
     async def _contained(
         self, beside: Cgroup, argv: Sequence[str], env: Mapping[str, str], timeout_ms: float

@@ -91,8 +91,9 @@ class Resource(Protocol):
         that it changed by itself. Repairs only changes that are no failure: a lost address is put back and reported."""
 
     async def ready(self) -> str:
-        """Why it could not be started on this node, in the operator's words; "": it could. Cheap: no process is
-        started, nothing is changed. Raises ResourceError when it cannot be found out."""
+        """Why it could not be started on this node, in the operator's words; "": it could. Cheap: nothing is changed,
+        and no process is started each time (an agent is asked once for its metadata). Raises ResourceError when it
+        cannot be found out."""
 
     def guard_steps(self) -> tuple[dict[str, Any], ...]:
         """How the guard stops it without the daemon's help: steps that fencing/guard/main.py knows."""

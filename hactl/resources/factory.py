@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hactl.linux.run import find_command
 from hactl.model.probes import CommandCheck, HealthProbe, HttpCheck
-from hactl.model.resources import ExecSpec, ManifestSpec, ResourceSpec, SystemdSpec, VipSpec
+from hactl.model.resources import ExecSpec, ManifestSpec, OcfSpec, ResourceSpec, SystemdSpec, VipSpec
 from hactl.resources.base import NodeContext, Resource, ResourceError
 
 
@@ -31,6 +31,10 @@ def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
             from hactl.resources import exec as exec_kind  # noqa: PLC0415
 
             return exec_kind.make(spec, context, group)
+        case OcfSpec():
+            from hactl.resources.ocf.resource import Ocf  # noqa: PLC0415
+
+            return Ocf(spec, context, group)
         case ManifestSpec():
             from hactl.resources.manifest import Manifest  # noqa: PLC0415
 
@@ -70,6 +74,7 @@ def _kind_problems(spec: ResourceSpec) -> list[str]:
 
             return manifest.check_options(spec)
     # Whether a systemd unit exists is known by D-Bus only: a start says so. HAProxy's options have nothing of a node.
+    # OCF agents are asked by `hactl.config.rules.ocf`, once for all their resources.
     return []
 
 

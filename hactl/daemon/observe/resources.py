@@ -20,7 +20,7 @@ from hactl.decide.reading import ReadGroup, ReadState
 from hactl.linux.aside import aside
 from hactl.linux.errors import OperationError
 from hactl.model.events import Event, Observed, Readiness, Warned
-from hactl.model.resources import ExecSpec, ResourceSpec, VipSpec
+from hactl.model.resources import ExecSpec, OcfSpec, ResourceSpec, VipSpec
 from hactl.resources.base import Observation, Resource
 from hactl.resources.twins import named, twins
 
@@ -178,7 +178,7 @@ class Lookout:
         )
 
     def _may_run_command(self, run: ReadGroup, spec: ResourceSpec) -> bool:
-        if not isinstance(spec, ExecSpec) or spec.options.command:
+        if not (isinstance(spec, OcfSpec) or (isinstance(spec, ExecSpec) and not spec.options.command)):
             return True
         key, now = (run.spec.name, spec.name), asyncio.get_running_loop().time()
         if now - self._ran_at.get(key, float("-inf")) < COMMANDS_EVERY_S:
