@@ -32,6 +32,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def quoted(description: str) -> str:
-    """An agent's own words about an option, shortened, for a hint; "" where it has none."""
-    words = description.rstrip(".")
+    """An agent's own words about an option, for a hint: the first sentence, shortened; "" where it has none."""
+    words = description.partition(". ")[0].rstrip(".")
     return f'"{words[:150]}…"' if len(words) > 160 else f'"{words}"' if words else ""

@@ -12,6 +12,7 @@ from election.keys import Keys
 from election.records import Ownership, RecordError
 from election.store import Compare, Condition, Delete, Get, KeyValue, Operation, Put, SameValue, Store, StoreError, Txn
 from fencing.linux.clock import utc
+from hactl.config.advice import ask_agents
 from hactl.config.diff import Change, diff, guarded_groups, refusals
 from hactl.config.document import StoredSpec, as_settings, read_stored
 from hactl.config.errors import ConfigErrors, Problem
@@ -20,6 +21,7 @@ from hactl.config.majority import majority_findings, no_failover
 from hactl.config.rules.agents import agent_findings, secret_findings, watchdog_findings
 from hactl.config.rules.haproxy_check import check_with_haproxy
 from hactl.config.rules.hooks_here import hooks_here
+from hactl.config.rules.ocf import ocf_findings
 from hactl.config.rules.programs import program_findings
 from hactl.config.signature import digest, sign, signed_by
 from hactl.config.stored import FORMAT, StoredConfig
@@ -83,7 +85,7 @@ def check_file(
     haproxy: HaproxySettings | None = None,
     endpoints: int = 0,
 ) -> Report:
-    """Check a cluster.yaml without the cluster; fence agents that are installed here are asked.
+    """Check a cluster.yaml without the cluster; fence agents and OCF agents that are installed here are asked.
 
     `node`: the name of this one. `check_here`: the problems of a resource on this machine, asked for the groups that
     may run here; `doubt_here`: its warnings. `has_watchdog`: this node's watchdog is in use. `haproxy`: where HAProxy
@@ -97,6 +99,7 @@ def check_file(
         findings = agent_findings(loaded) if loaded.spec.fencing.devices else []
         if os.geteuid() == 0 and any(known.name == node for known in loaded.spec.nodes):
             findings += secret_findings(loaded, node)
+        findings += ocf_findings(loaded, ask_agents(loaded.spec), node)
         findings += program_findings(loaded)
         findings += hooks_here(loaded, node)
         findings += [] if has_watchdog else watchdog_findings(loaded, node)

@@ -6,12 +6,13 @@ Import this where it is needed only: pydantic and ruamel.yaml cost some 100 ms.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from hactl.config.advice import with_advice
 from hactl.config.errors import ConfigErrors, KeyPath, Problem, closest, show_path
 from hactl.config.parts import sound_parts
 from hactl.config.presets.expand import expand_presets
@@ -21,6 +22,8 @@ from hactl.config.translate import explain, known_keys
 from hactl.config.yaml_tree import Tree, read_yaml
 from hactl.model.cluster import ClusterSpec
 
+# The end of the path of a mapping's key that is wrong, in pydantic's errors.
+_OF_KEY = ("[key]",)
 _WHOLE = "write the character itself"
 _EMPTY = "begin with `cluster: NAME` and `nodes: [{name: n1, address: 10.0.0.11}]`"
 
@@ -35,18 +38,19 @@ class Loaded:
 
 
 def load_cluster(path: Path) -> ClusterSpec:
-    """Read cluster.yaml. Raises ConfigErrors with everything that is wrong."""
+    """Read cluster.yaml, with the timeouts that agents advise. Raises ConfigErrors with everything that is wrong."""
     return read_cluster(path).spec
 
 
 def parse_cluster(text: str, file: str = "cluster.yaml") -> ClusterSpec:
-    """As load_cluster, from the text; `file` is how errors call it."""
+    """The cluster of a text, without agents' advice; `file` is how errors call it."""
     return check_text(text, file).spec
 
 
 def read_cluster(path: Path) -> Loaded:
     """As load_cluster, with warnings and places."""
-    return check_text(read_text(path), str(path))
+    loaded = check_text(read_text(path), str(path))
+    return replace(loaded, spec=with_advice(loaded.spec, loaded.tree))
 
 
 def read_text(path: Path) -> str:
@@ -61,7 +65,7 @@ def read_text(path: Path) -> str:
 
 
 def check_text(text: str, file: str) -> Loaded:
-    """As read_cluster, from the text."""
+    """The same with warnings and places."""
     tree = read_yaml(text, file)
     if tree.data is None and not tree.problems:
         tree.problems.append(Problem(file, "", "is empty", _EMPTY))
@@ -86,7 +90,7 @@ def _halves(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
 
 
 def check_tree(tree: Tree) -> Loaded:
-    """As read_cluster, from a document that is a mapping."""
+    """The same from a document that is a mapping."""
     halves = [tree.problem(path, "holds half a character (a lone surrogate)", _WHOLE) for path in _halves(tree.data)]
     if halves:
         raise ConfigErrors(halves)
@@ -116,8 +120,9 @@ def field_problems(tree: Tree, error: ValidationError) -> list[Problem]:
         path: KeyPath = tuple(detail["loc"])
         if path[:2] in tree.unresolved:
             continue
-        unknown, absent = detail["type"] == "extra_forbidden", detail["type"] == "missing"
-        problem = tree.problem(path, *explain(Cluster, detail), of_key=unknown)
+        unknown, absent, key = detail["type"] == "extra_forbidden", detail["type"] == "missing", path[-1:] == _OF_KEY
+        path = path[:-1] if key else path
+        problem = tree.problem(path, *explain(Cluster, detail), of_key=unknown or key)
         (missing if absent else problems).append(problem)
         if unknown and (guess := closest(str(path[-1]), known_keys(Cluster, path[:-1]))):
             meant.add(show_path((*path[:-1], guess)))

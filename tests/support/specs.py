@@ -16,6 +16,7 @@ _LEAST: dict[str, dict[str, Any]] = {
     "vip": {"address": "192.0.2.30/24"},
     "systemd": {"unit": "x.service"},
     "exec": {"command": ["true"]},
+    "ocf": {"agent": "heartbeat:Dummy"},
     "manifest": {"content": ""},
     "haproxy": {},
 }

@@ -31,6 +31,7 @@ WAITED_FOR = {
     "hactl/daemon/api/waiting.py": 1,  # who asks waits for so long at most
     "hactl/haproxy/control/commands.py": 1,  # waited for where it is begun
     "hactl/linux/disk_thread.py": 1,  # whatever is raised is given to who asked
+    "hactl/resources/ocf/resource.py": 1,  # a `stop`, waited for where it is begun
     "hactl/resources/vip/duplicate_address.py": 1,  # ends with who began it
     "hactl/linux/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
     "hactl/resources/vip/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves

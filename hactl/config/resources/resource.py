@@ -10,6 +10,7 @@ from hactl.config.fields import Duration, Name, Strict, WholeDurationOrZero, set
 from hactl.config.resources.exec import Exec
 from hactl.config.resources.haproxy import HaproxyInGroup
 from hactl.config.resources.manifest import Manifest
+from hactl.config.resources.ocf import Ocf
 from hactl.config.resources.probes import Probe
 from hactl.config.resources.systemd import Systemd
 from hactl.config.resources.vip import Vip
@@ -24,26 +25,34 @@ _STOP_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "haproxy": 5_000.0}
 
 
 class Resource(Strict):
-    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `manifest`, `haproxy` gives its kind."""
+    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `ocf`, `manifest`, `haproxy` gives its kind."""
 
     name: Name = setting("unique within its group", examples=["address"])
     vip: Vip | None = setting("an IP address", None, examples=[{"address": "10.0.0.30/24"}])
     systemd: Systemd | None = setting("a systemd unit", None, examples=[{"unit": "mariadb.service"}])
     exec: Exec | None = setting("commands", None, examples=[{"command": ["/usr/bin/x"]}])
+    ocf: Ocf | None = setting("an OCF resource agent", None, examples=[{"agent": "heartbeat:Dummy"}])
     manifest: Manifest | None = setting("a file in a directory", None)
     haproxy: HaproxyInGroup | None = setting(
         "HAProxy; it must come after the addresses that it binds, in one group at most", None
     )
     start_timeout: Duration | None = setting(
-        "how long its start may take; default: 30s, for `vip` and `manifest` 5s, for `haproxy` 10s",
+        "how long its start may take; default: 30s, for `vip` and `manifest` 5s, for `haproxy` 10s, for `ocf` what its "
+        "agent advises if that is longer",
         None,
         examples=["30s"],
     )
     stop_timeout: Duration | None = setting(
-        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s", None, examples=["30s"]
+        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s, for `ocf` what its agent "
+        "advises if that is longer",
+        None,
+        examples=["30s"],
     )
     monitor_interval: Duration = setting("time between two checks of its health", _RESOURCE.monitor_interval_ms)
-    monitor_timeout: Duration = setting("how long one check may take", _RESOURCE.monitor_timeout_ms)
+    monitor_timeout: Duration = setting(
+        "how long one check may take; default for `ocf`: what its agent advises if that is longer",
+        _RESOURCE.monitor_timeout_ms,
+    )
     monitor_start_delay: WholeDurationOrZero = setting(
         "how long its health is not checked after a start; its end is seen all the same", 0
     )

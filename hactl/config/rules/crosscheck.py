@@ -19,6 +19,7 @@ from hactl.config.rules.hooks import hook_findings
 from hactl.config.rules.services import service_findings
 from hactl.config.rules.vips import vip_findings
 from hactl.decide import timing
+from hactl.resources.ocf.environment import instance
 
 
 def cross_check(parts: Parts) -> list[Finding]:
@@ -83,15 +84,18 @@ def _addresses(parts: Parts) -> Iterator[Finding]:
 
 
 def _held_twice(parts: Parts) -> Iterator[Finding]:
-    """A unit or a file belongs to one resource: two would start and stop it against each other."""
+    """A unit, a file, an agent's name belongs to one resource: two would start and stop it against each other."""
     held: list[tuple[KeyPath, Hashable, str]] = []
-    for _, path, resource in parts.resources():
+    for group, path, resource in parts.resources():
         if resource.systemd is not None:
             unit = resource.systemd.unit
             held.append(((*path, "systemd", "unit"), ("unit", unit), f"unit {unit}"))
         if resource.manifest is not None:
             file = manifest_file(resource)
             held.append(((*path, "manifest"), ("file", file), f"file {file}"))
+        if resource.ocf is not None:
+            called = instance(group.name, resource.name)
+            held.append(((*path, "ocf"), ("instance", called), f"a resource that its agent knows as {called}"))
     yield from twice(held, "let one resource have it")
 
 

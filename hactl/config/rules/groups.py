@@ -41,6 +41,8 @@ def _must_stop_in_time(group: GroupPart, timing: Timing | None) -> Iterator[Find
             )
         if resource.exec is not None and timing is not None:
             yield from _exec_stops_in_time(group, (*path, "exec"), resource.exec, resource, timing)
+        if resource.ocf is not None and timing is not None:
+            yield from _agent_stops_in_time(group, (*path, "ocf"), resource, timing)
         if resource.manifest is not None:
             yield Finding(
                 (*path, "manifest"),
@@ -54,17 +56,31 @@ def _must_stop_in_time(group: GroupPart, timing: Timing | None) -> Iterator[Find
 def _exec_stops_in_time(
     group: GroupPart, path: KeyPath, commands: Exec, resource: Resource, timing: Timing
 ) -> Iterator[Finding]:
-    if commands.command is not None or commands.kill is not None:
-        return
-    stop_ms, kill_ms = resource.spec().stop_timeout_ms, kill_time_ms(timing)
-    if stop_ms > kill_ms:
-        yield Finding(
-            path,
-            f"group `{group.name}` has `fencing: lease`, but `stop` may take stop_timeout {format_ms(stop_ms)}, "
-            f"and stop_budget {format_ms(timing.stop_budget_ms)} - self_fence_lead "
-            f"{format_ms(timing.self_fence_lead_ms)} = {format_ms(kill_ms)}",
-            f"give a `kill` command that ends within {format_ms(kill_ms)}, or the group `fencing: required`",
+    if commands.command is None and commands.kill is None and (sum_ := _too_long(resource, timing)):
+        kill_ms = format_ms(kill_time_ms(timing))
+        hint = f"give a `kill` command that ends within {kill_ms}, or the group `fencing: required`"
+        yield Finding(path, f"group `{group.name}` has `fencing: lease`, but {sum_}", hint)
+
+
+def _agent_stops_in_time(group: GroupPart, path: KeyPath, resource: Resource, timing: Timing) -> Iterator[Finding]:
+    if sum_ := _too_long(resource, timing):
+        kill_ms = format_ms(kill_time_ms(timing))
+        hint = (
+            f"give the group `fencing: required`; or `stop_timeout: {kill_ms}`, where its agent stops it, and looks, "
+            "in so little time, and else raise stop_budget"
         )
+        yield Finding(path, f"group `{group.name}` has `fencing: lease`, but {sum_}", hint)
+
+
+def _too_long(resource: Resource, timing: Timing) -> str:
+    """The sum, where its `stop` may take longer than the guard has; "": it may not."""
+    stop_ms, kill_ms = resource.spec().stop_timeout_ms, kill_time_ms(timing)
+    if stop_ms <= kill_ms:
+        return ""
+    return (
+        f"`stop` may take stop_timeout {format_ms(stop_ms)}, and stop_budget {format_ms(timing.stop_budget_ms)} - "
+        f"self_fence_lead {format_ms(timing.self_fence_lead_ms)} = {format_ms(kill_ms)}"
+    )
 
 
 def _may_overlap(group: GroupPart) -> Iterator[Finding]:

@@ -31,20 +31,22 @@ class ParameterProblem:
 
 
 def check(agent: str, metadata: OcfMetadata, options: OcfOptions) -> list[ParameterProblem]:
-    """All that is wrong with the parameters of `agent`."""
+    """All that is wrong with the parameters of `agent`. One that is missing because it was misspelt is one problem, not
+    two."""
     given = [("parameters", name) for name in options.parameters] + [("secrets", name) for name in options.secrets]
     problems = [problem for section, name in given for problem in _unknown(agent, metadata, section, name)]
     for name, value in options.parameters.items():
         known = metadata.parameter(name)
         if known is not None:
             problems += _check_value(known, value)
-    return [*problems, *_missing(agent, metadata, options)]
+    meant = {_near(metadata, name) for _, name in given if metadata.parameter(name) is None}
+    return [*problems, *(problem for problem in _missing(agent, metadata, options) if problem.name not in meant)]
 
 
 def _unknown(agent: str, metadata: OcfMetadata, section: str, name: str) -> Iterator[ParameterProblem]:
     known = metadata.parameter(name)
     if known is None and name not in _OF_THE_LIBRARY:
-        close = metadata.parameter(nearest(name, [parameter.name for parameter in metadata.parameters]))
+        close = metadata.parameter(_near(metadata, name))
         hint = f"`hactl resource describe {agent}` shows its parameters"
         if close is not None:
             hint = f"did you mean `{close.name}`" + (f", {words}?" if (words := quoted(close.description)) else "?")
@@ -52,6 +54,10 @@ def _unknown(agent: str, metadata: OcfMetadata, section: str, name: str) -> Iter
     elif known is not None and known.deprecated:
         hint = f"see `hactl resource describe {agent}`"
         yield ParameterProblem(section, name, f"parameter `{name}` is an old one, to be given up", hint, refused=False)
+
+
+def _near(metadata: OcfMetadata, name: str) -> str:
+    return nearest(name, [parameter.name for parameter in metadata.parameters])
 
 
 def _check_value(known: OcfParameter, value: str) -> Iterator[ParameterProblem]:

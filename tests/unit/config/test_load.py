@@ -88,7 +88,7 @@ CASES = {
         ("        systemd: {unit: mariadb.service}\n", ""),
         "14:9",
         "groups[1].resources[0]",
-        "is of no kind; give exactly one of vip, systemd, exec, manifest",
+        "is of no kind; give exactly one of vip, systemd, exec, ocf, manifest",
     ),
     "option of another kind": (
         ("vip: {address: 10.0.0.30/24}", "vip: {address: 10.0.0.30/24, unit: x}"),
