@@ -27,6 +27,7 @@ from hactl.cli import (
     membership,
     node,
     preset,
+    resource,
     service,
     setup,
     status,
@@ -75,6 +76,7 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "fence": ("Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices.", _FENCING),
     "group": ("Stop, start and restart a group; keep it off a node; report that it is repaired.", _GROUP),
     "hook": ("Look at the hooks, and test one.", (hook.list_hooks, hook.test)),
+    "resource": ("The OCF resource agents of this machine.", (resource.agents, resource.describe)),
     "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),
     "config": ("The cluster's configuration.", _CONFIG),
     "etcd": (

@@ -1,4 +1,4 @@
-"""The names that a shell completes on Tab: nodes, groups, services of this cluster, presets, fence agents.
+"""The names that a shell completes on Tab: nodes, groups, services of this cluster, presets, agents.
 
 Asked for on a keypress: quick, never an error, never a word beside the list. From the daemon, else from what it kept
 on disk (which root alone may read); etcd is not asked. Light: every command imports it.
@@ -22,6 +22,7 @@ from hactl.config.node import NodeConfig
 LIMIT_S = 1.0
 _LAST_KNOWN = "last-known.json"
 _PRESET = re.compile(r"^([a-z][\w.-]*):", re.MULTILINE)
+_OCF_AGENTS = "/usr/lib/ocf/resource.d"
 _AGENT_DIRS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 
@@ -78,6 +79,13 @@ def agents(incomplete: str) -> list[str]:
     """Fence agents, by their names: running each takes seconds."""
     return _completed(
         lambda: [path.name for folder in _AGENT_DIRS for path in Path(folder).glob("fence_*")], incomplete
+    )
+
+
+def resource_agents(incomplete: str) -> list[str]:
+    """OCF resource agents."""
+    return _completed(
+        lambda: [f"{path.parent.name}:{path.name}" for path in Path(_OCF_AGENTS).glob("[!.]*/[!.]*")], incomplete
     )
 
 

@@ -26,7 +26,7 @@ Agent = Annotated[
     ),
 ]
 
-_INDENT = "    "
+INDENT = "    "
 
 
 def agents(as_json: Json = False) -> None:
@@ -131,8 +131,8 @@ def _option(metadata: Metadata, parameter: Parameter, style: Style, width: int) 
     facts += ["each node's plug"] if parameter.name == metadata.plug_option else []
     facts += [f"formerly {parameter.replaces}"] if parameter.replaces and parameter.replaces != parameter.name else []
     lines = [f"{style.paint(parameter.name, 'bold')}  {', '.join(facts)}"]
-    described = wrap(parameter.description, width - len(_INDENT), "") if parameter.description else []
-    return lines + [_INDENT + line for line in described]
+    described = wrap(parameter.description, width - len(INDENT), "") if parameter.description else []
+    return lines + [INDENT + line for line in described]
 
 
 def _action(action: ActionInfo) -> str:

@@ -40,6 +40,8 @@ def resource_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
             case "conflict":
                 todo = "find the station with this MAC address and give it another address; hactl defends it meanwhile"
                 yield "warning", f"{text}, which is no node of this cluster", todo
+            case "degraded":
+                yield "warning", text, f"repair it, or move the group: see the log of {node}, and of the program"
             case topic if topic == PUT_RIGHT:
                 seen = f"`hactl events` and {node}'s log say when"
                 yield "warning", text, f"find what does it (NetworkManager, a script, a person); {seen}"

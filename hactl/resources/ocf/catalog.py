@@ -128,7 +128,7 @@ def _hint(name: str) -> str:
 
 def _closest(name: str) -> str:
     short = {known: known.partition(":")[2] for known in agent_names()}
-    wanted = name.partition(":")[2]
+    wanted = name.rpartition(":")[2]
     # The same name of another provider, or in other capitals, is nearer than any that is only written alike.
     same = [known for known, called in short.items() if called.lower() == wanted.lower()]
     close = nearest(wanted, short.values())
