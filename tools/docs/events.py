@@ -24,10 +24,10 @@ repeats is counted (`times`, or `repeated`). Names do not change without a line 
 _TAIL = """\
 ## Log only
 
-What the parts of the daemon say of themselves, not of the cluster: `vip.…`, `process.…`, `ocf.…`, `systemd.…`, `manifest.…`,
-`dbus.…`, `haproxy.…` of a resource or program; `task_failed`, `task_well_again`, `internal_error`, `api_failed` and
-other names with the details of a fault. A message with `problem` says what is wrong. `guard_stopped_everything`
-(error): the guard stopped everything when the lease ended; `reason`.
+What the parts of the daemon say of themselves, not of the cluster: `vip.…`, `process.…`, `ocf.…`, `systemd.…`,
+`manifest.…`, `dbus.…`, `haproxy.…` of a resource or program; `task_failed`, `task_well_again`, `internal_error`,
+`api_failed` and other names with the details of a fault. A message with `problem` says what is wrong.
+`guard_stopped_everything` (error): the guard stopped everything when the lease ended; `reason`.
 """
 
 

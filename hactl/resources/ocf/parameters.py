@@ -17,7 +17,8 @@ _OF_THE_LIBRARY = frozenset({"trace_ra", "trace_dir", "trace_file"})
 @dataclass(frozen=True, slots=True)
 class ParameterProblem:
     """A problem of a parameter. `section`: where it stands, `parameters` or `secrets`. Not `refused`: it is allowed,
-    but doubtful. `in_use`: it is given, so that it has a place in the configuration."""
+    but doubtful. `in_use`: it is given, so that it has a place in the configuration. `exposes`: it works, but others
+    may read a secret."""
 
     section: str
     name: str
@@ -25,6 +26,7 @@ class ParameterProblem:
     hint: str = ""
     refused: bool = True
     in_use: bool = True
+    exposes: bool = False
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
@@ -70,7 +72,7 @@ def _check_value(known: OcfParameter, value: str) -> Iterator[ParameterProblem]:
     elif secret and value:
         hint = f"write `secrets: {{{name}: /etc/hactl/secrets/NAME}}`, and put it into that file on each node"
         message = f"parameter `{name}` would be kept in etcd for all to read"
-        yield ParameterProblem("parameters", name, message, hint, refused=False)
+        yield ParameterProblem("parameters", name, message, hint, exposes=True)
 
 
 def _missing(agent: str, metadata: OcfMetadata, options: OcfOptions) -> Iterator[ParameterProblem]:

@@ -127,9 +127,9 @@ class Ocf:
             return f"{options.agent}: {agent.broken}" if agent.path else agent.broken
         if agent.metadata.lacks:
             return f"{options.agent} has no action {', '.join(agent.metadata.lacks)}"
-        refused = [problem for problem in parameters.check(options.agent, agent.metadata, options) if problem.refused]
-        if refused:
-            return "; ".join(map(str, refused))
+        problems = parameters.check(options.agent, agent.metadata, options)
+        if wrong := [problem for problem in problems if problem.refused and not problem.exposes]:
+            return "; ".join(map(str, wrong))
         if problem := await self._read_secrets():
             return problem
         await self._ask_again(can_validate=agent.metadata.can("validate-all"))
