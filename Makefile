@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,6 +60,12 @@ system: $(STAMP) ## resources on a real systemd, in a container
 test-watchdog: $(STAMP) ## the guard and real watchdog drivers, in a virtual machine
 	bash deploy/packages.sh qemu-system-x86
 	$(BIN)/pytest -q -rP -m watchdog tests/watchdog
+
+OCF_AGENTS := resource-agents pacemaker-resource-agents libxml2-utils kmod
+
+test-ocf: $(STAMP) ## OCF agents with the real programs: databases, web servers: make test-ocf ONLY=pgsql
+	bash deploy/packages.sh $(OCF_AGENTS) nginx-light apache2 redis-server postgresql mariadb-server
+	$(BIN)/pytest -q -rP -m ocf $(if $(ONLY),-k "$(ONLY)") tests/lab/resources/ocf
 
 test-galera: $(STAMP) ## one elected writer with a real MariaDB and Galera
 	bash deploy/packages.sh mariadb-server galera-4 rsync lsof
@@ -115,7 +121,7 @@ wheel: $(STAMP) ## the wheel, in dist/, for other distributions
 	rm -rf build
 
 test: setup check ## every test; those that touch nothing but their own files on both processors
-	bash deploy/packages.sh debootstrap systemd-container
+	bash deploy/packages.sh debootstrap systemd-container $(OCF_AGENTS)
 	$(BIN)/pytest -q -n 2 $(PURE)
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
 	$(BIN)/pytest -q $(PURE:%=--ignore %) --ignore tests/integration

@@ -36,4 +36,4 @@ if [ ! -e "$policy" ] && [ ! -d /run/systemd/system ]; then
 fi
 trap '[ -n "$made_policy" ] && "${run[@]}" rm -f "$policy"' EXIT
 "${run[@]}" apt-get update -qq
-"${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,136 @@
+"""Agents of Debian's resource-agents with the programs that they are for: their life, and ocf-tester's verdict."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hactl.resources.base import NodeContext
+from tests.lab.resources.ocf.real import Real, an_address, complaints_of_tester, has_port, live
+from tests.support.namespaces import inside
+from tests.support.ports import LOOPBACK, free_port
+
+pytestmark = pytest.mark.root
+
+MAX_S = 300
+
+
+def sh(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=MAX_S).stdout
+
+
+def answers(port: int, question: bytes, answer: bytes) -> bool:
+    """Whether what listens there answers so."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=5) as client:
+            client.sendall(question)
+            return answer in client.recv(4096)
+    except OSError:
+        return False
+
+
+def nginx(place: Path) -> Real:
+    port = free_port()
+    config = place / "nginx.conf"
+    config.write_text(
+        f"user nobody nogroup; pid {place}/nginx.pid; error_log {place}/error.log; events {{}}\n"
+        f"http {{ access_log off; server {{ listen {LOOPBACK}:{port};\n"
+        f"  location /nginx_status {{ stub_status; }} location / {{ return 200 hello; }} }} }}\n"
+    )
+    given = {"httpd": "/usr/sbin/nginx", "configfile": str(config), "port": str(port)}
+    return Real("heartbeat:nginx", lambda: answers(port, b"GET / HTTP/1.0\r\n\r\n", b"hello"), given)
+
+
+def apache(place: Path) -> Real:
+    port = free_port()
+    (place / "index.html").write_text("hello")
+    modules = "".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+        for name in ("mpm_event", "authz_core", "authz_host", "dir", "status")
+    )
+    config = place / "apache.conf"
+    config.write_text(
+        f"ServerName localhost\nServerRoot {place}\nPidFile {place}/apache.pid\nErrorLog {place}/error.log\n{modules}"
+        f"Listen {LOOPBACK}:{port}\nUser www-data\nGroup www-data\nDocumentRoot {place}\nDirectoryIndex index.html\n"
+        "<Location /server-status>\nSetHandler server-status\n</Location>\n"
+    )
+    status = f"http://{LOOPBACK}:{port}/server-status"
+    given = {"httpd": "/usr/sbin/apache2", "configfile": str(config), "statusurl": status, "port": str(port)}
+    return Real("heartbeat:apache", lambda: answers(port, b"GET / HTTP/1.0\r\n\r\n", b"hello"), given)
+
+
+def redis(place: Path) -> Real:
+    port, run = free_port(), place / "redis"
+    run.mkdir()
+    config = run / "redis.conf"
+    config.write_text(f"bind {LOOPBACK}\nport {port}\ndir {run}\nunixsocketperm 777\n")
+    shutil.chown(run, "redis")
+    given = {"config": str(config), "rundir": str(run), "port": str(port), "user": "redis"}
+    return Real("heartbeat:redis", lambda: answers(port, b"PING\r\n", b"PONG"), given)
+
+
+def pgsql(place: Path) -> Real:
+    port, data, run = free_port(), place / "pgdata", place / "pgrun"
+    (programs,) = list(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
+    for directory in (data, run):
+        directory.mkdir()
+        shutil.chown(directory, "postgres")
+    as_postgres = ("runuser", "-u", "postgres", "--")
+    sh(*as_postgres, f"{programs}/initdb", "-D", str(data), "-A", "trust", "--no-sync")
+    given = {
+        "pgctl": f"{programs}/pg_ctl", "psql": "/usr/bin/psql", "pgdata": str(data), "pgport": str(port),
+        "socketdir": str(run), "logfile": str(run / "log"), "start_opt": f"-c listen_addresses={LOOPBACK} -c fsync=off",
+    }  # fmt: skip
+    return Real("heartbeat:pgsql", lambda: has_port(port), given)
+
+
+def mysql(place: Path) -> Real:
+    port, data, run = free_port(), place / "data", place / "mysql"
+    for directory in (data, run):
+        directory.mkdir()
+    sh("mariadb-install-db", "--no-defaults", "--user=mysql", "--skip-test-db", f"--datadir={data}")
+    for directory in (data, run):
+        shutil.chown(directory, "mysql")
+    config = place / "my.cnf"
+    config.write_text(f"[mysqld]\nbind-address={LOOPBACK}\nport={port}\ninnodb-buffer-pool-size=16M\n")
+    given = {
+        "binary": "/usr/sbin/mariadbd", "client_binary": "/usr/bin/mariadb", "config": str(config), "user": "mysql",
+        "datadir": str(data), "pid": str(run / "pid"), "socket": str(run / "socket"), "log": str(run / "log"),
+    }  # fmt: skip
+    return Real("heartbeat:mysql", lambda: has_port(port), given)
+
+
+PROGRAMS: list[Callable[[Path], Real]] = [nginx, apache, redis, pgsql, mysql]
+
+
+@pytest.fixture(params=PROGRAMS, ids=lambda prepare: prepare.__name__)
+def program(request: pytest.FixtureRequest, place: Path) -> Real:
+    real: Real = request.param(place)
+    return real
+
+
+def test_a_program(program: Real, context: NodeContext) -> None:
+    live(program, context)
+
+
+def test_ocf_tester_on_a_program(program: Real, place: Path) -> None:
+    assert complaints_of_tester(program, place) == program.complaints
+
+
+@pytest.fixture
+def address(namespace: str) -> Real:
+    """Of IPv6: the agent waits until nobody else has it."""
+    return an_address(namespace, "fd77::9", "64")
+
+
+def test_an_address(address: Real, namespace: str, context: NodeContext) -> None:
+    inside(namespace, lambda: live(address, context))
+
+
+def test_ocf_tester_on_an_address(address: Real, namespace: str, place: Path) -> None:
+    assert inside(namespace, lambda: complaints_of_tester(address, place)) == address.complaints
