@@ -187,7 +187,7 @@ class Ocf:
         was, self._degraded = self._degraded, seen.code in exit_codes.DEGRADED
         warned = Warned(DEGRADED, str(seen) if self._degraded else "") if was or self._degraded else None
         detail = "" if seen.health == "running" else str(seen)
-        return Observation(seen.health, detail, warned=warned)
+        return Observation(seen.health, detail, warned=warned, certain=seen.health != "failed")
 
     async def _run(self, action: str, timeout_ms: float, *, interval_ms: float = 0, check_level: int = 0) -> Outcome:
         if action != "start":

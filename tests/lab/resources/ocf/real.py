@@ -82,7 +82,7 @@ def made(real: Real, context: NodeContext) -> Ocf:
     return resource
 
 
-def live(real: Real, context: NodeContext) -> None:
+def await_life(real: Real, context: NodeContext) -> None:
     """Its life: started, looked at, started again, stopped; stopped once more; killed; killed by the guard."""
     resource = made(real, context)
     try:

@@ -16,7 +16,7 @@ from hactl.resources.ocf import attribute_files
 from hactl.resources.ocf.attributes import promotion_score
 from tests.support.namespaces import inside
 
-from .real import OF_1_1, Real, an_address, complaints_of_tester, live, made
+from .real import OF_1_1, Real, an_address, await_life, complaints_of_tester, made
 
 pytestmark = pytest.mark.root
 
@@ -38,7 +38,7 @@ def stateful(request: pytest.FixtureRequest, place: Path) -> Real:
 
 
 def test_a_file(stateful: Real, context: NodeContext) -> None:
-    live(stateful, context)
+    await_life(stateful, context)
 
 
 def test_ocf_tester_on_a_file(stateful: Real, place: Path) -> None:
@@ -66,7 +66,7 @@ def address(namespace: str) -> Real:
 
 
 def test_an_address(address: Real, namespace: str, context: NodeContext) -> None:
-    inside(namespace, lambda: live(address, context))
+    inside(namespace, lambda: await_life(address, context))
 
 
 def test_ocf_tester_on_an_address(address: Real, namespace: str, place: Path) -> None:
@@ -109,7 +109,7 @@ def mount(request: pytest.FixtureRequest, place: Path) -> Iterator[Real]:
 
 
 def test_a_mount(mount: Real, context: NodeContext) -> None:
-    live(mount, context)
+    await_life(mount, context)
 
 
 def test_ocf_tester_on_a_mount(mount: Real, place: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hactl.resources.base import NodeContext
-from tests.lab.resources.ocf.real import Real, an_address, complaints_of_tester, has_port, live
+from tests.lab.resources.ocf.real import Real, an_address, await_life, complaints_of_tester, has_port
 from tests.support.namespaces import inside
 from tests.support.ports import LOOPBACK, free_port
 
@@ -115,7 +115,7 @@ def program(request: pytest.FixtureRequest, place: Path) -> Real:
 
 
 def test_a_program(program: Real, context: NodeContext) -> None:
-    live(program, context)
+    await_life(program, context)
 
 
 def test_ocf_tester_on_a_program(program: Real, place: Path) -> None:
@@ -129,7 +129,7 @@ def address(namespace: str) -> Real:
 
 
 def test_an_address(address: Real, namespace: str, context: NodeContext) -> None:
-    inside(namespace, lambda: live(address, context))
+    inside(namespace, lambda: await_life(address, context))
 
 
 def test_ocf_tester_on_an_address(address: Real, namespace: str, place: Path) -> None:
