@@ -132,6 +132,11 @@ class View:
         duplicate._unread = {kind: dict(names) for kind, names in self._unread.items()}
         return duplicate
 
+    @property
+    def changes(self) -> int:
+        """Another one whenever anything but a renewal may have changed; of this view, within one process."""
+        return self._changes
+
     def mark(self) -> str:
         """Another one when anything but a renewal may have changed; within one process."""
         if self._marked[0] != self._changes:
@@ -266,7 +271,7 @@ class View:
 
     def forget(self) -> None:
         """Drop everything: the store behind it is another one."""
-        fresh = View(self.keys)
+        fresh = View(self.keys, _changes=self._changes + 1)
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
 

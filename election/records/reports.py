@@ -40,13 +40,14 @@ class TroubleReport(TypedDict, total=False):
 
 
 class GroupReport(TypedDict, total=False):
-    """A node's report of one group."""
+    """A node's report of one group. `leaving`: it runs, and is to stop when those after it have stopped."""
 
     phase: str
     epoch: int
     resources: dict[str, str]
     reason: str
     failed: bool
+    leaving: bool
 
 
 @dataclass(frozen=True, slots=True)

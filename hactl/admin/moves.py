@@ -11,7 +11,7 @@ from election.records import Move, RecordError
 from election.store import Compare, Delete, Operation, Put, Store, Txn
 from hactl.admin.errors import RefusedError
 from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, wanted_group, write
-from hactl.decide.placement import place
+from hactl.decide.placement.plan import plan
 from hactl.decide.readiness import reported
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
@@ -63,11 +63,11 @@ def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:
 
 def _check_target(spec: ClusterSpec, group: GroupSpec, view: ReadView, owner: str, to: str) -> list[str]:
     """The keys of the failures that the move forgets. Raises RefusedError where the group may not go there."""
-    choice, failure = place(spec, group, view), f"{group.name}/{to}"
+    choice, failure = plan(spec, view).choice(group.name), f"{group.name}/{to}"
     if to and to not in choice.candidates and failure in view.failures:
         forgiving = view.copy()
         del forgiving.failures[failure]
-        choice = place(spec, group, forgiving)
+        choice = plan(spec, forgiving).choice(group.name)
         if to in choice.candidates:
             return [view.keys.failure(group.name, to)]
     if to and to not in choice.candidates:

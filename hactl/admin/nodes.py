@@ -8,7 +8,7 @@ from election.reading import ReadView
 from election.store import Compare, Delete, Put, Store, Txn
 from hactl.admin.errors import HarmError, RefusedError
 from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, write
-from hactl.decide.placement import place
+from hactl.decide.placement.plan import plan
 from hactl.decide.routing import ALL
 from hactl.model.cluster import ClusterSpec
 
@@ -33,7 +33,8 @@ def standby(
     assert spec is not None
     owned = [name for name, kv in view.groups.items() if kv.record.node == node and kv.record.state == "owned"]
     here = [group for group in spec.groups if group.name in owned]
-    stuck = [group.name for group in here if place(spec, group, view).best_but(node) is None]
+    planned = plan(spec, view)
+    stuck = [group.name for group in here if planned.choice(group.name).best_but(node) is None]
     if stuck and not force:
         raise HarmError(f"no other node may run {', '.join(stuck)} now, so standby would stop it: see `hactl status`")
     if check or node in view.standby:

@@ -15,7 +15,7 @@ from fencing.linux.clock import utc
 from hactl.admin.errors import BadInputError, HarmError, RefusedError
 from hactl.admin.requests import GroupRequested
 from hactl.admin.transaction import check_node, same_history, wanted_group, write
-from hactl.decide.placement import place
+from hactl.decide.placement.plan import plan
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.resources import VipSpec
 
@@ -150,7 +150,7 @@ def _candidates_with(spec: ClusterSpec, group: GroupSpec, view: ReadView, node: 
     """The nodes that may run the group once it is banned from this one, too."""
     banned = view.copy()
     banned.bans[f"{group.name}/{node}"] = Versioned(request, 0, 0)
-    return place(spec, group, banned).candidates
+    return plan(spec, banned).choice(group.name).candidates
 
 
 def _services_behind(spec: ClusterSpec, group: GroupSpec) -> list[str]:

@@ -27,6 +27,7 @@ from hactl.config.etcd_admin import beside
 from hactl.config.node import NodeConfig
 from hactl.daemon.observe.etcd import shown
 from hactl.daemon.parts import last_known
+from hactl.decide.placement.plan import plan
 from hactl.model.cluster import ClusterSpec
 from hactl.status import document
 from hactl.status.etcd.judge import judge
@@ -154,10 +155,10 @@ class EtcdBackend:
     def _group(self, name: str) -> dict[str, Any]:
         view, spec, _ = self._known()
         group = spec.group(name) if spec else None
-        if group is None:
+        if spec is None or group is None:
             raise CliError(f"no group `{name}`", BAD_INPUT)
         answer = {
-            "group": document.group_status(view, spec, group, self._observer, "", now()),
+            "group": document.group_status(view, plan(spec, view), group, self._observer, "", now()),
             "move": document.move_status(name, view),
         }
         return {"mark": json.dumps(answer, sort_keys=True), "revision": view.revision, **answer}

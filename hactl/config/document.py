@@ -18,6 +18,7 @@ from election.records import RecordError
 from fencing.topology import Device, SecretFile, Topology
 from hactl.config.errors import ConfigErrors, KeyPath, Problem, show_path
 from hactl.config.load import check_tree, field_problems
+from hactl.config.placing import placing_settings
 from hactl.config.schema import Cluster
 from hactl.config.stored import FORMAT, StoredConfig
 from hactl.config.yaml_tree import Tree
@@ -132,6 +133,8 @@ def _setting(value: Any) -> Any:
 
 def _node(node: NodeSpec, topology: Topology) -> dict[str, Any]:
     written: dict[str, Any] = {"name": node.name, "address": node.address}
+    written |= {"attributes": dict(node.attributes)} if node.attributes else {}
+    written |= {"capacity": dict(node.capacity)} if node.capacity else {}
     if node.name not in topology.nodes:
         return written
     fencing = topology.of(node.name)
@@ -169,6 +172,7 @@ def _group(group: GroupSpec) -> dict[str, Any]:
         "failure_expiry": format_ms(group.failure_expiry_ms),
         "on_stop_failure": group.on_stop_failure,
         "enabled": group.enabled,
+        **placing_settings(group.placing),
         "resources": [_resource(resource) for resource in group.resources],
     }
 

@@ -23,6 +23,7 @@ from hactl.config.fields import (
 )
 from hactl.config.hooks import MOST as MOST_HOOKS
 from hactl.config.hooks import Hook
+from hactl.config.placing import Amount, Attribute, Placed
 from hactl.config.resources.resource import Resource
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service
@@ -71,14 +72,25 @@ class NodeSettings(Strict):
 
     name: Name = setting("the node's name, as in its node.toml", examples=["n1"])
     address: IpAddress = setting("the IP address at which the other nodes reach it", examples=["10.0.0.11"])
+    attributes: dict[Name, Attribute] = setting(
+        "what expressions of groups (`where`, `prefers`) ask for", {}, examples=[{"rack": "a", "ssd": True}]
+    )
+    capacity: dict[Name, Amount] = setting(
+        "how much it has of what groups need, in whatever unit", {}, examples=[{"memory": 64}]
+    )
     fencing: NodeFencingSettings | None = setting(
         "how the node is made certainly off; without it only a reboot, its own stop, or `hactl fence confirm` makes it "
         "safe",
         None,
     )
 
+    def spec(self) -> NodeSpec:
+        """The node of the model; its fencing is in the cluster's topology."""
+        attributes = ((name, float(value) if type(value) is int else value) for name, value in self.attributes.items())
+        return NodeSpec(self.name, self.address, tuple(attributes), tuple(self.capacity.items()))
 
-class Group(Strict):
+
+class Group(Placed):
     """A group runs on one node at a time. Its resources start in order, and stop in reverse order."""
 
     model_config = ConfigDict(json_schema_extra=needs_less_with_a_preset)
@@ -122,6 +134,7 @@ class Group(Strict):
             failure_expiry_ms=self.failure_expiry,
             on_stop_failure=self.on_stop_failure,
             enabled=self.enabled,
+            placing=self.placing(),
         )
 
 
@@ -143,7 +156,7 @@ class Cluster(Strict):
         """The cluster of the model."""
         return ClusterSpec(
             name=self.cluster,
-            nodes=tuple(NodeSpec(node.name, node.address) for node in self.nodes),
+            nodes=tuple(node.spec() for node in self.nodes),
             groups=tuple(group.spec() for group in self.groups),
             services=tuple(service.spec(self.haproxy) for service in self.services),
             timing=self.timing.spec(),

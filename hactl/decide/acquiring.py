@@ -7,7 +7,7 @@ from election.clock import owner_elapsed
 from election.records import Ownership
 from election.store import Compare
 from election.view import Versioned
-from hactl.decide import announcing
+from hactl.decide import announcing, beside, ordering
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.resources import bring_down, probe_unknown, settle
 from hactl.decide.state import NodeState, Out
@@ -36,7 +36,7 @@ def send_acquire(
         state.config_seen,  # also where it cannot be read: then what was decided on is the last one that could
         overlap=run.spec.overlap,
         reason=reason,
-        also=also,
+        also=(*also, *beside.compares(state, name)),
         cleanup=cleanup,
     )
     run.txn = out.send(purpose, txn, name=name, epoch=epoch)
@@ -62,11 +62,13 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
         settle(run, out)
         return
     run.since_running = None
+    waiting = ordering.waits_for(state, run, out.now) if first == 0 else ""
     for index in range(len(resources) - 1, first - 1, -1):
         if run.health[resources[index].name] != "stopped":
             out.act(run, index, "kill" if run.stop_failed else "stop")
             return
-    if run.txn or not state.may_run(out.now):
+    run.waiting = waiting or run.waiting
+    if waiting or run.txn or not state.may_run(out.now):
         return
     if observed and epoch != run.granted:
         send_acquire(state, run, observed, Purpose.RECLAIM, observed.record.reason, out)

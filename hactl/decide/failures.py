@@ -12,7 +12,6 @@ from election.clock import owner_elapsed
 from election.records import Failure
 from election.store import Delete, Txn
 from hactl.decide.local_group import LocalGroup
-from hactl.decide.placement import place
 from hactl.decide.planned import off
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
@@ -68,7 +67,7 @@ def _is_over(state: NodeState, run: LocalGroup | None, group: str, failure: Fail
     expiry = run.spec.failure_expiry_ms
     if owner_elapsed(state.failures_since[group], out.now) < expiry:
         return False
-    if failure.unregistered or off(state.view, run.spec) or not place(state.cluster, run.spec, state.view).candidates:
+    if failure.unregistered or off(state.view, run.spec) or not state.choice(group).candidates:
         return True
     quiet = state.failures_quiet.get(group)
     return quiet is not None and owner_elapsed(quiet, out.now) >= expiry

@@ -6,29 +6,30 @@ is aimed at; one step at a time is taken towards it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from election import ownership
 from election.clock import owner_elapsed
-from election.records import Holder, Ownership, next_epoch
+from election.records import Ownership, next_epoch
 from election.store import Compare
 from election.view import Versioned
-from hactl.decide import announcing, blocking, outside, overlap, planned, planned_steps, readiness_in_step
+from hactl.decide import (
+    announcing,
+    beside,
+    blocking,
+    ordering,
+    outside,
+    overlap,
+    planned,
+    planned_steps,
+)
 from hactl.decide.acquiring import bring_up, read_revision, send_acquire
+from hactl.decide.leaving import leaving
 from hactl.decide.local_group import LocalGroup
-from hactl.decide.placement import place, reported_running
+from hactl.decide.placement.eligible import reported_running
 from hactl.decide.resources import bar, bring_down, clean_up, forget_unstarted, note_failure, probe_unknown
 from hactl.decide.state import NodeState, Out
 from hactl.decide.unfencing import blocked_reason
 from hactl.model.effects import StopAnnouncing
 from hactl.model.purposes import Purpose
-
-
-class Release(NamedTuple):
-    """The group is to leave this node: to a session, or (None) to nobody in particular."""
-
-    to: Holder | None
-    reason: str
 
 
 def step_group(state: NodeState, run: LocalGroup, out: Out) -> None:
@@ -91,15 +92,13 @@ def as_owner(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], 
             _give_back(state, run, observed, reason, out)
             return
     departure = leaving(state, run, observed.record, out)
-    if departure is None and (run.outdated or planned_steps.restarts(state, run, observed.record, out)):
-        bring_down(run, out, kill=False)
-    elif departure is None:
-        bring_up(state, run, observed, out)
+    if departure is None:
+        _keep(state, run, observed, out)
     if departure is None or run.txn:
         return
     overlapping = run.spec.overlap and departure.to is not None and run.running
     if not overlapping:
-        bring_down(run, out, kill=False)
+        _stop_in_order(state, run, out)
         if not (run.stopped or run.barred):
             return
     run.granted = 0  # a promise, from the moment it is sent
@@ -116,6 +115,29 @@ def as_owner(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], 
             out.effects.append(StopAnnouncing(run.spec.name))
     to = departure.to.node if departure.to else ""
     out.note("group_leaving", group=run.spec.name, to=to, reason=departure.reason, overlap=overlapping)
+
+
+def _keep(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> None:
+    """It stays: bring it up, or down where what it runs after does not run."""
+    if run.outdated or planned_steps.restarts(state, run, observed.record, out):
+        _stop_in_order(state, run, out)
+        return
+    run.leaving_since = None
+    run.waiting = ordering.must_stop(state, run)
+    if run.waiting and not run.stopped:
+        probe_unknown(run, out)
+        bring_down(run, out, kill=False)
+    else:
+        bring_up(state, run, observed, out)
+
+
+def _stop_in_order(state: NodeState, run: LocalGroup, out: Out) -> None:
+    """Stop it, after those that run after it."""
+    first = "" if run.stopped else ordering.goes_first(state, run, out.now)
+    if first:
+        run.waiting = f"{first}, which runs after it, stops first"
+    else:
+        bring_down(run, out, kill=False)
 
 
 def _give_back(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], reason: str, out: Out) -> None:
@@ -148,43 +170,12 @@ def _dead_holders_leave(state: NodeState, run: LocalGroup, observed: Versioned[O
     return bool(gone)
 
 
-def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Release | None:
-    """Whether, and to whom, the group is to leave. None: it stays."""
-    spec = run.spec
-    if own.holders:
-        return None  # an overlap comes to its end first
-    if state.cluster is None or state.cluster.group(spec.name) is None:
-        return Release(None, "taken out of the configuration")
-    if reason := planned.off(state.view, spec):
-        return Release(None, reason)
-    choice = place(state.cluster, spec, state.view)
-    best = choice.best_but(state.node)
-    if state.phase == "ending":
-        return Release(_session(state, best), "shutdown")
-    move = state.view.moves.get(spec.name)
-    here = (state.node, state.session.session_revision)
-    if move and (move.record.from_node, move.record.from_session_revision) == here:
-        to = move.record.to if move.record.to in choice.candidates else "" if move.record.to else best
-        if to and to != state.node:
-            return Release(_session(state, to), f"moved by {move.record.by or 'the operator'}")
-    if state.view.bad_node(state.node) is not None:
-        return None  # written over, and about to be written anew: no reason to leave
-    if reason := choice.excluded.get(state.node, ""):
-        if best is not None:
-            return Release(_session(state, best), reason)
-        if planned.kept_off(state.view, spec.name, state.node) or reason == "not in the group's nodes":
-            return Release(None, reason)
-    if better := readiness_in_step.better_node(state, spec.name, choice, out):
-        return Release(_session(state, better), f"{state.node}: {state.readiness[spec.name].poor_because}")
-    return None
-
-
 def accept(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> None:
     """A handoff to me: write `owned` before anything is started."""
     probe_unknown(run, out)
     if not run.started and "failed" in run.health.values():
         bring_down(run, out, kill=True)  # what it is in cannot be told: nothing is started on top of it
-    run.waiting = run.stop_failed or blocked_reason(state)
+    run.waiting = run.stop_failed or blocked_reason(state) or beside.not_yet(state, run)
     if run.waiting or run.txn or run.acting:
         return
     if state.guard_ready and state.may_run(out.now):
@@ -236,7 +227,7 @@ def as_unowned(state: NodeState, run: LocalGroup, out: Out) -> None:
         return
     probe_unknown(run, out)
     sick = not (run.started or run.stop_failed) and "failed" in run.health.values()
-    if sick and state.cluster is not None and place(state.cluster, run.spec, state.view).rank(state.node) is None:
+    if sick and state.cluster is not None and state.choice(run.spec.name).rank(state.node) is None:
         bar(state, run, out)  # not well, not hactl's, and not to be taken here: somebody else may
         return
     try_acquire(state, run, None, out)
@@ -267,11 +258,12 @@ def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership
     if not verdict.safe:
         run.waiting, run.takeable_since = verdict.reason, None
         return
-    choice = place(state.cluster, spec, state.view)
+    choice = state.choice(spec.name)
     back = observed is not None and overlap.takes_back(state, run, observed.record)
     rank = 0 if back else choice.rank(state.node)
-    if rank is None:
-        run.waiting, run.takeable_since = choice.excluded.get(state.node, ""), None
+    away = choice.excluded.get(state.node, "") if rank is None else "" if holding else beside.not_yet(state, run)
+    if rank is None or away:
+        run.waiting, run.takeable_since = away, None
         return
     if observed is None and not _runs_nowhere(state, run, out):
         run.takeable_since = None  # turns begin when all have answered: by then all know of the group
@@ -328,11 +320,6 @@ def _runs_nowhere(state: NodeState, run: LocalGroup, out: Out) -> bool:
 
 def _can_acquire(state: NodeState, out: Out) -> bool:
     return state.phase == "live" and state.guard_ready and state.may_run(out.now) and not state.blind(out.now)
-
-
-def _session(state: NodeState, node: str | None) -> Holder | None:
-    session = state.view.sessions.get(node) if node else None
-    return Holder(node, session.record.session_id, session.create_revision) if node and session else None
 
 
 def _spent_move(state: NodeState, run: LocalGroup) -> tuple[str, ...]:

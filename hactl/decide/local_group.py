@@ -47,6 +47,7 @@ class LocalGroup:
     well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
     which everything was stopped. `interferences`: by resource and topic.
+    `waits_since`: since when it waits for others to start, `leaving_since`: since when it is to stop in order.
     """
 
     spec: GroupSpec
@@ -76,6 +77,8 @@ class LocalGroup:
     cleaned: str = ""
     restarted: int = 0
     waiting: str = ""
+    waits_since: Instant | None = None
+    leaving_since: Instant | None = None
     interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
     takeover: Takeover | None = None
 
@@ -88,6 +91,11 @@ class LocalGroup:
     def running(self) -> bool:
         """Everything of it runs, and nothing is under way."""
         return not self.acting and all(self.health.get(resource.name) == "running" for resource in self.spec.resources)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is to stop in order, and those that run after it are to stop before."""
+        return self.leaving_since is not None
 
     @property
     def starting(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hactl.decide.placement import Choice, place
+from hactl.decide.placement.plan import Choice
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
 
@@ -20,7 +20,7 @@ def void_moves(state: NodeState, out: Out) -> None:
             if record.from_node == state.node or record.from_node not in state.view.sessions:
                 problem = "it is not where it was"
         elif ownership.record.holder == state.me and run and state.cluster:
-            problem = _move_problem(place(state.cluster, run.spec, state.view), record.to, state.node)
+            problem = _move_problem(state.choice(group), record.to, state.node)
         if problem and not state.sending(Purpose.VOID_MOVE, name=group):
             out.send(Purpose.VOID_MOVE, state.writer.delete(state.keys.move(group), move.mod_revision), name=group)
             out.note("move_refused", group=group, to=record.to, reason=problem, id=record.id)

@@ -11,7 +11,6 @@ from election.ownership import session_of
 from election.records import Ownership
 from election.view import Versioned
 from hactl.decide.local_group import LocalGroup
-from hactl.decide.placement import place
 from hactl.decide.planned import kept_off, off
 from hactl.decide.state import NodeState
 from hactl.decide.unfencing import blocked_reason
@@ -70,7 +69,7 @@ def lost_here(state: NodeState, run: LocalGroup) -> bool:
     nothing but in the way of the others, who take nothing that a living node holds."""
     if not any(health in ("stopped", "failed") for health in run.health.values()) or state.cluster is None:
         return False
-    return bool(blocked_reason(state)) or place(state.cluster, run.spec, state.view).rank(state.node) is None
+    return bool(blocked_reason(state)) or state.choice(run.spec.name).rank(state.node) is None
 
 
 def takes_back(state: NodeState, run: LocalGroup, own: Ownership) -> bool:

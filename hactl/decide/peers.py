@@ -62,6 +62,8 @@ def report(state: NodeState, out: Out) -> None:
             entry["reason"] = reason
         if run.failure and not run.running:
             entry["failed"] = True
+        if run.leaving and not run.stopped:
+            entry["leaving"] = True
         content[name] = entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from election.records import ReadinessReport
-from hactl.decide.placement import Choice
+from hactl.decide.placement.plan import Choice
 from hactl.decide.readiness import OwnReadiness, Sighting, Standing, reported, settle_ms, standing_in
 from hactl.decide.state import NodeState, Out
 from hactl.model.events import ReadinessLevel
@@ -70,9 +70,12 @@ def better_node(state: NodeState, group: str, choice: Choice, out: Out) -> str:
     own, mine = state.readiness.get(group), state.sightings.get((group, state.node))
     if own is None or not own.poor_because or mine is None or not mine.lasted("poor", settle, out.now):
         return ""
-    for node in choice.candidates:
-        sighting = state.sightings.get((group, node))
-        heard = state.observer.heard_within(node, _HEARD_BEATS * state.timing.heartbeat_ms, out.now)
-        if node != state.node and heard and sighting and sighting.lasted("ready", settle, out.now):
-            return node
-    return ""
+    return next((node for node in choice.candidates if ready_for_long(state, group, node, out)), "")
+
+
+def ready_for_long(state: NodeState, group: str, node: str, out: Out) -> bool:
+    """Whether another node renews its session and has been ready for the group for long enough."""
+    sighting = state.sightings.get((group, node))
+    heard = state.observer.heard_within(node, _HEARD_BEATS * state.timing.heartbeat_ms, out.now)
+    lasted = sighting is not None and sighting.lasted("ready", settle_ms(state.timing), out.now)
+    return node != state.node and heard and lasted

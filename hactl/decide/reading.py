@@ -9,6 +9,7 @@ from election.reading import ReadObserver, ReadSession, ReadView
 from election.records import Holder, TroubleReport
 from fencing.topology import Topology
 from hactl.decide.local_group import Interference
+from hactl.decide.placement.plan import Plan
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import Phase, Role, Work
 from hactl.model.cluster import ClusterSpec, GroupSpec
@@ -49,6 +50,7 @@ class ReadState(Protocol):
     def release_on_exit(self) -> bool: ...
     @property
     def cluster(self) -> ClusterSpec | None: ...
+    def plan(self) -> Plan: ...
     @property
     def view(self) -> ReadView: ...
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from election.ownership import may_live
 from election.reading import ReadView
-from hactl.decide.placement import reported_running
+from hactl.decide.placement.eligible import reported_running
 from hactl.model.service import ServiceSpec
 
 # In place of a service's name: all of them.

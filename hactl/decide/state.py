@@ -16,6 +16,7 @@ from election.view import View
 from fencing import job as machine
 from fencing.topology import NodeFencing, Topology
 from hactl.decide.local_group import LocalGroup
+from hactl.decide.placement.plan import Choice, Plan, plan
 from hactl.decide.readiness import OwnReadiness, Sighting
 from hactl.model.cluster import ClusterSpec, Timing
 from hactl.model.effects import Act, Action, Effect, Note, SendTxn, WriteMember
@@ -175,6 +176,20 @@ class NodeState:
     last_error: str = ""
     overwritten: tuple[int, Instant] | None = None
     time_of_day: tuple[float, Instant] | None = None
+    _plan: Plan | None = None
+
+    def plan(self) -> Plan:
+        """Where every group should run, by the configuration in use and what is known of the store; kept as long as
+        neither changes. There has to be a configuration."""
+        assert self.cluster is not None
+        kept = self._plan
+        if kept is None or not kept.holds_for(self.cluster, self.view):
+            kept = self._plan = plan(self.cluster, self.view, kept)
+        return kept
+
+    def choice(self, group: str) -> Choice:
+        """The nodes that the group may run on, best first."""
+        return self.plan().choice(group)
 
     @property
     def node(self) -> str:

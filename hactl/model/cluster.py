@@ -11,6 +11,7 @@ from typing import Literal
 from fencing.topology import Topology
 from hactl.model.haproxy import GlobalOptions
 from hactl.model.hooks import HookSpec
+from hactl.model.placing import Placing
 from hactl.model.resources import HaproxySpec, ResourceSpec
 from hactl.model.service import ServiceSpec
 
@@ -33,7 +34,8 @@ class GroupSpec:
 
     `nodes`: where it may run, best first (empty: all nodes, by their order in the configuration). `restarts`:
     how often a failed resource is restarted in place before the group moves. `failure_expiry_ms`: how long a
-    node is avoided after that. `on_stop_failure`: what a stop that fails while the lease is fine leads to.
+    node is avoided after that. `on_stop_failure`: what a stop that fails while the lease is fine leads to. `placing`:
+    where it should run, and with what.
     """
 
     name: str
@@ -45,14 +47,18 @@ class GroupSpec:
     failure_expiry_ms: float = 60_000.0
     on_stop_failure: Literal["block", "self-fence"] = "block"
     enabled: bool = True
+    placing: Placing = field(default_factory=Placing)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A controller. `address` is what the others reach it by."""
+    """A controller. `address` is what the others reach it by. `attributes`: for the expressions of groups, by name;
+    `capacity`: how much it has of what groups need, by name."""
 
     name: str
     address: str
+    attributes: tuple[tuple[str, str | float | bool], ...] = ()
+    capacity: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

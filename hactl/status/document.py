@@ -45,7 +45,7 @@ from election.records import GENERATION_BITS, Count, Failure, Ownership, Record,
 from election.text import printable
 from election.view import Versioned
 from hactl.decide.blocking import blocked
-from hactl.decide.placement import place
+from hactl.decide.placement.plan import Plan, plan
 from hactl.decide.readiness import reported
 from hactl.decide.troubles import troubles_of
 from hactl.model.cluster import ClusterSpec, GroupSpec
@@ -86,6 +86,7 @@ def status(
     `etcd`: what is wrong with that (`problems`, `etcdctl`). `stale_ms`: etcd does not answer, and `view` is what was
     known so long ago; None: it is what etcd holds."""
     observer = observer or Observer(0.0, 0.0)
+    planned = plan(spec, view) if spec else None
     document: dict[str, Any] = {
         "version": VERSION,
         "cluster": view.keys.prefix.strip("/").rpartition("/")[2],
@@ -97,7 +98,7 @@ def status(
         "asked": me,
         "warnings": [],
         "nodes": [_node(view, spec, name, me, local) for name in node_names(view, spec)],
-        "groups": [group_status(view, spec, group, observer, me, now) for group in _groups(view, spec)],
+        "groups": [group_status(view, planned, group, observer, me, now) for group in _groups(view, spec)],
         "balancers": balancer_status(view, spec, me, health or {}),
         "services": service_status(view, spec, me, health or {}) if spec else [],
         "resource_warnings": reported_warnings(view),
@@ -163,14 +164,14 @@ def group_state(view: ReadView, group: GroupSpec) -> str:
 
 
 def group_status(
-    view: ReadView, spec: ClusterSpec | None, group: GroupSpec, observer: ReadObserver, me: str, now: Instant = _NO_TIME
+    view: ReadView, planned: Plan | None, group: GroupSpec, observer: ReadObserver, me: str, now: Instant = _NO_TIME
 ) -> dict[str, Any]:
-    """One group's part of the document."""
+    """One group's part of the document. `planned`: None without a configuration."""
     stored = view.groups.get(group.name)
     own = stored.record if stored else None
     held = own is not None and own.state != "released"
     group_report = _reported(view, group.name, own) if own else {}
-    choice = place(spec, group, view) if spec else None
+    choice = planned.choice(group.name) if planned else None
     state = group_state(view, group)
     epoch, health = own.epoch if own else 0, group_report.get("resources", {})
     return {
@@ -190,14 +191,14 @@ def group_status(
             for resource in group.resources
         ],
         "enabled": group.enabled,
-        "configured": spec is not None and spec.group(group.name) is not None,
+        "configured": planned is not None and planned.cluster.group(group.name) is not None,
         "fencing": group.fencing,
         "overlap": group.overlap,
-        "waiting": _waiting(view, spec, group, state, observer, me, now),
+        "waiting": _waiting(view, planned, group, state, observer, me, now),
         "blocked": blocked_status(view, group.name),
         "candidates": list(choice.candidates) if choice else [],
         "excluded": dict(choice.excluded) if choice else {},
-        "readiness": _readiness(view, spec, group),
+        "readiness": _readiness(view, planned.cluster if planned else None, group),
         **planned_status(view, group.name),
     }
 
@@ -227,7 +228,7 @@ def _reported(view: ReadView, group: str, own: Ownership) -> Mapping[str, Any]:
 
 def _waiting(
     view: ReadView,
-    spec: ClusterSpec | None,
+    planned: Plan | None,
     group: GroupSpec,
     state: str,
     observer: ReadObserver,
@@ -238,7 +239,7 @@ def _waiting(
     stored = view.groups.get(group.name)
     if state == "stopped":
         return stopped_by(view.stopped[group.name].record)
-    if state in ("running", "disabled", "unmanaged") or spec is None:
+    if state in ("running", "disabled", "unmanaged") or planned is None:
         return ""
     if stored is not None and stored.record.state == "owned" and state != "lost":
         return str(_reported(view, group.name, stored.record).get("reason", ""))
@@ -251,8 +252,8 @@ def _waiting(
     verdict = judge(view, observer, group.name, lease_counts, me, now)
     if not verdict.safe:
         owner = stored.record.node if stored and not lease_counts else ""
-        return f"waiting for {owner} to be fenced" if being_fenced(owner, view, spec) else verdict.reason
-    choice = place(spec, group, view)
+        return f"waiting for {owner} to be fenced" if being_fenced(owner, view, planned.cluster) else verdict.reason
+    choice = planned.choice(group.name)
     if not choice.candidates:
         return "no node may run it: " + "; ".join(f"{name}: {why}" for name, why in choice.excluded.items())
     return f"{choice.candidates[0]} will take it"

@@ -10,6 +10,7 @@ from hactl.model import effects
 from hactl.model.notes import KINDS
 from tests.simulation import clones
 from tests.simulation.checks_readiness import ReadinessChecks
+from tests.simulation.checks_relations import RelationChecks
 from tests.support.malformed import readable
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Checks:
         self.history_broken = False
         self.ordered: set[tuple[str, str]] = set()
         self.readiness = ReadinessChecks(self)
+        self.relations = RelationChecks(self)
         self.registering: dict[tuple[str, str, str], list[float]] = {}
         self.down_for: dict[str, str] = {}
         self.away: set[str] = set()
@@ -71,6 +73,7 @@ class Checks:
         if not self.history_broken and (act.epoch < known or (act.epoch == known and by != holder)):
             self.fail("S3", f"{group} starts on {node.name} with epoch {act.epoch}, after {known} on {by[0]}")
         self.epochs[group] = (act.epoch, holder)
+        self.relations.started(node, group)
         self._in_time(node)
 
     def _overlapping(self, group: str, nodes: list[str]) -> bool:
@@ -88,6 +91,7 @@ class Checks:
 
     def stepped(self, node: SimNode) -> None:
         """After a daemon's step: G1 and G6."""
+        self.relations.stepped()
         state = node.daemon.state  # type: ignore[union-attr]
         session = state.session
         if session.state == "live" and session.valid_until is not None:
@@ -332,6 +336,7 @@ class Checks:
             self.readiness.handed_over(node.name, name, own)
         if own.state == "owned" and own.node == node.name and (previous is None or previous.node != own.node):
             self.count("acquire")
+            self.relations.acquired(node, name, previous)
             self._nobody_runs(name, own)
 
     def _nobody_runs(self, group: str, own: Ownership) -> None:
@@ -361,6 +366,7 @@ class Checks:
                 self.fail("L1", f"{node.name} does not see what happens: {lag} revisions behind")
             if node.daemon is not None and self._live(node.name) is None:
                 self.fail("J1", f"{node.name} takes no part: {node.daemon.state.phase}")
+        possible = self.relations.possible()
         for group in self.world.plan.cluster.groups:
             stored = self.world.ledger.get(self.world.keys.group(group.name))
             if stored is not None and (holders := Ownership.from_json(stored.value).holders):
@@ -368,6 +374,8 @@ class Checks:
             broken = self.world.plan.broken
             if not any(n.daemon and (n.name, group.name) not in broken for n in self.world.nodes.values()):
                 continue  # the only nodes that could run it were switched off, and left off
+            if group.name not in possible:
+                continue  # not beside those to which it is related
             wanted = {(group.name, resource.name) for resource in group.resources}
             where = [node.name for node in self.world.nodes.values() if wanted <= node.resources.running]
             part = [node.name for node in self.world.nodes.values() if wanted & node.resources.running]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
+from hactl.model.placing import Placing, Relation
 from tests.simulation.devices import make_topology
 from tests.support.specs import resource_spec
 
@@ -85,6 +86,7 @@ class Focus:
     devices: bool | None = None
     broken: tuple[str, ...] = ()
     self_fence: bool | None = None
+    related: bool = False
 
 
 def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -> Plan:
@@ -93,6 +95,8 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
     names = [f"n{i + 1}" for i in range(rng.choice([2, 3, 3, 3, 4, 5]))]
     trusted = rng.random() < 0.75 if focus is None else "freeze-node" not in focus.faults
     groups = [_group(rng, f"g{index}", names, trusted, focus) for index in range(rng.choice([1, 1, 2, 3]))]
+    if focus is None or focus.related:
+        groups = _related(random.Random(seed * 31 + 7), groups, always=focus is not None)
     devices = rng.random() < 0.6
     watchdogs = rng.random() < 0.3
     if focus is not None and focus.devices is not None:
@@ -139,6 +143,19 @@ def _group(rng: random.Random, group: str, nodes: list[str], trusted: bool, focu
         failure_expiry_ms=15_000,
         on_stop_failure=_on_stop_failure(rng, focus),
     )
+
+
+def _related(rng: random.Random, groups: list[GroupSpec], *, always: bool) -> list[GroupSpec]:
+    """In half of the schedules groups have relations to those before them."""
+    if not always and rng.random() < 0.5:
+        return groups
+    made = groups[:1]
+    for group in groups[1:]:
+        to = (Relation(rng.choice(made).name, rng.random() < 0.8),)
+        kinds = rng.choice([("together_with",), ("apart_from",), ("after",), ("together_with", "after")])
+        placing = Placing(**dict.fromkeys(kinds, to), failback=rng.choice(["never", "never", "immediately"]))
+        made.append(replace(group, placing=placing))
+    return made
 
 
 def _on_stop_failure(rng: random.Random, focus: Focus | None) -> Literal["block", "self-fence"]:

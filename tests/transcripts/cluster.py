@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fencing.topology import Device, Level, NodeFencing, Target, Topology
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
+from hactl.model.placing import Placing, Relation
 from tests.support.specs import resource_spec
 
 NAME = "demo"
@@ -31,9 +32,11 @@ class Description:
         self.nodes = _list(words)
 
     def group(self, name: str, words: str) -> None:
-        """`vip and mariadb; fencing required; nodes n1, n2; overlap; restarts 0; on_stop_failure self-fence`"""
+        """`vip and mariadb; fencing required; nodes n1, n2; overlap; restarts 0; on_stop_failure self-fence`; and of
+        its placement `together_with db; apart_from db; after db; failback immediately`."""
         resources, *clauses = [clause.strip() for clause in words.split(";")]
         options: dict[str, Any] = {}
+        placing: dict[str, Any] = {}
         for clause in clauses:
             option, _, value = clause.partition(" ")
             match option:
@@ -43,6 +46,10 @@ class Description:
                     options[option] = int(value)
                 case "overlap":
                     options[option] = True
+                case "together_with" | "apart_from" | "after":
+                    placing[option] = tuple(Relation(other) for other in _list(value))
+                case "failback":
+                    placing[option] = value
                 case "fencing" | "on_stop_failure":
                     options[option] = value
                 case _:
@@ -50,7 +57,9 @@ class Description:
         specs = tuple(
             resource_spec(text, "vip", start_timeout_ms=START_MS, stop_timeout_ms=START_MS) for text in _list(resources)
         )
-        self.groups.append(GroupSpec(name, specs, failure_expiry_ms=FAILURE_EXPIRY_MS, **options))
+        self.groups.append(
+            GroupSpec(name, specs, failure_expiry_ms=FAILURE_EXPIRY_MS, placing=Placing(**placing), **options)
+        )
 
     def fencing(self, words: str) -> None:
         """`bmc, then pdu-a and pdu-b, then watchdog; action off; unfence`: of each node. A PDU has a plug for each of

@@ -16,6 +16,7 @@ from hactl.config.rules.findings import Finding, twice
 from hactl.config.rules.groups import group_findings
 from hactl.config.rules.haproxy_group import balancer_findings
 from hactl.config.rules.hooks import hook_findings
+from hactl.config.rules.placing import placing_findings
 from hactl.config.rules.services import service_findings
 from hactl.config.rules.vips import vip_findings
 from hactl.decide import timing
@@ -32,6 +33,7 @@ def cross_check(parts: Parts) -> list[Finding]:
         _timing,
         vip_findings,
         group_findings,
+        placing_findings,
         fencing_findings,
         service_findings,
         balancer_findings,

@@ -153,7 +153,8 @@ class Api:
 
         def look() -> dict[str, Any]:
             state = self.daemon.state
-            group = status.group_status(state.view, state.cluster, spec, state.observer, state.node, self.daemon.now())
+            planned = state.plan() if state.cluster else None
+            group = status.group_status(state.view, planned, spec, state.observer, state.node, self.daemon.now())
             return {"group": group, "move": status.move_status(name, state.view)}
 
         await self._changes.wait(lambda: _mark(look()), *_wait(request))

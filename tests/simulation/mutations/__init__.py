@@ -14,6 +14,7 @@ from tests.simulation.mutations import (
     overlap,
     ownership,
     readiness,
+    relations,
     session,
     unreadable,
 )
@@ -28,5 +29,6 @@ MUTATIONS = [
     *fencing.MUTATIONS,
     *namesake.MUTATIONS,
     *readiness.MUTATIONS,
+    *relations.MUTATIONS,
     *unreadable.MUTATIONS,
 ]

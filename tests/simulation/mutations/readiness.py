@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from hactl.decide import placement
+from hactl.decide.placement import eligible
 from hactl.decide.readiness import Sighting, reported
 from tests.simulation.mutations.mutation import Mutation, patch
 
 
 def _poor_excluded() -> Any:
     """A node that is poor is not chosen: where all are, the group runs nowhere."""
-    original = placement.why_not
+    original = eligible.not_well
 
-    def why_not(group: Any, node: str, view: Any) -> str:
-        standing = reported(view, group.name, node)
+    def not_well(group: str, node: str, view: Any) -> str:
+        standing = reported(view, group, node)
         return original(group, node, view) or (standing.why if standing.level == "poor" else "")
 
-    return patch(placement, "why_not", why_not)
+    return patch(eligible, "not_well", not_well)
 
 
 def _unfit_chosen() -> Any:
-    return patch(placement, "_runs_well", lambda view, group, node: True)
+    return patch(eligible, "_runs_well", lambda view, group, node: True)
 
 
 def _leaves_at_once() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from election.records import Ban, Failure, Restart, Stop
-from hactl.decide.placement import place
+from hactl.decide.placement.plan import plan
 from hactl.model import events
 from tests.support.daemon import Daemon
 from tests.support.scene import KEYS, Scene
@@ -93,7 +93,7 @@ def test_a_ban_moves_the_group_and_keeps_it_away() -> None:
     assert (own.node, own.state, own.reason) == ("n2", "handoff", "banned by anna")
     group = here.spec.group("vip")
     assert group is not None
-    choice = place(here.spec, group, here.view)
+    choice = plan(here.spec, here.view).choice(group.name)
     assert choice.candidates == ("n2",) and choice.excluded == {"n1": "banned by anna"}
 
 

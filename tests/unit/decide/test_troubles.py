@@ -9,7 +9,7 @@ import pytest
 from election.records import Report
 from hactl.decide import node, peers, readiness_in_step, troubles
 from hactl.decide.local_group import LocalGroup
-from hactl.decide.placement import place
+from hactl.decide.placement.plan import plan
 from hactl.decide.state import Out
 from hactl.model.effects import Note, SendTxn
 from hactl.model.events import Trouble
@@ -108,4 +108,4 @@ def test_a_node_that_can_start_nothing_need_not_leave_an_adopted_group(phase: st
     scene.put(KEYS.report("n1"), replace(told, readiness={"vip": {"level": "unfit", "why": "full"}}))
     group = scene.spec.group("vip")
     assert group is not None
-    assert ("n1" in place(scene.spec, group, scene.view).candidates) == stays
+    assert ("n1" in plan(scene.spec, scene.view).choice("vip").candidates) == stays

@@ -1,0 +1,113 @@
+"""Groups that start after others, and stop before them, on whatever nodes they are (docs/placement.md, *Order*). Pure.
+
+A group that must run after another one starts when that runs, and stops when that does not. A planned stop of the other
+one waits for it. A group that should only starts later: it does not wait for what is not on its way, nor for ever.
+
+What another node's group does is known by that node's report. What is not known is no reason to stop anything: a daemon
+that has just begun, an owner that is silent, a record that cannot be read.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from election.clock import Instant, owner_elapsed
+from election.ownership import session_of
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.planned import off
+from hactl.decide.state import NodeState
+
+# A group that should start after another one does not wait longer for it.
+LONGEST_WAIT_MS = 60_000.0
+# How much longer than their stops may take those that stop first are waited for, in leases.
+PATIENCE_LEASES = 2.0
+
+# coming: it has an owner, or will have one, and is not known to have failed.
+Standing = Literal["running", "coming", "down", "unknown"]
+
+
+def waits_for(state: NodeState, run: LocalGroup, now: Instant) -> str:
+    """Why the group may not start yet; empty: it may."""
+    waiting = ""
+    for relation in run.spec.placing.after:
+        standing = standing_of(state, relation.group)
+        if relation.must and standing != "running":
+            waiting = f"it starts when {relation.group} runs"
+        elif standing == "coming" and not _waited(run, now):
+            waiting = waiting or f"it starts after {relation.group}"
+    if not waiting:
+        run.waits_since = None
+    elif run.waits_since is None:
+        run.waits_since = now
+    return waiting
+
+
+def _waited(run: LocalGroup, now: Instant) -> bool:
+    return run.waits_since is not None and owner_elapsed(run.waits_since, now) >= LONGEST_WAIT_MS
+
+
+def must_stop(state: NodeState, run: LocalGroup) -> str:
+    """Why the group, which may run, is to stop: one that it must run after is known not to run. Empty: it goes on."""
+    for relation in run.spec.placing.after:
+        if relation.must and standing_of(state, relation.group) in ("coming", "down"):
+            return f"{relation.group}, after which it runs, does not run"
+    return ""
+
+
+def goes_first(state: NodeState, run: LocalGroup, now: Instant) -> str:
+    """Which group has to stop before this one, which is to stop in order; empty: none, or they took too long."""
+    if state.cluster is None:
+        return ""
+    if run.leaving_since is None:
+        run.leaving_since = now
+    longest_ms = 0.0
+    first = ""
+    for name in state.plan().rules.behind.get(run.spec.name, ()):
+        other = state.cluster.group(name)
+        if other is not None and _may_run(state, name):
+            first = first or name
+            longest_ms = max(longest_ms, sum(resource.stop_timeout_ms for resource in other.resources))
+    limit_ms = longest_ms + PATIENCE_LEASES * state.timing.lease_ms
+    return first if owner_elapsed(run.leaving_since, now) < limit_ms else ""
+
+
+def standing_of(state: NodeState, name: str) -> Standing:
+    """How it is with a group, wherever it is."""
+    if state.cluster is None or (spec := state.cluster.group(name)) is None or off(state.view, spec):
+        return "down"
+    if state.frozen(name):
+        return "unknown"
+    known = state.view.groups.get(name)
+    if known is None or known.record.state in ("released", "handoff"):
+        return "coming" if state.choice(name).target else "down"
+    own, here = known.record, state.runs.get(name)
+    if own.holder == state.me and here is not None:
+        phase, epoch, leaving, failed = here.phase, here.epoch, here.leaving, bool(here.failure)
+    else:
+        report = state.view.reports.get(own.node)
+        if session_of(state.view, own.holder) is None or report is None or report.record.session_id != own.session_id:
+            return "unknown"
+        said = report.record.groups.get(name, {})
+        phase, epoch = said.get("phase", "unknown"), said.get("epoch", 0)
+        leaving, failed = said.get("leaving", False), said.get("failed", False)
+    if phase == "unknown" or own.state == "unmanaged":
+        return "unknown"
+    if phase == "running" and epoch == own.epoch and not leaving:
+        return "running"
+    return "down" if failed or phase in ("blocked", "barred") else "coming"
+
+
+def _may_run(state: NodeState, name: str) -> bool:
+    """Whether something of a group that is owned by a live session runs, or may run."""
+    known = state.view.groups.get(name)
+    if known is None or known.record.state != "owned":
+        return False
+    own, here = known.record, state.runs.get(name)
+    if own.holder == state.me and here is not None:
+        return not (here.stopped or here.barred)
+    if session_of(state.view, own.holder) is None:
+        return False
+    report = state.view.reports.get(own.node)
+    current = report is not None and report.record.session_id == own.session_id
+    phase = report.record.groups.get(name, {}).get("phase", "unknown") if report is not None and current else "unknown"
+    return phase not in ("stopped", "barred")

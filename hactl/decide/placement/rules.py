@@ -1,0 +1,152 @@
+"""What the configuration says of where groups may run, in the form in which placement uses it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hactl.decide.placement.expression import ExpressionError, parse
+from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
+from hactl.model.placing import Relation
+
+
+class Place(NamedTuple):
+    """A node that a group may run on: whether it does not fulfil the group's `prefers`, and by how much its weight is
+    lower than the highest."""
+
+    node: str
+    disliked: int
+    loss: int
+
+
+class Places(NamedTuple):
+    """The nodes that a group may run on by the configuration, best first, and for every other node why not."""
+
+    allowed: tuple[Place, ...]
+    excluded: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that does not change with what happens. Of groups that are enabled; by name.
+
+    `apart`: in both directions; True: must. `followers`: the groups that must run with this one. `behind`: those that
+    must run after it. `related`: for each group that is coupled to others, all of them.
+    """
+
+    groups: Mapping[str, GroupSpec]
+    nodes: tuple[str, ...]
+    places: Mapping[str, Places]
+    together: Mapping[str, tuple[Relation, ...]]
+    apart: Mapping[str, Mapping[str, bool]]
+    followers: Mapping[str, tuple[str, ...]]
+    behind: Mapping[str, tuple[str, ...]]
+    needs: Mapping[str, tuple[tuple[str, float], ...]]
+    capacity: Mapping[str, Mapping[str, float]]
+    spread: Mapping[str, str]
+    related: Mapping[str, tuple[str, ...]]
+
+
+def rules_of(cluster: ClusterSpec) -> Rules:
+    """The rules of a cluster."""
+    groups = {group.name: group for group in cluster.groups if group.enabled}
+    together = {name: group.placing.together_with for name, group in groups.items() if group.placing.together_with}
+    apart: dict[str, dict[str, bool]] = {}
+    followers: dict[str, list[str]] = {}
+    behind: dict[str, list[str]] = {}
+    for name, group in groups.items():
+        for relation in group.placing.apart_from:
+            for one, other in ((name, relation.group), (relation.group, name)):
+                of_one = apart.setdefault(one, {})
+                of_one[other] = of_one.get(other, False) or relation.must
+        for relation in group.placing.together_with:
+            if relation.must:
+                followers.setdefault(relation.group, []).append(name)
+        for relation in group.placing.after:
+            if relation.must:
+                behind.setdefault(relation.group, []).append(name)
+    known: dict[tuple[object, ...], Places] = {}  # most groups have the same
+    return Rules(
+        groups=groups,
+        nodes=tuple(node.name for node in cluster.nodes),
+        places={name: _places(cluster, group, known) for name, group in groups.items()},
+        together=together,
+        apart=apart,
+        followers={name: tuple(sorted(names)) for name, names in followers.items()},
+        behind={name: tuple(sorted(names)) for name, names in behind.items()},
+        needs={name: group.placing.needs for name, group in groups.items() if group.placing.needs},
+        capacity={node.name: dict(node.capacity) for node in cluster.nodes},
+        spread={name: group.placing.spread for name, group in groups.items() if group.placing.spread},
+        related=_related(groups),
+    )
+
+
+def _places(cluster: ClusterSpec, group: GroupSpec, known: dict[tuple[object, ...], Places]) -> Places:
+    placing = group.placing
+    key = (group.nodes, placing.weights, placing.never, placing.where, placing.prefers)
+    if key not in known:
+        known[key] = _find_places(cluster, group)
+    return known[key]
+
+
+def _find_places(cluster: ClusterSpec, group: GroupSpec) -> Places:
+    placing, excluded = group.placing, dict[str, str]()
+    nodes = {node.name: node for node in cluster.nodes}
+    order = [name for name in group.nodes or nodes if name in nodes]
+    for name, node in nodes.items():
+        if name in placing.never:
+            excluded[name] = "it is never to run there"
+        elif name not in order:
+            excluded[name] = "not in the group's nodes"
+        elif not fulfils(node, placing.where):
+            excluded[name] = f"it needs a node where {placing.where}"
+    # Without weights each node of `nodes` is better than the next; where they are not named, all are as good.
+    weights = dict(placing.weights)
+    if not weights and group.nodes:
+        weights = {name: len(order) - index for index, name in enumerate(order)}
+    highest = max(weights.values(), default=0)
+    allowed = [
+        Place(
+            name,
+            int(not fulfils(nodes[name], placing.prefers)),
+            highest - weights.get(name, 0),
+        )
+        for name in order
+        if name not in excluded
+    ]
+    return Places(tuple(allowed), tuple(excluded.items()))
+
+
+def fulfils(node: NodeSpec, expression: str) -> bool:
+    """Whether the node's attributes, and `node`, its name, fulfil the expression; an empty one, and one that cannot be
+    read (a configuration with one is refused), hold everywhere."""
+    if not expression:
+        return True
+    try:
+        return parse(expression).holds({"node": node.name, **dict(node.attributes)})
+    except ExpressionError:
+        return True
+
+
+def _related(groups: Mapping[str, GroupSpec]) -> dict[str, tuple[str, ...]]:
+    """For each group that is coupled to others by relations or a `spread`, all that it is coupled to, itself among
+    them."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (above := parent.setdefault(name, name)) != name:
+            parent[name] = parent[above]
+            name = above
+        return name
+
+    for name, group in groups.items():
+        others = [relation.group for relation in (*group.placing.together_with, *group.placing.apart_from)]
+        others += [f"spread\0{group.placing.spread}"] if group.placing.spread else []
+        for other in others:
+            parent[root(other)] = root(name)
+    members: dict[str, list[str]] = {}
+    for name in parent:
+        if name in groups:
+            members.setdefault(root(name), []).append(name)
+    return {name: tuple(names) for names in map(sorted, members.values()) for name in names}

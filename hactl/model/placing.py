@@ -1,0 +1,37 @@
+"""Where a group should run, as configured (docs/placement.md). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hactl.model.options import Options
+
+
+class Relation(Options, frozen=True):
+    """The relation to another group. `must`: without it the group does not run; else it is a preference."""
+
+    group: str
+    must: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """`weights`: of nodes, by name (empty: each of the group's `nodes` is better than the next). `never`: nodes that
+    may not run it. `where`: an expression that a node must fulfil; `prefers`: one that it should. `together_with`,
+    `apart_from`: groups on whose node it runs, or does not; `after`: groups that run before it starts. `needs`: of a
+    node's capacity. `spread`: groups of the same word are spread over the nodes. `priority`: where not all fit, higher
+    ones run. `failback`: whether it goes back to a node whose weight is higher by more than `stickiness`."""
+
+    weights: tuple[tuple[str, int], ...] = ()
+    never: tuple[str, ...] = ()
+    where: str = ""
+    prefers: str = ""
+    together_with: tuple[Relation, ...] = ()
+    apart_from: tuple[Relation, ...] = ()
+    after: tuple[Relation, ...] = ()
+    needs: tuple[tuple[str, float], ...] = ()
+    spread: str = ""
+    priority: int = 0
+    failback: Literal["never", "immediately"] = "never"
+    stickiness: int = 0

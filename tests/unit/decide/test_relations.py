@@ -1,0 +1,170 @@
+"""What relations between groups ask of a node: when it takes one, when it starts one, when one stops."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from hactl.decide import beside, ordering
+from hactl.decide.state import NodeState
+from hactl.model.cluster import GroupSpec
+from tests.support.scene import CLUSTER, KEYS, Scene, at
+
+from .test_overlap import Node
+
+RELATED = CLUSTER.replace("  - name: database\n", "  - name: database\n    {}\n")
+
+
+def scene(relation: str) -> Scene:
+    """n1 owns the group `vip`, the group `database` is related to it and has no owner."""
+    cluster = Scene(cluster=re.sub(r"\{\}", relation, RELATED, count=1) if relation else CLUSTER)
+    cluster.join("n1", "n2", "n3")
+    cluster.own("vip", "n1")
+    return cluster
+
+
+def state_of(cluster: Scene, name: str) -> NodeState:
+    """The node, with both groups; `vip` runs where it is owned."""
+    node = Node(cluster, name)
+    state = node.state
+    state.view = cluster.view
+    owner = state.role("vip") == "owner"
+    node.run.health["address"] = "running" if owner else "stopped"
+    node.run.epoch = 7 if owner else 0
+    database = cluster.spec.group("database")
+    assert database is not None
+    state.runs["database"] = type(node.run)(database, health=dict.fromkeys(["db-address", "mariadb"], "stopped"))
+    return state
+
+
+@pytest.fixture
+def together() -> Iterator[NodeState]:
+    yield state_of(scene("together_with: [vip]"), "n1")
+
+
+def test_it_is_taken_where_the_other_one_is_owned(together: NodeState) -> None:
+    assert beside.not_yet(together, together.runs["database"]) == ""
+    compares = beside.compares(together, "database")
+    assert [(compare.key, compare.revision) for compare in compares] == [
+        (KEYS.group("vip"), together.view.groups["vip"].mod_revision)
+    ]
+
+
+def test_not_while_the_other_one_is_about_to_leave(together: NodeState) -> None:
+    together.runs["vip"].txn = 5
+    assert beside.not_yet(together, together.runs["database"]) == "it runs where vip does, which is not here yet"
+
+
+def test_nor_anywhere_else() -> None:
+    state = state_of(scene("together_with: [vip]"), "n2")
+    assert "not here yet" in beside.not_yet(state, state.runs["database"])
+    assert state.choice("database").candidates == ("n1",)
+    assert state.choice("database").excluded["n2"] == "vip, with which it runs, is on n1"
+    assert "n2" in state.choice("database").stops
+
+
+@pytest.mark.parametrize("what", ["runs", "is stopping", "is being taken"])
+def test_one_that_must_be_apart_waits_until_all_of_the_other_one_has_stopped_here(what: str) -> None:
+    cluster = scene("apart_from: [vip]")
+    cluster.own("vip", "n2")
+    state = state_of(cluster, "n1")
+    assert beside.not_yet(state, state.runs["database"]) == ""
+    other = state.runs["vip"]
+    if what == "is being taken":
+        other.txn = 5
+    else:
+        other.health["address"] = "running"
+        other.acting = {} if what == "runs" else {"address": (3, "stop")}
+    assert beside.not_yet(state, state.runs["database"]) == "vip, from which it must be apart, is there"
+
+
+def test_without_relations_nothing_is_waited_for() -> None:
+    state = state_of(scene(""), "n1")
+    assert beside.not_yet(state, state.runs["database"]) == ""
+    assert ordering.waits_for(state, state.runs["database"], at(0)) == ordering.must_stop(state, state.runs["database"])
+
+
+MUST, SHOULD = "after: [vip]", "after: [{group: vip, must: false}]"
+
+
+def waits(state: NodeState, after_ms: float = 0.0) -> bool:
+    return bool(ordering.waits_for(state, state.runs["database"], at(after_ms)))
+
+
+def stops(state: NodeState) -> bool:
+    return bool(ordering.must_stop(state, state.runs["database"]))
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
+@pytest.mark.parametrize(
+    ("phase", "must_wait", "must_end", "should_wait"),
+    [
+        ("running", False, False, False),
+        ("starting", True, True, True),
+        ("failed", True, True, True),
+        ("blocked", True, True, False),
+        ("unknown", True, False, False),
+    ],
+)
+def test_what_the_other_one_does_counts_wherever_it_is(
+    node: str, phase: str, must_wait: bool, must_end: bool, should_wait: bool
+) -> None:
+    """n1 sees its own group, n2 the report of n1."""
+    for relation in (MUST, SHOULD):
+        cluster = scene(relation)
+        cluster.own("vip", "n1", phase=phase)
+        state = state_of(cluster, node)
+        run = state.runs["vip"]
+        if node == "n1":
+            run.health["address"] = {"running": "running", "failed": "failed"}.get(phase, "stopped")  # type: ignore[assignment]
+            run.acting = {"address": (3, "start")} if phase == "starting" else {}
+            run.health |= {"address": "unknown"} if phase == "unknown" else {}
+            run.stop_failed, run.leftover = ("hangs", True) if phase == "blocked" else ("", False)
+        expected = (must_wait, must_end) if relation == MUST else (should_wait, False)
+        assert (waits(state), stops(state)) == expected
+
+
+def test_what_an_earlier_session_or_another_epoch_said_does_not_count() -> None:
+    cluster = scene(MUST)
+    cluster.own("vip", "n1", epoch=9)
+    cluster.report("n1", {"vip": {"phase": "running", "epoch": 8}})
+    assert waits(state_of(cluster, "n2"))
+
+
+def test_a_silent_owner_is_no_reason_to_stop_but_one_not_to_start() -> None:
+    cluster = scene(MUST)
+    cluster.kill("n1")
+    state = state_of(cluster, "n2")
+    assert (waits(state), stops(state)) == (True, False)
+
+
+def test_a_preference_is_not_waited_for_without_end() -> None:
+    cluster = scene(SHOULD)
+    cluster.own("vip", "n1", phase="starting")
+    state = state_of(cluster, "n2")
+    assert waits(state) and waits(state, ordering.LONGEST_WAIT_MS - 1)
+    assert not waits(state, ordering.LONGEST_WAIT_MS)
+
+
+def test_those_that_run_after_it_stop_first_and_not_for_ever() -> None:
+    cluster = scene(MUST)
+    cluster.own("database", "n2")
+    state = state_of(cluster, "n1")
+    run = state.runs["vip"]
+    assert ordering.goes_first(state, run, at(0)) == "database" and run.leaving
+    spec: GroupSpec | None = cluster.spec.group("database")
+    assert spec is not None
+    longest = sum(resource.stop_timeout_ms for resource in spec.resources) + 2 * state.timing.lease_ms
+    assert ordering.goes_first(state, run, at(longest - 1)) == "database"
+    assert ordering.goes_first(state, run, at(longest)) == ""
+    cluster.report("n2", {"database": {"phase": "stopped", "epoch": 7}})
+    state.view = cluster.view
+    assert ordering.goes_first(state, run, at(1)) == ""
+
+
+def test_one_that_is_leaving_does_not_count_as_running() -> None:
+    cluster = scene(MUST)
+    cluster.report("n1", {"vip": {"phase": "running", "epoch": 7, "leaving": True}})
+    assert stops(state_of(cluster, "n2"))
