@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement lock deb wheel clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -101,6 +101,9 @@ bench-haproxy: setup ## changes of HAProxy under load, many services, a writer's
 
 bench-serving: setup ## floods against everything that a node listens on: make bench-serving SECONDS_EACH=60 JSON=figures.json
 	$(BIN)/python -m bench.serving --seconds $(or $(SECONDS_EACH),60) $(if $(JSON),--json $(JSON))
+
+bench-placement: $(STAMP) ## how long it takes to place a thousand groups: make bench-placement JSON=figures.json
+	$(BIN)/python -m bench.placement $(if $(JSON),--json $(JSON))
 
 fuzz: $(STAMP) ## malformed input of every kind: make fuzz FUZZ_SECONDS=300 (each of some ten targets), FUZZ_DOCUMENTS=100000
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) FUZZ_DOCUMENTS=$(or $(FUZZ_DOCUMENTS),100000) $(BIN)/pytest -q -n 2 --timeout 3600 --reruns 0 tests/fuzz
