@@ -8,6 +8,10 @@ A step is a JSON object with a `kind`:
 - `{"kind": "unlink", "path": P}`: remove a file.
 - `{"kind": "unit", "unit": U, "bus": P}`: kill and stop a systemd unit; verified by its state in systemd. `bus`
   (optional): the path of the system bus of a systemd that is not this machine's own.
+- `{"kind": "mount", "directory": P, "source": S, "device": D}`: kill the processes that use the file system and
+  unmount it, from every mount namespace (fencing/linux/unmount.py). `source`: as it was mounted; `device`: the path
+  of its block device, null for a network file system. Verified by opening the device exclusively, or by mountinfo. A
+  file system that does not write its data back at once is cut off.
 - `{"kind": "command", "argv": [...], "timeout_ms": D, "verify": [...], "env": {...}}`: run a command. `verify`
   (optional) is another whose exit status 0 says that it is stopped; without it the command's own does. `env`
   (optional) is added to a PATH of the system's directories; nothing else is inherited.
@@ -31,6 +35,7 @@ from fencing.guard.netlink import remove_address
 from fencing.guard.proc import in_cgroup, kill_cgroup, kill_group, run_bounded
 from fencing.guard.state import StopStep
 from fencing.guard.systemd import stop_unit
+from fencing.linux.unmount import Target, Way, unmount
 
 # How long one attempt waits for the death of the processes that it killed.
 _DEATH_S = 0.2
@@ -88,6 +93,11 @@ def _command(step: StopStep) -> str:
         return ran.problem
     seen = run_bounded(verify, timeout_s, env)
     return f"{verify[0]}: {seen.problem}; {step['argv'][0]}: {ran.problem or 'done'}" if seen.problem else ""
+
+
+def _unmount(step: StopStep) -> str:
+    target = Target(step["directory"], step["source"], step.get("device") or "")
+    return unmount(target, Way(_DEATH_S, hurry=True)).problem
 
 
 def _check_cgroup(path: str) -> str:
@@ -165,6 +175,14 @@ _KINDS: dict[str, tuple[dict[str, Callable[[Any], bool]], Callable[[StopStep], s
             "bus": lambda value: value is None or _is_path(value),
         },
         lambda step: stop_unit(step["unit"], step.get("bus")),
+    ),
+    "mount": (
+        {
+            "directory": _is_path,
+            "source": lambda value: isinstance(value, str) and bool(value) and "\0" not in value,
+            "device": lambda value: value is None or _is_path(value),
+        },
+        _unmount,
     ),
     "command": (
         {

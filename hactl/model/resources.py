@@ -10,7 +10,12 @@ from msgspec import Meta
 from hactl.model.options import Options
 from hactl.model.probes import HealthProbe, Rhythm
 
-Kind = Literal["vip", "systemd", "exec", "ocf", "manifest", "haproxy"]
+Kind = Literal["vip", "systemd", "exec", "ocf", "manifest", "mount", "haproxy"]
+Fsck = Literal["auto", "never", "force"]
+# What udev finds a block device by: /dev/disk/by-uuid, ….
+DEVICE_TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
+# File systems of another machine, which sees to it that several may mount them.
+NETWORK_TYPES = ("nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs")
 # The words of a command; no shell takes them apart.
 Argv = Annotated[tuple[str, ...], Meta(min_length=1)]
 
@@ -63,6 +68,27 @@ class ManifestOptions(Options, frozen=True):
     content: str | None = None
     directory: Annotated[str, Meta(min_length=1)] = "/etc/kubernetes/manifests"
     name: str | None = None
+
+
+class MountOptions(Options, frozen=True):
+    """A file system. `device`: a path below /dev, `UUID=…` and the like, or, of another machine, `host:/export`.
+    `type`: None, that which `blkid` finds, or `nfs`."""
+
+    device: Annotated[str, Meta(min_length=1)]
+    directory: Annotated[str, Meta(min_length=1)]
+    type: str | None = None
+    options: tuple[str, ...] = ()
+    fsck: Fsck = "auto"
+
+    @property
+    def on_block_device(self) -> bool:
+        """Whether it is on a disk that this machine has, which two machines must never use at one time."""
+        return self.device.startswith("/dev/") or self.device.partition("=")[0] in DEVICE_TAGS
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing is written to it."""
+        return "ro" in self.options
 
 
 class InGroupOptions(Options, frozen=True):
@@ -152,17 +178,22 @@ class ManifestSpec(_Resource[ManifestOptions], frozen=True, tag="manifest"):
     """A file that is in a directory while its node owns the group."""
 
 
+class MountSpec(_Resource[MountOptions], frozen=True, tag="mount"):
+    """A file system that is mounted where its group is."""
+
+
 class HaproxySpec(_Resource[InGroupOptions], frozen=True, tag="haproxy"):
     """HAProxy."""
 
 
-ResourceSpec = VipSpec | SystemdSpec | ExecSpec | OcfSpec | ManifestSpec | HaproxySpec
+ResourceSpec = VipSpec | SystemdSpec | ExecSpec | OcfSpec | ManifestSpec | MountSpec | HaproxySpec
 SPECS: dict[Kind, type[ResourceSpec]] = {
     "vip": VipSpec,
     "systemd": SystemdSpec,
     "exec": ExecSpec,
     "ocf": OcfSpec,
     "manifest": ManifestSpec,
+    "mount": MountSpec,
     "haproxy": HaproxySpec,
 }
 KINDS: tuple[Kind, ...] = get_args(Kind)

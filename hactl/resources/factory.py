@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hactl.linux.run import find_command
 from hactl.model.probes import CommandCheck, HealthProbe, HttpCheck
-from hactl.model.resources import ExecSpec, ManifestSpec, OcfSpec, ResourceSpec, SystemdSpec, VipSpec
+from hactl.model.resources import ExecSpec, ManifestSpec, MountSpec, OcfSpec, ResourceSpec, SystemdSpec, VipSpec
 from hactl.resources.base import NodeContext, Resource, ResourceError
 
 
@@ -39,6 +39,10 @@ def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
             from hactl.resources.manifest import Manifest  # noqa: PLC0415
 
             return Manifest(spec, context)
+        case MountSpec():
+            from hactl.resources.mount import Mount  # noqa: PLC0415
+
+            return Mount(spec, context, group)
     raise ResourceError(f"{spec.name}: kind {spec.kind} is made by the daemon")
 
 
@@ -73,6 +77,10 @@ def _kind_problems(spec: ResourceSpec) -> list[str]:
             from hactl.resources import manifest  # noqa: PLC0415
 
             return manifest.check_options(spec)
+        case MountSpec():
+            from hactl.resources.mount import here  # noqa: PLC0415
+
+            return here.check_options(spec)
     # Whether a systemd unit exists is known by D-Bus only: a start says so. HAProxy's options have nothing of a node.
     # OCF agents are asked by `hactl.config.rules.ocf`, once for all their resources.
     return []
@@ -84,4 +92,8 @@ def doubtful_options(spec: ResourceSpec) -> list[str]:
         from hactl.resources.vip import interface  # noqa: PLC0415
 
         return interface.doubtful_options(spec)
+    if isinstance(spec, MountSpec):
+        from hactl.resources.mount import here  # noqa: PLC0415
+
+        return here.doubtful_options(spec)
     return []

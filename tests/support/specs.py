@@ -18,6 +18,7 @@ _LEAST: dict[str, dict[str, Any]] = {
     "exec": {"command": ["true"]},
     "ocf": {"agent": "heartbeat:Dummy"},
     "manifest": {"content": ""},
+    "mount": {"device": "/dev/vg0/db", "directory": "/srv/db"},
     "haproxy": {},
 }
 

@@ -10,6 +10,7 @@ from hactl.config.fields import Duration, Name, Strict, WholeDurationOrZero, set
 from hactl.config.resources.exec import Exec
 from hactl.config.resources.haproxy import HaproxyInGroup
 from hactl.config.resources.manifest import Manifest
+from hactl.config.resources.mount import Mount
 from hactl.config.resources.ocf import Ocf
 from hactl.config.resources.probes import Probe
 from hactl.config.resources.systemd import Systemd
@@ -19,13 +20,15 @@ from hactl.model import resources as of
 # For their defaults.
 _RESOURCE = of.HaproxySpec("", of.InGroupOptions())
 
-# An address or a file is there at once or not at all; a service may take its time.
-_START_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "haproxy": 10_000.0}
-_STOP_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "haproxy": 5_000.0}
+# An address or a file is there at once or not at all; a service may take its time; a file system may have to be
+# checked, or its data be written back.
+_START_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "mount": 60_000.0, "haproxy": 10_000.0}
+_STOP_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "mount": 60_000.0, "haproxy": 5_000.0}
 
 
 class Resource(Strict):
-    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `ocf`, `manifest`, `haproxy` gives its kind."""
+    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `ocf`, `manifest`, `mount`, `haproxy` gives its
+    kind."""
 
     name: Name = setting("unique within its group", examples=["address"])
     vip: Vip | None = setting("an IP address", None, examples=[{"address": "10.0.0.30/24"}])
@@ -33,18 +36,21 @@ class Resource(Strict):
     exec: Exec | None = setting("commands", None, examples=[{"command": ["/usr/bin/x"]}])
     ocf: Ocf | None = setting("an OCF resource agent", None, examples=[{"agent": "heartbeat:Dummy"}])
     manifest: Manifest | None = setting("a file in a directory", None)
+    mount: Mount | None = setting(
+        "a file system", None, examples=[{"device": "/dev/vg0/db", "directory": "/var/lib/mysql"}]
+    )
     haproxy: HaproxyInGroup | None = setting(
         "HAProxy; it must come after the addresses that it binds, in one group at most", None
     )
     start_timeout: Duration | None = setting(
-        "how long its start may take; default: 30s, for `vip` and `manifest` 5s, for `haproxy` 10s, for `ocf` what its "
-        "agent advises if that is longer",
+        "how long its start may take; default: 30s, for `vip` and `manifest` 5s, for `haproxy` 10s, for `mount` 60s, "
+        "for `ocf` what its agent advises if that is longer",
         None,
         examples=["30s"],
     )
     stop_timeout: Duration | None = setting(
-        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s, for `ocf` what its agent "
-        "advises if that is longer",
+        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s, for `mount` 60s, for `ocf` what "
+        "its agent advises if that is longer",
         None,
         examples=["30s"],
     )

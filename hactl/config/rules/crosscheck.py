@@ -17,6 +17,7 @@ from hactl.config.rules.groups import group_findings
 from hactl.config.rules.haproxy_group import balancer_findings
 from hactl.config.rules.hooks import hook_findings
 from hactl.config.rules.placing import placing_findings
+from hactl.config.rules.mounts import mount_findings
 from hactl.config.rules.services import service_findings
 from hactl.config.rules.vips import vip_findings
 from hactl.decide import timing
@@ -38,6 +39,7 @@ def cross_check(parts: Parts) -> list[Finding]:
         service_findings,
         balancer_findings,
         hook_findings,
+        mount_findings,
     )
     return [finding for check in checks for finding in check(parts)]
 

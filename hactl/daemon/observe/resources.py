@@ -36,8 +36,9 @@ SETTLE_S = 0.05
 LOOK_S = 5.0
 
 # The kinds that are here also where they are not as they should be: another content, another interface; a unit that is
-# on its way up, down, or to its next start, which may take minutes and is not stopped.
-_HERE_THOUGH_FAILED = ("vip", "manifest", "systemd")
+# on its way up, down, or to its next start, which may take minutes and is not stopped; a file system that is mounted
+# elsewhere than it should be.
+_HERE_THOUGH_FAILED = ("vip", "manifest", "systemd", "mount")
 
 Result = TypeVar("Result")
 

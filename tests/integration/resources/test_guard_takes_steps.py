@@ -34,6 +34,9 @@ def cgroup_root() -> Iterator[str]:
         ("exec", AGENT),
         ("systemd", {"unit": "mariadb"}),
         ("manifest", {"directory": "/etc/kubernetes/manifests/", "content": "x"}),
+        ("mount", {"device": "/dev/vg0/db", "directory": "/srv/db"}),
+        ("mount", {"device": "UUID=0c3e", "directory": "/srv/db"}),
+        ("mount", {"device": "server:/export", "directory": "/srv/db"}),
     ],
 )
 @pytest.mark.parametrize("with_cgroups", [True, False])
