@@ -16,6 +16,7 @@ WAITED_FOR = {
     "election/memory_store.py": 1,  # the simulation's and the tests' store
     "fencing/linux/aside.py": 1,  # its outcome is a Future, whatever is raised
     "fencing/linux/child.py": 1,  # waits for the end of what was killed, and tells nobody
+    "fencing/linux/unmount.py": 1,  # a call that may hang: waited for with a limit, then it goes on by itself
     "fencing/guard/jobs.py": 1,  # a hand of the guard: does it again whatever is raised
     "fencing/guard/log.py": 1,  # goes on whatever is raised
     "hactl/daemon/actions.py": 4,  # each action ends in Acted; watching goes on whatever is raised
@@ -32,6 +33,7 @@ WAITED_FOR = {
     "hactl/haproxy/control/commands.py": 1,  # waited for where it is begun
     "hactl/linux/disk_thread.py": 1,  # whatever is raised is given to who asked
     "hactl/resources/ocf/resource.py": 1,  # a `stop`, waited for where it is begun
+    "hactl/resources/mount/resource.py": 1,  # an unmount: waited for where it is begun, and by the next
     "hactl/resources/vip/duplicate_address.py": 1,  # ends with who began it
     "hactl/linux/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
     "hactl/resources/vip/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves
