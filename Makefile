@@ -10,6 +10,8 @@ JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
 .PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement lock deb wheel clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-mount bench-serving lock deb wheel clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -98,6 +100,9 @@ bench-fencing: setup ## the same with a fence device, and without: make bench-fe
 bench-haproxy: setup ## changes of HAProxy under load, many services, a writer's switch: make bench-haproxy RUNS=3 ONLY="changes drain"
 	bash deploy/packages.sh wrk
 	$(BIN)/python -m bench.haproxy --runs $(or $(RUNS),5) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench-mount: setup ## a disk that moves a hundred times, and a hundred power cuts: make bench-mount RUNS=10
+	HACTL_ROUNDS=$(or $(RUNS),100) $(BIN)/pytest -q -rP --timeout 7200 -k moves_and_power tests/lab/mount
 
 bench-serving: setup ## floods against everything that a node listens on: make bench-serving SECONDS_EACH=60 JSON=figures.json
 	$(BIN)/python -m bench.serving --seconds $(or $(SECONDS_EACH),60) $(if $(JSON),--json $(JSON))

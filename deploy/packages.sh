@@ -6,6 +6,7 @@ set -euo pipefail
 declare -A package_of=(
   [etcd]=etcd-server [etcdctl]=etcd-client [haproxy]=haproxy [ip]=iproute2 [nft]=nftables
   [fence_dummy]=fence-agents [ipmitool]=ipmitool [ipmi_sim]=openipmi [openssl]=openssl
+  [mkfs.ext4]=e2fsprogs [mkfs.xfs]=xfsprogs
 )
 missing=()
 for package; do

@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from hactl.lab import netns
+from hactl.lab import disk, netns
 from hactl.lab.cgroup import Cgroup, base
 from hactl.lab.spec import memory_directory, prefix, state_root
 from hactl.lab.system import LabError
@@ -26,6 +26,7 @@ def remove(name: str, *, keep_files: bool = False) -> None:
     for namespace in netns.names(prefix(name)):
         netns.remove(namespace)
     if (memory := memory_directory(name)) is not None:
+        disk.remove(name, memory)
         shutil.rmtree(memory, ignore_errors=True)
     if entry.is_symlink():
         entry.unlink()

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from hactl.lab import cleanup, etcd, faults, files, netns, network, spawn
+from hactl.lab import cleanup, disk, etcd, faults, files, netns, network, spawn
 from hactl.lab.cgroup import Cgroup, base
 from hactl.lab.client import Probe
 from hactl.lab.node import Node
@@ -72,6 +72,7 @@ class Lab:
 
     def _build(self) -> None:
         files.write_cluster(self.spec)
+        disk.create(self.spec)
         network.create_bridge(self.spec)
         network.attach(self.spec, self.spec.client)
         self._client_group.create()

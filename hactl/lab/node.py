@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hactl.lab import etcd, files, netns, network, spawn
+from hactl.lab import disk, etcd, files, netns, network, spawn
 from hactl.lab.cgroup import Cgroup
 from hactl.lab.spec import BACKEND_PORTS, NODE_CGROUPS, LabSpec, NodeName
 from hactl.lab.system import LabError, boottime_ms, run, wait_until
@@ -55,6 +55,7 @@ class Node:
         network.attach(self._spec, self.station, boots)
         self.group.remove()
         self.group.create(NODE_CGROUPS)
+        disk.attach(self._spec, self.station, self._mounts)
 
     def boot(self) -> None:
         """Power it on, and start its programs: etcd on its old data, the services, the daemon."""
@@ -68,7 +69,9 @@ class Node:
         Returns the moment (CLOCK_BOOTTIME, ms) after which nothing of it acted. `clear_away` must follow."""
         if netns.exists(self.namespace):
             network.cut(self._spec, self.station)
+            disk.cut(self._spec, self.station, self._mounts)
             self.group.halt()
+            disk.await_released(self._spec, self.station)
             self._halted.touch()
         return boottime_ms()
 
@@ -195,7 +198,8 @@ class Node:
     def call(self, *argv: str, timeout_s: float = 30.0) -> str:
         """Run a command on the node (its network, its cgroup `shell`) and return its output."""
         self._demand_power()
-        return run(spawn.attached(self.namespace, self.group.child("shell"), argv), timeout_s=timeout_s)
+        command = spawn.attached(self.namespace, self.group.child("shell"), argv, disk.holder(self._mounts))
+        return run(command, timeout_s=timeout_s)
 
     def addresses(self) -> list[str]:
         """The addresses on eth0, without prefix lengths and without link-local ones."""
@@ -204,7 +208,8 @@ class Node:
 
     def _spawn(self, group: str, log: str, argv: list[str]) -> int:
         self._demand_power()
-        return spawn.detached(self.namespace, self.group.child(group), self.logs / f"{log}.log", argv)
+        log_file, mounts = self.logs / f"{log}.log", disk.holder(self._mounts)
+        return spawn.detached(self.namespace, self.group.child(group), log_file, argv, mounts)
 
     def _supervise(self, group: str, name: str, pid_file: Path, template: tuple[str, ...]) -> None:
         argv = [sys.executable, "-I", "-m", "hactl.lab.supervisor", str(self.group.child(name).path), str(pid_file)]
@@ -223,6 +228,11 @@ class Node:
 
     def _await_daemon(self, condition: Callable[[], bool], change: str, deadline_s: float) -> None:
         wait_until(condition, deadline_s=deadline_s, goal=f"{self.name}: the daemon {change}")
+
+    @property
+    def _mounts(self) -> Cgroup:
+        """The group of the process that holds its mount namespace, where it has one."""
+        return self.group.child("mounts")
 
     @property
     def _pid_file(self) -> Path:

@@ -70,7 +70,8 @@ class LabSpec:
     `daemon`, `http` and `init` are command lines in which {node_toml}, {cluster_yaml} and {node} are replaced; no
     daemon is started when `daemon` is empty, nor then the server of its metrics. `init` runs once, in the first node,
     when etcd answers. `fencing`: there is a power switch, by which the cluster fences its nodes, and its groups require
-    that. `supplies`: how many power supplies a node has, each on a switch of its own.
+    that. `supplies`: how many power supplies a node has, each on a switch of its own. `disk_megabytes`: the size of a
+    disk that all nodes see; 0: there is none.
     """
 
     name: str = "lab"
@@ -78,6 +79,7 @@ class LabSpec:
     profile: str = "default"
     fencing: bool = False
     supplies: int = 1
+    disk_megabytes: int = 0
     directory: str = ""
     memory: str = ""
     cgroup: str = ""
