@@ -36,8 +36,8 @@ class User(NamedTuple):
 
 
 def users(sought: Sought, *, deep: bool = False) -> list[User]:
-    """The processes that use it. `deep`: every open file is asked for its file system, which finds those of one that
-    is mounted nowhere any more, and waits for servers that are gone."""
+    """The processes that use it. `deep`: every file and directory is asked for its file system, which finds those
+    of one that is mounted nowhere any more, and waits for servers that are gone."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and (by := _use(name, sought, deep)):
@@ -57,7 +57,8 @@ def writers(number: str) -> list[User]:
 def _use(pid: str, sought: Sought, deep: bool) -> str:
     points = sought.points.get(_link(f"/proc/{pid}/ns/mnt"), ())
     for link, by in _LINKS.items():
-        if _is_below(_link(f"/proc/{pid}/{link}"), points):
+        path = f"/proc/{pid}/{link}"
+        if _is_below(_link(path), points) or (deep and _device_of(path) == sought.device):
             return by
     everywhere = [point for those in sought.points.values() for point in those]
     for file in _files(pid):

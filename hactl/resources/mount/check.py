@@ -16,14 +16,18 @@ from hactl.resources.mount.device import PROGRAMS
 _EXT = ("ext2", "ext3", "ext4")
 # fsck(8): the exit status is a sum of these.
 _CORRECTED, _REBOOT, _LEFT, _OPERATIONAL, _USAGE, _CANCELLED, _LIBRARY = 1, 2, 4, 8, 16, 32, 128
-_XFS_DAMAGED, _XFS_DIRTY = 1, 2
+_DAMAGED = 1
+# xfs_repair(8), `-n`: it looks past a journal, and then finds what the journal would put right.
+_XFS_JOURNAL = "valuable metadata changes in a log"
 
 
 class Verdict(NamedTuple):
-    """`problem`: why it must not be mounted, with the command to type; `note`: what was repaired."""
+    """`problem`: why it must not be mounted, with the command to type; `note`: what was repaired; `replay`: it can only
+    be checked once a mount has replayed its journal."""
 
     problem: str = ""
     note: str = ""
+    replay: bool = False
 
 
 def command(file_system: str, policy: Fsck, device: str) -> list[str]:
@@ -83,9 +87,9 @@ _MEANINGS = {
 
 
 def _read_only(program: str, file_system: str, device: str, done: Completed, said: str) -> Verdict:
-    if program == "xfs_repair" and done.returncode == _XFS_DIRTY:
-        return Verdict(note=f"{device} has a journal to be replayed, so it was not checked")
-    if done.returncode == _XFS_DAMAGED:
+    if program == "xfs_repair" and _XFS_JOURNAL in done.stdout + done.stderr:
+        return Verdict(replay=True)
+    if done.returncode == _DAMAGED:
         return Verdict(_needs_a_person(file_system, device, said))
     return Verdict(f"{device} could not be checked: {program} {done.describe()}")
 

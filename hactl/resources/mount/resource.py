@@ -224,9 +224,12 @@ class Mount:
 
     async def _mount(self) -> None:
         kind = await self._kind()
+        await self._aside(self._make_mount_point)
         if self._device:
             await self._check(kind)
-        await self._aside(self._make_mount_point)
+        await self._mount_now(kind)
+
+    async def _mount_now(self, kind: str) -> None:
         options = [f"-o{','.join(self._options.options)}"] if self._options.options else []
         argv = ["mount", "-t", kind, *options, "--", self._source, self._directory]
         done = await run(argv, timeout_s=self.spec.start_timeout_ms / 1000, env=device.ENVIRONMENT)
@@ -250,12 +253,16 @@ class Mount:
             raise ResourceError(f"{self._device} has the file system {found}, not {named}: set `type: {found}`")
         return named or found
 
-    async def _check(self, kind: str) -> None:
+    async def _check(self, kind: str, *, replayed: bool = False) -> None:
         argv = check.command(kind, "never" if self._options.read_only else self._options.fsck, self._device)
         if not argv:
             return
         done = await run(argv, timeout_s=self.spec.start_timeout_ms / 1000, env=device.ENVIRONMENT)
         verdict = check.verdict(argv, kind, done)
+        if verdict.replay and not replayed:
+            await self._mount_now(kind)
+            await self._unmount(Way(_KILL_S))
+            await self._check(kind, replayed=True)
         if verdict.problem:
             raise ResourceError(verdict.problem)
         if verdict.note:

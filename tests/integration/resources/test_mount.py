@@ -308,7 +308,7 @@ def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
             "mount",
             {"device": "hung", "directory": str(hung.path)},
             monitor_timeout_ms=300.0,
-            stop_timeout_ms=3000.0,
+            stop_timeout_ms=6000.0,
         )
         mount = Mount(spec, NodeContext("n1", str(tmp_path), None))
         assert do(mount.probe()).health == "running"
@@ -392,3 +392,36 @@ def test_what_a_node_lacks(place: Place) -> None:
     assert "the kernel does not know the file system ceph" in problem
     assert "there is no program `mount.ceph` on this node: install ceph-common" in problem
     assert "kernel does not know the file system zfs9" in do(place.mount(type="zfs9").ready())
+
+
+def test_xfs(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its journal is replayed by the mount; that it was shut down shows when it is asked for something."""
+    if "xfs" not in Path("/proc/filesystems").read_text():
+        pytest.skip("this kernel has no xfs")
+    with disk(tmp_path / "xfs", "xfs", 320) as device:
+        mount = place.mount(device=device)
+        do(mount.start({}))
+        assert place.seen is not None and place.seen.type == "xfs"
+        assert do(mount.monitor()).health == "running"
+        with (place.directory / "file").open("w") as file:
+            file.write("kept")
+            file.flush()
+            os.fsync(file.fileno())
+        monkeypatch.setattr(unmounting, "_SYNC_S", 0.0)
+        do(mount.kill())
+        assert place.seen is None
+        do(place.mount(device=device, fsck="force").start({}))
+        assert (place.directory / "file").read_text() == "kept"
+        power_cut(place)
+        assert do(mount.monitor()).health == "failed"
+        do(mount.stop())
+        assert do(mount.probe()) == Observation("stopped")
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        sh("mount", device, elsewhere)
+        held = subprocess.Popen(["sleep", "60"], cwd=elsewhere)
+        sh("umount", "-l", elsewhere)
+        assert "is still in use" in do(mount.probe()).detail
+        do(mount.kill())
+        assert held.wait(5) == -9
+        assert do(mount.probe()) == Observation("stopped")

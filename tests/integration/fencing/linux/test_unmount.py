@@ -194,9 +194,10 @@ def test_another_mount_namespace_that_has_a_copy(data: Disk) -> None:
     assert user.wait(5) == -signal.SIGKILL
 
 
-def test_a_lazy_unmount_is_not_taken_for_one(data: Disk) -> None:
-    """Somebody has unmounted it lazily: its file is still written."""
-    user = data.start("sh", "-c", f"exec 7>'{data.point}/file'; {DEAF}")
+@pytest.mark.parametrize("use", [use_by_directory, use_by_open_file, use_by_program, use_by_mapped_file])
+def test_a_lazy_unmount_is_not_taken_for_one(data: Disk, use: object) -> None:
+    """Somebody has unmounted it lazily: its files are still written."""
+    user = data.start(*use(data))  # type: ignore[operator]
     sh("umount", "-l", data.point)
     assert not data.mounted_in()
     target = Target(str(data.point), data.device, data.device)
