@@ -334,7 +334,9 @@ def test_a_stop_that_is_given_up_ends_with_its_thread(place: Place, monkeypatch:
         assert place.seen is not None
         await mount.kill()
 
+    begun = time.monotonic()
     do(cut())
+    assert time.monotonic() - begun < 4.0  # its thread did not wait for the end of the time
     assert place.seen is None
     assert user.wait(5) == -9
 

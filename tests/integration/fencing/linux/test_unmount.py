@@ -89,24 +89,19 @@ def use_by_program(data: Disk) -> list[str]:
 def use_by_mapped_file(data: Disk) -> list[str]:
     (data.point / "mapped").write_bytes(b"x" * 8192)
     script = (
-        "import mmap, signal, time; signal.signal(15, signal.SIG_IGN); "
-        f"f = open('{data.point}/mapped', 'r+b'); m = mmap.mmap(f.fileno(), 0); f.close(); "
+        "import mmap, os, signal, time; signal.signal(15, signal.SIG_IGN); "
+        f"f = open('{data.point}/mapped', 'r+b'); m = mmap.mmap(f.fileno(), 0); os.closerange(3, 99); "
         "print('ready', flush=True); time.sleep(600)"
     )
     return ["python3", "-c", script]
 
 
 def use_by_root(data: Disk) -> list[str]:
-    for name in ("bin/dash", "bin/sleep"):
-        for file in [f"/{name}", *_libraries(f"/{name}")]:
-            place = data.point / file.lstrip("/")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, place)
-    return ["chroot", str(data.point), "/bin/dash", "-c", DEAF]
-
-
-def _libraries(program: str) -> list[str]:
-    return [word for word in sh("ldd", program).split() if word.startswith("/")]
+    script = (
+        f"import os, signal, time; signal.signal(15, signal.SIG_IGN); os.chroot('{data.point}'); "
+        "print('ready', flush=True); time.sleep(600)"
+    )
+    return ["python3", "-c", script]
 
 
 @pytest.mark.parametrize(
@@ -115,13 +110,15 @@ def _libraries(program: str) -> list[str]:
 )
 def test_a_process_that_ignores_sigterm(data: Disk, use: object) -> None:
     process = data.start(*use(data))  # type: ignore[operator]
-    others = subprocess.Popen(["sleep", "600"], cwd=data.point.parent)
+    beside = data.point.with_name(f"{data.point.name} too")
+    beside.mkdir()
+    others = subprocess.Popen(["sleep", "600"], cwd=beside)
     try:
         outcome = data.unmount(term_s=0.2)
         assert outcome.problem == ""
         assert str(process.pid) in " ".join(outcome.notes)
         assert process.wait(5) == -signal.SIGKILL
-        assert others.poll() is None  # its directory is above the mount point
+        assert others.poll() is None  # its directory only begins with the same name
     finally:
         others.kill()
         others.wait()
@@ -228,6 +225,25 @@ def test_another_disk_is_left_alone(data: Disk, tmp_path: Path) -> None:
         assert unmount(Target(str(other_point), data.device, data.device), Way(5.0)).problem == ""
         assert released(data)
         assert mounts.top(mounts.read(), str(other_point)) is not None
+
+
+def test_the_last_resort_of_a_server_that_is_gone(tmp_path: Path) -> None:
+    """Neither the process that hangs in it ends, nor does force help: it is unmounted lazily, which is said. A file
+    system in memory stands in, and a process that is spared."""
+    point = tmp_path / "point"
+    point.mkdir()
+    sh("mount", "-t", "tmpfs", "server:/export", point)
+    user = subprocess.Popen(["sleep", "600"], cwd=point)
+    try:
+        outcome = unmount(Target(str(point), "server:/export/"), Way(5.0, hurry=True, spare=[user.pid]))
+        assert outcome.problem == ""
+        assert "was unmounted lazily" in " ".join(outcome.notes)
+        assert mounts.top(mounts.read(), str(point)) is None
+        assert user.poll() is None
+    finally:
+        user.kill()
+        user.wait()
+        sh("umount", "-l", point, ok=False)
 
 
 def test_in_a_hurry_what_was_synced_is_kept(data: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
