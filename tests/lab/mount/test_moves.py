@@ -81,8 +81,7 @@ class Store:
 
     def is_settled(self) -> bool:
         """Whether it runs where it was mounted last."""
-        *_, (_, node, mounted) = self.observer.changes()
-        return mounted and running(self.cluster.store.view(), "store") == node
+        return self.observer.holders() == {running(self.cluster.store.view(), "store")}
 
     def outage(self, since_ms: float) -> None:
         self.await_written(1)
@@ -138,7 +137,10 @@ def test_moves_and_power_cuts(store: Store) -> None:
         cluster.await_live(before)
     assert store.observer.mounts() >= moves + cuts + 1
     store.end()
-    print(f"\nmoves {_figures(moved)}; power cuts {_figures(store.outages)}; {len(store.acknowledged())} writes kept")
+    print(
+        f"\nmoves {_figures(moved)}; power cuts {_figures(store.outages)}; {len(store.acknowledged())} writes kept; "
+        f"mounted {store.observer.mounts()} times, looked at least every {store.observer.longest_pause_s * 1000:.0f} ms"
+    )
 
 
 def _figures(outages: list[float]) -> str:
@@ -173,7 +175,7 @@ def test_the_guard_unmounts_when_the_lease_ends(store: Store) -> None:
     boots = {name: node.boots for name, node in cluster.nodes.items()}
     epoch = cluster.group("store").epoch
     cluster.lab.stop_etcd()
-    wait_until(lambda: not store.observer.changes()[-1][2], deadline_s=60, goal="it is unmounted")
+    wait_until(lambda: not store.observer.holders(), deadline_s=60, goal="it is unmounted")
     acks = store.acknowledged()
     time.sleep(0.5)
     assert store.acknowledged() == acks
