@@ -21,7 +21,6 @@ from hactl.model.service import ServiceOptions
 from tests.support.specs import resource_spec
 
 FORMS = Path(__file__).parent / "stored_forms"
-LATER_KINDS = {"mount"}
 STARTED = sorted(path.name.removeprefix("started-") for path in FORMS.glob("started-*.json"))
 
 
@@ -31,8 +30,7 @@ def text(name: str) -> str:
 
 def test_the_forms_have_every_kind_and_every_setting_of_a_service() -> None:
     spec = load_cluster(FORMS / "cluster.yaml")
-    assert {resource.kind for group in spec.groups for resource in group.resources} == set(KINDS) - LATER_KINDS
-    assert set(KINDS) == set(SPECS)
+    assert {resource.kind for group in spec.groups for resource in group.resources} == set(KINDS) == set(SPECS)
     given = {name for service in spec.services for name in service.options.plain()}
     unused = {"hash_type", "idle_close_on_response", "forwardfor", "dontlognull", "all_backups", "detailed_log"}
     assert given == set(ServiceOptions.__struct_fields__) - unused - {"log_format", "tcp_request", "preset"}
