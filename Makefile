@@ -9,10 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement lock deb wheel clean
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving lock deb wheel clean
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-mount bench-serving lock deb wheel clean
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-mount bench-serving lock deb wheel clean
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement lock deb wheel clean bench-mount
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

@@ -16,8 +16,8 @@ from hactl.config.rules.findings import Finding, twice
 from hactl.config.rules.groups import group_findings
 from hactl.config.rules.haproxy_group import balancer_findings
 from hactl.config.rules.hooks import hook_findings
-from hactl.config.rules.placing import placing_findings
 from hactl.config.rules.mounts import mount_findings
+from hactl.config.rules.placing import placing_findings
 from hactl.config.rules.services import service_findings
 from hactl.config.rules.vips import vip_findings
 from hactl.decide import timing

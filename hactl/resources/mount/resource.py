@@ -97,7 +97,7 @@ class Mount:
             async with asyncio.timeout(self.spec.monitor_timeout_ms / 1000 * 0.9):
                 return await self._aside(self._ask)
         except TimeoutError:
-            return Observation("failed", f"{self._directory} does not answer: the storage hangs")
+            return Observation("failed", f"{self._directory} does not answer: the storage hangs", certain=False)
 
     async def ready(self) -> str:
         """Whether the device is there, and the kernel and the programs that it takes."""
