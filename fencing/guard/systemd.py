@@ -60,6 +60,8 @@ def stop_unit(unit: str, bus: str | None = None) -> str:
             cgroup = manager.cgroup(unit, state.path) if bus is None else ""
             # With KillMode=process, say, processes live on after the unit's end.
             if state.stopped and not (cgroup and populated(cgroup)):
+                if state.active == "failed":  # it was killed
+                    manager.try_call("ResetFailedUnit", "s", unit)
                 return ""
             if time.monotonic() > until:
                 job = f", {state.job} queued" if state.job else ", processes live on" if state.stopped else ""

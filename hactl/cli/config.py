@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,7 @@ def check(file: File, skip_haproxy: SkipHaproxy = False, config: ConfigOption = 
     report = check_file(
         file,
         node=here.node if here else "",
-        check_here=factory.check_options if here else None,
+        check_here=partial(factory.check_options, units={}) if here else None,
         doubt_here=factory.doubtful_options if here else None,
         has_watchdog=here is None or here.watchdog != "off",
         haproxy=haproxy_here(here, skip=skip_haproxy),

@@ -29,6 +29,7 @@ def uninstall(config: Path | None, *, forced: bool) -> None:
         stopping.stop_units()
         stopping.end_guard(node)
         stopping.end_remaining(node)
+        stopping.give_units_back()
     except RefusedError as error:
         raise CliError(str(error)) from None
     stopping.take_back_settings()

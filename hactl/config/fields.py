@@ -21,7 +21,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 _UNIT = re.compile(
-    r"[A-Za-z0-9:_.\\@-]+\.(service|socket|mount|automount|swap|target|timer|path|slice|scope)", re.ASCII
+    r"[A-Za-z0-9:_.\\@-]+\.(service|socket|device|mount|automount|swap|target|timer|path|slice|scope)", re.ASCII
 )
 
 

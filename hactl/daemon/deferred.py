@@ -24,6 +24,7 @@ from hactl.config.node import NodeConfig
 from hactl.daemon.observe.loop_times import times_of_running_loop
 from hactl.decide.phases import resumable
 from hactl.decide.reading import ReadState
+from hactl.linux.aside import aside
 from hactl.model.cluster import ClusterSpec
 from hactl.model.resources import HaproxySpec, ResourceSpec
 from hactl.resources.base import NodeContext, Resource
@@ -65,7 +66,8 @@ class SecondStage:
     counts are not lost.
 
     `settled` is set, for good, when there is no session to be renewed in a hurry; `devices_configured` when there are
-    devices to test, `probes_configured` when there are services to probe, `hooks_configured` when there are hooks.
+    devices to test, `probes_configured` when there are services to probe, `hooks_configured` when there are hooks,
+    `units_configured` when there are units of systemd's.
     """
 
     metrics: Metrics
@@ -86,6 +88,7 @@ class SecondStage:
         self.probes_configured = asyncio.Event()
         self._devices: DeviceMonitor | None = None
         self.asker: GuardAsker | None = None
+        self.units_configured = asyncio.Event()
         self.devices_configured = asyncio.Event()  # the module that tests them is 2 MB, and there may be none
         self.hooks: Hooks | None = None
         self.hooks_configured = asyncio.Event()
@@ -112,6 +115,8 @@ class SecondStage:
             self._cluster = state.cluster
             if state.cluster.fencing.devices:
                 self.devices_configured.set()
+            if any(resource.kind == "systemd" for group in state.cluster.groups for resource in group.resources):
+                self.units_configured.set()
             if any(service.options.probe for service in state.cluster.services):
                 self.probes_configured.set()
             if state.cluster.hooks:
@@ -156,6 +161,7 @@ class SecondStage:
             "questions to guards": lambda: self._ask_guards(daemon, guard, post),
             "look at resources": lambda: self._look_out(daemon, post, resource),
             "time of day": lambda: self._follow_time_of_day(post),
+            "units of systemd": lambda: self._keep_units(daemon, post, resource),
         }
         for name, part in parts.items():
             self._context.tasks.keep(name, part)
@@ -283,6 +289,14 @@ class SecondStage:
         from hactl.daemon.observe.time_of_day import follow_time_of_day  # noqa: PLC0415 - now
 
         await follow_time_of_day(post)
+
+    async def _keep_units(self, daemon: DaemonView, post: Callable[[Event], None], resource: Make) -> None:
+        if not await aside("systemd's drop-ins", self._context.drop_ins.any):  # of a configuration that had units
+            await self.units_configured.wait()
+        await asyncio.to_thread(importlib.import_module, "hactl.daemon.observe.units")
+        from hactl.daemon.observe.units import UnitKeeper  # noqa: PLC0415 - now
+
+        await UnitKeeper(lambda: daemon.state, resource, post, self._context).run()
 
     async def _bound_output(self) -> None:
         from hactl.linux.output_keeper import OutputKeeper  # noqa: PLC0415 - now

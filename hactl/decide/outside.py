@@ -23,6 +23,9 @@ QUIET_MS = 600_000.0
 OFTEN = 3
 
 PUT_RIGHT, STRAY, STUCK, TWIN = "put_right", "stray", "stuck", "twin"
+# Of a systemd unit, whether it runs here or not: something beside hactl starts it, too; nothing would hinder that.
+ALSO_STARTED, UNGUARDED = "also_started", "unguarded"
+_WHEREVER_IT_RUNS = (ALSO_STARTED, UNGUARDED)
 
 
 def observed(run: LocalGroup, event: Observed, out: Out) -> None:
@@ -47,7 +50,9 @@ def appeared(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> No
 def stopped(run: LocalGroup, resource: str, out: Out) -> None:
     """Nothing of a resource is here any more: what was wrong with it while it ran is over."""
     for name, topic in [
-        key for key, interference in run.interferences.items() if key[0] == resource and interference.lasts
+        key
+        for key, interference in run.interferences.items()
+        if key[0] == resource and interference.lasts and key[1] not in _WHEREVER_IT_RUNS
     ]:
         _ends(run, name, topic, out)
 

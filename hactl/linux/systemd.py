@@ -16,7 +16,7 @@ from typing import Any
 from jeepney import DBusAddress, new_method_call
 
 from hactl.linux.cgroup import Cgroup, find_mount
-from hactl.linux.dbus import Bus, BusError, CallError, Signal
+from hactl.linux.dbus import CALL_TIMEOUT_S, Bus, BusError, CallError, Signal
 
 NAME, PATH = "org.freedesktop.systemd1", "/org/freedesktop/systemd1"
 UNIT = "org.freedesktop.systemd1.Unit"
@@ -28,6 +28,8 @@ _PRIVATE = "/run/systemd/private"
 # systemd leaves its socket and its bus for a moment when it executes itself anew (`daemon-reexec`). All calls made here
 # may be made twice.
 _PATIENCE_S, _AGAIN_S = 3.0, 0.05
+# With a thousand units it takes some seconds on a busy machine.
+_RELOAD_S = 60.0
 # The types of units that have a control group. Source: systemd.resource-control(5).
 _WITH_CGROUP = ("service", "scope", "slice", "socket", "mount", "swap")
 # Every way down goes over the first (reboot, poweroff, halt, kexec, soft-reboot), or to one of the others. The last
@@ -37,13 +39,15 @@ _DOWN, _USE = ("shutdown.target", "rescue.target", "emergency.target"), "multi-u
 
 @dataclass(frozen=True, slots=True)
 class UnitState:
-    """A unit as systemd sees it. `job`: the kind of job that is queued for it, "" for none."""
+    """A unit as systemd sees it. `job`: the kind of job that is queued for it, "" for none. `id`: its name, also where
+    it was asked for by an alias."""
 
     load: str
     active: str
     sub: str
     job: str
     path: str
+    id: str = ""
 
     @property
     def stopped(self) -> bool:
@@ -69,7 +73,28 @@ class Systemd:
     async def states(self, *units: str) -> list[UnitState]:
         """The states of units at one moment, in this order; fewer when a name is none. Raises BusError, CallError."""
         (rows,) = await self.call("ListUnitsByNames", "as", list(units))
-        return [UnitState(load, active, sub, job, path) for _, _, load, active, sub, _, path, _, job, _ in rows]
+        return [UnitState(load, active, sub, job, path, id_) for id_, _, load, active, sub, _, path, _, job, _ in rows]
+
+    async def get(self, path: str, kind: str, name: str) -> Any:
+        """A property of the unit at `path`; `kind`: "Unit", or its own kind ("Service"). None: it has none of this
+        name. Raises BusError."""
+        properties = DBusAddress(path, NAME, "org.freedesktop.DBus.Properties")
+        try:
+            ((_, value),) = await self._call(properties, "Get", "ss", f"{NAME}.{kind}", name)
+        except CallError:
+            return None  # there is no such unit, or this systemd is too old
+        return value
+
+    async def names(self, path: str, *properties: str) -> list[str]:
+        """The units that these properties of the unit at `path` name, each once. Raises BusError."""
+        names: dict[str, None] = {}
+        for name in properties:
+            names |= dict.fromkeys(await self.get(path, "Unit", name) or ())
+        return list(names)
+
+    async def reload(self) -> None:
+        """Have it read all units again. Raises BusError, CallError."""
+        await self._call(_MANAGER, "Reload", None, timeout_s=_RELOAD_S)
 
     async def remains(self, unit: str, state: UnitState) -> Cgroup | None:
         """The control group of a unit of this machine, while processes are in it; None where none are, or where it
@@ -77,13 +102,9 @@ class Systemd:
         kind, mount = unit.rpartition(".")[2], find_mount()
         if self.address or mount is None or kind not in _WITH_CGROUP:
             return None
-        properties = DBusAddress(state.path, NAME, "org.freedesktop.DBus.Properties")
-        try:
-            ((_, group),) = await self._call(properties, "Get", "ss", f"{NAME}.{kind.capitalize()}", "ControlGroup")
-        except CallError:
-            return None  # there is no such unit
+        group = await self.get(state.path, kind.capitalize(), "ControlGroup")
         cgroup = Cgroup(f"{mount}{group}")
-        return cgroup if group not in ("", "/") and cgroup.populated() else None
+        return cgroup if group not in (None, "", "/") and cgroup.populated() else None
 
     async def goes_down(self) -> bool:
         """Whether the machine is shut down, or out of use for repair: what stops now is not to go on. Raises BusError,
@@ -101,11 +122,13 @@ class Systemd:
         # On a bus systemd sends signals only while someone has subscribed.
         return Bus.shared(self.address or "SYSTEM", new_method_call(_MANAGER, "Subscribe"), direct)
 
-    async def _call(self, to: DBusAddress, method: str, signature: str | None, *arguments: Any) -> tuple[Any, ...]:
+    async def _call(
+        self, to: DBusAddress, method: str, signature: str | None, *arguments: Any, timeout_s: float = CALL_TIMEOUT_S
+    ) -> tuple[Any, ...]:
         until = asyncio.get_running_loop().time() + _PATIENCE_S
         while True:
             try:
-                return await self.bus.call(new_method_call(to, method, signature, arguments))
+                return await self.bus.call(new_method_call(to, method, signature, arguments), timeout_s)
             except BusError:
                 if asyncio.get_running_loop().time() > until:
                     raise

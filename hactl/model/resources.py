@@ -33,10 +33,12 @@ class VipOptions(Options, frozen=True):
 
 
 class SystemdOptions(Options, frozen=True):
-    """A unit; without a suffix, a service. `bus`: a D-Bus address, for a systemd that is not this machine's own."""
+    """A unit; without a suffix, a service. `bus`: a D-Bus address, for a systemd that is not this machine's own.
+    `guard_at_boot`: systemd is kept from starting it also before hactl runs."""
 
     unit: Annotated[str, Meta(min_length=1)]
     bus: str | None = None
+    guard_at_boot: bool = False
 
 
 class ExecOptions(Options, frozen=True):

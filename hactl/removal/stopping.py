@@ -14,6 +14,7 @@ from pathlib import Path
 from fencing.guard.client import GuardError, GuardStatus, connect, parse_answer, request_packet
 from fencing.guard.wire import MAX_MESSAGE
 from hactl.config.node import NodeConfig
+from hactl.linux import drop_ins
 from hactl.linux.cgroup import Cgroup, find_mount
 from hactl.removal.verdict import RefusedError, groups_of, own_tables, sysctls_to_reset
 
@@ -63,6 +64,18 @@ def stop_units() -> None:
             raise RefusedError(f"`systemctl stop {unit}` is not done after {UNIT_S:g} s") from None
         if done.returncode and "not loaded" not in done.stderr:
             raise RefusedError(f"`systemctl stop {unit}` failed: {done.stderr.strip()}")
+
+
+def give_units_back() -> None:
+    """Remove the drop-ins by which systemd left units to hactl: systemd and people start them again. Raises
+    RefusedError."""
+    try:
+        if not drop_ins.remove_all():
+            return
+    except OSError as error:
+        raise RefusedError(f"cannot remove hactl's drop-in {error.filename}: {error.strerror}") from None
+    if Path("/run/systemd/system").is_dir():
+        _output("systemctl", "daemon-reload")
 
 
 def end_guard(config: NodeConfig) -> None:

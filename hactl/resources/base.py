@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakSet
 
+from hactl.linux.drop_ins import DropIns
 from hactl.linux.errors import OperationError
 from hactl.model.events import Warned
 from hactl.model.resources import ResourceSpec
@@ -45,7 +46,7 @@ class NodeContext:
     directory below which every resource gets a cgroup of its own, outside the daemon's, so that the daemon's
     end does not touch it. `daemon_cgroup` is the daemon's, for processes that must end with it. None where cgroups
     cannot be had (then process groups are used). `tasks` keeps the watches of resources running. `vips`: every VIP that
-    this node may have, whichever it has.
+    this node may have, whichever it has. `drop_ins`: hactl's, for units of this machine's systemd.
     """
 
     node: str
@@ -54,6 +55,7 @@ class NodeContext:
     daemon_cgroup: str | None = None
     tasks: Tasks = field(default_factory=Tasks, compare=False, repr=False)
     vips: WeakSet[Any] = field(default_factory=WeakSet, compare=False)
+    drop_ins: DropIns = field(default_factory=DropIns, compare=False, repr=False)
 
     @property
     def moving(self) -> set[str]:

@@ -46,10 +46,12 @@ def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
     raise ResourceError(f"{spec.name}: kind {spec.kind} is made by the daemon")
 
 
-def check_options(spec: ResourceSpec) -> list[str]:
-    """The problems of a resource's options on this very node (commands, files, networks), in the operator's
-    words; for `hactl config check` and for the daemon before it takes a configuration over."""
-    return [*_kind_problems(spec), *(problem for probe in spec.probes for problem in _probe_problems(spec, probe))]
+def check_options(spec: ResourceSpec, units: dict[str, str] | None = None) -> list[str]:
+    """The problems of a resource's options on this very node (commands, files, networks, units), in the operator's
+    words; for `hactl config check`. `units`: the units of the configuration so far, by the resource that has each; a
+    mapping that is kept from one resource to the next."""
+    problems = _kind_problems(spec, {} if units is None else units)
+    return [*problems, *(problem for probe in spec.probes for problem in _probe_problems(spec, probe))]
 
 
 def _probe_problems(spec: ResourceSpec, probe: HealthProbe) -> list[str]:
@@ -63,7 +65,7 @@ def _probe_problems(spec: ResourceSpec, probe: HealthProbe) -> list[str]:
     return [f"{spec.name}: probe {probe.check.words()}: {problem}"] if problem else []
 
 
-def _kind_problems(spec: ResourceSpec) -> list[str]:
+def _kind_problems(spec: ResourceSpec, units: dict[str, str]) -> list[str]:
     match spec:
         case VipSpec():
             from hactl.resources.vip import interface  # noqa: PLC0415
@@ -81,8 +83,12 @@ def _kind_problems(spec: ResourceSpec) -> list[str]:
             from hactl.resources.mount import here  # noqa: PLC0415
 
             return here.check_options(spec)
-    # Whether a systemd unit exists is known by D-Bus only: a start says so. HAProxy's options have nothing of a node.
-    # OCF agents are asked by `hactl.config.rules.ocf`, once for all their resources.
+        case SystemdSpec():
+            from hactl.resources.systemd import check  # noqa: PLC0415
+
+            return check.problems(spec, units)
+    # HAProxy's options have nothing of a node. OCF agents are asked by `hactl.config.rules.ocf`, once for all their
+    # resources.
     return []
 
 
@@ -96,4 +102,8 @@ def doubtful_options(spec: ResourceSpec) -> list[str]:
         from hactl.resources.mount import here  # noqa: PLC0415
 
         return here.doubtful_options(spec)
+    if isinstance(spec, SystemdSpec):
+        from hactl.resources.systemd import check  # noqa: PLC0415
+
+        return check.doubts(spec)
     return []

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from election.reading import ReadView
-from hactl.decide.outside import PUT_RIGHT, STRAY, STUCK, TWIN
+from hactl.decide.outside import ALSO_STARTED, PUT_RIGHT, STRAY, STUCK, TWIN
 from hactl.status.service_warnings import Warning_
 
 
@@ -50,6 +50,9 @@ def resource_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
             case topic if topic == TWIN:
                 todo = f"on {node}: end it, and what starts it (an enabled unit, cron, a person); hactl leaves it alone"
                 yield "error", text, todo
+            case topic if topic == ALSO_STARTED:
+                text, _, todo = text.partition(": ")[2].partition(": ")
+                yield "warning", f"{group}/{warning['resource']} on {node}: {text}", f"on {node}: {todo}"
             case topic if topic == STUCK:
                 text = f"group {group} also runs on {node}, which does not own it, and cannot be stopped there"
                 yield "error", f"{text}: {warning['text']}", f"stop it by hand on {node}"

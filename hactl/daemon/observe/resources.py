@@ -100,16 +100,10 @@ class Lookout:
             del self._reported[group, name]
 
     def _everything(self) -> Iterator[tuple[ReadGroup, ResourceSpec]]:
-        """The resources that this node may run one day."""
-        state = self._state()
-        for run in state.runs.values():
-            configured = state.cluster is not None and state.cluster.group(run.spec.name) is not None
-            if configured and (not run.spec.nodes or state.node in run.spec.nodes):
-                for spec in run.spec.resources:
-                    yield run, spec
+        return resources_here(self._state())
 
     async def _see_ready(self, run: ReadGroup, spec: ResourceSpec) -> None:
-        why = await _within(self._ready(run.spec.name, spec))
+        why = await within(self._ready(run.spec.name, spec))
         if why is not None:
             self._tell(run.spec.name, spec.name, why)
 
@@ -122,11 +116,11 @@ class Lookout:
             self._post(Readiness(group, f"resource/{name}", "unfit" if why else "ready", why))
 
     async def _see_strays(self, run: ReadGroup, spec: ResourceSpec) -> None:
-        if not self._must_be_stopped(run) or not self._may_run_command(run, spec):
+        if not must_be_stopped(self._state(), run) or not self._may_run_command(run, spec):
             return
-        seen = await _within(self._probe(run.spec.name, spec))
+        seen = await within(self._probe(run.spec.name, spec))
         # While it was looked at the group may have become this node's.
-        if seen is not None and _is_here(spec, seen) and self._must_be_stopped(run):
+        if seen is not None and _is_here(spec, seen) and must_be_stopped(self._state(), run):
             self._post(Observed(run.spec.name, spec.name, "running", seen.detail))
 
     async def _look_for_twins(self) -> None:
@@ -134,7 +128,7 @@ class Lookout:
         elsewhere = {
             (run.spec.name, spec.name): (spec.options.command, spec.options.cwd)
             for run, spec in self._everything()
-            if isinstance(spec, ExecSpec) and spec.options.command and self._must_be_stopped(run)
+            if isinstance(spec, ExecSpec) and spec.options.command and must_be_stopped(self._state(), run)
         }
         now = asyncio.get_running_loop().time()
         pids: dict[tuple[str, str], list[int]] | None = {}
@@ -142,7 +136,7 @@ class Lookout:
             pids = None
         elif elsewhere:
             self._twins_at = now
-            pids = await _within(aside("the processes here", twins, elsewhere))
+            pids = await within(aside("the processes here", twins, elsewhere))
         for key in [key for key in self._twins if key not in elsewhere]:
             self._tell_twin(key, "")
         if pids is not None:
@@ -165,19 +159,6 @@ class Lookout:
     async def _probe(self, group: str, spec: ResourceSpec) -> Observation:
         return await self._resource(group, spec).probe()
 
-    def _must_be_stopped(self, run: ReadGroup) -> bool:
-        """Whether the group is another node's, and nothing of it is known to be here."""
-        state, name = self._state(), run.spec.name
-        return (
-            state.phase == "live"
-            and state.runs.get(name) is run
-            and state.role(name) == "other"
-            and state.view.groups[name].record.state != "unmanaged"
-            and name not in state.view.maintenance
-            and run.stopped
-            and not run.txn
-        )
-
     def _may_run_command(self, run: ReadGroup, spec: ResourceSpec) -> bool:
         if not (isinstance(spec, OcfSpec) or (isinstance(spec, ExecSpec) and not spec.options.command)):
             return True
@@ -188,7 +169,30 @@ class Lookout:
         return True
 
 
-async def _within(look: Coroutine[Any, Any, Result]) -> Result | None:
+def resources_here(state: ReadState) -> Iterator[tuple[ReadGroup, ResourceSpec]]:
+    """The resources that this node may run one day."""
+    for run in state.runs.values():
+        configured = state.cluster is not None and state.cluster.group(run.spec.name) is not None
+        if configured and (not run.spec.nodes or state.node in run.spec.nodes):
+            for spec in run.spec.resources:
+                yield run, spec
+
+
+def must_be_stopped(state: ReadState, run: ReadGroup) -> bool:
+    """Whether the group is another node's, and nothing of it is known to be here."""
+    name = run.spec.name
+    return (
+        state.phase == "live"
+        and state.runs.get(name) is run
+        and state.role(name) == "other"
+        and state.view.groups[name].record.state != "unmanaged"
+        and name not in state.view.maintenance
+        and run.stopped
+        and not run.txn
+    )
+
+
+async def within(look: Coroutine[Any, Any, Result]) -> Result | None:
     """The result of a look; None where it does not come to an end, or fails: then nothing is known."""
     try:
         async with asyncio.timeout(LOOK_S):
