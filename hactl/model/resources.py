@@ -40,6 +40,13 @@ class SystemdOptions(Options, frozen=True):
     bus: str | None = None
     guard_at_boot: bool = False
 
+    def plain(self) -> dict[str, Any]:
+        """For JSON. Stored documents of 0.1.0 stay the same."""
+        written = super().plain()
+        if not self.guard_at_boot:
+            del written["guard_at_boot"]
+        return written
+
 
 class ExecOptions(Options, frozen=True):
     """Either `command`, a process that is supervised, with `ready`; or `start`, `stop`, `monitor` and `kill`."""
@@ -152,11 +159,13 @@ def _default(spec: type[msgspec.Struct], name: str) -> Any:
 
 
 def runs_alike(one: ResourceSpec, other: ResourceSpec) -> bool:
-    """Whether the two run the same: they differ, if at all, in how they are watched."""
+    """Whether the two run the same: they differ, if at all, in how they are watched, or guarded at boot."""
     return one == other or (type(one) is type(other) and _unwatched(one) == _unwatched(other))
 
 
 def _unwatched(spec: ResourceSpec) -> ResourceSpec:
+    if isinstance(spec, SystemdSpec) and spec.options.guard_at_boot:
+        spec = msgspec.structs.replace(spec, options=msgspec.structs.replace(spec.options, guard_at_boot=False))
     return msgspec.structs.replace(spec, **{name: _default(type(spec), name) for name in _OF_WATCHING})
 
 

@@ -51,8 +51,8 @@ def resource_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
                 todo = f"on {node}: end it, and what starts it (an enabled unit, cron, a person); hactl leaves it alone"
                 yield "error", text, todo
             case topic if topic == ALSO_STARTED:
-                text, _, todo = text.partition(": ")[2].partition(": ")
-                yield "warning", f"{group}/{warning['resource']} on {node}: {text}", f"on {node}: {todo}"
+                words, _, todo = warning["text"].partition(": ")
+                yield "warning", f"{group}/{warning['resource']} on {node}: {words}", f"on {node}: {todo}"
             case topic if topic == STUCK:
                 text = f"group {group} also runs on {node}, which does not own it, and cannot be stopped there"
                 yield "error", f"{text}: {warning['text']}", f"stop it by hand on {node}"

@@ -254,11 +254,13 @@ def test_an_absent_and_a_masked_unit_are_errors_of_this_node(node: Node) -> None
 
 def test_the_guard_at_boot_is_below_etc(node: Node) -> None:
     lasting = "/etc/systemd/system/database.service.d/zz-hactl.conf"
+    pid = node.controller.shown("MainPID", "database.service")
     node.apply(cluster("database.service, guard_at_boot: true"))
-    until(lambda: node.there(lasting) and not node.there(DROP_IN))
+    until(lambda: node.there(lasting) and not node.there(DROP_IN) and node.guarded())
     assert node.there("/etc/systemd/system/database.service.d/override.conf")
     node.apply(cluster())
     until(lambda: node.there(DROP_IN) and not node.there(lasting))
+    assert node.controller.shown("MainPID", "database.service") == pid, "not restarted for that"
 
 
 def test_uninstalling_gives_the_units_back(node: Node) -> None:

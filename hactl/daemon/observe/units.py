@@ -45,7 +45,7 @@ class UnitKeeper:
         context: NodeContext,
     ) -> None:
         self._state, self._resource, self._post, self._context = state, resource, post, context
-        self._specs: dict[Name, ResourceSpec] = {}
+        self._specs: dict[Name, tuple[ResourceSpec, bool]] = {}
         self._wanted: Collection[DropIn] = ()
         self._unfit: dict[Name, str] = {}
         self._warned: dict[tuple[Name, str], str] = {}
@@ -57,7 +57,7 @@ class UnitKeeper:
         while True:
             if self._is_known():
                 mine = self._mine()
-                specs = {name: unit.spec for name, (_, unit) in mine.items()}
+                specs = {name: (unit.spec, unit.guard_at_boot) for name, (_, unit) in mine.items()}
                 if specs != self._specs or loop.time() >= due:
                     self._specs = {**specs}
                     due = loop.time() + (EVERY_S if await self._look(mine) else AGAIN_S)
@@ -82,6 +82,7 @@ class UnitKeeper:
             if isinstance(spec, SystemdSpec):
                 unit = self._resource(run.spec.name, spec)
                 assert isinstance(unit, Unit)
+                unit.guard_at_boot = spec.options.guard_at_boot
                 mine[run.spec.name, spec.name] = (run, unit)
         return mine
 

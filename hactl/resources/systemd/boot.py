@@ -24,7 +24,7 @@ async def starters(systemd: Systemd, units: Collection[str], own: Collection[str
     for unit, state in zip(units, await systemd.states(*units), strict=False):
         if await _is_enabled(systemd, state):
             name = state.id or unit
-            found[name] = Starter(f"{name} is enabled: systemd starts it at boot", f"`systemctl disable {name}`")
+            found[name] = Starter(f"{name} is enabled, and systemd starts it at boot", f"`systemctl disable {name}`")
         for name in await systemd.names(state.path, "TriggeredBy"):
             if name not in own and name not in units and (why := await _comes(systemd, name)):
                 found[name] = Starter(f"{name}, which starts {unit}, {why}", f"`systemctl disable --now {name}`")

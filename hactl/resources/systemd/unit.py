@@ -70,6 +70,7 @@ class Unit:
         self._systemd = Systemd(spec.options.bus or "")
         plain = self.unit.replace("/", "-")
         self._env_file = Path(context.state_dir, "env", plain)
+        self.guard_at_boot = spec.options.guard_at_boot
         # Other units that are resources of their own: none of them is a companion.
         self.others: frozenset[str] = frozenset()
         self.marker = Path(context.state_dir, "owned", plain)
@@ -204,7 +205,7 @@ class Unit:
             return []
         state = await self._state()
         await self._find_companions()
-        lasting, marker = self.spec.options.guard_at_boot, str(self.marker)
+        lasting, marker = self.guard_at_boot, str(self.marker)
         oneshot = await self._systemd.get(state.path, "Service", "Type") == "oneshot"
         names = [state.id or self.unit, *self._companions]
         texts = [
@@ -226,7 +227,7 @@ class Unit:
 
     async def boot_starters(self) -> str:
         """What else would start it at boot, or does so now, and what to do about that; "" for nothing."""
-        if self.spec.options.guard_at_boot:
+        if self.guard_at_boot:
             return ""
         await self._find_companions()
         return boot.told(await boot.starters(self._systemd, self._all, self.others))

@@ -57,7 +57,7 @@ OWN = {
     },
     "hactl.haproxy": set(),
     "hactl.linux": {
-        "aside", "atomic_write", "cgroup", "disk_thread", "errors", "inotify", "process_identity", "run",
+        "aside", "atomic_write", "cgroup", "disk_thread", "drop_ins", "errors", "inotify", "process_identity", "run",
         "wait_readable",
     },
     "hactl.status": {

@@ -114,6 +114,18 @@ def test_trouble_with_a_resource_is_over_when_it_is_stopped(owner: Owner) -> Non
     assert owner.warnings() == []
 
 
+def test_what_else_would_start_a_unit_is_told_wherever_it_runs(owner: Owner) -> None:
+    """Its stop changes nothing of that: no events at each move of the group."""
+    also = Warned(outside.ALSO_STARTED, "x.service is enabled: `systemctl disable x.service`")
+    assert owner.see(warned=also) == ["resource_warning"]
+    owner.run.acting["address"] = (1, "stop")
+    out = Out(owner.state, owner.now)
+    resources.acted(owner.state, owner.run, "address", Acted(1, True, "stopped"), out)
+    assert noted(out) == ["resource_stopped"]
+    assert owner.warnings() == [f"also_started: {also.text}"]
+    assert owner.see("stopped", warned=Warned(outside.ALSO_STARTED, "")) == ["resource_warning_over"]
+
+
 def test_a_stray_resource_is_noted_and_warned_of_when_it_comes_again_and_again() -> None:
     stray = Owner(other=True)
     assert stray.see() == ["resource_appeared"]

@@ -85,3 +85,15 @@ def test_a_process_that_hactl_did_not_start(scene: Scene) -> None:
     [(level, text, todo)] = told(scene)
     assert (level, text) == ("error", "database/mariadb on n1: process 17 runs its command here")
     assert todo.startswith("on n1: end it, and what starts it")
+
+
+def test_what_else_starts_a_unit_with_the_command(scene: Scene) -> None:
+    text = "db.service is enabled, and systemd starts it at boot: `systemctl disable db.service`"
+    say(scene, "n1", ResourceWarning("database", "mariadb", "also_started", text))
+    assert told(scene) == [
+        (
+            "warning",
+            "database/mariadb on n1: db.service is enabled, and systemd starts it at boot",
+            "on n1: `systemctl disable db.service`",
+        )
+    ]
