@@ -40,6 +40,10 @@ class Backend:
         """One group: `group`, `move`, `revision`."""
         return self._get("group", f"/v1/groups/{quote(name)}", wait_s, name=name, seen=seen, wait=wait_s)
 
+    def explain(self, group: str) -> dict[str, Any]:
+        """Why a group is where it is (`hactl.status.explain`)."""
+        return self._get("explain", "/v1/explain", 0.0, group=group)
+
     def draining(self, service: str, node: str) -> dict[str, Any]:
         """The progress of a drain: `drain`, `sessions`, `waiting`."""
         return self._get("draining", "/v1/service/draining", 0.0, service=service, node=node)

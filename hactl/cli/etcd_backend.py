@@ -27,10 +27,11 @@ from hactl.config.etcd_admin import beside
 from hactl.config.node import NodeConfig
 from hactl.daemon.observe.etcd import shown
 from hactl.daemon.parts import last_known
-from hactl.decide.placement.plan import plan
-from hactl.model.cluster import ClusterSpec
+from hactl.decide.placement.plan import Plan, plan
+from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.status import document
 from hactl.status.etcd.judge import judge
+from hactl.status.explain import explain
 from hactl.status.local import lease_left_ms
 
 TIMEOUT_S = 5.0
@@ -48,9 +49,11 @@ class EtcdBackend:
         self._attempts: dict[tuple[str, int], Instant] = {}
 
     def read(self, question: str, *, seen: str = "", wait: float = 0.0, **more: Any) -> dict[str, Any]:
-        """`status`, `group`, `draining`, `events`, `timeline`."""
+        """`status`, `group`, `explain`, `draining`, `events`, `timeline`."""
         if question in ("events", "timeline"):
             return self._history(question, **more)
+        if question == "explain":
+            return self._explain(more["group"])
         if question == "draining":
             return drains.progress(self._store, *self._known()[:2], **more)
         deadline = time.monotonic() + wait
@@ -105,7 +108,7 @@ class EtcdBackend:
         """Let go of etcd."""
         self._store.close()
 
-    def _known(self) -> tuple[ReadView, ClusterSpec | None, str]:
+    def _known(self) -> tuple[View, ClusterSpec | None, str]:
         """The cluster's state, its configuration, and why that cannot be read."""
         view = View(self._keys)
         view.load(self._store.snapshot(self._keys.prefix, timeout_s=TIMEOUT_S))
@@ -152,13 +155,36 @@ class EtcdBackend:
         known = beside(self._config, spec)
         return shown(judge(self._store.look(LOOK_AT_ETCD_S), known), known.etcdctl)
 
-    def _group(self, name: str) -> dict[str, Any]:
+    def _explain(self, name: str) -> dict[str, Any]:
+        planned, group = self._planned(name)
+        status = document.group_status(planned.view, planned, group, self._observer, "", now())
+        return explain(planned, group, status["waiting"])
+
+    def _planned(self, name: str) -> tuple[Plan, GroupSpec]:
         view, spec, _ = self._known()
         group = spec.group(name) if spec else None
         if spec is None or group is None:
             raise CliError(f"no group `{name}`", BAD_INPUT)
+        return plan(spec, view), group
+
+    def for_simulation(self) -> tuple[View, ClusterSpec | None, list[dict[str, Any]]]:
+        """The cluster's state, its configuration, and earlier takeovers; with etcd away, what this node's daemon knew
+        last."""
+        try:
+            view, spec, _ = self._known()
+            entries, _ = event_log.read(self._store, self._keys, event_log.KEPT, timeout_s=TIMEOUT_S)
+        except StoreError as error:
+            if (kept := last_known.read(self._config.state_dir, self._keys)) is None:
+                raise
+            tell(f"{error}: by what this node's daemon knew last")
+            return kept[0], self._spec(kept[0])[0], []
+        return view, spec, event_log.timelines(entries, "", event_log.KEPT)
+
+    def _group(self, name: str) -> dict[str, Any]:
+        planned, group = self._planned(name)
+        view = planned.view
         answer = {
-            "group": document.group_status(view, plan(spec, view), group, self._observer, "", now()),
+            "group": document.group_status(view, planned, group, self._observer, "", now()),
             "move": document.move_status(name, view),
         }
         return {"mark": json.dumps(answer, sort_keys=True), "revision": view.revision, **answer}

@@ -41,6 +41,7 @@ from hactl.serving.http import CHUNK, http_gate
 from hactl.serving.limits import Limits
 from hactl.serving.sockets import serve_at
 from hactl.status import document as status
+from hactl.status.explain import explain
 from hactl.status.local import lease_left_ms
 
 log = structlog.get_logger()
@@ -117,6 +118,7 @@ class Api:
         reading: dict[str, Handler] = {
             "/v1/status": self.status,
             "/v1/groups/{group}": self.group,
+            "/v1/explain": self.explain,
             "/v1/events": self.events,
             "/v1/timeline": self.timeline,
             "/v1/service/draining": self.draining,
@@ -160,6 +162,16 @@ class Api:
         await self._changes.wait(lambda: _mark(look()), *_wait(request))
         content = look()
         return Answer({"mark": _mark(content), "revision": self.daemon.state.view.revision, **content})
+
+    async def explain(self, request: Request) -> Response:
+        """Why the group `group` is where it is."""
+        name, state = request.query_params.get("group", ""), self.daemon.state
+        spec = state.cluster.group(name) if state.cluster else None
+        if spec is None:
+            raise NoSuchError(f"no group `{name}`")
+        planned = state.plan()
+        known = status.group_status(state.view, planned, spec, state.observer, state.node, self.daemon.now())
+        return Answer(explain(planned, spec, known["waiting"]))
 
     async def events(self, request: Request) -> Response:
         """The newest `n` entries of the cluster's history; with `follow`, a line for each that comes."""

@@ -129,7 +129,7 @@ def _encoded(kept: _Kept) -> bytes:
         return msgspec.json.encode(asdict(replace(kept, items=tuple(readable))))
 
 
-def read(state_dir: str, keys: Keys) -> tuple[ReadView, float] | None:
+def read(state_dir: str, keys: Keys) -> tuple[View, float] | None:
     """The kept state of this cluster, and its age in seconds; None: there is none, or none that can be read."""
     path = Path(state_dir, _FILE)
     try:
