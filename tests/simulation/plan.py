@@ -108,7 +108,7 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
         timing=TIMING,
         fencing=make_topology(rng, names, watchdogs, devices),
     )
-    return Plan(
+    plan = Plan(
         seed,
         cluster,
         _faults(rng, names, length, trusted, focus),
@@ -122,6 +122,9 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
         watchdogs=watchdogs,
         broken=_broken(rng, names, groups, focus),
     )
+    if plan.broken:
+        plan.cluster = replace(cluster, groups=tuple(map(_staying, cluster.groups)))
+    return plan
 
 
 def _group(rng: random.Random, group: str, nodes: list[str], trusted: bool, focus: Focus | None) -> GroupSpec:
@@ -156,6 +159,11 @@ def _related(rng: random.Random, groups: list[GroupSpec], *, always: bool) -> li
         placing = Placing(**dict.fromkeys(kinds, to), failback=rng.choice(["never", "never", "immediately"]))
         made.append(replace(group, placing=placing))
     return made
+
+
+def _staying(group: GroupSpec) -> GroupSpec:
+    """A group that goes back would take those that run with it to a node where they never run, again and again."""
+    return replace(group, placing=replace(group.placing, failback="never"))
 
 
 def _on_stop_failure(rng: random.Random, focus: Focus | None) -> Literal["block", "self-fence"]:
