@@ -12,6 +12,7 @@ from election.records.document import (
 )
 from election.records.ownership import GENERATION_BITS, Block, Failure, Holder, Ownership, next_epoch
 from election.records.reports import (
+    CheckReport,
     DeviceReport,
     GroupReport,
     Member,
@@ -25,8 +26,9 @@ from election.records.requests import Ban, Cleanup, Confirm, Drain, FenceTest, M
 from election.records.session import FenceRecord, Identity, Refusal, Session
 
 __all__ = [
-    "GENERATION_BITS", "LONGEST_LEASE_MS", "NAME", "STORED_NAMES", "Ban", "Block", "Cleanup", "Confirm", "Count",
-    "DeviceReport", "Drain", "Failure", "FenceRecord", "FenceTest", "Generation", "GroupReport", "Holder", "Identity",
-    "Maintenance", "Member", "Move", "Ownership", "ReadinessReport", "Record", "RecordError", "Refusal", "Report",
-    "ResourceWarning", "Restart", "Session", "Stop", "TargetReport", "TroubleReport", "next_epoch", "too_deep",
+    "GENERATION_BITS", "LONGEST_LEASE_MS", "NAME", "STORED_NAMES", "Ban", "Block", "CheckReport", "Cleanup", "Confirm",
+    "Count", "DeviceReport", "Drain", "Failure", "FenceRecord", "FenceTest", "Generation", "GroupReport", "Holder",
+    "Identity", "Maintenance", "Member", "Move", "Ownership", "ReadinessReport", "Record", "RecordError", "Refusal",
+    "Report", "ResourceWarning", "Restart", "Session", "Stop", "TargetReport", "TroubleReport", "next_epoch",
+    "too_deep",
 ]  # fmt: skip

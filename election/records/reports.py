@@ -39,6 +39,16 @@ class TroubleReport(TypedDict, total=False):
     since: str
 
 
+class CheckReport(TypedDict, total=False):
+    """How a health check of a node stands. `text`: value and limit, for people; `value`: for expressions; `since`: wall
+    time, for people."""
+
+    ok: bool
+    text: str
+    value: float
+    since: str
+
+
 class GroupReport(TypedDict, total=False):
     """A node's report of one group. `leaving`: it runs, and is to stop when those after it have stopped."""
 
@@ -69,7 +79,8 @@ class Report(Record):
     `groups`: for each group its phase, epoch and the health of each resource. `probes`: for each group the
     mod_revision of the probe it answers: what it says of that group was seen after that revision. `readiness`: for
     each group that this node is not ready for, `level` (poor, unfit) and `why`. `troubles`: what does not work on this
-    node, by source: `what`, `do`, `since`. `warnings`: what is wrong with resources here.
+    node, by source: `what`, `do`, `since`. `warnings`: what is wrong with resources here. `checks`: this node's health
+    checks, by name.
     """
 
     limit = 1 << 20
@@ -81,6 +92,7 @@ class Report(Record):
     readiness: dict[str, ReadinessReport] = field(default_factory=dict)
     troubles: dict[str, TroubleReport] = field(default_factory=dict)
     warnings: tuple[ResourceWarning, ...] = ()
+    checks: dict[str, CheckReport] = field(default_factory=dict)
 
 
 class TargetReport(TypedDict, total=False):

@@ -20,6 +20,7 @@ from hactl.config.load import Loaded, read_cluster
 from hactl.config.majority import majority_findings, no_failover
 from hactl.config.rules.agents import agent_findings, secret_findings, watchdog_findings
 from hactl.config.rules.haproxy_check import check_with_haproxy
+from hactl.config.rules.health_here import health_here
 from hactl.config.rules.hooks_here import hooks_here
 from hactl.config.rules.ocf import ocf_findings
 from hactl.config.rules.programs import program_findings
@@ -101,7 +102,7 @@ def check_file(
             findings += secret_findings(loaded, node)
         findings += ocf_findings(loaded, ask_agents(loaded.spec), node)
         findings += program_findings(loaded)
-        findings += hooks_here(loaded, node)
+        findings += [*hooks_here(loaded, node), *health_here(loaded, node)]
         findings += [] if has_watchdog else watchdog_findings(loaded, node)
         if haproxy is not None:
             by_haproxy = check_with_haproxy(loaded, node, haproxy)

@@ -65,6 +65,7 @@ _CONFIG = (config.check, config.apply, config.sign, config.render, config.diff)
 _NODE = (
     node.standby,
     node.online,
+    node.show,
     membership.add,
     membership.remove,
     membership.replace,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from contextlib import closing
@@ -13,8 +14,10 @@ from hactl.admin.requests import Confirm, Drain, Online, Standby
 from hactl.cli.awaiting import Lines, until
 from hactl.cli.backend import Backend
 from hactl.cli.client import WaitError
-from hactl.cli.common import NOT_IN_TIME, CliError, confirmed, say, settings, tell, waiting
-from hactl.cli.options import ConfigOption, Force, Node, Wait, Yes, seconds
+from hactl.cli.common import BAD_INPUT, NOT_IN_TIME, CliError, confirmed, say, settings, tell, waiting
+from hactl.cli.node_view import render_node
+from hactl.cli.options import ConfigOption, Force, Json, Node, Wait, Yes, seconds
+from hactl.cli.output import Style
 from hactl.cli.service import ALL, await_empty
 from hactl.status.conditions import leaving
 
@@ -79,6 +82,16 @@ def online(node: Node, config: ConfigOption = None) -> None:
         say(f"{node} is in use again; to move a group there: `hactl failover GROUP --to {node}`")
     else:
         say(f"{node} was in use: it was neither in standby nor drained, and nothing had failed there")
+
+
+def show(node: Node, as_json: Json = False, config: ConfigOption = None) -> None:
+    """Show a node: its state, what it runs, its health checks with value and limit, and what does not work there."""
+    with closing(Backend(settings(config))) as backend:
+        document = backend.status()
+    known = {entry["name"]: entry for entry in document["nodes"]}
+    if node not in known:
+        raise CliError(f"no node `{node}` (nodes: {', '.join(known)})", BAD_INPUT)
+    say(json.dumps(known[node], indent=2) if as_json else render_node(known[node], Style.of()))
 
 
 def confirm(node: Node, yes: Yes = False, config: ConfigOption = None) -> None:

@@ -17,7 +17,7 @@ from hactl.model.cluster import ClusterSpec
 from hactl.model.options import plain
 
 # Parts that came after 0.1.0: not written where there are none.
-_LATER = ("hooks",)
+_LATER = ("hooks", "health")
 
 
 def dump(spec: ClusterSpec) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _tree(spec: ClusterSpec) -> dict[str, Any]:
     tree: dict[str, Any] = plain(spec)
     tree["fencing"] = _fencing(spec.fencing)
     tree["nodes"] = {node["name"]: node for node in tree["nodes"]}
-    for kind in ("services", "groups", "hooks"):
+    for kind in ("services", "groups", "hooks", "health"):
         tree[kind] = {part["name"]: part for part in tree[kind]}
     for group in tree["groups"].values():
         group["resources"] = {resource["name"]: resource for resource in group["resources"]}

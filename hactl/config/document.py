@@ -82,6 +82,7 @@ def as_settings(spec: ClusterSpec) -> dict[str, Any]:
             "test_interval": format_ms(spec.fencing.test_interval_ms),
         },
         **({"hooks": [_settings(hook.plain()) for hook in spec.hooks]} if spec.hooks else {}),
+        **({"health": [_settings(check.plain()) for check in spec.health]} if spec.health else {}),
     }
 
 

@@ -21,6 +21,8 @@ from hactl.config.fields import (
     needs_less_with_a_preset,
     setting,
 )
+from hactl.config.health import MOST as MOST_CHECKS
+from hactl.config.health import HealthCheck
 from hactl.config.hooks import MOST as MOST_HOOKS
 from hactl.config.hooks import Hook
 from hactl.config.placing import Amount, Attribute, Placed
@@ -150,6 +152,7 @@ class Cluster(Strict):
     services: list[Service] = setting("active/active services behind HAProxy, on every node", [])
     haproxy: Haproxy = setting("HAProxy's own settings, the same on every node", Haproxy())
     fencing: Fencing = setting("the devices that can switch nodes off", Fencing())
+    health: list[HealthCheck] = setting("checks that every node makes of itself", [], max_length=MOST_CHECKS)
     hooks: list[Hook] = setting("commands and webhooks that get events", [], max_length=MOST_HOOKS)
 
     def spec(self) -> ClusterSpec:
@@ -167,4 +170,5 @@ class Cluster(Strict):
                 test_interval_ms=self.fencing.test_interval,
             ),
             hooks=tuple(hook.made() for hook in self.hooks),
+            health=tuple(check.made() for check in self.health),
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from election.clock import Instant
 from election.keys import Keys
+from election.records import CheckReport
 from election.store import Store
 from hactl.config.node import NodeConfig
 from hactl.daemon.observe.etcd import EtcdObserver
@@ -57,6 +58,10 @@ class DaemonView(Protocol):
     @property
     def hooks(self) -> Hooks | None:
         """The hooks of the configuration; None: it has none."""
+
+    @property
+    def checks(self) -> Mapping[str, CheckReport]:
+        """This node's health checks, with their last values."""
 
     @property
     def asking_problem(self) -> str:

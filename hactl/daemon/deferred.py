@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hactl.daemon.metrics import Metrics
     from hactl.daemon.observe.device_monitor import DeviceMonitor
     from hactl.daemon.observe.health import HealthFollower
+    from hactl.daemon.observe.node_health.observer import NodeHealth
     from hactl.daemon.observe.service_probes import ServiceProbes
     from hactl.daemon.parts.balancer import Balancer
     from hactl.daemon.parts.guard_asker import GuardAsker
@@ -67,7 +68,8 @@ class SecondStage:
 
     `settled` is set, for good, when there is no session to be renewed in a hurry; `devices_configured` when there are
     devices to test, `probes_configured` when there are services to probe, `hooks_configured` when there are hooks,
-    `units_configured` when there are units of systemd's.
+    `units_configured` when there are units of systemd's,
+    `checks_configured` when there are health checks.
     """
 
     metrics: Metrics
@@ -92,6 +94,8 @@ class SecondStage:
         self.devices_configured = asyncio.Event()  # the module that tests them is 2 MB, and there may be none
         self.hooks: Hooks | None = None
         self.hooks_configured = asyncio.Event()
+        self.node_health: NodeHealth | None = None
+        self.checks_configured = asyncio.Event()
         self._early: deque[Entry] = deque(maxlen=EARLY)
         self._config, self._context, self._note, self._trouble = config, context, note, trouble
         self._cluster: ClusterSpec | None = None  # that was looked at last
@@ -103,14 +107,9 @@ class SecondStage:
             self.settled.set()
         if self.balancer is not None:
             self.balancer.changed(state)
-        if self._devices is not None:
-            self._devices.look(state)
-        if self.asker is not None:
-            self.asker.look(state)
-        if self._probes is not None:
-            self._probes.look(state)
-        if self.hooks is not None:
-            self.hooks.look(state)
+        for part in (self._devices, self.asker, self._probes, self.hooks, self.node_health):
+            if part is not None:
+                part.look(state)
         if state.cluster is not None and state.cluster is not self._cluster:
             self._cluster = state.cluster
             if state.cluster.fencing.devices:
@@ -119,6 +118,8 @@ class SecondStage:
                 self.units_configured.set()
             if any(service.options.probe for service in state.cluster.services):
                 self.probes_configured.set()
+            if state.cluster.health:
+                self.checks_configured.set()
             if state.cluster.hooks:
                 self.hooks_configured.set()
             else:
@@ -154,6 +155,7 @@ class SecondStage:
             "health of servers": lambda: self._follow_health(daemon),
             "probes of services": lambda: self._probe_services(daemon),
             "hooks": lambda: self._deliver(daemon),
+            "health checks": lambda: self._check_health(daemon, post),
             "API": lambda: self._serve(daemon),
             "publishing": lambda: self._publish(daemon),
             "tests of fence devices": lambda: self._test_devices(daemon),
@@ -261,6 +263,15 @@ class SecondStage:
             while self._early:
                 hooks.take(self._early.popleft())
         await self.hooks.run()
+
+    async def _check_health(self, daemon: DaemonView, post: Callable[[Event], None]) -> None:
+        await self.checks_configured.wait()
+        await asyncio.to_thread(importlib.import_module, "hactl.daemon.observe.node_health.observer")
+        from hactl.daemon.observe.node_health.observer import NodeHealth  # noqa: PLC0415 - now
+
+        cgroup = self._context.daemon_cgroup
+        self.node_health = NodeHealth(lambda: daemon.state, cgroup, daemon.tasks, post, self._trouble)
+        await self.node_health.run()
 
     async def _serve(self, daemon: DaemonView) -> None:
         await asyncio.to_thread(importlib.import_module, "hactl.daemon.api.routes")

@@ -10,7 +10,7 @@ import contextlib
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ import structlog
 
 from election.clock import Instant
 from election.keys import Keys
+from election.records import CheckReport
 from election.store import Store, StoreError
 from fencing.guard.client import GuardError, forget_stop_record, read_stop_record
 from fencing.linux import core_dump
@@ -136,6 +137,12 @@ class Daemon:
     def hooks(self) -> Hooks | None:
         """The hooks of the configuration; None: it has none."""
         return self._second_stage.hooks
+
+    @property
+    def checks(self) -> Mapping[str, CheckReport]:
+        """This node's health checks, with their last values."""
+        known = self._second_stage.node_health
+        return known.checks if known else {}
 
     @property
     def asking_problem(self) -> str:

@@ -127,6 +127,13 @@ TABLE = (
         ("cause",),
         "The longest that the loop that decides was kept from what came, within the last minute.",
     ),
+    Metric("hactl_node_health", "gauge", ("check",), "1: this node passes the health check, 0: it fails it."),
+    Metric(
+        "hactl_node_health_value",
+        "gauge",
+        ("check",),
+        "What the check measured last on this node: percent free, pressure in percent, load, ms, answers, exit status.",
+    ),
     Metric("hactl_nodes", "gauge", ("state",), "Nodes of the cluster, by state."),
     Metric("hactl_probe_failures_total", "counter", ("service",), "Probes by this node that failed."),
     Metric(

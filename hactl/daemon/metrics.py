@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 
 from election.clock import Instant
 from election.etcd.tls import CertificateEnd
+from election.records import CheckReport
 from hactl import __version__
 from hactl.daemon.metric_table import HEALTH, HOOKED, OUTCOMES, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES, LoopTimes
@@ -116,6 +117,15 @@ class Metrics:
         for task, failed in failures.items():
             self._count_to("hactl_task_failures_total", failed, task)
         self._count_to("hactl_log_lines_lost_total", lost_lines)
+
+    def collect_checks(self, checks: Mapping[str, CheckReport]) -> None:
+        """The health checks of this node; before every scrape."""
+        self._all["hactl_node_health"].clear()
+        self._all["hactl_node_health_value"].clear()
+        for name, check in checks.items():
+            self._all["hactl_node_health"].labels(name).set(int(check["ok"]))
+            if (value := check.get("value")) is not None:
+                self._all["hactl_node_health_value"].labels(name).set(value)
 
     def collect_hooks(self, hooks: Sequence[Mapping[str, Any]]) -> None:
         """The deliveries of hooks until now; before every scrape."""

@@ -69,6 +69,7 @@ class Publisher:
         daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
         daemon.metrics.collect_troubles(state, daemon.tasks.failures, daemon.log_lines_lost)
         daemon.metrics.collect_hooks(daemon.hooks.status() if daemon.hooks else ())
+        daemon.metrics.collect_checks(daemon.checks)
         daemon.metrics.collect_loop(times_of_running_loop())
         daemon.metrics.collect_etcd(daemon.etcd_observer.latest)
         health, roles = daemon.health, with_roles(state.cluster)

@@ -24,6 +24,7 @@ from hactl.decide import (
     groups,
     moves,
     namesake,
+    node_health,
     own_session,
     peers,
     phase_table,
@@ -339,6 +340,7 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Watchdog: _on_watchdog,
     events.TimeOfDay: _on_time_of_day,
     events.Trouble: troubles.learn,
+    events.NodeChecked: node_health.learn,
     events.Shutdown: _on_shutdown,
     events.Tick: lambda state, event, out: None,
 }

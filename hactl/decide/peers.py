@@ -6,7 +6,7 @@ from election import ownership
 from election.keys import Keys
 from election.records import GroupReport, Member, Report
 from election.store import Compare, Put, Txn
-from hactl.decide import outside, readiness_in_step, suspicion, troubles
+from hactl.decide import node_health, outside, readiness_in_step, suspicion, troubles
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
 
@@ -67,10 +67,12 @@ def report(state: NodeState, out: Out) -> None:
         content[name] = entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
+    node_health.judge(state)
     standings = readiness_in_step.own_standings(state, out)
     failing = {source: trouble.copy() for source, trouble in state.troubles.items()}
     warnings = outside.warnings(state)
-    report = Report(state.session.session_id, state.config_rev, content, probes, standings, failing, warnings)
+    checks = dict(node_health.own_checks(state))
+    report = Report(state.session.session_id, state.config_rev, content, probes, standings, failing, warnings, checks)
     known = state.view.reports.get(state.node)
     if known is not None and known.record == report:
         return  # compared with what the store holds: an older report of mine may have landed late

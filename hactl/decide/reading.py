@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from election.reading import ReadObserver, ReadSession, ReadView
-from election.records import Holder, TroubleReport
+from election.records import CheckReport, Holder, TroubleReport
 from fencing.topology import Topology
 from hactl.decide.local_group import Interference
 from hactl.decide.placement.plan import Plan
@@ -65,6 +65,8 @@ class ReadState(Protocol):
     def topology(self) -> Topology: ...
     @property
     def readiness(self) -> Mapping[str, OwnReadiness]: ...
+    @property
+    def checks(self) -> Mapping[str, CheckReport] | None: ...
     @property
     def troubles(self) -> Mapping[str, TroubleReport]: ...
     @property

@@ -9,7 +9,7 @@ from election.clock import Instant, owner_elapsed
 from election.keys import Keys
 from election.observer import Observer
 from election.ownership import Writer
-from election.records import FenceRecord, Holder, TroubleReport
+from election.records import CheckReport, FenceRecord, Holder, TroubleReport
 from election.session import SessionState
 from election.store import Txn
 from election.view import View
@@ -115,6 +115,7 @@ class NodeState:
     `failures_quiet`: since when its group has run well elsewhere; `failures_unfit`: the groups that failed here by a
     resource that this node was not ready for. `readiness`: this node's own, by group; `sightings`: how ready each node
     was seen to be, by group and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
+    `checks`: how the health checks of this node stand, by name; None: there was no result yet.
     `overwritten`: since when what cannot be read stands in my session's key. `time_of_day`: the wall clock (UTC in ms
     since 1970), and when it was read. `errors`, `last_error`: how often
     this program itself went wrong.
@@ -172,6 +173,7 @@ class NodeState:
     readiness: dict[str, OwnReadiness] = field(default_factory=dict)
     sightings: dict[tuple[str, str], Sighting] = field(default_factory=dict)
     troubles: dict[str, TroubleReport] = field(default_factory=dict)
+    checks: dict[str, CheckReport] | None = None
     errors: int = 0
     last_error: str = ""
     overwritten: tuple[int, Instant] | None = None

@@ -10,6 +10,7 @@ from typing import Literal
 
 from fencing.topology import Topology
 from hactl.model.haproxy import GlobalOptions
+from hactl.model.health import CheckSpec
 from hactl.model.hooks import HookSpec
 from hactl.model.placing import Placing
 from hactl.model.resources import HaproxySpec, ResourceSpec
@@ -73,6 +74,7 @@ class ClusterSpec:
     haproxy: GlobalOptions = field(default_factory=GlobalOptions)
     fencing: Topology = field(default_factory=Topology)
     hooks: tuple[HookSpec, ...] = ()
+    health: tuple[CheckSpec, ...] = ()
 
     def address(self, name: str) -> str:
         """The node's address; "" for one that is not configured."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from election.clock import Instant
+from election.records import CheckReport
 from election.store import Snapshot, TxnResult, WatchBatch
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
@@ -203,6 +205,12 @@ class Trouble(NamedTuple):
     since: str = ""
 
 
+class NodeChecked(NamedTuple):
+    """How all health checks of this node stand."""
+
+    checks: Mapping[str, CheckReport]
+
+
 class Shutdown(NamedTuple):
     """The daemon is asked to end. `release`: stop and release what runs here; else leave it running."""
 
@@ -215,6 +223,6 @@ class Tick(NamedTuple):
 
 Event = (
     Listed | ListFailed | Watched | WatchEnded | Configured | TxnDone | GuardAnswered | GuardLost | Acted | Observed
-    | Readiness | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog | TimeOfDay | Trouble | Shutdown
-    | Tick
+    | Readiness | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog | TimeOfDay | Trouble
+    | NodeChecked | Shutdown | Tick
 )  # fmt: skip

@@ -95,6 +95,8 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("watchdog_not_armed", "info", "no watchdog resets this node"),
         Kind("trouble", "warning", "something on this node does not work; what runs goes on"),
         Kind("trouble_over", "info", "it works again"),
+        Kind("node_check_failed", "warning", "a health check of this node fails; `check`, `detail`"),
+        Kind("node_check_passed", "info", "it passes again"),
         Kind("certificate_ends_soon", "warning", "a certificate of etcd's ends, or has ended; `path`, `end`, `days`"),
         Kind("hook_failed", "warning", "an event was not delivered to a hook, and is not tried again; `hook`, `of`"),
         Kind("hook_dropped", "warning", "a hook is too slow: the oldest events in its queue were dropped; `dropped`"),

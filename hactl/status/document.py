@@ -8,7 +8,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
 - `nodes`: `name`, `address`, `version`, `state` (NODE_STATES, or `absent`: never seen), `sid`, `srev`, `boot` (an id),
   `runs` (groups), `config_revision`, `config_current`, `silent_ms` (as this daemon sees it), `me`, `fencing` (None, or
   `action`, `levels`, `device`, `by`: who could fence it now, `untested`), `troubles` (what does not work there, by
-  source: `what`, `do`, `since`)
+  source: `what`, `do`, `since`), `checks` (its health checks: `name`, `ok`, `then`, `groups`, `text`, `since`,
+  and `value` where there is one)
 - `devices`: what each live node found when it tested the fence devices: `node`, `test`, `at`, `targets`
 - `groups`: `name`, `state` (see `group_state`), `owner`, `phase`, `epoch`, `generation`, `number`, `holders`,
   `blocked` (None, or `node`, `text`, `do`: nobody starts it), `vips`, `resources`, `waiting` (why it does not run),
@@ -54,6 +55,7 @@ from hactl.status import unreadable
 from hactl.status.fences import being_fenced, device_reports, fence_status, matters, node_fencing
 from hactl.status.health import NodeHealth
 from hactl.status.local import Local
+from hactl.status.node_checks import node_checks
 from hactl.status.planned import planned_status, stopped_by
 from hactl.status.resource_warnings import reported_warnings
 from hactl.status.services import balancer_status, service_status
@@ -282,6 +284,7 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
         "config_current": bool(view.config and used == view.config.mod_revision),
         "fencing": node_fencing(name, view, spec),
         "troubles": troubles_of(view, name),
+        "checks": node_checks(view, spec, name, local if name == me else None),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from election.clock import Instant, observer_elapsed
 from election.observer import limit_ms
 from election.reading import ReadObserver
-from election.records import FenceRecord, TroubleReport
+from election.records import CheckReport, FenceRecord, TroubleReport
 from hactl.decide.reading import ReadState
 
 
@@ -20,8 +20,8 @@ class Local:
     is. `waiting`, `blocked`: of groups here, why. `haproxy`: as HaproxyStatus. `watchdog`: what the guard says of it,
     None: this node is to have none. `unasked`: why peers' guards are not asked though nodes can be fenced. `access`:
     how etcd is reached: `weak` (`problem`, `hint`), `certificates` (`kind`, `path`, `end`), `soonest_days` (until the
-    first of them ends; None: there are none). `troubles`: as of a node, as this daemon knows them now. `errors`: how
-    often the daemon itself went wrong."""
+    first of them ends; None: there are none). `troubles`, `checks`: as of a node, as this daemon knows them now.
+    `errors`: how often the daemon itself went wrong."""
 
     phase: str
     lease_left_ms: float
@@ -41,6 +41,7 @@ class Local:
     unasked: str = ""
     access: Mapping[str, Any] | None = None
     troubles: Mapping[str, TroubleReport] = field(default_factory=dict)
+    checks: Mapping[str, CheckReport] = field(default_factory=dict)
     errors: int = 0
     last_error: str = ""
     loop: Mapping[str, float] | None = None
@@ -57,9 +58,11 @@ def local_facts(
     asking_problem: str = "",
     access: Mapping[str, Any] | None = None,
     loop: Mapping[str, float] | None = None,
+    checks: Mapping[str, CheckReport] | None = None,
 ) -> Local:
     """The facts that this daemon knows beside the store. `asking_problem`: why it does not ask guards. `access`: how it
-    reaches etcd. `loop`: how long the loop that decides was kept from its work lately."""
+    reaches etcd. `loop`: how long the loop that decides was kept from its work lately. `checks`: this node's
+    health checks, with their last values."""
     fenced = state.cluster is not None and any(node.has_device for node in state.cluster.fencing.nodes.values())
     fences = {name: fence.record for name, fence in state.view.fences.items() if fence.record.state != "safe"}
     return Local(
@@ -85,6 +88,7 @@ def local_facts(
         unasked=asking_problem if fenced else "",
         access=access,
         troubles={source: trouble.copy() for source, trouble in state.troubles.items()},
+        checks={name: check.copy() for name, check in (checks or {}).items()},
         errors=state.errors,
         last_error=state.last_error,
         loop=loop,

@@ -11,6 +11,7 @@ from election.reading import ReadView
 from hactl.decide.troubles import trouble_warnings
 from hactl.status import unreadable
 from hactl.status.namesake_warnings import namesake_warnings
+from hactl.status.node_checks import failing_checks, node_check_warnings
 from hactl.status.planned import planned_warnings
 from hactl.status.resource_warnings import resource_warnings
 from hactl.status.service_warnings import Warning_, service_warnings
@@ -26,7 +27,7 @@ def warnings(document: dict[str, Any], view: ReadView) -> list[dict[str, str]]:
     """Level, what and do; the worst first."""
     gathered = [*_store(document, view), *namesake_warnings(document, view), *trouble_warnings(document)]
     if document["stale_ms"] is None:
-        for part in (_groups, planned_warnings, resource_warnings, _nodes, _fencing, service_warnings, _rest):
+        for part in _PARTS:
             gathered += part(document)
     gathered.sort(key=lambda warning: LEVELS.index(warning[0]))
     return [{"level": level, "what": text, "do": todo} for level, text, todo in gathered]
@@ -131,6 +132,7 @@ def _loop(loop: Mapping[str, float] | None) -> Iterator[Warning_]:
 def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
     blocked = (document["local"] or {}).get("blocked", {})
     nodes = {node["name"]: node["state"] for node in document["nodes"]}
+    failing = failing_checks(document)
     for group in document["groups"]:
         name, state, why = group["name"], group["state"], group["waiting"]
         owner = group["owner"]
@@ -158,17 +160,20 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "error", f"group {name} does not run: {why}", "it is taken over when that node's lease is over"
         elif state in ("starting", "stopping", "handoff", "unknown"):
             yield "notice", f"group {name} is {_word(state)} on {owner}", "wait; `hactl status --watch`"
-        yield from _readiness(group)
+        yield from _readiness(group, failing)
         if not group["configured"]:
             yield "warning", f"group {name} is not in the configuration, but {owner} owns it", "see `hactl events`"
         if group["enabled"] and state == "running" and len(group["candidates"]) == 1 and not group["stopped"]:
             yield "warning", f"group {name} runs on {owner} and could run nowhere else", _others_why(group)
 
 
-def _readiness(group: dict[str, Any]) -> Iterator[Warning_]:
-    """Nodes that are not ready for it. What is wrong on its owner comes first, and that nobody is better."""
+def _readiness(group: dict[str, Any], failing: dict[str, list[str]]) -> Iterator[Warning_]:
+    """Nodes that are not ready for it. What is wrong on its owner comes first, and that nobody is better. `failing`:
+    the health checks that each node fails, which are told once for all groups."""
     name, owner = group["name"], group["owner"]
     for node, standing in group["readiness"].items():
+        if node != owner and any(standing["why"].startswith(f"{check}: ") for check in failing.get(node, ())):
+            continue
         better = [candidate for candidate in group["candidates"] if candidate not in group["readiness"]]
         if standing["level"] == "unfit":
             yield "warning", f"group {name} could not be started on {node}: {standing['why']}", f"fix it on {node}"
@@ -292,3 +297,8 @@ def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
     if document["config"]["problem"]:
         text = f"the configuration in the store cannot be used here: {document['config']['problem']}"
         yield "error", text, "`hactl config apply` one that can, or upgrade hactl here"
+
+
+_PARTS = (
+    _groups, planned_warnings, resource_warnings, _nodes, node_check_warnings, _fencing, service_warnings, _rest,
+)  # fmt: skip

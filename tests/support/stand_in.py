@@ -14,6 +14,7 @@ import structlog
 
 from election.clock import Instant
 from election.keys import Keys
+from election.records import CheckReport
 from election.store import Store, WatchBatch
 from hactl.config.node import NodeConfig
 from hactl.daemon.api.routes import serve
@@ -73,6 +74,7 @@ class StandIn:
         self.tasks, self.log_lines_lost = Tasks(), 0
         self.asking_problem = ""
         self.hooks = None
+        self.checks: dict[str, CheckReport] = {}
         self.health: NodeHealth | None = None
         self.watchdog = WatchdogFollower("off", lambda _: None)
         self.etcd_access = EtcdAccess(config)

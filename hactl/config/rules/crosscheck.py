@@ -15,6 +15,7 @@ from hactl.config.rules.fencing import fencing_findings
 from hactl.config.rules.findings import Finding, twice
 from hactl.config.rules.groups import group_findings
 from hactl.config.rules.haproxy_group import balancer_findings
+from hactl.config.rules.health import health_findings
 from hactl.config.rules.hooks import hook_findings
 from hactl.config.rules.mounts import mount_findings
 from hactl.config.rules.placing import placing_findings
@@ -40,13 +41,14 @@ def cross_check(parts: Parts) -> list[Finding]:
         balancer_findings,
         hook_findings,
         mount_findings,
+        health_findings,
     )
     return [finding for check in checks for finding in check(parts)]
 
 
 def _names(parts: Parts) -> Iterator[Finding]:
     lists: list[tuple[KeyPath, str]] = [(("nodes",), "node"), (("groups",), "group"), (("services",), "service")]
-    lists += [(("fencing", "devices"), "device"), (("hooks",), "hook")]
+    lists += [(("fencing", "devices"), "device"), (("hooks",), "hook"), (("health",), "health check")]
     lists += [((*path, "resources"), "resource") for path, _ in mappings(parts.data, ("groups",))]
     for path, kind in lists:
         named = (

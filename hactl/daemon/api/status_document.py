@@ -51,6 +51,7 @@ class StatusDocument:
             asking_problem=daemon.asking_problem,
             access=daemon.etcd_access.facts(),
             loop=loop_times.facts(),
+            checks=daemon.checks,
         )
         last = daemon.last_known
         known = state.view if state.view.listed else last.view or state.view

@@ -18,6 +18,7 @@ MODULES = (
     "service_warnings",
     "resource_warnings",
     "namesake_warnings",
+    "node_checks",
     "planned",
     "etcd/membership",
     "etcd/strain",
