@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fencing.topology import Device, Level, NodeFencing, Target, Topology
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
+from hactl.model.health import CheckSpec, Then
 from hactl.model.placing import Placing, Relation
 from tests.support.specs import resource_spec
 
@@ -26,6 +27,7 @@ class Description:
     levels: list[Level] = field(default_factory=list)
     action: Literal["off", "reboot"] = "reboot"
     unfence: bool = False
+    checks: list[CheckSpec] = field(default_factory=list)
 
     def node(self, words: str) -> None:
         """`n1, n2, n3`"""
@@ -74,6 +76,10 @@ class Description:
         self.unfence = "unfence" in clauses
         self.action = "off" if "action off" in clauses else "reboot"
 
+    def check(self, name: str, then: Then) -> None:
+        """A health check of every node; what it looks at is the transcript's."""
+        self.checks.append(CheckSpec(name, command=("simulated",), then=then))
+
     def spec(self) -> ClusterSpec:
         """The configuration."""
         devices, nodes = {}, {}
@@ -91,6 +97,7 @@ class Description:
             tuple(self.groups),
             timing=Timing(),
             fencing=Topology(devices, nodes),
+            health=tuple(self.checks),
         )
 
 

@@ -171,6 +171,10 @@ class Prose:
                 parts.append(f"reports that it is {standing.get('level')} for {group} ({standing.get('why')})")
             for group in (old.readiness if old else {}).keys() - new.readiness.keys():
                 parts.append(f"reports that it is ready for {group}")
+        failing = {name for name, check in new.checks.items() if not check["ok"]}
+        failed = {name for name, check in old.checks.items() if not check["ok"]} if old else set()
+        parts += [f"reports that it fails {name}" for name in sorted(failing - failed)]
+        parts += [f"reports that it passes {name}" for name in sorted(failed - failing)]
         return ", ".join(parts)
 
 

@@ -283,6 +283,12 @@ DAEMONS = Row(
             Query("hactl_trouble{@} == 1", "{{instance}}: {{source}}"),
             "shown",
         ),
+        states(
+            "Failed health checks",
+            "The health checks that a node fails. `hactl node show NODE` has value and limit.",
+            Query("hactl_node_health{@} == 0", "{{instance}}: {{check}}"),
+            "shown",
+        ),
         series(
             "Events for hooks",
             "What became of the events for hooks: sent, failed (given up), dropped (the queue was full).",

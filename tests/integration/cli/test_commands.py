@@ -260,6 +260,17 @@ def test_standby_and_online(hactl: Run, scene: Scene, either: str) -> None:
     )
 
 
+def test_a_node_is_shown(hactl: Run, scene: Scene, either: str) -> None:
+    status, out, _ = hactl("node", "show", "n1")
+    assert status == 0 and out.startswith("node n1\n")
+    assert [line.split(None, 1) for line in out.splitlines() if "runs" in line] == [["runs", "vip"]]
+    status, out, _ = hactl("node", "show", "n2", "--json")
+    shown = json.loads(out)
+    assert (shown["name"], shown["runs"], shown["checks"]) == ("n2", ["database"], [])
+    status, _, err = hactl("node", "show", "n9")
+    assert status == 2 and "no node `n9` (nodes: n1, n2, n3)" in err
+
+
 def test_confirm_waits_until_the_lease_is_over(hactl: Run, scene: Scene, either: str) -> None:
     began = time.monotonic()
     scene.kill("n1", lease_ms=1500)

@@ -24,8 +24,6 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 # Of a failover on a busy machine, beside what a receiver that hangs could cost: that is tens of seconds.
 NOISE_S = 3.0
-# The daemon that is killed is back within its lease, on a busy machine, too: as in test_restarts.
-TIMING = {"lease": "6s"}
 
 
 @pytest.fixture

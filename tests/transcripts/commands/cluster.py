@@ -8,6 +8,7 @@ from tests.transcripts.commands.command import command
 from tests.transcripts.commands.power import boot
 
 if TYPE_CHECKING:
+    from hactl.model.health import Then
     from tests.transcripts.play import Play
 
 WELL_MS = 4_000.0
@@ -26,6 +27,11 @@ def _group(play: Play, name: str, words: str) -> None:
 @command(r"fencing: (?P<words>.+)")
 def _fencing(play: Play, words: str) -> None:
     play.description.fencing(words)
+
+
+@command(r"health check (?P<name>\w+): (?P<then>unfit|last|attribute)")
+def _check(play: Play, name: str, then: Then) -> None:
+    play.description.check(name, then)
 
 
 @command(r"all is well")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from election.records import CheckReport
 from hactl.model import events
 from tests.simulation import clones
 from tests.simulation.faults import inject
@@ -53,6 +54,15 @@ def _readiness(play: Play, name: str, level: events.ReadinessLevel, group: str) 
     node = play.node(name)
     node.readiness[group] = level
     node.observe(group)
+
+
+@command(r"(?P<names>\S+(, \S+)*) (?P<how>fails?|pass(es)?) the health check (?P<check>\w+)")
+def _health(play: Play, names: str, how: str, check: str) -> None:
+    for name in names.split(", "):
+        node = play.node(name)
+        assert node.daemon is not None
+        known: CheckReport = {"ok": how.startswith("pass"), "text": "value and limit"}
+        node.deliver(node.daemon, events.NodeChecked({**(node.daemon.state.checks or {}), check: known}))
 
 
 @command(r"(?P<device>\S+) (?P<mode>does not answer|fails)")

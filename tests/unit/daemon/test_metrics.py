@@ -216,3 +216,13 @@ def test_hooks() -> None:
     assert (events["chat", "sent"], events["chat", "failed"], events["chat", "dropped"]) == (5, 1, 0)
     metrics.collect_hooks([])
     assert "hactl_hook_ok" not in samples(metrics)
+
+
+def test_health_checks() -> None:
+    metrics = Metrics()
+    metrics.collect_checks({"disk": {"ok": False, "text": "", "value": 2.5}, "link": {"ok": True, "text": ""}})
+    seen = samples(metrics)
+    assert seen["hactl_node_health"] == {("disk",): 0, ("link",): 1}
+    assert seen["hactl_node_health_value"] == {("disk",): 2.5}
+    metrics.collect_checks({})
+    assert "hactl_node_health" not in samples(metrics)
