@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from election.reading import ReadView
 from election.records import CheckReport
-from hactl.decide.readiness import OwnReadiness, reported
+from hactl.decide.readiness import OwnReadiness
 from hactl.decide.reading import ReadState
 from hactl.decide.state import NodeState, Out
 from hactl.model import events
-from hactl.model.cluster import GroupSpec
+from hactl.model.health import CheckSpec
 
 Checks = Mapping[str, CheckReport]
 SOURCE, LEAVE = "health", "health: leave"
@@ -86,41 +86,34 @@ def checks_of(view: ReadView, node: str) -> Checks:
 
 def judge(state: NodeState) -> None:
     """What this node's checks mean for each group here."""
-    mine = own_checks(state)
-    for name, run in state.runs.items():
-        unfit, poor = failing(state, mine, name, "unfit"), failing(state, mine, name, "last")
-        alone = bool(unfit) and not _another_is_well(state, run.spec)
+    ill = _failing(state, own_checks(state))
+    for name in state.runs if ill else state.readiness:
+        unfit, poor = _words(ill, name, "unfit"), _words(ill, name, "last")
+        alone = bool(unfit) and not _another_is_well(state, name)
         if unfit or poor or name in state.readiness:
             own = state.readiness.setdefault(name, OwnReadiness())
             own.post(SOURCE, "unfit" if unfit and not alone else "ready", unfit)
             own.post(LEAVE, "poor" if unfit or poor else "ready", unfit or poor)
 
 
-def failing(state: ReadState, checks: Checks, group: str, then: str) -> str:
-    """Which of the checks that concern the group fail, in words; "": none does."""
-    specs = state.cluster.health if state.cluster else ()
-    texts = [
-        f"{spec.name}: {check.get('text', '')}"
-        for spec in specs
-        if spec.then == then and spec.concerns(group) and not (check := checks.get(spec.name, _PASSED)).get("ok", True)
-    ]
-    return "; ".join(texts)
+def _failing(state: NodeState, checks: Checks) -> list[tuple[CheckSpec, str]]:
+    """Those of the checks that fail, with their words."""
+    specs = state.cluster.health if state.cluster and checks else ()
+    known = ((spec, checks.get(spec.name, _PASSED)) for spec in specs)
+    return [(spec, str(check.get("text", ""))) for spec, check in known if check.get("ok") is False]
 
 
 _PASSED: CheckReport = {"ok": True}
 
 
-def _another_is_well(state: NodeState, group: GroupSpec) -> bool:
-    """Whether a node that could run the group now passes the checks that concern it."""
-    view = state.view
-    nodes = group.nodes or tuple(node.name for node in (state.cluster.nodes if state.cluster else ()))
-    return any(
-        name != state.node
-        and name in view.sessions
-        and name not in view.standby
-        and f"{group.name}/{name}" not in view.failures
-        and f"{group.name}/{name}" not in view.bans
-        and reported(view, group.name, name).level != "unfit"
-        and not failing(state, checks_of(view, name), group.name, "unfit")
-        for name in nodes
+def _words(ill: list[tuple[CheckSpec, str]], group: str, then: str) -> str:
+    """Which of the failing checks mean this for the group; "": none does."""
+    return "; ".join(f"{spec.name}: {text}" for spec, text in ill if spec.then == then and spec.concerns(group))
+
+
+def _another_is_well(state: NodeState, group: str) -> bool:
+    """Whether a node that may run the group now passes the checks that concern it."""
+    return state.cluster is not None and any(
+        name != state.node and not _words(_failing(state, checks_of(state.view, name)), group, "unfit")
+        for name in state.choice(group).candidates
     )

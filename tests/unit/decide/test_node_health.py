@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from election.records import CheckReport
 from hactl.decide.node_health import Streak, next_turn
-from hactl.decide.placement import place
+from hactl.decide.placement.plan import plan
 from hactl.decide.readiness import reported
 from hactl.model.events import NodeChecked
 from hactl.model.health import CheckSpec, Link, Part
@@ -64,9 +64,7 @@ class Nodes:
         return own.record.node if own and own.record.state == "owned" else ""
 
     def candidates(self, group: str = "vip") -> tuple[str, ...]:
-        spec = self.scene.spec.group(group)
-        assert spec is not None
-        return place(self.scene.spec, spec, self.scene.view).candidates
+        return plan(self.scene.spec, self.scene.view).choice(group).candidates
 
     @property
     def starts(self) -> list[str]:
