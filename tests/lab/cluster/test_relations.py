@@ -17,6 +17,9 @@ from .whole import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
+# Nothing here is about time: on a busy machine a lease is kept, too.
+TIMING = {"lease": "4s"}
+
 
 def related(cluster: Cluster, **relations: Any) -> None:
     """The lab's service with these relations; the address moves without an overlap."""
@@ -28,9 +31,10 @@ def related(cluster: Cluster, **relations: Any) -> None:
 
 
 def in_order(cluster: Cluster, event: str) -> list[str]:
-    """The groups of which the nodes have said this since `begin`, by time."""
+    """The groups of which the nodes have said this since `begin`, by the first time: what a slow etcd did not answer is
+    said again."""
     entries = [entry for node in cluster.nodes for entry in cluster.events(node, event)]
-    return [entry["group"] for entry in sorted(entries, key=lambda entry: entry["timestamp"])]
+    return list(dict.fromkeys(entry["group"] for entry in sorted(entries, key=lambda entry: entry["timestamp"])))
 
 
 def test_one_follows_the_other_and_starts_after_it(cluster: Cluster) -> None:
@@ -42,8 +46,7 @@ def test_one_follows_the_other_and_starts_after_it(cluster: Cluster) -> None:
     cluster.hactl(owner, "failover", "vip", "--to", target)
     assert set(cluster.await_all_running([target]).values()) == {target}
     assert in_order(cluster, "group_leaving") == ["vip", "service"]
-    started = [name for name in in_order(cluster, "group_running") if name in ("vip", "service")]
-    assert started == ["vip", "service"]
+    assert in_order(cluster, "group_running") == ["vip", "service"]
     with pytest.raises(LabError, match="vip, with which it runs, is on"):
         cluster.hactl(owner, "failover", "service", "--to", owner)
     explained = json.loads(cluster.hactl(owner, "explain", "service", "--json"))
