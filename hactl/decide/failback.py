@@ -17,7 +17,7 @@ def better_node(state: NodeState, run: LocalGroup, choice: Choice, out: Out) -> 
         or run.spec.name not in state.plan().rules.places
     ):
         return ""
-    places = {place.node: place for place in state.plan().rules.places[run.spec.name].allowed}
+    places = {place.node: place for place in state.plan().places(run.spec.name).allowed}
     mine = places.get(state.node)
     if mine is None:
         return ""

@@ -13,20 +13,17 @@ that they fail together.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from election.reading import ReadView
 from election.records import CheckReport
+from hactl.decide.placement.attributes import NO_CHECKS, Checks, checks_of
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.reading import ReadState
 from hactl.decide.state import NodeState, Out
 from hactl.model import events
 from hactl.model.health import CheckSpec
 
-Checks = Mapping[str, CheckReport]
 SOURCE, LEAVE = "health", "health: leave"
-NOTHING: Checks = {}
 
 
 @dataclass(slots=True)
@@ -73,15 +70,7 @@ def own_checks(state: ReadState) -> Checks:
     if state.checks is not None:
         return state.checks
     report = state.view.reports.get(state.node)
-    return report.record.checks if report and report.record.session_id == state.session.session_id else NOTHING
-
-
-def checks_of(view: ReadView, node: str) -> Checks:
-    """The checks that a node reports; none once its session has ended."""
-    report, session = view.reports.get(node), view.sessions.get(node)
-    if report is None or session is None or report.record.session_id != session.record.session_id:
-        return NOTHING
-    return report.record.checks
+    return report.record.checks if report and report.record.session_id == state.session.session_id else NO_CHECKS
 
 
 def judge(state: NodeState) -> None:

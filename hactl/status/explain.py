@@ -81,7 +81,7 @@ def _node(planned: Plan, group: GroupSpec, node: str, owner: str) -> dict[str, A
 def _comparison(planned: Plan, group: GroupSpec, node: str) -> str:
     """Why another node comes before this one."""
     first = planned.choice(group.name).target
-    places = {place.node: place for place in planned.rules.places[group.name].allowed}
+    places = {place.node: place for place in planned.places(group.name).allowed}
     mine, other = places.get(node), places.get(first)
     there = reported(planned.view, group.name, node)
     if there.level == "poor" and reported(planned.view, group.name, first).level != "poor":
@@ -105,8 +105,11 @@ def _why_not(planned: Plan, group: GroupSpec, node: str) -> Why:
     reason = planned.choice(name).excluded.get(node, "it is no node of this cluster")
     if off(view, group) or name not in planned.rules.places:
         return Why(reason)
-    if node in dict(planned.rules.places[name].excluded):
-        return Why(reason, "by `nodes`, `never` or `where` of the group in cluster.yaml")
+    if node in dict(planned.places(name).excluded):
+        return Why(
+            reason,
+            "by `nodes`, `never` or `where` of the group in cluster.yaml; `where` may ask for a health check",
+        )
     if node_away(node, view):
         return Why(reason, f"start hactl there (`systemctl start hactl`); see `hactl fence status {node}`")
     if kept_off(view, name, node):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from election.reading import ReadView
-from hactl.decide.node_health import checks_of
+from hactl.decide.placement.attributes import checks_of
 from hactl.model.cluster import ClusterSpec
 from hactl.status.local import Local
 from hactl.status.service_warnings import Warning_

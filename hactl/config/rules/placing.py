@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from hactl.config.errors import KeyPath, suggest
-from hactl.config.parts import GroupPart, Parts
+from hactl.config.parts import GroupPart, Parts, names
 from hactl.config.placing import Relation
 from hactl.config.rules.findings import Finding, twice
+from hactl.decide.placement.attributes import attributes_of, fulfils
 from hactl.decide.placement.expression import parse
 from hactl.decide.placement.ideal import no_place
-from hactl.decide.placement.rules import fulfils
 from hactl.model.cluster import ClusterSpec, NodeSpec
+from hactl.model.health import CheckSpec
 
 Kind = Literal["together_with", "apart_from", "after"]
 _KINDS: tuple[Kind, ...] = ("together_with", "apart_from", "after")
@@ -22,15 +23,17 @@ def placing_findings(parts: Parts) -> Iterator[Finding]:
     """The problems of where groups may run. Whether all of them fit is looked at when nothing else is wrong."""
     groups = {group.name: group for group in parts.groups if group.settings is not None}
     nodes = [node.spec() for _, node in parts.nodes]
+    checks = [check.name for check in names(parts.data, ("health",))]
     found = [
         *(finding for group in groups.values() for finding in _of_group(group, groups, nodes, parts.node_names)),
+        *(finding for group in groups.values() for finding in _expressions(group, nodes, checks)),
         *_circles(groups, "together_with"),
         *_circles(groups, "after"),
         *_contradictions(groups),
     ]
     yield from found
     if not any(finding.refused for finding in found):
-        yield from _no_room(groups, nodes)
+        yield from _no_room(groups, nodes, checks)
 
 
 def _of_group(
@@ -51,7 +54,6 @@ def _of_group(
                 yield Finding(here, f"`{name}` is one of the group's `nodes`, too", "leave it out of one of them")
     if set(group.settings.never) >= set(allowed):
         yield Finding((*group.path, "never"), "names every node", "leave at least one node for the group")
-    yield from _expressions(group, nodes)
     yield from _needs(group, nodes, allowed)
 
 
@@ -84,17 +86,19 @@ def _related(group: GroupPart, kind: Kind) -> list[Relation]:
     return related
 
 
-def _expressions(group: GroupPart, nodes: Sequence[NodeSpec]) -> Iterator[Finding]:
+def _expressions(group: GroupPart, nodes: Sequence[NodeSpec], checks: Sequence[str]) -> Iterator[Finding]:
+    """`checks`: the names of the health checks, each of which is an attribute, too."""
     assert group.settings is not None
-    known = {"node", *(name for node in nodes for name, _ in node.attributes)}
+    well = dict.fromkeys(checks, True)
+    known = {"node", *checks, *(name for node in nodes for name, _ in node.attributes)}
     for key in ("where", "prefers"):
         text = getattr(group.settings, key)
         if not text or key in group.unsound:
             continue
         here = (*group.path, key)
         for name in sorted(parse(text).names - known):
-            yield Finding(here, f"no node has an attribute `{name}`", suggest(name, sorted(known)))
-        if not any(fulfils(node, text) for node in nodes):
+            yield Finding(here, f"no node has an attribute or health check `{name}`", suggest(name, sorted(known)))
+        if not any(fulfils(text, attributes_of(node, well)) for node in nodes):
             refused = key == "where"
             yield Finding(here, f"no node fulfils `{text}`", "look at the nodes' `attributes`", refused=refused)
 
@@ -167,10 +171,11 @@ def _contradictions(groups: Mapping[str, GroupPart]) -> Iterator[Finding]:
                 )
 
 
-def _no_room(groups: Mapping[str, GroupPart], nodes: Sequence[NodeSpec]) -> Iterator[Finding]:
+def _no_room(groups: Mapping[str, GroupPart], nodes: Sequence[NodeSpec], checks: Sequence[str]) -> Iterator[Finding]:
     """Groups for which there is no node even while all nodes are well."""
     specs = tuple(group.settings.spec() for group in groups.values() if group.settings is not None)
-    for name, reasons in no_place(ClusterSpec("", tuple(nodes), specs)).items():
+    cluster = ClusterSpec("", tuple(nodes), specs, health=tuple(CheckSpec(name) for name in checks))
+    for name, reasons in no_place(cluster).items():
         why = "; ".join(f"{node}: {reason}" for node, reason in reasons.items())
         yield Finding(
             groups[name].path,

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from election.reading import ReadView
+from hactl.decide.placement.attributes import checks_of
 from hactl.decide.placement.board import Board
 from hactl.decide.placement.eligible import Now, excluded
-from hactl.decide.placement.rules import Rules, rules_of
+from hactl.decide.placement.rules import Places, Rules, find_places, rules_of
 from hactl.decide.placement.solve import Wanted, preference, solve
 from hactl.decide.planned import kept_off, off
 from hactl.model.cluster import ClusterSpec
@@ -44,7 +45,8 @@ class Choice(NamedTuple):
 @dataclass
 class Plan:
     """Where every group that is enabled should run. `targets`: without those that can run nowhere.
-    `solved`: the assignments of related groups. `changes`: the state of the view that it was made of."""
+    `solved`: the assignments of related groups. `changes`: the state of the view that it was made of.
+    `checked`: the places of groups that go by health checks."""
 
     cluster: ClusterSpec
     view: ReadView
@@ -53,12 +55,17 @@ class Plan:
     targets: Mapping[str, str]
     solved: Mapping[tuple[Wanted, ...], Mapping[str, str]]
     changes: int
+    checked: Mapping[str, Places]
     _choices: dict[str, Choice] = field(default_factory=dict)
     _board: Board | None = None
 
     def holds_for(self, cluster: ClusterSpec, view: ReadView) -> bool:
         """Whether nothing has changed since."""
         return self.cluster is cluster and self.view is view and self.changes == view.changes
+
+    def places(self, group: str) -> Places:
+        """The nodes that the group, which is enabled, may run on by the configuration and the health checks."""
+        return self.checked.get(group) or self.rules.places[group]
 
     def choice(self, group: str) -> Choice:
         """The choice for one group."""
@@ -71,7 +78,7 @@ class Plan:
             spec = self.cluster.group(group)
             reason = off(self.view, spec) if spec is not None else "the group is not configured"
             return Choice((), dict.fromkeys(self.rules.nodes, reason))
-        places, wanted, target = self.rules.places[group], self.wanted[group], self.targets.get(group, "")
+        places, wanted, target = self.places(group), self.wanted[group], self.targets.get(group, "")
         out = excluded(group, places, self.view)
         stops = {node for node, _ in places.excluded} | {node for node in out if kept_off(self.view, group, node)}
         able = []
@@ -104,14 +111,26 @@ def plan(cluster: ClusterSpec, view: ReadView, before: Plan | None = None) -> Pl
     this faster, never different."""
     rules = before.rules if before is not None and before.cluster is cluster else rules_of(cluster)
     now = Now(rules, view)
+    checked = _by_checks(cluster, rules, view)
     wanted = {
-        name: now.wanted(name, rules.places[name], spec.placing.priority)
+        name: now.wanted(name, checked.get(name) or rules.places[name], spec.placing.priority)
         for name, spec in rules.groups.items()
         if not off(view, spec)
     }
     known = before.solved if before is not None and before.rules is rules else {}
     targets, solved = place_all(rules, wanted, known)
-    return Plan(cluster, view, rules, wanted, targets, solved, view.changes)
+    return Plan(cluster, view, rules, wanted, targets, solved, view.changes, checked)
+
+
+def _by_checks(cluster: ClusterSpec, rules: Rules, view: ReadView) -> dict[str, Places]:
+    """The places of groups whose expressions ask for health checks."""
+    if not rules.checked:
+        return {}
+    failing = {
+        node: frozenset(name for name, check in checks_of(view, node).items() if check.get("ok") is False)
+        for node in rules.nodes
+    }
+    return {name: find_places(cluster, rules.groups[name], failing) for name in rules.checked}
 
 
 Solved = Mapping[tuple[Wanted, ...], Mapping[str, str]]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
-from hactl.decide.placement.expression import ExpressionError, parse
-from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
+from hactl.decide.placement.attributes import asks_for, attributes_of, fulfils
+from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.placing import Relation
 
 
@@ -31,8 +32,9 @@ class Places(NamedTuple):
 class Rules:
     """Everything that does not change with what happens. Of groups that are enabled; by name.
 
-    `apart`: in both directions; True: must. `followers`: the groups that must run with this one. `behind`: those that
-    must run after it. `related`: for each group that is coupled to others, all of them.
+    `apart`: in both directions; True: must. `followers`: the groups that must run with this one, `behind`: those that
+    must run after it. `checked`: groups whose expressions ask for health checks; where these pass counts for them.
+    `related`: for each group that is coupled to others, all of them.
     """
 
     groups: Mapping[str, GroupSpec]
@@ -46,6 +48,7 @@ class Rules:
     capacity: Mapping[str, Mapping[str, float]]
     spread: Mapping[str, str]
     related: Mapping[str, tuple[str, ...]]
+    checked: tuple[str, ...]
 
 
 def rules_of(cluster: ClusterSpec) -> Rules:
@@ -79,6 +82,7 @@ def rules_of(cluster: ClusterSpec) -> Rules:
         capacity={node.name: dict(node.capacity) for node in cluster.nodes},
         spread={name: group.placing.spread for name, group in groups.items() if group.placing.spread},
         related=_related(groups),
+        checked=_checked(cluster, groups),
     )
 
 
@@ -86,20 +90,39 @@ def _places(cluster: ClusterSpec, group: GroupSpec, known: dict[tuple[object, ..
     placing = group.placing
     key = (group.nodes, placing.weights, placing.never, placing.where, placing.prefers)
     if key not in known:
-        known[key] = _find_places(cluster, group)
+        known[key] = find_places(cluster, group)
     return known[key]
 
 
-def _find_places(cluster: ClusterSpec, group: GroupSpec) -> Places:
+def _checked(cluster: ClusterSpec, groups: Mapping[str, GroupSpec]) -> tuple[str, ...]:
+    checks = frozenset(check.name for check in cluster.health)
+    asking = (
+        name
+        for name, group in groups.items()
+        if checks and (asks_for(group.placing.where, checks) or asks_for(group.placing.prefers, checks))
+    )
+    return tuple(asking)
+
+
+def find_places(
+    cluster: ClusterSpec, group: GroupSpec, failing: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> Places:
+    """The nodes that the group may run on. `failing`: of each node the health checks that fail; all others pass, those
+    too of which nothing is known."""
     placing, excluded = group.placing, dict[str, str]()
-    nodes = {node.name: node for node in cluster.nodes}
+    checks = [check.name for check in cluster.health]
+    attributes = {
+        node.name: attributes_of(node, {name: name not in failing.get(node.name, ()) for name in checks})
+        for node in cluster.nodes
+    }
+    nodes = [node.name for node in cluster.nodes]
     order = [name for name in group.nodes or nodes if name in nodes]
-    for name, node in nodes.items():
+    for name in nodes:
         if name in placing.never:
             excluded[name] = "it is never to run there"
         elif name not in order:
             excluded[name] = "not in the group's nodes"
-        elif not fulfils(node, placing.where):
+        elif not fulfils(placing.where, attributes[name]):
             excluded[name] = f"it needs a node where {placing.where}"
     # Without weights each node of `nodes` is better than the next; where they are not named, all are as good.
     weights = dict(placing.weights)
@@ -109,24 +132,13 @@ def _find_places(cluster: ClusterSpec, group: GroupSpec) -> Places:
     allowed = [
         Place(
             name,
-            int(not fulfils(nodes[name], placing.prefers)),
+            int(not fulfils(placing.prefers, attributes[name])),
             highest - weights.get(name, 0),
         )
         for name in order
         if name not in excluded
     ]
     return Places(tuple(allowed), tuple(excluded.items()))
-
-
-def fulfils(node: NodeSpec, expression: str) -> bool:
-    """Whether the node's attributes, and `node`, its name, fulfil the expression; an empty one, and one that cannot be
-    read (a configuration with one is refused), hold everywhere."""
-    if not expression:
-        return True
-    try:
-        return parse(expression).holds({"node": node.name, **dict(node.attributes)})
-    except ExpressionError:
-        return True
 
 
 def _related(groups: Mapping[str, GroupSpec]) -> dict[str, tuple[str, ...]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from hactl.decide import beside, ordering
+from hactl.decide.placement.plan import plan
 from hactl.decide.state import NodeState
 from hactl.model.cluster import GroupSpec
 from tests.support.scene import CLUSTER, KEYS, Scene, at
@@ -168,3 +170,35 @@ def test_one_that_is_leaving_does_not_count_as_running() -> None:
     cluster = scene(MUST)
     cluster.report("n1", {"vip": {"phase": "running", "epoch": 7, "leaving": True}})
     assert stops(state_of(cluster, "n2"))
+
+
+CHECKED = CLUSTER.replace(
+    "groups:\n", "health:\n  - {name: storage, command: [/bin/true], then: attribute}\ngroups:\n", 1
+)
+
+
+def told(cluster: Scene, **checks: bool) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Where `vip` may run when the check stands so on these nodes; nothing is known of the others."""
+    for node, ok in checks.items():
+        report = cluster.view.reports[node].record
+        cluster.put(KEYS.report(node), replace(report, checks={"storage": {"ok": ok, "text": "", "since": ""}}))
+    choice = plan(cluster.spec, cluster.view).choice("vip")
+    return choice.candidates, dict(choice.excluded)
+
+
+def test_expressions_ask_for_health_checks() -> None:
+    cluster = Scene(cluster=CHECKED.replace("  - name: vip\n", "  - name: vip\n    where: storage\n"))
+    cluster.join("n1", "n2", "n3")
+    cluster.own("vip", "n2")
+    assert told(cluster) == (("n2", "n1", "n3"), {})
+    assert told(cluster, n2=False, n3=True) == (("n1", "n3"), {"n2": "it needs a node where storage"})
+    assert "n2" in plan(cluster.spec, cluster.view).choice("vip").stops
+    assert told(cluster, n1=False, n3=False)[0] == ()
+
+
+def test_a_check_that_is_preferred_moves_nothing() -> None:
+    cluster = Scene(cluster=CHECKED.replace("  - name: vip\n", "  - name: vip\n    prefers: storage\n"))
+    cluster.join("n1", "n2", "n3")
+    assert told(cluster, n1=False)[0] == ("n2", "n3", "n1")
+    cluster.own("vip", "n1")
+    assert told(cluster, n1=False)[0] == ("n1", "n2", "n3")
