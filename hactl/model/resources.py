@@ -70,13 +70,26 @@ class OcfOptions(Options, frozen=True):
     check_level: int = 0
 
 
+class PodSight(Options, frozen=True):
+    """How a pod is seen; of several, all must say the same. `command`: its exit status 0 says so; `kubelet`: the URL of
+    its list of pods; `process`: the name of a program."""
+
+    command: Argv | None = None
+    kubelet: str | None = None
+    process: str | None = None
+
+
 class ManifestOptions(Options, frozen=True):
-    """A file in `directory`: a copy of `source`, or with `content`. `name`: None, that of `source` or the resource."""
+    """A file in `directory`: a copy of `source`, or with `content`; or several, `sources`. `name`: None, that of
+    `source` or the resource. `gone`: by which the pod is seen to have gone; `running`: by which it is seen to run."""
 
     source: str | None = None
     content: str | None = None
     directory: Annotated[str, Meta(min_length=1)] = "/etc/kubernetes/manifests"
     name: str | None = None
+    sources: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    gone: PodSight | None = None
+    running: PodSight | None = None
 
 
 class MountOptions(Options, frozen=True):

@@ -17,7 +17,7 @@ _LEAST: dict[str, dict[str, Any]] = {
     "systemd": {"unit": "x.service"},
     "exec": {"command": ["true"]},
     "ocf": {"agent": "heartbeat:Dummy"},
-    "manifest": {"content": ""},
+    "manifest": {"content": "{kind: Pod, metadata: {name: p}}"},
     "mount": {"device": "/dev/vg0/db", "directory": "/srv/db"},
     "haproxy": {},
 }

@@ -23,6 +23,8 @@ _RESOURCE = of.HaproxySpec("", of.InGroupOptions())
 # An address or a file is there at once or not at all; a service may take its time; a file system may have to be
 # checked, or its data be written back.
 _START_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "manifest": 5_000.0, "mount": 60_000.0, "haproxy": 10_000.0}
+# So long the kubelet may take to start or stop a pod: twice a pod's usual grace period.
+_POD_MS = 60_000.0
 _STOP_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "mount": 60_000.0, "haproxy": 5_000.0}
 
 
@@ -43,13 +45,14 @@ class Resource(Strict):
         "HAProxy; it must come after the addresses that it binds, in one group at most", None
     )
     start_timeout: Duration | None = setting(
-        "how long its start may take; default: 30s, for `vip` and `manifest` 5s, for `haproxy` 10s, for `mount` 60s, "
-        "for `ocf` what its agent advises if that is longer",
+        "how long its start may take; default: 30s, for `vip` and `manifest` 5s (with `running` 60s), for `haproxy` "
+        "10s, for `mount` 60s, for `ocf` what its agent advises if that is longer",
         None,
         examples=["30s"],
     )
     stop_timeout: Duration | None = setting(
-        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s, for `mount` 60s, for `ocf` what "
+        "how long its orderly stop may take; default: 30s, for `vip` and `haproxy` 5s, for `mount` and a "
+        "`manifest` with `gone` 60s, for `ocf` what "
         "its agent advises if that is longer",
         None,
         examples=["30s"],
@@ -94,6 +97,9 @@ class Resource(Strict):
         kind = self.kind
         start = self.start_timeout or _START_TIMEOUT_MS.get(kind, _RESOURCE.start_timeout_ms)
         stop = self.stop_timeout or _STOP_TIMEOUT_MS.get(kind, _RESOURCE.stop_timeout_ms)
+        if self.manifest is not None:
+            start = self.start_timeout or (_POD_MS if self.manifest.running else start)
+            stop = self.stop_timeout or (_POD_MS if self.manifest.gone else stop)
         options = getattr(self, kind).made()
         return of.SPECS[kind](
             self.name,

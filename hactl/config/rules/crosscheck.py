@@ -10,7 +10,6 @@ from ipaddress import ip_address, ip_interface
 
 from hactl.config.errors import KeyPath, suggest
 from hactl.config.parts import Parts, mappings, names
-from hactl.config.resources.resource import Resource
 from hactl.config.rules.fencing import fencing_findings
 from hactl.config.rules.findings import Finding, twice
 from hactl.config.rules.groups import group_findings
@@ -97,21 +96,12 @@ def _held_twice(parts: Parts) -> Iterator[Finding]:
             unit = resource.systemd.unit
             held.append(((*path, "systemd", "unit"), ("unit", unit), f"unit {unit}"))
         if resource.manifest is not None:
-            file = manifest_file(resource)
-            held.append(((*path, "manifest"), ("file", file), f"file {file}"))
+            files = resource.manifest.files(resource.name)
+            held += [((*path, "manifest"), ("file", file), f"file {file}") for file in files]
         if resource.ocf is not None:
             called = instance(group.name, resource.name)
             held.append(((*path, "ocf"), ("instance", called), f"a resource that its agent knows as {called}"))
     yield from twice(held, "let one resource have it")
-
-
-def manifest_file(resource: Resource) -> str:
-    """The file that a `manifest` resource puts into its directory."""
-    manifest = resource.manifest
-    if manifest is None:
-        raise ValueError(resource.name)
-    from_source = manifest.source.rpartition("/")[2] if manifest.source else ""
-    return f"{manifest.directory.rstrip('/')}/{manifest.name or from_source or resource.name + '.yaml'}"
 
 
 def _timing(parts: Parts) -> Iterator[Finding]:

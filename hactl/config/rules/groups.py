@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from hactl.config.errors import KeyPath
 from hactl.config.parts import GroupPart, Parts
 from hactl.config.resources.exec import Exec
+from hactl.config.resources.manifest import Manifest
 from hactl.config.resources.resource import Resource
 from hactl.config.rules.findings import Finding
 from hactl.decide.timing import format_ms, kill_time_ms
@@ -44,13 +45,28 @@ def _must_stop_in_time(group: GroupPart, timing: Timing | None) -> Iterator[Find
         if resource.ocf is not None and timing is not None:
             yield from _agent_stops_in_time(group, (*path, "ocf"), resource, timing)
         if resource.manifest is not None:
-            yield Finding(
-                (*path, "manifest"),
-                f"group `{group.name}` has `fencing: lease`, but the kubelet ends the pod some time after its "
-                "file is gone: for so long it may run on two nodes",
-                "keep this to programs with an election of their own, such as kube-scheduler",
-                refused=False,
-            )
+            yield from _pod_stops_in_time(group, (*path, "manifest"), resource.manifest, timing)
+
+
+def _pod_stops_in_time(group: GroupPart, path: KeyPath, manifest: Manifest, timing: Timing | None) -> Iterator[Finding]:
+    """The guard removes the file, and kills the processes that it is told; it cannot hurry the kubelet."""
+    if manifest.gone is None:
+        yield Finding(
+            path,
+            f"group `{group.name}` has `fencing: lease`, but the kubelet ends the pod some time after its "
+            "file is gone: for so long it may run on two nodes",
+            "give `gone: {process: NAME}`, or keep this to programs with an election of their own, such as "
+            "kube-scheduler",
+            refused=False,
+        )
+    elif manifest.gone.process is None and timing is not None:
+        yield Finding(
+            (*path, "gone"),
+            f"group `{group.name}` has `fencing: lease`, and by this it is only seen that the pod has gone: a kubelet "
+            f"that takes longer than stop_budget - self_fence_lead = {format_ms(kill_time_ms(timing))} takes the node "
+            "down",
+            "give `process: NAME`, too, which is killed, or give the group `fencing: required`",
+        )
 
 
 def _exec_stops_in_time(

@@ -35,14 +35,14 @@ groups:
     fencing: required
     resources:
       - name: pod
-        manifest: {directory: DIRECTORY, content: "kind: Pod"}
+        manifest: {directory: DIRECTORY, content: "{kind: Pod, metadata: {name: p}}"}
       - name: agent
         exec: {start: [/bin/true], stop: [PROGRAM], monitor: [/bin/sh, -c, "echo >> COUNT; exit 3"]}
   - name: elsewhere
     nodes: [n1]
     resources:
       - name: pod
-        manifest: {directory: /nonexistent, content: "kind: Pod"}
+        manifest: {directory: /nonexistent, content: "{kind: Pod, metadata: {name: p}}"}
 """
 
 
@@ -126,7 +126,7 @@ def test_a_resource_that_could_not_start_here_is_reported_before_it_must(node: N
     node.look(scenario)
 
 
-@pytest.mark.parametrize("content", ["kind: Pod", "kind: Another"])
+@pytest.mark.parametrize("content", ["{kind: Pod, metadata: {name: p}}", "kind: Another"])
 def test_a_resource_of_another_nodes_group_that_is_here_is_seen(node: Node, content: str) -> None:
     async def scenario() -> None:
         node.file.parent.mkdir()
@@ -142,7 +142,7 @@ def test_a_resource_of_another_nodes_group_that_is_here_is_seen(node: Node, cont
 
 def test_resources_of_an_own_group_or_of_one_without_an_owner_are_not_looked_at(node: Node) -> None:
     node.file.parent.mkdir()
-    node.file.write_text("kind: Pod")
+    node.file.write_text("{kind: Pod, metadata: {name: p}}")
 
     async def scenario() -> None:
         """Three whole looks."""
@@ -178,7 +178,7 @@ def test_a_monitor_that_is_a_command_is_run_seldom(node: Node) -> None:
         node.file.parent.mkdir()
         for _ in range(20):
             node.posted.clear()
-            node.file.write_text("kind: Pod")
+            node.file.write_text("{kind: Pod, metadata: {name: p}}")
             await wait_until(lambda: node.seen(Observed))
         assert node.count.read_text() == "\n"
 
@@ -198,7 +198,7 @@ def test_a_look_that_fails_or_hangs_ends_nothing(node: Node, monkeypatch: pytest
         raise RuntimeError("a mistake")
 
     async def scenario() -> None:
-        node.file.write_text("kind: Pod")
+        node.file.write_text("{kind: Pod, metadata: {name: p}}")
         await wait_until(lambda: node.seen(Observed))
 
     monkeypatch.setattr(agent, "ready", hang)

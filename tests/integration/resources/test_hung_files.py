@@ -87,8 +87,8 @@ def test_a_process_that_hangs_before_it_begins(tmp_path: Path, hung: HungFiles, 
 def test_a_manifest(tmp_path: Path, hung: HungFiles, there: str) -> None:
     options = {"directory": str(tmp_path), "source": str(hung.path / "pod.yaml")}
     if there == "directory":
-        options = {"directory": str(hung.path), "content": "kind: Pod", "name": "pod.yaml"}
-    (tmp_path / "pod.yaml").write_text("kind: Pod")
+        options = {"directory": str(hung.path), "content": "{kind: Pod, metadata: {name: p}}", "name": "pod.yaml"}
+    (tmp_path / "pod.yaml").write_text("{kind: Pod, metadata: {name: p}}")
     slow = resource(tmp_path, "manifest", options)
     assert in_time(hung, slow.probe()) == in_time(hung, slow.start({})) == "cancelled"
 

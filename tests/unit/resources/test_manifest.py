@@ -14,7 +14,7 @@ from hactl.resources import factory
 from hactl.resources.base import NodeContext, Resource, ResourceError
 from tests.support.specs import resource_spec
 
-CONTENT = "kind: Pod\n"
+CONTENT = "apiVersion: v1\nkind: Pod\nmetadata: {name: scheduler}\n"
 
 
 @pytest.fixture
@@ -120,11 +120,12 @@ def test_what_a_killed_daemon_left_staged_is_cleaned_up(directory: Path) -> None
     ("options", "says"),
     [
         ({"source": "/no/such/file"}, "cannot read source /no/such/file: No such file"),
-        ({}, "give either `source` or `content`"),
-        ({"content": "x", "source": "y"}, "give either `source` or `content`"),
-        ({"content": "x", "name": "../x"}, "must not contain a slash"),
-        ({"content": "x", "directory": "/no/such/directory"}, "there is no directory /no/such/directory"),
-        ({"content": "x"}, None),
+        ({}, "give one of `source`, `sources` and `content`"),
+        ({"content": "x", "source": "y"}, "give one of `source`, `sources` and `content`"),
+        ({"content": CONTENT, "name": "../x"}, "must not contain a slash"),
+        ({"content": CONTENT, "directory": "/no/such/directory"}, "there is no directory /no/such/directory"),
+        ({"content": CONTENT}, None),
+        ({"content": "x"}, "content is of kind none: a static pod is of `kind: Pod`"),
     ],
 )
 def test_checking_options(directory: Path, options: dict[str, Any], says: str | None) -> None:

@@ -1,0 +1,1 @@
+"""Static pods: what a manifest says, and whether its pod runs."""
