@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, model_validator
 
 from hactl.config.fields import Name, Part, Strict, setting, wrong
 from hactl.decide.placement.expression import ExpressionError, parse
+from hactl.decide.placement.time_window import window
 from hactl.model import placing as of
 
 _PLACING = of.Placing()
@@ -29,6 +30,13 @@ def _amount(value: float) -> float:
     return float(value)
 
 
+def _failback(value: str) -> str:
+    if value not in ("never", "immediately") and window(value) is None:
+        raise wrong(f"`{value}` is no failback", "write `never`, `immediately` or a time by UTC such as `02:00-04:30`")
+    return value
+
+
+Failback = Annotated[str, AfterValidator(_failback)]
 Expression = Annotated[str, AfterValidator(_expression)]
 Amount = Annotated[float, AfterValidator(_amount)]
 Attribute = str | bool | int | float
@@ -71,8 +79,11 @@ class Placed(Strict):
     needs: dict[Name, Amount] = setting("how much it takes of its node's `capacity`", {}, examples=[{"memory": 16}])
     spread: str = setting("groups with the same word here are spread over the nodes", _PLACING.spread)
     priority: int = setting("where not all groups fit, those with a higher one run", _PLACING.priority)
-    failback: Literal["never", "immediately"] = setting(
-        "whether it goes back, by a planned move, when a node with a higher weight is well again", _PLACING.failback
+    failback: Failback = setting(
+        "whether it goes back, by a planned move, when a node with a higher weight is well again: `never`, "
+        "`immediately`, or within a time of the day, by UTC",
+        _PLACING.failback,
+        examples=["02:00-04:30"],
     )
     stickiness: int = setting(
         "with `failback: immediately`: by how much more than this the other node's weight must be higher",

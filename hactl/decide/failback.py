@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement.plan import Choice
+from hactl.decide.placement.time_window import window
 from hactl.decide.readiness_in_step import ready_for_long
 from hactl.decide.state import NodeState, Out
 
@@ -11,11 +12,8 @@ from hactl.decide.state import NodeState, Out
 def better_node(state: NodeState, run: LocalGroup, choice: Choice, out: Out) -> str:
     """The node to which a group that runs here goes back; "": it stays."""
     placing = run.spec.placing
-    if (
-        placing.failback == "never"
-        or not (run.running or run.leaving)
-        or run.spec.name not in state.plan().rules.places
-    ):
+    active = run.running or run.leaving
+    if not (active and _may_go_now(state, run, out) and run.spec.name in state.plan().rules.places):
         return ""
     places = {place.node: place for place in state.plan().places(run.spec.name).allowed}
     mine = places.get(state.node)
@@ -29,3 +27,13 @@ def better_node(state: NodeState, run: LocalGroup, choice: Choice, out: Out) -> 
         and ready_for_long(state, run.spec.name, node, out)
     ]
     return min(better, key=lambda place: (place.disliked, place.loss)).node if better else ""
+
+
+def _may_go_now(state: NodeState, run: LocalGroup, out: Out) -> bool:
+    """Whether it may go back at all, at this time of the day. A move that has begun is not broken off by its end."""
+    failback = run.spec.placing.failback
+    times = window(failback)
+    if times is None or run.leaving:
+        return failback != "never"
+    wall_ms = state.wall_ms(out.now)
+    return wall_ms is not None and times.holds(wall_ms)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from hactl.model.options import Options
 
@@ -21,7 +20,8 @@ class Placing:
     may not run it. `where`: an expression that a node must fulfil; `prefers`: one that it should. `together_with`,
     `apart_from`: groups on whose node it runs, or does not; `after`: groups that run before it starts. `needs`: of a
     node's capacity. `spread`: groups of the same word are spread over the nodes. `priority`: where not all fit, higher
-    ones run. `failback`: whether it goes back to a node whose weight is higher by more than `stickiness`."""
+    ones run. `failback`: whether it goes back to a node whose weight is higher by more than `stickiness`: `never`,
+    `immediately`, or within this time of the day, by UTC (`02:00-04:30`)."""
 
     weights: tuple[tuple[str, int], ...] = ()
     never: tuple[str, ...] = ()
@@ -33,5 +33,5 @@ class Placing:
     needs: tuple[tuple[str, float], ...] = ()
     spread: str = ""
     priority: int = 0
-    failback: Literal["never", "immediately"] = "never"
+    failback: str = "never"
     stickiness: int = 0

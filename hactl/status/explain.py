@@ -60,6 +60,8 @@ def _here(planned: Plan, group: GroupSpec, owner: str, waiting: str) -> Why:
         stays = "it stays where it runs, as long as it may be there"
         if group.placing.failback == "immediately":
             stays += ", and no better node is ready"
+        elif group.placing.failback != "never":
+            stays += f"; to a better node it goes within {group.placing.failback} UTC"
         return Why(stays)
     reason = choice.excluded.get(owner) or "there all groups have a place"
     return Why(f"it is to go from {owner} to {choice.target}: {reason}" + (f"; {waiting}" if waiting else ""))

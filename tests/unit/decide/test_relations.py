@@ -8,9 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from hactl.decide import beside, ordering
+from hactl.config.errors import ConfigErrors
+from hactl.config.load import check_text
+from hactl.decide import beside, failback, ordering
 from hactl.decide.placement.plan import plan
-from hactl.decide.state import NodeState
+from hactl.decide.readiness import Sighting
+from hactl.decide.state import NodeState, Out
 from hactl.model.cluster import GroupSpec
 from tests.support.scene import CLUSTER, KEYS, Scene, at
 
@@ -202,3 +205,30 @@ def test_a_check_that_is_preferred_moves_nothing() -> None:
     assert told(cluster, n1=False)[0] == ("n2", "n3", "n1")
     cluster.own("vip", "n1")
     assert told(cluster, n1=False)[0] == ("n1", "n2", "n3")
+
+
+BACK = CLUSTER.replace("  - name: vip\n", "  - name: vip\n    nodes: [n1, n2]\n    failback: 02:00-03:00\n")
+
+
+@pytest.mark.parametrize(("hour", "goes"), [(2.5, True), (3.0, False), (1.9, False), (None, False)])
+def test_it_goes_back_within_its_time_only(hour: float | None, goes: bool) -> None:
+    cluster = Scene(cluster=BACK)
+    cluster.join("n1", "n2", "n3")
+    cluster.own("vip", "n2")
+    node = Node(cluster, "n2")
+    node.state.view = cluster.view
+    node.run.health["address"], node.run.epoch = "running", 7
+    node.state.sightings["vip", "n1"] = Sighting("ready", node.now.plus(-1e6))
+    session = cluster.view.sessions["n1"]
+    for renewal in (session, session._replace(mod_revision=session.mod_revision + 1)):
+        node.state.observer.on_session("n1", renewal, node.now)
+    node.state.time_of_day = (hour * 3_600_000, node.now) if hour is not None else None
+    out, choice = Out(node.state, node.now), node.state.choice("vip")
+    assert failback.better_node(node.state, node.run, choice, out) == ("n1" if goes else "")
+    node.run.leaving_since = node.now  # begun: it is brought to its end
+    assert failback.better_node(node.state, node.run, choice, out) == "n1"
+
+
+def test_times_of_failback_are_checked() -> None:
+    with pytest.raises(ConfigErrors, match="`2:00-3:00` is no failback; write `never`, `immediately` or a time by UTC"):
+        check_text(BACK.replace("02:00-03:00", "2:00-3:00"), "cluster.yaml")
