@@ -3,6 +3,8 @@ on a thread. (The kernel's messages would not do: it leaves some out when there 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from pathlib import Path
@@ -50,6 +52,8 @@ class Observer:
         ]
 
     def _watch(self) -> None:
+        with contextlib.suppress(OSError):  # before ordinary processes, so that it looks as often on a busy machine
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_RR, os.sched_param(1))
         before = time.monotonic()
         while not self._ended.is_set():
             held = frozenset(node for entry, node in self._entries.items() if entry.exists())
