@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement lock deb wheel clean bench-mount
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement lock deb wheel clean bench-mount
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -66,6 +66,10 @@ OCF_AGENTS := resource-agents pacemaker-resource-agents libxml2-utils kmod
 test-ocf: $(STAMP) ## OCF agents with the real programs: databases, web servers: make test-ocf ONLY=pgsql
 	bash deploy/packages.sh $(OCF_AGENTS) nginx-light apache2 redis-server postgresql mariadb-server
 	$(BIN)/pytest -q -rP -m ocf $(if $(ONLY),-k "$(ONLY)") tests/lab/resources/ocf
+
+test-storage: $(STAMP) ## LVM, iSCSI, DRBD and NFS as docs/storage.md has them, in a virtual machine
+	bash deploy/packages.sh qemu-system-x86 busybox kmod lvm2 tgt open-iscsi drbd-utils nfs-kernel-server
+	$(BIN)/pytest -q -rP -m storage tests/storage
 
 test-galera: $(STAMP) ## one elected writer with a real MariaDB and Galera
 	bash deploy/packages.sh mariadb-server galera-4 rsync lsof

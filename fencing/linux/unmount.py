@@ -46,6 +46,8 @@ _SYNC_S = 0.1
 # How long a call for a network file system may take before its server counts as gone.
 _SERVER_S = 3.0
 _SERVER_HURRY_S = 0.1
+# A process that starts others all the time has many to be told of.
+_MOST_NOTES = 12
 
 
 class Target(NamedTuple):
@@ -119,7 +121,7 @@ class _Unmounting:
         self._kill_at = time.monotonic() + way.term_s
         self._devices: set[str] = set()
         self._notes: list[str] = []
-        self._noted: set[int] = set()
+        self._noted: dict[int, signal.Signals] = {}
         self._flushed = False
         self._lazily = False
 
@@ -267,13 +269,17 @@ class _Unmounting:
         for user in users:
             if user.pid in self._way.spare or user.pid in (1, os.getpid()) or self._way.given_up():
                 continue
-            if user.pid in self._noted and number == signal.SIGTERM:
+            if self._noted.get(user.pid) == signal.SIGTERM == number:
                 continue  # once: some take a second one for more than the first
-            if user.pid not in self._noted:
-                self._noted.add(user.pid)
-                self._notes.append(f"was used by {user}, which was sent {number.name}")
+            if self._noted.get(user.pid) != number:
+                self._noted[user.pid] = number
+                self._note(f"was used by {user}, which was sent {number.name}")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(user.pid, number)
+
+    def _note(self, text: str) -> None:
+        if len(self._notes) < _MOST_NOTES:
+            self._notes.append(text)
 
     def _sought(self) -> mount_users.Sought:
         points: dict[str, list[str]] = {}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from hactl.config.load import check_text, parse_cluster
+from hactl.config.load import check_text, load_cluster, parse_cluster
+from hactl.config.resources.resource import Resource
 from hactl.model.resources import MountOptions
 from tests.support.cluster_text import edited, problems
+
+ROOT = Path(__file__).parents[3]
 
 GOOD = """\
 cluster: demo
@@ -135,3 +141,16 @@ def test_what_is_refused(case: str) -> None:
 def test_each_problem_is_reported_at_once() -> None:
     text = changed(("    fencing: required\n", ""), ("LABEL=logs", "/dev/vg0/db"), ("[noatime]", "[nofail]"))
     assert len(problems(text)) >= 2
+
+
+def test_the_example_and_the_page_are_sound() -> None:
+    """deploy/examples/storage.yaml, and every resource in docs/storage.md."""
+    assert load_cluster(ROOT / "deploy/examples/storage.yaml").groups[0].fencing == "required"
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/storage.md").read_text(), re.MULTILINE | re.DOTALL)
+    documents = [YAML(typ="safe").load(block) for block in blocks]
+    listed = [
+        group["resources"] for document in documents if isinstance(document, dict) for group in document["groups"]
+    ]
+    listed += [document for document in documents if isinstance(document, list)]
+    made = [Resource.model_validate(resource).spec() for resources in listed for resource in resources]
+    assert sum(spec.kind == "mount" for spec in made) >= 5
