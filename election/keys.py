@@ -67,6 +67,10 @@ class Keys(NamedTuple):
         """The failures of a group on a node."""
         return f"{self.prefix}failures/{group}/{node}"
 
+    def flapping(self, group: str) -> str:
+        """The moves of a group that its failures caused, and whether it is held."""
+        return f"{self.prefix}flapping/{group}"
+
     def blocked(self, group: str) -> str:
         """Present while nobody may start the group: a node took itself down for it."""
         return f"{self.prefix}blocked/{group}"

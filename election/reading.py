@@ -17,6 +17,7 @@ from election.records import (
     Failure,
     FenceRecord,
     FenceTest,
+    Flapping,
     Identity,
     Maintenance,
     Member,
@@ -65,6 +66,8 @@ class ReadView(Protocol):
     def failures(self) -> Mapping[str, Versioned[Failure]]: ...
     @property
     def blocks(self) -> Mapping[str, Versioned[Block]]: ...
+    @property
+    def flapping(self) -> Mapping[str, Versioned[Flapping]]: ...
     @property
     def moves(self) -> Mapping[str, Versioned[Move]]: ...
     @property

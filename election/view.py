@@ -24,6 +24,7 @@ from election.records import (
     Failure,
     FenceRecord,
     FenceTest,
+    Flapping,
     Identity,
     Maintenance,
     Member,
@@ -86,6 +87,7 @@ class View:
     fence_test: Versioned[FenceTest] | None = None
     failures: dict[str, Versioned[Failure]] = field(default_factory=dict)
     blocks: dict[str, Versioned[Block]] = field(default_factory=dict)
+    flapping: dict[str, Versioned[Flapping]] = field(default_factory=dict)
     moves: dict[str, Versioned[Move]] = field(default_factory=dict)
     cleanups: dict[str, Versioned[Cleanup]] = field(default_factory=dict)
     confirms: dict[str, Versioned[Confirm]] = field(default_factory=dict)
@@ -149,6 +151,7 @@ class View:
         for kind in (
             self.fences, self.groups, self.members, self.reports, self.devices, self.failures, self.moves,
             self.standby, self.drains, self.maintenance, self.stopped, self.restarts, self.bans, self.blocks,
+            self.flapping,
         ):  # fmt: skip
             parts.append([(name, known.mod_revision) for name, known in kind.items()])
         parts.append([(key, bad.mod_revision) for key, bad in self.unreadable.items()])
@@ -337,6 +340,7 @@ _PLACES = {
     "failures": _Place("failures", Failure.from_json, 2),
     "refused": _Place("refusals", Refusal.from_json),
     "probes": _Place("probes", _word),
+    "flapping": _Place("flapping", Flapping.from_json),
     "blocked": _Place("blocks", Block.from_json, 1, Block("unknown", "", "", "what is written of it cannot be read")),
     "intents/move": _Place("moves", Move.from_json),
     "intents/cleanup": _Place("cleanups", Cleanup.from_json),

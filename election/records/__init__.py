@@ -10,9 +10,10 @@ from election.records.document import (
     RecordError,
     too_deep,
 )
-from election.records.ownership import GENERATION_BITS, Block, Failure, Holder, Ownership, next_epoch
+from election.records.ownership import GENERATION_BITS, Block, Failure, Flapping, Holder, Ownership, next_epoch
 from election.records.reports import (
     CheckReport,
+    ClientViewReport,
     DeviceReport,
     GroupReport,
     Member,
@@ -26,8 +27,10 @@ from election.records.requests import Ban, Cleanup, Confirm, Drain, FenceTest, M
 from election.records.session import FenceRecord, Identity, Refusal, Session
 
 __all__ = [
-    "GENERATION_BITS", "LONGEST_LEASE_MS", "NAME", "STORED_NAMES", "Ban", "Block", "CheckReport", "Cleanup", "Confirm",
-    "Count", "DeviceReport", "Drain", "Failure", "FenceRecord", "FenceTest", "Generation", "GroupReport", "Holder",
+    "GENERATION_BITS", "LONGEST_LEASE_MS", "NAME", "STORED_NAMES", "Ban", "Block", "CheckReport", "Cleanup",
+    "ClientViewReport", "Confirm", "Count", "DeviceReport", "Drain", "Failure", "FenceRecord", "FenceTest",
+    "Flapping", "Generation",
+    "GroupReport", "Holder",
     "Identity", "Maintenance", "Member", "Move", "Ownership", "ReadinessReport", "Record", "RecordError", "Refusal",
     "Report", "ResourceWarning", "Restart", "Session", "Stop", "TargetReport", "TroubleReport", "next_epoch",
     "too_deep",

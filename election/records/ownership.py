@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from election.records.document import STORED_NAMES, Count, Name, Record
+from election.records.document import STORED_NAMES, Count, Name, NameOrNone, Record
 
 # The generation is the high part of every epoch: `hactl recover` raises it, and with it all later epochs.
 GENERATION_BITS = 44
@@ -76,11 +76,23 @@ class Failure(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Flapping(Record):
+    """The moves of a group that its failures caused, lately: of each the epoch that it gave the group. `held`: the node
+    that it stays on, since there were too many of them; `reason`: why it failed there."""
+
+    moves: tuple[Count, ...] = ()
+    held: NameOrNone = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Block(Record):
     """A group that nobody starts until an operator says so: `node`, in its session `session_id`, took itself down since
-    `resource` could not be stopped."""
+    `resource` could not be stopped. `fenced`: it had its peers fence it instead; then the group starts elsewhere, and
+    nobody is fenced for it a second time until an operator says so."""
 
     node: str
     session_id: str
     resource: str
     reason: str
+    fenced: bool = False

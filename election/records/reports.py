@@ -49,6 +49,14 @@ class CheckReport(TypedDict, total=False):
     since: str
 
 
+class ClientViewReport(TypedDict, total=False):
+    """How a node sees a group of another node through its address: `level` is well, failed or unreached."""
+
+    epoch: int
+    level: str
+    why: str
+
+
 class GroupReport(TypedDict, total=False):
     """A node's report of one group. `leaving`: it runs, and is to stop when those after it have stopped."""
 
@@ -80,7 +88,8 @@ class Report(Record):
     mod_revision of the probe it answers: what it says of that group was seen after that revision. `readiness`: for
     each group that this node is not ready for, `level` (poor, unfit) and `why`. `troubles`: what does not work on this
     node, by source: `what`, `do`, `since`. `warnings`: what is wrong with resources here. `checks`: this node's health
-    checks, by name.
+    checks, by name. `client_views`: of each group whose address this node asks as a client does, how it
+    sees it in its present ownership.
     """
 
     limit = 1 << 20
@@ -93,6 +102,7 @@ class Report(Record):
     troubles: dict[str, TroubleReport] = field(default_factory=dict)
     warnings: tuple[ResourceWarning, ...] = ()
     checks: dict[str, CheckReport] = field(default_factory=dict)
+    client_views: dict[str, ClientViewReport] = field(default_factory=dict)
 
 
 class TargetReport(TypedDict, total=False):

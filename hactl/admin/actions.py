@@ -86,9 +86,9 @@ def _online(context: Context, params: requests.Online) -> Outcome:
 
 
 def _cleanup(context: Context, params: requests.Cleanup) -> Outcome:
-    cleaned, unblocked = groups.cleanup(*context.known, params.group, params.node, context.by)
+    cleaned = groups.cleanup(*context.known, params.group, params.node, context.by)
     data = {"group": params.group, "on": params.node}
-    return Outcome(requests.CleanedUp(cleaned, unblocked), "asked_cleanup", data)
+    return Outcome(requests.CleanedUp(*cleaned), "asked_cleanup", data)
 
 
 def _stop(context: Context, params: requests.Stop) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import NamedTuple
 
 from election.reading import ReadView
 from election.records import Cleanup
@@ -11,11 +12,17 @@ from hactl.admin.transaction import check_node, same_history, wanted_group, writ
 from hactl.model.cluster import ClusterSpec
 
 
-def cleanup(
-    store: Store, view: ReadView, spec: ClusterSpec | None, group: str, node: str, by: str
-) -> tuple[list[str], bool]:
-    """Forget that `group` failed on `node` or ("") anywhere, and that it is blocked: it is repaired, and is tried again
-    at once. Returns the nodes that it was kept off, and whether it was blocked."""
+class Cleaned(NamedTuple):
+    """`nodes`: that it was kept off. `unblocked`, `freed`: it was blocked; it was held."""
+
+    nodes: list[str]
+    unblocked: bool
+    freed: bool
+
+
+def cleanup(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, node: str, by: str) -> Cleaned:
+    """Forget that `group` failed on `node` or ("") anywhere, that it is blocked or held, and how often it was moved: it
+    is repaired, and is tried again at once."""
     keys, block = view.keys, view.blocks.get(group)
     if block is None:
         wanted_group(spec, group)
@@ -29,6 +36,11 @@ def cleanup(
     if block is not None and unblocked:
         compares.append(Compare(keys.blocked(group), "mod", block.mod_revision))
         deletes.append(Delete(keys.blocked(group)))
+    flapping = view.flapping.get(group)
+    freed = flapping is not None and flapping.record.held != "" and node in ("", flapping.record.held)
+    if flapping is not None and (freed or not node):
+        compares.append(Compare(keys.flapping(group), "mod", flapping.mod_revision))
+        deletes.append(Delete(keys.flapping(group)))
     word = Cleanup(uuid.uuid4().hex[:12], node, by)
     write(store, Txn(tuple(compares), (*deletes, Put(keys.cleanup(group), word.to_json()))), f"group {group}")
-    return failed, unblocked
+    return Cleaned(failed, unblocked, freed)

@@ -46,10 +46,11 @@ class Changed(msgspec.Struct):
 
 
 class CleanedUp(msgspec.Struct):
-    """`nodes`: where it may run again. `unblocked`: it was blocked."""
+    """`nodes`: where it may run again. `unblocked`: it was blocked. `freed`: it was held."""
 
     nodes: list[str]
     unblocked: bool
+    freed: bool = False
 
 
 class GroupRequested(msgspec.Struct):

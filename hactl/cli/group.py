@@ -104,7 +104,9 @@ def cleanup(
     ] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Delete a group's recorded failures after a repair: it may run on all its nodes again, and is no longer blocked.
+    """Delete a group's recorded failures after a repair: it may run on all its nodes again.
+
+    It is no longer blocked, nor held where it is.
 
     Failed resources are tried again at once. No group is moved. Exit status: 0 done, 1 refused, 2 bad input.
     """
@@ -112,10 +114,12 @@ def cleanup(
         done = backend.do(Cleanup(group, node))
     if done.unblocked:
         say(f"{group} is no longer blocked: it starts where it may run")
+    if done.freed:
+        say(f"{group} is no longer held: when it fails again, it moves again")
     if done.nodes:
         nodes = ", ".join(done.nodes)
         say(f"{group} may run on {nodes} again; to move it there: `hactl failover {group} --to {done.nodes[0]}`")
-    if not done.unblocked and not done.nodes:
+    if not done.unblocked and not done.freed and not done.nodes:
         say(f"{group}: it was neither blocked nor kept off {node or 'any node'}; what waits for a retry is tried now")
 
 

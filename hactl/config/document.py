@@ -24,6 +24,7 @@ from hactl.config.stored import FORMAT, StoredConfig
 from hactl.config.yaml_tree import Tree
 from hactl.decide.timing import format_ms, settings
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
+from hactl.model.options import plain
 from hactl.model.probes import HealthProbe
 from hactl.model.resources import LATER, ResourceSpec
 from hactl.model.service import ServiceSpec
@@ -174,6 +175,10 @@ def _group(group: GroupSpec) -> dict[str, Any]:
         "on_stop_failure": group.on_stop_failure,
         "enabled": group.enabled,
         **placing_settings(group.placing),
+        **({"probes": [_probe(probe) for probe in group.probes]} if group.probes else {}),
+        **_settings(
+            {name: value for name, value in plain(group).items() if name in ("moves_limit", "moves_window_ms")}
+        ),
         "resources": [_resource(resource) for resource in group.resources],
     }
 

@@ -26,6 +26,7 @@ from hactl.config.health import HealthCheck
 from hactl.config.hooks import MOST as MOST_HOOKS
 from hactl.config.hooks import Hook
 from hactl.config.placing import Amount, Attribute, Placed
+from hactl.config.resources.probes import Probe
 from hactl.config.resources.resource import Resource
 from hactl.config.services.haproxy import Haproxy
 from hactl.config.services.service import Service
@@ -117,12 +118,26 @@ class Group(Placed):
         "how long a node on which it failed is avoided; longer while there is a node that was not tried",
         _GROUP.failure_expiry_ms,
     )
-    on_stop_failure: Literal["block", "self-fence"] = setting(
+    on_stop_failure: Literal["block", "self-fence", "fence"] = setting(
         "if a stop fails while the lease is valid: `block`: wait for an operator; `self-fence`: restart the node, "
-        "once; then the group waits for `hactl group cleanup`",
+        "once; then the group waits for `hactl group cleanup`; `fence`: have the other nodes fence this one by its "
+        "devices, once until `hactl group cleanup`; the group starts elsewhere then",
         _GROUP.on_stop_failure,
     )
     enabled: bool = setting("`false`: the group is stopped and runs nowhere", _GROUP.enabled)
+    probes: list[Probe] = setting(
+        "checks of the group's address as a client sees it: the other nodes ask it; a failure of the group when none "
+        "of them reaches it any more",
+        [],
+    )
+    moves_limit: int = setting(
+        "a group that its failures moved so often within `moves_window` is held: it stays where it is, and is "
+        "restarted there every 30s, until `hactl group cleanup`, or until it has run well for `moves_window`",
+        _GROUP.moves_limit,
+        ge=1,
+        le=1000,
+    )
+    moves_window: Duration = setting("the time in which these moves are counted", _GROUP.moves_window_ms)
 
     def spec(self) -> GroupSpec:
         """The group of the model."""
@@ -137,6 +152,9 @@ class Group(Placed):
             on_stop_failure=self.on_stop_failure,
             enabled=self.enabled,
             placing=self.placing(),
+            probes=tuple(probe.spec() for probe in self.probes),
+            moves_limit=self.moves_limit,
+            moves_window_ms=self.moves_window,
         )
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hactl.daemon.hooks.feed import Hooks
     from hactl.daemon.metrics import Metrics
     from hactl.daemon.observe.device_monitor import DeviceMonitor
+    from hactl.daemon.observe.group_probes import GroupProbes
     from hactl.daemon.observe.health import HealthFollower
     from hactl.daemon.observe.node_health.observer import NodeHealth
     from hactl.daemon.observe.service_probes import ServiceProbes
@@ -88,6 +89,8 @@ class SecondStage:
         self.health: HealthFollower | None = None
         self._probes: ServiceProbes | None = None
         self.probes_configured = asyncio.Event()
+        self._group_probes: GroupProbes | None = None
+        self._groups_probed = asyncio.Event()  # there are groups to ask as a client does
         self._devices: DeviceMonitor | None = None
         self.asker: GuardAsker | None = None
         self.units_configured = asyncio.Event()
@@ -107,7 +110,7 @@ class SecondStage:
             self.settled.set()
         if self.balancer is not None:
             self.balancer.changed(state)
-        for part in (self._devices, self.asker, self._probes, self.hooks, self.node_health):
+        for part in (self._devices, self.asker, self._probes, self.hooks, self.node_health, self._group_probes):
             if part is not None:
                 part.look(state)
         if state.cluster is not None and state.cluster is not self._cluster:
@@ -120,6 +123,8 @@ class SecondStage:
                 self.probes_configured.set()
             if state.cluster.health:
                 self.checks_configured.set()
+            if any(group.probes for group in state.cluster.groups):
+                self._groups_probed.set()
             if state.cluster.hooks:
                 self.hooks_configured.set()
             else:
@@ -156,6 +161,7 @@ class SecondStage:
             "probes of services": lambda: self._probe_services(daemon),
             "hooks": lambda: self._deliver(daemon),
             "health checks": lambda: self._check_health(daemon, post),
+            "probes of groups": lambda: self._probe_groups(daemon, post),
             "API": lambda: self._serve(daemon),
             "publishing": lambda: self._publish(daemon),
             "tests of fence devices": lambda: self._test_devices(daemon),
@@ -241,6 +247,14 @@ class SecondStage:
 
         self._probes = ServiceProbes(daemon, self._probed, self.count)
         await self._probes.run()
+
+    async def _probe_groups(self, daemon: DaemonView, post: Callable[[Event], None]) -> None:
+        await self._groups_probed.wait()
+        await asyncio.to_thread(importlib.import_module, "hactl.daemon.observe.group_probes")
+        from hactl.daemon.observe.group_probes import GroupProbes  # noqa: PLC0415 - now
+
+        self._group_probes = GroupProbes(daemon, post)
+        await self._group_probes.run()
 
     def _probed(self, service: str, probe: ProbeHealth | None) -> None:
         if self.health is not None:

@@ -59,7 +59,7 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
     if first is None:
         # Found running, or taken again after its record was lost: it runs in this ownership now.
         run.epoch = epoch
-        settle(run, out)
+        settle(state, run, out)
         return
     run.since_running = None
     waiting = ordering.waits_for(state, run, out.now) if first == 0 else ""

@@ -15,11 +15,13 @@ from hactl.decide import (
     announcing,
     beside,
     blocking,
+    client_view,
     ordering,
     outside,
     overlap,
     planned,
     planned_steps,
+    wandering,
 )
 from hactl.decide.acquiring import bring_up, read_revision, send_acquire
 from hactl.decide.leaving import leaving
@@ -50,7 +52,9 @@ def step_group(state: NodeState, run: LocalGroup, out: Out) -> None:
             as_frozen(state, run, reason, out)
             forget_unstarted(run, out)
             return
-        match state.role(run.spec.name):
+        role = state.role(run.spec.name)
+        run.unseen = run.unseen and role == "owner"
+        match role:
             case "owner":
                 assert observed is not None
                 as_owner(state, run, observed, out)
@@ -110,6 +114,7 @@ def as_owner(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], 
         txn = ownership.hand_over(
             state.writer, run.spec.name, observed, departure.to, epoch, reason=departure.reason, overlap=overlapping
         )
+        txn = wandering.marked(state, run, txn, epoch, out) if departure.failed else txn
         run.txn = out.send(Purpose.HANDOFF, txn, name=run.spec.name, epoch=epoch)
         if overlapping:
             out.effects.append(StopAnnouncing(run.spec.name))
@@ -123,6 +128,9 @@ def _keep(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out
         _stop_in_order(state, run, out)
         return
     run.leaving_since = None
+    if client_view.must_restart(state, run, out):
+        bring_down(run, out, kill=False)
+        return
     run.waiting = ordering.must_stop(state, run)
     if run.waiting and not run.stopped:
         probe_unknown(run, out)
@@ -276,7 +284,7 @@ def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership
     if owner_elapsed(run.takeable_since, now) < wait:
         run.waiting = f"{choice.candidates[0]} comes first"
         return
-    also = () if holding else (Compare(state.keys.blocked(spec.name), "create", 0),)  # what runs already may go on
+    also = () if holding else blocking.as_blocked(state, spec.name)  # what runs already may go on
     reason, cleanup = verdict.reason, tuple[str, ...]()
     if observed is None:
         probe = state.keys.probe(spec.name)
@@ -323,4 +331,7 @@ def _can_acquire(state: NodeState, out: Out) -> bool:
 
 
 def _spent_move(state: NodeState, run: LocalGroup) -> tuple[str, ...]:
-    return (state.keys.move(run.spec.name),) if run.spec.name in state.view.moves else ()
+    """With a release, the request to move it and what is known of its wandering come to nothing."""
+    name, keys, view = run.spec.name, state.keys, state.view
+    move = (keys.move(name),) if name in view.moves else ()
+    return (*move, keys.flapping(name)) if name in view.flapping else move

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from election.records import Holder, Ownership
-from hactl.decide import failback, planned, readiness_in_step
+from hactl.decide import failback, planned, readiness_in_step, wandering
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement.plan import Choice
 from hactl.decide.state import NodeState, Out
 
 
 class Release(NamedTuple):
-    """The group is to leave this node: to a session, or (None) to nobody in particular."""
+    """The group is to leave this node: to a session, or (None) to nobody in particular. `failed`: for its failures."""
 
     to: Holder | None
     reason: str
+    failed: bool = False
 
 
 def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Release | None:
@@ -31,7 +32,7 @@ def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Rele
         return release
     if state.view.bad_node(state.node) is not None:
         return None  # written over, and about to be written anew: no reason to leave
-    return _driven_away(state, choice) or _better_off(state, run, choice, out)
+    return _driven_away(state, run, choice, out) or _better_off(state, run, choice, out)
 
 
 def _asked_for(state: NodeState, run: LocalGroup, choice: Choice) -> Release | None:
@@ -49,12 +50,16 @@ def _asked_for(state: NodeState, run: LocalGroup, choice: Choice) -> Release | N
     return Release(_session(state, to), f"moved by {move.record.by or 'the operator'}")
 
 
-def _driven_away(state: NodeState, choice: Choice) -> Release | None:
-    """It may not run here, or another node is where it runs with all others."""
+def _driven_away(state: NodeState, run: LocalGroup, choice: Choice, out: Out) -> Release | None:
+    """It may not run here, or another node is where it runs with all others. Where that is for its failures, it may be
+    held all the same."""
     best = choice.best_but(state.node)
     reason = choice.excluded.get(state.node, "")
+    failed = reason != "" and wandering.failed_here(state, run)
+    if failed and best is not None and wandering.stays(state, run, out):
+        return None
     if best is not None and (reason or choice.target != state.node):
-        return Release(_session(state, best), reason or f"{best} is where it runs with all others")
+        return Release(_session(state, best), reason or f"{best} is where it runs with all others", failed)
     return Release(None, reason) if reason and state.node in choice.stops else None
 
 

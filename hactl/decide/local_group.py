@@ -45,6 +45,7 @@ class LocalGroup:
     better. `failure`, `failing`: why something failed last, and which resource. `unregistered`: its last start could
     not even be registered. `retries`: how often it was looked at again in vain. `words`: what each resource that is not
     well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
+    `unseen`: it is stopped to be started again as a whole, since no client reaches it.
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
     which everything was stopped. `interferences`: by resource and topic.
     `waits_since`: since when it waits for others to start, `leaving_since`: since when it is to stop in order.
@@ -79,6 +80,7 @@ class LocalGroup:
     waiting: str = ""
     waits_since: Instant | None = None
     leaving_since: Instant | None = None
+    unseen: bool = False
     interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
     takeover: Takeover | None = None
 

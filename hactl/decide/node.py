@@ -18,6 +18,7 @@ from election.session import Owner, SessionState
 from election.view import View
 from hactl.decide import (
     answers,
+    client_view,
     confirming,
     failures,
     fencing,
@@ -35,6 +36,7 @@ from hactl.decide import (
     suspicion,
     troubles,
     unfencing,
+    wandering,
 )
 from hactl.decide.apply_changes import learned, own_writes_seen
 from hactl.decide.local_group import LocalGroup
@@ -132,6 +134,7 @@ def _decide(state: NodeState, out: Out) -> None:
         fencing.step_jobs(state, out)
         unfencing.unfence(state, out)
         failures.expire_failures(state, out)
+        wandering.see_marks(state, out)
         moves.void_moves(state, out)
         planned_steps.end_planned(state, out)
         namesake.forget_refusal(state, out)
@@ -299,6 +302,10 @@ def _on_readiness(state: NodeState, event: events.Readiness, out: Out) -> None:
     state.readiness.setdefault(event.group, OwnReadiness()).post(event.source, event.level, event.why)
 
 
+def _on_group_probed(state: NodeState, event: events.GroupProbed, out: Out) -> None:
+    client_view.probed(state, event)
+
+
 def _on_watchdog(state: NodeState, event: events.Watchdog, out: Out) -> None:
     state.session.watchdog = event.armed
     state.watchdog_missing = event.required and not event.armed
@@ -333,6 +340,7 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.Acted: _on_acted,
     events.Observed: _on_observed,
     events.Readiness: _on_readiness,
+    events.GroupProbed: _on_group_probed,
     events.FenceActed: fencing.acted,
     events.GuardReplied: suspicion.on_reply,
     events.Identified: namesake.on_identified,

@@ -6,7 +6,7 @@ from election import ownership
 from election.keys import Keys
 from election.records import GroupReport, Member, Report
 from election.store import Compare, Put, Txn
-from hactl.decide import node_health, outside, readiness_in_step, suspicion, troubles
+from hactl.decide import client_view, node_health, outside, readiness_in_step, suspicion, troubles
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
 
@@ -71,8 +71,10 @@ def report(state: NodeState, out: Out) -> None:
     standings = readiness_in_step.own_standings(state, out)
     failing = {source: trouble.copy() for source, trouble in state.troubles.items()}
     warnings = outside.warnings(state)
-    checks = dict(node_health.own_checks(state))
-    report = Report(state.session.session_id, state.config_rev, content, probes, standings, failing, warnings, checks)
+    checks, views = dict(node_health.own_checks(state)), client_view.own_views(state)
+    report = Report(
+        state.session.session_id, state.config_rev, content, probes, standings, failing, warnings, checks, views
+    )
     known = state.view.reports.get(state.node)
     if known is not None and known.record == report:
         return  # compared with what the store holds: an older report of mine may have landed late

@@ -5,7 +5,8 @@ from __future__ import annotations
 from election.clock import owner_elapsed
 from election.records import Failure
 from election.store import Put, Txn
-from hactl.decide import blocking, outside
+from hactl.decide import blocking, outside, wandering
+from hactl.decide.client_reports import unseen_because
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out
@@ -86,13 +87,16 @@ def forget_unstarted(run: LocalGroup, out: Out) -> None:
         out.effects.append(GuardUnregister(run.spec.name, name))
 
 
-def settle(run: LocalGroup, out: Out) -> None:
+def settle(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Everything runs: note it once, and forget failures after a quiet time."""
     if run.since_running is None:
         run.since_running = out.now
         out.note("group_running", group=run.spec.name, epoch=run.granted or run.epoch)
+    if run.spec.probes and unseen_because(state.view, run.spec.name):
+        return  # it runs, and its clients do not reach it
     if run.restarts and owner_elapsed(run.since_running, out.now) >= run.spec.failure_expiry_ms:
         run.restarts, run.failure = 0, ""
+    wandering.calm(state, run, out)
 
 
 def acted(state: NodeState, run: LocalGroup, name: str, event: Acted, out: Out) -> None:
@@ -162,9 +166,10 @@ def failed(state: NodeState, run: LocalGroup, name: str, reason: str, out: Out) 
     run.restarts += 1
     run.failure, run.failing = reason, name
     wait = 0.0 if run.restarts == 1 else min(FIRST_RETRY_MS * 2.0 ** (run.restarts - 2), LONGEST_RETRY_MS)
-    run.retry_at = out.now.plus(wait)
+    held = wandering.held(state, run.spec.name)
+    run.retry_at = out.now.plus(LONGEST_RETRY_MS if held else wait)
     out.note("resource_failed", group=run.spec.name, resource=name, reason=reason, failures=run.restarts)
-    if run.restarts > run.spec.restarts and state.role(run.spec.name) == "owner":
+    if run.restarts > run.spec.restarts and state.role(run.spec.name) == "owner" and not held:
         write = note_failure(state, run, reason)
         out.send(Purpose.FAILURE, Txn(state.writer.guarded(), (write,), state.writer.reads(write.key)))
 
@@ -214,7 +219,7 @@ def _stop_failed(state: NodeState, run: LocalGroup, name: str, action: str, deta
     if run.barred:
         _look_later(run, out)
     out.note("stop_failed", group=run.spec.name, resource=name, action=action, reason=detail)
-    if action == "kill" and first is False and run.started and run.spec.on_stop_failure == "self-fence":
+    if action == "kill" and first is False and run.started and run.spec.on_stop_failure != "block":
         blocking.block(state, run, name, detail, out)
 
 

@@ -9,7 +9,7 @@ from election.clock import Instant, owner_elapsed
 from election.keys import Keys
 from election.observer import Observer
 from election.ownership import Writer
-from election.records import CheckReport, FenceRecord, Holder, TroubleReport
+from election.records import CheckReport, ClientViewReport, FenceRecord, Holder, TroubleReport
 from election.session import SessionState
 from election.store import Txn
 from election.view import View
@@ -113,8 +113,10 @@ class NodeState:
     `watchdog_missing`: it is required here, and is not armed. `unfenced_session_id`: the session of mine that
     has been let in by the devices that ask for that. `failures_since`: since when each failure of this node is known;
     `failures_quiet`: since when its group has run well elsewhere; `failures_unfit`: the groups that failed here by a
-    resource that this node was not ready for. `readiness`: this node's own, by group; `sightings`: how ready each node
-    was seen to be, by group and node. `troubles`: what does not work here, by source: `what`, `do`, `since`.
+    resource that this node was not ready for. `marks_since`: since when each move that a failure caused is known, by
+    group and epoch. `readiness`: this node's own, by group; `sightings`: how ready each node
+    was seen to be, by group and node. `client_views`: how this node sees the addresses of other nodes'
+    groups. `troubles`: what does not work here, by source: `what`, `do`, `since`.
     `checks`: how the health checks of this node stand, by name; None: there was no result yet.
     `overwritten`: since when what cannot be read stands in my session's key. `time_of_day`: the wall clock (UTC in ms
     since 1970), and when it was read. `errors`, `last_error`: how often
@@ -159,6 +161,7 @@ class NodeState:
     failures_since: dict[str, Instant] = field(default_factory=dict)
     failures_quiet: dict[str, Instant] = field(default_factory=dict)
     failures_unfit: set[str] = field(default_factory=set)
+    marks_since: dict[tuple[str, int], Instant] = field(default_factory=dict)
     noted: dict[str, str] = field(default_factory=dict)
     store_away: bool = False
     dirty: bool = True
@@ -172,6 +175,7 @@ class NodeState:
     unfenced_session_id: str = ""
     readiness: dict[str, OwnReadiness] = field(default_factory=dict)
     sightings: dict[tuple[str, str], Sighting] = field(default_factory=dict)
+    client_views: dict[str, ClientViewReport] = field(default_factory=dict)
     troubles: dict[str, TroubleReport] = field(default_factory=dict)
     checks: dict[str, CheckReport] | None = None
     errors: int = 0

@@ -12,8 +12,10 @@ from fencing.topology import Topology
 from hactl.model.haproxy import GlobalOptions
 from hactl.model.health import CheckSpec
 from hactl.model.hooks import HookSpec
+from hactl.model.options import LATER
 from hactl.model.placing import Placing
-from hactl.model.resources import HaproxySpec, ResourceSpec
+from hactl.model.probes import HealthProbe
+from hactl.model.resources import HaproxySpec, ResourceSpec, VipSpec
 from hactl.model.service import ServiceSpec
 
 
@@ -37,6 +39,8 @@ class GroupSpec:
     how often a failed resource is restarted in place before the group moves. `failure_expiry_ms`: how long a
     node is avoided after that. `on_stop_failure`: what a stop that fails while the lease is fine leads to. `placing`:
     where it should run, and with what.
+    `probes`: asked by the other nodes, of the group's address as a client sees it. `moves_limit`: so many moves by
+    failures within `moves_window_ms`, and it is held where it is.
     """
 
     name: str
@@ -46,9 +50,18 @@ class GroupSpec:
     overlap: bool = False
     restarts: int = 2
     failure_expiry_ms: float = 60_000.0
-    on_stop_failure: Literal["block", "self-fence"] = "block"
+    on_stop_failure: Literal["block", "self-fence", "fence"] = "block"
     enabled: bool = True
     placing: Placing = field(default_factory=Placing)
+    probes: tuple[HealthProbe, ...] = field(default=(), metadata=LATER)
+    moves_limit: int = field(default=5, metadata=LATER)
+    moves_window_ms: float = field(default=600_000.0, metadata=LATER)
+
+    @property
+    def first_vip(self) -> str:
+        """Its first address, without the prefix; "" where it has none."""
+        vips = (resource.options.address for resource in self.resources if isinstance(resource, VipSpec))
+        return next(vips, "").partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,16 @@ class Readiness(NamedTuple):
     why: str = ""
 
 
+class GroupProbed(NamedTuple):
+    """How this node sees the address of another node's group, in the ownership of this epoch: its probes have all been
+    answered well, or one of them has failed, and `why`."""
+
+    group: str
+    epoch: int
+    well: bool
+    why: str = ""
+
+
 class FenceActed(NamedTuple):
     """A device action has ended. `ok`: the agent says that it did what it was asked; `power`: what it says of the
     node's power now. An action that ran into its deadline is never `ok`."""
@@ -223,6 +233,6 @@ class Tick(NamedTuple):
 
 Event = (
     Listed | ListFailed | Watched | WatchEnded | Configured | TxnDone | GuardAnswered | GuardLost | Acted | Observed
-    | Readiness | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog | TimeOfDay | Trouble
-    | NodeChecked | Shutdown | Tick
+    | Readiness | GroupProbed | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog | TimeOfDay
+    | Trouble | NodeChecked | Shutdown | Tick
 )  # fmt: skip

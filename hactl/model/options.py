@@ -6,10 +6,14 @@ What is stored or kept is decoded by these types (`msgspec.convert`); `plain` wr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 import msgspec
+
+# Of fields of dataclasses that came after 0.1.0: written where they differ from their defaults only, so that what was
+# stored stays the same.
+LATER = {"later": True}
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -35,12 +39,16 @@ class Sparse(Options, frozen=True, forbid_unknown_fields=True):
         }
 
 
+def _is_left_out(value: Any, each: Field[Any]) -> bool:
+    return "later" in each.metadata and getattr(value, each.name) == each.default
+
+
 def plain(value: Any) -> Any:
     """Settings, and dataclasses that contain them, for JSON."""
     if isinstance(value, Options):
         return value.plain()
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value) if not _is_left_out(value, each)}
     if isinstance(value, Mapping):
         return {name: plain(inner) for name, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -84,8 +84,8 @@ class CommandCheck(_Check, frozen=True, tag="command"):
 
 
 class Rhythm(Options, frozen=True):
-    """How often something is asked, and when the answers count. The first time is at `start_delay_ms` after the start,
-    and a part of the interval. `fall`: so many bad answers in a row are a failure; `rise`: so many good ones after
+    """How often something is asked, and when the answers count. The first time is `start_delay_ms` and half an interval
+    or more after the start. `fall`: so many bad answers in a row are a failure; `rise`: so many good ones after
     that are its end."""
 
     interval_ms: float = 10_000.0

@@ -10,6 +10,7 @@ class Purpose(StrEnum):
 
     ACCEPT = "accept"
     ACQUIRE = "acquire"
+    ASK_FENCE = "ask-fence"
     BLOCK = "block"
     CLOSE = "close"
     CONFIRM_SPENT = "confirm-spent"
@@ -22,6 +23,7 @@ class Purpose(StrEnum):
     FENCE_SAFE = "fence-safe"
     FORGET_REFUSAL = "forget-refusal"
     HANDOFF = "handoff"
+    HOLD = "hold"
     LEAVE = "leave"
     LOST = "lost"
     OPEN = "open"

@@ -12,7 +12,10 @@ the document stay; later versions of hactl add to them, and raise `version` when
   and `value` where there is one)
 - `devices`: what each live node found when it tested the fence devices: `node`, `test`, `at`, `targets`
 - `groups`: `name`, `state` (see `group_state`), `owner`, `phase`, `epoch`, `generation`, `number`, `holders`,
-  `blocked` (None, or `node`, `text`, `do`: nobody starts it), `vips`, `resources`, `waiting` (why it does not run),
+  `blocked` (None, or `node`, `text`, `do`: nobody starts it), `held` (the same: it stays there),
+  `fenced_for` (the node that had itself fenced for it, and why; "": none), `vips`,
+  `client_views` (how the other nodes see its address: `epoch`, `level` well, failed or unreached, `why`),
+  `resources`, `waiting` (why it does not run),
   `reason` (of its ownership), `candidates`, `excluded`,
   `readiness` (of the nodes that are not ready for it: `level`, `why`), `stopped` (None, or `by`, `at`, `reason`: an
   operator wants it to run nowhere), `bans` (`node`, `by`, `at`, `until`, `reason`), `restarting`
@@ -45,9 +48,12 @@ from election.reading import ReadObserver, ReadView
 from election.records import GENERATION_BITS, Count, Failure, Ownership, Record, RecordError
 from election.text import printable
 from election.view import Versioned
-from hactl.decide.blocking import blocked
+from hactl.decide.blocking import blocked, fenced_for
+from hactl.decide.client_reports import client_views
 from hactl.decide.placement.plan import Plan, plan
 from hactl.decide.readiness import reported
+from hactl.decide.resources import LONGEST_RETRY_MS
+from hactl.decide.timing import format_ms
 from hactl.decide.troubles import troubles_of
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.resources import VipSpec
@@ -198,6 +204,9 @@ def group_status(
         "overlap": group.overlap,
         "waiting": _waiting(view, planned, group, state, observer, me, now),
         "blocked": blocked_status(view, group.name),
+        "fenced_for": fenced_for(view, group.name),
+        "held": held_status(view, group),
+        "client_views": client_views(view, group.name),
         "candidates": list(choice.candidates) if choice else [],
         "excluded": dict(choice.excluded) if choice else {},
         "readiness": _readiness(view, planned.cluster if planned else None, group),
@@ -301,9 +310,22 @@ def _failure(key: str, stored: Versioned[Failure]) -> dict[str, Any]:
 def blocked_status(view: ReadView, group: str) -> dict[str, str] | None:
     """Why nobody may start the group, and how that ends; None: it is not blocked."""
     stored = view.blocks.get(group)
-    if stored is None:
+    if stored is None or stored.record.fenced:
         return None
     return {"node": stored.record.node, "text": blocked(view, group), "do": f"`hactl group cleanup {group}`"}
+
+
+def held_status(view: ReadView, group: GroupSpec) -> dict[str, Any] | None:
+    """That the group stays where it is, since its failures moved it too often; None: it does not."""
+    stored, ownership = view.flapping.get(group.name), view.groups.get(group.name)
+    if stored is None or ownership is None or stored.record.held != ownership.record.node:
+        return None
+    record = stored.record
+    text = (
+        f"it was moved {len(record.moves)} times within {format_ms(group.moves_window_ms)} by its failures, so it "
+        f"stays there and is restarted every {format_ms(LONGEST_RETRY_MS)} ({record.reason})"
+    )
+    return {"node": record.held, "text": text, "do": f"repair it, then `hactl group cleanup {group.name}`"}
 
 
 def move_status(group: str, view: ReadView) -> dict[str, Any] | None:

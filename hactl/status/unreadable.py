@@ -86,6 +86,7 @@ def _advice(view: ReadView, key: str, bad: Unreadable, etcdctl: str) -> Advice:
 
 _IGNORED = {
     "failures": "it keeps the group off no node",
+    "flapping": "the group is not held, and its next owner counts its moves anew",
     "intents/move": "nothing is moved",
     "intents/drain": "the server is drained all the same",
     "intents/stopped": "the group is stopped all the same",

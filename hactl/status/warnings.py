@@ -160,11 +160,33 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
             yield "error", f"group {name} does not run: {why}", "it is taken over when that node's lease is over"
         elif state in ("starting", "stopping", "handoff", "unknown"):
             yield "notice", f"group {name} is {_word(state)} on {owner}", "wait; `hactl status --watch`"
+        yield from _held(group)
+        yield from _seen(group)
         yield from _readiness(group, failing)
         if not group["configured"]:
             yield "warning", f"group {name} is not in the configuration, but {owner} owns it", "see `hactl events`"
         if group["enabled"] and state == "running" and len(group["candidates"]) == 1 and not group["stopped"]:
             yield "warning", f"group {name} runs on {owner} and could run nowhere else", _others_why(group)
+
+
+def _held(group: dict[str, Any]) -> Iterator[Warning_]:
+    if reason := group["fenced_for"]:
+        text = f"for group {group['name']} no node is fenced again if it cannot be stopped: {reason}"
+        yield "warning", text, f"repair it, then `hactl group cleanup {group['name']}`"
+    if (held := group["held"]) is not None:
+        yield "error", f"GROUP {group['name']} IS HELD ON {held['node']}: {held['text']}", held["do"]
+
+
+def _seen(group: dict[str, Any]) -> Iterator[Warning_]:
+    """Nodes that do not reach its address as a client does."""
+    views = group["client_views"].items()
+    todo = f"see that clients reach {group['name']} from there: the network, a firewall, the probe itself"
+    for node, view in views:
+        if view["level"] == "failed":
+            yield "warning", f"{node} cannot reach group {group['name']} as a client: {view.get('why', '')}", todo
+        elif view["level"] == "unreached":
+            text = f"{node} has not reached group {group['name']} as a client since it came to {group['owner']}"
+            yield "warning", f"{text}, so its probes do not count: {view.get('why', '')}", todo
 
 
 def _readiness(group: dict[str, Any], failing: dict[str, list[str]]) -> Iterator[Warning_]:

@@ -146,6 +146,11 @@ class Checks:
         self.down_for[group] = node.name
         self.away.add(node.name)
 
+    def _asks_to_be_fenced(self, node: SimNode, group: str) -> None:
+        """For a group one node does so, until the operator's cleanup (F1)."""
+        if self.down_for.setdefault(group, node.name) != node.name:
+            self.fail("F1", f"{node.name} has itself fenced for {group}, after {self.down_for[group]} had")
+
     def cleaned(self, group: str) -> None:
         """`hactl group cleanup`."""
         self.away.discard(self.down_for.pop(group, ""))
@@ -163,6 +168,8 @@ class Checks:
     def noted(self, node: SimNode, note: effects.Note) -> None:
         """A note of the daemon's: the table of notes has it."""
         self.count(note.event)
+        if note.event == "asks_to_be_fenced":
+            self._asks_to_be_fenced(node, note.data["group"])
         if note.event not in KINDS:
             self.fail("N1", f"{node.name} notes {note.event}, which the table of notes does not have")
 

@@ -187,6 +187,24 @@ def _readiness(world: World, node: SimNode, fault: Fault) -> None:
     node.observe(group.name)
 
 
+def _unseen(world: World, node: SimNode, fault: Fault) -> None:
+    """Every node reaches a group as a client does; then some of them do not any more, for a while."""
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)].name
+
+    def say(well: bool) -> None:
+        stored = world.ledger.get(world.keys.group(group))
+        own = readable(Ownership, stored) if stored is not None else None
+        others = [other for other in world.nodes.values() if own is not None and other.name != own.node]
+        for number, other in enumerate(others):
+            if own is not None and (well or number <= fault.value * 4):
+                words = "" if well else "no answer within 0.2 s"
+                other.deliver(other.daemon, events.GroupProbed(group, own.epoch, well, words))
+
+    say(True)
+    world.after(500, lambda: say(False))
+    world.after(500 + fault.length, lambda: say(True))
+
+
 def _readiness_flaps(world: World, node: SimNode, fault: Fault) -> None:
     """It changes all the time."""
     group, end = world.plan.cluster.groups[0].name, world.now + fault.length
@@ -214,7 +232,7 @@ def _untold(world: World, node: SimNode, fault: Fault) -> None:
 def _unstoppable(world: World, node: SimNode, fault: Fault) -> None:
     """A group cannot be stopped anywhere, by anybody; one that is to take its node down for that then."""
     group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
-    if group.on_stop_failure == "self-fence":
+    if group.on_stop_failure != "block":
         world.unstoppable[group.name] = world.now + fault.length
 
 
@@ -356,6 +374,7 @@ _FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
     "store-slow": _slow, "store-full": _full, "compact": _compact, "delete-key": _delete_key, "config": _config,
     "clone": clones.boot, "clone-unheard": clones.boot, "disk-restored": clones.restore_disk,
     "store-restored": _restored, "store-wiped": _wiped, "readiness": _readiness, "readiness-flaps": _readiness_flaps,
+    "unseen": _unseen,
     "malformed": malform, "malformed-fence": malform, "later-version": write_later,
 }  # fmt: skip
 

@@ -20,7 +20,8 @@ def cleanup(world: World, group: str) -> None:
     """The operator says that what failed is repaired."""
     word, keys = Cleanup(f"at {world.now}", "", "operator"), world.keys
     failures = [Delete(keys.failure(group, name)) for name in world.nodes]
-    write(world, Delete(keys.blocked(group)), *failures, Put(keys.cleanup(group), word.to_json()))
+    forgotten = Delete(keys.blocked(group)), Delete(keys.flapping(group)), *failures
+    write(world, *forgotten, Put(keys.cleanup(group), word.to_json()))
     world.checks.cleaned(group)
 
 

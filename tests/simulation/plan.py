@@ -8,6 +8,7 @@ from typing import Literal
 
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 from hactl.model.placing import Placing, Relation
+from hactl.model.probes import HealthProbe, Rhythm, TcpCheck
 from tests.simulation.devices import make_topology
 from tests.support.specs import resource_spec
 
@@ -20,6 +21,8 @@ TIMING = Timing(
     self_fence_lead_ms=700,
     etcd_election_ms=1500,
 )
+
+PROBED = Rhythm(interval_ms=500, timeout_ms=200)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ NODE_FAULTS = [
     ("device-fails", 3), ("device-hangs", 2), ("device-lies", 2), ("device-slow", 2), ("pause-between", 2),
     ("fence", 2), ("deaf-agents", 2), ("clone", 4), ("disk-restored", 2), ("readiness", 6), ("readiness-flaps", 2),
     ("unstoppable", 2), ("cleanup", 1), ("untold", 3), ("confirm", 2), ("malformed", 5), ("later-version", 2),
-    ("group-stop", 3), ("group-restart", 4), ("ban", 4),
+    ("group-stop", 3), ("group-restart", 4), ("ban", 4), ("unseen", 4),
 ]  # fmt: skip
 STORE_FAULTS = [("store-away", 8), ("store-slow", 6), ("store-full", 2), ("delete-key", 3), ("store-restored", 1),
                 ("store-wiped", 1), ("config", 4), ("compact", 1)]  # fmt: skip
@@ -101,6 +104,8 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
     watchdogs = rng.random() < 0.3
     if focus is not None and focus.devices is not None:
         devices, watchdogs = focus.devices, not focus.devices
+    if devices and focus is None:
+        groups = [_fenced_when_stuck(group) for group in groups]
     cluster = ClusterSpec(
         "sim",
         tuple(NodeSpec(name, name) for name in names),
@@ -145,6 +150,8 @@ def _group(rng: random.Random, group: str, nodes: list[str], trusted: bool, focu
         overlap,
         failure_expiry_ms=15_000,
         on_stop_failure=_on_stop_failure(rng, focus),
+        moves_limit=1 if trusted else 5,
+        probes=(HealthProbe(TcpCheck(80), PROBED),),
     )
 
 
@@ -164,6 +171,12 @@ def _related(rng: random.Random, groups: list[GroupSpec], *, always: bool) -> li
 def _staying(group: GroupSpec) -> GroupSpec:
     """A group that goes back would take those that run with it to a node where they never run, again and again."""
     return replace(group, placing=replace(group.placing, failback="never"))
+
+
+def _fenced_when_stuck(group: GroupSpec) -> GroupSpec:
+    """Its node has itself fenced in place of taking itself down, where it can."""
+    able = group.on_stop_failure == "self-fence" and group.fencing == "required"
+    return replace(group, on_stop_failure="fence") if able else group
 
 
 def _on_stop_failure(rng: random.Random, focus: Focus | None) -> Literal["block", "self-fence"]:

@@ -161,6 +161,15 @@ def two_cannot_be_stopped(seed: int) -> Plan:
     return replace(plan, cluster=replace(plan.cluster, groups=groups))
 
 
+def cannot_be_stopped_and_fenced(seed: int) -> Plan:
+    """The group is told to leave n1, and can be stopped by nobody; then it is told to leave the next one, too."""
+    faults = [Fault(8_900, "unstoppable", "n3", 45_000)]
+    plan = _fenced(seed, [*faults, *(Fault(at, "move", "n3", 0, 0.0) for at in (9_000, 30_000))])
+    (group,) = plan.cluster.groups
+    group = replace(group, nodes=NAMES, on_stop_failure="fence")
+    return replace(plan, cluster=replace(plan.cluster, groups=(group,)))
+
+
 def _frozen(seed: int, faults: list[Fault]) -> Plan:
     return replace(_plan(seed, faults, fencing="required"), trusted=False)
 

@@ -10,12 +10,14 @@ from fencing.topology import Device, Level, NodeFencing, Target, Topology
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 from hactl.model.health import CheckSpec, Then
 from hactl.model.placing import Placing, Relation
+from hactl.model.probes import HealthProbe, Rhythm, TcpCheck
 from tests.support.specs import resource_spec
 
 NAME = "demo"
 ACTION_MS, STATUS_MS = 2_000.0, 1_000.0
 START_MS = 5_000.0
 FAILURE_EXPIRY_MS = 60_000.0
+PROBE_RHYTHM = Rhythm(interval_ms=500.0, timeout_ms=200.0)
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Description:
         self.nodes = _list(words)
 
     def group(self, name: str, words: str) -> None:
-        """`vip and mariadb; fencing required; nodes n1, n2; overlap; restarts 0; on_stop_failure self-fence`; and of
+        """`vip and mariadb; fencing required; nodes n1, n2; overlap; restarts 0; moves_limit 3; probed`; and of
         its placement `together_with db; apart_from db; after db; failback immediately`."""
         resources, *clauses = [clause.strip() for clause in words.split(";")]
         options: dict[str, Any] = {}
@@ -44,8 +46,10 @@ class Description:
             match option:
                 case "nodes":
                     options[option] = tuple(_list(value))
-                case "restarts":
+                case "restarts" | "moves_limit":
                     options[option] = int(value)
+                case "probed":
+                    options["probes"] = (HealthProbe(TcpCheck(80), PROBE_RHYTHM),)
                 case "overlap":
                     options[option] = True
                 case "together_with" | "apart_from" | "after":

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import json
 
 from election.keys import Keys
-from election.records import FenceRecord, Ownership, Report, Session
+from election.records import FenceRecord, Flapping, Ownership, Report, Session
 from election.store import Delete, KeyValue, Put, Txn, TxnResult
 from hactl.model.effects import Note
 from tests.support.malformed import readable
@@ -136,6 +136,10 @@ class Prose:
                 return f"writes {name}: {_fence(new)}"
             case "failures" | "blocked":
                 return f"writes {name}: {_field(new, 'reason')}"
+            case "flapping":
+                record = Flapping.from_json(new.value)
+                moves = f"{len(record.moves)} move{'s' * (len(record.moves) != 1)} by failures"
+                return f"writes {name}: {moves}" + (f", held on {record.held}" if record.held else "")
             case "probes":
                 return f"asks all nodes whether {names[0]} runs there ({name})"
         return f"writes {name}"
@@ -175,6 +179,9 @@ class Prose:
         failed = {name for name, check in old.checks.items() if not check["ok"]} if old else set()
         parts += [f"reports that it fails {name}" for name in sorted(failing - failed)]
         parts += [f"reports that it passes {name}" for name in sorted(failed - failing)]
+        for group, view in new.client_views.items():
+            if old is None or old.client_views.get(group) != view:
+                parts.append(f"reports that it sees {group} as a client: {view.get('level')}")
         return ", ".join(parts)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from hactl.config.errors import KeyPath
 from hactl.config.parts import GroupPart, Parts
@@ -23,6 +25,7 @@ def group_findings(parts: Parts) -> Iterator[Finding]:
             yield from _must_stop_in_time(group, parts.timing)
         if group.settings.overlap:
             yield from _may_overlap(group)
+        yield from _probes(group, parts)
         yield from _remarks(group, parts)
 
 
@@ -116,6 +119,37 @@ def _may_overlap(group: GroupPart) -> Iterator[Finding]:
             )
 
 
+def _probes(group: GroupPart, parts: Parts) -> Iterator[Finding]:
+    """What is asked by the other nodes must be where they reach it."""
+    vips = any(resource.vip is not None for _, resource in group.resources)
+    for index, probe in enumerate(group.settings.probes if group.settings is not None else ()):
+        path = (*group.path, "probes", index)
+        kind = "tcp" if probe.tcp is not None else "sql"
+        asked = probe.tcp or probe.sql
+        url = urlsplit(probe.http.url).hostname or "" if probe.http is not None else ""
+        host = url or (asked.host if asked is not None else None)
+        if asked is not None and host is None and not vips:
+            yield Finding(
+                (*path, kind),
+                f"group `{group.name}` has no VIP: the other nodes would ask nobody",
+                "give the probe a `host`, or the group a `vip`",
+            )
+        elif host and (host == "localhost" or ip_address(host).is_loopback):
+            yield Finding(
+                (*path, "http" if url else kind),
+                f"a probe of a group is asked by the other nodes, and {host} is each of them itself",
+                "give the group's VIP; to ask where the group runs, give a resource the probe",
+            )
+        elif probe.sql is not None and probe.sql.socket is not None:
+            yield Finding(
+                (*path, "sql", "socket"),
+                "a probe of a group is asked by the other nodes, and a socket is on the node itself",
+                "give `host` and `port`, or give a resource the probe",
+            )
+    if group.settings is not None and group.settings.probes and len(parts.node_names) == 1:
+        yield Finding((*group.path, "probes"), "there is no other node that could ask", "add a node", refused=False)
+
+
 def _remarks(group: GroupPart, parts: Parts) -> Iterator[Finding]:
     settings = group.settings
     if settings is None:
@@ -130,6 +164,8 @@ def _remarks(group: GroupPart, parts: Parts) -> Iterator[Finding]:
             refused=False,
         )
     places = settings.nodes or parts.node_names
+    if settings.on_stop_failure == "fence" and "fencing" not in group.unsound:
+        yield from _cannot_be_fenced(group, parts, places)
     if len(set(places)) == 1:
         yield Finding(
             (*group.path, "nodes"),
@@ -139,6 +175,25 @@ def _remarks(group: GroupPart, parts: Parts) -> Iterator[Finding]:
         )
     if settings.fencing == "required" and "fencing" not in group.unsound:
         yield from _unfenced(group, parts, places)
+
+
+def _cannot_be_fenced(group: GroupPart, parts: Parts, places: Sequence[str]) -> Iterator[Finding]:
+    """`on_stop_failure: fence` needs a device for each node, and a group that waits for it."""
+    path = (*group.path, "on_stop_failure")
+    if group.settings is not None and group.settings.fencing != "required":
+        problem = f"group `{group.name}` has `on_stop_failure: fence` and `fencing: {group.settings.fencing}`"
+        yield Finding(path, f"{problem}: it would start elsewhere before the node is off", "write `fencing: required`")
+    devices = {
+        node.name
+        for _, node in parts.nodes
+        if node.fencing is not None and any(level.devices for level in node.fencing.levels)
+    }
+    if without := [name for name in places if name not in devices]:
+        yield Finding(
+            path,
+            f"group `{group.name}` has `on_stop_failure: fence`, and no device can switch off {', '.join(without)}",
+            "give each of its nodes `fencing` with a device, or write `on_stop_failure: block`",
+        )
 
 
 def _unfenced(group: GroupPart, parts: Parts, places: Sequence[str]) -> Iterator[Finding]:

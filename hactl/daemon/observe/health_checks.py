@@ -28,12 +28,15 @@ Look = Callable[[], Awaitable[Observation]]
 _MONITOR = "monitor"
 
 
-async def rounds(place: str, rhythm: Rhythm, look: Callable[[], Awaitable[None]], *, delay_ms: float = 0.0) -> None:
+async def rounds(place: str, rhythm: Rhythm, look: Callable[[], Awaitable[None]], *, started: bool = False) -> None:
     """Look again and again, until cancelled: at the same part of each interval, which is that of `place`. A look that
-    takes longer than the interval delays the next one."""
+    takes longer than the interval delays the next one. `started`: what is looked at was started just now; not before
+    its delay, and half an interval, are over."""
     loop, interval_s = asyncio.get_running_loop(), rhythm.interval_ms / 1000
     part = (zlib.crc32(place.encode()) % 1000 + 1) / 1000
-    next_at = loop.time() + delay_ms / 1000 + interval_s * part
+    if started:
+        part += rhythm.start_delay_ms / rhythm.interval_ms + (1 if part < 0.5 else 0)
+    next_at = loop.time() + interval_s * part
     while True:
         await asyncio.sleep(next_at - loop.time())
         await look()
@@ -79,7 +82,7 @@ class HealthChecks:
             if seen is not None:
                 self._count(name, counted, seen)
 
-        await rounds(place, rhythm, once, delay_ms=rhythm.start_delay_ms if started else 0.0)
+        await rounds(place, rhythm, once, started=started)
 
     def _count(self, name: str, counted: RiseFall, seen: Observation) -> None:
         """Of a resource that does not run its probes say nothing: that is known."""

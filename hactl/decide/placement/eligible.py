@@ -25,8 +25,9 @@ def node_away(node: str, view: ReadView) -> str:
 
 def not_well(group: str, node: str, view: ReadView) -> str:
     """Why this group may not run on a node that lives."""
-    failure = view.failures.get(f"{group}/{node}")
-    if failure is not None:
+    failure, flapping = view.failures.get(f"{group}/{node}"), view.flapping.get(group)
+    held = flapping is not None and flapping.record.held == node
+    if failure is not None and not held:
         return f"{failure.record.resource} failed {failure.record.count} times: {failure.record.reason}"
     standing = reported(view, group, node)
     return standing.why or "unfit" if standing.level == "unfit" and not _runs_well(view, group, node) else ""

@@ -13,7 +13,10 @@ from election.view import View
 from hactl.lab import etcd
 from hactl.lab.cluster import Lab
 
-_KINDS = ("identity", "config", "nodes/", "fence/", "groups/", "members/", "reports/", "failures/", "intents/")
+_KINDS = (
+    *("identity", "config", "nodes/", "fence/", "groups/", "members/", "reports/", "failures/", "flapping/"),
+    "intents/",
+)
 
 
 class NoStoreError(Exception):

@@ -89,7 +89,7 @@ class Cluster:
         self.lab.await_etcd()
         if self.applied != self.base:
             self.configure(self.base)
-        for below in ("failures/", "intents/"):
+        for below in ("failures/", "flapping/", "intents/"):
             self.store.delete(self.store.keys.prefix + below)
         self.await_whole()
 

@@ -11,7 +11,7 @@ from hactl.decide.local_group import LocalGroup
 from hactl.decide.state import NodeState
 from hactl.model import effects
 from tests.simulation.mutations.mutation import Mutation, all_of, patch
-from tests.simulation.scripts import two_cannot_be_stopped
+from tests.simulation.scripts import cannot_be_stopped_and_fenced, two_cannot_be_stopped
 
 
 def _registration_not_counted() -> Any:
@@ -52,6 +52,20 @@ def _started_though_blocked() -> Any:
     return all_of(patch(blocking, "blocked", lambda *args: ""), patch(ownership, "acquire", acquire))
 
 
+def _fenced_again_and_again() -> Any:
+    """A node has itself fenced for a group though another has been, and nobody has repaired it."""
+    original = blocking.block
+
+    def block(state: NodeState, run: Any, resource: str, reason: str, out: Any) -> None:
+        known = state.view.blocks.get(run.spec.name)
+        if known is not None and known.record.session_id != state.session.session_id:
+            blocking._ask_to_be_fenced(state, run.spec.name, known.record, out)
+        else:
+            original(state, run, resource, reason, out)
+
+    return patch(blocking, "block", block)
+
+
 def _unknown_keeps_the_node_out() -> Any:
     """A node opens no session while it cannot tell the state of one resource."""
     return patch(LocalGroup, "barred", False)
@@ -66,6 +80,8 @@ MUTATIONS = [
     Mutation("blocked, but started elsewhere", _started_though_blocked,
              ("unstoppable", "move", "resource-dies"), ("F1",), self_fence=True),
     Mutation("two nodes go down at a time", _down_together, (), ("F1",), script=two_cannot_be_stopped),
+    Mutation("fenced for a group again and again", _fenced_again_and_again, (), ("F1",),
+             script=cannot_be_stopped_and_fenced),
     Mutation("one resource keeps its node out of the cluster", _unknown_keeps_the_node_out, ("crash",), ("J1",),
              broken=("probe",)),
 ]

@@ -65,6 +65,16 @@ def _health(play: Play, names: str, how: str, check: str) -> None:
         node.deliver(node.daemon, events.NodeChecked({**(node.daemon.state.checks or {}), check: known}))
 
 
+@command(r"(?P<names>\S+(?:, \S+)*) (?P<how>reach|cannot reach) (?P<group>\w+)")
+def _probed(play: Play, names: str, how: str, group: str) -> None:
+    """The verdict of these nodes' probes of a group's address."""
+    epoch = play.view.groups[group].record.epoch
+    for name in names.split(", "):
+        node, why = play.node(name), "" if how == "reach" else "no answer within 0.2 s"
+        node.tell(f"{'reaches' if how == 'reach' else 'cannot reach'} {group} as a client")
+        node.deliver(node.daemon, events.GroupProbed(group, epoch, not why, why))
+
+
 @command(r"(?P<device>\S+) (?P<mode>does not answer|fails)")
 def _device(play: Play, device: str, mode: str) -> None:
     play.world.devices.disturb(device, "fails" if mode == "fails" else "deaf", NEVER)

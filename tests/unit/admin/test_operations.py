@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from election.memory_store import MemoryStore
-from election.records import Block, Confirm, Failure, Move, ReadinessReport, Report
+from election.records import Block, Confirm, Failure, Flapping, Move, ReadinessReport, Report
 from election.store import StoreTimeoutError, Txn, TxnResult
 from hactl.admin import fencing, groups, identity, moves, nodes
 from hactl.admin.config import first_document
@@ -137,15 +137,22 @@ def test_cleanup_forgets_failures_and_the_block(scene: Scene) -> None:
     scene.put(KEYS.failure("vip", "n2"), Failure(3, "address", "no link"))
     scene.put(KEYS.blocked("database"), Block("n1", "s", "mariadb", "it hangs"))
     done = groups.cleanup(scene.store, scene.view, scene.spec, "database", "n2", "anna")
-    assert done == (["n2"], False)
+    assert done == (["n2"], False, False)
     assert sorted(scene.view.failures) == ["database/n1", "vip/n2"]
-    assert groups.cleanup(scene.store, scene.view, scene.spec, "database", "", "anna") == (["n1"], True)
+    assert groups.cleanup(scene.store, scene.view, scene.spec, "database", "", "anna") == (["n1"], True, False)
     assert (sorted(scene.view.failures), scene.view.blocks) == (["vip/n2"], {})
     assert scene.view.cleanups["database"].record.by == "anna"
     with pytest.raises(NoSuchError, match="no group `databse`; did you mean `database`"):
         groups.cleanup(scene.store, scene.view, scene.spec, "databse", "", "anna")
     with pytest.raises(NoSuchError, match="no node `n9`"):
         groups.cleanup(scene.store, scene.view, scene.spec, "database", "n9", "anna")
+
+
+@pytest.mark.parametrize(("node", "freed", "left"), [("", True, []), ("n1", True, []), ("n2", False, ["vip"])])
+def test_cleanup_lets_a_held_group_go(scene: Scene, node: str, freed: bool, left: list[str]) -> None:
+    scene.put(KEYS.flapping("vip"), Flapping((3, 5), "n1", "no link"))
+    assert groups.cleanup(scene.store, scene.view, scene.spec, "vip", node, "anna") == ([], False, freed)
+    assert list(scene.view.flapping) == left
 
 
 def test_failover_is_refused_where_nobody_can_hand_it_over(scene: Scene) -> None:

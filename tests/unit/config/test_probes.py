@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,6 +78,16 @@ def test_they_survive_the_store_and_the_compiler() -> None:
     assert compiled.load(json.loads(json.dumps(compiled.dump(given)))) == given
 
 
+def test_of_a_group_only_what_differs_from_the_defaults_is_written() -> None:
+    given = spec([])
+    assert "moves" not in document(given)
+    [group] = given.groups
+    held = replace(given, groups=(replace(group, moves_limit=3, moves_window_ms=3_600_000.0),))
+    assert '"moves_limit":3,"moves_window":"1h"' in document(held)
+    assert parse_document(document(held)) == held
+    assert compiled.load(json.loads(json.dumps(compiled.dump(held)))) == held
+
+
 def test_when_a_failure_counts_at_the_latest() -> None:
     assert Rhythm(5_000.0, 2_000.0, fall=3).failure_ms == 17_000.0
 
@@ -124,3 +135,47 @@ def test_a_resource_that_is_only_watched_in_another_way_is_the_same() -> None:
     assert runs_alike(one, other)
     [third] = check_text(CLUSTER.replace("PROBES", "[]").replace('"1"', '"2"'), "x").spec.groups[0].resources
     assert not runs_alike(other, third)
+
+
+GROUP = """
+cluster: demo
+nodes: [{name: n1, address: 10.0.0.11}, {name: n2, address: 10.0.0.12}]
+groups:
+  - name: web
+    probes: PROBES
+    resources:
+      - name: address
+        vip: {address: 10.0.0.30/24}
+"""
+
+
+def test_probes_of_a_group_are_kept() -> None:
+    given = check_text(GROUP.replace("PROBES", json.dumps(EVERY[:1])), "cluster.yaml").spec
+    assert given.groups[0].probes == (HealthProbe(TcpCheck(5432)),)
+    assert given.groups[0].first_vip == "10.0.0.30"
+    assert parse_document(document(given)) == given
+    assert compiled.load(json.loads(json.dumps(compiled.dump(given)))) == given
+
+
+@pytest.mark.parametrize(
+    ("probe", "problem"),
+    [
+        ({"http": {"url": "http://127.0.0.1/"}}, "127.0.0.1 is each of them itself"),
+        ({"http": {"url": "https://localhost/"}}, "localhost is each of them itself"),
+        ({"tcp": {"port": 1, "host": "::1"}}, "::1 is each of them itself"),
+        ({"sql": {"kind": "mysql", "socket": "/run/s"}}, "a socket is on the node itself"),
+    ],
+)
+def test_a_probe_of_a_group_must_lead_to_the_group(probe: Any, problem: str) -> None:
+    with pytest.raises(ConfigErrors) as refused:
+        check_text(GROUP.replace("PROBES", json.dumps([probe])), "cluster.yaml")
+    [found] = refused.value.problems
+    assert problem in found.problem
+    assert found.path.startswith("groups[0].probes[0]")
+
+
+def test_without_a_vip_it_needs_a_host() -> None:
+    text = GROUP.replace("vip: {address: 10.0.0.30/24}", 'exec: {command: ["/bin/sleep", "9"]}')
+    with pytest.raises(ConfigErrors, match="has no VIP: the other nodes would ask nobody"):
+        check_text(text.replace("PROBES", '[{"tcp": {"port": 1}}]'), "cluster.yaml")
+    check_text(text.replace("PROBES", '[{"tcp": {"port": 1, "host": "10.0.0.9"}}]'), "cluster.yaml")

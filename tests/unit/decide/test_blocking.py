@@ -8,11 +8,13 @@ import pytest
 
 from election.records import Block, Cleanup, Session
 from election.store import KeyValue
+from fencing.topology import Device, Level, NodeFencing, Target, Topology
 from hactl.decide import node as decide
 from hactl.decide.blocking import block, self_fence
 from hactl.decide.resources import acted, registered
 from hactl.decide.state import Out
 from hactl.model import effects, events
+from hactl.model.purposes import Purpose
 from tests.support.scene import KEYS, LEASE_MS, Scene
 from tests.unit.decide.test_overlap import Node
 
@@ -102,6 +104,69 @@ def test_earlier_blocks_are_known_first(owner: Node) -> None:
     owner.state.view = scene.view
     self_fence(owner.state, owner.run, out)
     assert [effect for effect in out.effects if isinstance(effect, effects.SelfFence)]
+
+
+@pytest.fixture
+def fenceable(owner: Node) -> Node:
+    """The same, but it has the others fence it: it has a device."""
+    group = owner.run.spec = replace(owner.run.spec, fencing="required", overlap=False, on_stop_failure="fence")
+    level = Level((Target("bmc", "2"),))
+    topology = Topology({"bmc": Device("bmc", "fence_dummy")}, {"n2": NodeFencing((level,), action="off")})
+    spec = owner.scene.spec
+    owner.state.cluster = replace(spec, groups=(group, *spec.groups[1:]), fencing=topology)
+    return owner
+
+
+def test_a_node_has_itself_fenced_and_holds_no_session_any_more(fenceable: Node) -> None:
+    """Nothing is switched off while a session is there (S5)."""
+    session = fenceable.scene.view.sessions["n2"]
+    assert cannot_stop(fenceable) == ["block"]
+    view = fenceable.scene.view
+    assert view.blocks["vip"].record.fenced
+    [send] = [pending for pending in fenceable.state.pending.values() if pending.purpose is Purpose.ASK_FENCE]
+    assert fenceable.scene.store.txn(send.txn, timeout_s=5).succeeded
+    view = fenceable.scene.view
+    record = view.fences["n2"].record
+    assert "n2" not in view.sessions
+    assert (record.state, record.wanted, record.session_id, record.session_revision, record.deposed_revision) == (
+        "pending", "off", session.record.session_id, session.create_revision, 0,
+    )  # fmt: skip
+    assert record.by == "n2: vip/address"
+
+
+def test_it_asks_for_that_again_only_once_the_group_was_cleaned_up(fenceable: Node) -> None:
+    fenceable.scene.put(KEYS.blocked("vip"), Block("n1", "another", "address", "it hangs", fenced=True))
+    assert cannot_stop(fenceable) == []
+    assert not fenceable.state.sending(Purpose.ASK_FENCE)
+    fenceable.scene.delete(KEYS.blocked("vip"))
+    assert cannot_stop(fenceable) == ["block"]
+    assert fenceable.state.sending(Purpose.ASK_FENCE)
+
+
+@pytest.mark.parametrize("lacks", ["device", "required", "peers"])
+def test_without_what_it_takes_it_waits_for_an_operator(fenceable: Node, lacks: str) -> None:
+    cluster = fenceable.state.cluster
+    assert cluster is not None
+    if lacks == "device":
+        fenceable.state.cluster = replace(cluster, fencing=Topology())
+    elif lacks == "required":
+        fenceable.run.spec = replace(fenceable.run.spec, fencing="lease")
+    else:
+        fenceable.scene.kill("n1")
+        fenceable.scene.kill("n3")
+    assert cannot_stop(fenceable) == []
+    assert not fenceable.scene.view.blocks
+
+
+def test_a_group_whose_node_was_fenced_starts_elsewhere(owner: Node) -> None:
+    scene = owner.scene
+    scene.own("vip", "n1", state="released")
+    scene.put(KEYS.blocked("vip"), Block("n3", "s", "address", "it hangs", fenced=True))
+    owner.run.granted = 0
+    owner.wait(60_000)
+    owner.look("stopped")
+    owner.wait(60_000)
+    assert owner.look() == ["acquire"]
 
 
 def test_a_block_that_lingers_does_not_outlast_a_cleanup(owner: Node) -> None:

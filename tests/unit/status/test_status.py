@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from election.observer import Observer
-from election.records import GENERATION_BITS, Failure, Move
+from election.records import GENERATION_BITS, Failure, Flapping, Move
 from election.store import Snapshot
 from fencing.topology import Level, NodeFencing, Target, Topology
 from hactl.decide import node
@@ -104,6 +104,19 @@ def test_a_group_that_needs_fencing_says_what_to_do(scene: Scene) -> None:
     level, text, todo = told(scene)[0]
     assert level == "error" and "group database does not run" in text and "'hactl fence confirm'" in text
     assert todo == "make sure n2 is off, then `hactl fence confirm n2`"
+
+
+def test_a_group_that_is_held(scene: Scene) -> None:
+    scene.put(KEYS.flapping("vip"), Flapping((3, 5, 7), "n1", "no link"))
+    scene.own("vip", "n2")
+    assert group(scene, "vip")["held"] is None
+    scene.own("vip", "n1")
+    assert (
+        "error",
+        "GROUP vip IS HELD ON n1: it was moved 3 times within 10m by its failures, so it stays there and is restarted "
+        "every 30s (no link)",
+        "repair it, then `hactl group cleanup vip`",
+    ) in told(scene)
 
 
 def test_a_group_that_may_run_nowhere(scene: Scene) -> None:
