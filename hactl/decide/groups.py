@@ -159,7 +159,8 @@ def _give_back(state: NodeState, run: LocalGroup, observed: Versioned[Ownership]
     run.granted = 0  # a promise, from the moment it is sent
     name, to = run.spec.name, observed.record.holders
     also = (note_failure(state, run, reason),) if run.failure or late else ()
-    txn = ownership.release(state.writer, name, observed, _spent_move(state, run), holders=to, reason=reason, also=also)
+    spent = _spent_move(state, run)[:1] if name in state.view.moves else ()  # its moves are not forgotten by that
+    txn = ownership.release(state.writer, name, observed, spent, holders=to, reason=reason, also=also)
     run.txn = out.send(Purpose.RELEASE, txn, name=name)
     out.note("group_given_back", group=name, to=to[0].node, reason=reason)
 

@@ -22,8 +22,6 @@ TIMING = Timing(
     etcd_election_ms=1500,
 )
 
-PROBED = Rhythm(interval_ms=500, timeout_ms=200)
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -73,7 +71,7 @@ NODE_FAULTS = [
     ("device-fails", 3), ("device-hangs", 2), ("device-lies", 2), ("device-slow", 2), ("pause-between", 2),
     ("fence", 2), ("deaf-agents", 2), ("clone", 4), ("disk-restored", 2), ("readiness", 6), ("readiness-flaps", 2),
     ("unstoppable", 2), ("cleanup", 1), ("untold", 3), ("confirm", 2), ("malformed", 5), ("later-version", 2),
-    ("group-stop", 3), ("group-restart", 4), ("ban", 4), ("unseen", 4),
+    ("group-stop", 3), ("group-restart", 4), ("ban", 4),
 ]  # fmt: skip
 STORE_FAULTS = [("store-away", 8), ("store-slow", 6), ("store-full", 2), ("delete-key", 3), ("store-restored", 1),
                 ("store-wiped", 1), ("config", 4), ("compact", 1)]  # fmt: skip
@@ -104,8 +102,6 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
     watchdogs = rng.random() < 0.3
     if focus is not None and focus.devices is not None:
         devices, watchdogs = focus.devices, not focus.devices
-    if devices and focus is None:
-        groups = [_fenced_when_stuck(group) for group in groups]
     cluster = ClusterSpec(
         "sim",
         tuple(NodeSpec(name, name) for name in names),
@@ -150,8 +146,6 @@ def _group(rng: random.Random, group: str, nodes: list[str], trusted: bool, focu
         overlap,
         failure_expiry_ms=15_000,
         on_stop_failure=_on_stop_failure(rng, focus),
-        moves_limit=1 if trusted else 5,
-        probes=(HealthProbe(TcpCheck(80), PROBED),),
     )
 
 
@@ -171,12 +165,6 @@ def _related(rng: random.Random, groups: list[GroupSpec], *, always: bool) -> li
 def _staying(group: GroupSpec) -> GroupSpec:
     """A group that goes back would take those that run with it to a node where they never run, again and again."""
     return replace(group, placing=replace(group.placing, failback="never"))
-
-
-def _fenced_when_stuck(group: GroupSpec) -> GroupSpec:
-    """Its node has itself fenced in place of taking itself down, where it can."""
-    able = group.on_stop_failure == "self-fence" and group.fencing == "required"
-    return replace(group, on_stop_failure="fence") if able else group
 
 
 def _on_stop_failure(rng: random.Random, focus: Focus | None) -> Literal["block", "self-fence"]:
@@ -209,6 +197,32 @@ def gentle_plan(seed: int) -> Plan:
         faults.append(Fault(at, kind, node, rng.choice([400.0, 4_000.0, 7_000.0, 12_000.0]), rng.random()))
         at += rng.uniform(7_000, 9_000)
     return replace(plan, faults=faults, loss=0.0, slow=0.0, failing=0.0, broken={}, gentle=True)
+
+
+def failing_plan(seed: int) -> Plan:
+    """What is decided after failures, among all other faults: groups that wander are held, clients do not reach them,
+    and a node that cannot stop one has itself fenced. Groups have no relations."""
+    plan, rng = make_plan(seed), random.Random(seed)
+    nodes = [node.name for node in plan.cluster.nodes]
+    kinds = ["unseen", "unseen", "resource-dies", "unstoppable", "move"]
+    faults = [
+        Fault(at, rng.choice(kinds), rng.choice(nodes), rng.choice([500.0, 4_000.0, 15_000.0]), rng.random())
+        for at in sorted(rng.uniform(6_000, plan.length * 0.5) for _ in range(12))
+    ]
+    groups = tuple(map(_failing, plan.cluster.groups))
+    cluster = replace(plan.cluster, groups=groups)
+    return replace(plan, cluster=cluster, faults=sorted([*plan.faults, *faults], key=lambda fault: fault.at))
+
+
+def _failing(group: GroupSpec) -> GroupSpec:
+    fenced = group.on_stop_failure == "self-fence" and group.fencing == "required"
+    return replace(
+        group,
+        placing=Placing(),
+        moves_limit=1,
+        probes=(HealthProbe(TcpCheck(80), Rhythm(interval_ms=500, timeout_ms=200)),),
+        on_stop_failure="fence" if fenced else group.on_stop_failure,
+    )
 
 
 def _faults(rng: random.Random, names: list[str], length: float, trusted: bool, focus: Focus | None) -> list[Fault]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.checks import Violation, report
 from tests.simulation.faults import checkpoint, inject, mend_all
-from tests.simulation.plan import NODE_FAULTS, Focus, Plan, gentle_plan, make_plan
+from tests.simulation.plan import NODE_FAULTS, Focus, Plan, failing_plan, gentle_plan, make_plan
 from tests.simulation.world import World
 
 # How long after the last fault everything must run again: leases, staggered candidates, restarts, back-off. Most
@@ -90,7 +90,17 @@ def run_malformed(seed: int, trace: bool = False) -> Outcome:
     return run_plan(make_plan(seed, focus=Focus(faults)), trace)
 
 
-PLANS: dict[str, Callable[..., Outcome]] = {"any": run_seed, "gentle": run_gentle, "malformed": run_malformed}
+def run_failing(seed: int, trace: bool = False) -> Outcome:
+    """Run a schedule of what is decided after failures of one seed."""
+    return run_plan(failing_plan(seed), trace)
+
+
+PLANS: dict[str, Callable[..., Outcome]] = {
+    "any": run_seed,
+    "gentle": run_gentle,
+    "malformed": run_malformed,
+    "failing": run_failing,
+}
 
 
 def run_many(
@@ -123,7 +133,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, help="run this one, with its transcript")
-    parser.add_argument("--only", choices=PLANS, default="any", help="schedules of malformed documents")
+    parser.add_argument("--only", choices=PLANS, default="any", help="schedules of malformed documents, or of failures")
     options = parser.parse_args()
     if options.seed is not None:
         outcome = PLANS[options.only](options.seed, trace=True)

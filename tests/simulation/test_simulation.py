@@ -26,6 +26,16 @@ def test_no_schedule_violates_an_invariant() -> None:
         assert total.get(event, 0) > SEEDS / 50, f"hardly any {event} in {SEEDS} schedules"
 
 
+@pytest.mark.timeout(600)
+def test_no_schedule_of_failures_does() -> None:
+    """Groups that wander, that no client reaches, that cannot be stopped: `--only failing` runs more of them."""
+    bad, total = run_many(0, max(40, SEEDS // 20), workers=2, plans="failing")
+    shown = "\n".join(f"{outcome.seed}: {outcome.violation}" for outcome in bad[:10])
+    assert not bad, f"python -m tests.simulation.run --only failing --seed\n{shown}"
+    for event in ("fault unseen", "group_held", "asks_to_be_fenced"):
+        assert total.get(event, 0), f"no {event}"
+
+
 @pytest.mark.parametrize("seed", [3, 8, 114])
 def test_a_seed_replays_exactly(seed: int) -> None:
     """The same seed gives the same transcript, to the letter."""
