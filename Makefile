@@ -104,7 +104,7 @@ bench-haproxy: setup ## changes of HAProxy under load, many services, a writer's
 	$(BIN)/python -m bench.haproxy --runs $(or $(RUNS),5) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 bench-mount: setup ## a disk that moves a hundred times, and a hundred power cuts: make bench-mount RUNS=10
-	HACTL_ROUNDS=$(or $(RUNS),100) $(BIN)/pytest -q -rP --timeout 7200 -k moves_and_power tests/lab/mount
+	HACTL_ROUNDS=$(or $(RUNS),100) $(BIN)/pytest -q -rP --timeout 7200 tests/lab/mount
 
 bench-serving: setup ## floods against everything that a node listens on: make bench-serving SECONDS_EACH=60 JSON=figures.json
 	$(BIN)/python -m bench.serving --seconds $(or $(SECONDS_EACH),60) $(if $(JSON),--json $(JSON))

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(3600)]
 # A stop has 1.5 s; a survivor that a busy machine keeps waiting does not lose its session.
 TIMING = {"lease": "6s", "stop_budget": "2s", "self_fence_lead": "500ms"}
 ROUNDS = int(os.environ.get("HACTL_ROUNDS", "0"))
+long_form = pytest.mark.skipif(not ROUNDS, reason="only in the long form: make bench-mount")
 VIP = "10.77.0.33"
 WRITER = Path(__file__).with_name("writer.py")
 
@@ -187,6 +188,7 @@ def test_the_guard_unmounts_when_the_lease_ends(store: Store) -> None:
     store.end()
 
 
+@long_form
 def test_a_frozen_node_is_switched_off_before_it_is_mounted_elsewhere(store: Store) -> None:
     cluster, owner = store.cluster, store.begin()
     epoch = cluster.group("store").epoch
@@ -197,7 +199,7 @@ def test_a_frozen_node_is_switched_off_before_it_is_mounted_elsewhere(store: Sto
     store.end()
 
 
-@pytest.mark.parametrize("fault", ["unmounted", "read-only"])
+@pytest.mark.parametrize("fault", ["unmounted", pytest.param("read-only", marks=long_form)])
 def test_what_happens_to_it_from_outside_is_put_right(store: Store, fault: str) -> None:
     """An unmount by hand, and an error that makes the file system read-only: it is checked and mounted again, there or,
     where the program failed first, elsewhere."""
