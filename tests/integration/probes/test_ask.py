@@ -247,7 +247,7 @@ echo "password $MYSQL_PWD$PGPASSWORD" >> {log}
 def test_a_database_is_asked_by_its_client(
     check: SqlCheck, client: str, arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client stands in for the database: what a real one answers is tried in `make test-databases`."""
+    """The client stands in for the database: real ones are asked in `make test-ocf`."""
     log, secret, program = tmp_path / "log", tmp_path / "secret", tmp_path / client
     secret.write_text("s3cret\n")
     secret.chmod(0o600)
