@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement lock deb wheel clean bench-mount
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement bench-resources lock deb wheel clean bench-mount
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -108,6 +108,10 @@ bench-mount: setup ## a disk that moves a hundred times, and a hundred power cut
 
 bench-serving: setup ## floods against everything that a node listens on: make bench-serving SECONDS_EACH=60 JSON=figures.json
 	$(BIN)/python -m bench.serving --seconds $(or $(SECONDS_EACH),60) $(if $(JSON),--json $(JSON))
+
+bench-resources: setup ## a crash to its restart, and 200 groups of 3 resources: make bench-resources RUNS=20 JSON=figures.json
+	bash deploy/packages.sh debootstrap systemd-container
+	$(BIN)/python -m bench.resources --runs $(or $(RUNS),20) $(if $(JSON),--json $(JSON))
 
 bench-placement: $(STAMP) ## how long it takes to place a thousand groups: make bench-placement JSON=figures.json
 	$(BIN)/python -m bench.placement $(if $(JSON),--json $(JSON))

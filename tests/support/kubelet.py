@@ -46,7 +46,7 @@ class Kubelet:
 
     def _step(self, name: str, pod: dict[str, Any], wanted: bool, now: float) -> None:
         if wanted and pod["process"] is None and now >= pod["at"]:
-            pod["process"] = subprocess.Popen([self.program, "1000000"])
+            pod["process"] = subprocess.Popen([name, "1000000"], executable=self.program)
         if wanted and pod["process"] is not None and pod["process"].poll() is not None:
             pod.update(process=None, at=now + self.start_s)  # as restartPolicy: Always
         if wanted:
