@@ -10,10 +10,13 @@ from typing import NamedTuple
 from election.clock import Instant
 from election.keys import Keys
 from election.reading import ReadObserver, ReadView
-from election.records import FenceRecord, Holder, Ownership, Session, next_epoch
+from election.records import FenceRecord, Holder, Maintenance, Ownership, Session, next_epoch
 from election.session import dead
 from election.store import Compare, Condition, Delete, Get, Operation, Put, Txn
 from election.view import Versioned
+
+# Evidence that nothing at all runs on a machine, whoever started it.
+MACHINE_STOPPED = frozenset({"off", "reboot", "confirmed"})
 
 
 class Verdict(NamedTuple):
@@ -97,9 +100,9 @@ def takeable(view: ReadView, observer: ReadObserver, group: str, lease_counts: b
         return Verdict(True, "it has no owner")
     own = observed.record
     if own.state == "unmanaged":
-        lease_counts = False  # nobody watches over it: its lease says nothing
+        return abandoned(view, own)
     others = [holder for holder in own.holders if not (holder.node == me and may_live(view, holder))]
-    if own.state in ("owned", "unmanaged"):
+    if own.state == "owned":
         others.append(own.holder)
     verdict = Verdict(True, "it was released" if own.state == "released" else f"{own.node} has not accepted it")
     for holder in others:
@@ -107,6 +110,23 @@ def takeable(view: ReadView, observer: ReadObserver, group: str, lease_counts: b
         if not verdict.safe:
             break
     return verdict
+
+
+def abandoned(view: ReadView, own: Ownership) -> Verdict:
+    """Whether it is certain that an unmanaged group does not run on the node that left it alone. The end of a session
+    says nothing: nobody stops the group then, neither the guard nor the node itself, so neither a lease that is over
+    nor `self-stop` counts, nor a watchdog, which was fed. Only that the machine is off, has booted, or an operator's
+    word: of that session, or of a later one. While the node has a session, it decides."""
+    node, fence = own.node, view.fences.get(own.node)
+    if node in view.sessions:
+        return Verdict(False, f"{node} left it alone, and takes it again")
+    if view.bad_node(node) is not None or view.bad_fence(node) is not None:
+        return Verdict(False, f"what is written of {node} cannot be read: it may run there")
+    if fence is None or fence.record.session_revision < own.session_revision:
+        return Verdict(False, f"the record of {node}'s session was lost")
+    if fence.record.state == "safe" and fence.record.evidence in MACHINE_STOPPED:
+        return Verdict(True, f"{node}: {fence.record.evidence}")
+    return Verdict(False, f"waiting for {node}: it may run there still; start hactl there, or 'hactl fence confirm'")
 
 
 def past_known(view: ReadView, observer: ReadObserver, lease_counts: bool, now: Instant) -> Verdict:
@@ -251,11 +271,22 @@ def leave(writer: Writer, group: str, observed: Versioned[Ownership], gone: Sequ
     )
 
 
-def probe(writer: Writer, group: str) -> Txn:
-    """Ask every live member whether `group`, which has no ownership record, runs there."""
+def unmanage(
+    writer: Writer, group: str, observed: Versioned[Ownership], asked: Versioned[Maintenance], key: str
+) -> Txn:
+    """Leave it alone from now on, as the operator `asked` at `key`. A promise: I start it no more before another write
+    of mine."""
+    own, mine = replace(observed.record, state="unmanaged"), writer.keys.group(group)
+    compares = writer.guarded(Compare(mine, "mod", observed.mod_revision), Compare(key, "mod", asked.mod_revision))
+    return Txn(compares, (Put(mine, own.to_json()),), writer.reads(mine, key))
+
+
+def probe(writer: Writer, group: str, group_mod: int = 0, probe_mod: int = 0) -> Txn:
+    """Ask every live member whether `group`, which has no owner who watches over it, runs there. `group_mod`,
+    `probe_mod`: of its ownership and of an earlier question, 0: there is none."""
     key, probe_of_group = writer.keys.group(group), writer.keys.probe(group)
     return Txn(
-        writer.guarded(Compare(key, "create", 0), Compare(probe_of_group, "create", 0)),
+        writer.guarded(Compare(key, "mod", group_mod), Compare(probe_of_group, "mod", probe_mod)),
         (Put(probe_of_group, writer.me.session_id),),
         writer.reads(key, probe_of_group),
     )
@@ -264,6 +295,18 @@ def probe(writer: Writer, group: str) -> Txn:
 def unprobed(view: ReadView, observer: ReadObserver, group: str, lease_counts: bool, me: str, now: Instant) -> Verdict:
     """Whether it is known that a group without an ownership record runs nowhere but, perhaps, here: every live
     member has answered the probe, every dead one is safe."""
+    verdict = answered(view, group, me)
+    if not verdict.safe:
+        return verdict
+    for node, fence in view.fences.items():
+        record = fence.record
+        if record.state != "safe" and not (lease_counts and observer.dead_over(node, record, now)):
+            return Verdict(False, f"{node} is not known to be stopped")
+    return verdict
+
+
+def answered(view: ReadView, group: str, me: str) -> Verdict:
+    """Whether every live member has answered the probe, and it runs on none of them but, perhaps, here."""
     probe_of_group = view.probes.get(group)
     if probe_of_group is None:
         return Verdict(False, "nobody has asked the members yet")
@@ -284,8 +327,4 @@ def unprobed(view: ReadView, observer: ReadObserver, group: str, lease_counts: b
         if reported.get("phase") == "blocked":
             return Verdict(False, f"it cannot be stopped on {node}: {reported.get('reason', '')}")
         return Verdict(False, f"it runs on {node}, outside of any ownership")
-    for node, fence in view.fences.items():
-        record = fence.record
-        if record.state != "safe" and not (lease_counts and observer.dead_over(node, record, now)):
-            return Verdict(False, f"{node} is not known to be stopped")
     return Verdict(True, "it runs nowhere")

@@ -12,7 +12,7 @@ import msgspec
 
 from election.reading import ReadView
 from election.store import Store
-from hactl.admin import drains, fencing, groups, moves, nodes, planned, requests
+from hactl.admin import drains, fencing, groups, maintenance, moves, nodes, planned, requests
 from hactl.admin.errors import NoSuchError
 from hactl.admin.requests import Request
 from hactl.model.cluster import ClusterSpec
@@ -122,6 +122,18 @@ def _clear(context: Context, params: requests.Clear) -> Outcome:
     return Outcome(requests.Cleared(cleared), "asked_clear" if cleared else "", data)
 
 
+def _maintenance(context: Context, params: requests.Maintenance) -> Outcome:
+    ending = planned.ending(params.for_ms, context.wall_s())
+    done = maintenance.begin(*context.known, params.group, context.by, ending=ending, reason=params.reason or "")
+    data = {"group": params.group, "until": done.until, "reason": params.reason or ""}
+    return Outcome(done, "asked_maintenance", data)
+
+
+def _end_maintenance(context: Context, params: requests.EndMaintenance) -> Outcome:
+    done = maintenance.end(*context.known, params.group)
+    return Outcome(done, "ended_maintenance" if done.changed else "", {"group": params.group})
+
+
 def _drain(context: Context, params: requests.Drain) -> Outcome:
     drain, new = drains.drain(
         *context.known, params.service, params.node, context.by, reason=params.reason or "", force=params.force
@@ -164,6 +176,8 @@ ACTIONS: dict[type[Request[Any]], Callable[[Context, Any], Outcome]] = {
     requests.Restart: _restart,
     requests.Ban: _ban,
     requests.Clear: _clear,
+    requests.Maintenance: _maintenance,
+    requests.EndMaintenance: _end_maintenance,
     requests.Drain: _drain,
     requests.Undrain: _undrain,
     requests.Confirm: _confirm,

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Literal
 
+from election.ownership import MACHINE_STOPPED
 from election.reading import ReadView
 from election.records import Confirm, FenceRecord, FenceTest, Session
 from election.session import dead
@@ -37,7 +38,7 @@ def confirm(
     record = fence.record
     if record.state == "safe" and record.evidence == "confirmed" and record.by == by:
         return record.session_id  # it was carried out by a daemon meanwhile
-    if record.state == "safe":
+    if record.state == "safe" and not left_alone_by(view, node, record):
         raise RefusedError(f"{node}'s last session is known to be stopped already ({record.evidence}, by {record.by})")
     if lease_left_ms > 0:
         problem = f"{node}'s lease may not be over for another {lease_left_ms / 1000:.1f} s: it may be alive"
@@ -59,6 +60,15 @@ def confirm(
     )
     write(store, Txn(compares, (Put(keys.fence(node), safe.to_json()),)), f"the fence record of {node}")
     return record.session_id
+
+
+def left_alone_by(view: ReadView, node: str, record: FenceRecord) -> list[str]:
+    """The groups that the node left alone (maintenance), and that may run there still, whatever is written of the end
+    of its session."""
+    if record.evidence in MACHINE_STOPPED:
+        return []
+    owned = [(group, known.record) for group, known in view.groups.items() if known.record.state == "unmanaged"]
+    return sorted(group for group, own in owned if own.node == node)
 
 
 def _dead(view: ReadView, spec: ClusterSpec | None, node: str) -> Versioned[FenceRecord]:

@@ -46,8 +46,8 @@ def stop(
     node = where(view, group)
     if group in view.stopped:
         return GroupRequested(changed=False, node=node)
-    if node and not force and (services := _services_behind(spec, wanted)):
-        raise HarmError(f"nobody reaches {', '.join(services)} while group {group} is stopped")
+    if node and not force and (harm := _harm_of_stopping(spec, wanted)):
+        raise HarmError(harm)
     key = view.keys.stopped(group)
     writes = (Put(key, Stop(by, utc(), reason).to_json()), Delete(view.keys.restart(group)))
     revision = write(store, Txn((same_history(view), Compare(key, "mod", 0)), writes), f"group {group}")
@@ -151,6 +151,21 @@ def _candidates_with(spec: ClusterSpec, group: GroupSpec, view: ReadView, node: 
     banned = view.copy()
     banned.bans[f"{group.name}/{node}"] = Versioned(request, 0, 0)
     return plan(spec, banned).choice(group.name).candidates
+
+
+def _harm_of_stopping(spec: ClusterSpec, group: GroupSpec) -> str:
+    """What ends with the group, in words; empty: nothing else."""
+    parts = []
+    if services := _services_behind(spec, group):
+        parts.append(f"nobody reaches {', '.join(services)} while group {group.name} is stopped")
+    if others := [other.name for other in spec.groups if _needs(other, group.name)]:
+        parts.append(f"{', '.join(others)} must run with or after group {group.name}, and stop with it")
+    return "; ".join(parts)
+
+
+def _needs(group: GroupSpec, other: str) -> bool:
+    relations = (*group.placing.after, *group.placing.together_with)
+    return any(relation.must and relation.group == other for relation in relations)
 
 
 def _services_behind(spec: ClusterSpec, group: GroupSpec) -> list[str]:

@@ -63,6 +63,18 @@ class GroupRequested(msgspec.Struct):
     until: str = ""
 
 
+class MaintenanceAsked(msgspec.Struct):
+    """`changed`: false, there was none to end. `until`: wall time, for people; "": without an end. `also`: other
+    requests that keep groups alone: the groups, or `*`. `lost`: groups whose owner is lost: they stay where they
+    were."""
+
+    changed: bool
+    revision: int = 0
+    until: str = ""
+    also: list[str] = []
+    lost: list[str] = []
+
+
 class Cleared(msgspec.Struct):
     """`nodes`: from which the group was banned."""
 
@@ -188,6 +200,24 @@ class Clear(Request[Cleared]):
     answer = Cleared
     group: str
     node: str = ""
+
+
+class Maintenance(Request[MaintenanceAsked]):
+    """Leave `group`, or ("") everything, alone: for `for_ms`, or (0) until it is ended."""
+
+    path = "maintenance/on"
+    answer = MaintenanceAsked
+    group: str = ""
+    for_ms: float = 0.0
+    reason: str | None = ""
+
+
+class EndMaintenance(Request[MaintenanceAsked]):
+    """End the maintenance of `group`, or ("") that of everything."""
+
+    path = "maintenance/off"
+    answer = MaintenanceAsked
+    group: str = ""
 
 
 class Drain(Request[DrainRequested]):

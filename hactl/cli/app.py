@@ -25,6 +25,7 @@ from hactl.cli import (
     init,
     key,
     lab,
+    maintenance,
     membership,
     node,
     preset,
@@ -71,14 +72,27 @@ _NODE = (
     membership.replace,
     membership.rename,
 )
-_GROUP = (group.stop, group.start, group.restart, group.ban, group.clear, group.cleanup)
+_GROUP = (
+    group.stop,
+    group.start,
+    group.restart,
+    maintenance.unmanage,
+    maintenance.manage,
+    group.ban,
+    group.clear,
+    group.cleanup,
+)
 _SETUP = "Set up a cluster: `hactl setup --cluster NAME n1=ADDRESS n2=ADDRESS n3=ADDRESS`."
 _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "setup": (_SETUP, (setup.cluster, setup.join)),
     "cluster": ("Reboot the nodes one after the other.", (cluster.rolling_reboot,)),
     "node": ("Take a node out of use, and put it back; add, remove, replace, rename one.", _NODE),
     "fence": ("Fence a node (`hactl fence NODE`); show dead sessions; test the fence devices.", _FENCING),
-    "group": ("Stop, start and restart a group; keep it off a node; report that it is repaired.", _GROUP),
+    "group": (
+        "Stop, start, restart a group; leave it alone; keep it off a node; report that it is repaired.",
+        _GROUP,
+    ),
+    "maintenance": ("Leave everything, or one group, alone while you work on it.", (maintenance.on, maintenance.off)),
     "hook": ("Look at the hooks, and test one.", (hook.list_hooks, hook.test)),
     "resource": ("The OCF resource agents of this machine.", (resource.agents, resource.describe)),
     "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),

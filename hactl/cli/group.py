@@ -11,14 +11,8 @@ from hactl.admin.requests import Ban, Cleanup, Clear, GroupRequested, Restart, S
 from hactl.cli.awaiting import Lines, look_for, parsed, until
 from hactl.cli.backend import Backend
 from hactl.cli.common import NOT_IN_TIME, say, settings, tell
-from hactl.cli.completion import groups, nodes
-from hactl.cli.options import ConfigOption, Force, Reason, Wait, seconds
-
-Group = Annotated[str, typer.Argument(help="The group's name.", autocompletion=groups)]
-Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait.")]
-For = Annotated[
-    str, typer.Option("--for", metavar="DURATION", help="It ends by itself after this time. Default: never.")
-]
+from hactl.cli.completion import nodes
+from hactl.cli.options import ConfigOption, For, Force, Group, Reason, Timeout, Wait, seconds
 
 
 def stop(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hactl.cli.completion import nodes
+from hactl.cli.completion import groups, nodes
 
 Node = Annotated[str, typer.Argument(help="The node's name.", autocompletion=nodes)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -15,6 +15,11 @@ JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object p
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Force = Annotated[bool, typer.Option("--yes", "-y", "--force", help="Do not ask: do it even if it hurts what runs.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, for `hactl status`.")]
+For = Annotated[
+    str, typer.Option("--for", metavar="DURATION", help="It ends by itself after this time. Default: never.")
+]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait.")]
+Group = Annotated[str, typer.Argument(help="The group's name.", autocompletion=groups)]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, and show the progress.")]
 ConfigOption = Annotated[
     Path | None,

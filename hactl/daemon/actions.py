@@ -17,7 +17,7 @@ from hactl.decide.reading import ReadState
 from hactl.linux.errors import OperationError
 from hactl.model import events
 from hactl.model.cluster import ClusterSpec
-from hactl.model.effects import Act, Announce, StopAnnouncing
+from hactl.model.effects import Act, Announce, LeaveAlone, StopAnnouncing
 from hactl.model.resources import HaproxySpec, ResourceSpec, runs_alike
 from hactl.resources.base import Announcing, Commands, NodeContext, Observation, Resource
 from hactl.resources.factory import make
@@ -59,6 +59,7 @@ class Actions:
         self._acting: dict[Name, asyncio.Task[None]] = {}
         self._watching: dict[Name, _Watch] = {}
         self._cluster_spec: ClusterSpec | None = None
+        self._alone: set[str] = set()
 
     def resource(self, group: str, spec: ResourceSpec) -> Resource:
         """The resource of this definition. One that differs in how it is watched is the same. Raises ResourceError."""
@@ -80,7 +81,7 @@ class Actions:
                 watch.task.cancel()
                 self._begin_watch(group, watch.resource, spec, watch.env, started=False)
 
-    def carry_out(self, effect: Act | Announce | StopAnnouncing) -> None:
+    def carry_out(self, effect: Act | Announce | StopAnnouncing | LeaveAlone) -> None:
         """An action, or how the group's addresses are announced."""
         match effect:
             case Act():
@@ -91,6 +92,17 @@ class Actions:
             case StopAnnouncing():
                 for resource in self._announcing(effect.group):
                     resource.stop_announcing()
+            case LeaveAlone():
+                self._leave_alone(effect.group, alone=effect.alone)
+
+    def _leave_alone(self, group: str, *, alone: bool) -> None:
+        """Watch nothing of the group, or again what is seen running: who watches puts things right."""
+        if not alone:
+            self._alone.discard(group)
+            return
+        self._alone.add(group)
+        for name in [name for name in self._watching if name[0] == group]:
+            self._watching.pop(name).task.cancel()
 
     def act(self, act: Act) -> None:
         """Begin an action; Acted is posted when it has ended, within its timeout."""
@@ -174,7 +186,7 @@ class Actions:
         }
 
     def _watch(self, act: Act, resource: Resource) -> None:
-        if (act.group, act.resource.name) not in self._watching:
+        if (act.group, act.resource.name) not in self._watching and act.group not in self._alone:
             started = act.action == "start"
             self._begin_watch(act.group, resource, act.resource, self._environment(act), started=started)
 

@@ -280,7 +280,7 @@ class Daemon:
                 self._link.carry_out(effect)
             case effects.ReadConfig():
                 self._config_reading.carry_out(effect)
-            case effects.Act() | effects.Announce() | effects.StopAnnouncing():
+            case effects.Act() | effects.Announce() | effects.StopAnnouncing() | effects.LeaveAlone():
                 self._actions.carry_out(effect)
             case effects.GuardBegin() | effects.GuardExtend() | effects.GuardRegister() | effects.GuardUnregister():
                 self._tell_guard(effect)

@@ -115,6 +115,12 @@ TABLE = (
     Metric("hactl_lease_remaining_seconds", "gauge", (), "Until this node's lease ends, 0: it has none."),
     Metric("hactl_log_lines_lost_total", "counter", (), "Lines of the daemon's log that could not be written."),
     Metric(
+        "hactl_maintenance",
+        "gauge",
+        ("group",),
+        "1: operators want the group left alone: alerts are silent; 0: not. Of an empty group: everything.",
+    ),
+    Metric(
         "hactl_loop_blocked_total",
         "counter",
         ("cause",),

@@ -18,7 +18,7 @@ from hactl.daemon.metric_table import HEALTH, HOOKED, OUTCOMES, SERVERS, STEPS, 
 from hactl.daemon.observe.loop_times import CAUSES, LoopTimes
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide import outside
-from hactl.decide.planned import off
+from hactl.decide.planned import ALL, maintenance_of, off
 from hactl.decide.reading import ReadState
 from hactl.haproxy.control.runtime import ServerState
 from hactl.model.cluster import GroupSpec
@@ -34,7 +34,8 @@ from hactl.status.health import NodeHealth, ServerHealth, plain_status
 from hactl.status.services import word
 
 _OF_GROUPS = (
-    "hactl_group_enabled", "hactl_group_info", "hactl_group_owned", "hactl_group_readiness", "hactl_resource_state",
+    "hactl_group_enabled", "hactl_group_info", "hactl_group_owned", "hactl_group_readiness", "hactl_maintenance",
+    "hactl_resource_state",
 )  # fmt: skip
 _OF_ENDPOINTS = (
     "hactl_etcd_db_bytes", "hactl_etcd_endpoint_up", "hactl_etcd_fsync_seconds", "hactl_etcd_quota_bytes",
@@ -240,6 +241,7 @@ class Metrics:
         self._all["hactl_resource_warnings"].clear()
         for warning in outside.warnings(state):
             self._all["hactl_resource_warnings"].labels(warning.group, warning.resource, warning.topic).set(1)
+        self._all["hactl_maintenance"].labels("").set(int(ALL in state.view.maintenance))
         for group in state.cluster.groups if state.cluster else ():
             self._collect_group(state, group)
 
@@ -254,6 +256,8 @@ class Metrics:
         self._all["hactl_group_info"].labels(group.name, owner, _ownership(state, group.name)).set(1)
         mine = ownership is not None and ownership.record.state == "owned" and ownership.record.holder == state.me
         self._all["hactl_group_owned"].labels(group.name).set(int(mine))
+        maintained = maintenance_of(state.view, group.name) is not None
+        self._all["hactl_maintenance"].labels(group.name).set(int(maintained))
         own = state.readiness.get(group.name)
         known = own.reported.level if own else "ready"
         for level in READINESS:

@@ -59,6 +59,7 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
     if first is None:
         # Found running, or taken again after its record was lost: it runs in this ownership now.
         run.epoch = epoch
+        register_running(state, run, out)
         settle(state, run, out)
         return
     run.since_running = None
@@ -81,6 +82,17 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
         return
     run.epoch = epoch
     out.act(run, first, "start")
+
+
+def register_running(state: NodeState, run: LocalGroup, out: Out) -> bool:
+    """Have the guard hold what runs here though hactl did not start it, or let go of it. Whether it holds all of it."""
+    running = [resource for resource in run.spec.resources if run.health.get(resource.name) == "running"]
+    missing = [resource for resource in running if resource.name not in run.registered]
+    for resource in missing:
+        if resource.name not in run.registering and state.guard_ready and state.may_run(out.now):
+            run.registering.add(resource.name)
+            out.effects.append(GuardRegister(run.spec, resource))
+    return not missing
 
 
 def read_revision(state: NodeState, group: str) -> int:

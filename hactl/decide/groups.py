@@ -19,8 +19,10 @@ from hactl.decide import (
     ordering,
     outside,
     overlap,
+    phases,
     planned,
     planned_steps,
+    unmanaged,
     wandering,
 )
 from hactl.decide.acquiring import bring_up, read_revision, send_acquire
@@ -37,6 +39,13 @@ from hactl.model.purposes import Purpose
 def step_group(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Take the next step for one group."""
     clean_up(state, run, out)
+    observed = state.view.groups.get(run.spec.name)
+    if observed is not None and phases.rests(state, run):
+        if unmanaged.step(state, run, observed, out):
+            try_acquire(state, run, observed, out)
+        outside.expire(run, out)
+        return
+    unmanaged.look_after(run, out)
     if state.emergency:
         run.granted = 0
         bring_down(run, out, kill=True)
@@ -47,30 +56,30 @@ def step_group(state: NodeState, run: LocalGroup, out: Out) -> None:
         else:
             probe_unknown(run, out)
     elif state.phase in ("live", "ending"):
-        observed = state.view.groups.get(run.spec.name)
         if reason := state.frozen(run.spec.name):
             as_frozen(state, run, reason, out)
             forget_unstarted(run, out)
             return
-        role = state.role(run.spec.name)
-        run.unseen = run.unseen and role == "owner"
-        match role:
-            case "owner":
-                assert observed is not None
-                as_owner(state, run, observed, out)
-            case "offered":
-                assert observed is not None
-                accept(state, run, observed, out)
-            case "holder":
-                assert observed is not None
-                as_holder(state, run, observed, out)
-            case "absent":
-                as_unowned(state, run, out)
-            case "other":
-                as_other(state, run, observed, out)
+        _by_role(state, run, observed, out)
     forget_unstarted(run, out)
     announcing.step_announcement(state, run, out)
     outside.expire(run, out)
+
+
+def _by_role(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | None, out: Out) -> None:
+    """The step of the role that the ownership gives this node."""
+    role = state.role(run.spec.name)
+    run.unseen = run.unseen and role == "owner"
+    if observed is None:
+        as_unowned(state, run, out)
+    elif role == "owner":
+        as_owner(state, run, observed, out)
+    elif role == "offered":
+        accept(state, run, observed, out)
+    elif role == "holder":
+        as_holder(state, run, observed, out)
+    else:
+        as_other(state, run, observed, out)
 
 
 def as_frozen(state: NodeState, run: LocalGroup, reason: str, out: Out) -> None:
@@ -88,6 +97,8 @@ def as_frozen(state: NodeState, run: LocalGroup, reason: str, out: Out) -> None:
 def as_owner(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> None:
     """Run it here, or stop it and let it go."""
     run.untouched, run.takeable_since = False, None
+    if unmanaged.leave(state, run, observed, out):
+        return
     if _dead_holders_leave(state, run, observed, out):
         return
     if observed.record.holders:
@@ -215,6 +226,8 @@ def as_other(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
     probe_unknown(run, out)
     if run.stopped:
         try_acquire(state, run, observed, out)
+    elif (reason := planned.resting(state.view, run.spec.name)) and not run.started:
+        run.waiting = reason  # not hactl's: an operator is at work
     elif run.starting or not {"running", "failed"}.isdisjoint(run.health.values()):
         begun = bring_down(run, out, kill=True)
         if begun and not run.barred and outside.tells(run):
@@ -228,6 +241,10 @@ def as_unowned(state: NodeState, run: LocalGroup, out: Out) -> None:
     run.granted = 0
     if state.phase == "ending":
         bring_down(run, out, kill=False)
+        return
+    if reason := planned.resting(state.view, run.spec.name):
+        probe_unknown(run, out)
+        run.waiting = reason
         return
     present = sorted([*state.view.sessions, *state.view.unread("nodes")])
     running = [node for node in present if reported_running(state.view, run.spec.name, node)]
@@ -243,9 +260,10 @@ def as_unowned(state: NodeState, run: LocalGroup, out: Out) -> None:
 
 
 def clear_leftovers(state: NodeState, out: Out) -> None:
-    """Stop at once what an earlier daemon started and no guard holds the deadline for."""
+    """Stop at once what an earlier daemon started and no guard holds the deadline for, unless it was left alone."""
     for run in state.runs.values():
-        bring_down(run, out, kill=True)
+        if not phases.rests(state, run):
+            bring_down(run, out, kill=True)
 
 
 def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | None, out: Out) -> None:
@@ -257,10 +275,8 @@ def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership
     if planned.off(state.view, spec) or state.cluster.group(spec.name) is None:
         _retire(state, run, observed, out)
         return
-    if observed is not None and observed.record.state == "unmanaged" and spec.fencing == "lease":
-        return
     holding = observed is not None and state.me in observed.record.holders and run.running
-    if not holding and (reason := blocking.blocked(state.view, spec.name)):
+    if not holding and (reason := planned.resting(state.view, spec.name) or blocking.blocked(state.view, spec.name)):
         run.waiting, run.takeable_since = reason, None
         return
     verdict = ownership.takeable(state.view, state.observer, spec.name, spec.fencing == "lease", state.node, now)
@@ -274,7 +290,7 @@ def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership
     if rank is None or away:
         run.waiting, run.takeable_since = away, None
         return
-    if observed is None and not _runs_nowhere(state, run, out):
+    if not _runs_nowhere(state, run, observed, out):
         run.takeable_since = None  # turns begin when all have answered: by then all know of the group
         return
     if run.takeable_since is None:
@@ -287,10 +303,9 @@ def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership
         return
     also = () if holding else blocking.as_blocked(state, spec.name)  # what runs already may go on
     reason, cleanup = verdict.reason, tuple[str, ...]()
-    if observed is None:
-        probe = state.keys.probe(spec.name)
-        also = (*also, Compare(probe, "mod", state.view.probes[spec.name].mod_revision))
-        reason, cleanup = "first owner", (probe,)
+    if observed is None or observed.record.state == "unmanaged":
+        also, cleanup = (*also, *unmanaged.still_over(state, spec.name)), (state.keys.probe(spec.name),)
+        reason = "first owner" if observed is None else reason
     elif back:
         reason = observed.record.reason
     send_acquire(state, run, observed, Purpose.ACQUIRE, reason, out, also=also, cleanup=cleanup)
@@ -315,9 +330,12 @@ def _retire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | 
     out.note("group_retired", group=run.spec.name, owner=observed.record.node, reason=verdict.reason)
 
 
-def _runs_nowhere(state: NodeState, run: LocalGroup, out: Out) -> bool:
-    """No ownership record: whether it runs anywhere is not known until every live member was asked."""
+def _runs_nowhere(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | None, out: Out) -> bool:
+    """No ownership record, or nobody watched over it: whether it runs anywhere is not known until every live member was
+    asked."""
     name = run.spec.name
+    if observed is not None:
+        return observed.record.state != "unmanaged" or unmanaged.runs_nowhere_else(state, run, observed, out)
     if name not in state.view.probes:
         run.txn = out.send(Purpose.PROBE, ownership.probe(state.writer, name), name=name)
         return False

@@ -47,8 +47,9 @@ class LocalGroup:
     well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
     `unseen`: it is stopped to be started again as a whole, since no client reaches it.
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
-    which everything was stopped. `interferences`: by resource and topic.
-    `waits_since`: since when it waits for others to start, `leaving_since`: since when it is to stop in order.
+    which everything was stopped. `alone`: nothing is done here by itself to what runs, which was looked at `looked_at`.
+    `interferences`: by resource and topic. `waits_since`: since when it waits for others to start,
+    `leaving_since`: since when it is to stop in order.
     """
 
     spec: GroupSpec
@@ -77,6 +78,8 @@ class LocalGroup:
     overlap_seen: tuple[int, Instant] | None = None
     cleaned: str = ""
     restarted: int = 0
+    alone: bool = False
+    looked_at: Instant | None = None
     waiting: str = ""
     waits_since: Instant | None = None
     leaving_since: Instant | None = None
@@ -123,8 +126,8 @@ class LocalGroup:
         values = {self.health.get(resource.name, "unknown") for resource in self.spec.resources}
         if "unknown" in values:
             return "unknown"
-        if self.acting:
-            return "stopping" if any(action in ("stop", "kill") for _, action in self.acting.values()) else "starting"
+        if doing := {action for _, action in self.acting.values()} - {"probe"}:
+            return "stopping" if doing & {"stop", "kill"} else "starting"
         if values == {"running"}:
             return "running"
         return "stopped" if values == {"stopped"} else "failed" if "failed" in values else "starting"

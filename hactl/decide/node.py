@@ -152,7 +152,7 @@ def _decide(state: NodeState, out: Out) -> None:
 def _end_without_guard(state: NodeState, out: Out) -> None:
     """Stop everything by the fast way, then end; the session is left to its own end."""
     for run in state.runs.values():
-        if not run.untouched:
+        if not run.untouched and not phases.rests(state, run):
             resources.bring_down(run, out, kill=True)
     if phases.cleared(state):
         phase_table.enter(state, "gone")

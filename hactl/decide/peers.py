@@ -39,12 +39,14 @@ def answer_probes(state: NodeState) -> None:
     """Answer the question whether a group without an owner runs here, after looking anew."""
     for name, probe in state.view.probes.items():
         run = state.runs.get(name)
-        if run is None or state.view.mod_of(state.keys.group(name)):
+        known = state.view.groups.get(name)
+        alone = known is not None and known.record.state == "unmanaged"
+        if run is None or (state.view.mod_of(state.keys.group(name)) and not alone):
             continue
         if run.probed != probe.mod_revision and not run.acting:
             run.probed = probe.mod_revision
             for resource, health in run.health.items():
-                if health == "stopped":
+                if health == "stopped" or alone:
                     run.health[resource] = "unknown"
             state.dirty = True
         elif run.probed == probe.mod_revision and not run.acting and "unknown" not in run.health.values():

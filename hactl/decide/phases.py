@@ -89,9 +89,22 @@ def resumable(state: ReadState) -> bool:
     return guard.valid_until is not None and not guard.latched
 
 
+def rests(state: NodeState, run: LocalGroup) -> bool:
+    """Whether nobody is to stop what runs of the group here, whatever becomes of the session: it is left alone, by this
+    node or by another; then it is not what hactl has started here."""
+    known = state.view.groups.get(run.spec.name)
+    if known is None or known.record.state != "unmanaged":
+        return False
+    return known.record.node == state.node or not run.started
+
+
 def cleared(state: NodeState) -> bool:
-    """Whether everything exclusive here is known to be stopped. What hactl never owned may run on."""
-    return all(run.stopped or run.barred or (run.untouched and not run.acting) for run in state.runs.values())
+    """Whether everything exclusive here is known to be stopped. What hactl never owned, or has left alone, may run
+    on."""
+    return all(
+        run.stopped or run.barred or (run.untouched and not run.acting) or rests(state, run)
+        for run in state.runs.values()
+    )
 
 
 def lease_ends(state: NodeState, now: Instant) -> bool:

@@ -5,7 +5,12 @@ by a write (planned_steps.py).
 from __future__ import annotations
 
 from election.reading import ReadView
+from election.records import Maintenance
+from election.view import Versioned
 from hactl.model.cluster import GroupSpec
+
+# The name of the maintenance of everything.
+ALL = "*"
 
 
 def off(view: ReadView, group: GroupSpec) -> str:
@@ -22,3 +27,20 @@ def kept_off(view: ReadView, group: str, node: str) -> str:
         return "in standby"
     ban = view.bans.get(f"{group}/{node}")
     return f"banned by {ban.record.by or 'an operator'}" if ban is not None else ""
+
+
+def maintenance_of(view: ReadView, group: str) -> Versioned[Maintenance] | None:
+    """The operator's request to leave the group alone, its own or that of everything; None: there is none."""
+    return view.maintenance.get(group) or view.maintenance.get(ALL)
+
+
+def left_alone(view: ReadView, group: str, node: str) -> bool:
+    """Whether what runs of the group on the node is not hactl's to stop: the node was its owner and has written that it
+    is `unmanaged`. It holds until somebody has written another ownership, whatever becomes of the session."""
+    known = view.groups.get(group)
+    return known is not None and known.record.state == "unmanaged" and known.record.node == node
+
+
+def resting(view: ReadView, group: str) -> str:
+    """Why nobody starts, stops or moves the group; empty: no maintenance is asked for."""
+    return "left alone (maintenance)" if maintenance_of(view, group) is not None else ""

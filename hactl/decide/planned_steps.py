@@ -49,3 +49,5 @@ def _ending(view: ReadView) -> Iterator[tuple[str, int, int]]:
     """Key, end and revision of everything that may end by itself."""
     for name, ban in view.bans.items():
         yield view.keys.ban(*name.split("/", 1)), ban.record.until_ms, ban.mod_revision
+    for name, maintenance in view.maintenance.items():
+        yield view.keys.maintenance(name), maintenance.record.until_ms, maintenance.mod_revision

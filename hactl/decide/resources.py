@@ -163,6 +163,9 @@ def failed(state: NodeState, run: LocalGroup, name: str, reason: str, out: Out) 
     if state.release_on_exit:
         out.note("resource_ended", group=run.spec.name, resource=name, reason=reason)
         return
+    if state.role(run.spec.name) == "unmanaged":
+        out.note("resource_failed", group=run.spec.name, resource=name, reason=f"{reason} (maintenance)", failures=0)
+        return
     run.restarts += 1
     run.failure, run.failing = reason, name
     wait = 0.0 if run.restarts == 1 else min(FIRST_RETRY_MS * 2.0 ** (run.restarts - 2), LONGEST_RETRY_MS)
@@ -189,6 +192,8 @@ def registered(state: NodeState, run: LocalGroup, name: str, ok: bool, problem: 
     elif _runs_here(state, run) and state.may_run(out.now):
         run.unregistered = True
         failed(state, run, name, f"start failed: {problem}", out)
+    elif state.role(run.spec.name) == "unmanaged":
+        run.waiting, run.retry_at = f"the guard does not take {name}: {problem}", out.now.plus(STOP_RETRY_MS)
 
 
 def _runs_here(state: NodeState, run: LocalGroup) -> bool:

@@ -29,7 +29,7 @@ Phase = Literal["listing", "stopping", "closing", "live", "ending", "refused", "
 
 
 # The part of this node in a group, by the newest known ownership.
-Role = Literal["owner", "offered", "holder", "absent", "other"]
+Role = Literal["owner", "offered", "holder", "absent", "unmanaged", "other"]
 
 
 _NO_DEVICES = Topology()
@@ -278,6 +278,8 @@ class NodeState:
         if ownership is None:
             return "absent"
         own = ownership.record
+        if own.state == "unmanaged":
+            return "unmanaged"
         if own.holder == self.me and self.session.state == "live":
             return "offered" if own.state == "handoff" else "owner" if own.state == "owned" else "other"
         return "holder" if self.me in own.holders else "other"

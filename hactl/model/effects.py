@@ -106,6 +106,14 @@ class StopAnnouncing(NamedTuple):
     group: str
 
 
+class LeaveAlone(NamedTuple):
+    """Nothing is to be done by itself to the group's resources here, such as putting back an address that was removed
+    (`alone`); or it is again, once they are seen running. No answer."""
+
+    group: str
+    alone: bool
+
+
 class FenceAct(NamedTuple):
     """Have `node` switched by a device of the configuration in use; answered by FenceActed, within `timeout_ms`.
     An action that is not over by then is killed, and has failed. It is not begun, and has failed, where it could
@@ -174,6 +182,6 @@ class Note(NamedTuple):
 
 Effect = (
     SendTxn | Relist | ReadConfig | GuardBegin | GuardExtend | GuardRegister | GuardUnregister | WriteMember | Act
-    | Announce | StopAnnouncing | FenceAct | FenceCancel | AskGuard | Identify | ProbeOriginal | Disown | SelfFence
-    | Exit | Note
+    | Announce | StopAnnouncing | LeaveAlone | FenceAct | FenceCancel | AskGuard | Identify | ProbeOriginal | Disown
+    | SelfFence | Exit | Note
 )  # fmt: skip

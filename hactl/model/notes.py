@@ -37,6 +37,8 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
     "Groups": (
         Kind("group_acquire", "info", "this node has taken the group, in etcd"),
         Kind("group_accept", "info", "this node has accepted the group that another node handed over"),
+        Kind("group_resume", "info", "maintenance is over: this node has taken the group again, as it was found"),
+        Kind("group_unmanaged", "info", "maintenance: the group is left alone from now on; `by`, `until`"),
         Kind("group_reclaim", "info", "this node has taken a group again that an overlap gave back"),
         Kind("group_running", "info", "all resources of the group run"),
         Kind("group_leaving", "info", "the owner begins to give the group up; `to`: the node that gets it"),
@@ -156,6 +158,8 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("asked_restart", "info", "`hactl group restart`"),
         Kind("asked_ban", "info", "`hactl group ban`; `until`"),
         Kind("asked_clear", "info", "`hactl group clear`"),
+        Kind("asked_maintenance", "info", "`hactl maintenance on`, `hactl group unmanage`; `until`, `reason`"),
+        Kind("ended_maintenance", "info", "`hactl maintenance off`, `hactl group manage`"),
     ),
     "Services and HAProxy": (
         Kind("server_down", "warning", "this node's HAProxy finds a server down"),

@@ -35,10 +35,12 @@ class Purpose(StrEnum):
     RENEW = "renew"
     REPORT = "report"
     RESTARTED = "restarted"
+    RESUME = "resume"
+    UNMANAGE = "unmanage"
     VOID_MOVE = "void-move"
 
 
 # They give ownership of a group to this node.
-GRANTS = frozenset({Purpose.ACQUIRE, Purpose.ACCEPT, Purpose.RECLAIM})
+GRANTS = frozenset({Purpose.ACQUIRE, Purpose.ACCEPT, Purpose.RECLAIM, Purpose.RESUME})
 # They write the fence record of another node.
 FENCE_WRITES = frozenset({Purpose.FENCE_ATTEMPT, Purpose.FENCE_SAFE, Purpose.FENCE_FAILED, Purpose.FENCE_ON})

@@ -18,7 +18,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
   `resources`, `waiting` (why it does not run),
   `reason` (of its ownership), `candidates`, `excluded`,
   `readiness` (of the nodes that are not ready for it: `level`, `why`), `stopped` (None, or `by`, `at`, `reason`: an
-  operator wants it to run nowhere), `bans` (`node`, `by`, `at`, `until`, `reason`), `restarting`
+  operator wants it to run nowhere), `bans` (`node`, `by`, `at`, `until`, `reason`), `restarting`,
+  `maintenance` (None, or `by`, `at`, `until`, `reason`: it is left alone)
 - `balancers`: HAProxy on each node: `node`, `live`, `wanted` (it is to run there), `told` (what follows is known),
   `running`, `version`, `error`, `at`
 - `services`: `name`, `mode`, `binds`, `enabled`, `writer` (None: it has none to be elected), `group`, `role` (what
@@ -43,7 +44,7 @@ from typing import Any
 
 from election.clock import Instant
 from election.observer import Observer
-from election.ownership import session_of, takeable, unprobed
+from election.ownership import abandoned, session_of, takeable, unprobed
 from election.reading import ReadObserver, ReadView
 from election.records import GENERATION_BITS, Count, Failure, Ownership, Record, RecordError
 from election.text import printable
@@ -51,6 +52,7 @@ from election.view import Versioned
 from hactl.decide.blocking import blocked, fenced_for
 from hactl.decide.client_reports import client_views
 from hactl.decide.placement.plan import Plan, plan
+from hactl.decide.planned import ALL
 from hactl.decide.readiness import reported
 from hactl.decide.resources import LONGEST_RETRY_MS
 from hactl.decide.timing import format_ms
@@ -62,7 +64,7 @@ from hactl.status.fences import being_fenced, device_reports, fence_status, matt
 from hactl.status.health import NodeHealth
 from hactl.status.local import Local
 from hactl.status.node_checks import node_checks
-from hactl.status.planned import planned_status, stopped_by
+from hactl.status.planned import maintenance_status, planned_status, stopped_by
 from hactl.status.resource_warnings import reported_warnings
 from hactl.status.services import balancer_status, service_status
 from hactl.status.stale import mark_as_old
@@ -114,7 +116,7 @@ def status(
         "devices": device_reports(view, spec),
         "failures": [_failure(key, failure) for key, failure in sorted(view.failures.items())],
         "moves": [move_status(group, view) for group in sorted(view.moves)],
-        "maintenance": sorted(view.maintenance),
+        "maintenance": maintenance_status(view),
         "unreadable": unreadable.shown(view, etcd["etcdctl"] if etcd else "etcdctl"),
         "config": _config(view, local.config_problem if local else config_problem),
         "local": asdict(local) if local else None,
@@ -250,6 +252,8 @@ def _waiting(
     stored = view.groups.get(group.name)
     if state == "stopped":
         return stopped_by(view.stopped[group.name].record)
+    if state == "unmanaged" and group.name not in view.maintenance and ALL not in view.maintenance:
+        return _not_taken_yet(view, group.name, view.groups[group.name].record)
     if state in ("running", "disabled", "unmanaged") or planned is None:
         return ""
     if stored is not None and stored.record.state == "owned" and state != "lost":
@@ -268,6 +272,14 @@ def _waiting(
     if not choice.candidates:
         return "no node may run it: " + "; ".join(f"{name}: {why}" for name, why in choice.excluded.items())
     return f"{choice.candidates[0]} will take it"
+
+
+def _not_taken_yet(view: ReadView, group: str, own: Ownership) -> str:
+    """Why a group is left alone still though its maintenance has ended."""
+    if own.node not in view.sessions:
+        return abandoned(view, own).reason
+    report = view.reports.get(own.node)
+    return str(report.record.groups.get(group, {}).get("reason", "")) if report else ""
 
 
 def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: Local | None) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from typing import Any
 from election.reading import ReadView
 from election.records import Stop
 from election.text import printable
+from hactl.decide.planned import ALL, maintenance_of
 from hactl.status.service_warnings import Warning_
 
 
 def planned_status(view: ReadView, group: str) -> dict[str, Any]:
     """A group's part: `stopped` (None, or `by`, `at`, `reason`), `bans` (`node`, `by`, `at`, `until`, `reason`),
-    `restarting` (a request to restart it is being carried out)."""
+    `restarting` (a request to restart it is being carried out), `maintenance` (None, or as of a ban, without `node`: it
+    is asked for, of the group or of everything)."""
     stop, restart, stored = view.stopped.get(group), view.restarts.get(group), view.groups.get(group)
     restarting = restart is not None and stored is not None and restart.record.epoch == stored.record.epoch
     bans = [
@@ -21,7 +23,18 @@ def planned_status(view: ReadView, group: str) -> dict[str, Any]:
         for name, ban in sorted(view.bans.items())
         if name.partition("/")[0] == group
     ]
-    return {"stopped": _about(stop.record) if stop else None, "bans": bans, "restarting": restarting}
+    asked = maintenance_of(view, group)
+    alone = {**_about(asked.record), "until": printable(asked.record.until)} if asked is not None else None
+    stopped = _about(stop.record) if stop else None
+    return {"stopped": stopped, "bans": bans, "restarting": restarting, "maintenance": alone}
+
+
+def maintenance_status(view: ReadView) -> list[dict[str, str]]:
+    """What operators have asked to be left alone: `group` (`*`: everything), `by`, `at`, `until`, `reason`."""
+    return [
+        {"group": name, **_about(known.record), "until": printable(known.record.until)}
+        for name, known in sorted(view.maintenance.items())
+    ]
 
 
 def stopped_by(stop: Stop) -> str:
@@ -31,8 +44,20 @@ def stopped_by(stop: Stop) -> str:
 
 def planned_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
     """What was planned, and how it is ended."""
+    for asked in document["maintenance"]:
+        until = f" until {asked['until']}" if asked["until"] else ""
+        if asked["group"] == ALL:
+            text = f"EVERYTHING IS IN MAINTENANCE{until}{_by(asked)}: hactl starts, stops, moves and fences nothing"
+            yield "warning", text, "`hactl maintenance off` when you are done"
+        else:
+            text = f"GROUP {asked['group']} IS IN MAINTENANCE{until}{_by(asked)}: hactl leaves it alone"
+            yield "warning", text, f"`hactl group manage {asked['group']}` when you are done"
     for group in document["groups"]:
-        name = group["name"]
+        name, owner, why = group["name"], group["owner"], group["waiting"]
+        if group["state"] == "unmanaged" and not group["maintenance"]:
+            text = f"group {name} was left alone on {owner}, and is not looked after yet: {why or 'wait'}"
+            todo = f"see where it runs; if {owner} is off: `hactl fence confirm {owner}`"
+            yield "error" if why else "notice", text, todo
         if stop := group["stopped"]:
             yield "notice", f"group {name} is stopped{_by(stop)}", f"`hactl group start {name}`"
         for ban in group["bans"]:

@@ -133,7 +133,7 @@ def _groups(document: dict[str, Any]) -> Iterator[Warning_]:
     blocked = (document["local"] or {}).get("blocked", {})
     nodes = {node["name"]: node["state"] for node in document["nodes"]}
     failing = failing_checks(document)
-    for group in document["groups"]:
+    for group in _looked_after(document):
         name, state, why = group["name"], group["state"], group["waiting"]
         owner = group["owner"]
         if group["blocked"]:
@@ -187,6 +187,13 @@ def _seen(group: dict[str, Any]) -> Iterator[Warning_]:
         elif view["level"] == "unreached":
             text = f"{node} has not reached group {group['name']} as a client since it came to {group['owner']}"
             yield "warning", f"{text}, so its probes do not count: {view.get('why', '')}", todo
+
+
+def _looked_after(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The groups at which no operator is at work: of the others see planned.py."""
+    for group in document["groups"]:
+        if not group["maintenance"] and group["state"] != "unmanaged":
+            yield group
 
 
 def _readiness(group: dict[str, Any], failing: dict[str, list[str]]) -> Iterator[Warning_]:
@@ -313,9 +320,6 @@ def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
     for move in document["moves"]:
         to = move["to"] or "another node"
         yield "notice", f"group {move['group']} will move from {move['from']} to {to} (by {move['by']})", "wait"
-    for group in document["maintenance"]:
-        text = f"group {group} is in maintenance: hactl neither starts nor stops it"
-        yield "notice", text, "end it when you are done"
     if document["config"]["problem"]:
         text = f"the configuration in the store cannot be used here: {document['config']['problem']}"
         yield "error", text, "`hactl config apply` one that can, or upgrade hactl here"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from election.records import FenceRecord, Holder, Ownership, Report, Session
 from election.store import Delete, KeyValue, Put, Txn
+from hactl.decide.state import NodeState
 from hactl.model import effects
 from hactl.model.notes import KINDS
 from tests.simulation import clones
@@ -76,6 +77,21 @@ class Checks:
         self.relations.started(node, group)
         self._in_time(node)
 
+    def acts(self, state: NodeState, node: SimNode, act: effects.Act) -> None:
+        """A daemon begins an action: none on a group that it knows to be left alone, but to stop what it has started
+        itself where another node has the group (M1)."""
+        known = state.view.groups.get(act.group)
+        if known is not None and known.record.state == "unmanaged":
+            self.count(f"{act.action} while left alone")
+            own = known.record.node != node.name and state.runs[act.group].started and act.action != "start"
+            if act.action != "probe" and not own:
+                self.fail("M1", f"{node.name}: {act.action} of {act.group}, which is left alone on {known.record.node}")
+
+    def _alone(self, node: SimNode, group: str) -> bool:
+        """Whether the group is left alone on the node, by the ownership written last."""
+        own = self.written.get(group)
+        return own is not None and own.state == "unmanaged" and own.node == node.name
+
     def _overlapping(self, group: str, nodes: list[str]) -> bool:
         """Whether a group may run on these nodes together: an overlap, as its ownership says."""
         spec = self.world.plan.cluster.group(group)
@@ -106,7 +122,8 @@ class Checks:
 
     def _in_time(self, node: SimNode) -> None:
         """G6: nothing exclusive runs past its own `valid_until`."""
-        running, guard = node.resources.running, node.guard.state
+        guard = node.guard.state
+        running = {name for name in node.resources.running if not self._alone(node, name[0])}
         if not running or not self.world.plan.trusted or guard is None or guard.valid_until is None:
             return
         until, now = guard.valid_until, node.clock()
@@ -326,6 +343,8 @@ class Checks:
         machines = clones.machines(self.world, name)
         held = [machine for machine in machines if record.session_id in machine.session_ids] or machines
         owned = {group for other in held for group, _ in other.resources.running}
+        if record.evidence in ("self-stop", "watchdog"):  # they say nothing of what is left alone
+            owned = {group for group in owned if not any(self._alone(other, group) for other in held)}
         if owned:
             self.fail("G3", f"{name} is written safe while {sorted(owned)} runs there")
 

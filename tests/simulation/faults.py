@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from election.observer import limit_ms
-from election.records import Ban, Move, Ownership, RecordError, Restart, Stop
+from election.records import Ban, Maintenance, Move, Ownership, RecordError, Restart, Stop
 from election.session import dead
 from election.store import Compare, Delete, Put
 from fencing.topology import Topology
@@ -30,6 +30,10 @@ from tests.simulation.operator import (
 from tests.simulation.plan import Fault
 from tests.simulation.world import World
 from tests.support.malformed import readable
+
+# They lose the knowledge of what was left alone. An operator stops that by hand before (docs/protocol.md,
+# *Maintenance*).
+FORGETTING = ("store-restored", "store-wiped")
 
 
 def inject(world: World, fault: Fault) -> None:
@@ -272,6 +276,18 @@ def _ban(world: World, node: SimNode, fault: Fault) -> None:
         )
 
 
+def _maintenance(world: World, node: SimNode, fault: Fault) -> None:
+    """`hactl maintenance`: of a group or of everything; a node or an operator ends it."""
+    if world.store_away() or any(other.kind in FORGETTING for other in world.plan.faults):
+        return
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    key = world.keys.maintenance(group.name if fault.value < 0.6 else "*")
+    until = int(world.wall_ms() + fault.length) if int(fault.value * 1000) % 2 else 0
+    write(world, Put(key, Maintenance("operator", "", until).to_json()), wanted=lambda: not world.mended_at)
+    if not until:
+        when_store(world, fault.length, lambda: write(world, Delete(key)))
+
+
 def _slow_stops(world: World, node: SimNode, fault: Fault) -> None:
     node.resources.slow_stops_until = world.now + fault.length
 
@@ -309,6 +325,9 @@ def _delete_key(world: World, node: SimNode, fault: Fault) -> None:
     if world.plan.seed % 2:
         choices = [keys.group(group.name) for group in world.plan.cluster.groups]
     key = keys.node(fault.node) if fault.node else choices[int(fault.value * 1000) % len(choices)]
+    own = readable(Ownership, world.ledger.get(key)) if "/groups/" in key else None
+    if own is not None and own.state == "unmanaged":
+        return  # an operator stops it by hand first (docs/protocol.md, *Maintenance*)
     if not world.store_away():
         world.say("    deleted: %s", key)
         write(world, Delete(key))
@@ -370,6 +389,7 @@ _FAULTS: dict[str, Callable[[World, SimNode, Fault], None]] = {
     "device-slow": _device, "device-deaf": _device, "pause-between": _between,
     "deaf-agents": _deaf_agents, "unstoppable": _unstoppable, "untold": _untold, "confirm": _confirm,
     "cleanup": _cleanup, "group-stop": _group_stop, "group-restart": _group_restart, "ban": _ban,
+    "maintenance": _maintenance,
     "fence": _fence, "store-away": _away,
     "store-slow": _slow, "store-full": _full, "compact": _compact, "delete-key": _delete_key, "config": _config,
     "clone": clones.boot, "clone-unheard": clones.boot, "disk-restored": clones.restore_disk,

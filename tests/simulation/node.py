@@ -12,6 +12,7 @@ from election.records import Member
 from fencing.guard.state import Adopt, DaemonGone
 from hactl.decide import node as decide
 from hactl.decide.peers import member_txn
+from hactl.decide.planned import left_alone
 from hactl.model import effects, events
 from tests.simulation import clones, phases
 from tests.simulation.brief import brief
@@ -251,6 +252,8 @@ class SimNode:
             self.carry_out(daemon, effect)
         if daemon is not self.daemon:
             return
+        for group in [group for group in self.disk["specs"] if left_alone(state.view, group, self.name)]:
+            del self.disk["specs"][group]
         world.checks.stepped(self)
         self._schedule_tick(daemon, step.wake_ms)
 

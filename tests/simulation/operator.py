@@ -10,6 +10,8 @@ from election.records import Cleanup, Confirm
 from election.recovery import recover
 from election.store import Compare, Delete, Put, Snapshot, StoreFullError, Txn
 from election.view import View
+from hactl.admin.fencing import left_alone_by
+from hactl.decide.planned import ALL
 from hactl.model.cluster import ClusterSpec
 from tests.simulation import clones
 from tests.simulation.malformed import VOUCHED_MS, repair_all, vouch
@@ -109,7 +111,7 @@ def confirm(world: World, name: str) -> None:
     fence = view.fences.get(name)
     if powered or name in view.sessions or fence is None or world.store_away():
         return
-    if fence.record.state == "safe":
+    if fence.record.state == "safe" and not left_alone_by(view, name, fence.record):
         return  # refused
     if fence.record.state == "acting":
         write(world, Put(world.keys.confirm(name), Confirm(fence.record.session_id, "operator").to_json()))
@@ -155,6 +157,8 @@ def _as_planned(world: World) -> None:
     for group in world.plan.cluster.groups:
         cleanup(world, group.name)
         write(world, Delete(world.keys.stopped(group.name)))
+        write(world, Delete(world.keys.maintenance(group.name)))
+    write(world, Delete(world.keys.maintenance(ALL)))
     for name in world.nodes:
         write(world, Delete(world.keys.standby(name)))
     configure(world, world.plan.cluster)

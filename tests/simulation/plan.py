@@ -71,7 +71,7 @@ NODE_FAULTS = [
     ("device-fails", 3), ("device-hangs", 2), ("device-lies", 2), ("device-slow", 2), ("pause-between", 2),
     ("fence", 2), ("deaf-agents", 2), ("clone", 4), ("disk-restored", 2), ("readiness", 6), ("readiness-flaps", 2),
     ("unstoppable", 2), ("cleanup", 1), ("untold", 3), ("confirm", 2), ("malformed", 5), ("later-version", 2),
-    ("group-stop", 3), ("group-restart", 4), ("ban", 4),
+    ("group-stop", 3), ("group-restart", 4), ("ban", 4), ("maintenance", 8),
 ]  # fmt: skip
 STORE_FAULTS = [("store-away", 8), ("store-slow", 6), ("store-full", 2), ("delete-key", 3), ("store-restored", 1),
                 ("store-wiped", 1), ("config", 4), ("compact", 1)]  # fmt: skip

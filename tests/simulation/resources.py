@@ -46,6 +46,7 @@ class Resources:
         world = self.node.world
         # The daemon may be dead when the action begins.
         action = Action(daemon, act, daemon.state.session.session_id)
+        world.checks.acts(daemon.state, self.node, act)
         if action.name in self.actions:
             self.actions[action.name].alive = False
         self.actions[action.name] = action

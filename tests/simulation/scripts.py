@@ -170,6 +170,15 @@ def cannot_be_stopped_and_fenced(seed: int) -> Plan:
     return replace(plan, cluster=replace(plan.cluster, groups=(group,)))
 
 
+def left_alone_and_cut_off(seed: int) -> Plan:
+    """n1 has left its group alone, and is cut off from the store; the maintenance ends, n1's lease did long ago.
+    The group runs on n1 all the while."""
+    faults = [Fault(8_000, "maintenance", "n1", 14_000, 0.101), Fault(9_500, "cut", "n1", 40_000)]
+    plan = _plan(seed, faults)
+    groups = tuple(replace(group, nodes=NAMES[:2]) for group in plan.cluster.groups)
+    return replace(plan, cluster=replace(plan.cluster, groups=groups))
+
+
 def _frozen(seed: int, faults: list[Fault]) -> Plan:
     return replace(_plan(seed, faults, fencing="required"), trusted=False)
 

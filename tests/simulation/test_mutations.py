@@ -10,7 +10,7 @@ from tests.simulation.run import first_caught
 
 INVARIANTS = (
     *("S1", "S2", "S3", "S4", "S5", "G1", "G3", "G4", "G5", "G6", "G7", "L1", "L2", "R1", "R2", "R3", "U1", "U2", "J1"),
-    *("P1", "P2", "P3"),
+    *("P1", "P2", "P3", "M1"),
     "crash",
 )
 SCRIPTED = [mutation for mutation in MUTATIONS if mutation.script]

@@ -40,6 +40,7 @@ def _base(name: str) -> str:
 
 def labels(expr: str) -> set[str]:
     """That its series may have."""
+    expr = expr.partition(" unless ")[0]  # what is behind it takes away series, and adds no label
     grouped = [set(re.findall(r"\w+", words)) for kind, words in _GROUPING.findall(expr) if kind == "by"]
     if grouped:
         return set.union(*grouped)

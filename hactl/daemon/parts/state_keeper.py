@@ -10,6 +10,7 @@ import structlog
 
 from hactl.daemon.parts.state_files import KnownStore, StateFiles
 from hactl.daemon.registrar import Registrar
+from hactl.decide.planned import left_alone
 from hactl.decide.reading import ReadState
 from hactl.linux.disk_thread import DiskThread
 from hactl.supervise import describe
@@ -38,7 +39,13 @@ class StateKeeper:
         while True:
             await self.persist_soon()
             await asyncio.sleep(PERSIST_S)
-            await registrar.forget(lambda: set(self._state().runs))
+            await registrar.forget(self._kept)
+
+    def _kept(self) -> set[str]:
+        """The groups that may be here. Not those that are left alone: the next daemon, if no guard lives until then, is
+        to stop none of them before it has read the store."""
+        state = self._state()
+        return {name for name in state.runs if not left_alone(state.view, name, state.node)}
 
     async def begin(self, session_id: str) -> None:
         """A session begins: return when it is on disk, or when that was tried for WAIT_S."""

@@ -82,6 +82,16 @@ def _clear(play: Play, group: str) -> None:
     play.operate(requests.Clear(group))
 
 
+@command(r"hactl maintenance on(?: --group (?P<group>\w+))?(?: --for (?P<seconds>\d+)s)?")
+def _maintenance(play: Play, group: str | None, seconds: str | None) -> None:
+    play.operate(requests.Maintenance(group or "", float(seconds or 0) * 1000))
+
+
+@command(r"hactl maintenance off(?: --group (?P<group>\w+))?")
+def _end_maintenance(play: Play, group: str | None) -> None:
+    play.operate(requests.EndMaintenance(group or ""))
+
+
 @command(r"hactl recover")
 def _recover(play: Play) -> None:
     world = play.world

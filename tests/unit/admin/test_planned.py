@@ -10,7 +10,7 @@ import pytest
 from election.records import Ban
 from hactl.admin import planned
 from hactl.admin.errors import BadInputError, HarmError, NoSuchError, RefusedError
-from tests.support.scene import KEYS, Scene
+from tests.support.scene import CLUSTER, KEYS, Scene
 
 NEVER = planned.Ending()
 
@@ -34,6 +34,19 @@ def test_a_group_behind_which_services_are_is_stopped_when_that_is_meant(scene: 
     scene.delete(KEYS.stopped("vip"))
     scene.own("vip", "n1", state="released")
     assert planned.stop(*known(scene), "vip", "anna").changed  # it runs nowhere: nothing is lost
+
+
+@pytest.mark.parametrize("relation", ["after", "together_with"])
+def test_a_group_that_others_need_is_stopped_when_that_is_meant(relation: str) -> None:
+    text = CLUSTER.replace("  - name: database\n", f"  - name: database\n    {relation}: [vip]\n").partition(
+        "services:"
+    )[0]
+    scene = Scene(cluster=text)
+    scene.join("n1", "n2")
+    scene.own("vip", "n1")
+    with pytest.raises(HarmError, match="database must run with or after group vip, and stop with it"):
+        planned.stop(*known(scene), "vip", "anna")
+    assert planned.stop(*known(scene), "vip", "anna", force=True).changed
 
 
 def test_restart_names_the_ownership(scene: Scene) -> None:

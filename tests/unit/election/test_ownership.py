@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from election.clock import Instant
@@ -119,6 +121,46 @@ def test_an_unmanaged_group_is_never_taken_by_lease() -> None:
     scene.own("n1", "unmanaged")
     scene.depose_n1()
     assert not scene.may_take(now=1e9)
+
+
+@pytest.mark.parametrize(
+    ("state", "evidence", "later", "taken"),
+    [
+        ("safe", "self-stop", 0, False),  # it says nothing of what was left alone
+        ("safe", "watchdog", 0, False),  # it was fed
+        ("acting", "off", 0, False),
+        ("safe", "off", 0, True),
+        ("safe", "reboot", 0, True),
+        ("safe", "confirmed", 0, True),
+        ("safe", "off", 5, True),  # of a later session
+        ("safe", "off", -1, False),  # of an earlier one
+    ],
+)
+def test_what_tells_that_an_unmanaged_group_is_stopped(state: str, evidence: str, later: int, taken: bool) -> None:
+    scene = Scene()
+    scene.own("n1", "unmanaged")
+    scene.depose_n1()
+    fence = scene.view.fences["n1"].record
+    record = replace(
+        fence,
+        state=state,
+        evidence=evidence,
+        session_revision=fence.session_revision + later,  # type: ignore[arg-type]
+    )
+    scene.put(KEYS.fence("n1"), record)
+    assert scene.may_take(now=1e9) == taken
+    scene.open("n1")
+    assert not scene.may_take(now=1e9), "n1 is there, and decides"
+
+
+def test_an_unmanaged_group_waits_for_what_cannot_be_read() -> None:
+    scene = Scene()
+    scene.own("n1", "unmanaged")
+    scene.depose_n1()
+    for key in (KEYS.fence("n1"), KEYS.node("n1")):
+        scene.ledger.apply(Txn((), (Put(key, "{"),)))
+        assert not scene.may_take(now=1e9)
+        scene.ledger.apply(Txn((), (Delete(key),)))
 
 
 def test_both_holders_of_an_overlap_must_be_safe() -> None:

@@ -150,7 +150,14 @@ def test_a_group_that_could_run_nowhere_else(scene: Scene) -> None:
         (lambda scene: scene.kill("n3", generation=2), "error", "node n3 has not reported since `hactl recover`"),
         (lambda scene: scene.join("n4"), "warning", "node n4 is not in the configuration"),
         (lambda scene: scene.own("vip", "n1", reason="x") or scene.put(KEYS.config, "{}"), "warning", "newest"),
-        (lambda scene: scene.put(KEYS.maintenance("vip"), "a"), "notice", "vip is in maintenance"),
+        (lambda scene: scene.put(KEYS.maintenance("vip"), "a"), "warning", "GROUP vip IS IN MAINTENANCE"),
+        (lambda scene: scene.put(KEYS.maintenance("*"), "{}"), "warning", "EVERYTHING IS IN MAINTENANCE"),
+        (lambda scene: scene.own("vip", "n1", state="unmanaged"), "notice", "vip was left alone on n1"),
+        (
+            lambda scene: scene.own("vip", "n1", state="unmanaged") or scene.kill("n1"),
+            "error",
+            "not looked after yet: waiting for n1: it may run there still",
+        ),
         (
             lambda scene: scene.put(KEYS.failure("vip", "n3"), Failure(3, "address", "gone")),
             "warning",

@@ -1,0 +1,281 @@
+"""Groups that are left alone: how that begins, what happens meanwhile, and how they are taken again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from election.records import Ban, GroupReport, Maintenance, Move, Restart, Stop
+from hactl.decide.planned import ALL
+from hactl.decide.suspicion import owns_required
+from hactl.model import events
+from tests.support.daemon import Daemon, boot
+from tests.support.scene import KEYS, Scene
+from tests.unit.decide.test_first_steps import scene
+from tests.unit.decide.test_group_steps import adopted, beside, settle
+
+ACTS = ("start", "stop", "kill")
+
+
+def acts(daemon: Daemon, since: int = 0) -> list[str]:
+    return [step for step in daemon.done[since:] if step.startswith(ACTS)]
+
+
+def alone(scope: str = "vip") -> tuple[Scene, Daemon]:
+    """n1 runs vip, and has left it alone."""
+    here = scene()
+    daemon = beside(here)
+    here.put(KEYS.maintenance(scope), Maintenance("anna"))
+    settle(daemon)
+    return here, daemon
+
+
+def come_back(daemon: Daemon) -> None:
+    """It begins, and opens a session as soon as its last one is over."""
+    daemon.begin()
+    for _ in range(60):
+        daemon.wait(250)
+        daemon.watch()
+    assert daemon.state.phase == "live"
+
+
+@pytest.mark.parametrize("scope", ["vip", ALL])
+def test_the_owner_leaves_it_alone_and_the_guard_lets_go(scope: str) -> None:
+    here, daemon = alone(scope)
+    own = here.view.groups["vip"].record
+    assert (own.node, own.state) == ("n1", "unmanaged")
+    assert daemon.health == {"vip/address": "running"} and daemon.done[-1] == "report"
+    assert daemon.done.index("unmanage") < daemon.done.index("unregister vip/address")
+    assert daemon.notes["group_unmanaged"] == {"group": "vip", "by": "anna", "until": ""}
+
+
+def test_a_request_that_cannot_be_read_counts() -> None:
+    here = scene()
+    daemon = beside(here)
+    here.put(KEYS.maintenance("vip"), "{")
+    settle(daemon)
+    assert here.view.groups["vip"].record.state == "unmanaged"
+
+
+def test_what_was_begun_comes_to_its_end_first() -> None:
+    here = scene()
+    daemon = Daemon(here, "n1")
+    daemon.unanswered = {"act"}
+    daemon.begin()
+    for _ in range(3):
+        daemon.watch()
+    probing = daemon.last("act")
+    daemon.unanswered = set()
+    here.put(KEYS.maintenance("other"), Maintenance())
+    daemon.run(events.Acted(probing.id, True, "stopped"))
+    settle(daemon)
+    assert here.view.groups["vip"].record.state == "owned" and daemon.health["vip/address"] == "running"
+    daemon.unanswered = {"act"}
+    here.put(KEYS.restart("vip"), Restart("r1", here.view.groups["vip"].record.epoch))
+    settle(daemon)
+    here.put(KEYS.maintenance("vip"), Maintenance())
+    settle(daemon)
+    assert here.view.groups["vip"].record.state == "owned"  # it is being stopped
+    daemon.unanswered = set()
+    daemon.health["vip/address"] = "stopped"
+    daemon.run(events.Acted(daemon.last("act").id, True, "stopped"))
+    settle(daemon)
+    assert here.view.groups["vip"].record.state == "unmanaged" and daemon.health["vip/address"] == "running"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        lambda here: here.put(KEYS.stopped("vip"), Stop("anna")),
+        lambda here: here.put(KEYS.standby("n1"), "anna"),
+        lambda here: here.put(KEYS.ban("vip", "n1"), Ban("anna")),
+        lambda here: here.put(KEYS.move("vip"), Move("i", "n2", "n1", here.holder("n1").session_revision)),
+    ],
+)
+def test_nothing_is_stopped_or_moved_meanwhile(wish: object) -> None:
+    here, daemon = alone()
+    here.join("n2")
+    since = len(daemon.done)
+    wish(here)  # type: ignore[operator]
+    settle(daemon)
+    assert acts(daemon, since) == [] and here.view.groups["vip"].record.state == "unmanaged"
+
+
+def test_what_fails_is_not_started_and_counts_for_nothing() -> None:
+    here, daemon = alone()
+    since = len(daemon.done)
+    for _ in range(5):
+        daemon.run(events.Observed("vip", "address", "failed", "gone"))
+        daemon.run(events.Observed("vip", "address", "stopped", "gone"))
+    settle(daemon).wait(500)
+    assert acts(daemon, since) == [] and not here.view.failures
+    assert daemon.notes["resource_failed"]["reason"] == "gone (maintenance)"
+
+
+def test_the_end_of_the_lease_stops_nothing() -> None:
+    here, daemon = alone()
+    since = len(daemon.done)
+    daemon.unanswered = {"renew", "report", "list"}
+    daemon.wait(3500)
+    assert daemon.state.emergency and acts(daemon, since) == []
+    here.kill("n1")
+    daemon.unanswered = set()
+    settle(daemon)
+    daemon.wait(300)
+    settle(daemon)
+    assert daemon.state.phase == "live" and daemon.log.count("session_opened") == 2
+    assert acts(daemon, since) == [] and here.view.groups["vip"].record.state == "unmanaged"
+
+
+def test_a_guard_that_dies_ends_the_daemon_and_stops_nothing() -> None:
+    _, daemon = alone()
+    since = len(daemon.done)
+    assert "exit 1" in daemon.run(events.GuardLost()) and acts(daemon, since) == []
+
+
+def test_a_daemon_without_a_guard_stops_nothing_that_is_left_alone() -> None:
+    here = scene()
+    here.join("n1")
+    here.own("vip", "n1", state="unmanaged")
+    here.put(KEYS.maintenance("vip"), Maintenance())
+    daemon = Daemon(here, "n1", boot("n1"))  # in the same boot: nobody knows what runs
+    daemon.health["vip/address"] = "running"
+    come_back(daemon)
+    assert acts(daemon) == [] and here.view.groups["vip"].record.state == "unmanaged"
+
+
+def test_others_start_nothing_and_stop_nothing_that_they_did_not_start() -> None:
+    here = scene()
+    here.join("n2")
+    here.own("vip", "n2", state="unmanaged")
+    here.put(KEYS.maintenance("vip"), Maintenance())
+    daemon = beside(here)
+    daemon.run(events.Observed("vip", "address", "running", "an operator is at work"))
+    settle(daemon).wait(500)
+    assert acts(daemon) == []
+
+
+@pytest.mark.parametrize("state", ["released", "", "owned"])
+def test_a_group_without_an_owner_is_not_taken(state: str) -> None:
+    here = scene()
+    if state:
+        here.join("n2")
+        here.own("vip", "n2", state=state)
+        here.kill("n2", state="safe", evidence="off")
+    here.put(KEYS.maintenance(ALL), Maintenance())
+    daemon = beside(here)
+    assert acts(daemon) == [] and "acquire" not in daemon.done
+    here.delete(KEYS.maintenance(ALL))
+    for _ in range(10):
+        daemon.wait(250)
+        settle(daemon)
+    assert acts(daemon) == ["start vip/address"]
+
+
+class TestTheEnd:
+    """The request is gone."""
+
+    def test_what_runs_is_held_by_the_guard_before_it_is_taken_again(self) -> None:
+        here, daemon = alone()
+        before, since = here.view.groups["vip"].record, len(daemon.done)
+        here.delete(KEYS.maintenance("vip"))
+        settle(daemon)
+        done = [step for step in daemon.done[since:] if step not in ("report", "renew")]
+        assert done == ["leavealone", "probe", "probe vip/address", "register vip/address", "resume"]
+        own = here.view.groups["vip"].record
+        assert (own.node, own.state) == ("n1", "owned") and own.epoch > before.epoch and not here.view.probes
+
+    def test_what_does_not_run_is_started(self) -> None:
+        here, daemon = alone()
+        daemon.health["vip/address"] = "stopped"  # by hand, unseen
+        since = len(daemon.done)
+        here.delete(KEYS.maintenance("vip"))
+        settle(daemon)
+        assert acts(daemon, since) == ["start vip/address"]
+
+    def test_it_is_not_started_beside_a_copy_elsewhere(self) -> None:
+        here, daemon = alone()
+        here.join("n2")
+        settle(daemon)
+        daemon.health["vip/address"] = "stopped"
+        since = len(daemon.done)
+        here.delete(KEYS.maintenance("vip"))
+        settle(daemon)
+        self.answer(here, "n2", {"phase": "running"})
+        settle(daemon)
+        assert (
+            acts(daemon, since) == [] and daemon.state.runs["vip"].waiting == "it runs on n2, outside of any ownership"
+        )
+        self.answer(here, "n2", {"phase": "stopped"})
+        settle(daemon)
+        assert acts(daemon, since) == ["start vip/address"]
+
+    def test_an_answer_of_an_earlier_end_does_not_count(self) -> None:
+        here, daemon = alone()
+        here.join("n2")
+        here.delete(KEYS.maintenance("vip"))
+        settle(daemon)
+        first = here.view.probes["vip"].mod_revision
+        here.put(KEYS.maintenance("vip"), Maintenance())
+        settle(daemon)
+        self.answer(here, "n2", {"phase": "stopped"})
+        here.delete(KEYS.maintenance("vip"))
+        settle(daemon)
+        assert here.view.probes["vip"].mod_revision > first and here.view.groups["vip"].record.state == "unmanaged"
+        self.answer(here, "n2", {"phase": "stopped"})
+        settle(daemon)
+        assert here.view.groups["vip"].record.state == "owned"
+
+    def test_the_next_session_of_the_node_takes_it_again(self) -> None:
+        here = scene()
+        here.join("n1")
+        here.own("vip", "n1", state="unmanaged")
+        here.kill("n1", state="safe", evidence="self-stop")
+        daemon = Daemon(here, "n1", boot("n1", last_session_id="s-n1"))
+        daemon.health["vip/address"] = "running"
+        come_back(daemon)
+        assert acts(daemon) == [] and here.view.groups["vip"].record.state == "owned"
+
+    def test_a_daemon_that_adopted_the_session_takes_it_again(self) -> None:
+        here = scene()
+        here.join("n1")
+        here.own("vip", "n1", state="unmanaged")
+        daemon = adopted(here)
+        daemon.health["vip/address"] = "running"
+        daemon.begin()
+        settle(daemon)
+        assert acts(daemon) == [] and here.view.groups["vip"].record.state == "owned"
+
+    def test_a_guard_that_does_not_take_it_is_asked_again_later(self) -> None:
+        here, daemon = alone()
+        daemon.unanswered = {"register"}
+        here.delete(KEYS.maintenance("vip"))
+        settle(daemon)
+        asked = daemon.done.count("register vip/address")
+        daemon.run(events.GuardAnswered("vip/address", False, "No space left on device"))
+        daemon.wait(100)
+        assert (
+            daemon.done.count("register vip/address") == asked and here.view.groups["vip"].record.state == "unmanaged"
+        )
+        daemon.wait(1000)
+        assert daemon.done.count("register vip/address") == asked + 1
+
+    def answer(self, here: Scene, name: str, entry: GroupReport) -> None:
+        """A node answers the question that there is."""
+        report, probe = here.view.reports[name].record, here.view.probes["vip"].mod_revision
+        here.put(KEYS.report(name), replace(report, groups={"vip": entry}, probes={"vip": probe}))
+
+
+def test_nobody_is_fenced_for_what_is_left_alone() -> None:
+    here = Scene()
+    here.join("n1", "n2")
+    here.own("database", "n1")
+    holder = here.holder("n1")
+    assert owns_required(here.view, here.spec, holder)
+    for scope in ("database", ALL):
+        here.put(KEYS.maintenance(scope), Maintenance())
+        assert not owns_required(here.view, here.spec, holder)
+        here.delete(KEYS.maintenance(scope))
+    here.own("database", "n1", state="unmanaged")
+    assert owns_required(here.view, here.spec, holder)  # afterwards
