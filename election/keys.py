@@ -116,6 +116,10 @@ class Keys(NamedTuple):
         """The operator's request for one restart of a group where it is."""
         return f"{self.prefix}intents/restart/{group}"
 
+    def scheduled(self, group: str) -> str:
+        """The operator's request for one move of a group at a certain time."""
+        return f"{self.prefix}intents/scheduled/{group}"
+
     def ban(self, group: str, node: str) -> str:
         """Present while the operator wants the group kept off the node."""
         return f"{self.prefix}intents/ban/{group}/{node}"

@@ -26,6 +26,7 @@ from election.records import (
     Refusal,
     Report,
     Restart,
+    Scheduled,
     Session,
     Stop,
 )
@@ -86,6 +87,8 @@ class ReadView(Protocol):
     def stopped(self) -> Mapping[str, Versioned[Stop]]: ...
     @property
     def restarts(self) -> Mapping[str, Versioned[Restart]]: ...
+    @property
+    def scheduled(self) -> Mapping[str, Versioned[Scheduled]]: ...
     @property
     def bans(self) -> Mapping[str, Versioned[Ban]]: ...
     @property

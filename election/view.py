@@ -35,6 +35,7 @@ from election.records import (
     Refusal,
     Report,
     Restart,
+    Scheduled,
     Session,
     Stop,
 )
@@ -98,6 +99,7 @@ class View:
     maintenance: dict[str, Versioned[Maintenance]] = field(default_factory=dict)
     stopped: dict[str, Versioned[Stop]] = field(default_factory=dict)
     restarts: dict[str, Versioned[Restart]] = field(default_factory=dict)
+    scheduled: dict[str, Versioned[Scheduled]] = field(default_factory=dict)
     bans: dict[str, Versioned[Ban]] = field(default_factory=dict)
     unreadable: dict[str, Unreadable] = field(default_factory=dict)
     _unread: dict[str, dict[str, None]] = field(default_factory=dict)  # names by kind: there may be very many
@@ -150,8 +152,8 @@ class View:
         parts += [(name, session.create_revision) for name, session in self.sessions.items()]
         for kind in (
             self.fences, self.groups, self.members, self.reports, self.devices, self.failures, self.moves,
-            self.standby, self.drains, self.maintenance, self.stopped, self.restarts, self.bans, self.blocks,
-            self.flapping,
+            self.standby, self.drains, self.maintenance, self.stopped, self.restarts, self.scheduled, self.bans,
+            self.blocks, self.flapping,
         ):  # fmt: skip
             parts.append([(name, known.mod_revision) for name, known in kind.items()])
         parts.append([(key, bad.mod_revision) for key, bad in self.unreadable.items()])
@@ -350,5 +352,6 @@ _PLACES = {
     "intents/maintenance": _Place("maintenance", Maintenance.from_json, 1, Maintenance(), whole=True),
     "intents/stopped": _Place("stopped", Stop.from_json, 1, Stop()),
     "intents/restart": _Place("restarts", Restart.from_json),
+    "intents/scheduled": _Place("scheduled", Scheduled.from_json),
     "intents/ban": _Place("bans", Ban.from_json, 2, Ban()),
 }

@@ -23,7 +23,18 @@ from election.records.reports import (
     TargetReport,
     TroubleReport,
 )
-from election.records.requests import Ban, Cleanup, Confirm, Drain, FenceTest, Maintenance, Move, Restart, Stop
+from election.records.requests import (
+    Ban,
+    Cleanup,
+    Confirm,
+    Drain,
+    FenceTest,
+    Maintenance,
+    Move,
+    Restart,
+    Scheduled,
+    Stop,
+)
 from election.records.session import FenceRecord, Identity, Refusal, Session
 
 __all__ = [
@@ -32,6 +43,6 @@ __all__ = [
     "Flapping", "Generation",
     "GroupReport", "Holder",
     "Identity", "Maintenance", "Member", "Move", "Ownership", "ReadinessReport", "Record", "RecordError", "Refusal",
-    "Report", "ResourceWarning", "Restart", "Session", "Stop", "TargetReport", "TroubleReport", "next_epoch",
-    "too_deep",
+    "Report", "ResourceWarning", "Restart", "Scheduled", "Session", "Stop", "TargetReport", "TroubleReport",
+    "next_epoch", "too_deep",
 ]  # fmt: skip

@@ -23,6 +23,18 @@ class Move(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduled(Record):
+    """The operator's request to move a group once at `at_ms` (UTC in ms since 1970), to the node `to` or (empty) to the
+    best other one. The owner then puts a Move in its place. `at`: the same time, for people."""
+
+    id: str
+    to: NameOrNone
+    at_ms: Count
+    at: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop(Record):
     """The operator's request that a group runs nowhere. There until it is taken back. `at`: wall time, for people."""
 

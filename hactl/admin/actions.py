@@ -70,6 +70,17 @@ def _failover(context: Context, params: requests.Failover) -> Outcome:
     return Outcome(answer, "asked_failover", {"group": params.group, "to": params.to or ""})
 
 
+def _schedule(context: Context, params: requests.Schedule) -> Outcome:
+    known, to = context.known, params.to or ""
+    done = moves.schedule(*known, params.group, to, context.by, params.at_ms / 1000, context.wall_s())
+    return Outcome(done, "scheduled_failover", {"group": params.group, "to": to, "until": done.until})
+
+
+def _cancel_scheduled(context: Context, params: requests.CancelScheduled) -> Outcome:
+    changed = moves.cancel(*context.known, params.group)
+    return Outcome(requests.Changed(changed), "withdrew_failover" if changed else "", {"group": params.group})
+
+
 def _withdraw(context: Context, params: requests.Withdraw) -> Outcome:
     withdrawn = moves.withdraw(context.store, context.view.keys, params.group, params.id)
     return Outcome(requests.Withdrawn(withdrawn), "withdrew_failover" if withdrawn else "", {"group": params.group})
@@ -167,6 +178,8 @@ def _fence_test(context: Context, params: requests.FenceTest) -> Outcome:
 
 ACTIONS: dict[type[Request[Any]], Callable[[Context, Any], Outcome]] = {
     requests.Failover: _failover,
+    requests.Schedule: _schedule,
+    requests.CancelScheduled: _cancel_scheduled,
     requests.Withdraw: _withdraw,
     requests.Standby: _standby,
     requests.Online: _online,

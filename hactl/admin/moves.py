@@ -7,9 +7,12 @@ import uuid
 from election.keys import Keys
 from election.ownership import session_of
 from election.reading import ReadView
-from election.records import Move, RecordError
+from election.records import Move, RecordError, Scheduled
 from election.store import Compare, Delete, Operation, Put, Store, Txn
-from hactl.admin.errors import RefusedError
+from fencing.linux.clock import utc
+from hactl.admin.errors import BadInputError, RefusedError
+from hactl.admin.planned import LONGEST_MS, where
+from hactl.admin.requests import GroupRequested
 from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, wanted_group, write
 from hactl.decide.placement.plan import plan
 from hactl.decide.readiness import reported
@@ -47,6 +50,39 @@ def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str,
     )
     writes: tuple[Operation, ...] = (Put(keys.move(group), move.to_json()), *(Delete(key) for key in forgotten))
     return move, write(store, Txn(compares, writes), f"group {group}")
+
+
+def schedule(
+    store: Store, view: ReadView, spec: ClusterSpec | None, group: str, to: str, by: str, at_s: float, wall_s: float
+) -> GroupRequested:
+    """Request one move of `group` at the wall time `at_s`, to the node `to` or ("") to the best other one; it replaces
+    an earlier request for the same. Whether it may go there is looked at then."""
+    wanted = wanted_group(spec, group)
+    if to:
+        check_node(spec, to)
+        if wanted.nodes and to not in wanted.nodes:
+            raise RefusedError(f"group {group} may not run on {to}: its nodes are {', '.join(wanted.nodes)}")
+    if not wall_s < at_s <= wall_s + LONGEST_MS / 1000:
+        raise BadInputError(f"the time must be later than now ({utc(wall_s)}), and within a year")
+    key, at = view.keys.scheduled(group), utc(at_s)
+    request = Scheduled(uuid.uuid4().hex[:12], to, int(at_s * 1000), at, by)
+    compares = (same_history(view), Compare(key, "mod", view.mod_of(key)))
+    revision = write(store, Txn(compares, (Put(key, request.to_json()),)), f"what is scheduled for group {group}")
+    return GroupRequested(changed=True, revision=revision, node=where(view, group), until=at)
+
+
+def cancel(store: Store, view: ReadView, spec: ClusterSpec | None, group: str) -> bool:
+    """Take back what was scheduled; False: there was nothing."""
+    known, key = view.scheduled.get(group), view.keys.scheduled(group)
+    if known is None:
+        wanted_group(spec, group)
+        return False
+    write(
+        store,
+        Txn((same_history(view), Compare(key, "mod", known.mod_revision)), (Delete(key),)),
+        f"what is scheduled for group {group}",
+    )
+    return True
 
 
 def withdraw(store: Store, keys: Keys, group: str, move_id: str) -> bool:

@@ -119,6 +119,24 @@ class Failover(Request[MoveRequested]):
     to: str | None = ""
 
 
+class Schedule(Request[GroupRequested]):
+    """Move `group` once at `at_ms` (UTC in ms since 1970), to `to` or ("") to the best other node."""
+
+    path = "failover/schedule"
+    answer = GroupRequested
+    group: str
+    at_ms: float
+    to: str | None = ""
+
+
+class CancelScheduled(Request[Changed]):
+    """Take back what was scheduled for `group`."""
+
+    path = "failover/cancel"
+    answer = Changed
+    group: str
+
+
 class Withdraw(Request[Withdrawn]):
     """Withdraw the request `id` to move `group`."""
 

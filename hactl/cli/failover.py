@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hactl.admin.requests import Failover, MoveRequested, Withdraw
+from hactl.admin.requests import CancelScheduled, Failover, MoveRequested, Schedule, Withdraw
 from hactl.cli.awaiting import NEWS_S
 from hactl.cli.backend import Backend
-from hactl.cli.common import FAILED, NOT_IN_TIME, CliError, say, settings, tell
+from hactl.cli.common import BAD_INPUT, FAILED, NOT_IN_TIME, CliError, say, settings, tell
 from hactl.cli.completion import groups, nodes
 from hactl.cli.options import ConfigOption, Wait
+from hactl.cli.times import parse, shown
 
 
 def failover(
@@ -22,6 +25,11 @@ def failover(
         str,
         typer.Option("--to", metavar="NODE", help="The new node. Default: the best other node.", autocompletion=nodes),
     ] = "",
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="TIME", help="Move it at this time: 22:30, or with a date; local unless with Z."),
+    ] = "",
+    cancel: Annotated[bool, typer.Option("--cancel", help="Take back what was planned by --at.")] = False,
     wait: Wait = True,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="The request is withdrawn after this time.")
@@ -30,8 +38,14 @@ def failover(
 ) -> None:
     """Move a group to another node, once: afterwards it may run on any of its nodes, as before.
 
+    With `--at` it is kept in etcd, and its owner begins the move at that time, by its own clock. `hactl status` shows
+    it. A move that could not begin within ten minutes after its time is not begun any more.
+
     Exit status: 0 moved, 1 refused or failed, 2 bad input, 3 not in time.
     """
+    if at or cancel:
+        _plan(group, to, at, config, cancel=cancel)
+        return
     with closing(Backend(settings(config))) as backend:
         began = time.monotonic()
         request = backend.do(Failover(group, to))
@@ -40,6 +54,25 @@ def failover(
         move.tell("request written")
         if wait:
             raise typer.Exit(move.until(began + timeout))
+
+
+def _plan(group: str, to: str, at: str, config: Path | None, *, cancel: bool) -> None:
+    """A move at a certain time, or its end."""
+    if at and cancel:
+        raise CliError("--at or --cancel: give one", BAD_INPUT)
+    with closing(Backend(settings(config))) as backend:
+        if cancel:
+            changed = backend.do(CancelScheduled(group)).changed
+            say(f"{group}: " + ("the planned move is cancelled" if changed else "no move was planned"))
+            return
+        now = datetime.now().astimezone()
+        try:
+            when = parse(at, now)
+        except ValueError as error:
+            raise CliError(str(error), BAD_INPUT) from None
+        backend.do(Schedule(group, when.timestamp() * 1000, to))
+        say(f"{group}: to {to or 'the best other node'} at {shown(when, now)}")
+        say(f"to take it back: `hactl failover {group} --cancel`")
 
 
 class Watched:

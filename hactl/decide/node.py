@@ -137,6 +137,7 @@ def _decide(state: NodeState, out: Out) -> None:
         wandering.see_marks(state, out)
         moves.void_moves(state, out)
         planned_steps.end_planned(state, out)
+        planned_steps.begin_moves(state, out)
         namesake.forget_refusal(state, out)
         own_session.identified(state, out)
     readiness_in_step.see_everybody(state, out)

@@ -147,6 +147,7 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("config_applied", "info", "`hactl config apply`; `by`"),
         Kind("config_signed", "info", "`hactl config sign`; `by`"),
         Kind("asked_failover", "info", "`hactl failover`"),
+        Kind("scheduled_failover", "info", "`hactl failover --at`; `until`: the time"),
         Kind("withdrew_failover", "info", "a move that was asked for was withdrawn"),
         Kind("asked_standby", "info", "`hactl node standby`"),
         Kind("asked_online", "info", "`hactl node online`"),

@@ -36,6 +36,7 @@ class Purpose(StrEnum):
     REPORT = "report"
     RESTARTED = "restarted"
     RESUME = "resume"
+    SCHEDULED = "scheduled"
     UNMANAGE = "unmanage"
     VOID_MOVE = "void-move"
 

@@ -64,7 +64,7 @@ from hactl.status.fences import being_fenced, device_reports, fence_status, matt
 from hactl.status.health import NodeHealth
 from hactl.status.local import Local
 from hactl.status.node_checks import node_checks
-from hactl.status.planned import maintenance_status, planned_status, stopped_by
+from hactl.status.planned import maintenance_status, planned_status, scheduled_status, stopped_by
 from hactl.status.resource_warnings import reported_warnings
 from hactl.status.services import balancer_status, service_status
 from hactl.status.stale import mark_as_old
@@ -117,6 +117,7 @@ def status(
         "failures": [_failure(key, failure) for key, failure in sorted(view.failures.items())],
         "moves": [move_status(group, view) for group in sorted(view.moves)],
         "maintenance": maintenance_status(view),
+        "scheduled": scheduled_status(view),
         "unreadable": unreadable.shown(view, etcd["etcdctl"] if etcd else "etcdctl"),
         "config": _config(view, local.config_problem if local else config_problem),
         "local": asdict(local) if local else None,

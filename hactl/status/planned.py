@@ -37,6 +37,14 @@ def maintenance_status(view: ReadView) -> list[dict[str, str]]:
     ]
 
 
+def scheduled_status(view: ReadView) -> list[dict[str, str]]:
+    """The moves that operators have planned: `group`, `to` ("": the best other node), `at`, `by`."""
+    return [
+        {"group": name, "to": known.record.to, "at": printable(known.record.at), "by": printable(known.record.by)}
+        for name, known in sorted(view.scheduled.items())
+    ]
+
+
 def stopped_by(stop: Stop) -> str:
     """Why a group does not run that an operator has stopped."""
     return "stopped" + _by(_about(stop))
@@ -52,6 +60,9 @@ def planned_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
         else:
             text = f"GROUP {asked['group']} IS IN MAINTENANCE{until}{_by(asked)}: hactl leaves it alone"
             yield "warning", text, f"`hactl group manage {asked['group']}` when you are done"
+    for move in document["scheduled"]:
+        text = f"group {move['group']} is to move to {move['to'] or 'another node'} at {move['at']} (by {move['by']})"
+        yield "notice", text, f"`hactl failover {move['group']} --cancel` takes it back"
     for group in document["groups"]:
         name, owner, why = group["name"], group["owner"], group["waiting"]
         if group["state"] == "unmanaged" and not group["maintenance"]:

@@ -92,6 +92,7 @@ _IGNORED = {
     "intents/stopped": "the group is stopped all the same",
     "intents/ban": "the group is kept off the node all the same",
     "intents/restart": "nothing is restarted",
+    "intents/scheduled": "nothing is moved",
     "reports": "the node writes it anew",
 }
 

@@ -20,6 +20,12 @@ def _failover(play: Play, group: str, to: str | None) -> None:
     play.operate(requests.Failover(group, to or ""))
 
 
+@command(r"hactl failover (?P<group>\w+) --to (?P<to>\S+) --at the (?P<seconds>\d+)th second")
+def _schedule(play: Play, group: str, to: str, seconds: str) -> None:
+    origin = play.prose.origin or 0.0
+    play.operate(requests.Schedule(group, play.world.wall_ms() - play.world.now + origin + float(seconds) * 1000, to))
+
+
 @command(r"hactl node standby (?P<name>\S+)")
 def _standby(play: Play, name: str) -> None:
     play.operate(requests.Standby(name))
