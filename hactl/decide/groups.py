@@ -9,7 +9,6 @@ from __future__ import annotations
 from election import ownership
 from election.clock import owner_elapsed
 from election.records import Ownership, next_epoch
-from election.store import Compare
 from election.view import Versioned
 from hactl.decide import (
     announcing,
