@@ -69,7 +69,7 @@ class EtcdBackend:
             outcome = carry_out(self._context(), request)
         except errors.WaitError as error:
             raise WaitError(str(error), error.wait_ms) from None
-        except errors.NoSuchError as error:
+        except errors.BadInputError as error:
             raise CliError(str(error), BAD_INPUT) from None
         except errors.HarmError as error:
             raise HarmError(str(error), FAILED) from None

@@ -29,7 +29,7 @@ from election.records import RecordError
 from election.store import StoreError
 from hactl.admin import drains, event_log
 from hactl.admin.actions import ACTIONS, Context, Left, carry_out
-from hactl.admin.errors import HarmError, NoSuchError, RefusedError, WaitError
+from hactl.admin.errors import BadInputError, HarmError, NoSuchError, RefusedError, WaitError
 from hactl.admin.requests import Request as ActionRequest
 from hactl.daemon.api import callers
 from hactl.daemon.api.bodies import LARGEST_BODY, HookTest, TooLargeError, decoded
@@ -273,7 +273,7 @@ def _problem(error: Exception) -> tuple[int, str, Mapping[str, Any]]:
             return 413, f"the request is larger than {LARGEST_BODY} bytes", {"kind": "bad"}
         case TooManyError():
             return 503, "too many follow the events already: try again in a moment", {"kind": "busy"}
-        case NoSuchError():
+        case BadInputError():
             return 400, str(error), {"kind": "bad"}
         case WaitError():
             return 425, str(error), {"kind": "wait", "wait_ms": error.wait_ms}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -103,3 +104,18 @@ def test_refused(hactl: Run, scene: Scene, either: str, words: tuple[str, ...], 
     code, _, err = hactl("group", *words)
     assert code == status and problem in err
     assert not scene.view.stopped and not scene.view.bans
+
+
+def test_a_move_at_a_time(hactl: Run, scene: Scene, either: str) -> None:
+    status, out, _ = hactl("failover", "vip", "--to", "n3", "--at", "2099-01-01T10:00Z")
+    assert status == 2 and not scene.view.scheduled  # too far away
+    at = datetime.now(UTC) + timedelta(hours=1)
+    status, out, _ = hactl("failover", "vip", "--to", "n3", "--at", f"{at:%Y-%m-%dT%H:%M:%S}Z")
+    assert status == 0 and f"vip: to n3 at {at:%Y-%m-%d %H:%M:%S} UTC" in out
+    until(lambda: "group vip is to move to n3 at 20" in hactl("status")[1], "it is seen")
+    status, out, _ = hactl("failover", "vip", "--cancel")
+    assert (status, out) == (0, "vip: the planned move is cancelled\n") and not scene.view.scheduled
+    until(lambda: "no move was planned" in hactl("failover", "vip", "--cancel")[1], "it is seen")
+    for words, problem in ((("--at", "soon"), "`soon` is no time"), (("--at", "22:00", "--cancel"), "give one")):
+        status, _, err = hactl("failover", "vip", *words)
+        assert status == 2 and problem in err

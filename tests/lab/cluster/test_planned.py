@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from hactl.lab.spec import SERVICE_VIP
@@ -66,3 +68,18 @@ def test_a_ban_ends_by_itself(cluster: Cluster) -> None:
     cluster.until(lambda: not cluster.store.view().bans, "the ban has ended")
     cluster.hactl(owner, "failover", "service", "--to", owner)
     assert cluster.owner("service") == owner
+
+
+def test_a_move_at_a_time(cluster: Cluster) -> None:
+    """Asked for at a node that is not the owner; the owner is another one when the time comes."""
+    owner = cluster.owner("service")
+    cluster.bring(owner)
+    first, second = cluster.others(owner)
+    at = datetime.now(UTC) + timedelta(seconds=8)
+    said = cluster.hactl(first, "failover", "service", "--to", second, "--at", f"{at:%Y-%m-%dT%H:%M:%S}Z")
+    assert f"service: to {second} at {at:%Y-%m-%d %H:%M:%S} UTC" in said
+    assert "`hactl failover service --cancel`" in cluster.hactl(owner, "status")
+    cluster.hactl(owner, "failover", "service", "--to", first)
+    cluster.until(lambda: not cluster.store.view().scheduled, "its time has come")
+    assert datetime.now(UTC) >= at.replace(microsecond=0)
+    assert cluster.await_running("service", [second]) == second

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from election.records import Ban
-from hactl.admin import planned
+from hactl.admin import moves, planned
 from hactl.admin.errors import BadInputError, HarmError, NoSuchError, RefusedError
 from tests.support.scene import CLUSTER, KEYS, Scene
 
@@ -127,3 +127,33 @@ def test_clear(scene: Scene) -> None:
 
 def known(scene: Scene) -> Any:
     return scene.store, scene.view, scene.spec
+
+
+def test_a_move_at_a_time(scene: Scene) -> None:
+    now = 1_800_000_000.0
+    done = moves.schedule(*known(scene), "vip", "n3", "anna", now + 3600, now)
+    record = scene.view.scheduled["vip"].record
+    assert (record.to, record.at_ms, record.by) == ("n3", 1_800_003_600_000, "anna")
+    assert done.until == record.at == "2027-01-15T09:00:00+00:00"
+    moves.schedule(*known(scene), "vip", "", "berta", now + 60, now)
+    assert scene.view.scheduled["vip"].record.to == ""
+    assert moves.cancel(*known(scene), "vip") and not scene.view.scheduled
+    assert not moves.cancel(*known(scene), "vip")
+
+
+@pytest.mark.parametrize(
+    ("group", "to", "after_s", "words"),
+    [
+        ("vpi", "", 60, "no group `vpi`"),
+        ("vip", "n9", 60, "no node `n9`"),
+        ("database", "n3", 60, "may not run on n3: its nodes are n1, n2"),
+        ("vip", "n3", 0, "must be later than now"),
+        ("vip", "n3", -60, "must be later than now"),
+        ("vip", "n3", 400 * 86_400, "within a year"),
+    ],
+)
+def test_moves_that_cannot_be_planned(scene: Scene, group: str, to: str, after_s: float, words: str) -> None:
+    now = 1_800_000_000.0
+    with pytest.raises(RefusedError, match=words):
+        moves.schedule(*known(scene), group, to, "anna", now + after_s, now)
+    assert not scene.view.scheduled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from election.records import Ban, Failure, Restart, Stop
+from election.records import Ban, Failure, Maintenance, Restart, Scheduled, Stop
 from hactl.decide.placement.plan import plan
 from hactl.model import events
 from tests.support.daemon import Daemon
@@ -163,3 +163,58 @@ class TestTheEndOfABan:
         daemon.run(events.TimeOfDay(WALL_MS))
         self.renewed(daemon, 2000)
         assert here.view.bans
+
+
+class TestAMoveAtATime:
+    """Begun by the owner, by its wall clock."""
+
+    def scheduled(self, at_ms: int, to: str = "n2") -> tuple[Scene, Daemon]:
+        here = scene()
+        daemon = beside(here)
+        here.join("n2")
+        here.put(KEYS.scheduled("vip"), Scheduled("m1", to, at_ms, by="anna"))
+        settle(daemon)
+        return here, daemon
+
+    def test_it_begins_when_its_time_has_come(self) -> None:
+        here, daemon = self.scheduled(WALL_MS + 1000)
+        daemon.run(events.TimeOfDay(WALL_MS))
+        assert here.view.scheduled and "scheduled" not in daemon.done
+        daemon.wait(900)
+        assert here.view.scheduled
+        daemon.wait(200)
+        settle(daemon)
+        own = here.view.groups["vip"].record
+        assert (own.node, own.state, own.reason) == ("n2", "handoff", "moved by anna")
+        assert not here.view.scheduled and not here.view.moves
+
+    @pytest.mark.parametrize(
+        ("at_ms", "to", "reason"),
+        [
+            (WALL_MS - 600_001, "n2", "its time was over before it could begin"),
+            (WALL_MS - 1, "n1", "it runs there already"),
+        ],
+    )
+    def test_it_is_void(self, at_ms: int, to: str, reason: str) -> None:
+        here, daemon = self.scheduled(at_ms, to)
+        daemon.run(events.TimeOfDay(WALL_MS))
+        settle(daemon)
+        assert not here.view.scheduled and here.view.groups["vip"].record.node == "n1"
+        assert daemon.notes["move_refused"]["reason"] == reason
+
+    def test_a_target_that_cannot_be_is_found_then(self) -> None:
+        here, daemon = self.scheduled(WALL_MS - 1)
+        here.put(KEYS.standby("n2"), "anna")
+        settle(daemon)
+        daemon.run(events.TimeOfDay(WALL_MS))
+        settle(daemon)
+        assert not here.view.scheduled and not here.view.moves and here.view.groups["vip"].record.node == "n1"
+        assert "in standby" in daemon.notes["move_refused"]["reason"]
+
+    def test_not_while_it_is_left_alone(self) -> None:
+        here, daemon = self.scheduled(WALL_MS - 1)
+        here.put(KEYS.maintenance("vip"), Maintenance())
+        settle(daemon)
+        daemon.run(events.TimeOfDay(WALL_MS))
+        settle(daemon)
+        assert here.view.scheduled and here.view.groups["vip"].record.state == "unmanaged"
