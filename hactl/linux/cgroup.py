@@ -24,6 +24,8 @@ from hactl.linux.inotify import MODIFY, Inotify
 _LOOK_AGAIN_S = 0.5
 # A process that forks while it is moved may leave a child behind, which the next round moves.
 _MOVES = 100
+# Of a process's flags in the kernel: its first thread is ending.
+_PF_EXITING = 0x4
 
 
 class Cgroup:
@@ -72,11 +74,13 @@ class Cgroup:
     def move_to(self, other: Cgroup) -> None:
         """Move all that is in it and below it. Raises OperationError when that has no end."""
         for _ in range(_MOVES):
-            if not (pids := self.pids()):
-                return
+            pids = self.pids()
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     Path(other.procs).write_text(str(pid))
+            # The kernel moves no thread that is ending, and lists it until it has ended.
+            if all(map(_is_ending, pids)):
+                return
         raise OperationError(f"{self.path}: new processes keep coming: {', '.join(map(str, pids[:5]))}")
 
     async def wait_empty(self, timeout_s: float) -> bool:
@@ -109,6 +113,15 @@ class Cgroup:
         for directory, _, _ in os.walk(self.path, topdown=False):
             with contextlib.suppress(OSError):
                 Path(directory).rmdir()
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether the process, or its first thread, is ending or gone. Source: proc_pid_stat(5), *flags*."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return bool(int(stat[stat.rindex(")") + 2 :].split()[6]) & _PF_EXITING)
 
 
 def find_mount(mounts: str = "/proc/mounts") -> str | None:

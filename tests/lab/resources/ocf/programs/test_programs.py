@@ -18,6 +18,9 @@ from tests.support.ports import LOOPBACK, free_port
 pytestmark = pytest.mark.root
 
 MAX_S = 300
+# ocf-tester promotes what can be promoted; these agents do that only in a cluster with several instances.
+UNPROMOTED = frozenset({"Promote failed"})
+UNDEMOTED = frozenset({"Demoting a start resource should not fail", "Demote failed"})
 
 
 def sh(*argv: str) -> str:
@@ -37,12 +40,14 @@ def answers(port: int, question: bytes, answer: bytes) -> bool:
 def nginx(place: Path) -> Real:
     port = free_port()
     config = place / "nginx.conf"
+    # The agent reads it, too, line by line.
     config.write_text(
-        f"user nobody nogroup; pid {place}/nginx.pid; error_log {place}/error.log; events {{}}\n"
-        f"http {{ access_log off; server {{ listen {LOOPBACK}:{port};\n"
-        f"  location /nginx_status {{ stub_status; }} location / {{ return 200 hello; }} }} }}\n"
+        f"user nobody nogroup;\npid {place}/nginx.pid;\nerror_log {place}/error.log;\nevents {{ }}\n"
+        f"http {{\naccess_log off;\nserver {{\nlisten {LOOPBACK}:{port};\n"
+        "location /nginx_status { stub_status; }\nlocation / { return 200 hello; }\n}\n}\n"
     )
-    given = {"httpd": "/usr/sbin/nginx", "configfile": str(config), "port": str(port)}
+    status = f"http://{LOOPBACK}:{port}/nginx_status"
+    given = {"configfile": str(config), "port": str(port), "status10url": status}
     return Real("heartbeat:nginx", lambda: answers(port, b"GET / HTTP/1.0\r\n\r\n", b"hello"), given)
 
 
@@ -60,7 +65,8 @@ def apache(place: Path) -> Real:
         "<Location /server-status>\nSetHandler server-status\n</Location>\n"
     )
     status = f"http://{LOOPBACK}:{port}/server-status"
-    given = {"httpd": "/usr/sbin/apache2", "configfile": str(config), "statusurl": status, "port": str(port)}
+    # In this order: its `stop` kills all that have the program, then the file, in their command lines: ocf-tester, too.
+    given = {"configfile": str(config), "httpd": "/usr/sbin/apache2", "statusurl": status, "port": str(port)}
     return Real("heartbeat:apache", lambda: answers(port, b"GET / HTTP/1.0\r\n\r\n", b"hello"), given)
 
 
@@ -71,7 +77,7 @@ def redis(place: Path) -> Real:
     config.write_text(f"bind {LOOPBACK}\nport {port}\ndir {run}\nunixsocketperm 777\n")
     shutil.chown(run, "redis")
     given = {"config": str(config), "rundir": str(run), "port": str(port), "user": "redis"}
-    return Real("heartbeat:redis", lambda: answers(port, b"PING\r\n", b"PONG"), given)
+    return Real("heartbeat:redis", lambda: answers(port, b"PING\r\n", b"PONG"), given, UNPROMOTED)
 
 
 def pgsql(place: Path) -> Real:
@@ -82,11 +88,12 @@ def pgsql(place: Path) -> Real:
         shutil.chown(directory, "postgres")
     as_postgres = ("runuser", "-u", "postgres", "--")
     sh(*as_postgres, f"{programs}/initdb", "-D", str(data), "-A", "trust", "--no-sync")
+    options = f"-c listen_addresses={LOOPBACK} -c unix_socket_directories={run} -c fsync=off"
     given = {
         "pgctl": f"{programs}/pg_ctl", "psql": "/usr/bin/psql", "pgdata": str(data), "pgport": str(port),
-        "socketdir": str(run), "logfile": str(run / "log"), "start_opt": f"-c listen_addresses={LOOPBACK} -c fsync=off",
+        "socketdir": str(run), "logfile": str(run / "log"), "start_opt": options,
     }  # fmt: skip
-    return Real("heartbeat:pgsql", lambda: has_port(port), given)
+    return Real("heartbeat:pgsql", lambda: has_port(port), given, UNPROMOTED | UNDEMOTED)
 
 
 def mysql(place: Path) -> Real:
