@@ -22,7 +22,7 @@ from tests.support.toy_ocf import ToyOcf
 from .conftest import Make
 
 # Ignores what a polite end would be, in a session of its own, and holds the output open.
-STUBBORN = "trap '' TERM HUP INT; setsid sh -c \"trap '' TERM HUP; sleep 600\" & sleep 600"
+STUBBORN = "trap '' TERM HUP INT; setsid sh -c \"trap '' TERM HUP; sleep 600\" & echo $! >>\"$dir/pids\"; sleep 600"
 
 
 def everything(context: NodeContext) -> list[int]:
@@ -30,11 +30,18 @@ def everything(context: NodeContext) -> list[int]:
     return Cgroup(str(Path(str(context.cgroup_root)).parent)).pids()
 
 
-def gone(context: NodeContext) -> bool:
+def gone(context: NodeContext, toy: ToyOcf) -> bool:
+    """Whether nothing is left: of the cgroups, nor of what the agent has noted, wherever that is."""
+
+    def left() -> list[int]:
+        file = toy.dir / "pids"
+        noted = [int(word) for word in file.read_text().split()] if file.exists() else []
+        return everything(context) + [pid for pid in noted if _lives(pid)]
+
     until = time.monotonic() + 5
-    while everything(context) and time.monotonic() < until:
+    while left() and time.monotonic() < until:
         time.sleep(0.01)
-    return not everything(context)
+    return not left()
 
 
 def test_a_start_that_hangs_is_killed_at_its_deadline(toy: ToyOcf, make: Make, context: NodeContext) -> None:
@@ -44,22 +51,22 @@ def test_a_start_that_hangs_is_killed_at_its_deadline(toy: ToyOcf, make: Make, c
         asyncio.run(resource.start({}))
     # What it began is the stop's to end.
     asyncio.run(resource.stop())
-    assert not toy.runs and gone(context)
+    assert not toy.runs and gone(context, toy)
 
 
 def test_a_monitor_that_hangs_is_killed_with_all_that_it_forked(toy: ToyOcf, make: Make, context: NodeContext) -> None:
     toy.does("monitor", STUBBORN)
     seen = asyncio.run(make(monitor_timeout_ms=300.0).monitor())
     assert (seen.health, seen.detail) == ("failed", "monitor did not end in time and was killed")
-    assert gone(context)
+    assert gone(context, toy)
 
 
 @pytest.mark.parametrize("action", ["monitor", "stop"])
 def test_what_an_action_leaves_behind_is_killed(toy: ToyOcf, make: Make, context: NodeContext, action: str) -> None:
     usual = {"monitor": '[ -e "$running" ] || exit 7', "stop": 'rm -f "$running"'}[action]
-    toy.does(action, f"setsid sleep 600 >/dev/null 2>&1 </dev/null & {usual}")
+    toy.does(action, f'setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $! >>"$dir/pids"; {usual}')
     asyncio.run(make().stop())
-    assert gone(context)
+    assert (toy.dir / "pids").exists() and gone(context, toy)
 
 
 def test_a_cancelled_action_leaves_nothing_and_is_named(toy: ToyOcf, make: Make, context: NodeContext) -> None:
@@ -72,7 +79,7 @@ def test_a_cancelled_action_leaves_nothing_and_is_named(toy: ToyOcf, make: Make,
                 await resource.probe()
 
     asyncio.run(scenario())
-    assert resource.under_way == "monitor" and gone(context)
+    assert resource.under_way == "monitor" and gone(context, toy)
 
 
 def test_a_stop_that_hangs_is_no_stop(toy: ToyOcf, make: Make, context: NodeContext) -> None:
@@ -84,7 +91,7 @@ def test_a_stop_that_hangs_is_no_stop(toy: ToyOcf, make: Make, context: NodeCont
             ResourceError, match="not known to be stopped: stop did not end in time and was killed; mon"
         ):
             asyncio.run(attempt())
-    assert toy.runs and gone(context)
+    assert toy.runs and gone(context, toy)
 
 
 def test_a_kill_does_not_wait_for_a_stop_that_hangs_when_nothing_runs(
@@ -94,7 +101,7 @@ def test_a_kill_does_not_wait_for_a_stop_that_hangs_when_nothing_runs(
     resource = make(stop_timeout_ms=60_000.0)
     asyncio.run(resource.start({}))
     asyncio.run(asyncio.wait_for(resource.kill(), 10))
-    assert not toy.runs and gone(context)
+    assert not toy.runs and gone(context, toy)
 
 
 def test_a_kill_begins_with_the_processes(toy: ToyOcf, make: Make, tmp_path: Path) -> None:
@@ -144,7 +151,7 @@ def test_what_a_stop_lets_live_is_killed_and_looked_at_again(toy: ToyOcf, make: 
     asyncio.run(resource.start({}))
     with pytest.raises(ResourceError, match="not known to be stopped"):
         asyncio.run(resource.stop())
-    assert gone(context)
+    assert gone(context, toy)
 
 
 def test_megabytes_of_output_harm_nobody(toy: ToyOcf, make: Make) -> None:
@@ -175,7 +182,7 @@ def test_a_start_of_a_daemon_that_was_killed_ends_before_the_stop(
             await starting
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
-    assert gone(context)
+    assert gone(context, toy)
 
 
 @pytest.mark.parametrize(
