@@ -108,6 +108,14 @@ class Cgroup:
             await self.wait_empty(min(left, _LOOK_AGAIN_S))
         return True
 
+    def remove_if_empty(self) -> bool:
+        """Remove it, if no process and no other cgroup is in it; whether that was so."""
+        try:
+            Path(self.path).rmdir()
+        except OSError:
+            return False
+        return True
+
     def remove(self) -> None:
         """Remove it with all below it, if no process is there; else leave it."""
         for directory, _, _ in os.walk(self.path, topdown=False):

@@ -117,8 +117,10 @@ class ActionRunner:
             entering = cgroup.enter_argv(argv)
             done = await run(entering, timeout_s=timeout_ms / 1000, env=env, cwd=self._cwd, leaves=False)
         finally:
-            await cgroup.kill_all(_SWEEP_S)
-            cgroup.remove()
+            # Only an empty one can be removed; nearly all are.
+            if not cgroup.remove_if_empty():
+                await cgroup.kill_all(_SWEEP_S)
+                cgroup.remove()
         if done.returncode in _NOT_BEGUN:
             await self._must_exist(argv, env)
         return done

@@ -58,6 +58,7 @@ class Ocf:
         self._env = environment.of_resource(spec, group, context.node, run_dir, catalog.root())
         self._runner = ActionRunner(f"{group}/{spec.name}" if group else spec.name, context, "/")
         self._secrets: dict[str, str] = {}
+        self._tmp_made = False
         self._degraded = False
         # Why the last look, and the last start, say that it cannot run here; when the agent was asked about it.
         self._unfit_by_look, self._unfit_by_start, self._asked_at = "", "", 0.0
@@ -199,7 +200,9 @@ class Ocf:
             | {f"OCF_RESKEY_{name}": value for name, value in self._secrets.items()}
             | environment.of_action(action, timeout_ms, interval_ms, check_level)
         )
-        await self._look_for(_make_directory, self._tmp)
+        if action == "start" or not self._tmp_made:
+            await self._look_for(_make_directory, self._tmp)
+            self._tmp_made = True
         argv = [self._path, action]
         if action == "start":
             done = await self._runner.start(action, argv, env, timeout_ms)
