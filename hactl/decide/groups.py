@@ -141,7 +141,7 @@ def _keep(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out
     if client_view.must_restart(state, run, out):
         bring_down(run, out, kill=False)
         return
-    run.waiting = ordering.must_stop(state, run)
+    run.waiting = ordering.must_stop(state, run, out.now)
     if run.waiting and not run.stopped:
         probe_unknown(run, out)
         bring_down(run, out, kill=False)

@@ -30,7 +30,7 @@ def waits_for(state: NodeState, run: LocalGroup, now: Instant) -> str:
     """Why the group may not start yet; empty: it may."""
     waiting = ""
     for relation in run.spec.placing.after:
-        standing = standing_of(state, relation.group)
+        standing = standing_of(state, relation.group, now)
         if relation.must and standing != "running":
             waiting = f"it starts when {relation.group} runs"
         elif standing == "coming" and not _waited(run, now):
@@ -46,10 +46,10 @@ def _waited(run: LocalGroup, now: Instant) -> bool:
     return run.waits_since is not None and owner_elapsed(run.waits_since, now) >= LONGEST_WAIT_MS
 
 
-def must_stop(state: NodeState, run: LocalGroup) -> str:
+def must_stop(state: NodeState, run: LocalGroup, now: Instant) -> str:
     """Why the group, which may run, is to stop: one that it must run after is known not to run. Empty: it goes on."""
     for relation in run.spec.placing.after:
-        if relation.must and standing_of(state, relation.group) in ("coming", "down"):
+        if relation.must and standing_of(state, relation.group, now) in ("coming", "down"):
             return f"{relation.group}, after which it runs, does not run"
     return ""
 
@@ -71,8 +71,9 @@ def goes_first(state: NodeState, run: LocalGroup, now: Instant) -> str:
     return first if owner_elapsed(run.leaving_since, now) < limit_ms else ""
 
 
-def standing_of(state: NodeState, name: str) -> Standing:
-    """How it is with a group, wherever it is."""
+def standing_of(state: NodeState, name: str, now: Instant) -> Standing:
+    """How it is with a group, wherever it is. What a node says that was not seen to renew its session lately is not
+    known: it may be dead."""
     if state.cluster is None or (spec := state.cluster.group(name)) is None or off(state.view, spec):
         return "down"
     if state.frozen(name):
@@ -90,6 +91,8 @@ def standing_of(state: NodeState, name: str) -> Standing:
         said = report.record.groups.get(name, {})
         phase, epoch = said.get("phase", "unknown"), said.get("epoch", 0)
         leaving, failed = said.get("leaving", False), said.get("failed", False)
+        if not state.observer.heard_within(own.node, state.timing.suspect_after_ms, now):
+            return "unknown"
     if phase == "unknown" or own.state == "unmanaged":
         return "unknown"
     if phase == "running" and epoch == own.epoch and not leaving:

@@ -90,5 +90,12 @@ class RelationChecks:
             unable = dead | {node for node, of in world.plan.broken if of == group.name}
             groups.append(replace(group, placing=replace(group.placing, never=tuple(unable))))
         cluster = replace(world.plan.cluster, groups=tuple(groups))
-        placed, related = places(cluster), rules_of(cluster).related
-        return {name for name in placed if all(other in placed for other in related.get(name, ()))}
+        rules = rules_of(cluster)
+        placed = places(cluster)
+        able = {name for name in placed if all(other in placed for other in rules.related.get(name, ()))}
+        waiting = [name for name in rules.groups if name not in able]
+        for name in waiting:  # those that run after one that does not wait for it
+            behind = [other for other in rules.behind.get(name, ()) if other in able]
+            able -= set(behind)
+            waiting += behind
+        return able

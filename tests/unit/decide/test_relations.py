@@ -8,6 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from election.clock import Instant
+from election.records import Session
+from election.view import Versioned
 from hactl.config.errors import ConfigErrors
 from hactl.config.load import check_text
 from hactl.decide import beside, failback, ordering
@@ -40,8 +43,16 @@ def state_of(cluster: Scene, name: str) -> NodeState:
     node.run.epoch = 7 if owner else 0
     database = cluster.spec.group("database")
     assert database is not None
+    for node_name, session in state.view.sessions.items():
+        heard(state, node_name, session, at(0))
     state.runs["database"] = type(node.run)(database, health=dict.fromkeys(["db-address", "mariadb"], "stopped"))
     return state
+
+
+def heard(state: NodeState, name: str, session: Versioned[Session], now: Instant) -> None:
+    """The node was seen to renew its session."""
+    for renewal in (session, session._replace(mod_revision=session.mod_revision + 1)):
+        state.observer.on_session(name, renewal, now)
 
 
 @pytest.fixture
@@ -88,7 +99,9 @@ def test_one_that_must_be_apart_waits_until_all_of_the_other_one_has_stopped_her
 def test_without_relations_nothing_is_waited_for() -> None:
     state = state_of(scene(""), "n1")
     assert beside.not_yet(state, state.runs["database"]) == ""
-    assert ordering.waits_for(state, state.runs["database"], at(0)) == ordering.must_stop(state, state.runs["database"])
+    assert ordering.waits_for(state, state.runs["database"], at(0)) == ordering.must_stop(
+        state, state.runs["database"], at(0)
+    )
 
 
 MUST, SHOULD = "after: [vip]", "after: [{group: vip, must: false}]"
@@ -99,7 +112,7 @@ def waits(state: NodeState, after_ms: float = 0.0) -> bool:
 
 
 def stops(state: NodeState) -> bool:
-    return bool(ordering.must_stop(state, state.runs["database"]))
+    return bool(ordering.must_stop(state, state.runs["database"], at(0)))
 
 
 @pytest.mark.parametrize("node", ["n1", "n2"])
@@ -145,12 +158,24 @@ def test_a_silent_owner_is_no_reason_to_stop_but_one_not_to_start() -> None:
     assert (waits(state), stops(state)) == (True, False)
 
 
+def test_what_a_node_says_that_is_not_heard_any_more_is_not_known() -> None:
+    """It may be dead, although its session is still there."""
+    cluster = scene(MUST)
+    state = state_of(cluster, "n2")
+    assert not waits(state)
+    late = at(state.timing.suspect_after_ms + 1)
+    assert ordering.waits_for(state, state.runs["database"], late)
+    assert not ordering.must_stop(state, state.runs["database"], late)
+
+
 def test_a_preference_is_not_waited_for_without_end() -> None:
     cluster = scene(SHOULD)
     cluster.own("vip", "n1", phase="starting")
     state = state_of(cluster, "n2")
-    assert waits(state) and waits(state, ordering.LONGEST_WAIT_MS - 1)
-    assert not waits(state, ordering.LONGEST_WAIT_MS)
+    assert waits(state)
+    for ms, expected in ((ordering.LONGEST_WAIT_MS - 1, True), (ordering.LONGEST_WAIT_MS, False)):
+        heard(state, "n1", cluster.view.sessions["n1"], at(ms))
+        assert waits(state, ms) == expected
 
 
 def test_those_that_run_after_it_stop_first_and_not_for_ever() -> None:
@@ -219,9 +244,7 @@ def test_it_goes_back_within_its_time_only(hour: float | None, goes: bool) -> No
     node.state.view = cluster.view
     node.run.health["address"], node.run.epoch = "running", 7
     node.state.sightings["vip", "n1"] = Sighting("ready", node.now.plus(-1e6))
-    session = cluster.view.sessions["n1"]
-    for renewal in (session, session._replace(mod_revision=session.mod_revision + 1)):
-        node.state.observer.on_session("n1", renewal, node.now)
+    heard(node.state, "n1", cluster.view.sessions["n1"], node.now)
     node.state.time_of_day = (hour * 3_600_000, node.now) if hour is not None else None
     out, choice = Out(node.state, node.now), node.state.choice("vip")
     assert failback.better_node(node.state, node.run, choice, out) == ("n1" if goes else "")
