@@ -89,9 +89,10 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
 def step(state: NodeState, event: events.Event, now: Instant) -> Step:
     """Take `event`, which was seen at `now`. Raises StepError: a fault of this program."""
     out = Out(state, now)
-    state.dirty = True
+    left, state.dirty = state.dirty, True
     try:
         _HANDLERS[type(event)](state, event, out)
+        state.dirty = state.dirty or left
         decided = state.phase != "gone" and state.dirty
         if decided:
             _decide(state, out)
@@ -295,8 +296,8 @@ def _on_acted(state: NodeState, event: events.Acted, out: Out) -> None:
 
 def _on_observed(state: NodeState, event: events.Observed, out: Out) -> None:
     run = state.runs.get(event.group)
-    if run is not None:
-        resources.observed(state, run, event, out)
+    # Most say what is known. With hundreds of groups there are so many that everything cannot be looked at for each.
+    state.dirty = run is not None and resources.observed(state, run, event, out)
 
 
 def _on_readiness(state: NodeState, event: events.Readiness, out: Out) -> None:

@@ -134,15 +134,16 @@ def acted(state: NodeState, run: LocalGroup, name: str, event: Acted, out: Out) 
         out.effects.append(GuardUnregister(group, name))
 
 
-def observed(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> None:
-    """A monitor or an event showed the health of a resource on which nothing is under way."""
+def observed(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> bool:
+    """A monitor or an event showed the health of a resource on which nothing is under way; whether that is news."""
     outside.observed(run, event, out)
     name, health, detail = event.resource, event.health, event.detail
     before = run.health.get(name, "unknown")
+    news = bool(event.put_right or event.warned is not None or (detail and run.words.get(name) != detail))
     if detail:
         run.words[name] = detail
     if name in run.acting or before in ("unknown", health):
-        return
+        return news
     if before == "running" and health in ("failed", "stopped"):
         run.health[name] = health
         failed(state, run, name, detail or health, out)
@@ -154,6 +155,7 @@ def observed(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> No
     elif before == "stopped":
         run.health[name] = "failed" if health == "failed" else "running"
         outside.appeared(state, run, event, out)
+    return True
 
 
 def failed(state: NodeState, run: LocalGroup, name: str, reason: str, out: Out) -> None:
