@@ -28,6 +28,15 @@ def not_yet(state: NodeState, run: LocalGroup) -> str:
     return board.forbids(name, state.node)
 
 
+def never_here(state: NodeState, run: LocalGroup) -> str:
+    """Why a group that was handed to this node is not to run here, where the other groups are to be; empty: it is, or
+    that is for other reasons."""
+    if state.cluster is None or run.spec.name not in state.plan().rules.related:
+        return ""
+    choice = state.choice(run.spec.name)
+    return choice.excluded.get(state.node, "") if state.node in choice.stops else ""
+
+
 def compares(state: NodeState, name: str) -> tuple[Compare, ...]:
     """For the transaction that takes the group: those with which it must run are still here."""
     keys = [state.keys.group(leader) for leader in _leaders(state, name)]

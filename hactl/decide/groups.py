@@ -194,11 +194,25 @@ def accept(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], ou
     probe_unknown(run, out)
     if not run.started and "failed" in run.health.values():
         bring_down(run, out, kill=True)  # what it is in cannot be told: nothing is started on top of it
+    if reason := beside.never_here(state, run):
+        _decline(state, run, observed, reason, out)
+        return
     run.waiting = run.stop_failed or blocked_reason(state) or beside.not_yet(state, run)
     if run.waiting or run.txn or run.acting:
         return
     if state.guard_ready and state.may_run(out.now):
         send_acquire(state, run, observed, Purpose.ACCEPT, observed.record.reason, out)
+
+
+def _decline(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], reason: str, out: Out) -> None:
+    """It was handed to this node, and is not to run here after all: those that hold it may have it back, or others."""
+    run.waiting = reason
+    if run.txn or not run.stopped:
+        return
+    name, holders = run.spec.name, observed.record.holders
+    txn = ownership.release(state.writer, name, observed, _spent_move(state, run), holders=holders, reason=reason)
+    run.txn = out.send(Purpose.RELEASE, txn, name=name)
+    out.note("group_given_back", group=name, to=holders[0].node if holders else "", reason=reason)
 
 
 def as_holder(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> None:
