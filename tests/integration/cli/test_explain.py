@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tests.integration.cli.conftest import Run
 from tests.support.scene import CLUSTER, KEYS, Scene
+from tests.support.waiting import until
 
 
 def test_explain(hactl: Run, scene: Scene, either: str) -> None:
     scene.put(KEYS.standby("n3"), "anna")
+    until(lambda: "n3: may not" in hactl("explain", "vip")[1], "the standby is seen")
     status, out, err = hactl("explain", "vip")
     assert status == 0 and out.startswith("vip: running on n1\n"), err
     assert "\nn3: may not\n  in standby.\n  to change that: `hactl node online n3`\n" in out
