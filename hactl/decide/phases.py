@@ -121,9 +121,9 @@ def held_by_guard(boot: Boot, spec: GroupSpec) -> set[str]:
 
 def _maybe_started(state: NodeState, name: str) -> bool:
     """Whether a session of this node's that may be of this boot owned or held the group, as the store has it, while no
-    guard is left that would know whether it still runs here."""
+    guard is left that would know whether it still runs here. Of a group that is left alone no guard knows."""
     observed = state.view.groups.get(name)
-    if state.boot.guard.session_id or observed is None:
+    if observed is None or (state.boot.guard.session_id and observed.record.state != "unmanaged"):
         return False
     fence = state.view.fences.get(state.node)
     for holder in observed.record.runners:

@@ -16,7 +16,7 @@ from election.view import Versioned
 from hactl.decide import planned
 from hactl.decide.acquiring import register_running, send_acquire
 from hactl.decide.local_group import LocalGroup
-from hactl.decide.resources import probe_unknown
+from hactl.decide.resources import bar, probe_unknown
 from hactl.decide.state import NodeState, Out
 from hactl.model.effects import GuardUnregister, LeaveAlone
 from hactl.model.purposes import Purpose
@@ -59,6 +59,8 @@ def step(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out:
         run.alone = True
         out.effects.append(LeaveAlone(run.spec.name, True))
     probe_unknown(run, out)
+    if not (mine or run.started or run.stop_failed) and "failed" in run.health.values():
+        bar(state, run, out)  # its state here cannot be told: that is no reason for its node not to take it again
     if asked is not None:
         if mine:
             _look(run, out)
@@ -91,7 +93,9 @@ def _look(run: LocalGroup, out: Out) -> None:
 
 
 def let_go(run: LocalGroup, out: Out) -> None:
-    """The guard is not to stop it any more."""
+    """The guard is not to stop it any more. It was started here all the same: that its state cannot be told later on is
+    no sign that it does not run."""
+    run.leftover = run.leftover or bool(run.registered)
     for name in [name for name in run.registered if name not in run.acting]:
         run.registered.discard(name)
         out.effects.append(GuardUnregister(run.spec.name, name))

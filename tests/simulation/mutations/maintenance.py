@@ -38,6 +38,17 @@ def _guard_not_asked() -> Any:
     return all_of(*(patch(module, "register_running", lambda *args: True) for module in (unmanaged, acquiring)))
 
 
+def _never_started() -> Any:
+    """What was left alone counts as never started here: where its state cannot be told, it counts as stopped."""
+    original = unmanaged.let_go
+
+    def let_go(run: Any, out: Any) -> None:
+        original(run, out)
+        run.leftover = False
+
+    return patch(unmanaged, "let_go", let_go)
+
+
 # fmt: off
 MUTATIONS = [
     Mutation("what was left alone is taken by lease", _taken_by_lease, (), ("S1", "S2"),
@@ -46,6 +57,7 @@ MUTATIONS = [
              ("maintenance", "cut", "kill-guard", "terminate"), ("S1", "S2")),
     Mutation("a new session stops what is left alone", _stopped_with_the_session,
              ("maintenance", "store-away", "cut"), ("M1",)),
+    Mutation("what was left alone was never started", _never_started, ("maintenance", "untold"), ("S1", "S2")),
     Mutation("taken again without the guard", _guard_not_asked, ("maintenance", "pause-daemon"), ("S1", "S2")),
 ]
 # fmt: on

@@ -279,3 +279,14 @@ def test_nobody_is_fenced_for_what_is_left_alone() -> None:
         here.delete(KEYS.maintenance(scope))
     here.own("database", "n1", state="unmanaged")
     assert owns_required(here.view, here.spec, holder)  # afterwards
+
+
+def test_what_was_left_alone_is_known_to_have_been_started_here() -> None:
+    """Else it would count as stopped, and be given away, when its state cannot be told afterwards."""
+    here, daemon = alone()
+    run = daemon.state.runs["vip"]
+    assert not run.registered and run.started
+    run.health = dict.fromkeys(run.health, "failed")
+    run.stop_failed = "its monitor hangs"
+    assert not run.barred and run.phase == "blocked"
+    assert here.view.groups["vip"].record.state == "unmanaged"
