@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement bench-resources lock deb wheel clean bench-mount
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-long test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement bench-resources lock deb wheel clean bench-mount
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -55,7 +55,11 @@ simulate: $(STAMP) ## the deterministic simulation: make simulate SEEDS=100000 F
 
 system: $(STAMP) ## resources on a real systemd, in a container
 	bash deploy/packages.sh debootstrap systemd-container
-	$(BIN)/pytest -q -m system tests/system
+	$(BIN)/pytest -q -m 'system and (long or not long)' tests/system
+
+test-long: $(STAMP) ## what `make test` leaves out of the lab's tests and of those on a real systemd
+	bash deploy/packages.sh debootstrap systemd-container
+	$(BIN)/pytest -q -m long tests
 
 test-watchdog: $(STAMP) ## the guard and real watchdog drivers, in a virtual machine
 	bash deploy/packages.sh qemu-system-x86

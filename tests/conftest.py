@@ -50,7 +50,12 @@ def _log_stays() -> Iterator[None]:
     structlog.configure(**before)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long = pytest.mark.skip(reason="only when asked for: make test-long")
+    if "long" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("long") is not None:
+                item.add_marker(long)
     for test in items:
         if any(place in test.path.parents for place in _REAL_TIME):
             test.add_marker(_second_try(test))

@@ -13,6 +13,8 @@ from hactl.resources.base import NodeContext, ResourceError
 from hactl.resources.systemd import Unit
 from tests.support.specs import resource_spec
 
+pytestmark = pytest.mark.long
+
 SLEEP = "[Service]\nExecStart=/bin/sleep 600\n"
 Of = Callable[[str], Unit]
 

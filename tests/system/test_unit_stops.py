@@ -51,6 +51,8 @@ async def main():
 asyncio.run(main())
 """
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> object:

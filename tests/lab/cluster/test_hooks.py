@@ -96,6 +96,7 @@ def test_a_failover_is_told_once_and_no_later_for_a_receiver_that_hangs(
     assert [event["data"]["node"] for event in deposed] == [service[0]["data"]["from"]]
 
 
+@pytest.mark.long
 def test_a_hook_that_fails_is_a_warning_on_every_node(cluster: Cluster, inbox: Path) -> None:
     bad = {"name": "bad", "on": ["hook_test", "asked_*"], "command": ["/bin/false"], "retries": 0}
     cluster.configure(
@@ -121,6 +122,7 @@ def test_a_hook_that_fails_is_a_warning_on_every_node(cluster: Cluster, inbox: P
     cluster.until(lambda: not has_warning(cluster.status("n2"), "hook bad"), "the warning ends")
 
 
+@pytest.mark.long
 def test_what_waits_outlives_the_daemon(cluster: Cluster, inbox: Path) -> None:
     """Its command is not there yet when the daemon is killed."""
     tell = {"name": "tell", "on": ["asked_standby"], "command": [str(inbox / "late")], "retries": 20}

@@ -86,6 +86,7 @@ def carrier(cluster: Cluster, node: str, state: str) -> None:
     run(["ip", "-n", cluster.lab.spec.namespace(node), "link", "set", "eth1p", state])
 
 
+@pytest.mark.long
 def test_a_link_without_carrier_moves_the_groups_and_they_stay_there(cluster: Cluster) -> None:
     with another_link(cluster, *cluster.nodes):
         use(cluster, "n1", {"name": "link", "link": {"interface": "eth1"}})
@@ -135,6 +136,7 @@ def test_where_every_node_fails_nothing_is_stopped_and_a_power_cut_is_survived(
     assert cluster.await_all_running() == taken
 
 
+@pytest.mark.long
 def test_a_command_that_makes_a_node_last_and_ping_targets_that_one_node_does_not_reach(
     cluster: Cluster, marks: Path
 ) -> None:

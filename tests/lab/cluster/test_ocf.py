@@ -111,6 +111,7 @@ def test_real_agents_restart_move_and_are_taken_over(cluster: Cluster) -> None:
     assert changes[-1] == (owner, True)
 
 
+@pytest.mark.long
 def test_the_guard_stops_it_when_the_daemon_hangs(cluster: Cluster) -> None:
     cluster.apply(cluster.with_groups(real(), own(cluster)))
     for group in ("agents", "fickle"):
@@ -134,6 +135,7 @@ def sleepers(cluster: Cluster, node: str) -> list[int]:
     return [int(word) for path in files if path.parent.name.startswith("fickle") for word in path.read_text().split()]
 
 
+@pytest.mark.long
 def test_a_node_on_which_it_is_not_installed_is_unfit(cluster: Cluster) -> None:
     missing = does(cluster, "n1", "monitor", 'echo "ocf-exit-reason:no program" >&2; exit 5')
     try:

@@ -49,6 +49,7 @@ def test_a_group_that_is_stopped_stays_so_until_it_is_started(cluster: Cluster) 
     cluster.await_running("service")
 
 
+@pytest.mark.long
 def test_a_restart_in_place(cluster: Cluster) -> None:
     owner = cluster.owner("service")
     before = cluster.group("service")
@@ -58,6 +59,7 @@ def test_a_restart_in_place(cluster: Cluster) -> None:
     assert notes.count("resource_stopped") == notes.count("resource_started") >= 1 and "group_restarts" in notes
 
 
+@pytest.mark.long
 def test_a_ban_ends_by_itself(cluster: Cluster) -> None:
     owner = cluster.owner("service")
     cluster.bring(owner)

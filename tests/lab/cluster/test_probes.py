@@ -93,6 +93,7 @@ def test_one_that_lives_and_does_not_work_is_restarted_and_then_moved(cluster: C
     assert (cluster.owner("grey"), cluster.group("grey").epoch) == ("n2", epoch)
 
 
+@pytest.mark.long
 def test_one_that_fails_everywhere_is_held_until_it_is_repaired(cluster: Cluster, sick: Path) -> None:
     restless = {"restarts": 0, "failure_expiry": "1s", "moves_limit": 2, "moves_window": "5m"}
     for node in ("n1", "n2"):
@@ -119,6 +120,7 @@ def _held(cluster: Cluster) -> bool:
     return known is not None and known.record.held != ""
 
 
+@pytest.mark.long
 def test_one_that_only_its_clients_miss_is_restarted(cluster: Cluster, sick: Path) -> None:
     seen = [{"http": {"url": f"http://{ADDRESS}:{PORT}/"}, **RHYTHM}]
     cluster.apply(cluster.with_groups(group(cluster, "seen", [], probes=seen)))
@@ -134,6 +136,7 @@ def test_one_that_only_its_clients_miss_is_restarted(cluster: Cluster, sick: Pat
     assert cluster.owner("seen") == "n1"
 
 
+@pytest.mark.long
 def test_a_probe_that_never_reached_the_group_stops_nothing(cluster: Cluster, sick: Path) -> None:
     cluster.apply(cluster.with_groups(group(cluster, "deaf", [], probes=[{"tcp": {"port": 1}, **RHYTHM, "fall": 1}])))
     cluster.settle("deaf", "n1")

@@ -149,6 +149,7 @@ def _figures(outages: list[float]) -> str:
     return f"{len(ordered)}: median {ordered[len(ordered) // 2] / 1000:.2f} s, longest {ordered[-1] / 1000:.2f} s"
 
 
+@pytest.mark.long
 def test_users_that_do_not_end_and_the_daemons_death(store: Store) -> None:
     """A program of somebody else's in the file system does not keep it from moving; a daemon that is killed finds it
     mounted, and nothing stops."""
@@ -188,6 +189,7 @@ def test_the_guard_unmounts_when_the_lease_ends(store: Store) -> None:
     store.end()
 
 
+@pytest.mark.long
 @long_form
 def test_a_frozen_node_is_switched_off_before_it_is_mounted_elsewhere(store: Store) -> None:
     cluster, owner = store.cluster, store.begin()
@@ -199,6 +201,7 @@ def test_a_frozen_node_is_switched_off_before_it_is_mounted_elsewhere(store: Sto
     store.end()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["unmounted", pytest.param("read-only", marks=long_form)])
 def test_what_happens_to_it_from_outside_is_put_right(store: Store, fault: str) -> None:
     """An unmount by hand, and an error that makes the file system read-only: it is checked and mounted again, there or,
