@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from hactl.cli.output import Style, table, wrap
 if TYPE_CHECKING:
     from fencing.agents.catalog import Installed
     from fencing.agents.metadata import ActionInfo, Metadata, Parameter
+    from hactl.resources.ocf.catalog import InstalledAgent
 
 Agent = Annotated[
     str,
@@ -35,20 +37,33 @@ def agents(as_json: Json = False) -> None:
 
     only_warnings()
     installed = asyncio.run(installed_agents())
+    show_list(
+        installed,
+        "no fence agent is installed here: `apt install fence-agents-ipmilan` (Debian 12: fence-agents), or your own "
+        "as fence_NAME",
+        as_json=as_json,
+    )
+
+
+def show_list(installed: Sequence[Installed | InstalledAgent], none: str, *, as_json: bool) -> None:
+    """Installed agents, of fencing or of resources, with what they are for. `none`: the words where there are none."""
     if as_json:
-        say(json.dumps([_listed(agent) for agent in installed], indent=2))
+        say(json.dumps([listed(agent) for agent in installed], indent=2))
         return
     if not installed:
-        tell(
-            "no fence agent is installed here: `apt install fence-agents-ipmilan` (Debian 12: fence-agents), or your "
-            "own as fence_NAME"
-        )
+        tell(none)
         return
     rows = [
         (agent.name, agent.metadata.summary if agent.metadata else f"BROKEN: {agent.broken}") for agent in installed
     ]
     for line in table(("AGENT", "WHAT FOR"), rows, Style.of()):
         say(line)
+
+
+def listed(agent: Installed | InstalledAgent) -> dict[str, Any]:
+    """An agent of a list, for JSON."""
+    summary = agent.metadata.summary if agent.metadata else None
+    return {"name": agent.name, "path": agent.path, "summary": summary, "broken": agent.broken or None}
 
 
 def describe(agent: Agent, as_json: Json = False) -> None:
@@ -62,7 +77,7 @@ def describe(agent: Agent, as_json: Json = False) -> None:
     described = asyncio.run(catalog.describe(agent))
     if described.metadata is None:
         if as_json:
-            say(json.dumps(_listed(described), indent=2))
+            say(json.dumps(listed(described), indent=2))
             raise typer.Exit(1)
         raise CliError(f"{agent}: {described.broken}; `hactl fence agents` lists those installed")
     if as_json:
@@ -79,14 +94,9 @@ def only_warnings() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
-def _listed(agent: Installed) -> dict[str, Any]:
-    summary = agent.metadata.summary if agent.metadata else None
-    return {"name": agent.name, "path": agent.path, "summary": summary, "broken": agent.broken or None}
-
-
 def _document(agent: Installed, metadata: Metadata) -> dict[str, Any]:
     return {
-        **_listed(agent),
+        **listed(agent),
         "description": metadata.description,
         "plug_option": metadata.plug_option,
         "plug_required": metadata.plug_required,

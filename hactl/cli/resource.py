@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hactl.cli import completion
-from hactl.cli.common import CliError, say, tell
-from hactl.cli.fence_agents import INDENT, only_warnings
+from hactl.cli.common import CliError, say
+from hactl.cli.fence_agents import INDENT, listed, only_warnings, show_list
 from hactl.cli.options import Json
 from hactl.cli.output import Style, table, wrap
 
@@ -39,18 +39,9 @@ def agents(provider: Provider = "", as_json: Json = False) -> None:
 
     only_warnings()
     installed = asyncio.run(installed_agents(provider))
-    if as_json:
-        say(json.dumps([_listed(agent) for agent in installed], indent=2))
-        return
-    if not installed:
-        of_it = f"no OCF agent of provider {provider} is" if provider else "no OCF agent is"
-        tell(f"{of_it} installed here: `apt install resource-agents`, or your own as /usr/lib/ocf/resource.d/OURS/NAME")
-        return
-    rows = [
-        (agent.name, agent.metadata.summary if agent.metadata else f"BROKEN: {agent.broken}") for agent in installed
-    ]
-    for line in table(("AGENT", "WHAT FOR"), rows, Style.of()):
-        say(line)
+    of_it = f"no OCF agent of provider {provider} is" if provider else "no OCF agent is"
+    none = f"{of_it} installed here: `apt install resource-agents`, or your own as /usr/lib/ocf/resource.d/OURS/NAME"
+    show_list(installed, none, as_json=as_json)
 
 
 def describe(agent: Agent, as_json: Json = False) -> None:
@@ -64,7 +55,7 @@ def describe(agent: Agent, as_json: Json = False) -> None:
     described = asyncio.run(catalog.describe(agent.removeprefix("ocf:")))
     if described.metadata is None:
         if as_json:
-            say(json.dumps(_listed(described), indent=2))
+            say(json.dumps(listed(described), indent=2))
             raise typer.Exit(1)
         raise CliError(f"{agent}: {described.broken}" if described.path else described.broken)
     if as_json:
@@ -74,14 +65,9 @@ def describe(agent: Agent, as_json: Json = False) -> None:
         say(line)
 
 
-def _listed(agent: InstalledAgent) -> dict[str, Any]:
-    summary = agent.metadata.summary if agent.metadata else None
-    return {"name": agent.name, "path": agent.path, "summary": summary, "broken": agent.broken or None}
-
-
 def _document(agent: InstalledAgent, metadata: OcfMetadata) -> dict[str, Any]:
     return {
-        **_listed(agent),
+        **listed(agent),
         "version": metadata.version,
         "description": metadata.description,
         "promotable": metadata.promotable,

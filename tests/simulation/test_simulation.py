@@ -10,8 +10,8 @@ from tests.simulation.checks import report
 from tests.simulation.run import run_many, run_seed
 
 SEEDS = int(os.environ.get("SEEDS", "2000"))
-# What these find is known and not mended yet: after a long outage of the store a node that was seen to renew before it
-# is suspected S after the return, not a lease after it (S4).
+# Seeds with a known violation that is not mended yet. 267: after a long outage of the store, a node that was seen to
+# renew before it is suspected S after the return, not a lease after it (S4).
 OPEN = {267}
 
 
