@@ -1,4 +1,4 @@
-"""A stand-in for a kubelet: `python -m tests.support.kubelet DIRECTORY PORT START_S STOP_S [PROGRAM]`.
+"""A stand-in for a kubelet: `python kubelet.py DIRECTORY PORT START_S STOP_S [PROGRAM]`.
 
 It does what the tests need of one: it watches a directory, overlooks names that begin with a dot, runs a process for
 the pod of each file, and ends it `STOP_S` after the file is gone; `/pods` at 127.0.0.1:PORT lists the pods with their

@@ -19,6 +19,7 @@ from hactl.linux.errors import OperationError
 from hactl.resources import factory
 from hactl.resources.base import NodeContext, Resource, ResourceError
 from hactl.resources.pods import seen
+from tests.support import kubelet
 from tests.support.ports import free_port
 from tests.support.specs import resource_spec
 from tests.support.waiting import until, wait_until
@@ -45,7 +46,7 @@ class Machine:
         self.process: subprocess.Popen[bytes] | None = None
 
     def begin(self, start_s: float = 0.1, stop_s: float = 0.5, **env: str) -> None:
-        argv = [sys.executable, "-m", "tests.support.kubelet", str(self.manifests), str(self.port)]
+        argv = [sys.executable, kubelet.__file__, str(self.manifests), str(self.port)]
         argv += [str(start_s), str(stop_s), str(self.program)]
         self.process = subprocess.Popen(argv, env={**os.environ, **env})
         until(self.answers, "the stand-in answers")
