@@ -92,6 +92,19 @@ class Cluster:
         for below in ("failures/", "flapping/", "intents/"):
             self.store.delete(self.store.keys.prefix + below)
         self.await_whole()
+        for group in EXCLUSIVE:
+            self._forget_failures(group)
+
+    def _forget_failures(self, group: str) -> None:
+        """Failures of an earlier test would count in the next one."""
+
+        def failed() -> bool:
+            report = self.store.view().reports.get(self.owner(group))
+            return report is None or "reason" in report.record.groups.get(group, {})
+
+        if failed():
+            self.hactl(self.owner(group), "group", "cleanup", group)
+            self.until(lambda: not failed(), f"the failures of {group} are forgotten")
 
     def forget_others(self) -> None:
         """Delete the ownerships of groups that a test added: nothing then prefers the node where a group of that name
