@@ -58,7 +58,8 @@ class ClientViewReport(TypedDict, total=False):
 
 
 class GroupReport(TypedDict, total=False):
-    """A node's report of one group. `leaving`: it runs, and is to stop when those after it have stopped."""
+    """A node's report of one group. `leaving`: it runs, and is to stop when those after it have stopped. `given_up`: an
+    instance of a group that runs on every node has failed more often than it is restarted in place."""
 
     phase: str
     epoch: int
@@ -66,6 +67,7 @@ class GroupReport(TypedDict, total=False):
     reason: str
     failed: bool
     leaving: bool
+    given_up: bool
 
 
 @dataclass(frozen=True, slots=True)

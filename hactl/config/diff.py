@@ -54,12 +54,14 @@ def guarded_groups(old: ClusterSpec, new: ClusterSpec) -> dict[str, list[str]]:
     nothing is assumed of it when it is silent.
     """
     reasons: dict[str, list[str]] = {}
-    for group in old.groups:
+    for group in old.exclusive:
         successor = new.group(group.name)
         grounds = [] if successor else ["it is deleted"]
-        grounds += [f"`{held}` moves to group `{to}`" for held, to in _moved(old, new, group)]
+        grounds += [f"`{held}` moves to group `{to}`" for (_, held), to in _moved(old, new, group)]
         if successor and (group.fencing, successor.fencing) == ("required", "lease"):
             grounds.append("it goes from `fencing: required` to `lease`")
+        if successor and successor.run == "all":
+            grounds.append("it goes from `run: one` to `all`")
         if grounds:
             reasons[group.name] = grounds
     return reasons
@@ -76,18 +78,35 @@ def refusals(old: ClusterSpec, new: ClusterSpec, ownerships: Mapping[str, str]) 
                 f"group `{group}` is {state}, not released, and {' and '.join(reasons)}: first apply the "
                 "configuration in use with `enabled: false` for it, and wait until it is released"
             )
-    return refused
+    return [*refused, *_clones_that_become_exclusive(old, new)]
 
 
-def _moved(old: ClusterSpec, new: ClusterSpec, group: GroupSpec) -> Iterator[tuple[str, str]]:
-    """The resources that `group` has now and another group has in `new`."""
+def _clones_that_become_exclusive(old: ClusterSpec, new: ClusterSpec) -> Iterator[str]:
+    """Nodes take up a configuration one after the other: what is on every node would still run on one when another owns
+    it."""
+    for clone in old.clones:
+        successor = new.group(clone.name)
+        grounds = ["it goes from `run: all` to `one`"] if successor and successor.run == "one" else []
+        for (kind, held), to in _moved(old, new, clone):
+            if new.exclusive_group(to) is not None:
+                grounds.append(f"its {kind} `{held}` moves to group `{to}`, which runs on one node at a time")
+        if grounds:
+            yield (
+                f"group `{clone.name}` runs on every node, and {' and '.join(grounds)}: first apply the configuration "
+                "in use without it, wait until `hactl status` shows that no node has anything of it, and then apply "
+                "this one"
+            )
+
+
+def _moved(old: ClusterSpec, new: ClusterSpec, group: GroupSpec) -> Iterator[tuple[tuple[str, str], str]]:
+    """The resources, each by its kind and what it manages, that `group` has now and another group has in `new`."""
     before, after = _holdings(old), _holdings(new)
     for name, held in before:
         if name != group.name or (name, held) in after:
             continue
         for other, same in after:
             if same == held and (other, same) not in before:
-                yield held[1], other
+                yield held, other
 
 
 def _holdings(spec: ClusterSpec) -> list[tuple[str, tuple[str, str]]]:

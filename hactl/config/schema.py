@@ -94,7 +94,7 @@ class NodeSettings(Strict):
 
 
 class Group(Placed):
-    """A group runs on one node at a time. Its resources start in order, and stop in reverse order."""
+    """A group runs on one node at a time, or on every node. Its resources start in order, and stop in reverse order."""
 
     model_config = ConfigDict(json_schema_extra=needs_less_with_a_preset)
     name: Name = setting("unique; default: the name of its preset", examples=["database"])
@@ -104,6 +104,10 @@ class Group(Placed):
         examples=["cinder-volume"],
     )
     resources: list[Resource] = setting("its resources, in the order in which they start", min_length=1)
+    run: Literal["one", "all"] = setting(
+        "`one`: on one node at a time; `all`: on each of its `nodes`, each by itself, see [clones](clones.md)",
+        _GROUP.run,
+    )
     fencing: Literal["lease", "required"] = setting(
         "when another node takes the group over from a silent one: `lease`: when the lease is over; `required`: when "
         "the node is known to be stopped",
@@ -155,6 +159,7 @@ class Group(Placed):
             probes=tuple(probe.spec() for probe in self.probes),
             moves_limit=self.moves_limit,
             moves_window_ms=self.moves_window,
+            run=self.run,
         )
 
 
@@ -166,7 +171,7 @@ class Cluster(Strict):
     nodes: list[NodeSettings] = setting(
         "the cluster's nodes", min_length=1, examples=[[{"name": "n1", "address": "10.0.0.11"}]]
     )
-    groups: list[Group] = setting("active/passive groups: each runs on one node at a time", [])
+    groups: list[Group] = setting("groups: each runs on one node at a time, or (`run: all`) on every node", [])
     services: list[Service] = setting("active/active services behind HAProxy, on every node", [])
     haproxy: Haproxy = setting("HAProxy's own settings, the same on every node", Haproxy())
     fencing: Fencing = setting("the devices that can switch nodes off", Fencing())

@@ -75,7 +75,7 @@ class Actions:
             return
         self._cluster_spec = state.cluster
         for (group, name), watch in list(self._watching.items()):
-            run = state.runs.get(group)
+            run = state.here(group)
             spec = next((spec for spec in run.spec.resources if spec.name == name), None) if run else None
             if spec is not None and spec != watch.spec and runs_alike(spec, watch.spec):
                 watch.task.cancel()

@@ -284,6 +284,8 @@ class Daemon:
                 self._actions.carry_out(effect)
             case effects.GuardBegin() | effects.GuardExtend() | effects.GuardRegister() | effects.GuardUnregister():
                 self._tell_guard(effect)
+            case effects.KeepStarted():
+                self.tasks.once("definition of a group", self._registrar.carry_out(effect))
             case effects.WriteMember():
                 self.tasks.once("member record", self._write_member(effect))
             case effects.Note():

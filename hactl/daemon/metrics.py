@@ -251,7 +251,7 @@ class Metrics:
         for phase in PHASE_NAMES:
             self._all["hactl_failover_phase_seconds"].labels(group.name, phase)
         self._all["hactl_group_enabled"].labels(group.name).set(int(not off(state.view, group)))
-        ownership, run = state.view.groups.get(group.name), state.runs.get(group.name)
+        ownership, run = state.view.groups.get(group.name), state.here(group.name)
         owner = ownership.record.node if ownership and ownership.record.state != "released" else ""
         self._all["hactl_group_info"].labels(group.name, owner, _ownership(state, group.name)).set(1)
         mine = ownership is not None and ownership.record.state == "owned" and ownership.record.holder == state.me

@@ -16,13 +16,14 @@ from hactl.decide.sequences import (
     HoldSession,
     KeepDefinition,
     KeepSession,
+    Kept,
     Operation,
     TellGuard,
     sequence,
 )
 from hactl.linux.disk_thread import DiskThread
 from hactl.linux.errors import OperationError
-from hactl.model.effects import GuardBegin, GuardExtend, GuardRegister, GuardUnregister
+from hactl.model.effects import GuardBegin, GuardExtend, GuardRegister, GuardUnregister, KeepStarted
 from hactl.model.resources import ResourceSpec
 from hactl.resources.base import Resource
 from hactl.supervise import describe
@@ -60,9 +61,13 @@ class Registrar:
         self._writer = DiskThread("state_dir", DISK_S)
         self._turn = asyncio.Lock()  # first come, first served
 
-    async def carry_out(self, effect: GuardMessage) -> None:
+    async def carry_out(self, effect: Kept) -> None:
         """All operations of the effect, up to the first that fails. Raises OSError where it is not a registration."""
-        turn = self._turn if isinstance(effect, GuardRegister | GuardUnregister) else contextlib.nullcontext()
+        turn = (
+            self._turn
+            if isinstance(effect, GuardRegister | GuardUnregister | KeepStarted)
+            else contextlib.nullcontext()
+        )
         async with turn:
             for operation in sequence(effect):
                 try:

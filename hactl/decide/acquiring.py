@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from election import ownership
-from election.clock import owner_elapsed
 from election.records import Ownership
 from election.store import Compare
 from election.view import Versioned
 from hactl.decide import announcing, beside, ordering
 from hactl.decide.local_group import LocalGroup
-from hactl.decide.resources import bring_down, probe_unknown, settle
+from hactl.decide.resources import bring_down, first_down, may_go_on, settle, stop_from
 from hactl.decide.state import NodeState, Out
 from hactl.model.effects import GuardRegister
 from hactl.model.purposes import Purpose
@@ -48,14 +47,12 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
     """Bring everything of it up, in order; what comes after a resource that is down is stopped first. `observed`: None
     where it cannot be read, and what I last wrote counts."""
     epoch = observed.record.epoch if observed else run.granted
-    probe_unknown(run, out)
-    if run.acting or (run.retry_at is not None and owner_elapsed(run.retry_at, out.now) < 0):
+    if not may_go_on(run, out):
         return
     if run.barred:
         bring_down(run, out, kill=True)
         return
-    resources = run.spec.resources
-    first = next((i for i, resource in enumerate(resources) if run.health[resource.name] != "running"), None)
+    first = first_down(run)
     if first is None:
         # Found running, or taken again after its record was lost: it runs in this ownership now.
         run.epoch = epoch
@@ -64,17 +61,15 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
         return
     run.since_running = None
     waiting = ordering.waits_for(state, run, out.now) if first == 0 else ""
-    for index in range(len(resources) - 1, first - 1, -1):
-        if run.health[resources[index].name] != "stopped":
-            out.act(run, index, "kill" if run.stop_failed else "stop")
-            return
+    if stop_from(run, first, out):
+        return
     run.waiting = waiting or run.waiting
     if waiting or run.txn or not state.may_run(out.now):
         return
     if observed and epoch != run.granted:
         send_acquire(state, run, observed, Purpose.RECLAIM, observed.record.reason, out)
         return
-    resource = resources[first]
+    resource = run.spec.resources[first]
     if resource.name not in run.registered:
         if resource.name not in run.registering and state.guard_ready:
             run.registering.add(resource.name)

@@ -285,7 +285,7 @@ def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership
     run.waiting = blocked_reason(state)
     if run.waiting or run.txn or run.acting or not _can_acquire(state, out) or state.cluster is None:
         return
-    if planned.off(state.view, spec) or state.cluster.group(spec.name) is None:
+    if planned.off(state.view, spec) or state.cluster.exclusive_group(spec.name) is None:
         _retire(state, run, observed, out)
         return
     holding = observed is not None and state.me in observed.record.holders and run.running

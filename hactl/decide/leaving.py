@@ -23,7 +23,7 @@ def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Rele
     """The release of a group that this node owns. None: it stays."""
     if own.holders:
         return None  # an overlap comes to its end first
-    if state.cluster is None or state.cluster.group(run.spec.name) is None:
+    if state.cluster is None or state.cluster.exclusive_group(run.spec.name) is None:
         return Release(None, "taken out of the configuration")
     if reason := planned.off(state.view, run.spec):
         return Release(None, reason)

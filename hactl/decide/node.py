@@ -19,6 +19,7 @@ from election.view import View
 from hactl.decide import (
     answers,
     client_view,
+    clones,
     confirming,
     failures,
     fencing,
@@ -81,6 +82,9 @@ def new_state(keys: Keys, boot: events.Boot) -> NodeState:
         known_revision=boot.known_revision,
     )
     for spec in boot.leftovers:
+        if spec.run == "all":
+            state.clones[spec.name] = LocalGroup(spec, leftover=boot.same_boot)
+            continue
         run = state.runs[spec.name] = LocalGroup(spec, registered=phases.held_by_guard(boot, spec))
         run.leftover = boot.same_boot and not boot.guard.session_id
     return state
@@ -144,6 +148,8 @@ def _decide(state: NodeState, out: Out) -> None:
     readiness_in_step.see_everybody(state, out)
     for run in list(state.runs.values()):
         groups.step_group(state, run, out)
+    for run in list(state.clones.values()):
+        clones.step(state, run, out)
     if state.phase in ("live", "ending") and not state.held:
         peers.answer_probes(state)
         peers.report(state, out)
@@ -170,6 +176,7 @@ def _advance(state: NodeState, out: Out) -> None:
         own_session.listed(state, out)
     if state.phase in ("live", "ending", "stopping", "closing") and ready:
         phases.adjust_runs(state)
+        clones.adjust(state)
     if state.phase == "stopping" and ready and phases.cleared(state):
         phase_table.enter(state, "closing")
     if state.phase == "closing" and ready:
@@ -191,7 +198,7 @@ def _end(state: NodeState, out: Out) -> None:
         return
     known = [group.record for group in state.view.groups.values()]
     owns = any((own.node == state.node and own.state == "owned") or state.me in own.holders for own in known)
-    if owns or not phases.cleared(state) or any(run.txn for run in state.runs.values()):
+    if owns or not (phases.cleared(state) and clones.all_down(state)) or any(run.txn for run in state.runs.values()):
         return
     stored = state.view.sessions.get(state.node)
     if stored is None or state.sending(Purpose.CLOSE):
@@ -287,7 +294,7 @@ def _on_guard_lost(state: NodeState, event: events.GuardLost, out: Out) -> None:
 
 
 def _on_acted(state: NodeState, event: events.Acted, out: Out) -> None:
-    for run in state.runs.values():
+    for run in state.all_here():
         for name, (number, _) in run.acting.items():
             if number == event.id:
                 resources.acted(state, run, name, event, out)
@@ -295,7 +302,7 @@ def _on_acted(state: NodeState, event: events.Acted, out: Out) -> None:
 
 
 def _on_observed(state: NodeState, event: events.Observed, out: Out) -> None:
-    run = state.runs.get(event.group)
+    run = state.here(event.group)
     # Most say what is known. With hundreds of groups there are so many that everything cannot be looked at for each.
     state.dirty = run is not None and resources.observed(state, run, event, out)
 

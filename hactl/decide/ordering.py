@@ -9,13 +9,17 @@ that has just begun, an owner that is silent, a record that cannot be read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from election.clock import Instant, owner_elapsed
 from election.ownership import session_of
 from hactl.decide.local_group import LocalGroup
+from hactl.decide.placement.eligible import reported_running
+from hactl.decide.placement.instances import said_of
 from hactl.decide.planned import off
 from hactl.decide.state import NodeState
+from hactl.model.placing import Relation
 
 # A group that should start after another one does not wait longer for it.
 LONGEST_WAIT_MS = 60_000.0
@@ -24,13 +28,15 @@ PATIENCE_LEASES = 2.0
 
 # coming: it has an owner, or will have one, and is not known to have failed.
 Standing = Literal["running", "coming", "down", "unknown"]
+# Of several instances the best counts; what is not known may be running.
+_FROM_BEST: tuple[Standing, ...] = ("running", "unknown", "coming", "down")
 
 
 def waits_for(state: NodeState, run: LocalGroup, now: Instant) -> str:
     """Why the group may not start yet; empty: it may."""
     waiting = ""
     for relation in run.spec.placing.after:
-        standing = standing_of(state, relation.group, now)
+        standing = _standing(state, run, relation.group, now)
         if relation.must and standing != "running":
             waiting = f"it starts when {relation.group} runs"
         elif standing == "coming" and not _waited(run, now):
@@ -49,7 +55,7 @@ def _waited(run: LocalGroup, now: Instant) -> bool:
 def must_stop(state: NodeState, run: LocalGroup, now: Instant) -> str:
     """Why the group, which may run, is to stop: one that it must run after is known not to run. Empty: it goes on."""
     for relation in run.spec.placing.after:
-        if relation.must and standing_of(state, relation.group, now) in ("coming", "down"):
+        if relation.must and _standing(state, run, relation.group, now) in ("coming", "down"):
             return f"{relation.group}, after which it runs, does not run"
     return ""
 
@@ -62,7 +68,7 @@ def goes_first(state: NodeState, run: LocalGroup, now: Instant) -> str:
         run.leaving_since = now
     longest_ms = 0.0
     first = ""
-    for name in state.plan().rules.behind.get(run.spec.name, ()):
+    for name in _those_after(state, run):
         other = state.cluster.group(name)
         if other is not None and _may_run(state, name):
             first = first or name
@@ -71,9 +77,68 @@ def goes_first(state: NodeState, run: LocalGroup, now: Instant) -> str:
     return first if owner_elapsed(run.leaving_since, now) < limit_ms else ""
 
 
+def _those_after(state: NodeState, run: LocalGroup) -> Iterator[str]:
+    """The groups that are to stop before this one. An instance of a clone that goes while others stay is missed by none
+    but those that run with it here."""
+    rules, name = state.plan().rules, run.spec.name
+    behind = rules.behind.get(name, ())
+    if run.spec.run == "one":
+        yield from behind
+        return
+    assert state.cluster is not None
+    clone = state.cluster.group(name)
+    if clone is None or clone.run == "one" or off(state.view, clone):
+        yield from behind
+    else:
+        yield from (other for other in behind if other in state.clones and not state.clones[other].stopped)
+    with_it = (other for other, relations in rules.instances.items() if _must(relations, name))
+    yield from (other for other in with_it if state.role(other) in ("owner", "holder"))
+
+
+def _must(relations: Iterable[Relation], name: str) -> bool:
+    return any(relation.must and relation.group == name for relation in relations)
+
+
+def _standing(state: NodeState, run: LocalGroup, name: str, now: Instant) -> Standing:
+    """How it is with a group that this one runs after: of a clone, with the instance of this node where the two run
+    together, or are both on every node; else with the best of all."""
+    clone = state.cluster.group(name) if state.cluster is not None else None
+    if clone is None or clone.run == "one":
+        return standing_of(state, name, now)
+    if off(state.view, clone):
+        return "down"
+    together = run.spec.run == "all" or _must(run.spec.placing.together_with, name)
+    if together and name in state.clones:
+        return _instance_here(state, name)
+    others = (_instance_on(state, name, node, now) for node in state.view.sessions if node != state.node)
+    known = {_instance_here(state, name) if name in state.clones else "down", *others}
+    return next((standing for standing in _FROM_BEST if standing in known), "down")
+
+
+def _instance_here(state: NodeState, name: str) -> Standing:
+    run = state.clones[name]
+    return _of_phase(run.phase, leaving=run.leaving, failed=bool(run.failure))
+
+
+def _instance_on(state: NodeState, name: str, node: str, now: Instant) -> Standing:
+    said = said_of(state.view, name, node)
+    if said is None or not state.observer.heard_within(node, state.timing.suspect_after_ms, now):
+        return "unknown"
+    phase = said.get("phase", "stopped")
+    return _of_phase(phase, leaving=said.get("leaving", False), failed=said.get("failed", False))
+
+
+def _of_phase(phase: str, *, leaving: bool, failed: bool) -> Standing:
+    if phase == "unknown":
+        return "unknown"
+    if phase == "running":
+        return "coming" if leaving else "running"
+    return "down" if failed or phase in ("blocked", "barred", "stopped") else "coming"
+
+
 def standing_of(state: NodeState, name: str, now: Instant) -> Standing:
-    """How it is with a group, wherever it is. What a node says that was not seen to renew its session lately is not
-    known: it may be dead."""
+    """How it is with a group that runs on one node at a time, wherever it is. What a node says that was not seen to
+    renew its session lately is not known: it may be dead."""
     if state.cluster is None or (spec := state.cluster.group(name)) is None or off(state.view, spec):
         return "down"
     if state.frozen(name):
@@ -101,7 +166,12 @@ def standing_of(state: NodeState, name: str, now: Instant) -> Standing:
 
 
 def _may_run(state: NodeState, name: str) -> bool:
-    """Whether something of a group that is owned by a live session runs, or may run."""
+    """Whether something of a group that is owned by a live session, or an instance of a clone, runs, or may run."""
+    if state.cluster is not None and (clone := state.cluster.group(name)) is not None and clone.run == "all":
+        here = state.clones.get(name)
+        if here is not None and not (here.stopped or here.barred):
+            return True
+        return any(reported_running(state.view, name, node) for node in state.view.sessions if node != state.node)
     known = state.view.groups.get(name)
     if known is None or known.record.state != "owned":
         return False

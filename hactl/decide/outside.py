@@ -77,7 +77,8 @@ def expire(run: LocalGroup, out: Out) -> None:
 
 def warnings(state: ReadState) -> tuple[ResourceWarning, ...]:
     """The warnings of this node's report, of its resources."""
-    return tuple(warning for name in sorted(state.runs) for warning in _of_group(state, state.runs[name]))
+    runs = sorted(state.all_here(), key=lambda run: run.spec.name)
+    return tuple(warning for run in runs for warning in _of_group(state, run))
 
 
 def _of_group(state: ReadState, run: ReadGroup) -> Iterator[ResourceWarning]:

@@ -79,7 +79,9 @@ def takes_back(state: NodeState, run: LocalGroup, own: Ownership) -> bool:
 
 def wanted(state: NodeState, spec: GroupSpec) -> bool:
     """Whether the group is to run at all."""
-    return not off(state.view, spec) and state.cluster is not None and state.cluster.group(spec.name) is not None
+    return (
+        not off(state.view, spec) and state.cluster is not None and state.cluster.exclusive_group(spec.name) is not None
+    )
 
 
 def unwilling(state: NodeState, spec: GroupSpec) -> str:

@@ -6,7 +6,8 @@ from election import ownership
 from election.keys import Keys
 from election.records import GroupReport, Member, Report
 from election.store import Compare, Put, Txn
-from hactl.decide import client_view, node_health, outside, readiness_in_step, suspicion, troubles
+from hactl.decide import client_view, clones, node_health, outside, readiness_in_step, suspicion, troubles
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
 
@@ -57,16 +58,7 @@ def report(state: NodeState, out: Out) -> None:
     """Tell the others what runs here, when that has changed."""
     if state.session.state != "live" or state.sending(Purpose.REPORT):
         return
-    content: dict[str, GroupReport] = {}
-    for name, run in state.runs.items():
-        entry: GroupReport = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
-        if reason := run.stop_failed or run.failure or run.waiting:
-            entry["reason"] = reason
-        if run.failure and not run.running:
-            entry["failed"] = True
-        if run.leaving and not run.stopped:
-            entry["leaving"] = True
-        content[name] = entry
+    content = {run.spec.name: _entry(run) for run in state.all_here()}
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     node_health.judge(state)
@@ -82,6 +74,19 @@ def report(state: NodeState, out: Out) -> None:
         return  # compared with what the store holds: an older report of mine may have landed late
     key = state.keys.report(state.node)
     out.send(Purpose.REPORT, Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))
+
+
+def _entry(run: LocalGroup) -> GroupReport:
+    entry: GroupReport = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
+    if reason := run.stop_failed or run.failure or run.waiting:
+        entry["reason"] = reason
+    if run.failure and not run.running:
+        entry["failed"] = True
+    if run.leaving and not run.stopped:
+        entry["leaving"] = True
+    if run.spec.run == "all" and clones.given_up(run):
+        entry["given_up"] = True
+    return entry
 
 
 def member_txn(keys: Keys, member: Member, session_revision: int) -> Txn:

@@ -158,24 +158,30 @@ def _run_alike(one: GroupSpec, other: GroupSpec) -> bool:
     return len(one.resources) == len(other.resources) and all(runs_alike(before, after) for before, after in pairs)
 
 
+def adopt_definition(run: LocalGroup, spec: GroupSpec) -> None:
+    """The configured definition, where what runs here can go on by it or has ended; else it is outdated first."""
+    if run.spec == spec:
+        run.outdated = False
+    elif _run_alike(run.spec, spec):
+        run.spec = spec  # the same resources: only how the group is treated, or watched, has changed
+    elif run.stopped and not run.registered:
+        run.spec, run.outdated = spec, False
+        run.health = {resource.name: "unknown" for resource in spec.resources}
+    else:
+        run.outdated = True
+
+
 def adjust_runs(state: NodeState) -> None:
     """One run for each group of the configuration, and for each of which something may still be here. A group
     that was started is stopped by the definition it was started with."""
-    wanted: dict[str, GroupSpec] = {group.name: group for group in state.cluster.groups} if state.cluster else {}
+    wanted: dict[str, GroupSpec] = {group.name: group for group in state.cluster.exclusive} if state.cluster else {}
     for name, spec in wanted.items():
         run = state.runs.get(name)
-        if run is None:
+        if run is not None:
+            adopt_definition(run, spec)
+        elif name not in state.clones:
             run = state.runs[name] = LocalGroup(spec, untouched=not state.view.mod_of(state.keys.group(name)))
             run.registered, run.leftover = held_by_guard(state.boot, spec), _maybe_started(state, name)
-        elif run.spec == spec:
-            run.outdated = False
-        elif _run_alike(run.spec, spec):
-            run.spec = spec  # the same resources: only how the group is treated, or watched, has changed
-        elif run.stopped and not run.registered:
-            run.spec, run.outdated = spec, False
-            run.health = {resource.name: "unknown" for resource in spec.resources}
-        else:
-            run.outdated = True
     gone = [name for name, run in state.runs.items() if name not in wanted and (run.stopped or run.barred)]
     for name in [name for name in gone if not state.runs[name].txn and not state.frozen(name)]:
         if name not in state.view.groups or state.view.groups[name].record.state == "released":

@@ -78,13 +78,34 @@ def probe_unknown(run: LocalGroup, out: Out) -> None:
             out.act(run, index, "probe")
 
 
+def may_go_on(run: LocalGroup, out: Out) -> bool:
+    """Whether the next step up can be taken: all is known, nothing is under way, and no wait after a failure is on."""
+    probe_unknown(run, out)
+    return not run.acting and (run.retry_at is None or owner_elapsed(run.retry_at, out.now) >= 0)
+
+
+def first_down(run: LocalGroup) -> int | None:
+    """The first of its resources that does not run; None: all do."""
+    resources = enumerate(run.spec.resources)
+    return next((index for index, resource in resources if run.health[resource.name] != "running"), None)
+
+
+def stop_from(run: LocalGroup, first: int, out: Out) -> bool:
+    """Stop what is not stopped, the last first, down to the resource `first`. Whether there was anything."""
+    resources = run.spec.resources
+    for index in range(len(resources) - 1, first - 1, -1):
+        if run.health[resources[index].name] != "stopped":
+            out.act(run, index, "kill" if run.stop_failed else "stop")
+            return True
+    return False
+
+
 def forget_unstarted(run: LocalGroup, out: Out) -> None:
     """Take from the guard what it acknowledged so late that it is not going to be started any more."""
     if run.granted and not run.outdated:
         return
     for name in [name for name in run.registered if run.health.get(name) == "stopped" and name not in run.acting]:
-        run.registered.discard(name)
-        out.effects.append(GuardUnregister(run.spec.name, name))
+        _forget_started(run, name, out)
 
 
 def settle(state: NodeState, run: LocalGroup, out: Out) -> None:
@@ -130,8 +151,14 @@ def acted(state: NodeState, run: LocalGroup, name: str, event: Acted, out: Out) 
     if run.stopped:
         run.leftover = False
     if run.health[name] == "stopped" and name in run.registered:
-        run.registered.discard(name)
-        out.effects.append(GuardUnregister(group, name))
+        _forget_started(run, name, out)
+
+
+def _forget_started(run: LocalGroup, name: str, out: Out) -> None:
+    """It is known to be stopped. The guard knows of none that runs on every node."""
+    run.registered.discard(name)
+    if run.spec.run == "one":
+        out.effects.append(GuardUnregister(run.spec.name, name))
 
 
 def observed(state: NodeState, run: LocalGroup, event: Observed, out: Out) -> bool:

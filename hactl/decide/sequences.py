@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hactl.model.cluster import GroupSpec
-from hactl.model.effects import GuardBegin, GuardExtend, GuardRegister, GuardUnregister
+from hactl.model.effects import GuardBegin, GuardExtend, GuardRegister, GuardUnregister, KeepStarted
 
 
 class KeepSession(NamedTuple):
@@ -38,10 +38,11 @@ class TellGuard(NamedTuple):
 
 
 GuardMessage = GuardBegin | GuardExtend | GuardRegister | GuardUnregister
+Kept = GuardMessage | KeepStarted
 Operation = KeepSession | HoldSession | KeepDefinition | TellGuard
 
 
-def sequence(effect: GuardMessage) -> tuple[Operation, ...]:
+def sequence(effect: Kept) -> tuple[Operation, ...]:
     """The operations of the effect, in their order."""
     match effect:
         case GuardBegin():
@@ -52,3 +53,5 @@ def sequence(effect: GuardMessage) -> tuple[Operation, ...]:
             return KeepDefinition(effect.group), TellGuard(f"{effect.group.name}/{effect.resource.name}", effect)
         case GuardUnregister():
             return (TellGuard("", effect),)
+        case KeepStarted():
+            return (KeepDefinition(effect.group),)

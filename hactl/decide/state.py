@@ -104,6 +104,7 @@ class NodeState:
     `config_seen` is the revision of the newest configuration that was looked at, `config_requested` of the one
     requested, `config_rev` of the one in use: the newest that could be read. `release_on_exit`: told to release
     everything and go, in whatever phase.
+    `runs`: the groups that run on one node at a time, `clones`: those that run on every node, as they are here.
     `lists_failed`: in a row, `list_problem`: why the last did. `identifying`: since when it is asked what machine this
     is.
     `noted`: what was noted last, by topic, so that it is not noted again. `store_away`: etcd does not
@@ -138,6 +139,7 @@ class NodeState:
     identity: tuple[str, int] | None = None
     known_revision: int = 0
     runs: dict[str, LocalGroup] = field(default_factory=dict)
+    clones: dict[str, LocalGroup] = field(default_factory=dict)
     pending: dict[int, Pending] = field(default_factory=dict)
     counter: int = 0
     sessions_opened: int = 0
@@ -210,6 +212,14 @@ class NodeState:
     def config_current(self) -> bool:
         """Whether the configuration in the store is the one last read."""
         return self.view.config is not None and self.view.config.mod_revision == self.config_seen
+
+    def here(self, name: str) -> LocalGroup | None:
+        """The group of either kind, as it is on this node."""
+        return self.runs.get(name) or self.clones.get(name)
+
+    def all_here(self) -> tuple[LocalGroup, ...]:
+        """All groups of both kinds, as they are on this node."""
+        return (*self.runs.values(), *self.clones.values())
 
     def forget_store(self) -> None:
         """Nothing of what was read holds any more."""

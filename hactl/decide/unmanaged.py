@@ -55,15 +55,14 @@ def step(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out:
         return False
     if mine and asked is None:
         look_after(run, out)
-    elif mine and not run.alone:
-        run.alone = True
-        out.effects.append(LeaveAlone(run.spec.name, True))
+    elif mine:
+        watch_nothing(run, out)
     probe_unknown(run, out)
     if not (mine or run.started or run.stop_failed) and "failed" in run.health.values():
         bar(state, run, out)  # its state here cannot be told: that is no reason for its node not to take it again
     if asked is not None:
         if mine:
-            _look(run, out)
+            look_now_and_then(run, out)
         run.waiting, run.takeable_since = planned.resting(state.view, run.spec.name), None
         return False
     if mine:
@@ -81,7 +80,14 @@ def look_after(run: LocalGroup, out: Out) -> None:
         out.effects.append(LeaveAlone(run.spec.name, False))
 
 
-def _look(run: LocalGroup, out: Out) -> None:
+def watch_nothing(run: LocalGroup, out: Out) -> None:
+    """Have nothing of it watched any more: who watches puts things right."""
+    if not run.alone:
+        run.alone = True
+        out.effects.append(LeaveAlone(run.spec.name, True))
+
+
+def look_now_and_then(run: LocalGroup, out: Out) -> None:
     """Nobody watches it: look now and then, for `hactl status`."""
     if run.looked_at is None:
         run.looked_at = out.now

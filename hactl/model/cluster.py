@@ -33,7 +33,8 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class GroupSpec:
-    """An exclusive group: resources that are started in order on one node, and stopped in reverse.
+    """Resources that are started in order, and stopped in reverse: on one node at a time (`run` one, an exclusive
+    group), or on every node, each by itself (`run` all, a clone; docs/clones.md).
 
     `nodes`: where it may run, best first (empty: all nodes, by their order in the configuration). `restarts`:
     how often a failed resource is restarted in place before the group moves. `failure_expiry_ms`: how long a
@@ -56,6 +57,7 @@ class GroupSpec:
     probes: tuple[HealthProbe, ...] = field(default=(), metadata=LATER)
     moves_limit: int = field(default=5, metadata=LATER)
     moves_window_ms: float = field(default=600_000.0, metadata=LATER)
+    run: Literal["one", "all"] = field(default="one", metadata=LATER)
 
     @property
     def first_vip(self) -> str:
@@ -92,6 +94,21 @@ class ClusterSpec:
     def address(self, name: str) -> str:
         """The node's address; "" for one that is not configured."""
         return next((node.address for node in self.nodes if node.name == name), "")
+
+    @property
+    def exclusive(self) -> tuple[GroupSpec, ...]:
+        """The groups that run on one node at a time."""
+        return tuple(group for group in self.groups if group.run == "one")
+
+    @property
+    def clones(self) -> tuple[GroupSpec, ...]:
+        """The groups that run on every node."""
+        return tuple(group for group in self.groups if group.run == "all")
+
+    def exclusive_group(self, name: str) -> GroupSpec | None:
+        """The group of this name, if it runs on one node at a time."""
+        group = self.group(name)
+        return group if group is not None and group.run == "one" else None
 
     def group(self, name: str) -> GroupSpec | None:
         """The group of this name."""

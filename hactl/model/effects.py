@@ -71,6 +71,12 @@ class GuardUnregister(NamedTuple):
     resource: str
 
 
+class KeepStarted(NamedTuple):
+    """Keep the definition of a group that runs on every node on disk: something of it is started here. No answer."""
+
+    group: GroupSpec
+
+
 class WriteMember(NamedTuple):
     """Write this node's member record, as long as its session is the one created at `session_revision`; no answer.
     `macs`: with the MAC addresses of its interfaces."""
@@ -181,7 +187,7 @@ class Note(NamedTuple):
 
 
 Effect = (
-    SendTxn | Relist | ReadConfig | GuardBegin | GuardExtend | GuardRegister | GuardUnregister | WriteMember | Act
-    | Announce | StopAnnouncing | LeaveAlone | FenceAct | FenceCancel | AskGuard | Identify | ProbeOriginal | Disown
-    | SelfFence | Exit | Note
+    SendTxn | Relist | ReadConfig | GuardBegin | GuardExtend | GuardRegister | GuardUnregister | KeepStarted
+    | WriteMember | Act | Announce | StopAnnouncing | LeaveAlone | FenceAct | FenceCancel | AskGuard | Identify
+    | ProbeOriginal | Disown | SelfFence | Exit | Note
 )  # fmt: skip

@@ -79,8 +79,8 @@ def local_facts(
         fence_left_ms={
             name: round(lease_left_ms(state.observer, name, record, now)) for name, record in fences.items()
         },
-        waiting={name: run.waiting for name, run in state.runs.items() if run.waiting},
-        blocked={name: run.stop_failed for name, run in state.runs.items() if run.stop_failed},
+        waiting={run.spec.name: run.waiting for run in state.all_here() if run.waiting},
+        blocked={run.spec.name: run.stop_failed for run in state.all_here() if run.stop_failed},
         events_dropped=events_dropped,
         started=started,
         haproxy=haproxy,

@@ -62,6 +62,9 @@ class Checks:
         """A resource begins to run, as the session `sid` wanted: S1, S2, S3, G6."""
         self.count("start")
         group = act.group
+        if self.is_clone(group):
+            self.count("start of an instance")
+            return
         others = [
             other.name for other in self.world.nodes.values()
             if other is not node and any(name[0] == group for name in other.resources.running)
@@ -86,6 +89,15 @@ class Checks:
             own = known.record.node != node.name and state.runs[act.group].started and act.action != "start"
             if act.action != "probe" and not own:
                 self.fail("M1", f"{node.name}: {act.action} of {act.group}, which is left alone on {known.record.node}")
+
+    def is_clone(self, group: str) -> bool:
+        """Whether the group runs on every node: nothing of it is exclusive."""
+        spec = self.world.plan.cluster.group(group)
+        return spec is not None and spec.run == "all"
+
+    def exclusive_running(self, node: SimNode) -> set[tuple[str, str]]:
+        """The exclusive resources that run on the node."""
+        return {name for name in node.resources.running if not self.is_clone(name[0])}
 
     def _alone(self, node: SimNode, group: str) -> bool:
         """Whether the group is left alone on the node, by the ownership written last."""
@@ -123,7 +135,7 @@ class Checks:
     def _in_time(self, node: SimNode) -> None:
         """G6: nothing exclusive runs past its own `valid_until`."""
         guard = node.guard.state
-        running = {name for name in node.resources.running if not self._alone(node, name[0])}
+        running = {name for name in self.exclusive_running(node) if not self._alone(node, name[0])}
         if not running or not self.world.plan.trusted or guard is None or guard.valid_until is None:
             return
         until, now = guard.valid_until, node.clock()
@@ -292,7 +304,7 @@ class Checks:
         """By what the store holds now, since it may have been restored; of a record that was deleted, by what it said:
         it may have been there when what is judged now was decided."""
         world, holder = self.world, Holder(name, session_id, session_revision)
-        required = [group.name for group in world.plan.cluster.groups if group.fencing == "required"]
+        required = [group.name for group in world.plan.cluster.exclusive if group.fencing == "required"]
         for group in required:
             stored = world.ledger.get(world.keys.group(group))
             own = readable(Ownership, stored) or self.written.get(group)
@@ -342,7 +354,7 @@ class Checks:
             return
         machines = clones.machines(self.world, name)
         held = [machine for machine in machines if record.session_id in machine.session_ids] or machines
-        owned = {group for other in held for group, _ in other.resources.running}
+        owned = {group for other in held for group, _ in self.exclusive_running(other)}
         if record.evidence in ("self-stop", "watchdog"):  # they say nothing of what is left alone
             owned = {group for group in owned if not any(self._alone(other, group) for other in held)}
         if owned:
@@ -393,7 +405,7 @@ class Checks:
             if node.daemon is not None and self._live(node.name) is None:
                 self.fail("J1", f"{node.name} takes no part: {node.daemon.state.phase}")
         possible = self.relations.possible()
-        for group in self.world.plan.cluster.groups:
+        for group in self.world.plan.cluster.exclusive:
             stored = self.world.ledger.get(self.world.keys.group(group.name))
             if stored is not None and (holders := Ownership.from_json(stored.value).holders):
                 self.fail("O1", f"the overlap of {group.name} has not come to its end: {holders}")

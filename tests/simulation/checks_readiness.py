@@ -25,7 +25,7 @@ class ReadinessChecks:
     def reported(self, node: str, report: Report) -> None:
         """A report is in the store."""
         world = self.checks.world
-        for group in world.plan.cluster.groups:
+        for group in world.plan.cluster.exclusive:
             level = standing_in(report, group.name).level
             if self.levels.get((group.name, node), ("", 0.0))[0] != level:
                 self.levels[group.name, node] = level, world.now

@@ -76,7 +76,7 @@ class RelationChecks:
             stored = world.ledger.get(world.keys.group(relation.group))
             own = readable(Ownership, stored)
             there = own is not None and (own.node, own.state) == (node.name, "owned")
-            if relation.must and not there:
+            if relation.must and not there and not self.checks.is_clone(relation.group):
                 where = f"{own.state} by {own.node}" if own is not None else "nobody's"
                 self.checks.fail("P2", f"{node.name} takes {name}, and {relation.group} is {where}")
 

@@ -31,7 +31,7 @@ def boot(world: World, node: SimNode, fault: Fault) -> None:
     key, plan = f"{node.name}/clone", world.plan
     if key in world.nodes or plan.devices or plan.watchdogs:
         return
-    lease_alone = plan.trusted and all(group.fencing == "lease" for group in plan.cluster.groups)
+    lease_alone = plan.trusted and all(group.fencing == "lease" for group in plan.cluster.exclusive)
     clone = world.nodes[key] = world.machine(node.name, "other" if fault.value < 0.3 else "")
     clone.disk = {**node.disk, "specs": dict(node.disk["specs"])}
     if fault.value > 0.8:  # a backup of last week's

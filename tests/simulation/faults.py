@@ -104,7 +104,7 @@ def _lag(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _move(world: World, node: SimNode, fault: Fault) -> None:
-    spec = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    spec = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     stored = world.ledger.get(world.keys.group(spec.name))
     if world.store_away() or stored is None:
         return
@@ -120,7 +120,7 @@ def _move(world: World, node: SimNode, fault: Fault) -> None:
 def _move_back(world: World, node: SimNode, fault: Fault) -> None:
     """A request to move that is withdrawn while it is being carried out."""
     _move(world, node, fault)
-    keys = [world.keys.move(group.name) for group in world.plan.cluster.groups]
+    keys = [world.keys.move(group.name) for group in world.plan.cluster.exclusive]
     when_store(world, 50 + 600 * fault.value, lambda: write(world, *(Delete(key) for key in keys)))
 
 
@@ -186,14 +186,14 @@ def _fence(world: World, node: SimNode, fault: Fault) -> None:
 
 def _readiness(world: World, node: SimNode, fault: Fault) -> None:
     """Something that a group needs is bad on a node, or good again."""
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     node.readiness[group.name] = READINESS[int(fault.value * 1000) % len(READINESS)]
     node.observe(group.name)
 
 
 def _unseen(world: World, node: SimNode, fault: Fault) -> None:
     """Every node reaches a group as a client does; then some of them do not any more, for a while."""
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)].name
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)].name
 
     def say(well: bool) -> None:
         stored = world.ledger.get(world.keys.group(group))
@@ -211,7 +211,7 @@ def _unseen(world: World, node: SimNode, fault: Fault) -> None:
 
 def _readiness_flaps(world: World, node: SimNode, fault: Fault) -> None:
     """It changes all the time."""
-    group, end = world.plan.cluster.groups[0].name, world.now + fault.length
+    group, end = world.plan.cluster.exclusive[0].name, world.now + fault.length
 
     def flap() -> None:
         if world.now < end and not world.mended_at:
@@ -229,27 +229,27 @@ def _confirm(world: World, node: SimNode, fault: Fault) -> None:
 
 def _untold(world: World, node: SimNode, fault: Fault) -> None:
     """What looks at a group's resources on a node, and stops them, is broken for a while, perhaps while they run."""
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     node.resources.untold_until[group.name] = world.now + fault.length
 
 
 def _unstoppable(world: World, node: SimNode, fault: Fault) -> None:
     """A group cannot be stopped anywhere, by anybody; one that is to take its node down for that then."""
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     if group.on_stop_failure != "block":
         world.unstoppable[group.name] = world.now + fault.length
 
 
 def _cleanup(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl group cleanup`, of a group that may still be as bad as it was."""
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     if not world.store_away():
         cleanup(world, group.name)
 
 
 def _group_stop(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl group stop`, and `start` later."""
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     key, end = world.keys.stopped(group.name), world.now + fault.length
     if not world.store_away():
         write(world, Put(key, Stop("operator").to_json()), wanted=lambda: world.now < end and not world.mended_at)
@@ -258,7 +258,7 @@ def _group_stop(world: World, node: SimNode, fault: Fault) -> None:
 
 def _group_restart(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl group restart`."""
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     own = readable(Ownership, world.ledger.get(world.keys.group(group.name)))
     if own is not None and not world.store_away():
         write(world, Put(world.keys.restart(group.name), Restart(str(fault.at), own.epoch, "operator").to_json()))
@@ -266,7 +266,7 @@ def _group_restart(world: World, node: SimNode, fault: Fault) -> None:
 
 def _ban(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl group ban --for`: the nodes end it."""
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     until = int(world.wall_ms() + fault.length)
     if not world.store_away():
         write(
@@ -280,7 +280,7 @@ def _maintenance(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl maintenance`: of a group or of everything; a node or an operator ends it."""
     if world.store_away() or any(other.kind in FORGETTING for other in world.plan.faults):
         return
-    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
+    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
     key = world.keys.maintenance(group.name if fault.value < 0.6 else "*")
     until = int(world.wall_ms() + fault.length) if int(fault.value * 1000) % 2 else 0
     write(world, Put(key, Maintenance("operator", "", until).to_json()), wanted=lambda: not world.mended_at)
@@ -323,7 +323,7 @@ def _delete_key(world: World, node: SimNode, fault: Fault) -> None:
     # One kind of key a schedule: a group's record and its owner's session lost together leave no trace of it.
     choices = [keys.node(name) for name in world.nodes]
     if world.plan.seed % 2:
-        choices = [keys.group(group.name) for group in world.plan.cluster.groups]
+        choices = [keys.group(group.name) for group in world.plan.cluster.exclusive]
     key = keys.node(fault.node) if fault.node else choices[int(fault.value * 1000) % len(choices)]
     own = readable(Ownership, world.ledger.get(key)) if "/groups/" in key else None
     if own is not None and own.state == "unmanaged":

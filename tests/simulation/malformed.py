@@ -54,7 +54,7 @@ def write_later(world: World, node: SimNode, fault: Fault) -> None:
         _put(world, f"{world.keys.prefix}{rng.choice(['later/x', 'shards', 'intents/later/x', 'config/next'])}", "{}")
         return
     kinds = [world.keys.fence(name) for name in world.nodes]
-    kinds += [world.keys.group(group.name) for group in world.plan.cluster.groups]
+    kinds += [world.keys.group(group.name) for group in world.plan.cluster.exclusive]
     stored = world.ledger.get(rng.choice(kinds))
     if stored is not None and stored.key not in world.malformed:
         _put(world, stored.key, malformed.later(rng, stored.value))
@@ -77,7 +77,7 @@ def is_unreadable(world: World, kv: KeyValue) -> bool:
 
 def _choose(world: World, rng: random.Random, fault: Fault) -> str:
     keys, nodes = world.keys, list(world.nodes)
-    groups = [group.name for group in world.plan.cluster.groups]
+    groups = [group.name for group in world.plan.cluster.exclusive]
     if fault.kind == "malformed-fence":
         return keys.fence(fault.node)
     near = [keys.node(fault.node), keys.fence(fault.node), keys.group(rng.choice(groups)), keys.report(fault.node)]

@@ -306,6 +306,8 @@ class SimNode:
                 world.after(0.1, lambda: self.deliver(daemon, read))
             case effects.GuardBegin() | effects.GuardExtend() | effects.GuardRegister() | effects.GuardUnregister():
                 self.registrar.carry_out(daemon, effect)
+            case effects.KeepStarted():
+                self.disk["specs"][effect.group.name], self.disk["boot"] = effect.group, self.boots
             case effects.WriteMember():
                 member = Member(self.name, effect.address, "simulated", effect.config_revision)
                 txn = member_txn(world.keys, member, effect.session_revision)

@@ -140,7 +140,7 @@ def mend_all(world: World) -> None:
         node.fence_agents.between_until = node.fence_agents.deaf_until = 0.0
         node.cuts.clear()
         node.watch.lag_until = node.late_writes_until = 0.0
-        for group in world.plan.cluster.groups:  # poor everywhere: then it runs all the same
+        for group in world.plan.cluster.exclusive:  # poor everywhere: then it runs all the same
             node.readiness[group.name] = "poor" if world.plan.seed % 3 == 0 else "ready"
             node.observe(group.name)
         if not node.powered:
@@ -154,7 +154,7 @@ def mend_all(world: World) -> None:
 
 def _as_planned(world: World) -> None:
     """Every node in use, nothing that failed remembered, the plan's configuration."""
-    for group in world.plan.cluster.groups:
+    for group in world.plan.cluster.exclusive:
         cleanup(world, group.name)
         write(world, Delete(world.keys.stopped(group.name)))
         write(world, Delete(world.keys.maintenance(group.name)))

@@ -153,7 +153,7 @@ def two_cannot_be_stopped(seed: int) -> Plan:
         ],
         NAMES,
     )
-    (group,) = plan.cluster.groups
+    (group,) = plan.cluster.exclusive
     nodes = (("n1", "n3"), ("n2", "n3"))
     groups = tuple(
         replace(group, name=f"g{index}", nodes=nodes[index], on_stop_failure="self-fence") for index in (0, 1)
@@ -165,7 +165,7 @@ def cannot_be_stopped_and_fenced(seed: int) -> Plan:
     """The group is told to leave n1, and can be stopped by nobody; then it is told to leave the next one, too."""
     faults = [Fault(8_900, "unstoppable", "n3", 45_000)]
     plan = _fenced(seed, [*faults, *(Fault(at, "move", "n3", 0, 0.0) for at in (9_000, 30_000))])
-    (group,) = plan.cluster.groups
+    (group,) = plan.cluster.exclusive
     group = replace(group, nodes=NAMES, on_stop_failure="fence")
     return replace(plan, cluster=replace(plan.cluster, groups=(group,)))
 
@@ -175,7 +175,7 @@ def left_alone_and_cut_off(seed: int) -> Plan:
     The group runs on n1 all the while."""
     faults = [Fault(8_000, "maintenance", "n1", 14_000, 0.101), Fault(9_500, "cut", "n1", 40_000)]
     plan = _plan(seed, faults)
-    groups = tuple(replace(group, nodes=NAMES[:2]) for group in plan.cluster.groups)
+    groups = tuple(replace(group, nodes=NAMES[:2]) for group in plan.cluster.exclusive)
     return replace(plan, cluster=replace(plan.cluster, groups=groups))
 
 
@@ -187,7 +187,7 @@ def fence_record_unreadable(seed: int) -> Plan:
     """n1 stands still with a group that requires fencing, and is deposed; then nobody can read its fence record."""
     faults = [Fault(9_000, "freeze-node", "n1", 40_000), Fault(26_000, "malformed-fence", "n1", 10_000)]
     plan = _plan(seed, faults, NAMES, "required")
-    groups = tuple(replace(group, nodes=()) for group in plan.cluster.groups)
+    groups = tuple(replace(group, nodes=()) for group in plan.cluster.exclusive)
     return replace(plan, cluster=replace(plan.cluster, groups=groups), trusted=False)
 
 
@@ -207,7 +207,7 @@ def moved_since_the_backup(seed: int) -> Plan:
     moves = [Fault(at, "move", name, 100, 0.0) for at, name in ((6_000, "n2"), (8_500, "n1"), (11_000, "n2"))]
     lost = [Fault(15_000, "freeze-node", "n2", 40_000), Fault(15_100, "store-restored", "", 100)]
     plan = _plan(seed, [*moves, *lost], NAMES, "required")
-    group = replace(plan.cluster.groups[0], nodes=NAMES)
+    group = replace(plan.cluster.exclusive[0], nodes=NAMES)
     return replace(plan, cluster=replace(plan.cluster, groups=(group,)), trusted=False)
 
 

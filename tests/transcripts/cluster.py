@@ -56,7 +56,7 @@ class Description:
                     placing[option] = tuple(Relation(other) for other in _list(value))
                 case "failback":
                     placing[option] = value
-                case "fencing" | "on_stop_failure":
+                case "fencing" | "on_stop_failure" | "run":
                     options[option] = value
                 case _:
                     raise ValueError(f"a group has no {option!r}")

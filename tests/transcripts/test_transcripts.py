@@ -46,7 +46,9 @@ def test_a_transcript_is_what_happens(path: Path, request: pytest.FixtureRequest
 
 @pytest.mark.parametrize("path", transcripts(), ids=lambda path: path.stem)
 def test_the_section_of_the_protocol_that_it_is_an_example_of_links_to_it(path: Path) -> None:
-    named = re.search(r'^An example of docs/(protocol|placement)\.md, "(.+)"\.$', path.read_text(), re.MULTILINE)
+    named = re.search(
+        r'^An example of docs/(protocol|placement|clones|promotable)\.md, "(.+)"\.$', path.read_text(), re.MULTILINE
+    )
     assert named is not None
     page = PROTOCOL.with_name(f"{named[1]}.md")
     sections = re.split(r"^#+ (.+)\n", page.read_text(), flags=re.MULTILINE)

@@ -11,6 +11,7 @@ from hactl.config.parts import GroupPart, Parts
 from hactl.config.resources.exec import Exec
 from hactl.config.resources.manifest import Manifest
 from hactl.config.resources.resource import Resource
+from hactl.config.rules.clones import clone_findings
 from hactl.config.rules.findings import Finding
 from hactl.decide.timing import format_ms, kill_time_ms
 from hactl.model.cluster import Timing
@@ -20,6 +21,9 @@ def group_findings(parts: Parts) -> Iterator[Finding]:
     """The problems of each group, and warnings about it."""
     for group in parts.groups:
         if group.settings is None:
+            continue
+        if group.settings.run == "all":
+            yield from clone_findings(group)
             continue
         if group.settings.fencing == "lease" and "fencing" not in group.unsound:
             yield from _must_stop_in_time(group, parts.timing)

@@ -68,6 +68,12 @@ def _relations(group: GroupPart, kind: Kind, groups: Mapping[str, GroupPart]) ->
             yield Finding(
                 here, f"`{relation.group}` is no group of this cluster", suggest(relation.group, list(groups))
             )
+        elif kind == "apart_from" and _is_clone(other):
+            yield Finding(
+                here,
+                f"group `{relation.group}` has `run: all`: it is on every node",
+                "leave it out here, or keep it off nodes by its `nodes`",
+            )
         elif relation.must and kind != "apart_from" and other.settings is not None and not other.settings.enabled:
             yield Finding(
                 here,
@@ -79,6 +85,10 @@ def _relations(group: GroupPart, kind: Kind, groups: Mapping[str, GroupPart]) ->
         (((*group.path, kind, index), one.group, f"group `{one.group}`") for index, one in enumerate(related)),
         "name it once",
     )
+
+
+def _is_clone(group: GroupPart) -> bool:
+    return group.settings is not None and group.settings.run == "all"
 
 
 def _related(group: GroupPart, kind: Kind) -> list[Relation]:

@@ -151,7 +151,7 @@ class Lookout:
             self._twins[key] = text
         else:
             del self._twins[key]
-        run = self._state().runs.get(key[0])
+        run = self._state().here(key[0])
         if run is not None:
             health = run.health.get(key[1], "unknown")
             self._post(Observed(*key, health, warned=Warned(TWIN, text)))
@@ -173,7 +173,7 @@ class Lookout:
 
 def resources_here(state: ReadState) -> Iterator[tuple[ReadGroup, ResourceSpec]]:
     """The resources that this node may run one day."""
-    for run in state.runs.values():
+    for run in state.all_here():
         configured = state.cluster is not None and state.cluster.group(run.spec.name) is not None
         if configured and (not run.spec.nodes or state.node in run.spec.nodes):
             for spec in run.spec.resources:

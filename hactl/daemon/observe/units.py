@@ -71,13 +71,13 @@ class UnitKeeper:
     def _is_known(self) -> bool:
         """Whether the groups of the configuration have been taken over."""
         cluster, runs = self._state().cluster, self._state().runs
-        return cluster is not None and all(group.name in runs for group in cluster.groups)
+        return cluster is not None and all(group.name in runs for group in cluster.exclusive)
 
     def _mine(self) -> Mine:
         """The units of groups that this node may run, or still runs."""
         state, mine = self._state(), Mine()
         here = [*resources_here(state)]
-        here += [(run, spec) for run in state.runs.values() if not run.stopped for spec in run.spec.resources]
+        here += [(run, spec) for run in state.all_here() if not run.stopped for spec in run.spec.resources]
         for run, spec in here:
             if isinstance(spec, SystemdSpec):
                 unit = self._resource(run.spec.name, spec)
@@ -137,7 +137,7 @@ class UnitKeeper:
         if self._warned.get((name, topic), "") == text:
             return
         self._warned[name, topic] = text
-        if (run := self._state().runs.get(name[0])) is not None:
+        if (run := self._state().here(name[0])) is not None:
             self._post(Observed(*name, run.health.get(name[1], "unknown"), warned=Warned(topic, text)))
 
     def _forget(self, mine: Mine) -> None:

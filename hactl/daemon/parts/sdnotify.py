@@ -61,7 +61,7 @@ def in_a_line(state: ReadState) -> str:
     """For `systemctl status`."""
     if state.phase == "listing" and state.list_problem:
         return f"waits for etcd: {state.list_problem}"
-    return state.refused or f"{state.phase}, {sum(run.running for run in state.runs.values())} groups run here"
+    return state.refused or f"{state.phase}, {sum(run.running for run in state.all_here())} groups run here"
 
 
 def _booted() -> bool:

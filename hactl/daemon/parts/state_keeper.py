@@ -45,7 +45,8 @@ class StateKeeper:
         """The groups that may be here. Not those that are left alone: the next daemon, if no guard lives until then, is
         to stop none of them before it has read the store."""
         state = self._state()
-        return {name for name in state.runs if not left_alone(state.view, name, state.node)}
+        exclusive = {name for name in state.runs if not left_alone(state.view, name, state.node)}
+        return exclusive | {name for name, run in state.clones.items() if not run.stopped}
 
     async def begin(self, session_id: str) -> None:
         """A session begins: return when it is on disk, or when that was tried for WAIT_S."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from election.reading import ReadView
+from hactl.decide.placement.instances import Lacking
 from hactl.decide.placement.rules import Places, Rules
 from hactl.decide.placement.solve import Candidate, Wanted
 from hactl.decide.planned import kept_off
@@ -61,8 +62,8 @@ class Now:
     """What is known of the nodes now, gathered once for all groups. `away`: nodes that no group may run on; `odd`: for
     each group the nodes of which something is known about it alone (a failure, a ban, its readiness)."""
 
-    def __init__(self, rules: Rules, view: ReadView) -> None:
-        self.view = view
+    def __init__(self, rules: Rules, view: ReadView, lacking: Lacking) -> None:
+        self.view, self.lacking = view, lacking
         self.away = {node for node in rules.nodes if node_away(node, view) or node in view.standby}
         self.odd: defaultdict[str, set[str]] = defaultdict(set)
         for key in (*view.failures, *view.bans):
@@ -71,6 +72,8 @@ class Now:
         for node, report in view.reports.items():
             for group in report.record.readiness:
                 self.odd[group].add(node)
+        for group, nodes in (*lacking.must.items(), *lacking.should.items()):
+            self.odd[group].update(nodes)
         self._plain: dict[int, tuple[Candidate, ...]] = {}
 
     def wanted(self, group: str, places: Places, priority: int) -> Wanted:
@@ -94,10 +97,12 @@ class Now:
         return known
 
     def _looked_at(self, group: str, places: Places, odd: set[str]) -> tuple[Candidate, ...]:
+        lacking, missed = self.lacking.must.get(group, ()), self.lacking.should.get(group, ())
         return tuple(
-            Candidate(place.node, self._poor(group, place.node), place.disliked, place.loss)
+            Candidate(place.node, self._poor(group, place.node), place.disliked + (place.node in missed), place.loss)
             for place in places.allowed
-            if place.node not in self.away and not (place.node in odd and why_not(group, place.node, self.view))
+            if place.node not in self.away
+            and not (place.node in odd and (place.node in lacking or why_not(group, place.node, self.view)))
         )
 
     def _poor(self, group: str, node: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hactl.decide.placement.board import Board
+from hactl.decide.placement.instances import never
 from hactl.decide.placement.plan import place_all
 from hactl.decide.placement.rules import Rules, rules_of
 from hactl.decide.placement.solve import Candidate, Wanted
@@ -20,7 +21,7 @@ def no_place(cluster: ClusterSpec) -> dict[str, dict[str, str]]:
         leaders = [relation.group for relation in rules.together.get(name, ()) if relation.must]
         if name in targets or any(leader not in targets for leader in leaders):
             continue
-        reasons = dict(rules.places[name].excluded)
+        reasons = {**never(rules, name), **dict(rules.places[name].excluded)}
         reasons |= {candidate.node: board.forbids(name, candidate.node) for candidate in group.candidates}
         problems[name] = reasons
     return problems
@@ -36,9 +37,15 @@ def _well(cluster: ClusterSpec) -> tuple[Rules, dict[str, Wanted]]:
     wanted = {
         name: Wanted(
             name,
-            tuple(Candidate(place.node, 0, place.disliked, place.loss) for place in rules.places[name].allowed),
+            _candidates(rules, name),
             priority=group.placing.priority,
         )
         for name, group in rules.groups.items()
     }
     return rules, wanted
+
+
+def _candidates(rules: Rules, name: str) -> tuple[Candidate, ...]:
+    out = never(rules, name)
+    allowed = (place for place in rules.places[name].allowed if place.node not in out)
+    return tuple(Candidate(place.node, 0, place.disliked, place.loss) for place in allowed)

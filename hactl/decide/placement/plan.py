@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from election.reading import ReadView
+from hactl.decide.placement import instances
 from hactl.decide.placement.attributes import checks_of
 from hactl.decide.placement.board import Board
 from hactl.decide.placement.eligible import Now, excluded
@@ -46,7 +47,8 @@ class Choice(NamedTuple):
 class Plan:
     """Where every group that is enabled should run. `targets`: without those that can run nowhere.
     `solved`: the assignments of related groups. `changes`: the state of the view that it was made of.
-    `checked`: the places of groups that go by health checks."""
+    `checked`: the places of groups that go by health checks. `lacking`: the nodes on which groups lack an instance of a
+    group that runs on every node."""
 
     cluster: ClusterSpec
     view: ReadView
@@ -56,6 +58,7 @@ class Plan:
     solved: Mapping[tuple[Wanted, ...], Mapping[str, str]]
     changes: int
     checked: Mapping[str, Places]
+    lacking: instances.Lacking
     _choices: dict[str, Choice] = field(default_factory=dict)
     _board: Board | None = None
 
@@ -80,7 +83,13 @@ class Plan:
             return Choice((), dict.fromkeys(self.rules.nodes, reason))
         places, wanted, target = self.places(group), self.wanted[group], self.targets.get(group, "")
         out = excluded(group, places, self.view)
-        stops = {node for node, _ in places.excluded} | {node for node in out if kept_off(self.view, group, node)}
+        lacking = self.lacking.must.get(group, {})
+        out = {**lacking, **out}
+        stops = (
+            {node for node, _ in places.excluded}
+            | set(lacking)
+            | {node for node in out if kept_off(self.view, group, node)}
+        )
         able = []
         for candidate in sorted(wanted.candidates, key=preference):
             if candidate.node == target:
@@ -110,8 +119,9 @@ def plan(cluster: ClusterSpec, view: ReadView, before: Plan | None = None) -> Pl
     """Where every group should run. `before`: an earlier plan, of which what did not change is used again: it makes
     this faster, never different."""
     rules = before.rules if before is not None and before.cluster is cluster else rules_of(cluster)
-    now = Now(rules, view)
     checked = _by_checks(cluster, rules, view)
+    lacking = instances.lacking(rules, checked, view)
+    now = Now(rules, view, lacking)
     wanted = {
         name: now.wanted(name, checked.get(name) or rules.places[name], spec.placing.priority)
         for name, spec in rules.groups.items()
@@ -119,7 +129,7 @@ def plan(cluster: ClusterSpec, view: ReadView, before: Plan | None = None) -> Pl
     }
     known = before.solved if before is not None and before.rules is rules else {}
     targets, solved = place_all(rules, wanted, known)
-    return Plan(cluster, view, rules, wanted, targets, solved, view.changes, checked)
+    return Plan(cluster, view, rules, wanted, targets, solved, view.changes, checked, lacking)
 
 
 def _by_checks(cluster: ClusterSpec, rules: Rules, view: ReadView) -> dict[str, Places]:
@@ -130,7 +140,8 @@ def _by_checks(cluster: ClusterSpec, rules: Rules, view: ReadView) -> dict[str, 
         node: frozenset(name for name, check in checks_of(view, node).items() if check.get("ok") is False)
         for node in rules.nodes
     }
-    return {name: find_places(cluster, rules.groups[name], failing) for name in rules.checked}
+    named = {**rules.groups, **rules.clones}
+    return {name: find_places(cluster, named[name], failing) for name in rules.checked}
 
 
 Solved = Mapping[tuple[Wanted, ...], Mapping[str, str]]

@@ -32,15 +32,19 @@ class Places(NamedTuple):
 class Rules:
     """Everything that does not change with what happens. Of groups that are enabled; by name.
 
-    `apart`: in both directions; True: must. `followers`: the groups that must run with this one, `behind`: those that
-    must run after it. `checked`: groups whose expressions ask for health checks; where these pass counts for them.
-    `related`: for each group that is coupled to others, all of them.
+    `groups`: those that run on one node at a time, `clones`: those that run on every node. `together`: with other
+    groups, `instances`: with clones on its own node. `apart`: in both directions; True: must. `followers`: the groups
+    that must run with this one, `behind`: those of either kind that must run after it. `checked`: groups whose
+    expressions ask for health checks; where these pass counts for them. `related`: for each group that is coupled to
+    others, all of them.
     """
 
     groups: Mapping[str, GroupSpec]
+    clones: Mapping[str, GroupSpec]
     nodes: tuple[str, ...]
     places: Mapping[str, Places]
     together: Mapping[str, tuple[Relation, ...]]
+    instances: Mapping[str, tuple[Relation, ...]]
     apart: Mapping[str, Mapping[str, bool]]
     followers: Mapping[str, tuple[str, ...]]
     behind: Mapping[str, tuple[str, ...]]
@@ -53,8 +57,11 @@ class Rules:
 
 def rules_of(cluster: ClusterSpec) -> Rules:
     """The rules of a cluster."""
-    groups = {group.name: group for group in cluster.groups if group.enabled}
-    together = {name: group.placing.together_with for name, group in groups.items() if group.placing.together_with}
+    enabled = {group.name: group for group in cluster.groups if group.enabled}
+    groups = {name: group for name, group in enabled.items() if group.run == "one"}
+    all_clones = frozenset(group.name for group in cluster.clones)
+    together = {name: _together(group, all_clones, of_clones=False) for name, group in groups.items()}
+    instances = {name: _together(group, all_clones, of_clones=True) for name, group in groups.items()}
     apart: dict[str, dict[str, bool]] = {}
     followers: dict[str, list[str]] = {}
     behind: dict[str, list[str]] = {}
@@ -63,27 +70,34 @@ def rules_of(cluster: ClusterSpec) -> Rules:
             for one, other in ((name, relation.group), (relation.group, name)):
                 of_one = apart.setdefault(one, {})
                 of_one[other] = of_one.get(other, False) or relation.must
-        for relation in group.placing.together_with:
+        for relation in together[name]:
             if relation.must:
                 followers.setdefault(relation.group, []).append(name)
+    for name, group in enabled.items():
         for relation in group.placing.after:
             if relation.must:
                 behind.setdefault(relation.group, []).append(name)
     known: dict[tuple[object, ...], Places] = {}  # most groups have the same
     return Rules(
         groups=groups,
+        clones={name: group for name, group in enabled.items() if group.run == "all"},
         nodes=tuple(node.name for node in cluster.nodes),
-        places={name: _places(cluster, group, known) for name, group in groups.items()},
-        together=together,
+        places={name: _places(cluster, group, known) for name, group in enabled.items()},
+        together={name: relations for name, relations in together.items() if relations},
+        instances={name: relations for name, relations in instances.items() if relations},
         apart=apart,
         followers={name: tuple(sorted(names)) for name, names in followers.items()},
         behind={name: tuple(sorted(names)) for name, names in behind.items()},
         needs={name: group.placing.needs for name, group in groups.items() if group.placing.needs},
         capacity={node.name: dict(node.capacity) for node in cluster.nodes},
         spread={name: group.placing.spread for name, group in groups.items() if group.placing.spread},
-        related=_related(groups),
-        checked=_checked(cluster, groups),
+        related=_related(groups, all_clones),
+        checked=_checked(cluster, enabled),
     )
+
+
+def _together(group: GroupSpec, clones: frozenset[str], *, of_clones: bool) -> tuple[Relation, ...]:
+    return tuple(relation for relation in group.placing.together_with if (relation.group in clones) == of_clones)
 
 
 def _places(cluster: ClusterSpec, group: GroupSpec, known: dict[tuple[object, ...], Places]) -> Places:
@@ -141,7 +155,7 @@ def find_places(
     return Places(tuple(allowed), tuple(excluded.items()))
 
 
-def _related(groups: Mapping[str, GroupSpec]) -> dict[str, tuple[str, ...]]:
+def _related(groups: Mapping[str, GroupSpec], clones: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """For each group that is coupled to others by relations or a `spread`, all that it is coupled to, itself among
     them."""
     parent: dict[str, str] = {}
@@ -154,6 +168,7 @@ def _related(groups: Mapping[str, GroupSpec]) -> dict[str, tuple[str, ...]]:
 
     for name, group in groups.items():
         others = [relation.group for relation in (*group.placing.together_with, *group.placing.apart_from)]
+        others = [other for other in others if other not in clones]
         others += [f"spread\0{group.placing.spread}"] if group.placing.spread else []
         for other in others:
             parent[root(other)] = root(name)
