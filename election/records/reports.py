@@ -59,7 +59,8 @@ class ClientViewReport(TypedDict, total=False):
 
 class GroupReport(TypedDict, total=False):
     """A node's report of one group. `leaving`: it runs, and is to stop when those after it have stopped. `given_up`: an
-    instance of a group that runs on every node has failed more often than it is restarted in place."""
+    instance of a group that runs on every node has failed more often than it is restarted in place. `score`: how good
+    its instance would be to be promoted, `score_of`: as of which revision of the ownership."""
 
     phase: str
     epoch: int
@@ -68,6 +69,8 @@ class GroupReport(TypedDict, total=False):
     failed: bool
     leaving: bool
     given_up: bool
+    score: int
+    score_of: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,8 @@ def _planned_over(state: NodeState, pending: Pending, result: TxnResult, out: Ou
 def _granted(run: LocalGroup, pending: Pending, out: Out) -> None:
     """My write to `groups/G` succeeded: what it says is the newest I know of it, until the watch says more."""
     run.granted = pending.epoch
+    if pending.purpose in (Purpose.ACQUIRE, Purpose.ACCEPT):
+        run.score.counts_for = pending.epoch
     if pending.purpose is Purpose.ACCEPT:  # failures are counted anew in each place that it is moved to
         run.restarts, run.failure, run.retry_at = 0, "", None
     out.note(f"group_{pending.purpose}", group=run.spec.name, epoch=pending.epoch)

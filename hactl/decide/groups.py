@@ -21,6 +21,7 @@ from hactl.decide import (
     phases,
     planned,
     planned_steps,
+    promotion,
     unmanaged,
     wandering,
 )
@@ -194,10 +195,11 @@ def accept(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], ou
     probe_unknown(run, out)
     if not run.started and "failed" in run.health.values():
         bring_down(run, out, kill=True)  # what it is in cannot be told: nothing is started on top of it
-    if reason := beside.never_here(state, run):
+    if reason := beside.never_here(state, run) or promotion.better(state, run, observed):
         _decline(state, run, observed, reason, out)
         return
     run.waiting = run.stop_failed or blocked_reason(state) or beside.not_yet(state, run)
+    run.waiting = run.waiting or promotion.not_yet(state, run, observed, out)
     if run.waiting or run.txn or run.acting:
         return
     if state.guard_ready and state.may_run(out.now):
@@ -282,6 +284,8 @@ def clear_leftovers(state: NodeState, out: Out) -> None:
 def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | None, out: Out) -> None:
     """Acquire it, where placement names me and everyone who may be running it is safe."""
     spec, now = run.spec, out.now
+    if run.acting and run.score.asking is not None:
+        return  # it waits for the same as before
     run.waiting = blocked_reason(state)
     if run.waiting or run.txn or run.acting or not _can_acquire(state, out) or state.cluster is None:
         return
@@ -298,8 +302,9 @@ def try_acquire(state: NodeState, run: LocalGroup, observed: Versioned[Ownership
         return
     choice = state.choice(spec.name)
     back = observed is not None and overlap.takes_back(state, run, observed.record)
-    rank = 0 if back else choice.rank(state.node)
+    rank = 0 if back else promotion.rank(state, run, choice)
     away = choice.excluded.get(state.node, "") if rank is None else "" if holding else beside.not_yet(state, run)
+    away = away or promotion.not_yet(state, run, observed, out)
     if rank is None or away:
         run.waiting, run.takeable_since = away, None
         return

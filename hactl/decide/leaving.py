@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from election.records import Holder, Ownership
-from hactl.decide import failback, planned, readiness_in_step, wandering
+from hactl.decide import failback, planned, promotion, readiness_in_step, wandering
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement.plan import Choice
 from hactl.decide.state import NodeState, Out
@@ -30,6 +30,8 @@ def leaving(state: NodeState, run: LocalGroup, own: Ownership, out: Out) -> Rele
     choice = state.choice(run.spec.name)
     if (release := _asked_for(state, run, choice)) is not None:
         return release
+    if reason := promotion.lost(run, own):
+        return Release(None, reason)
     if state.view.bad_node(state.node) is not None:
         return None  # written over, and about to be written anew: no reason to leave
     return _driven_away(state, run, choice, out) or _better_off(state, run, choice, out)

@@ -35,6 +35,20 @@ class Takeover:
 
 
 @dataclass(slots=True)
+class Score:
+    """How good this node's instance is for the group that promotes one. `value`: the higher, the better; None: it must
+    not be promoted, or is not known. `of`: the revision of the ownership in which it was asked, after everyone who may
+    have been promoted was safe; -1: in none. `asking`: the action that asks, and for which revision. `at`: when it was
+    asked last."""
+
+    value: int | None = None
+    of: int = -1
+    asking: tuple[int, int] | None = None
+    at: Instant | None = None
+    counts_for: int = 0
+
+
+@dataclass(slots=True)
 class LocalGroup:
     """One group on this node: what runs, what is under way, and what it may do.
 
@@ -48,8 +62,8 @@ class LocalGroup:
     `unseen`: it is stopped to be started again as a whole, since no client reaches it.
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
     which everything was stopped. `alone`: nothing is done here by itself to what runs, which was looked at `looked_at`.
-    `interferences`: by resource and topic. `waits_since`: since when it waits for others to start,
-    `leaving_since`: since when it is to stop in order.
+    `interferences`: by resource and topic. `waits_since`: since when it waits for others to start, `leaving_since`:
+    since when it is to stop in order. `score`: of a group that promotes an instance.
     """
 
     spec: GroupSpec
@@ -86,6 +100,7 @@ class LocalGroup:
     unseen: bool = False
     interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
     takeover: Takeover | None = None
+    score: Score = field(default_factory=Score)
 
     @property
     def stopped(self) -> bool:

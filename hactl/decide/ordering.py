@@ -35,7 +35,7 @@ _FROM_BEST: tuple[Standing, ...] = ("running", "unknown", "coming", "down")
 def waits_for(state: NodeState, run: LocalGroup, now: Instant) -> str:
     """Why the group may not start yet; empty: it may."""
     waiting = ""
-    for relation in run.spec.placing.after:
+    for relation in run.spec.runs_after:
         standing = _standing(state, run, relation.group, now)
         if relation.must and standing != "running":
             waiting = f"it starts when {relation.group} runs"
@@ -54,7 +54,7 @@ def _waited(run: LocalGroup, now: Instant) -> bool:
 
 def must_stop(state: NodeState, run: LocalGroup, now: Instant) -> str:
     """Why the group, which may run, is to stop: one that it must run after is known not to run. Empty: it goes on."""
-    for relation in run.spec.placing.after:
+    for relation in run.spec.runs_after:
         if relation.must and _standing(state, run, relation.group, now) in ("coming", "down"):
             return f"{relation.group}, after which it runs, does not run"
     return ""
@@ -107,7 +107,7 @@ def _standing(state: NodeState, run: LocalGroup, name: str, now: Instant) -> Sta
         return standing_of(state, name, now)
     if off(state.view, clone):
         return "down"
-    together = run.spec.run == "all" or _must(run.spec.placing.together_with, name)
+    together = run.spec.run == "all" or _must(run.spec.runs_with, name)
     if together and name in state.clones:
         return _instance_here(state, name)
     others = (_instance_on(state, name, node, now) for node in state.view.sessions if node != state.node)

@@ -86,6 +86,10 @@ def _entry(run: LocalGroup) -> GroupReport:
         entry["leaving"] = True
     if run.spec.run == "all" and clones.given_up(run):
         entry["given_up"] = True
+    if run.score.of >= 0:
+        entry["score_of"] = run.score.of
+        if run.score.value is not None:
+            entry["score"] = run.score.value
     return entry
 
 

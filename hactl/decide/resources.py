@@ -5,7 +5,7 @@ from __future__ import annotations
 from election.clock import owner_elapsed
 from election.records import Failure
 from election.store import Put, Txn
-from hactl.decide import blocking, outside, wandering
+from hactl.decide import blocking, outside, promotion, wandering
 from hactl.decide.client_reports import unseen_because
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.readiness import OwnReadiness
@@ -122,6 +122,7 @@ def settle(state: NodeState, run: LocalGroup, out: Out) -> None:
 
 def acted(state: NodeState, run: LocalGroup, name: str, event: Acted, out: Out) -> None:
     """An action on resource `name` has ended; an action that was replaced by another is not listened to."""
+    promotion.scored(run, name, event)
     _, action = run.acting.pop(name)
     run.health[name] = event.health
     if event.detail:

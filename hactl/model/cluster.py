@@ -13,9 +13,9 @@ from hactl.model.haproxy import GlobalOptions
 from hactl.model.health import CheckSpec
 from hactl.model.hooks import HookSpec
 from hactl.model.options import LATER
-from hactl.model.placing import Placing
+from hactl.model.placing import Placing, Relation
 from hactl.model.probes import HealthProbe
-from hactl.model.resources import HaproxySpec, ResourceSpec, VipSpec
+from hactl.model.resources import HaproxySpec, PromoteSpec, ResourceSpec, VipSpec
 from hactl.model.service import ServiceSpec
 
 
@@ -64,6 +64,22 @@ class GroupSpec:
         """Its first address, without the prefix; "" where it has none."""
         vips = (resource.options.address for resource in self.resources if isinstance(resource, VipSpec))
         return next(vips, "").partition("/")[0]
+
+    @property
+    def promotes(self) -> tuple[str, ...]:
+        """The groups that run on every node, an instance of which this one promotes."""
+        promoting = (resource for resource in self.resources if isinstance(resource, PromoteSpec))
+        return tuple(dict.fromkeys(resource.options.group for resource in promoting))
+
+    @property
+    def runs_with(self) -> tuple[Relation, ...]:
+        """The groups on whose node it runs: those it promotes an instance of among them."""
+        return (*self.placing.together_with, *map(Relation, self.promotes))
+
+    @property
+    def runs_after(self) -> tuple[Relation, ...]:
+        """The groups that it starts after, likewise."""
+        return (*self.placing.after, *map(Relation, self.promotes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hactl.model import effects, events
+from hactl.model.resources import PromoteSpec
 
 if TYPE_CHECKING:
     from tests.simulation.node import Daemon, SimNode
@@ -30,7 +31,7 @@ class Action:
 
 class Resources:
     """Of one node. `running`: what runs, whatever the daemon believes. The agents stand still until `paused_until` when
-    they start something; nobody can tell a group's state until `untold_until`."""
+    they start something; nobody can tell a group's state until `untold_until`. `scores`: of groups that promote one."""
 
     def __init__(self, node: SimNode) -> None:
         self.node = node
@@ -38,6 +39,7 @@ class Resources:
         self.actions: dict[Name, Action] = {}
         self.paused_until = self.slow_stops_until = 0.0
         self.untold_until: dict[str, float] = {}
+        self.scores: dict[str, int] = {}
 
     # --- actions ------------------------------------------------------------------------------------------
 
@@ -104,7 +106,8 @@ class Resources:
         if becomes == "running" and not ok and node.world.rng.random() < 0.5:
             self.running.discard(name)
         health: Any = "running" if name in self.running else "stopped"
-        acted = events.Acted(action.act.id, ok, health if ok else "failed", "" if ok else "simulated")
+        score = self.score(action) if ok and action.act.action == "probe" else None
+        acted = events.Acted(action.act.id, ok, health if ok else "failed", "" if ok else "simulated", score)
         node.deliver(action.daemon, acted)
 
     def _held_up(self, action: Action, again: Callable[[], None]) -> bool:
@@ -116,6 +119,12 @@ class Resources:
             node.world.at(node.frozen_until + 0.02, again)
             return True
         return False
+
+    def score(self, action: Action) -> int | None:
+        """How good this node's instance would be to be promoted; None: it does not run, or nothing is promoted."""
+        resource = action.act.resource
+        runs = isinstance(resource, PromoteSpec) and any(name[0] == resource.options.group for name in self.running)
+        return self.scores.get(action.act.group, 0) if runs else None
 
     # --- as they are --------------------------------------------------------------------------------------
 

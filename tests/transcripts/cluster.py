@@ -11,6 +11,7 @@ from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 from hactl.model.health import CheckSpec, Then
 from hactl.model.placing import Placing, Relation
 from hactl.model.probes import HealthProbe, Rhythm, TcpCheck
+from hactl.model.resources import PromoteOptions, PromoteSpec, ResourceSpec
 from tests.support.specs import resource_spec
 
 NAME = "demo"
@@ -37,10 +38,12 @@ class Description:
 
     def group(self, name: str, words: str) -> None:
         """`vip and mariadb; fencing required; nodes n1, n2; overlap; restarts 0; moves_limit 3; probed`; and of
-        its placement `together_with db; apart_from db; after db; failback immediately`."""
+        its placement `together_with db; apart_from db; after db; failback immediately`. `run all`: on every node;
+        `promotes db`: with a first resource, `role`, that promotes an instance of that group."""
         resources, *clauses = [clause.strip() for clause in words.split(";")]
         options: dict[str, Any] = {}
         placing: dict[str, Any] = {}
+        promoted = ""
         for clause in clauses:
             option, _, value = clause.partition(" ")
             match option:
@@ -54,15 +57,19 @@ class Description:
                     options[option] = True
                 case "together_with" | "apart_from" | "after":
                     placing[option] = tuple(Relation(other) for other in _list(value))
+                case "promotes":
+                    promoted = value
                 case "failback":
                     placing[option] = value
                 case "fencing" | "on_stop_failure" | "run":
                     options[option] = value
                 case _:
                     raise ValueError(f"a group has no {option!r}")
-        specs = tuple(
-            resource_spec(text, "vip", start_timeout_ms=START_MS, stop_timeout_ms=START_MS) for text in _list(resources)
-        )
+        limits = {"start_timeout_ms": START_MS, "stop_timeout_ms": START_MS}
+        specs: tuple[ResourceSpec, ...] = tuple(resource_spec(text, "vip", **limits) for text in _list(resources))
+        if promoted:
+            role = PromoteSpec("role", PromoteOptions(f"{promoted}/instance"), **limits)
+            specs = (role, *specs)
         self.groups.append(
             GroupSpec(name, specs, failure_expiry_ms=FAILURE_EXPIRY_MS, placing=Placing(**placing), **options)
         )

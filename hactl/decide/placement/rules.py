@@ -74,7 +74,7 @@ def rules_of(cluster: ClusterSpec) -> Rules:
             if relation.must:
                 followers.setdefault(relation.group, []).append(name)
     for name, group in enabled.items():
-        for relation in group.placing.after:
+        for relation in group.runs_after:
             if relation.must:
                 behind.setdefault(relation.group, []).append(name)
     known: dict[tuple[object, ...], Places] = {}  # most groups have the same
@@ -97,7 +97,7 @@ def rules_of(cluster: ClusterSpec) -> Rules:
 
 
 def _together(group: GroupSpec, clones: frozenset[str], *, of_clones: bool) -> tuple[Relation, ...]:
-    return tuple(relation for relation in group.placing.together_with if (relation.group in clones) == of_clones)
+    return tuple(relation for relation in group.runs_with if (relation.group in clones) == of_clones)
 
 
 def _places(cluster: ClusterSpec, group: GroupSpec, known: dict[tuple[object, ...], Places]) -> Places:
@@ -167,7 +167,7 @@ def _related(groups: Mapping[str, GroupSpec], clones: frozenset[str]) -> dict[st
         return name
 
     for name, group in groups.items():
-        others = [relation.group for relation in (*group.placing.together_with, *group.placing.apart_from)]
+        others = [relation.group for relation in (*group.runs_with, *group.placing.apart_from)]
         others = [other for other in others if other not in clones]
         others += [f"spread\0{group.placing.spread}"] if group.placing.spread else []
         for other in others:

@@ -93,3 +93,8 @@ def _clone(play: Play, name: str, other: str | None) -> None:
 @command(r"power off the copy of (?P<name>\S+)")
 def _remove_clone(play: Play, name: str) -> None:
     clones.remove(play.world, f"{name}/clone")
+
+
+@command(r"the score of (?P<name>\S+) for (?P<group>\w+) is (?P<score>\d+)")
+def _score(play: Play, name: str, group: str, score: str) -> None:
+    play.node(name).resources.scores[group] = int(score)
