@@ -12,6 +12,7 @@ from hactl.model.notes import KINDS
 from tests.simulation import clones
 from tests.simulation.checks_readiness import ReadinessChecks
 from tests.simulation.checks_relations import RelationChecks
+from tests.simulation.instances import InstanceChecks
 from tests.support.malformed import readable
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Checks:
         self.ordered: set[tuple[str, str]] = set()
         self.readiness = ReadinessChecks(self)
         self.relations = RelationChecks(self)
+        self.instances = InstanceChecks(self)
         self.registering: dict[tuple[str, str, str], list[float]] = {}
         self.down_for: dict[str, str] = {}
         self.away: set[str] = set()
@@ -83,6 +85,7 @@ class Checks:
     def acts(self, state: NodeState, node: SimNode, act: effects.Act) -> None:
         """A daemon begins an action: none on a group that it knows to be left alone, but to stop what it has started
         itself where another node has the group (M1)."""
+        self.instances.acts(node, act)
         known = state.view.groups.get(act.group)
         if known is not None and known.record.state == "unmanaged":
             self.count(f"{act.action} while left alone")
@@ -375,6 +378,7 @@ class Checks:
         if own.state == "owned" and own.node == node.name and (previous is None or previous.node != own.node):
             self.count("acquire")
             self.relations.acquired(node, name, previous)
+            self.instances.acquired(node, name, own, old.mod_revision if old is not None else 0)
             self._nobody_runs(name, own)
 
     def _nobody_runs(self, group: str, own: Ownership) -> None:
@@ -404,6 +408,7 @@ class Checks:
                 self.fail("L1", f"{node.name} does not see what happens: {lag} revisions behind")
             if node.daemon is not None and self._live(node.name) is None:
                 self.fail("J1", f"{node.name} takes no part: {node.daemon.state.phase}")
+        self.instances.at_end()
         possible = self.relations.possible()
         for group in self.world.plan.cluster.exclusive:
             stored = self.world.ledger.get(self.world.keys.group(group.name))

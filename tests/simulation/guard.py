@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fencing.guard import state as guard
 from hactl.model import events
+from tests.simulation.instances import ROLE
 
 if TYPE_CHECKING:
     from tests.simulation.node import Daemon, SimNode
@@ -112,6 +113,8 @@ class Guard:
             ok = node.resources.stops(group)
             if ok:
                 node.resources.stop((group, resource))
+                if resource == ROLE:
+                    node.world.instances.kill(node)
             self.step(guard.StopResult(name, ok))
 
         node.world.after(node.world.rng.uniform(5, 80), stopped)

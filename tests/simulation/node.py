@@ -109,6 +109,7 @@ class SimNode:
         self._daemon_gone()
         self.guard.end()
         self.resources.running.clear()
+        self.world.instances.died(self)
 
     def start_daemon(self, wait: float) -> None:
         """systemd starts it again."""

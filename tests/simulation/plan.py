@@ -10,6 +10,7 @@ from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 from hactl.model.placing import Placing, Relation
 from hactl.model.probes import HealthProbe, Rhythm, TcpCheck
 from tests.simulation.devices import make_topology
+from tests.simulation.instances import with_instances
 from tests.support.specs import resource_spec
 
 # Times in the simulation are in ms; a heartbeat of 1 s keeps the number of events small.
@@ -88,6 +89,7 @@ class Focus:
     broken: tuple[str, ...] = ()
     self_fence: bool | None = None
     related: bool = False
+    promoted: bool = False
 
 
 def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -> Plan:
@@ -125,6 +127,8 @@ def make_plan(seed: int, length: float = 74_000.0, focus: Focus | None = None) -
     )
     if plan.broken:
         plan.cluster = replace(cluster, groups=tuple(map(_staying, cluster.groups)))
+    if focus is None or focus.promoted:
+        plan.cluster = with_instances(plan.cluster, seed, promoted=True if focus is not None else None)
     return plan
 
 

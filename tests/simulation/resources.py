@@ -84,6 +84,10 @@ class Resources:
         if broken and broken != "start":
             self._last(action, 1e9 if broken == "hang" else rng.uniform(*plan.start_ms), False, "")
             return
+        resource = action.act.resource
+        if isinstance(resource, PromoteSpec) and not self.node.world.instances.is_running(self.node):
+            self._last(action, 5.0, False, "")
+            return
         self.running.add(action.name)
         self.node.world.checks.started(self.node, action.act, action.session_id)
         wait = rng.uniform(*plan.start_ms)
@@ -103,6 +107,8 @@ class Resources:
         self.actions.pop(name, None)
         if becomes == "stopped" and ok:
             self.stop(name)
+            if action.act.action == "kill" and isinstance(action.act.resource, PromoteSpec):
+                node.world.instances.kill(node)
         if becomes == "running" and not ok and node.world.rng.random() < 0.5:
             self.running.discard(name)
         health: Any = "running" if name in self.running else "stopped"
@@ -145,12 +151,18 @@ class Resources:
         """A resource is stopped."""
         self.node.world.checks.stopped(self.node, name)
         self.running.discard(name)
+        self._ended(name)
+
+    def _ended(self, name: Name) -> None:
+        if self.node.world.checks.is_clone(name[0]):
+            self.node.world.instances.died(self.node)
 
     def die(self, name: Name) -> None:
         """A resource ends by itself."""
         node = self.node
         if name in self.running and name not in self.actions:
             self.running.discard(name)
+            self._ended(name)
             node.world.say("%s: %s/%s dies", node.name, *name)
             daemon = node.daemon
             node.world.after(5, lambda: node.deliver(daemon, events.Observed(*name, "stopped", "died")))

@@ -17,6 +17,7 @@ from hactl.model import events
 from hactl.model.cluster import ClusterSpec
 from tests.simulation.checks import Checks
 from tests.simulation.devices import Devices
+from tests.simulation.instances import Instances
 from tests.simulation.node import SimNode
 from tests.simulation.plan import Plan
 
@@ -52,6 +53,7 @@ class World:
         self.devices = Devices(self)
         self.ledger.apply(init(self.keys, "uuid-0", self.config_text(plan.cluster)))
         self.nodes = {node.name: self.machine(node.name) for node in plan.cluster.nodes}
+        self.instances = Instances(self)
 
     def draws(self) -> random.Random:
         """Where delays and chances are drawn from."""
