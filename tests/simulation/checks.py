@@ -80,6 +80,7 @@ class Checks:
             self.fail("S3", f"{group} starts on {node.name} with epoch {act.epoch}, after {known} on {by[0]}")
         self.epochs[group] = (act.epoch, holder)
         self.relations.started(node, group)
+        self.instances.started(node, act)
         self._in_time(node)
 
     def acts(self, state: NodeState, node: SimNode, act: effects.Act) -> None:

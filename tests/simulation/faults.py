@@ -132,7 +132,7 @@ def _standby(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _dies(world: World, node: SimNode, fault: Fault) -> None:
-    for name in sorted(node.resources.running)[:1]:
+    for name in sorted(world.checks.exclusive_running(node))[:1]:
         node.resources.die(name)
 
 

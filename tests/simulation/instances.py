@@ -7,11 +7,12 @@ have come. An instance that dies may lose what it had.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from election.records import Ownership
-from hactl.model import effects
+from hactl.model import effects, events
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.placing import Relation
 from hactl.model.resources import PromoteOptions, PromoteSpec
@@ -87,11 +88,20 @@ class Instances:
         alive = [node for node in world.nodes.values() if self.is_running(node) and node.powered and not node.frozen()]
         if self.promoting:
             self._replicate(alive)
+            self._monitor()
         if alive and not world.mended_at and self.rng.random() < 0.01:
             node = self.rng.choice(alive)
             if self.rng.random() < 0.3:
                 node.resources.scores[self.promoting] = 0
             node.resources.die((CLONE, INSTANCE))
+
+    def _monitor(self) -> None:
+        """A role that is gone is noticed by its monitor."""
+        name = (self.promoting, ROLE)
+        for node in self.world.nodes.values():
+            run = node.daemon.state.runs.get(self.promoting) if node.daemon is not None else None
+            if run is not None and run.health.get(ROLE) == "running" and name not in node.resources.running:
+                node.deliver(node.daemon, events.Observed(*name, "stopped", "not promoted"))
 
     def _replicate(self, alive: list[SimNode]) -> None:
         group = self.promoting
@@ -111,6 +121,7 @@ class InstanceChecks:
 
     def __init__(self, checks: Checks) -> None:
         self.checks = checks
+        self.promoted = ("", 0)
 
     def acts(self, node: SimNode, act: effects.Act) -> None:
         """A daemon begins an action: C2."""
@@ -128,20 +139,35 @@ class InstanceChecks:
     def acquired(self, node: SimNode, name: str, own: Ownership, previous_revision: int) -> None:
         """A group is taken: C3."""
         world = self.checks.world
-        if name != world.instances.promoting or node.daemon is None or own.reason == "maintenance is over":
+        if name != world.instances.promoting or own.reason == "maintenance is over":
             return
         self.checks.count("promoted")
-        mine = node.resources.scores.get(name, 0)
-        for other in node.daemon.state.choice(name).candidates:
-            there = world.nodes[other]
-            since = world.instances.running_since.get(other)
-            stored = world.ledger.get(world.keys.node(other))
-            long = since is not None and world.now - since > KNOWN_MS
-            if there is node or not long or stored is None or stored.create_revision > previous_revision:
-                continue
-            if there.resources.scores.get(name, 0) > mine and not there.frozen():
-                more = there.resources.scores[name]
-                self.checks.fail("C3", f"{name} is promoted on {node.name} with {mine}, and {other} has {more}")
+        for other in self._with_more(node, name):
+            stored = world.ledger.get(world.keys.node(other.name))
+            if stored is not None and stored.create_revision < previous_revision:
+                self._fail(node, name, other)
+
+    def started(self, node: SimNode, act: effects.Act) -> None:
+        """A role begins: C3. It was promoted in this ownership before: its instance may have lost what it had."""
+        if act.group != self.checks.world.instances.promoting or act.resource.name != ROLE:
+            return
+        if self.promoted == (node.name, act.epoch):
+            for other in self._with_more(node, act.group):
+                self._fail(node, act.group, other)
+        self.promoted = (node.name, act.epoch)
+
+    def _with_more(self, node: SimNode, group: str) -> Iterator[SimNode]:
+        """The nodes that may run the group, as this one knows, and whose instances have had more for long enough."""
+        world, daemon = self.checks.world, node.daemon
+        for name in daemon.state.choice(group).candidates if daemon is not None else ():
+            other, since = world.nodes[name], world.instances.running_since.get(name)
+            known = since is not None and world.now - since > KNOWN_MS and not other.frozen()
+            if known and other.resources.scores.get(group, 0) > node.resources.scores.get(group, 0):
+                yield other
+
+    def _fail(self, node: SimNode, group: str, other: SimNode) -> None:
+        scores = [machine.resources.scores.get(group, 0) for machine in (node, other)]
+        self.checks.fail("C3", f"{group} is promoted on {node.name} with {scores[0]}, and {other.name} has {scores[1]}")
 
     def at_end(self) -> None:
         """With all faults over for long: C1."""

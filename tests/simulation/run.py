@@ -95,11 +95,19 @@ def run_failing(seed: int, trace: bool = False) -> Outcome:
     return run_plan(failing_plan(seed), trace)
 
 
+def run_promoting(seed: int, trace: bool = False) -> Outcome:
+    """Run a schedule of one seed in which an instance is promoted."""
+    some = ("crash", "move", "standby", "kill-daemon", "resource-dies", "cut", "ban")
+    faults = some if seed % 2 else tuple(kind for kind, weight in NODE_FAULTS for _ in range(weight))
+    return run_plan(make_plan(seed, focus=Focus(faults, promoted=True)), trace)
+
+
 PLANS: dict[str, Callable[..., Outcome]] = {
     "any": run_seed,
     "gentle": run_gentle,
     "malformed": run_malformed,
     "failing": run_failing,
+    "promoting": run_promoting,
 }
 
 
@@ -133,7 +141,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, help="run this one, with its transcript")
-    parser.add_argument("--only", choices=PLANS, default="any", help="schedules of malformed documents, or of failures")
+    parser.add_argument("--only", choices=PLANS, default="any", help="schedules of one kind")
     options = parser.parse_args()
     if options.seed is not None:
         outcome = PLANS[options.only](options.seed, trace=True)

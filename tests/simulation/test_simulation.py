@@ -40,6 +40,16 @@ def test_no_schedule_of_failures_does() -> None:
         assert total.get(event, 0), f"no {event}"
 
 
+@pytest.mark.timeout(600)
+def test_no_schedule_of_promotions_does() -> None:
+    """Instances that replicate, die, and may lose what they had: `--only promoting` runs more of them."""
+    bad, total = run_many(0, max(40, SEEDS // 20), workers=2, plans="promoting")
+    shown = "\n".join(f"{outcome.seed}: {outcome.violation}" for outcome in bad[:10])
+    assert not bad, f"python -m tests.simulation.run --only promoting --seed\n{shown}"
+    for event in ("promoted", "start of an instance"):
+        assert total.get(event, 0), f"no {event}"
+
+
 @pytest.mark.parametrize("seed", [3, 8, 114])
 def test_a_seed_replays_exactly(seed: int) -> None:
     """The same seed gives the same transcript, to the letter."""

@@ -9,6 +9,7 @@ from tests.simulation.mutations import (
     failures,
     fencing,
     guard,
+    instances,
     maintenance,
     namesake,
     observing,
@@ -32,5 +33,6 @@ MUTATIONS = [
     *namesake.MUTATIONS,
     *readiness.MUTATIONS,
     *relations.MUTATIONS,
+    *instances.MUTATIONS,
     *unreadable.MUTATIONS,
 ]

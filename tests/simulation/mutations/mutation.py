@@ -17,7 +17,8 @@ ISOLATING = ("cut", "cut-answers", "cut-requests", "pause-daemon")
 @dataclass(frozen=True)
 class Mutation:
     """`faults`: the kinds that bring it out; `caught_by`: any of these invariants; `overlap`, `required`,
-    `devices`, `broken`, `self_fence`, `related`: see Focus; `script`: the schedules, where chance is too rare."""
+    `devices`, `broken`, `self_fence`, `related`, `promoted`: see Focus; `script`: the schedules, where chance is too
+    rare."""
 
     name: str
     patch: Callable[[], Any]
@@ -30,14 +31,16 @@ class Mutation:
     broken: tuple[str, ...] = ()
     self_fence: bool | None = None
     related: bool = False
+    promoted: bool = False
 
     def plan(self, seed: int) -> Plan:
         """A schedule that may bring it out."""
         if self.script is not None:
             return self.script(seed)
         focus = Focus(
-            self.faults, self.overlap, self.required, self.devices, self.broken, self.self_fence, self.related
-        )
+            self.faults, self.overlap, self.required, self.devices, self.broken, self.self_fence, self.related,
+            self.promoted,
+        )  # fmt: skip
         return make_plan(seed, focus=focus)
 
 
