@@ -25,6 +25,7 @@ from hactl.config.health import MOST as MOST_CHECKS
 from hactl.config.health import HealthCheck
 from hactl.config.hooks import MOST as MOST_HOOKS
 from hactl.config.hooks import Hook
+from hactl.config.instances import linked
 from hactl.config.placing import Amount, Attribute, Placed
 from hactl.config.resources.probes import Probe
 from hactl.config.resources.resource import Resource
@@ -104,6 +105,10 @@ class Group(Placed):
         examples=["cinder-volume"],
     )
     resources: list[Resource] = setting("its resources, in the order in which they start", min_length=1)
+    run: Literal["one", "all"] = setting(
+        "`one`: on one node at a time; `all`: on each of its `nodes`, each by itself, see [clones](clones.md)",
+        _GROUP.run,
+    )
     fencing: Literal["lease", "required"] = setting(
         "when another node takes the group over from a silent one: `lease`: when the lease is over; `required`: when "
         "the node is known to be stopped",
@@ -155,6 +160,7 @@ class Group(Placed):
             probes=tuple(probe.spec() for probe in self.probes),
             moves_limit=self.moves_limit,
             moves_window_ms=self.moves_window,
+            run=self.run,
         )
 
 
@@ -175,7 +181,7 @@ class Cluster(Strict):
 
     def spec(self) -> ClusterSpec:
         """The cluster of the model."""
-        return ClusterSpec(
+        spec = ClusterSpec(
             name=self.cluster,
             nodes=tuple(node.spec() for node in self.nodes),
             groups=tuple(group.spec() for group in self.groups),
@@ -190,3 +196,4 @@ class Cluster(Strict):
             hooks=tuple(hook.made() for hook in self.hooks),
             health=tuple(check.made() for check in self.health),
         )
+        return linked(spec)

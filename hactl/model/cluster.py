@@ -56,6 +56,7 @@ class GroupSpec:
     probes: tuple[HealthProbe, ...] = field(default=(), metadata=LATER)
     moves_limit: int = field(default=5, metadata=LATER)
     moves_window_ms: float = field(default=600_000.0, metadata=LATER)
+    run: Literal["one", "all"] = field(default="one", metadata=LATER)
 
     @property
     def first_vip(self) -> str:

@@ -111,12 +111,14 @@ class GuardLost(NamedTuple):
 
 
 class Acted(NamedTuple):
-    """An action has ended. `health` is what is known of the resource now."""
+    """An action has ended. `health` is what is known of the resource now. `score`: of a look at a promoted role, how
+    good this node's instance would be; None: it must not be promoted."""
 
     id: int
     ok: bool
     health: Health
     detail: str = ""
+    score: int | None = None
 
 
 class Warned(NamedTuple):

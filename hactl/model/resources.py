@@ -10,10 +10,12 @@ from msgspec import Meta
 from hactl.model.options import Options
 from hactl.model.probes import HealthProbe, Rhythm
 
-Kind = Literal["vip", "systemd", "exec", "ocf", "manifest", "mount", "haproxy"]
+Kind = Literal["vip", "systemd", "exec", "ocf", "manifest", "mount", "haproxy", "promote"]
 Fsck = Literal["auto", "never", "force"]
 # What udev finds a block device by: /dev/disk/by-uuid, ….
 DEVICE_TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
+# Of the options of an agent, those that no setting gives.
+OCF_DERIVED = ("clone_max", "promoted_max")
 # File systems of another machine, which sees to it that several may mount them.
 NETWORK_TYPES = ("nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs")
 # The words of a command; no shell takes them apart.
@@ -62,12 +64,21 @@ class ExecOptions(Options, frozen=True):
 
 class OcfOptions(Options, frozen=True):
     """An agent, `provider:name`, and its parameters. `secrets`: parameters whose values are in files, by their paths.
-    `check_level`: how deeply its monitor looks, 0 as it does by default."""
+    `check_level`: how deeply its monitor looks, 0 as it does by default. Not settings, but known by the whole
+    configuration: `clone_max`, on how many nodes it runs, 0 where its group runs on one at a time; `promoted_max`, by
+    how many groups it is promoted."""
 
     agent: Annotated[str, Meta(pattern=r"^[^:/]+:[^:/]+$")]
     parameters: dict[str, str] = {}
     secrets: dict[str, str] = {}
     check_level: int = 0
+    clone_max: int = 0
+    promoted_max: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON. Stored documents of 0.1.0 stay the same."""
+        written = super().plain()
+        return {name: value for name, value in written.items() if value or name not in OCF_DERIVED}
 
 
 class PodSight(Options, frozen=True):
@@ -177,8 +188,17 @@ def runs_alike(one: ResourceSpec, other: ResourceSpec) -> bool:
 
 
 def _unwatched(spec: ResourceSpec) -> ResourceSpec:
+    options: Options | None = None
     if isinstance(spec, SystemdSpec) and spec.options.guard_at_boot:
-        spec = msgspec.structs.replace(spec, options=msgspec.structs.replace(spec.options, guard_at_boot=False))
+        options = msgspec.structs.replace(spec.options, guard_at_boot=False)
+    elif isinstance(spec, OcfSpec) and spec.options.clone_max:
+        # How many there are may change while they run; whether they can be promoted is known from their start on.
+        once = min(1, spec.options.promoted_max)
+        options = msgspec.structs.replace(spec.options, clone_max=1, promoted_max=once)
+    elif isinstance(spec, PromoteSpec) and spec.options.instance is not None:
+        options = msgspec.structs.replace(spec.options, score=None, instance=_unwatched(spec.options.instance))
+    if options is not None:
+        spec = msgspec.structs.replace(spec, options=options)
     return msgspec.structs.replace(spec, **{name: _default(type(spec), name) for name in _OF_WATCHING})
 
 
@@ -210,7 +230,34 @@ class HaproxySpec(_Resource[InGroupOptions], frozen=True, tag="haproxy"):
     """HAProxy."""
 
 
-ResourceSpec = VipSpec | SystemdSpec | ExecSpec | OcfSpec | ManifestSpec | MountSpec | HaproxySpec
+# What can be promoted.
+InstanceSpec = SystemdSpec | ExecSpec | OcfSpec
+
+
+class PromoteOptions(Options, frozen=True):
+    """The promoted role of a resource that runs on every node: `of` is `GROUP/RESOURCE`, `instance` its definition;
+    None: the whole configuration has not been looked at yet. Commands, where it is none of an agent's: `promote`;
+    `demote`; `role`, which says by its exit status whether it is promoted; `score`, which prints how good it would be.
+    """
+
+    of: Annotated[str, Meta(pattern=r"^[^/]+/[^/]+$")]
+    instance: InstanceSpec | None = None
+    promote: Argv | None = None
+    demote: Argv | None = None
+    role: Argv | None = None
+    score: Argv | None = None
+
+    @property
+    def group(self) -> str:
+        """The group of the instances."""
+        return self.of.partition("/")[0]
+
+
+class PromoteSpec(_Resource[PromoteOptions], frozen=True, tag="promote"):
+    """The promoted role of a resource that runs on every node."""
+
+
+ResourceSpec = VipSpec | SystemdSpec | ExecSpec | OcfSpec | ManifestSpec | MountSpec | HaproxySpec | PromoteSpec
 SPECS: dict[Kind, type[ResourceSpec]] = {
     "vip": VipSpec,
     "systemd": SystemdSpec,
@@ -219,5 +266,6 @@ SPECS: dict[Kind, type[ResourceSpec]] = {
     "manifest": ManifestSpec,
     "mount": MountSpec,
     "haproxy": HaproxySpec,
+    "promote": PromoteSpec,
 }
 KINDS: tuple[Kind, ...] = get_args(Kind)
