@@ -12,13 +12,16 @@ from typing import Any
 
 import msgspec
 
+from hactl.config.instances import linked
 from hactl.config.yaml_tree import Tree
 from hactl.model.cluster import ClusterSpec
-from hactl.model.resources import OcfSpec, ResourceSpec
+from hactl.model.resources import OcfSpec, PromoteSpec, ResourceSpec
 from hactl.resources.ocf.catalog import InstalledAgent, describe
 
 Answers = Mapping[str, InstalledAgent]
-_ACTIONS = ("start", "stop", "monitor")
+# By the names of our settings, the agent's actions.
+_ACTIONS = {"start": "start", "stop": "stop", "monitor": "monitor"}
+_OF_PROMOTION = {"start": "promote", "stop": "demote", "monitor": "monitor"}
 
 
 def ask_agents(spec: ClusterSpec) -> Answers:
@@ -39,18 +42,20 @@ def with_advice(spec: ClusterSpec, tree: Tree) -> ClusterSpec:
     for group, written in zip(spec.groups, tree.data["groups"], strict=True):
         pairs = zip(group.resources, written["resources"], strict=True)
         groups.append(replace(group, resources=tuple(_advised(*pair, answers) for pair in pairs)))
-    return replace(spec, groups=tuple(groups))
+    return linked(replace(spec, groups=tuple(groups)))
 
 
 def _advised(resource: ResourceSpec, written: Mapping[str, Any], answers: Answers) -> ResourceSpec:
-    metadata = answers[resource.options.agent].metadata if isinstance(resource, OcfSpec) else None
-    if not isinstance(resource, OcfSpec) or metadata is None:
+    promoted = resource.options.instance if isinstance(resource, PromoteSpec) else None
+    driven = promoted or resource
+    metadata = answers[driven.options.agent].metadata if isinstance(driven, OcfSpec) else None
+    if metadata is None:
         return resource
-    times = {action: getattr(resource, f"{action}_timeout_ms") for action in _ACTIONS}
+    actions = _OF_PROMOTION if promoted else _ACTIONS
     longer = {
-        f"{action}_timeout_ms": max(ours, metadata.advised_ms(action) or 0)
-        for action, ours in times.items()
-        if f"{action}_timeout" not in written
+        f"{ours}_timeout_ms": max(getattr(resource, f"{ours}_timeout_ms"), metadata.advised_ms(of_agent) or 0)
+        for ours, of_agent in actions.items()
+        if f"{ours}_timeout" not in written
     }
     return msgspec.structs.replace(resource, **longer)
 

@@ -16,7 +16,7 @@ from fencing.topology import SecretFile, Topology
 from hactl.decide.timing import format_ms
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.options import plain
-from hactl.model.resources import HaproxySpec, ResourceSpec, SystemdSpec, VipSpec
+from hactl.model.resources import OCF_DERIVED, HaproxySpec, PromoteSpec, ResourceSpec, SystemdSpec, VipSpec
 
 # Lists whose order matters: the nodes by preference, the resources by start. The order of groups does not.
 _ORDERED = ("nodes", "resources")
@@ -122,6 +122,8 @@ def _managed(resource: ResourceSpec) -> tuple[str, str]:
             return "systemd", resource.options.unit
         case HaproxySpec():
             return "haproxy", "haproxy"
+        case PromoteSpec():
+            return "promote", resource.options.of
         case _:
             return resource.kind, resource.name
 
@@ -134,6 +136,10 @@ def _tree(spec: ClusterSpec) -> dict[str, Any]:
     for kind in ("services", "groups", "hooks", "health"):
         tree[kind] = {part["name"]: part for part in tree[kind]}
     for group in tree["groups"].values():
+        for resource in group["resources"]:
+            # Other parts of the configuration, in which the change is shown.
+            for name in (*OCF_DERIVED, "instance"):
+                resource["options"].pop(name, None)
         group["resources"] = {resource["name"]: resource for resource in group["resources"]}
     return tree
 

@@ -26,7 +26,7 @@ from hactl.decide.timing import format_ms, settings
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
 from hactl.model.options import plain
 from hactl.model.probes import HealthProbe
-from hactl.model.resources import LATER, ResourceSpec
+from hactl.model.resources import LATER, OCF_DERIVED, OcfSpec, PromoteSpec, ResourceSpec
 from hactl.model.service import ServiceSpec
 
 
@@ -177,7 +177,7 @@ def _group(group: GroupSpec) -> dict[str, Any]:
         **placing_settings(group.placing),
         **({"probes": [_probe(probe) for probe in group.probes]} if group.probes else {}),
         **_settings(
-            {name: value for name, value in plain(group).items() if name in ("moves_limit", "moves_window_ms")}
+            {name: value for name, value in plain(group).items() if name in ("moves_limit", "moves_window_ms", "run")}
         ),
         "resources": [_resource(resource) for resource in group.resources],
     }
@@ -188,7 +188,7 @@ def _resource(resource: ResourceSpec) -> dict[str, Any]:
     probes = [_probe(probe) for probe in resource.probes]
     return {
         "name": resource.name,
-        resource.kind: _settings(resource.options.plain()),
+        resource.kind: _options(resource),
         "start_timeout": format_ms(resource.start_timeout_ms),
         "stop_timeout": format_ms(resource.stop_timeout_ms),
         "monitor_interval": format_ms(resource.monitor_interval_ms),
@@ -196,6 +196,16 @@ def _resource(resource: ResourceSpec) -> dict[str, Any]:
         **_settings({name: value for name, value in later.items() if name != "probes"}),
         **({"probes": probes} if probes else {}),
     }
+
+
+def _options(resource: ResourceSpec) -> dict[str, Any]:
+    """Without what no setting gives: it comes of the other parts of the document."""
+    derived: tuple[str, ...] = ()
+    if isinstance(resource, OcfSpec):
+        derived = OCF_DERIVED
+    elif isinstance(resource, PromoteSpec):
+        derived = ("instance",)
+    return _settings({name: value for name, value in resource.options.plain().items() if name not in derived})
 
 
 def _probe(probe: HealthProbe) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from hactl.config.health import MOST as MOST_CHECKS
 from hactl.config.health import HealthCheck
 from hactl.config.hooks import MOST as MOST_HOOKS
 from hactl.config.hooks import Hook
+from hactl.config.instances import linked
 from hactl.config.placing import Amount, Attribute, Placed
 from hactl.config.resources.probes import Probe
 from hactl.config.resources.resource import Resource
@@ -180,7 +181,7 @@ class Cluster(Strict):
 
     def spec(self) -> ClusterSpec:
         """The cluster of the model."""
-        return ClusterSpec(
+        spec = ClusterSpec(
             name=self.cluster,
             nodes=tuple(node.spec() for node in self.nodes),
             groups=tuple(group.spec() for group in self.groups),
@@ -195,3 +196,4 @@ class Cluster(Strict):
             hooks=tuple(hook.made() for hook in self.hooks),
             health=tuple(check.made() for check in self.health),
         )
+        return linked(spec)

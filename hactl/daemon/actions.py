@@ -18,7 +18,7 @@ from hactl.linux.errors import OperationError
 from hactl.model import events
 from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import Act, Announce, LeaveAlone, StopAnnouncing
-from hactl.model.resources import HaproxySpec, ResourceSpec, runs_alike
+from hactl.model.resources import HaproxySpec, PromoteSpec, ResourceSpec, runs_alike
 from hactl.resources.base import Announcing, Commands, NodeContext, Observation, Resource
 from hactl.resources.factory import make
 from hactl.supervise import describe
@@ -64,7 +64,9 @@ class Actions:
     def resource(self, group: str, spec: ResourceSpec) -> Resource:
         """The resource of this definition. One that differs in how it is watched is the same. Raises ResourceError."""
         resource = self._resources.get((group, spec.name))
-        if resource is None or not runs_alike(resource.spec, spec):
+        fits = resource is not None and runs_alike(resource.spec, spec)
+        # Of a promoted role nothing but the definition is kept; by its score it may be asked in another way.
+        if resource is None or not fits or (isinstance(spec, PromoteSpec) and spec != resource.spec):
             resource = self._balancer(spec) if isinstance(spec, HaproxySpec) else make(spec, self._context, group)
             self._resources[group, spec.name] = resource
         return resource
@@ -134,46 +136,49 @@ class Actions:
         if before is not None:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await before
-        ok, health, detail = False, "failed", ""
         try:
-            ok, health, detail = await self._try(act)
+            seen = await self._try(act)
         except TimeoutError:
-            detail = f"{self._hung(act)}not done within {act.timeout_ms / 1000:g} s"
+            problem = f"{self._hung(act)}not done within {act.timeout_ms / 1000:g} s"
         except OperationError as error:
-            detail = str(error)
+            problem = str(error)
         except OSError as error:
-            detail = describe(error)
+            problem = describe(error)
         except Exception as error:  # a resource's own mistake must not take the daemon down
             log.exception("action_crashed", group=act.group, resource=act.resource.name, action=act.action)
-            detail = describe(error)
-        self._post(events.Acted(act.id, ok, health, detail))  # type: ignore[arg-type]
+            problem = describe(error)
+        else:
+            self._post(events.Acted(act.id, True, seen.health, seen.detail, seen.score))
+            return
+        self._post(events.Acted(act.id, False, "failed", problem))
 
-    async def _try(self, act: Act) -> tuple[bool, str, str]:
+    async def _try(self, act: Act) -> Observation:
         if act.action == "probe":
             await self._settled.wait()
         else:
             await self._unwatch((act.group, act.resource.name))
         resource = self.resource(act.group, act.resource)
         async with asyncio.timeout(act.timeout_ms / 1000):
-            ok, health, detail = await self._do(resource, act)
-        if ok and health == "running":
+            seen = await self._do(resource, act)
+        if seen.health == "running":
             self._watch(act, resource)
-        return ok, health, detail
+        return seen
 
     def _hung(self, act: Act) -> str:
         resource = self._resources.get((act.group, act.resource.name))
         named = resource.under_way if isinstance(resource, Commands) else ""
         return f"`{named}` hangs: " if named else ""
 
-    async def _do(self, resource: Resource, act: Act) -> tuple[bool, str, str]:
+    async def _do(self, resource: Resource, act: Act) -> Observation:
         if act.action == "probe":
-            seen = await resource.probe()
-            return True, seen.health, seen.detail
+            return await resource.probe()
         if act.action == "start":
+            # Its promoted role may have it killed: what is started meanwhile would be killed, too.
+            await self._context.turns.of(act.group, act.resource.name).no_kill()
             await resource.start(self._environment(act))
-            return True, "running", ""
+            return Observation("running")
         await (resource.stop() if act.action == "stop" else resource.kill())
-        return True, "stopped", ""
+        return Observation("stopped")
 
     def _environment(self, act: Act) -> dict[str, str]:
         return {

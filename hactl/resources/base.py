@@ -15,6 +15,7 @@ from hactl.linux.drop_ins import DropIns
 from hactl.linux.errors import OperationError
 from hactl.model.events import Warned
 from hactl.model.resources import ResourceSpec
+from hactl.resources.turns import Turns
 from hactl.supervise import Tasks
 
 Health = Literal["running", "stopped", "failed"]
@@ -29,13 +30,15 @@ class Observation:
     """The result of a look. `failed`: it is neither healthy nor known to be stopped, `detail` says why. `put_right`:
     something else's change to it, which is put right. `warned`: a problem that begins or ends while it runs. Not
     `certain`: the word of a check that may be wrong once (a command that tests its health); only after `monitor_fall`
-    of them in a row it has failed."""
+    of them in a row it has failed. `score`: of a promoted role's instance here, how good it would be; None: it must not
+    be promoted, or it was not asked."""
 
     health: Health
     detail: str = ""
     put_right: str = ""
     warned: Warned | None = None
     certain: bool = True
+    score: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class NodeContext:
     directory below which every resource gets a cgroup of its own, outside the daemon's, so that the daemon's
     end does not touch it. `daemon_cgroup` is the daemon's, for processes that must end with it. None where cgroups
     cannot be had (then process groups are used). `tasks` keeps the watches of resources running. `vips`: every VIP that
-    this node may have, whichever it has. `drop_ins`: hactl's, for units of this machine's systemd.
+    this node may have, whichever it has. `drop_ins`: hactl's, for units of this machine's systemd. `turns`: of those
+    resources that two drive.
     """
 
     node: str
@@ -56,6 +60,7 @@ class NodeContext:
     tasks: Tasks = field(default_factory=Tasks, compare=False, repr=False)
     vips: WeakSet[Any] = field(default_factory=WeakSet, compare=False)
     drop_ins: DropIns = field(default_factory=DropIns, compare=False, repr=False)
+    turns: Turns = field(default_factory=Turns, compare=False, repr=False)
 
     @property
     def moving(self) -> set[str]:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from hactl.linux.run import find_command
 from hactl.model.probes import CommandCheck, HealthProbe, HttpCheck
-from hactl.model.resources import ExecSpec, ManifestSpec, MountSpec, OcfSpec, ResourceSpec, SystemdSpec, VipSpec
+from hactl.model.resources import (
+    ExecSpec,
+    ManifestSpec,
+    MountSpec,
+    OcfSpec,
+    PromoteSpec,
+    ResourceSpec,
+    SystemdSpec,
+    VipSpec,
+)
 from hactl.resources.base import NodeContext, Resource, ResourceError
 
 
@@ -43,6 +52,10 @@ def make(spec: ResourceSpec, context: NodeContext, group: str = "") -> Resource:
             from hactl.resources.mount import Mount  # noqa: PLC0415
 
             return Mount(spec, context, group)
+        case PromoteSpec():
+            from hactl.resources.promote import Promote  # noqa: PLC0415
+
+            return Promote(spec, context, group, lambda instance, its_group: make(instance, context, its_group))
     raise ResourceError(f"{spec.name}: kind {spec.kind} is made by the daemon")
 
 
@@ -83,6 +96,10 @@ def _kind_problems(spec: ResourceSpec, units: dict[str, str]) -> list[str]:
             from hactl.resources.mount import here  # noqa: PLC0415
 
             return here.check_options(spec)
+        case PromoteSpec():
+            from hactl.resources.promote.commands import missing_commands  # noqa: PLC0415
+
+            return [f"{spec.name}: {problem}" for problem in missing_commands(spec.options)]
         case SystemdSpec():
             from hactl.resources.systemd import check  # noqa: PLC0415
 

@@ -20,6 +20,13 @@ _LEAST: dict[str, dict[str, Any]] = {
     "manifest": {"content": "{kind: Pod, metadata: {name: p}}"},
     "mount": {"device": "/dev/vg0/db", "directory": "/srv/db"},
     "haproxy": {},
+    "promote": {
+        "of": "db/program",
+        "instance": {"name": "program", "kind": "exec", "options": {"command": ["true"]}},
+        "promote": ["true"],
+        "demote": ["true"],
+        "role": ["true"],
+    },
 }
 
 

@@ -13,6 +13,7 @@ from hactl.config.resources.manifest import Manifest
 from hactl.config.resources.mount import Mount
 from hactl.config.resources.ocf import Ocf
 from hactl.config.resources.probes import Probe
+from hactl.config.resources.promote import Promote
 from hactl.config.resources.systemd import Systemd
 from hactl.config.resources.vip import Vip
 from hactl.model import resources as of
@@ -29,8 +30,8 @@ _STOP_TIMEOUT_MS: dict[of.Kind, float] = {"vip": 5_000.0, "mount": 60_000.0, "ha
 
 
 class Resource(Strict):
-    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `ocf`, `manifest`, `mount`, `haproxy` gives its
-    kind."""
+    """A part of a group. Exactly one of `vip`, `systemd`, `exec`, `ocf`, `manifest`, `mount`, `haproxy`, `promote`
+    gives its kind."""
 
     name: Name = setting("unique within its group", examples=["address"])
     vip: Vip | None = setting("an IP address", None, examples=[{"address": "10.0.0.30/24"}])
@@ -43,6 +44,9 @@ class Resource(Strict):
     )
     haproxy: HaproxyInGroup | None = setting(
         "HAProxy; it must come after the addresses that it binds, in one group at most", None
+    )
+    promote: Promote | None = setting(
+        "the promoted role of a resource that runs on every node", None, examples=[{"of": "db/redis"}]
     )
     start_timeout: Duration | None = setting(
         "how long its start may take; default: 30s, for `vip` and `manifest` 5s (with `running` 60s), for `haproxy` "

@@ -18,6 +18,7 @@ from hactl.config.rules.health import health_findings
 from hactl.config.rules.hooks import hook_findings
 from hactl.config.rules.mounts import mount_findings
 from hactl.config.rules.placing import placing_findings
+from hactl.config.rules.promotion import promotion_findings
 from hactl.config.rules.services import service_findings
 from hactl.config.rules.vips import vip_findings
 from hactl.decide import timing
@@ -41,6 +42,7 @@ def cross_check(parts: Parts) -> list[Finding]:
         hook_findings,
         mount_findings,
         health_findings,
+        promotion_findings,
     )
     return [finding for check in checks for finding in check(parts)]
 

@@ -13,6 +13,7 @@ from hactl.config.resources.manifest import Manifest
 from hactl.config.resources.resource import Resource
 from hactl.config.rules.clones import clone_findings
 from hactl.config.rules.findings import Finding
+from hactl.config.rules.promotion import instance_of
 from hactl.decide.timing import format_ms, kill_time_ms
 from hactl.model.cluster import Timing
 
@@ -26,33 +27,43 @@ def group_findings(parts: Parts) -> Iterator[Finding]:
             yield from clone_findings(group)
             continue
         if group.settings.fencing == "lease" and "fencing" not in group.unsound:
-            yield from _must_stop_in_time(group, parts.timing)
+            yield from _must_stop_in_time(group, parts)
         if group.settings.overlap:
             yield from _may_overlap(group)
         yield from _probes(group, parts)
         yield from _remarks(group, parts)
 
 
-def _must_stop_in_time(group: GroupPart, timing: Timing | None) -> Iterator[Finding]:
+def _must_stop_in_time(group: GroupPart, parts: Parts) -> Iterator[Finding]:
     """docs/protocol.md, *Session* 4: a group that cannot stop within the stop budget must not have `lease`.
 
     An address is removed and processes are killed at once. Other units, and resources of commands, may hold more than
-    processes: SIGKILL unmounts no volume.
+    processes: SIGKILL unmounts no volume. Of a promoted role its instance is killed.
     """
     for path, resource in group.resources:
-        if resource.systemd is not None and not resource.systemd.unit.endswith(".service"):
-            yield Finding(
-                (*path, "systemd", "unit"),
-                f"group `{group.name}` has `fencing: lease`, but killing processes does not stop "
-                f"`{resource.systemd.unit}`: it may be held here when another node starts it",
-                "give the group `fencing: required`, or use `exec` with a `kill` command",
-            )
-        if resource.exec is not None and timing is not None:
-            yield from _exec_stops_in_time(group, (*path, "exec"), resource.exec, resource, timing)
-        if resource.ocf is not None and timing is not None:
-            yield from _agent_stops_in_time(group, (*path, "ocf"), resource, timing)
-        if resource.manifest is not None:
-            yield from _pod_stops_in_time(group, (*path, "manifest"), resource.manifest, timing)
+        yield from _resource_stops_in_time(group, path, resource, parts.timing)
+        if resource.promote is not None and (found := instance_of(resource.promote, parts)) is not None:
+            here = (*path, "promote", "of")
+            for finding in _resource_stops_in_time(group, path, found[1], parts.timing):
+                yield finding._replace(path=here, problem=f"{finding.problem} (`{resource.promote.of}`)")
+
+
+def _resource_stops_in_time(
+    group: GroupPart, path: KeyPath, resource: Resource, timing: Timing | None
+) -> Iterator[Finding]:
+    if resource.systemd is not None and not resource.systemd.unit.endswith(".service"):
+        yield Finding(
+            (*path, "systemd", "unit"),
+            f"group `{group.name}` has `fencing: lease`, but killing processes does not stop "
+            f"`{resource.systemd.unit}`: it may be held here when another node starts it",
+            "give the group `fencing: required`, or use `exec` with a `kill` command",
+        )
+    if resource.exec is not None and timing is not None:
+        yield from _exec_stops_in_time(group, (*path, "exec"), resource.exec, resource, timing)
+    if resource.ocf is not None and timing is not None:
+        yield from _agent_stops_in_time(group, (*path, "ocf"), resource, timing)
+    if resource.manifest is not None:
+        yield from _pod_stops_in_time(group, (*path, "manifest"), resource.manifest, timing)
 
 
 def _pod_stops_in_time(group: GroupPart, path: KeyPath, manifest: Manifest, timing: Timing | None) -> Iterator[Finding]:

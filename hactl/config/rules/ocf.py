@@ -19,7 +19,7 @@ from hactl.config.load import Loaded
 from hactl.config.rules.findings import Finding, twice
 from hactl.linux.errors import OperationError
 from hactl.model.cluster import ClusterSpec
-from hactl.model.resources import OcfSpec
+from hactl.model.resources import OcfSpec, PromoteSpec
 from hactl.resources.base import NodeContext
 from hactl.resources.ocf import parameters
 from hactl.resources.ocf.catalog import InstalledAgent
@@ -41,6 +41,7 @@ def ocf_findings(loaded: Loaded, answers: Answers, node: str) -> list[Finding]:
     resources = list(_resources(loaded.spec, node))
     findings = [finding for here in resources for finding in _of_resource(here, answers[here.spec.options.agent], node)]
     findings += _shared(resources, answers)
+    findings += _not_promotable(loaded.spec, answers)
     if not any(finding.refused for finding in findings) and os.geteuid() == 0:
         findings += asyncio.run(_validated([here for here in resources if here.runs_here], answers, node))
     return findings
@@ -74,6 +75,22 @@ def _of_resource(here: _Here, agent: InstalledAgent, node: str) -> Iterator[Find
         yield Finding(path, problem.message, problem.hint, problem.refused)
     if here.runs_here and os.geteuid() == 0:
         yield from _secrets(here, node)
+
+
+def _not_promotable(spec: ClusterSpec, answers: Answers) -> Iterator[Finding]:
+    """Agents whose resources are to be promoted, and that cannot. One that is not here is another finding."""
+    for number, group in enumerate(spec.groups):
+        for place, resource in enumerate(group.resources):
+            promoted = resource.options.instance if isinstance(resource, PromoteSpec) else None
+            metadata = answers[promoted.options.agent].metadata if isinstance(promoted, OcfSpec) else None
+            lacking = [action for action in ("promote", "demote") if metadata is not None and not metadata.can(action)]
+            if lacking and isinstance(promoted, OcfSpec):
+                yield Finding(
+                    ("groups", number, "resources", place, "promote", "of"),
+                    f"{promoted.options.agent} has no action `{'`, `'.join(lacking)}`",
+                    "its instances cannot be promoted: choose another agent, or a unit or commands with your own "
+                    "`promote`, `demote` and `role`",
+                )
 
 
 def _secrets(here: _Here, node: str) -> Iterator[Finding]:

@@ -12,9 +12,10 @@ from pathlib import Path
 from fencing.linux.trusted import untrusted
 from hactl.config.load import Loaded
 from hactl.config.rules.findings import Finding
-from hactl.model.resources import ExecSpec, ManifestSpec, ResourceSpec
+from hactl.model.resources import ExecSpec, ManifestSpec, PromoteSpec, ResourceSpec
 
 _COMMANDS = ("command", "ready", "start", "stop", "monitor")
+_OF_PROMOTION = ("promote", "demote", "role", "score")
 
 
 def program_findings(loaded: Loaded) -> Iterator[Finding]:
@@ -32,8 +33,9 @@ def _files(resource: ResourceSpec) -> Iterator[tuple[str, str]]:
     named: dict[str, str | None] = {}
     if isinstance(resource, ManifestSpec):
         named["source"] = resource.options.source
-    elif isinstance(resource, ExecSpec):
-        commands = {option: getattr(resource.options, option) for option in _COMMANDS}
+    elif isinstance(resource, ExecSpec | PromoteSpec):
+        options = _COMMANDS if isinstance(resource, ExecSpec) else _OF_PROMOTION
+        commands = {option: getattr(resource.options, option) for option in options}
         named = {option: argv[0] for option, argv in commands.items() if argv}
     for option, program in named.items():
         path = shutil.which(program) if program and "/" not in program else program

@@ -20,7 +20,7 @@ from hactl.decide.reading import ReadGroup, ReadState
 from hactl.linux.aside import aside
 from hactl.linux.errors import OperationError
 from hactl.model.events import Event, Observed, Readiness, Warned
-from hactl.model.resources import ExecSpec, ManifestSpec, OcfSpec, ResourceSpec, VipSpec
+from hactl.model.resources import ExecSpec, ManifestSpec, OcfSpec, PromoteSpec, ResourceSpec, VipSpec
 from hactl.resources.base import Observation, Resource
 from hactl.resources.twins import named, twins
 
@@ -162,7 +162,7 @@ class Lookout:
     def _may_run_command(self, run: ReadGroup, spec: ResourceSpec) -> bool:
         of_commands = isinstance(spec, ExecSpec) and not spec.options.command
         looked_at = isinstance(spec, ManifestSpec) and spec.options.gone and spec.options.gone.command
-        if not (isinstance(spec, OcfSpec) or of_commands or looked_at):
+        if not (isinstance(spec, OcfSpec | PromoteSpec) or of_commands or looked_at):
             return True
         key, now = (run.spec.name, spec.name), asyncio.get_running_loop().time()
         if now - self._ran_at.get(key, float("-inf")) < COMMANDS_EVERY_S:

@@ -59,6 +59,7 @@ def of_resource(spec: OcfSpec, group: str, node: str, run_dir: str, root: str = 
         **{f"OCF_RESKEY_{name}": value for name, value in spec.options.parameters.items()},
         "OCF_RESKEY_crm_feature_set": _FEATURE_SET,
         "OCF_RESKEY_CRM_meta_on_node": node,
+        **of_clone(spec),
         "HA_RSCTMP": f"{run_dir}/tmp",
         "HACTL_OCF_ATTRIBUTES": f"{run_dir}/attributes",
         "HACTL_RESOURCE": spec.name,
@@ -67,13 +68,36 @@ def of_resource(spec: OcfSpec, group: str, node: str, run_dir: str, root: str = 
     }
 
 
-def of_action(action: str, timeout_ms: float, interval_ms: float = 0, check_level: int = 0) -> dict[str, str]:
-    """For one action. `interval_ms`: how often it is asked, 0: once."""
+def of_clone(spec: OcfSpec) -> dict[str, str]:
+    """Of a resource that runs on several nodes: what Pacemaker tells the agent of an anonymous clone, and of one that
+    can be promoted by its old and its new names. There are no notifications."""
+    options = spec.options
+    if not options.clone_max:
+        return {}
+    known = {
+        "clone": "0",
+        "clone_max": str(options.clone_max),
+        "clone_node_max": "1",
+        "globally_unique": "false",
+        "notify": "false",
+    }
+    if options.promoted_max:
+        known["promotable"] = "true"
+        for promoted in ("promoted", "master"):
+            known |= {f"{promoted}_max": str(options.promoted_max), f"{promoted}_node_max": "1"}
+    return {f"OCF_RESKEY_CRM_meta_{name}": value for name, value in known.items()}
+
+
+def of_action(
+    action: str, timeout_ms: float, interval_ms: float = 0, check_level: int = 0, role: str = ""
+) -> dict[str, str]:
+    """For one action. `interval_ms`: how often it is asked, 0: once; `role`: that in which the instance should be."""
     return {
         "OCF_RESKEY_CRM_meta_name": action,
         "OCF_RESKEY_CRM_meta_timeout": f"{timeout_ms:.0f}",
         "OCF_RESKEY_CRM_meta_interval": f"{interval_ms:.0f}",
         "OCF_CHECK_LEVEL": str(check_level),
+        **({"OCF_RESKEY_CRM_meta_role": role} if role else {}),
     }
 
 

@@ -12,7 +12,10 @@ INVALID_ARGUMENT = 2
 UNIMPLEMENTED = 3
 NOT_INSTALLED = 5
 NOT_RUNNING = 7
+RUNNING_PROMOTED = 8
 DEGRADED = (190, 191)
+# It is promoted: as it should be, failed, degraded.
+PROMOTED = (8, 9, 191)
 
 _WORDS = {
     0: "it is running",
@@ -49,6 +52,12 @@ def health(code: int, *, probe: bool) -> Literal["running", "stopped", "failed"]
     if code == NOT_RUNNING or (probe and code == NOT_INSTALLED):
         return "stopped"
     return "failed"
+
+
+def promoted_health(code: int, *, probe: bool) -> Literal["running", "stopped", "failed"]:
+    """The same of the promoted role: stopped, where what runs is not promoted."""
+    seen = health(code, probe=probe)
+    return "stopped" if seen == "running" and code not in PROMOTED else seen
 
 
 def is_stopped(stop: int | None, monitor: int | None) -> bool:

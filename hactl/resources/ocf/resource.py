@@ -39,10 +39,16 @@ DEGRADED = "degraded"
 _PATIENCE_S = 0.3
 # The guard gives `stop` this share of its time, the rest is for `monitor`.
 _STOP_SHARE = 0.6
+# Of what can be promoted this to each of `stop`, `demote` and the `stop` after it.
+_DEMOTE_SHARE = 0.3
 # After a start that cannot succeed here: how often the agent is asked whether it can now, and when it is tried again
 # where the agent cannot be asked.
 _ASK_AGAIN_S, _TRY_AGAIN_S = 60.0, 600.0
 _LOOK_S = 2.0
+# What these start is to live: there are agents that start their program by `promote`.
+_LEAVING = ("start", "promote")
+_LOGGED = ("start", "stop", "promote", "demote")
+_QUIET = (exit_codes.SUCCESS, exit_codes.NOT_RUNNING, exit_codes.RUNNING_PROMOTED)
 
 Report = Callable[[Observation], None]
 
@@ -57,6 +63,10 @@ class Ocf:
         self._tmp = f"{run_dir}/tmp"
         self._env = environment.of_resource(spec, group, context.node, run_dir, catalog.root())
         self._runner = ActionRunner(f"{group}/{spec.name}" if group else spec.name, context, "/")
+        self._promotable = spec.options.promoted_max > 0
+        # Of an instance that can be promoted the agent's actions are taken in turns with those of its promoted role.
+        self._turn = context.turns.of(group, spec.name) if self._promotable else None
+        self._last: Observation | None = None
         self._secrets: dict[str, str] = {}
         self._tmp_made = False
         self._degraded = False
@@ -70,6 +80,7 @@ class Ocf:
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Run `start`, and see by `monitor` that it runs; what it leaves running outlives the daemon."""
+        self._last = None
         self._env.update(env)
         if problem := await self._look_for(catalog.problem_of, self.spec.options.agent):
             raise CommandError(f"{self.spec.name}: {problem}")
@@ -85,14 +96,22 @@ class Ocf:
             raise ResourceError(f"{self.spec.name}: start ended with exit status 0, but {seen}")
 
     async def stop(self) -> None:
-        """Run `stop`, see by `monitor` that it is stopped, and kill what `start` left running and `stop` let live."""
+        """Run `stop`, see by `monitor` that it is stopped, and kill what `start` left running and `stop` let live.
+        What is promoted is demoted before."""
+        self._last = None
         # A daemon that was killed alone has left its `start` running.
         await self._runner.end_start()
+        await self._demote_promoted()
         await self._see_stopped(await self._run("stop", self.spec.stop_timeout_ms))
 
     async def kill(self) -> None:
         """Kill what `start` left running, run `stop`, and see by `monitor` that it is stopped. When `stop` hangs that
         is all that counts."""
+        self._last = None
+        with self._turn.kill() if self._turn is not None else contextlib.nullcontext():
+            await self._kill()
+
+    async def _kill(self) -> None:
         await self._runner.end_start()
         await self._runner.kill_left()
         stopping = asyncio.create_task(self._run("stop", self.spec.stop_timeout_ms))
@@ -107,15 +126,20 @@ class Ocf:
             stopping.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await stopping
+        if await self._demote_promoted():
+            # An agent may refuse to stop what is promoted.
+            stopped = await self._run("stop", self.spec.stop_timeout_ms)
         await self._see_stopped(stopped)
 
     async def probe(self) -> Observation:
         """Run `monitor` once (interval 0)."""
-        return self._observation(await self._look())
+        return self._meanwhile or self._observation(await self._look())
 
     async def monitor(self) -> Observation:
         """Run `monitor` at its check level."""
         spec = self.spec
+        if (last := self._meanwhile) is not None:
+            return last
         seen = await self._look(interval_ms=spec.monitor_interval_ms, check_level=spec.options.check_level)
         return self._observation(seen)
 
@@ -151,18 +175,33 @@ class Ocf:
         own deadline."""
         spec = self.spec
         agent, (sweep, swept) = shlex.quote(self._path), self._runner.guard_sweep()
-        stop_s = spec.stop_timeout_ms * _STOP_SHARE / 1000
         # In the foreground: so it is in the process group that the guard kills.
-        stop = f"timeout --foreground -s KILL {stop_s:.3f} {agent} stop"
+        limit_s = spec.stop_timeout_ms * (_DEMOTE_SHARE if self._promotable else _STOP_SHARE) / 1000
+        limited = f"timeout --foreground -s KILL {limit_s:.3f} {agent}"
+        stop = f"{limited} stop; stopped=$?; {sweep}OCF_RESKEY_CRM_meta_name=monitor {agent} monitor; seen=$?; "
+        if self._promotable:
+            codes = "|".join(map(str, exit_codes.PROMOTED))
+            stop += f"case $seen in {codes}) OCF_RESKEY_CRM_meta_name=demote {limited} demote; {stop};; esac; "
         script = (
-            f"{environment.secrets_script(spec.options.secrets)}{sweep}{stop}; stopped=$?; {sweep}"
-            f"OCF_RESKEY_CRM_meta_name=monitor {agent} monitor; seen=$?; {swept} && "
+            f"{environment.secrets_script(spec.options.secrets)}{sweep}{stop}{swept} && "
             f"{{ [ $seen -eq {exit_codes.NOT_RUNNING} ] || "
             f"{{ [ $stopped -eq 0 ] && [ $seen -eq {exit_codes.NOT_INSTALLED} ]; }}; }}"
         )
         step = {"kind": "command", "argv": ["/bin/sh", "-c", script], "timeout_ms": spec.stop_timeout_ms}
         env = self._env | environment.of_action("stop", spec.stop_timeout_ms)
         return (step | {"verify": None, "env": env},)
+
+    @property
+    def _meanwhile(self) -> Observation | None:
+        """While an action on the promoted role is under way: the last look. None: look."""
+        return self._last if self._turn is not None and self._turn.taken else None
+
+    async def _demote_promoted(self) -> bool:
+        """Demote it if it is promoted; whether it was."""
+        if not self._promotable or (await self._look()).code not in exit_codes.PROMOTED:
+            return False
+        await self._run("demote", self.spec.stop_timeout_ms)
+        return True
 
     async def _see_stopped(self, stopped: Outcome) -> None:
         await self._must_be_stopped(stopped)
@@ -177,10 +216,9 @@ class Ocf:
             return
         raise ResourceError(f"{self.spec.name}: not known to be stopped: {stopped}; {seen}")
 
-    async def _look(self, *, interval_ms: float = 0, check_level: int = 0) -> Outcome:
-        return await self._run(
-            "monitor", self.spec.monitor_timeout_ms, interval_ms=interval_ms, check_level=check_level
-        )
+    async def _look(self, *, interval_ms: float = 0, check_level: int = 0, role: str = "") -> Outcome:
+        timeout_ms = self.spec.monitor_timeout_ms
+        return await self._run("monitor", timeout_ms, interval_ms=interval_ms, check_level=check_level, role=role)
 
     def _observation(self, seen: Outcome) -> Observation:
         if seen.code is not None:
@@ -188,9 +226,12 @@ class Ocf:
         was, self._degraded = self._degraded, seen.code in exit_codes.DEGRADED
         warned = Warned(DEGRADED, str(seen) if self._degraded else "") if was or self._degraded else None
         detail = "" if seen.health == "running" else str(seen)
-        return Observation(seen.health, detail, warned=warned, certain=seen.health != "failed")
+        self._last = Observation(seen.health, detail, certain=seen.health != "failed")
+        return replace(self._last, warned=warned)
 
-    async def _run(self, action: str, timeout_ms: float, *, interval_ms: float = 0, check_level: int = 0) -> Outcome:
+    async def _run(
+        self, action: str, timeout_ms: float, *, interval_ms: float = 0, check_level: int = 0, role: str = ""
+    ) -> Outcome:
         if action != "start":
             await self._read_secrets()
         hidden = [value for name, value in self.spec.options.parameters.items() if is_secret(name)]
@@ -198,18 +239,19 @@ class Ocf:
         env = service_environment(
             self._env
             | {f"OCF_RESKEY_{name}": value for name, value in self._secrets.items()}
-            | environment.of_action(action, timeout_ms, interval_ms, check_level)
+            | environment.of_action(action, timeout_ms, interval_ms, check_level, role)
         )
         if action == "start" or not self._tmp_made:
             await self._look_for(_make_directory, self._tmp)
             self._tmp_made = True
         argv = [self._path, action]
-        if action == "start":
-            done = await self._runner.start(action, argv, env, timeout_ms)
-        else:
-            done = await self._runner.run(action, argv, env, timeout_ms, leaves=False)
+        async with self._turn.take() if self._turn is not None else contextlib.nullcontext():
+            if action in _LEAVING:
+                done = await self._runner.start(action, argv, env, timeout_ms)
+            else:
+                done = await self._runner.run(action, argv, env, timeout_ms, leaves=False)
         outcome = Outcome.of(action, _without_secrets(done, redactor), probe=interval_ms == 0)
-        if action in ("start", "stop") or outcome.code not in (exit_codes.SUCCESS, exit_codes.NOT_RUNNING):
+        if action in _LOGGED or outcome.code not in _QUIET:
             log.info("ocf.action", resource=self._runner.name, action=action, outcome=str(outcome))
         return outcome
 
