@@ -75,7 +75,7 @@ class Lab:
         disk.create(self.spec)
         network.create_bridge(self.spec)
         network.attach(self.spec, self.spec.client)
-        self._client_group.create()
+        self.client_group.create()
         self._start_switch()
         for node in self.nodes.values():
             files.write_node(self.spec, node.station)
@@ -118,7 +118,7 @@ class Lab:
 
     def client(self, *argv: str, timeout_s: float = 30.0) -> str:
         """Run a command in the client's namespace and return its output."""
-        return run(spawn.attached(self.spec.namespace(CLIENT), self._client_group, argv), timeout_s=timeout_s)
+        return run(spawn.attached(self.spec.namespace(CLIENT), self.client_group, argv), timeout_s=timeout_s)
 
     def probe(self, target: str, **options: Any) -> Probe:
         """A client that asks ADDRESS:PORT all the time: see Probe for the options. Start it, or enter it."""
@@ -242,7 +242,7 @@ class Lab:
         return [node for node in self.nodes.values() if node.powered]
 
     @property
-    def _client_group(self) -> Cgroup:
+    def client_group(self) -> Cgroup:
         return Cgroup(Path(self.spec.cgroup)).child(CLIENT)
 
     def __enter__(self) -> Self:

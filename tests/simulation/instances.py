@@ -59,14 +59,15 @@ class Instances:
         self.rng = random.Random(world.plan.seed * 53 + 5)
         self.running_since: dict[str, float] = {}
         cluster = world.plan.cluster
-        self.there = cluster.group(CLONE) is not None
         self.promoting = next((group.name for group in cluster.exclusive if group.promotes), "")
-        if self.there:
+        # That which is promoted, if one is.
+        self.instance = next(((clone.name, clone.resources[0].name) for clone in cluster.clones), ("", ""))
+        if cluster.group(CLONE) is not None:
             world.after(WRITE_MS, self._go_on)
 
     def is_running(self, node: SimNode) -> bool:
         """Whether the node's instance runs."""
-        return (CLONE, INSTANCE) in node.resources.running
+        return self.instance in node.resources.running
 
     def died(self, node: SimNode) -> None:
         """The node's instance has ended, in whatever way: with it its role."""
@@ -76,7 +77,7 @@ class Instances:
     def kill(self, node: SimNode) -> None:
         """The role is ended the fast way: by the end of its instance."""
         if self.is_running(node):
-            node.resources.die((CLONE, INSTANCE))
+            node.resources.die(self.instance)
 
     def _go_on(self) -> None:
         """Writing and replicating; now and then an instance dies."""

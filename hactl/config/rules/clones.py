@@ -36,7 +36,10 @@ _OF_ONE_KIND = {
 def clone_findings(group: GroupPart) -> Iterator[Finding]:
     """The problems of a group with `run: all`."""
     assert group.settings is not None
-    for key in sorted(group.settings.model_fields_set & _OF_ONE.keys()):
+    fields = type(group.settings).model_fields
+    for key in sorted(_OF_ONE):
+        if getattr(group.settings, key) == fields[key].get_default(call_default_factory=True):
+            continue
         yield Finding(
             (*group.path, key),
             f"group `{group.name}` has `run: all`, and with it `{key}` means nothing: {_OF_ONE[key]}",

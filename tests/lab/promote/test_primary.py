@@ -7,7 +7,6 @@ The long form (HACTL_ROUNDS=20, `make bench-promote`) does each of the rounds tw
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -30,7 +29,7 @@ TIMING = {"lease": "6s", "stop_budget": "2s", "self_fence_lead": "500ms"}
 ROUNDS = int(os.environ.get("HACTL_ROUNDS", "0"))
 VIP, PORT = "10.77.0.34", 6379
 WRITER = Path(__file__).with_name("writer.py")
-SCRIPTS = Path(__file__).parents[3] / "deploy/examples/redis"
+SCRIPT = Path(__file__).parents[3] / "deploy/examples/redis-primary"
 
 
 class Database:
@@ -45,11 +44,11 @@ class Database:
 
     def groups(self) -> list[dict[str, Any]]:
         server = (
-            f'mkdir -p "{self.path}/redis/$HACTL_NODE" && exec redis-server --port {PORT} --bind 0.0.0.0 '
-            f'--protected-mode no --dir "{self.path}/redis/$HACTL_NODE" --save "" --appendonly yes --appendfsync always '
+            f'cd "{self.path}" && mkdir -p "redis/$HACTL_NODE" && exec redis-server --port {PORT} --bind 0.0.0.0 '
+            '--protected-mode no --dir "redis/$HACTL_NODE" --save "" --appendonly yes --appendfsync always '
             f"--repl-diskless-sync-delay 0 --repl-timeout 5 --replicaof {VIP} {PORT}"
         )
-        role = {name: [str(SCRIPTS / name), VIP, str(PORT)] for name in ("promote", "demote", "role", "score")}
+        role = {name: [str(SCRIPT), name, VIP, str(PORT)] for name in ("promote", "demote", "role", "score")}
         return [
             {
                 "name": "db",
@@ -59,6 +58,7 @@ class Database:
             {
                 "name": "primary",
                 "fencing": "required",
+                "restarts": 0,
                 "resources": [
                     {"name": "address", "vip": {"address": f"{VIP}/24", "interface": "eth0"}},
                     {"name": "role", "promote": {"of": "db/redis", **role}, "monitor_interval": "1s"},
