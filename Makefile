@@ -110,6 +110,10 @@ bench-haproxy: setup ## changes of HAProxy under load, many services, a writer's
 bench-mount: setup ## a disk that moves a hundred times, and a hundred power cuts: make bench-mount RUNS=10
 	HACTL_ROUNDS=$(or $(RUNS),100) $(BIN)/pytest -q -rP --timeout 7200 tests/lab/mount
 
+bench-promote: setup ## a Redis whose primary moves twenty times, and twenty power cuts: make bench-promote RUNS=5
+	bash deploy/packages.sh redis-server
+	HACTL_ROUNDS=$(or $(RUNS),20) $(BIN)/pytest -q -rP --timeout 7200 tests/lab/promote -k moves
+
 bench-serving: setup ## floods against everything that a node listens on: make bench-serving SECONDS_EACH=60 JSON=figures.json
 	$(BIN)/python -m bench.serving --seconds $(or $(SECONDS_EACH),60) $(if $(JSON),--json $(JSON))
 
@@ -139,7 +143,7 @@ wheel: $(STAMP) ## the wheel, in dist/, for other distributions
 	rm -rf build
 
 test: setup check ## every test; those that touch nothing but their own files on both processors
-	bash deploy/packages.sh debootstrap systemd-container $(OCF_AGENTS)
+	bash deploy/packages.sh debootstrap systemd-container redis-server $(OCF_AGENTS)
 	$(BIN)/pytest -q -n 2 $(PURE)
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/integration
 	$(BIN)/pytest -q $(PURE:%=--ignore %) --ignore tests/integration

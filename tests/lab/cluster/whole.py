@@ -355,7 +355,9 @@ class Cluster:
         gone = [group for group in (self.applied or {}).get("groups", []) if group["name"] not in kept]
         held = [group for group in gone if group["name"] in view.groups]
         if held:
-            self.apply({**document, "groups": document["groups"] + [{**group, "enabled": False} for group in held]})
+            clones = [group for group in gone if group.get("run") == "all"]  # what they have is promoted in the others
+            disabled = [{**group, "enabled": False} for group in held]
+            self.apply({**document, "groups": document["groups"] + clones + disabled})
             for group in held:
                 name = group["name"]
                 self.until(lambda n=name: self.group(n).state == "released", f"{name} is released")  # type: ignore[misc]

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from hactl.lab import spawn
+from hactl.lab import netns, spawn
 from hactl.lab.spec import CLIENT
-from hactl.lab.system import boottime_ms, wait_until
+from hactl.lab.system import boottime_ms, run, wait_until
 from tests.lab.cluster.whole import Cluster
 from tests.support.promises import promised
 
@@ -86,7 +86,8 @@ class Database:
         self.outages.append(boottime_ms() - since_ms)
 
     def ask(self, node: str, *words: str) -> str:
-        return self.cluster.node(node).run("redis-cli", "-p", str(PORT), *words).strip()
+        namespace = netns.path(self.cluster.lab.spec.namespace(node))
+        return run(["nsenter", f"--net={namespace}", "redis-cli", "-p", str(PORT), *words]).strip()
 
     def roles(self) -> dict[str, str]:
         """What every instance that answers says that it is."""
