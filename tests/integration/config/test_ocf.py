@@ -9,6 +9,7 @@ import pytest
 from hactl.admin.config import Report, check_file
 from hactl.config.load import load_cluster
 from hactl.model.cluster import ClusterSpec
+from hactl.model.resources import PromoteSpec
 from tests.support.toy_ocf import ToyOcf
 
 CLUSTER = """\
@@ -180,3 +181,37 @@ def test_timeouts_that_are_given_stay(toy: ToyOcf) -> None:
 def test_an_agent_that_is_not_here_advises_nothing(toy: ToyOcf) -> None:
     loaded = check(toy, agent="tets:toy", node="n3").loaded
     assert loaded is not None and times(loaded.spec) == (30_000, 30_000, 5_000)
+
+
+PROMOTED = """\
+  - name: all
+    run: all
+    resources:
+      - {name: it, ocf: {agent: "test:toy", parameters: {dir: /x}}}
+  - name: primary
+    fencing: required
+    resources:
+      - {name: role, promote: {of: all/it}MORE}
+"""
+
+
+def test_an_agent_that_cannot_promote_is_refused_where_it_is_to_be_promoted(toy: ToyOcf) -> None:
+    toy.edit('<action name="stop"', '<action name="demote"/><action name="stop"')
+    report = check(toy, more=PROMOTED.replace("MORE", ""))
+    assert not report.ok
+    (line,) = [line for line in report.lines if ".promote" in line]
+    assert "groups[2].resources[0].promote.of: test:toy has no action `promote`; its instances cannot" in line
+
+
+def test_the_timeouts_of_a_promotion_are_what_the_agent_advises(toy: ToyOcf) -> None:
+    """`promote` and `demote` for start and stop; and the definition of the instance has what is advised for that."""
+    advice = '<action name="promote" timeout="70s"/><action name="demote" timeout="80s"/><action name="stop"'
+    toy.edit('<action name="stop"', advice)
+    loaded = check(toy, more=PROMOTED.replace("MORE", "")).loaded
+    assert loaded is not None
+    (role,), (instance,) = loaded.spec.groups[2].resources, loaded.spec.groups[1].resources
+    assert isinstance(role, PromoteSpec) and role.options.instance == instance
+    assert (role.start_timeout_ms, role.stop_timeout_ms, role.monitor_timeout_ms) == (70_000, 80_000, 7_000)
+    assert (instance.start_timeout_ms, instance.stop_timeout_ms) == (40_000, 30_000)
+    loaded = check(toy, more=PROMOTED.replace("MORE", ", stop_timeout: 5s")).loaded
+    assert loaded is not None and loaded.spec.groups[2].resources[0].stop_timeout_ms == 5_000

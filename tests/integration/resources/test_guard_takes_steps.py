@@ -15,6 +15,7 @@ from hactl.resources import factory
 from hactl.resources.base import NodeContext
 from tests.support.specs import resource_spec
 
+PROMOTABLE = {"agent": "pacemaker:Stateful", "clone_max": 3, "promoted_max": 1}
 AGENT = {"start": ["true"], "stop": ["true"], "monitor": ["false"]}
 
 
@@ -37,10 +38,12 @@ def cgroup_root() -> Iterator[str]:
         ("mount", {"device": "/dev/vg0/db", "directory": "/srv/db"}),
         ("mount", {"device": "UUID=0c3e", "directory": "/srv/db"}),
         ("mount", {"device": "server:/export", "directory": "/srv/db"}),
+        ("promote", None),
+        ("promote", {"of": "db/it", "instance": {"name": "it", "kind": "ocf", "options": PROMOTABLE}}),
     ],
 )
 @pytest.mark.parametrize("with_cgroups", [True, False])
-def test_steps(kind: Any, options: dict[str, Any], with_cgroups: bool, cgroup_root: str, tmp_path: Path) -> None:
+def test_steps(kind: Any, options: dict[str, Any] | None, with_cgroups: bool, cgroup_root: str, tmp_path: Path) -> None:
     context = NodeContext("n1", str(tmp_path), cgroup_root if with_cgroups else None)
     steps = factory.make(resource_spec("thing.x", kind, options), context, "group").guard_steps()
     assert steps and [stop.check(step) for step in steps] == [""] * len(steps)

@@ -51,3 +51,28 @@ def test_the_guard_s_script_names_the_files_of_secrets_alone() -> None:
 
 def test_resources_of_one_name_in_two_groups_have_two_names_for_their_agents() -> None:
     assert environment.instance("one", "db") != environment.instance("two", "db")
+
+
+def test_of_a_resource_on_one_node_nothing_is_said_of_clones() -> None:
+    env = environment.of_resource(resource_spec("db", "ocf", OPTIONS), "group", "n1", "/run/x")
+    assert not [name for name in env if "clone" in name or "promot" in name or "master" in name]
+
+
+def test_what_can_be_promoted_is_told_so_by_the_old_and_the_new_names() -> None:
+    options = {**OPTIONS, "clone_max": 3, "promoted_max": 1}
+    env = environment.of_resource(resource_spec("db", "ocf", options), "group", "n1", "/run/x")
+    metas = {name.removeprefix("OCF_RESKEY_CRM_meta_"): value for name, value in env.items() if "CRM_meta" in name}
+    assert metas == {
+        "on_node": "n1", "clone": "0", "clone_max": "3", "clone_node_max": "1", "globally_unique": "false",
+        "notify": "false", "promotable": "true", "promoted_max": "1", "promoted_node_max": "1", "master_max": "1",
+        "master_node_max": "1",
+    }  # fmt: skip
+    plain = environment.of_resource(resource_spec("db", "ocf", options | {"promoted_max": 0}), "g", "n1", "/run/x")
+    assert plain["OCF_RESKEY_CRM_meta_clone_max"] == "3"
+    assert not [name for name in plain if "promot" in name or "master" in name]
+
+
+def test_a_monitor_is_told_the_role_it_looks_for() -> None:
+    env = environment.of_action("monitor", 5000, 10_000, role="Promoted")
+    assert env["OCF_RESKEY_CRM_meta_role"] == "Promoted"
+    assert "OCF_RESKEY_CRM_meta_role" not in environment.of_action("monitor", 5000)

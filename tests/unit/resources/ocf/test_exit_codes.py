@@ -64,3 +64,21 @@ def test_the_last_reason_of_several_counts_and_is_short() -> None:
     assert exit_reason("ocf-exit-reason:one\nocf-exit-reason:two\nmore\n") == "two"
     assert exit_reason("") == ""
     assert len(exit_reason("x" * 100_000)) == 300
+
+
+@pytest.mark.parametrize(
+    ("code", "health", "of_role"),
+    [
+        (0, "running", "stopped"),
+        (190, "running", "stopped"),
+        (8, "running", "running"),
+        (191, "running", "running"),
+        (7, "stopped", "stopped"),
+        (9, "failed", "failed"),
+        (1, "failed", "failed"),
+        (42, "failed", "failed"),
+    ],
+)
+def test_of_what_can_be_promoted(code: int, health: str, of_role: str) -> None:
+    assert exit_codes.health(code, probe=False) == health
+    assert exit_codes.promoted_health(code, probe=False) == of_role
