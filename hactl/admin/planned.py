@@ -16,6 +16,7 @@ from hactl.admin.errors import BadInputError, HarmError, RefusedError
 from hactl.admin.requests import GroupRequested
 from hactl.admin.transaction import check_node, same_history, wanted_group, write
 from hactl.decide.placement.plan import plan
+from hactl.decide.planned import off, resting
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.resources import VipSpec
 
@@ -67,8 +68,11 @@ def start(store: Store, view: ReadView, spec: ClusterSpec | None, group: str) ->
 
 
 def restart(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, by: str) -> GroupRequested:
-    """Stop everything of it in reverse order, then start it again on the same node."""
-    wanted_group(spec, group)
+    """Stop everything of it in reverse order, then start it again on the same node; what runs on every node, on one after
+    the other."""
+    wanted = wanted_group(spec, group)
+    if wanted.run == "all":
+        return _restart_clone(store, view, wanted, by)
     current = view.groups.get(group)
     if view.keys.group(group) in view.unreadable:
         raise RefusedError(f"{view.keys.group(group)} cannot be read: see `hactl status` for what to do first")
@@ -87,6 +91,19 @@ def restart(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, 
     compares = (same_history(view), Compare(view.keys.group(group), "mod", current.mod_revision))
     revision = write(store, Txn(compares, (Put(key, request.to_json()),)), f"group {group}")
     return GroupRequested(changed=True, revision=revision, node=own.node)
+
+
+def _restart_clone(store: Store, view: ReadView, clone: GroupSpec, by: str) -> GroupRequested:
+    if reason := off(view, clone):
+        todo = f": `hactl group start {clone.name}`" if clone.enabled else ""
+        raise RefusedError(f"group {clone.name} is {reason}{todo}")
+    if resting(view, clone.name):
+        raise RefusedError(f"group {clone.name} is left alone (maintenance): end that first")
+    key = view.keys.restart(clone.name)
+    request = Restart(uuid.uuid4().hex[:12], 0, by)
+    compares = (same_history(view), Compare(key, "mod", view.mod_of(key)))
+    revision = write(store, Txn(compares, (Put(key, request.to_json()),)), f"what restarts group {clone.name}")
+    return GroupRequested(changed=True, revision=revision)
 
 
 def ban(

@@ -90,6 +90,9 @@ def _entry(run: LocalGroup) -> GroupReport:
         entry["score_of"] = run.score.of
         if run.score.value is not None:
             entry["score"] = run.score.value
+    request = state.view.restarts.get(run.spec.name)
+    if run.spec.run == "all" and request is not None and run.restarted == request.mod_revision:
+        entry["restarted"] = run.restarted
     return entry
 
 
