@@ -61,7 +61,8 @@ class GroupReport(TypedDict, total=False):
     """A node's report of one group. `leaving`: it runs, and is to stop when those after it have stopped. `given_up`: an
     instance of a group that runs on every node has failed more often than it is restarted in place. `score`: how good
     its instance would be to be promoted, `score_of`: as of which revision of the ownership. `restarted`: the
-    mod_revision of the operator's request to restart such a group, once this node has restarted its instance."""
+    mod_revision of the operator's request to restart such a group, once this node has restarted its instance. `alone`:
+    it is left alone (maintenance)."""
 
     phase: str
     epoch: int
@@ -73,6 +74,7 @@ class GroupReport(TypedDict, total=False):
     score: int
     score_of: int
     restarted: int
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,16 +84,23 @@ def _entry(run: LocalGroup) -> GroupReport:
         entry["failed"] = True
     if run.leaving and not run.stopped:
         entry["leaving"] = True
-    if run.spec.run == "all" and clones.given_up(run):
-        entry["given_up"] = True
+    if run.spec.run == "all":
+        _of_instance(state, run, entry)
     if run.score.of >= 0:
         entry["score_of"] = run.score.of
         if run.score.value is not None:
             entry["score"] = run.score.value
-    request = state.view.restarts.get(run.spec.name)
-    if run.spec.run == "all" and request is not None and run.restarted == request.mod_revision:
-        entry["restarted"] = run.restarted
     return entry
+
+
+def _of_instance(state: NodeState, run: LocalGroup, entry: GroupReport) -> None:
+    if clones.given_up(run):
+        entry["given_up"] = True
+    if run.alone:
+        entry["alone"] = True
+    request = state.view.restarts.get(run.spec.name)
+    if request is not None and run.restarted == request.mod_revision:
+        entry["restarted"] = run.restarted
 
 
 def member_txn(keys: Keys, member: Member, session_revision: int) -> Txn:

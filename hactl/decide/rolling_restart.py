@@ -1,5 +1,5 @@
-"""The restart of a group that runs on every node (docs/clones.md, *Restart*): one instance after the other, by the names
-of their nodes, and only while all others run. Pure.
+"""The restart of a group that runs on every node (docs/clones.md, *Restart*): one instance after the other, by the
+names of their nodes, and only while all others run. Pure.
 
 A node knows of the others by their reports. What it does not know is a reason to wait.
 """
@@ -76,9 +76,9 @@ def end_requests(state: NodeState, out: Out) -> None:
 
 def _is_done(state: NodeState, clone: GroupSpec, request: Versioned[Restart]) -> bool:
     here = state.clones.get(clone.name)
-    if _wanted(state, clone, state.node):
-        if here is None or not here.running or here.restarted != request.mod_revision:
-            return False
+    done_here = here is not None and here.running and here.restarted == request.mod_revision
+    if _wanted(state, clone, state.node) and not done_here:
+        return False
     said = [said_of(state.view, clone.name, node) for node in _others(state, clone)]
     return all(restarted_for(one, request) and one is not None and one.get("phase") == "running" for one in said)
 
