@@ -207,7 +207,7 @@ def _services_behind(spec: ClusterSpec, group: GroupSpec) -> list[str]:
         service.name
         for service in spec.services
         if service.options.enabled
-        and (service.elected_by == group.name or addresses & {_host(bind) for bind in service.binds})
+        and (group.name in (service.elected_by, service.follows) or addresses & {_host(bind) for bind in service.binds})
     ]
 
 

@@ -171,7 +171,7 @@ def _about_server(server: dict[str, Any]) -> str:
 
 
 def _to_be_drained(server: dict[str, Any]) -> bool:
-    return bool(server["drained"]) and server["state"] != "drained"
+    return bool(server["drained"] or server.get("away")) and server["state"] != "drained"
 
 
 def _word(server: dict[str, Any]) -> str:

@@ -29,7 +29,9 @@ the document stay; later versions of hactl add to them, and raise `version` when
   `running`, `version`, `error`, `at`
 - `services`: `name`, `mode`, `binds`, `enabled`, `writer` (None: it has none to be elected), `group`, `role` (what
   its check asks for, such as `master`), `probe` (None, or `kind`, `target`, `by`, `outcome`, `nodes`: what each
-  found), `servers`: `name`, `node`, `address`, `live` (its node; None: it is on none), `drained`, `writer`,
+  found), `follows` (the clone whose instances its servers are, ""), `servers`: `name`, `node`, `address`, `live` (its
+  node; None: it is on none), `drained`, `away` (it gets no new connections: its instance goes down, or is not to run),
+  `writer`,
   `state` (what all balancers say: up, down, drained, disabled, another word of HAProxy's; `disagree`; `unknown`),
   `sessions` (of those that are to end), `haproxy` (what this node's says), `balancers` (what each says: `word`,
   `status`, `weight`, `sessions`, `check`, `detail`, `since`)
