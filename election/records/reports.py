@@ -60,7 +60,9 @@ class ClientViewReport(TypedDict, total=False):
 class GroupReport(TypedDict, total=False):
     """A node's report of one group. `leaving`: it runs, and is to stop when those after it have stopped. `given_up`: an
     instance of a group that runs on every node has failed more often than it is restarted in place. `score`: how good
-    its instance would be to be promoted, `score_of`: as of which revision of the ownership."""
+    its instance would be to be promoted, `score_of`: as of which revision of the ownership. `restarted`: the
+    mod_revision of the operator's request to restart such a group, once this node has restarted its instance. `alone`:
+    it is left alone (maintenance)."""
 
     phase: str
     epoch: int
@@ -71,6 +73,8 @@ class GroupReport(TypedDict, total=False):
     given_up: bool
     score: int
     score_of: int
+    restarted: int
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)

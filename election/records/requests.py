@@ -46,7 +46,8 @@ class Stop(Record):
 @dataclass(frozen=True, slots=True)
 class Restart(Record):
     """The operator's request to stop a group and start it again where it is, once: in the ownership with `epoch`. Its
-    owner deletes it when everything is stopped, or when it is of another ownership."""
+    owner deletes it when everything is stopped, or when it is of another ownership. `epoch` 0: of a group that runs on
+    every node; it is deleted when all of them have restarted theirs."""
 
     id: str
     epoch: Count

@@ -142,11 +142,11 @@ def _describe(path: Path, loaded: Loaded, no_failover: str) -> Iterator[str]:
     counts = ((len(spec.nodes), "node"), (len(spec.groups), "group"), (len(spec.services), "service"))
     yield f"cluster {spec.name}: " + ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts)
     yield "timing: " + ", ".join(f"{name} {format_ms(ms)}" for name, ms in settings(spec.timing).items())
-    if spec.groups and no_failover:
+    if spec.exclusive and no_failover:
         yield f"failover: none is promised: {no_failover}"
-    elif spec.groups:
+    elif spec.exclusive:
         yield "failover at worst, when the node dies:"
-        for group in spec.groups:
+        for group in spec.exclusive:
             nodes = group.nodes or tuple(node.name for node in spec.nodes)
             yield from _breakdown(worst_case_ms(spec.timing, group, spec.fencing, nodes))
     checked = {service.name: times for service in spec.services if (times := check_times(spec, service)) is not None}

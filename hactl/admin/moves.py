@@ -13,7 +13,7 @@ from fencing.linux.clock import utc
 from hactl.admin.errors import BadInputError, RefusedError
 from hactl.admin.planned import LONGEST_MS, where
 from hactl.admin.requests import GroupRequested
-from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, wanted_group, write
+from hactl.admin.transaction import TIMEOUT_S, check_node, exclusive_group, same_history, wanted_group, write
 from hactl.decide.placement.plan import plan
 from hactl.decide.readiness import reported
 from hactl.model.cluster import ClusterSpec, GroupSpec
@@ -24,7 +24,7 @@ def failover(store: Store, view: ReadView, spec: ClusterSpec | None, group: str,
     at which it was written. It replaces an earlier request. Naming a node on which the group failed says that this is
     repaired: the failure is forgotten."""
     keys, current = view.keys, view.groups.get(group)
-    wanted = wanted_group(spec, group)
+    wanted = exclusive_group(spec, group)
     assert spec is not None
     if to:
         check_node(spec, to)
@@ -57,7 +57,7 @@ def schedule(
 ) -> GroupRequested:
     """Request one move of `group` at the wall time `at_s`, to the node `to` or ("") to the best other one; it replaces
     an earlier request for the same. Whether it may go there is looked at then."""
-    wanted = wanted_group(spec, group)
+    wanted = exclusive_group(spec, group)
     if to:
         check_node(spec, to)
         if wanted.nodes and to not in wanted.nodes:

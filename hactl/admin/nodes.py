@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from election.reading import ReadView
 from election.store import Compare, Delete, Put, Store, Txn
 from hactl.admin.errors import HarmError, RefusedError
+from hactl.admin.planned import instances_on
 from hactl.admin.transaction import TIMEOUT_S, check_node, same_history, write
 from hactl.decide.placement.plan import plan
 from hactl.decide.routing import ALL
@@ -35,6 +36,9 @@ def standby(
     here = [group for group in spec.groups if group.name in owned]
     planned = plan(spec, view)
     stuck = [group.name for group in here if planned.choice(group.name).best_but(node) is None]
+    clones = [clone for clone in spec.clones if node in instances_on(view, spec, clone)]
+    stuck += [clone.name for clone in clones if instances_on(view, spec, clone) == (node,)]
+    here += clones
     if stuck and not force:
         raise HarmError(f"no other node may run {', '.join(stuck)} now, so standby would stop it: see `hactl status`")
     if check or node in view.standby:

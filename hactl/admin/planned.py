@@ -16,8 +16,10 @@ from hactl.admin.errors import BadInputError, HarmError, RefusedError
 from hactl.admin.requests import GroupRequested
 from hactl.admin.transaction import check_node, same_history, wanted_group, write
 from hactl.decide.placement.plan import plan
+from hactl.decide.planned import off, resting
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.resources import VipSpec
+from hactl.status.clones import clone_status
 
 # The longest that something is planned for: no person counts on more. In ms.
 LONGEST_MS = 366 * 86_400_000
@@ -46,7 +48,8 @@ def stop(
     node = where(view, group)
     if group in view.stopped:
         return GroupRequested(changed=False, node=node)
-    if node and not force and (harm := _harm_of_stopping(spec, wanted)):
+    runs = node or (wanted.run == "all" and instances_on(view, spec, wanted))
+    if runs and not force and (harm := _harm_of_stopping(spec, wanted)):
         raise HarmError(harm)
     key = view.keys.stopped(group)
     writes = (Put(key, Stop(by, utc(), reason).to_json()), Delete(view.keys.restart(group)))
@@ -67,8 +70,11 @@ def start(store: Store, view: ReadView, spec: ClusterSpec | None, group: str) ->
 
 
 def restart(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, by: str) -> GroupRequested:
-    """Stop everything of it in reverse order, then start it again on the same node."""
-    wanted_group(spec, group)
+    """Stop everything of it in reverse order, then start it again on the same node; of a group that runs on every node,
+    one instance after the other."""
+    wanted = wanted_group(spec, group)
+    if wanted.run == "all":
+        return _restart_clone(store, view, wanted, by)
     current = view.groups.get(group)
     if view.keys.group(group) in view.unreadable:
         raise RefusedError(f"{view.keys.group(group)} cannot be read: see `hactl status` for what to do first")
@@ -87,6 +93,19 @@ def restart(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, 
     compares = (same_history(view), Compare(view.keys.group(group), "mod", current.mod_revision))
     revision = write(store, Txn(compares, (Put(key, request.to_json()),)), f"group {group}")
     return GroupRequested(changed=True, revision=revision, node=own.node)
+
+
+def _restart_clone(store: Store, view: ReadView, clone: GroupSpec, by: str) -> GroupRequested:
+    if reason := off(view, clone):
+        todo = f": `hactl group start {clone.name}`" if clone.enabled else ""
+        raise RefusedError(f"group {clone.name} is {reason}{todo}")
+    if resting(view, clone.name):
+        raise RefusedError(f"group {clone.name} is left alone (maintenance): end that first")
+    key = view.keys.restart(clone.name)
+    request = Restart(uuid.uuid4().hex[:12], 0, by)
+    compares = (same_history(view), Compare(key, "mod", view.mod_of(key)))
+    revision = write(store, Txn(compares, (Put(key, request.to_json()),)), f"what restarts group {clone.name}")
+    return GroupRequested(changed=True, revision=revision)
 
 
 def ban(
@@ -111,10 +130,13 @@ def ban(
     request = Ban(by, utc(), *ending, reason)
     if not force and not _candidates_with(spec, wanted, view, node, request):
         raise HarmError(f"no other node may run group {group} now, so the ban would stop it: see `hactl status`")
+    leaves = where(view, group)
+    if wanted.run == "all":
+        leaves = node if node in instances_on(view, spec, wanted) else ""
     key = view.keys.ban(group, node)
     compares = (same_history(view), Compare(key, "mod", view.mod_of(key)))
     revision = write(store, Txn(compares, (Put(key, request.to_json()),)), f"what bans group {group} from {node}")
-    return GroupRequested(changed=True, revision=revision, node=where(view, group), until=ending.until)
+    return GroupRequested(changed=True, revision=revision, node=leaves, until=ending.until)
 
 
 def clear(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, node: str) -> list[str]:
@@ -146,10 +168,18 @@ def where(view: ReadView, group: str) -> str:
     return stored.record.node if stored is not None and stored.record.state != "released" else ""
 
 
+def instances_on(view: ReadView, spec: ClusterSpec, clone: GroupSpec) -> tuple[str, ...]:
+    """The live nodes that are to have an instance of it."""
+    instances = clone_status(view, plan(spec, view), clone)["nodes"]
+    return tuple(instance["node"] for instance in instances if instance["live"] and instance["wanted"])
+
+
 def _candidates_with(spec: ClusterSpec, group: GroupSpec, view: ReadView, node: str, request: Ban) -> tuple[str, ...]:
     """The nodes that may run the group once it is banned from this one, too."""
     banned = view.copy()
     banned.bans[f"{group.name}/{node}"] = Versioned(request, 0, 0)
+    if group.run == "all":
+        return instances_on(banned, spec, group)
     return plan(spec, banned).choice(group.name).candidates
 
 
@@ -177,7 +207,7 @@ def _services_behind(spec: ClusterSpec, group: GroupSpec) -> list[str]:
         service.name
         for service in spec.services
         if service.options.enabled
-        and (service.elected_by == group.name or addresses & {_host(bind) for bind in service.binds})
+        and (group.name in (service.elected_by, service.follows) or addresses & {_host(bind) for bind in service.binds})
     ]
 
 

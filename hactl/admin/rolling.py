@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from hactl.status.clone_words import about_clone
+
 Phase = Literal["standby", "empty", "command", "back", "well"]
 Document = Mapping[str, Any]
 
@@ -215,6 +217,9 @@ def _of_groups(document: Document) -> Iterator[str]:
             and (group["state"] not in ("running", "stopped") or group["holders"])
         ):
             yield f"group {group['name']} is {group['state']}" + (f": {group['waiting']}" if group["waiting"] else "")
+    for clone in document.get("clones", ()):
+        if clone["enabled"] and clone["configured"] and clone["state"] not in ("running", "stopped", "nowhere"):
+            yield f"group {about_clone(clone)}"
     for move in document["moves"]:
         yield f"group {move['group']} is about to be moved"
 

@@ -37,6 +37,17 @@ def wanted_group(spec: ClusterSpec | None, name: str) -> GroupSpec:
     return group
 
 
+def exclusive_group(spec: ClusterSpec | None, name: str) -> GroupSpec:
+    """The configured group of this name, if it runs on one node at a time. Raises RefusedError."""
+    group = wanted_group(spec, name)
+    if group.run == "all":
+        raise RefusedError(
+            f"group {name} runs on every node, so it cannot be moved: to have it leave a node `hactl group ban {name} "
+            "NODE`"
+        )
+    return group
+
+
 def check_node(spec: ClusterSpec | None, name: str) -> None:
     """Raises NoSuchError where no node of this name is configured."""
     names = [node.name for node in spec.nodes] if spec else []

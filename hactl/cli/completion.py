@@ -122,7 +122,8 @@ def _names(kind: str) -> list[str]:
 
 
 def _named(document: dict[str, Any], kind: str) -> list[str]:
-    return [entry["name"] for entry in document.get(kind) or ()]
+    entries = [*(document.get(kind) or ()), *((document.get("clones") or ()) if kind == "groups" else ())]
+    return [entry["name"] for entry in entries]
 
 
 def _last_known(config: NodeConfig) -> dict[str, Any]:

@@ -30,8 +30,10 @@ from hactl.daemon.parts import last_known
 from hactl.decide.placement.plan import Plan, plan
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.status import document
+from hactl.status.clones import clone_status
 from hactl.status.etcd.judge import judge
 from hactl.status.explain import explain
+from hactl.status.explain_clone import explain_clone
 from hactl.status.local import lease_left_ms
 
 TIMEOUT_S = 5.0
@@ -157,6 +159,8 @@ class EtcdBackend:
 
     def _explain(self, name: str) -> dict[str, Any]:
         planned, group = self._planned(name)
+        if group.run == "all":
+            return explain_clone(planned, group)
         status = document.group_status(planned.view, planned, group, self._observer, "", now())
         return explain(planned, group, status["waiting"])
 
@@ -183,8 +187,12 @@ class EtcdBackend:
     def _group(self, name: str) -> dict[str, Any]:
         planned, group = self._planned(name)
         view = planned.view
+        if group.run == "all":
+            known = clone_status(view, planned, group)
+        else:
+            known = document.group_status(view, planned, group, self._observer, "", now())
         answer = {
-            "group": document.group_status(view, planned, group, self._observer, "", now()),
+            "group": known,
             "move": document.move_status(name, view),
         }
         return {"mark": json.dumps(answer, sort_keys=True), "revision": view.revision, **answer}

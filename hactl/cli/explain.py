@@ -15,7 +15,7 @@ from hactl.cli.completion import groups, nodes
 from hactl.cli.options import ConfigOption, Json
 from hactl.cli.output import Style, table, wrap
 
-_VERDICTS = {"owner": "has it", "may": "may", "no": "may not"}
+_VERDICTS = {"owner": "has it", "may": "may", "no": "may not", "down": "is to have it, and has not"}
 _RELATIONS = {"together_with": "runs with", "apart_from": "runs apart from", "after": "runs after"}
 
 
@@ -122,7 +122,7 @@ def _way(effect: dict[str, Any]) -> str:
 
 def _away(effect: dict[str, Any]) -> str:
     """How long it is away: usually, and at worst."""
-    if effect["what"] in ("stop", "start"):
+    if effect["what"] in ("stop", "start", "instance stops", "instance starts"):
         return ""
     if effect["worst_ms"] == 0:
         return "no outage"

@@ -34,7 +34,7 @@ def stop(
 
 
 def start(group: Group, wait: Wait = True, timeout: Timeout = "60s", config: ConfigOption = None) -> None:
-    """Start a group that was stopped by `stop`, on the node where it belongs.
+    """Start a group that was stopped by `stop`, on the node where it belongs, or on every node.
 
     Exit status: 0 it runs, 1 refused or failed, 2 bad input, 3 not in time: it starts as soon as it can.
     """
@@ -48,12 +48,14 @@ def start(group: Group, wait: Wait = True, timeout: Timeout = "60s", config: Con
 def restart(group: Group, wait: Wait = True, timeout: Timeout = "60s", config: ConfigOption = None) -> None:
     """Stop everything of a group in reverse order, and start it again on the same node.
 
+    A group that runs on every node is restarted on one node after the other, and only while all others run.
+
     Exit status: 0 it runs again, 1 refused or failed, 2 bad input, 3 not in time: it goes on.
     """
     limit_s = seconds(timeout)
     with closing(Backend(settings(config))) as backend:
         asked = backend.do(Restart(group))
-        say(f"{group} is to be restarted on {asked.node}")
+        say(f"{group} is to be restarted on {asked.node or 'one node after the other'}")
         _await(backend, f"{group}=running", asked, limit_s, wait=wait)
 
 

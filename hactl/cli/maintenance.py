@@ -110,6 +110,12 @@ def _left(document: dict[str, Any], group: str, lost: set[str], *, alone: bool) 
         is_alone, asked = entry["state"] == "unmanaged", bool(entry["maintenance"])
         if (alone and asked and entry["owner"] and not is_alone) or (not alone and is_alone and not asked):
             yield about(entry)
+    for clone in document.get("clones", ()):
+        if group in ("", clone["name"]) and bool(clone["maintenance"]) == alone:
+            there = [instance for instance in clone["nodes"] if instance["live"] and instance["phase"]]
+            late = [instance["node"] for instance in there if instance["alone"] != alone]
+            if late:
+                yield f"{clone['name']} is {'not left alone yet' if alone else 'still left alone'} on {', '.join(late)}"
 
 
 def _subject(group: str) -> str:

@@ -15,7 +15,7 @@ def render_node(node: dict[str, Any], style: Style) -> str:
         "state": node["state"].replace("_", " "),
         "address": node["address"],
         "version": node["version"],
-        "runs": ", ".join(node["runs"]) or "nothing",
+        "runs": ", ".join([*node["runs"], *node.get("instances", ())]) or "nothing",
         "configuration": "the newest" if node["config_current"] else "not the newest",
     }
     lines = [f"node {node['name']}", *(f"  {name:<14} {escaped(text)}" for name, text in facts.items() if text)]

@@ -17,8 +17,19 @@ _BY_WORD = {
     "red": {
         *("dead", "failed", "lost", "blocked", "down", "unowned", "released", "absent", "error", "acting", "pending"),
         "unreadable",
+        "nowhere",
     },
-    "yellow": {"standby", "starting", "stopping", "handoff", "unknown", "unmanaged", "warning", "fence pending"},
+    "yellow": {
+        "standby",
+        "starting",
+        "stopping",
+        "handoff",
+        "unknown",
+        "unmanaged",
+        "warning",
+        "fence pending",
+        "partial",
+    },
     "dim": {"disabled", "stopped", "notice"},
 }
 

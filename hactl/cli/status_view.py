@@ -7,6 +7,7 @@ from typing import Any
 
 from hactl.cli.output import Style, duration, shorten, table, wrap
 from hactl.status.agreement import says, words
+from hactl.status.clone_words import about_instance, at_rest
 
 # A problem's text stands this far right of its severity.
 _INDENT = 9
@@ -19,6 +20,7 @@ def render(document: dict[str, Any], style: Style) -> str:
         [shorten(line, style.width) for line in _title(document)],
         _nodes(document, style),
         _groups(document, style),
+        _clones(document, style),
         _services(document, style),
         _fences(document, style),
     ]
@@ -77,7 +79,8 @@ def _nodes(document: dict[str, Any], style: Style) -> list[str]:
     for node in document["nodes"]:
         seen = "here" if node["me"] else f"{duration(node['silent_ms'])} ago" if node["silent_ms"] is not None else ""
         state = node["state"].replace("_", " ")
-        rows.append((node["name"], state, node["address"], node["version"], seen, ", ".join(node["runs"])))
+        runs = ", ".join([*node["runs"], *node.get("instances", ())])
+        rows.append((node["name"], state, node["address"], node["version"], seen, runs))
     return table(("NODE", "STATE", "ADDRESS", "VERSION", "SEEN", "RUNS"), rows, style, painted=(1,))
 
 
@@ -101,6 +104,28 @@ def _about(group: dict[str, Any]) -> str:
         resource["name"] if resource["health"] == "running" else f"{resource['name']}: {resource['health'] or '?'}"
         for resource in group["resources"]
     )
+
+
+def _clones(document: dict[str, Any], style: Style) -> list[str]:
+    rows = [
+        (clone["name"], clone["state"], f"{clone['running']} of {clone['wanted']}", _instances(clone))
+        for clone in document.get("clones", ())
+    ]
+    return table(("ON EVERY NODE", "STATE", "RUNNING", "ON"), rows, style, painted=(1,))
+
+
+def _instances(clone: dict[str, Any]) -> str:
+    """Its nodes, those first on which it is not as it is to be, each with why."""
+    words = [about_instance(instance) for instance in clone["nodes"] if not at_rest(instance)]
+    away = [instance["node"] for instance in clone["nodes"] if instance["wanted"] and not instance["live"]]
+    well = [known["node"] for known in clone["nodes"] if known["wanted"] and known["live"] and at_rest(known)]
+    words += [f"{', '.join(away)}: away"] if away else []
+    without = [
+        f"not on {known['node']} ({known['why_not']})"
+        for known in clone["nodes"]
+        if not known["wanted"] and at_rest(known)
+    ]
+    return "; ".join([*words, *([", ".join(well)] if well else []), *without])
 
 
 def _services(document: dict[str, Any], style: Style) -> list[str]:
@@ -146,7 +171,7 @@ def _about_server(server: dict[str, Any]) -> str:
 
 
 def _to_be_drained(server: dict[str, Any]) -> bool:
-    return bool(server["drained"]) and server["state"] != "drained"
+    return bool(server["drained"] or server.get("away")) and server["state"] != "drained"
 
 
 def _word(server: dict[str, Any]) -> str:

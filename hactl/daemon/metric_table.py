@@ -111,6 +111,24 @@ TABLE = (
         "hactl_hook_ok", "gauge", ("hook",), "1: the hook's last delivery from this node succeeded, or none was tried."
     ),
     Metric("hactl_hook_waiting", "gauge", ("hook",), "Events in the hook's queue on this node, at most 100."),
+    Metric(
+        "hactl_instance_state",
+        "gauge",
+        ("group", "state"),
+        "1 for the state of this node's instance of a group that runs on every node, 0 for the others.",
+    ),
+    Metric(
+        "hactl_instance_wanted",
+        "gauge",
+        ("group",),
+        "1: this node is to have an instance of the group; 0: not, by the configuration or an operator's request.",
+    ),
+    Metric(
+        "hactl_instances",
+        "gauge",
+        ("group", "which"),
+        "How many instances of the group are `wanted` in the cluster, and how many are `running`, as this node sees.",
+    ),
     Metric("hactl_internal_errors_total", "counter", (), "How often the daemon itself went wrong; see its log."),
     Metric("hactl_lease_remaining_seconds", "gauge", (), "Until this node's lease ends, 0: it has none."),
     Metric("hactl_log_lines_lost_total", "counter", (), "Lines of the daemon's log that could not be written."),
@@ -187,6 +205,8 @@ TABLE = (
     Metric("hactl_watchdog_timeout_seconds", "gauge", (), "What the watchdog is set to, 0: there is none."),
 )
 
+INSTANCE = ("unknown", "running", "starting", "stopping", "stopped", "failed", "blocked", "barred")
+INSTANCES = ("running", "wanted")
 HOOKED = ("sent", "failed", "dropped")
 OUTCOMES = ("ok", "conflict", "refused", "unknown")
 HEALTH = ("unknown", "running", "stopped", "failed")

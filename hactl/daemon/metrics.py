@@ -14,7 +14,7 @@ from election.clock import Instant
 from election.etcd.tls import CertificateEnd
 from election.records import CheckReport
 from hactl import __version__
-from hactl.daemon.metric_table import HEALTH, HOOKED, OUTCOMES, SERVERS, STEPS, TABLE
+from hactl.daemon.metric_table import HEALTH, HOOKED, INSTANCE, INSTANCES, OUTCOMES, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES, LoopTimes
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide import outside
@@ -26,6 +26,7 @@ from hactl.model.events import READINESS
 from hactl.model.notes import RELOADS
 from hactl.model.purposes import Purpose
 from hactl.model.serving_metrics import Metric
+from hactl.status.clones import clone_status
 from hactl.status.document import NODE_STATES, node_names, node_state
 from hactl.status.etcd.judge import EtcdState
 from hactl.status.etcd.problems import PROBLEMS, members_of
@@ -34,8 +35,8 @@ from hactl.status.health import NodeHealth, ServerHealth, plain_status
 from hactl.status.services import word
 
 _OF_GROUPS = (
-    "hactl_group_enabled", "hactl_group_info", "hactl_group_owned", "hactl_group_readiness", "hactl_maintenance",
-    "hactl_resource_state",
+    "hactl_group_enabled", "hactl_group_info", "hactl_group_owned", "hactl_group_readiness", "hactl_instance_state",
+    "hactl_instance_wanted", "hactl_instances", "hactl_maintenance", "hactl_resource_state",
 )  # fmt: skip
 _OF_ENDPOINTS = (
     "hactl_etcd_db_bytes", "hactl_etcd_endpoint_up", "hactl_etcd_fsync_seconds", "hactl_etcd_quota_bytes",
@@ -243,29 +244,45 @@ class Metrics:
             self._all["hactl_resource_warnings"].labels(warning.group, warning.resource, warning.topic).set(1)
         self._all["hactl_maintenance"].labels("").set(int(ALL in state.view.maintenance))
         for group in state.cluster.groups if state.cluster else ():
-            self._collect_group(state, group)
+            self._collect_any(state, group)
+            (self._collect_group if group.run == "one" else self._collect_clone)(state, group)
+
+    def _collect_any(self, state: ReadState, group: GroupSpec) -> None:
+        """What there is of each group, wherever it runs."""
+        self._all["hactl_group_enabled"].labels(group.name).set(int(not off(state.view, group)))
+        maintained = maintenance_of(state.view, group.name) is not None
+        self._all["hactl_maintenance"].labels(group.name).set(int(maintained))
+        run = state.here(group.name)
+        for resource in group.resources:
+            health = run.health.get(resource.name, "unknown") if run else "unknown"
+            for state_ in HEALTH:
+                self._all["hactl_resource_state"].labels(group.name, resource.name, state_).set(int(state_ == health))
+
+    def _collect_clone(self, state: ReadState, clone: GroupSpec) -> None:
+        """A group that runs on every node."""
+        status, run = clone_status(state.view, state.plan(), clone), state.here(clone.name)
+        here = next((instance for instance in status["nodes"] if instance["node"] == state.node), None)
+        phase = run.phase if run else "stopped"
+        for known in INSTANCE:
+            self._all["hactl_instance_state"].labels(clone.name, known).set(int(known == phase))
+        self._all["hactl_instance_wanted"].labels(clone.name).set(int(here is not None and here["wanted"]))
+        for key in INSTANCES:
+            self._all["hactl_instances"].labels(clone.name, key).set(status[key])
 
     def _collect_group(self, state: ReadState, group: GroupSpec) -> None:
         for reason in REASONS:
             self._all["hactl_failovers_total"].labels(group.name, reason)
         for phase in PHASE_NAMES:
             self._all["hactl_failover_phase_seconds"].labels(group.name, phase)
-        self._all["hactl_group_enabled"].labels(group.name).set(int(not off(state.view, group)))
-        ownership, run = state.view.groups.get(group.name), state.here(group.name)
+        ownership = state.view.groups.get(group.name)
         owner = ownership.record.node if ownership and ownership.record.state != "released" else ""
         self._all["hactl_group_info"].labels(group.name, owner, _ownership(state, group.name)).set(1)
         mine = ownership is not None and ownership.record.state == "owned" and ownership.record.holder == state.me
         self._all["hactl_group_owned"].labels(group.name).set(int(mine))
-        maintained = maintenance_of(state.view, group.name) is not None
-        self._all["hactl_maintenance"].labels(group.name).set(int(maintained))
         own = state.readiness.get(group.name)
         known = own.reported.level if own else "ready"
         for level in READINESS:
             self._all["hactl_group_readiness"].labels(group.name, level).set(int(level == known))
-        for resource in group.resources:
-            health = run.health.get(resource.name, "unknown") if run else "unknown"
-            for state_ in HEALTH:
-                self._all["hactl_resource_state"].labels(group.name, resource.name, state_).set(int(state_ == health))
 
     def text(self) -> bytes:
         """The page, in Prometheus' text format."""

@@ -7,7 +7,7 @@ other nodes see it by this node's report.
 
 from __future__ import annotations
 
-from hactl.decide import ordering, outside, phases, planned, unmanaged
+from hactl.decide import ordering, outside, phases, planned, rolling_restart, unmanaged
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.placement.instances import not_here
 from hactl.decide.resources import (
@@ -65,9 +65,9 @@ def step(state: NodeState, run: LocalGroup, out: Out) -> None:
 def _aim(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Bring it up, or down where it is not to run here."""
     away = _away(state, run)
-    if away:
+    if away or rolling_restart.goes_down(state, run, out):
         first = "" if run.stopped else ordering.goes_first(state, run, out.now)
-        run.waiting = f"{first}, which needs it, stops first" if first else away
+        run.waiting = f"{first}, which needs it, stops first" if first else away or "it is restarted"
         if first:
             probe_unknown(run, out)
         else:

@@ -61,9 +61,10 @@ class LocalGroup:
     well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
     `unseen`: it is stopped to be started again as a whole, since no client reaches it.
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
-    which everything was stopped. `alone`: nothing is done here by itself to what runs, which was looked at `looked_at`.
-    `interferences`: by resource and topic. `waits_since`: since when it waits for others to start, `leaving_since`:
-    since when it is to stop in order. `score`: of a group that promotes an instance.
+    which everything was stopped, `restarting`: the one for which an instance is stopped now. `alone`: nothing is done
+    here by itself to what runs, which was looked at `looked_at`. `interferences`: by resource and topic. `waits_since`:
+    since when it waits for others to start, `leaving_since`: since when it is to stop in order. `score`: of a group
+    that promotes an instance.
     """
 
     spec: GroupSpec
@@ -92,6 +93,7 @@ class LocalGroup:
     overlap_seen: tuple[int, Instant] | None = None
     cleaned: str = ""
     restarted: int = 0
+    restarting: int = 0
     alone: bool = False
     looked_at: Instant | None = None
     waiting: str = ""

@@ -34,6 +34,7 @@ from hactl.decide import (
     planned_steps,
     readiness_in_step,
     resources,
+    rolling_restart,
     suspicion,
     troubles,
     unfencing,
@@ -143,6 +144,7 @@ def _decide(state: NodeState, out: Out) -> None:
         moves.void_moves(state, out)
         planned_steps.end_planned(state, out)
         planned_steps.begin_moves(state, out)
+        rolling_restart.end_requests(state, out)
         namesake.forget_refusal(state, out)
         own_session.identified(state, out)
     readiness_in_step.see_everybody(state, out)

@@ -79,7 +79,7 @@ def goes_first(state: NodeState, run: LocalGroup, now: Instant) -> str:
 
 def _those_after(state: NodeState, run: LocalGroup) -> Iterator[str]:
     """The groups that are to stop before this one. An instance of a clone that goes while others stay is missed by none
-    but those that run with it here."""
+    but those that run with it here; one that is restarted by none of these but those that run after it, too."""
     rules, name = state.plan().rules, run.spec.name
     behind = rules.behind.get(name, ())
     if run.spec.run == "one":
@@ -92,7 +92,9 @@ def _those_after(state: NodeState, run: LocalGroup) -> Iterator[str]:
     else:
         yield from (other for other in behind if other in state.clones and not state.clones[other].stopped)
     with_it = (other for other, relations in rules.instances.items() if _must(relations, name))
-    yield from (other for other in with_it if state.role(other) in ("owner", "holder"))
+    for other in with_it:
+        if state.role(other) in ("owner", "holder") and (not run.restarting or other in behind):
+            yield other
 
 
 def _must(relations: Iterable[Relation], name: str) -> bool:

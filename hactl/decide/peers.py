@@ -58,7 +58,7 @@ def report(state: NodeState, out: Out) -> None:
     """Tell the others what runs here, when that has changed."""
     if state.session.state != "live" or state.sending(Purpose.REPORT):
         return
-    content = {run.spec.name: _entry(run) for run in state.all_here()}
+    content = {run.spec.name: _entry(state, run) for run in state.all_here()}
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     node_health.judge(state)
@@ -76,7 +76,7 @@ def report(state: NodeState, out: Out) -> None:
     out.send(Purpose.REPORT, Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))
 
 
-def _entry(run: LocalGroup) -> GroupReport:
+def _entry(state: NodeState, run: LocalGroup) -> GroupReport:
     entry: GroupReport = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
     if reason := run.stop_failed or run.failure or run.waiting:
         entry["reason"] = reason
@@ -84,13 +84,23 @@ def _entry(run: LocalGroup) -> GroupReport:
         entry["failed"] = True
     if run.leaving and not run.stopped:
         entry["leaving"] = True
-    if run.spec.run == "all" and clones.given_up(run):
-        entry["given_up"] = True
+    if run.spec.run == "all":
+        _of_instance(state, run, entry)
     if run.score.of >= 0:
         entry["score_of"] = run.score.of
         if run.score.value is not None:
             entry["score"] = run.score.value
     return entry
+
+
+def _of_instance(state: NodeState, run: LocalGroup, entry: GroupReport) -> None:
+    if clones.given_up(run):
+        entry["given_up"] = True
+    if run.alone:
+        entry["alone"] = True
+    request = state.view.restarts.get(run.spec.name)
+    if request is not None and run.restarted == request.mod_revision:
+        entry["restarted"] = run.restarted
 
 
 def member_txn(keys: Keys, member: Member, session_revision: int) -> Txn:

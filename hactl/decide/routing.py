@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from election.ownership import may_live
 from election.reading import ReadView
 from hactl.decide.placement.eligible import reported_running
+from hactl.decide.placement.instances import said_of
+from hactl.decide.planned import kept_off, off
+from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.service import ServiceSpec
 
 # In place of a service's name: all of them.
@@ -28,6 +31,38 @@ def drained(view: ReadView, services: Iterable[ServiceSpec]) -> frozenset[tuple[
         (spec.name, node) for spec in services for service, node in requested
         if service == spec.name or (service == ALL and drainable(spec))
     )  # fmt: skip
+
+
+def following(view: ReadView, cluster: ClusterSpec) -> frozenset[tuple[str, str]]:
+    """`(service, node)` of each server that gets no new connections since the instance that it stands for is on its way
+    down, or is not to run: of services that follow a group that runs on every node.
+
+    An instance that fails goes by HAProxy's checks alone. What is not known changes nothing, and no service loses all
+    servers by this.
+    """
+    nodes = [node.name for node in cluster.nodes]
+    out: set[tuple[str, str]] = set()
+    for service in cluster.services:
+        clone = cluster.group(service.follows) if service.follows else None
+        if clone is None or clone.run == "one":
+            continue
+        places = service.places(nodes)
+        down = {node for node in places if node and _goes_down(view, clone, node)}
+        stopped = {node for name, node in drained(view, (service,))}
+        if any(not node or (node in view.sessions and node not in down | stopped) for node in places):
+            out |= {(service.name, node) for node in down}
+    return frozenset(out)
+
+
+def _goes_down(view: ReadView, clone: GroupSpec, node: str) -> bool:
+    said = said_of(view, clone.name, node) or {}
+    if said.get("alone"):
+        return False
+    if off(view, clone) or kept_off(view, clone.name, node):
+        return True
+    if said.get("failed"):
+        return False
+    return bool(said.get("leaving")) or said.get("phase") in ("starting", "stopping", "stopped")
 
 
 def owners(view: ReadView, groups: Iterable[str]) -> dict[str, str]:

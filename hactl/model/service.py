@@ -16,6 +16,7 @@ server that recovers is back after `rise` checks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -100,7 +101,8 @@ class ServiceOptions(Common, frozen=True):
     `kind`: `listen` accepts and has servers, in one section; `split`: in two, the frontend named `NAME-front`;
     `frontend` only accepts, `backend` only has servers. `defaults`: the set of defaults by name ("": `BUILT_IN`).
     `members`: the nodes are servers; `nodes`: which of them, in this order (empty: all). `servers`: further ones.
-    `group`: with `writer: elected` the owner of this group is the only server in use.
+    `group`: with `writer: elected` the owner of this group is the only server in use; without, a group that runs on
+    every node: a server gets no new connections while its node's instance is not to run, or is on its way down.
     `acls`, `tcp_request`, `http_request`, `http_response`, `use_backend`: what follows that word on a line, in order;
     an ACL's is `NAME CRITERION`. `extra` stands at the end of the section with the
     servers, `extra_frontend` at the end of the other, for `listen` before it. `preset`: what it was made from, for
@@ -152,3 +154,16 @@ class ServiceSpec:
     def elected_by(self) -> str:
         """The group whose owner is the only server in use; "" where all servers are."""
         return self.options.group if self.options.writer == "elected" else ""
+
+    @property
+    def follows(self) -> str:
+        """The group that runs on every node, and whose instances its servers are; "": they go by HAProxy's checks
+        alone."""
+        return self.options.group if not self.options.writer else ""
+
+    def places(self, nodes: Iterable[str]) -> tuple[str, ...]:
+        """The node of each of its servers; "" for one that is on none. `nodes`: all that there are."""
+        if self.options.kind == "frontend" or not self.options.enabled:
+            return ()
+        members = (self.options.nodes or tuple(nodes)) if self.options.members else ()
+        return (*members, *(server.node for server in self.options.servers))

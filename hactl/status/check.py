@@ -34,13 +34,18 @@ def line(status: int, text: str, performance: str = "") -> str:
 
 def _performance(document: Mapping[str, Any], errors: int, warnings: int) -> str:
     """The performance data: `name=value;warning;critical;least;most`."""
-    nodes, groups = document["nodes"], document["groups"]
+    nodes, groups, clones = document["nodes"], document["groups"], document.get("clones", ())
     wanted = [group for group in groups if group["enabled"]]
     counts = {
         "nodes_online": (sum(node["state"] == "online" for node in nodes), len(nodes)),
         "groups_running": (sum(group["state"] == "running" for group in wanted), len(wanted)),
-        "groups_unmanaged": (sum(group["state"] == "unmanaged" for group in groups), len(groups)),
+        "groups_unmanaged": (
+            sum(group["state"] == "unmanaged" for group in (*groups, *clones)),
+            len(groups) + len(clones),
+        ),
         "sessions_unsafe": (sum(node["state"] == "fence_pending" for node in nodes), len(nodes)),
     }
+    if clones:
+        counts["instances_running"] = tuple(sum(clone[key] for clone in clones) for key in ("running", "wanted"))
     parts = [f"{name}={value};;;0;{most}" for name, (value, most) in counts.items()]
     return " ".join([*parts, f"errors={errors};;;0", f"warnings={warnings};;;0"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from hactl.status.clone_words import about_clone, about_instance, at_rest, is_on
+
 GROUP_STATES = ("running", "stopped", "unmanaged")
 NODE_STATES = ("online", "standby", "dead")
 SETTLED = "settled"
@@ -44,7 +46,8 @@ def unknown_name(condition: Condition, document: Document) -> str:
     """What the condition names and the cluster does not have, in words; empty: all of it is there, or not yet known."""
     if document["stale_ms"] is not None or not document["config"]["revision"]:
         return ""
-    groups, nodes = ([part["name"] for part in document[kind]] for kind in ("groups", "nodes"))
+    nodes = [node["name"] for node in document["nodes"]]
+    groups = [group["name"] for group in (*document["groups"], *document.get("clones", ()))]
     if condition.kind in ("group", "at") and condition.name not in groups:
         return f"no group `{condition.name}`; there are: {', '.join(groups) or 'none'}"
     node = condition.name if condition.kind == "node" else condition.value if condition.kind == "at" else ""
@@ -60,6 +63,9 @@ def missing(condition: Condition, document: Document) -> str:
     if condition.kind == "node":
         return _node_is_not(document, condition.name, condition.value)
     group = next((group for group in document["groups"] if group["name"] == condition.name), None)
+    clone = next((clone for clone in document.get("clones", ()) if clone["name"] == condition.name), None)
+    if clone is not None:
+        return _clone_is_not(clone, condition)
     if group is None:
         return f"no group {condition.name} is known"
     wanted = "running" if condition.kind == "at" else condition.value
@@ -80,13 +86,36 @@ def about(group: Mapping[str, Any]) -> str:
 
 def leaving(document: Document, node: str) -> list[str]:
     """Of each group that is still on the node, why; empty: nothing of it is there any more."""
-    return [about(group) for group in document["groups"] if group["owner"] == node or node in group["holders"]]
+    groups = [about(group) for group in document["groups"] if group["owner"] == node or node in group["holders"]]
+    clones = [clone for clone in document.get("clones", ()) if clone["state"] != "unmanaged" and is_on(clone, node)]
+    return groups + [
+        f"{clone['name']} on {about_instance(instance)}"
+        for clone in clones
+        for instance in clone["nodes"]
+        if instance["node"] == node
+    ]
 
 
 def _is(group: Mapping[str, Any], state: str) -> bool:
     if state == "stopped":
         return not group["owner"] and group["state"] in ("stopped", "disabled", "released", "unowned")
     return bool(group["state"] == state) and not (state == "running" and group["restarting"])
+
+
+def _clone_is_not(clone: Mapping[str, Any], condition: Condition) -> str:
+    """Running: on all live nodes where it is to, and restarted on all of them where that was asked for."""
+    if condition.kind == "at":
+        instance = next((known for known in clone["nodes"] if known["node"] == condition.value), None)
+        if instance is None:
+            return f"{clone['name']} has no instance on {condition.value}"
+        running = instance["state"] == "running" and instance["wanted"] and not clone["restarting"]
+        return "" if running else f"{clone['name']} on {about_instance(instance)}"
+    if condition.value == "stopped":
+        there = not all(at_rest(instance) for instance in clone["nodes"])
+        return about_clone(clone) if there or clone["state"] not in ("stopped", "disabled", "nowhere") else ""
+    if clone["state"] == condition.value and not (condition.value == "running" and clone["restarting"]):
+        return ""
+    return about_clone(clone)
 
 
 def _let_go(group: Mapping[str, Any]) -> str:
@@ -112,6 +141,9 @@ def _unsettled(document: Document) -> Iterator[str]:
     for group in document["groups"]:
         if reason := _restless(group):
             yield reason
+    for clone in document.get("clones", ()):
+        if clone["state"] != "unmanaged" and _clone_is_restless(clone):
+            yield about_clone(clone)
     for move in document["moves"]:
         yield f"{move['group']} is to move from {move['from']} to {move['to'] or 'another node'}"
     for node in document["nodes"]:
@@ -119,6 +151,13 @@ def _unsettled(document: Document) -> Iterator[str]:
             yield f"{node['name']} is not known to be stopped"
         elif node["state"] in ("online", "standby") and not node["config_current"]:
             yield f"{node['name']} does not use the newest configuration yet"
+
+
+def _clone_is_restless(clone: Mapping[str, Any]) -> bool:
+    if not clone["configured"] or clone["restarting"]:
+        return True
+    at_rest_all = all(at_rest(instance) for instance in clone["nodes"])
+    return not at_rest_all or clone["state"] not in ("running", "stopped", "disabled", "nowhere")
 
 
 def _restless(group: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
 - `version`, `cluster`, `generation`, `revision` (of the store), `source` (`daemon` or `etcd`), `asked` (the node)
 - `warnings`: `level` (`error`, `warning`, `notice`), `what`, `do`; the worst first
 - `nodes`: `name`, `address`, `version`, `state` (NODE_STATES, or `absent`: never seen), `sid`, `srev`, `boot` (an id),
-  `runs` (groups), `config_revision`, `config_current`, `silent_ms` (as this daemon sees it), `me`, `fencing` (None, or
+  `runs` (groups), `instances` (clones of which something is there), `config_revision`, `config_current`,
+  `silent_ms` (as this daemon sees it), `me`, `fencing` (None, or
   `action`, `levels`, `device`, `by`: who could fence it now, `untested`), `troubles` (what does not work there, by
   source: `what`, `do`, `since`), `checks` (its health checks: `name`, `ok`, `then`, `groups`, `text`, `since`,
   and `value` where there is one)
@@ -20,11 +21,17 @@ the document stay; later versions of hactl add to them, and raise `version` when
   `readiness` (of the nodes that are not ready for it: `level`, `why`), `stopped` (None, or `by`, `at`, `reason`: an
   operator wants it to run nowhere), `bans` (`node`, `by`, `at`, `until`, `reason`), `restarting`,
   `maintenance` (None, or `by`, `at`, `until`, `reason`: it is left alone)
+- `clones`: the groups that run on every node: `name`, `state` (one word, see `hactl/status/clones.py`), `running` of
+  `wanted` instances, `enabled`, `configured`, `resources` (`name`, `kind`), `nodes` (on each: `node`, `live`, `wanted`,
+  `why_not`, `state`, `phase`, `resources`, `reason`, `given_up`, `leaving`, `alone`, `restarted`); `stopped`, `bans`,
+  `maintenance`, `restarting` as of a group. `groups` are those that run on one node at a time
 - `balancers`: HAProxy on each node: `node`, `live`, `wanted` (it is to run there), `told` (what follows is known),
   `running`, `version`, `error`, `at`
 - `services`: `name`, `mode`, `binds`, `enabled`, `writer` (None: it has none to be elected), `group`, `role` (what
   its check asks for, such as `master`), `probe` (None, or `kind`, `target`, `by`, `outcome`, `nodes`: what each
-  found), `servers`: `name`, `node`, `address`, `live` (its node; None: it is on none), `drained`, `writer`,
+  found), `follows` (the clone whose instances its servers are, ""), `servers`: `name`, `node`, `address`, `live` (its
+  node; None: it is on none), `drained`, `away` (it gets no new connections: its instance goes down, or is not to run),
+  `writer`,
   `state` (what all balancers say: up, down, drained, disabled, another word of HAProxy's; `disagree`; `unknown`),
   `sessions` (of those that are to end), `haproxy` (what this node's says), `balancers` (what each says: `word`,
   `status`, `weight`, `sessions`, `check`, `detail`, `since`)
@@ -60,6 +67,8 @@ from hactl.decide.troubles import troubles_of
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.resources import VipSpec
 from hactl.status import unreadable
+from hactl.status.clone_words import is_on
+from hactl.status.clones import clones_status
 from hactl.status.fences import being_fenced, device_reports, fence_status, matters, node_fencing
 from hactl.status.health import NodeHealth
 from hactl.status.local import Local
@@ -97,6 +106,7 @@ def status(
     known so long ago; None: it is what etcd holds."""
     observer = observer or Observer(0.0, 0.0)
     planned = plan(spec, view) if spec else None
+    clones = clones_status(view, planned, spec)
     document: dict[str, Any] = {
         "version": VERSION,
         "cluster": view.keys.prefix.strip("/").rpartition("/")[2],
@@ -107,8 +117,9 @@ def status(
         "etcd": etcd,
         "asked": me,
         "warnings": [],
-        "nodes": [_node(view, spec, name, me, local) for name in node_names(view, spec)],
+        "nodes": [_node(view, spec, name, me, local, clones) for name in node_names(view, spec)],
         "groups": [group_status(view, planned, group, observer, me, now) for group in _groups(view, spec)],
+        "clones": clones,
         "balancers": balancer_status(view, spec, me, health or {}),
         "services": service_status(view, spec, me, health or {}) if spec else [],
         "resource_warnings": reported_warnings(view),
@@ -202,7 +213,7 @@ def group_status(
             for resource in group.resources
         ],
         "enabled": group.enabled,
-        "configured": planned is not None and planned.cluster.group(group.name) is not None,
+        "configured": planned is not None and planned.cluster.exclusive_group(group.name) is not None,
         "fencing": group.fencing,
         "overlap": group.overlap,
         "waiting": _waiting(view, planned, group, state, observer, me, now),
@@ -225,7 +236,7 @@ def _readiness(view: ReadView, spec: ClusterSpec | None, group: GroupSpec) -> di
 
 def _groups(view: ReadView, spec: ClusterSpec | None) -> list[GroupSpec]:
     """The configured groups, then those that the store alone knows and that somebody may still run."""
-    configured = list(spec.groups) if spec else []
+    configured = list(spec.exclusive) if spec else []
     held = {name for name, stored in view.groups.items() if stored.record.state != "released"}
     others = {*held, *view.unread("groups")} - {group.name for group in configured}
     return configured + [GroupSpec(name, ()) for name in sorted(others)]
@@ -283,7 +294,9 @@ def _not_taken_yet(view: ReadView, group: str, own: Ownership) -> str:
     return str(report.record.groups.get(group, {}).get("reason", "")) if report else ""
 
 
-def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: Local | None) -> dict[str, Any]:
+def _node(
+    view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: Local | None, clones: list[dict[str, Any]]
+) -> dict[str, Any]:
     configured = next((node for node in spec.nodes if node.name == name), None) if spec else None
     member, session, report = view.members.get(name), view.sessions.get(name), view.reports.get(name)
     used = report.record.config_revision if report else member.record.config_revision if member else 0
@@ -302,6 +315,7 @@ def _node(view: ReadView, spec: ClusterSpec | None, name: str, me: str, local: L
         "lease_ms": session.record.lease_ms if session else 0,
         "silent_ms": local.silent_ms.get(name) if local else None,
         "runs": sorted(group for group, known in view.groups.items() if _may_run(known.record, name)),
+        "instances": [clone["name"] for clone in clones if is_on(clone, name)],
         "config_revision": used,
         "config_current": bool(view.config and used == view.config.mod_revision),
         "fencing": node_fencing(name, view, spec),

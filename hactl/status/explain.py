@@ -39,7 +39,7 @@ def explain(planned: Plan, group: GroupSpec, waiting: str) -> dict[str, Any]:
         "since": stored.record.reason if stored is not None and owner else "",
         "why": here.reason,
         "hint": here.hint,
-        "relations": _relations(planned, group),
+        "relations": relations(planned, group),
         "nodes": nodes,
     }
 
@@ -115,25 +115,34 @@ def _why_not(planned: Plan, group: GroupSpec, node: str) -> Why:
     if node_away(node, view):
         return Why(reason, f"start hactl there (`systemctl start hactl`); see `hactl fence status {node}`")
     if kept_off(view, name, node):
-        return Why(reason, _let_in(view, name, node))
+        return Why(reason, let_in(view, name, node))
     if f"{name}/{node}" in view.failures:
         return Why(reason, f"repair it, then `hactl group cleanup {name} --node {node}`; else it is tried again later")
     if reported(view, name, node).level == "unfit":
         return Why(reason, "repair that on the node: it is seen by itself")
+    if node in planned.lacking.must.get(name, {}):
+        return Why(reason, f"hactl explain {_instance_of(planned, name, reason)}")
     return Why(reason, "it follows from where the other groups are: see `together_with`, `apart_from`, `needs`")
 
 
-def _let_in(view: ReadView, group: str, node: str) -> str:
+def _instance_of(planned: Plan, group: str, reason: str) -> str:
+    """The clone of which the group lacks an instance."""
+    names = [relation.group for relation in planned.rules.instances[group] if relation.must]
+    return next((name for name in names if reason.startswith(f"{name}, ")), names[0])
+
+
+def let_in(view: ReadView, group: str, node: str) -> str:
+    """The command that ends an operator's request to keep the group off the node."""
     return f"hactl node online {node}" if node in view.standby else f"hactl group clear {group} {node}"
 
 
-def _relations(planned: Plan, group: GroupSpec) -> list[dict[str, Any]]:
+def relations(planned: Plan, group: GroupSpec) -> list[dict[str, Any]]:
     """The groups that it goes by, and those that go by it."""
     rows = []
     for kind in ("together_with", "apart_from", "after"):
         for relation in getattr(group.placing, kind):
             rows.append({"kind": kind, "group": relation.group, "must": relation.must, "of": group.name})
-        for name, other in planned.rules.groups.items():
+        for name, other in {**planned.rules.groups, **planned.rules.clones}.items():
             rows += [
                 {"kind": kind, "group": group.name, "must": relation.must, "of": name}
                 for relation in getattr(other.placing, kind)

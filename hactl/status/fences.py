@@ -52,7 +52,7 @@ def awaited_by(name: str, view: ReadView, spec: ClusterSpec | None) -> list[str]
         return []
     holder = Holder(name, fence.record.session_id, fence.record.session_revision)
     groups = [group for group, known in view.groups.items() if holder in known.record.runners]
-    for group in spec.groups if spec else ():
+    for group in spec.exclusive if spec else ():
         if group.name not in view.groups and group.enabled and group.fencing == "required":
             groups.append(group.name)
     return sorted(groups)

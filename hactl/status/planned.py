@@ -69,6 +69,8 @@ def planned_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
             text = f"group {name} was left alone on {owner}, and is not looked after yet: {why or 'wait'}"
             todo = f"see where it runs; if {owner} is off: `hactl fence confirm {owner}`"
             yield "error" if why else "notice", text, todo
+    for group in [*document["groups"], *document["clones"]]:
+        name = group["name"]
         if stop := group["stopped"]:
             yield "notice", f"group {name} is stopped{_by(stop)}", f"`hactl group start {name}`"
         for ban in group["bans"]:

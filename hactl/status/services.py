@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from election.reading import ReadView
 from hactl.decide import probing
-from hactl.decide.routing import drained, owners
+from hactl.decide.routing import drained, following, owners
 from hactl.model.cluster import ClusterSpec
 from hactl.model.service import ServiceSpec
 from hactl.status.agreement import agreed
@@ -93,6 +93,7 @@ def _service(
     group = service.elected_by
     writer = owners(view, (group,)).get(group, "") if group else None
     out = {place for _, place in drained(view, (service,))}
+    away = {place for name, place in following(view, spec) if name == service.name} if service.follows else set()
     return {
         "name": service.name,
         "mode": service.mode,
@@ -101,7 +102,11 @@ def _service(
         "writer": writer,
         "group": group,
         "role": service.options.check.role,
-        "servers": [_server(view, service, each, writer, out, own, documents) for each in servers_of(service, spec)],
+        "follows": service.follows,
+        "servers": [
+            {**_server(view, service, each, writer, out, own, documents), "away": bool(each.node) and each.node in away}
+            for each in servers_of(service, spec)
+        ],
         "probe": _probe(view, spec, service, documents),
     }
 

@@ -8,18 +8,24 @@ happen. Nothing is written.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from election.reading import ReadView
 from election.records import Failure
 from election.view import Versioned, View
+from hactl.decide.placement.instances import not_here
 from hactl.decide.placement.plan import Plan, plan
 from hactl.decide.timing import worst_case_ms
 from hactl.model.cluster import ClusterSpec, GroupSpec
+from hactl.status.clones import clone_status
 
-What = Literal["stop", "move", "take over", "start", "restart", "change"]
+# Of what runs on every node: `stop` (on all of them), `change`, and what one instance of it does.
+What = Literal["stop", "move", "take over", "start", "restart", "change", "instance stops", "instance starts"]
+
+
+_STOPS = ("stop", "instance stops")
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,8 @@ class Supposed:
 
 
 class Effect(NamedTuple):
-    """What becomes of one group. `worst_ms`: how long it is away at worst, None: there is no bound. `usual_ms`: how
-    long it was away the last times, None: it never was."""
+    """What becomes of one group, or of one instance. `worst_ms`: how long it is away at worst, None: there is no bound.
+    `usual_ms`: how long it was away the last times, None: it never was."""
 
     group: str
     what: What
@@ -64,14 +70,57 @@ def simulate(
     before, after = plan(cluster, view), plan(supposed.cluster or cluster, _as_supposed(view, supposed))
     outcome = Outcome()
     for name in dict.fromkeys([group.name for group in (*cluster.groups, *after.cluster.groups)]):
-        effect = _effect(before, after, supposed, name, takeovers)
-        if effect is None:
-            outcome.stays.append(name)
+        if _is_clone(before, name) or _is_clone(after, name):
+            effects = list(_of_clone(before, after, supposed, name))
         else:
-            outcome.effects.append(effect)
+            effect = _effect(before, after, supposed, name, takeovers)
+            effects = [effect] if effect is not None else []
+        outcome.effects += effects
+        if not effects:
+            outcome.stays.append(name)
     _restart_those_behind(after, outcome)
     outcome.effects = _in_order(after, outcome.effects)
     return outcome
+
+
+def _is_clone(planned: Plan, name: str) -> bool:
+    group = planned.cluster.group(name)
+    return group is not None and group.run == "all"
+
+
+def _of_clone(before: Plan, after: Plan, supposed: Supposed, name: str) -> Iterator[Effect]:
+    """What becomes of the instances of a group that runs on every node."""
+    old, new = _instances(before, name), _instances(after, name)
+    if old and not new:
+        yield Effect(name, "stop", ", ".join(old), "", _why_no_instance(after, supposed, name, next(iter(old))))
+        return
+    for node in [node for node in old if node not in new]:
+        yield Effect(name, "instance stops", node, "", _why_no_instance(after, supposed, name, node))
+    for node in [node for node in new if node not in old]:
+        yield Effect(name, "instance starts", "", node, "it is to run there then")
+    spec, changed = before.cluster.group(name), after.cluster.group(name)
+    stays = ", ".join(node for node in new if node in old)
+    if stays and spec is not None and changed is not None and spec.resources != changed.resources:
+        reason = "its resources change: each node restarts its instance"
+        yield Effect(name, "change", stays, stays, reason, _stop_and_start_ms(spec, changed))
+
+
+def _instances(planned: Plan, name: str) -> dict[str, None]:
+    """The live nodes that are to have an instance."""
+    clone = planned.cluster.group(name)
+    if clone is None or clone.run == "one":
+        return {}
+    instances = clone_status(planned.view, planned, clone)["nodes"]
+    return dict.fromkeys(instance["node"] for instance in instances if instance["live"] and instance["wanted"])
+
+
+def _why_no_instance(after: Plan, supposed: Supposed, name: str, node: str) -> str:
+    if node in supposed.kill:
+        return f"{node} is dead"
+    clone = after.cluster.group(name)
+    if clone is None or clone.run == "one":
+        return "taken out of the configuration"
+    return not_here(clone, node, after.places(name) if clone.enabled else None, after.view)
 
 
 def _as_supposed(view: View, supposed: Supposed) -> View:
@@ -141,7 +190,7 @@ def _usual(takeovers: Iterable[Mapping[str, Any]], group: str, *, planned: bool 
 
 def _restart_those_behind(planned: Plan, outcome: Outcome) -> None:
     """Groups that must run after one that is away for a moment are stopped and started with it."""
-    away = [effect.group for effect in outcome.effects]
+    away = [effect.group for effect in outcome.effects if not effect.what.startswith("instance")]
     for name in away:
         for behind in planned.rules.behind.get(name, ()):
             if behind in outcome.stays:
@@ -153,8 +202,10 @@ def _restart_those_behind(planned: Plan, outcome: Outcome) -> None:
 
 def _in_order(planned: Plan, effects: list[Effect]) -> list[Effect]:
     """Those that others run after come first, as they start."""
-    by_name = {effect.group: effect for effect in effects}
-    ordered: dict[str, Effect] = {}
+    by_name: dict[str, list[Effect]] = {}
+    for effect in effects:
+        by_name.setdefault(effect.group, []).append(effect)
+    ordered: dict[str, list[Effect]] = {}
 
     def put(name: str, seen: frozenset[str]) -> None:
         if name in ordered or name not in by_name or name in seen:
@@ -166,12 +217,15 @@ def _in_order(planned: Plan, effects: list[Effect]) -> list[Effect]:
 
     for effect in effects:
         put(effect.group, frozenset())
-    stops = [effect for effect in reversed(ordered.values()) if effect.what == "stop"]
-    return [*stops, *(effect for effect in ordered.values() if effect.what != "stop")]
+    stops = [effect for some in reversed(ordered.values()) for effect in some if effect.what in _STOPS]
+    return [*stops, *(effect for some in ordered.values() for effect in some if effect.what not in _STOPS)]
 
 
 def with_names_checked(cluster: ClusterSpec, supposed: Supposed) -> list[str]:
     """What is supposed of nodes and groups that are not there, in words."""
     nodes, groups = {node.name for node in cluster.nodes}, {group.name for group in cluster.groups}
+    clones = {group.name for group in cluster.clones}
     unknown = [f"no node `{name}`" for name in (*supposed.kill, *supposed.standby) if name not in nodes]
-    return unknown + [f"no group `{name}`" for name in supposed.fail if name not in groups]
+    unknown += [f"no group `{name}`" for name in supposed.fail if name not in groups]
+    words = "runs on every node, and one that fails there moves nothing by itself: use --standby NODE"
+    return unknown + [f"group `{name}` {words}" for name in supposed.fail if name in clones]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hactl.status.clone_words import mark_clones_as_old
+
 
 def mark_as_old(document: dict[str, Any], age_ms: int | None) -> None:
     """While etcd does not answer nobody knows who is well and what runs: it says what was known, and how long ago.
@@ -16,3 +18,4 @@ def mark_as_old(document: dict[str, Any], age_ms: int | None) -> None:
         if group["enabled"]:
             group["waiting"] = f"{age_ms / 1000:.0f} s ago: {group['state']}"
             group["state"] = "unknown"
+    mark_clones_as_old(document, age_ms)

@@ -10,6 +10,7 @@ from typing import Any
 from election.reading import ReadView
 from hactl.decide.troubles import trouble_warnings
 from hactl.status import unreadable
+from hactl.status.clone_warnings import clone_warnings
 from hactl.status.namesake_warnings import namesake_warnings
 from hactl.status.node_checks import failing_checks, node_check_warnings
 from hactl.status.planned import planned_warnings
@@ -326,5 +327,6 @@ def _rest(document: dict[str, Any]) -> Iterator[Warning_]:
 
 
 _PARTS = (
-    _groups, planned_warnings, resource_warnings, _nodes, node_check_warnings, _fencing, service_warnings, _rest,
+    _groups, clone_warnings, planned_warnings, resource_warnings, _nodes, node_check_warnings, _fencing,
+    service_warnings, _rest,
 )  # fmt: skip

@@ -258,10 +258,11 @@ def _group_stop(world: World, node: SimNode, fault: Fault) -> None:
 
 def _group_restart(world: World, node: SimNode, fault: Fault) -> None:
     """`hactl group restart`."""
-    group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
+    group = world.plan.cluster.groups[int(fault.value * 100) % len(world.plan.cluster.groups)]
     own = readable(Ownership, world.ledger.get(world.keys.group(group.name)))
-    if own is not None and not world.store_away():
-        write(world, Put(world.keys.restart(group.name), Restart(str(fault.at), own.epoch, "operator").to_json()))
+    epoch = 0 if group.run == "all" else own.epoch if own is not None else None
+    if epoch is not None and not world.store_away():
+        write(world, Put(world.keys.restart(group.name), Restart(str(fault.at), epoch, "operator").to_json()))
 
 
 def _ban(world: World, node: SimNode, fault: Fault) -> None:

@@ -133,6 +133,7 @@ class InstanceChecks:
         run, clone = state.clones[CLONE], world.plan.cluster.group(CLONE)
         wanted = state.cluster is not None and state.cluster.group(CLONE) == clone
         asked = state.release_on_exit or node.name in state.view.standby or CLONE in state.view.stopped
+        asked = asked or CLONE in state.view.restarts
         banned = f"{CLONE}/{node.name}" in state.view.bans
         if wanted and not asked and not banned and not run.failure:
             self.checks.fail("C2", f"{act.action} of the instance of {node.name}, for no reason")

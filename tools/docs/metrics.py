@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from hactl.daemon.metric_table import OUTCOMES, SERVERS, STEPS, TABLE
+from hactl.daemon.metric_table import INSTANCE, INSTANCES, OUTCOMES, SERVERS, STEPS, TABLE
 from hactl.daemon.observe.loop_times import CAUSES
 from hactl.daemon.parts.ledger import PHASES, REASONS
 from hactl.model.notes import RELOADS
@@ -64,6 +64,8 @@ def _labels() -> Iterator[str]:
         "`outcome` of `hactl_haproxy_reloads_total`": tuple(RELOADS.values()),
         "`step` of `hactl_haproxy_applied_total`": STEPS,
         "`state` of `hactl_service_servers`": SERVERS,
+        "`state` of `hactl_instance_state`": INSTANCE,
+        "`which` of `hactl_instances`": INSTANCES,
         "`problem` of `hactl_etcd_problem`": tuple(PROBLEMS),
         "`reason` of `hactl_http_refused_total`": REFUSALS,
         "`cause` of `hactl_loop_…`": CAUSES,

@@ -67,6 +67,17 @@ CLUSTER = Row(
             width=12,
         ),
         states(
+            "Instances that do not run",
+            "Groups that run on every node: where they are to run and do not. `hactl status` says why.",
+            Query(
+                "hactl_instance_wanted{@} == 1 unless on (instance, group) "
+                'hactl_instance_state{@, state="running"} == 1',
+                "{{group}} on {{instance}}",
+            ),
+            "shown",
+            width=12,
+        ),
+        states(
             "Resources with a warning",
             "Another program interferes with a resource, or it is stuck. `hactl status` says what to type.",
             Query("hactl_resource_warnings{@} == 1", "{{group}}/{{resource}} on {{instance}}: {{topic}}"),

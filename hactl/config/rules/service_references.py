@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hactl.config.errors import KeyPath, suggest
-from hactl.config.parts import Parts
+from hactl.config.parts import GroupPart, Parts
 from hactl.config.presets import find
 from hactl.config.rules.findings import Finding, twice
 from hactl.config.services.service import Service
@@ -73,21 +73,57 @@ def _servers(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]
 
 
 def _group(parts: Parts, path: KeyPath, service: Service) -> Iterator[Finding]:
-    """The owner of the group can be any of its nodes, and each needs a server."""
-    if service.writer != "elected":
+    """The owner of the group can be any of its nodes, and each needs a server; what runs on every node has no owner."""
+    if not service.group:
         return
     known = [group.name for group in parts.groups]
     group = next((group for group in parts.groups if group.name == service.group), None)
     if group is None:
-        hint = suggest(service.group, known) if known else "add a group whose owner is the writer"
+        hint = suggest(service.group, known) if known else "add the group"
         if (preset := find(service.group)) and preset.kind == "group":
             hint = f"add `- {{preset: {service.group}}}` to `groups`"
         yield Finding((*path, "group"), f"there is no group `{service.group}`", hint)
         return
+    clone = group.settings is not None and group.settings.run == "all"
+    if clone and service.writer:
+        yield Finding(
+            (*path, "writer"),
+            f"group `{group.name}` has `run: all`: it has no owner that could be the writer",
+            "leave out `writer`: the servers follow the group's instances then; or name a group that runs on one node",
+        )
+    elif clone:
+        yield from _instances(parts, path, service, group)
+    elif not service.writer:
+        yield Finding(
+            (*path, "group"),
+            f"group `{group.name}` runs on one node at a time",
+            "add `writer: elected`: its owner is the only server in use then; or name a group with `run: all`",
+        )
+    else:
+        yield from _owners(parts, path, service, group)
+
+
+def _instances(parts: Parts, path: KeyPath, service: Service, group: GroupPart) -> Iterator[Finding]:
+    """A server on a node where the group never runs would never get connections."""
+    allowed = group.settings.nodes if group.settings else []
+    without = [name for name in _served(parts, service) if allowed and name in parts.node_names and name not in allowed]
+    if without:
+        yield Finding(
+            (*path, "group"),
+            f"group `{group.name}` never runs on {', '.join(without)}, which has a server here: it would never be used",
+            "leave these out of `nodes` here, or add them to the group's `nodes`",
+        )
+
+
+def _served(parts: Parts, service: Service) -> list[str]:
+    """The nodes that have a server."""
+    members = (service.nodes or parts.node_names) if service.members else []
+    return list(dict.fromkeys([*members, *(server.node for server in service.servers)]))
+
+
+def _owners(parts: Parts, path: KeyPath, service: Service, group: GroupPart) -> Iterator[Finding]:
     places = (group.settings.nodes if group.settings else []) or parts.node_names
-    served = {server.node for server in service.servers}
-    if service.members:
-        served |= set(service.nodes or parts.node_names)
+    served = _served(parts, service)
     if missing := [name for name in places if name not in served]:
         yield Finding(
             (*path, "group"),

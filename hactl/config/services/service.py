@@ -60,7 +60,11 @@ class Service(CommonSettings):
     nodes: list[Name] = setting("the nodes that run the service; empty: all", [])
     servers: list[ListedServer] = setting("further servers, outside of the cluster", [])
     writer: Literal["", "elected"] = setting("`elected`: only the owner of `group` is in use as a server", "")
-    group: NameOrEmpty = setting("the group whose owner is the writer, for `writer: elected`", "")
+    group: NameOrEmpty = setting(
+        "with `writer: elected`: the group whose owner is the writer; else a group with `run: all`: the servers follow "
+        "its instances, see [clones](clones.md)",
+        "",
+    )
     default_backend: HaproxyNameOrEmpty = setting(
         "the service whose servers are used if no `use_backend` rule matches", ""
     )
@@ -91,9 +95,8 @@ class Service(CommonSettings):
         leads = self.default_backend or self.use_backend or self.stats or self.extra or self.http_request
         if self.kind == "frontend" and not leads:
             raise wrong("is of kind frontend and leads nowhere", "give it a `default_backend`")
-        if (self.writer == "elected") != bool(self.group):
-            hint = "give both, `writer: elected` and `group: NAME`, or none"
-            raise wrong("has one of `writer` and `group`", hint)
+        if self.writer == "elected" and not self.group:
+            raise wrong("has `writer: elected` and no `group`", "add `group: NAME`: its owner is the writer")
         return self
 
     def values(self) -> dict[str, Any]:

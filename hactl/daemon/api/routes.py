@@ -41,7 +41,9 @@ from hactl.serving.http import CHUNK, http_gate
 from hactl.serving.limits import Limits
 from hactl.serving.sockets import serve_at
 from hactl.status import document as status
+from hactl.status.clones import clone_status
 from hactl.status.explain import explain
+from hactl.status.explain_clone import explain_clone
 from hactl.status.local import lease_left_ms
 
 log = structlog.get_logger()
@@ -156,7 +158,10 @@ class Api:
         def look() -> dict[str, Any]:
             state = self.daemon.state
             planned = state.plan() if state.cluster else None
-            group = status.group_status(state.view, planned, spec, state.observer, state.node, self.daemon.now())
+            if spec.run == "all":
+                group = clone_status(state.view, planned, spec)
+            else:
+                group = status.group_status(state.view, planned, spec, state.observer, state.node, self.daemon.now())
             return {"group": group, "move": status.move_status(name, state.view)}
 
         await self._changes.wait(lambda: _mark(look()), *_wait(request))
@@ -170,6 +175,8 @@ class Api:
         if spec is None:
             raise NoSuchError(f"no group `{name}`")
         planned = state.plan()
+        if spec.run == "all":
+            return Answer(explain_clone(planned, spec))
         known = status.group_status(state.view, planned, spec, state.observer, state.node, self.daemon.now())
         return Answer(explain(planned, spec, known["waiting"]))
 

@@ -101,7 +101,7 @@ def node_facts(known: Known, name: str) -> NodeFacts:
     runs = [
         group for group, owner in view.groups.items() if any(runner.node == name for runner in owner.record.runners)
     ]
-    moving = [group.name for group in spec.groups if group.enabled and group_state(view, group) in _MOVING]
+    moving = [group.name for group in spec.exclusive if group.enabled and group_state(view, group) in _MOVING]
     return NodeFacts(
         alive=session is not None or view.bad_node(name) is not None,
         standby=name in view.standby,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from election.records import Ban
-from hactl.admin import moves, planned
+from election.records import Ban, Maintenance, Stop
+from hactl.admin import moves, nodes, planned
 from hactl.admin.errors import BadInputError, HarmError, NoSuchError, RefusedError
 from tests.support.scene import CLUSTER, KEYS, Scene
 
@@ -157,3 +157,69 @@ def test_moves_that_cannot_be_planned(scene: Scene, group: str, to: str, after_s
     with pytest.raises(RefusedError, match=words):
         moves.schedule(*known(scene), group, to, "anna", now + after_s, now)
     assert not scene.view.scheduled
+
+
+BROKER = """groups:
+  - {name: broker, run: all, resources: [{name: rabbit, systemd: {unit: rabbitmq-server.service}}]}
+"""
+FOLLOWED = CLUSTER.replace("groups:\n", BROKER).replace("    mode: http\n", "    mode: http\n    group: broker\n")
+
+
+@pytest.fixture
+def cloned() -> Scene:
+    scene = Scene(cluster=FOLLOWED)
+    scene.join("n1", "n2", "n3")
+    return scene
+
+
+def test_what_runs_on_every_node_is_restarted_on_one_after_the_other(cloned: Scene) -> None:
+    done = planned.restart(*known(cloned), "broker", "anna")
+    assert (done.changed, done.node) == (True, "")
+    first = cloned.view.restarts["broker"]
+    assert first.record.epoch == 0 and first.mod_revision == done.revision
+    assert planned.restart(*known(cloned), "broker", "anna").revision > done.revision  # it begins anew
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda scene: scene.put(KEYS.stopped("broker"), Stop("anna")),
+            "is stopped by anna: `hactl group start broker`",
+        ),
+        (lambda scene: scene.put(KEYS.maintenance("*"), Maintenance("anna")), "is left alone"),
+    ],
+)
+def test_what_runs_on_every_node_and_cannot_be_restarted(
+    cloned: Scene, change: Callable[[Scene], Any], words: str
+) -> None:
+    change(cloned)
+    with pytest.raises(RefusedError, match=words):
+        planned.restart(*known(cloned), "broker", "anna")
+    assert not cloned.view.restarts
+
+
+def test_what_runs_on_every_node_is_not_moved(cloned: Scene) -> None:
+    words = "group broker runs on every node, so it cannot be moved: .* `hactl group ban broker NODE`"
+    with pytest.raises(RefusedError, match=words):
+        moves.failover(*known(cloned), "broker", "n2", "anna")
+    with pytest.raises(RefusedError, match=words):
+        moves.schedule(*known(cloned), "broker", "", "anna", 2e9, 1e9)
+
+
+def test_the_last_instance_is_taken_away_when_that_is_meant(cloned: Scene) -> None:
+    done = planned.ban(*known(cloned), "broker", "n1", "anna", ending=NEVER)
+    assert done.node == "n1"
+    assert nodes.standby(*known(cloned), "n2", "anna")[0] == ["broker"]
+    with pytest.raises(HarmError, match="no other node may run group broker now"):
+        planned.ban(*known(cloned), "broker", "n3", "anna", ending=NEVER)
+    with pytest.raises(HarmError, match="no other node may run broker now"):
+        nodes.standby(*known(cloned), "n3", "anna")
+    assert planned.ban(*known(cloned), "broker", "n3", "anna", ending=NEVER, force=True).changed
+
+
+def test_what_runs_on_every_node_is_stopped_when_that_is_meant(cloned: Scene) -> None:
+    with pytest.raises(HarmError, match="nobody reaches api while group broker is stopped"):
+        planned.stop(*known(cloned), "broker", "anna")
+    assert planned.stop(*known(cloned), "broker", "anna", force=True).changed
+    assert planned.start(*known(cloned), "broker").changed

@@ -39,6 +39,10 @@ groups:
   - name: writer
     fencing: required
     resources: [{name: unit, systemd: {unit: writer.service}}]
+  - name: broker
+    run: all
+    nodes: [n1, n2]
+    resources: [{name: rabbit, systemd: {unit: rabbitmq-server.service}}]
 services:
 """
 API = "  - {name: api, binds: ['10.0.0.30:80'], port: 8080%s}\n"
@@ -127,8 +131,15 @@ REFUSED_IN_A_SERVICE = {
         "without `ca_file`",
     ),
     "stats": ("mode: http, stats: {admin: true}", "services[0].stats", "without `userlist`"),
-    "writer alone": ("writer: elected", "services[0]", "give both, `writer: elected` and `group: NAME`"),
-    "group alone": ("group: writer", "services[0]", "give both"),
+    "writer alone": ("writer: elected", "services[0]", "add `group: NAME`: its owner is the writer"),
+    "group alone": ("group: writer", "services[0].group", "add `writer: elected`: its owner is the only server"),
+    "clone's name": ("group: brokr", "services[0].group", "did you mean `broker`?"),
+    "clone as a writer": ("writer: elected, group: broker", "services[0].writer", "leave out `writer`: the servers"),
+    "clone's nodes": (
+        "group: broker, nodes: [n1, n3]",
+        "services[0].group",
+        "leave these out of `nodes` here, or add them to the group's `nodes`",
+    ),
     "writer's group": ("writer: elected, group: writr", "services[0].group", "did you mean `writer`?"),
     "writer's servers": (
         "writer: elected, group: writer, nodes: [n1, n2]",

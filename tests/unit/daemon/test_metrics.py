@@ -18,7 +18,7 @@ from hactl.haproxy.control.runtime import ServerState
 from hactl.model.purposes import Purpose
 from hactl.status.etcd.judge import Beside, SnapshotAge, judge
 from hactl.status.health import NodeHealth, ProbeHealth
-from tests.support.scene import KEYS, Scene, at
+from tests.support.scene import CLUSTER, KEYS, Scene, at
 from tests.support.stand_in import node_state
 
 Samples = dict[str, dict[tuple[str, ...], float]]
@@ -226,3 +226,22 @@ def test_health_checks() -> None:
     assert seen["hactl_node_health_value"] == {("disk",): 2.5}
     metrics.collect_checks({})
     assert "hactl_node_health" not in samples(metrics)
+
+
+def test_a_group_that_runs_on_every_node() -> None:
+    clone = """groups:
+  - {name: broker, run: all, resources: [{name: rabbit, systemd: {unit: rabbitmq-server.service}}]}
+"""
+    scene = Scene(cluster=CLUSTER.replace("groups:\n", clone))
+    scene.join("n1", "n2", "n3")
+    scene.own("vip", "n1")
+    scene.report("n2", {"broker": {"phase": "running"}})
+    found = collected(scene)
+    assert found["hactl_instance_state"][("broker", "stopped")] == 1
+    assert found["hactl_instance_wanted"] == {("broker",): 1}
+    assert found["hactl_instances"] == {("broker", "running"): 1, ("broker", "wanted"): 3}
+    assert found["hactl_group_enabled"][("broker",)] == 1 and found["hactl_maintenance"][("broker",)] == 0
+    assert found["hactl_resource_state"][("broker", "rabbit", "unknown")] == 1
+    assert ("broker",) not in found["hactl_group_owned"]  # nobody has to: no alert
+    scene.put(KEYS.standby("n1"), "anna")
+    assert collected(scene)["hactl_instance_wanted"] == {("broker",): 0}

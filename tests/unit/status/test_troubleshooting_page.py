@@ -20,6 +20,7 @@ MODULES = (
     "namesake_warnings",
     "node_checks",
     "planned",
+    "clone_warnings",
     "etcd/membership",
     "etcd/strain",
     "etcd/judge",

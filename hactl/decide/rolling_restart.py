@@ -1,0 +1,93 @@
+"""The restart of a group that runs on every node (docs/clones.md, *Restart*): one instance after the other, by the
+names of their nodes, and only while all others run. Pure.
+
+A node knows of the others by their reports. What it does not know is a reason to wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from election.records import GroupReport, Restart
+from election.view import Versioned
+from hactl.decide.local_group import LocalGroup
+from hactl.decide.placement.instances import not_here, said_of
+from hactl.decide.state import NodeState, Out
+from hactl.model.cluster import GroupSpec
+from hactl.model.purposes import Purpose
+
+
+def goes_down(state: NodeState, run: LocalGroup, out: Out) -> bool:
+    """Whether this node's instance is to stop now, to be started again, for the operator's request."""
+    request = state.view.restarts.get(run.spec.name)
+    if request is None:
+        run.restarting = 0
+        return False
+    _remember(state, run, request)
+    if run.restarted == request.mod_revision:
+        return False
+    if run.restarting != request.mod_revision:
+        if run.acting or run.phase == "unknown" or (run.running and waits_for(state, run, request, out)):
+            return False
+        run.restarting = request.mod_revision  # one that does not run has nobody to wait for
+    if not run.stopped:
+        return True
+    run.restarted, run.restarting, run.retry_at = request.mod_revision, 0, None
+    out.note("group_restarts", group=run.spec.name, by=request.record.by)
+    return False
+
+
+def _remember(state: NodeState, run: LocalGroup, request: Versioned[Restart]) -> None:
+    """An earlier daemon of this node may have carried the request out: its last report says so."""
+    report = state.view.reports.get(state.node)
+    if report is not None and restarted_for(report.record.groups.get(run.spec.name), request):
+        run.restarted = request.mod_revision
+
+
+def waits_for(state: NodeState, run: LocalGroup, request: Versioned[Restart], out: Out) -> str:
+    """The node whose instance is to be restarted before this one, or is to run again first; empty: there is none."""
+    for node in _others(state, run.spec):
+        said = said_of(state.view, run.spec.name, node)
+        heard = state.observer.heard_within(node, state.timing.suspect_after_ms, out.now)
+        if said is None or not heard or said.get("phase") != "running" or said.get("leaving"):
+            return node
+        if node < state.node and not restarted_for(said, request):
+            return node
+    return ""
+
+
+def restarted_for(said: GroupReport | None, request: Versioned[Restart]) -> bool:
+    """Whether a node says that it has restarted its instance for this request."""
+    return said is not None and said.get("restarted") == request.mod_revision
+
+
+def end_requests(state: NodeState, out: Out) -> None:
+    """Delete each request that all live nodes have carried out: the first of them by name does."""
+    heard_ms = state.timing.suspect_after_ms
+    heard = (name for name in state.view.sessions if state.observer.heard_within(name, heard_ms, out.now))
+    if state.cluster is None or state.session.state != "live" or state.node != min([state.node, *heard]):
+        return
+    for clone in state.cluster.clones:
+        name, request = clone.name, state.view.restarts.get(clone.name)
+        if request is None or state.sending(Purpose.RESTARTED, name=name) or not _is_done(state, clone, request):
+            continue
+        out.send(Purpose.RESTARTED, state.writer.delete(state.keys.restart(name), request.mod_revision), name=name)
+
+
+def _is_done(state: NodeState, clone: GroupSpec, request: Versioned[Restart]) -> bool:
+    here = state.clones.get(clone.name)
+    done_here = here is not None and here.running and here.restarted == request.mod_revision
+    if _wanted(state, clone, state.node) and not done_here:
+        return False
+    said = [said_of(state.view, clone.name, node) for node in _others(state, clone)]
+    return all(restarted_for(one, request) and one is not None and one.get("phase") == "running" for one in said)
+
+
+def _others(state: NodeState, clone: GroupSpec) -> Iterator[str]:
+    """The other live nodes that are to have an instance."""
+    return (node for node in sorted(state.view.sessions) if node != state.node and _wanted(state, clone, node))
+
+
+def _wanted(state: NodeState, clone: GroupSpec, node: str) -> bool:
+    places = state.plan().places(clone.name) if clone.enabled else None
+    return not not_here(clone, node, places, state.view)
