@@ -113,8 +113,9 @@ def test_an_instance_is_started_when_its_role_has_killed_it(tmp_path: Path, role
     async def scenario(daemon: Daemon) -> None:
         with daemon.context.turns.of("db", "it").kill():
             starting = daemon.begin("db", INSTANCE, "start")
-            other = await daemon.do("db", resource_spec("other", "exec", {"command": ["true"]}), "probe")
-            assert other.ok and daemon.ended(starting) is None
+            for other in (resource_spec(name, "exec", COMMAND) for name in ("others", "another", "one more")):
+                assert (await daemon.do("db", other, "start")).ok and (await daemon.do("db", other, "kill")).ok
+            assert daemon.ended(starting) is None
         assert (await wait_until(lambda: daemon.ended(starting))).ok
 
     run(tmp_path, scenario)

@@ -227,7 +227,11 @@ def test_it_runs_alike_however_often_and_by_whatever_it_is_watched() -> None:
     """A node more, or another interval of the instance's monitor, must not demote a primary."""
     one = role(GOOD, "by-agent")
     more = role(
-        changed(("stop_timeout: 40s", "stop_timeout: 40s, monitor_interval: 3s"), ("nodes: [n1, n2, n3]", "")),
+        changed(
+            ("stop_timeout: 40s", "stop_timeout: 40s, monitor_interval: 3s"),
+            ("nodes: [n1, n2, n3]", "nodes: []"),
+            ("groups:\n", "  - {name: n4, address: 10.0.0.14}\ngroups:\n"),
+        ),
         "by-agent",
     )
     assert one != more and runs_alike(one, more)

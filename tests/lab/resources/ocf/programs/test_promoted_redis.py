@@ -41,6 +41,7 @@ class Node:
     port: int
     instance: Resource
     role: Resource
+    pid: int = 0
 
     def ask(self, *words: str) -> str:
         """What Redis answers."""
@@ -63,6 +64,7 @@ class Node:
         """The instance, which is a replica; return when it answers."""
         asyncio.run(self.instance.start({}))
         until(lambda: self.look().health == "stopped", "it answers, and is not promoted")
+        self.pid = int(self.ask("INFO", "server").partition("process_id:")[2].split()[0])
 
 
 def node(name: str, place: Path, context: NodeContext, address: Relay) -> Node:
@@ -191,6 +193,28 @@ def test_moves_lose_nothing_that_was_acknowledged(nodes: tuple[Node, Node], addr
     promised(not lost, f"{len(lost)} of {len(client.acknowledged)} lost: {sorted(lost)[:5]}")
 
 
+def test_a_demotion_stops_writers_and_waits_for_the_replica(nodes: tuple[Node, Node], address: Relay) -> None:
+    first, second = nodes
+    for one in nodes:
+        one.start()
+    promote(first, address, (second,))
+    with writing(address) as client:
+        until(lambda: client.acknowledged, "it writes")
+        os.kill(second.pid, signal.SIGSTOP)
+        before = len(client.acknowledged)
+        until(lambda: len(client.acknowledged) > before + 100, "it writes what the replica does not get")
+        demoting = threading.Thread(target=asyncio.run, args=(first.role.stop(),))
+        demoting.start()
+        until(lambda: "blocked_clients:1" in first.ask("INFO", "clients"), "the writer is stopped")
+        for _ in range(50):
+            assert first.ask("ROLE").startswith("master"), "it is demoted before its replica has everything"
+        os.kill(second.pid, signal.SIGCONT)
+        demoting.join(20)
+        promote(second, address, (first,))
+    lost = client.acknowledged - second.keys()
+    promised(not lost, f"{len(lost)} of {len(client.acknowledged)} lost: {sorted(lost)[:5]}")
+
+
 @pytest.mark.parametrize("way", ["killed", "killed by the guard", "frozen"])
 def test_a_primary_that_ends_loses_nothing_that_a_replica_has_confirmed(
     nodes: tuple[Node, Node], address: Relay, way: str
@@ -202,7 +226,7 @@ def test_a_primary_that_ends_loses_nothing_that_a_replica_has_confirmed(
     with writing(address, wait=True) as client:
         until(lambda: len(client.acknowledged) > 200, "it writes")
         if way == "frozen":
-            os.kill(int(first.ask("INFO", "server").partition("process_id:")[2].split()[0]), signal.SIGSTOP)
+            os.kill(first.pid, signal.SIGSTOP)
             seen = asyncio.run(first.role.monitor())
             assert seen.health == "failed" and "role did not end in time" in seen.detail
         if way == "killed by the guard":
@@ -235,7 +259,7 @@ def test_a_frozen_one_is_not_demoted_but_killed(nodes: tuple[Node, Node], addres
     first, _ = nodes
     first.start()
     promote(first, address, ())
-    os.kill(int(first.ask("INFO", "server").partition("process_id:")[2].split()[0]), signal.SIGSTOP)
+    os.kill(first.pid, signal.SIGSTOP)
     with pytest.raises((ResourceError, TimeoutError)):
         asyncio.run(asyncio.wait_for(first.role.stop(), 10))
     asyncio.run(first.role.kill())
