@@ -8,10 +8,12 @@ from election.store import Compare
 from election.view import Versioned
 from hactl.decide import announcing, beside, ordering
 from hactl.decide.local_group import LocalGroup
-from hactl.decide.resources import bring_down, first_down, may_go_on, settle, stop_from
+from hactl.decide.resources import bring_down, first_down, may_go_on, settle
 from hactl.decide.state import NodeState, Out
+from hactl.decide.together import towards_up
 from hactl.model.effects import GuardRegister
 from hactl.model.purposes import Purpose
+from hactl.model.resources import ResourceSpec
 
 
 def send_acquire(
@@ -61,7 +63,10 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
         return
     run.since_running = None
     waiting = ordering.waits_for(state, run, out.now) if first == 0 else ""
-    if stop_from(run, first, out):
+    beginning, going = towards_up(run, first)
+    if going:
+        for index in going:
+            out.act(run, index, "kill" if run.stop_failed else "stop")
         return
     run.waiting = waiting or run.waiting
     if waiting or run.txn or not state.may_run(out.now):
@@ -69,25 +74,31 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
     if observed and epoch != run.granted:
         send_acquire(state, run, observed, Purpose.RECLAIM, observed.record.reason, out)
         return
-    resource = run.spec.resources[first]
-    if resource.name not in run.registered:
+    if run.registering and run.begin_failed:
+        return  # it is tried again when all have answered
+    run.begin_failed = False
+    if _register(state, run, [run.spec.resources[index] for index in beginning], out):
+        run.epoch = epoch
+        for index in beginning:
+            out.act(run, index, "start")
+
+
+def _register(state: NodeState, run: LocalGroup, resources: list[ResourceSpec], out: Out) -> bool:
+    """Have the guard hold what is about to start. Whether it holds all of it."""
+    missing = [resource for resource in resources if resource.name not in run.registered]
+    for resource in missing:
         if resource.name not in run.registering and state.guard_ready:
             run.registering.add(resource.name)
             out.effects.append(GuardRegister(run.spec, resource))
-        return
-    run.epoch = epoch
-    out.act(run, first, "start")
+    return not missing
 
 
 def register_running(state: NodeState, run: LocalGroup, out: Out) -> bool:
     """Have the guard hold what runs here though hactl did not start it, or let go of it. Whether it holds all of it."""
     running = [resource for resource in run.spec.resources if run.health.get(resource.name) == "running"]
-    missing = [resource for resource in running if resource.name not in run.registered]
-    for resource in missing:
-        if resource.name not in run.registering and state.guard_ready and state.may_run(out.now):
-            run.registering.add(resource.name)
-            out.effects.append(GuardRegister(run.spec, resource))
-    return not missing
+    if not state.may_run(out.now):
+        return all(resource.name in run.registered for resource in running)
+    return _register(state, run, running, out)
 
 
 def read_revision(state: NodeState, group: str) -> int:

@@ -17,9 +17,9 @@ from hactl.decide.resources import (
     may_go_on,
     probe_unknown,
     settle,
-    stop_from,
 )
 from hactl.decide.state import NodeState, Out
+from hactl.decide.together import towards_up
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import KeepStarted
 
@@ -118,16 +118,18 @@ def _bring_up(state: NodeState, run: LocalGroup, out: Out) -> None:
         return
     run.since_running = None
     waiting = ordering.waits_for(state, run, out.now) if first == 0 else ""
-    if stop_from(run, first, out):
-        return
+    beginning, going = towards_up(run, first)
+    for index in going:
+        out.act(run, index, "kill" if run.stop_failed else "stop")
     run.waiting = waiting or run.waiting
-    if waiting:
+    if waiting or going:
         return
-    resource = run.spec.resources[first]
-    if resource.name not in run.registered:
-        run.registered.add(resource.name)
-        out.effects.append(KeepStarted(run.spec))
-    out.act(run, first, "start")
+    run.begin_failed = False
+    for index in beginning:
+        if (name := run.spec.resources[index].name) not in run.registered:
+            run.registered.add(name)
+            out.effects.append(KeepStarted(run.spec))
+        out.act(run, index, "start")
 
 
 def given_up(run: LocalGroup) -> bool:

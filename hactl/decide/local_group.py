@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from election.clock import Instant
+from election.records import GroupReport
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import Action
 from hactl.model.events import Health
@@ -56,15 +57,17 @@ class LocalGroup:
     0: nothing may be started, whatever a read says. `untouched`: it was found here and has never been
     hactl's: it is left alone until somebody owns it. `outdated`: it runs by a definition that is no longer the
     configured one. `leftover`: an earlier daemon may have started it since this machine booted, and no guard knows
-    better. `failure`, `failing`: why something failed last, and which resource. `unregistered`: its last start could
-    not even be registered. `retries`: how often it was looked at again in vain. `words`: what each resource that is not
-    well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
+    better. `failure`, `failing`: why something failed last, and which resource. `begin_failed`: of those that are
+    starting together one has failed. `unregistered`: its last start could not even be registered. `retries`: how often
+    it was looked at again in vain. `words`: what each resource that is not well said last. `overlap_seen`: the epoch of
+    the last ownership with an overlap, and when it was first seen here.
     `unseen`: it is stopped to be started again as a whole, since no client reaches it.
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
     which everything was stopped, `restarting`: the one for which an instance is stopped now. `alone`: nothing is done
     here by itself to what runs, which was looked at `looked_at`. `interferences`: by resource and topic. `waits_since`:
     since when it waits for others to start, `leaving_since`: since when it is to stop in order. `score`: of a group
-    that promotes an instance.
+    that promotes an instance. `settled`: on what it rests that there is nothing to do for it (`hactl.decide.settled`);
+    `entry`: of this node's report, then.
     """
 
     spec: GroupSpec
@@ -78,6 +81,7 @@ class LocalGroup:
     restarts: int = 0
     failure: str = ""
     failing: str = ""
+    begin_failed: bool = False
     stop_failed: str = ""
     retry_at: Instant | None = None
     takeable_since: Instant | None = None
@@ -103,6 +107,8 @@ class LocalGroup:
     interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
     takeover: Takeover | None = None
     score: Score = field(default_factory=Score)
+    settled: object = None
+    entry: GroupReport | None = None
 
     @property
     def stopped(self) -> bool:

@@ -35,6 +35,7 @@ from hactl.decide import (
     readiness_in_step,
     resources,
     rolling_restart,
+    settled,
     suspicion,
     troubles,
     unfencing,
@@ -95,6 +96,7 @@ def step(state: NodeState, event: events.Event, now: Instant) -> Step:
     """Take `event`, which was seen at `now`. Raises StepError: a fault of this program."""
     out = Out(state, now)
     left, state.dirty = state.dirty, True
+    settled.see_event(state, event)
     try:
         _HANDLERS[type(event)](state, event, out)
         state.dirty = state.dirty or left
@@ -148,8 +150,7 @@ def _decide(state: NodeState, out: Out) -> None:
         namesake.forget_refusal(state, out)
         own_session.identified(state, out)
     readiness_in_step.see_everybody(state, out)
-    for run in list(state.runs.values()):
-        groups.step_group(state, run, out)
+    _step_groups(state, out)
     for run in list(state.clones.values()):
         clones.step(state, run, out)
     if state.phase in ("live", "ending") and not state.held:
@@ -157,6 +158,15 @@ def _decide(state: NodeState, out: Out) -> None:
         peers.report(state, out)
     _end(state, out)
     phases.list_again(state, out)
+
+
+def _step_groups(state: NodeState, out: Out) -> None:
+    ground = settled.ground(state, out)
+    for run in list(state.runs.values()):
+        if not settled.passed_over(state, run, ground):
+            before = len(out.effects)
+            groups.step_group(state, run, out)
+            settled.looked_at(state, run, ground, idle=len(out.effects) == before)
 
 
 def _end_without_guard(state: NodeState, out: Out) -> None:
@@ -285,6 +295,7 @@ def _on_guard(state: NodeState, event: events.GuardAnswered, out: Out) -> None:
         run = state.runs.get(group)
         if run is not None and resource in run.registering:
             resources.registered(state, run, resource, event.ok, event.problem, out)
+            state.dirty = not event.ok or not run.registering  # of those that start together the last one counts
 
 
 def _on_guard_lost(state: NodeState, event: events.GuardLost, out: Out) -> None:
@@ -300,11 +311,15 @@ def _on_acted(state: NodeState, event: events.Acted, out: Out) -> None:
         for name, (number, _) in run.acting.items():
             if number == event.id:
                 resources.acted(state, run, name, event, out)
+                run.settled = None
+                state.dirty = not event.ok or not run.acting  # of those that act together the last one counts
                 return
 
 
 def _on_observed(state: NodeState, event: events.Observed, out: Out) -> None:
     run = state.here(event.group)
+    if run is not None:
+        run.settled = None
     # Most say what is known. With hundreds of groups there are so many that everything cannot be looked at for each.
     state.dirty = run is not None and resources.observed(state, run, event, out)
 

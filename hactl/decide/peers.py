@@ -45,7 +45,7 @@ def answer_probes(state: NodeState) -> None:
         if run is None or (state.view.mod_of(state.keys.group(name)) and not alone):
             continue
         if run.probed != probe.mod_revision and not run.acting:
-            run.probed = probe.mod_revision
+            run.probed, run.settled = probe.mod_revision, None
             for resource, health in run.health.items():
                 if health == "stopped" or alone:
                     run.health[resource] = "unknown"
@@ -58,7 +58,11 @@ def report(state: NodeState, out: Out) -> None:
     """Tell the others what runs here, when that has changed."""
     if state.session.state != "live" or state.sending(Purpose.REPORT):
         return
-    content = {run.spec.name: _entry(state, run) for run in state.all_here()}
+    content: dict[str, GroupReport] = {}
+    for run in state.all_here():
+        if run.entry is None or run.settled is None or run.settled is not state.ground:
+            run.entry = _entry(state, run)
+        content[run.spec.name] = run.entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     node_health.judge(state)
@@ -70,7 +74,10 @@ def report(state: NodeState, out: Out) -> None:
         state.session.session_id, state.config_rev, content, probes, standings, failing, warnings, checks, views
     )
     known = state.view.reports.get(state.node)
+    if known is not None and state.reported == (known.mod_revision, report):
+        return
     if known is not None and known.record == report:
+        state.reported = known.mod_revision, report
         return  # compared with what the store holds: an older report of mine may have landed late
     key = state.keys.report(state.node)
     out.send(Purpose.REPORT, Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))

@@ -160,7 +160,7 @@ def _run_alike(one: GroupSpec, other: GroupSpec) -> bool:
 
 def adopt_definition(run: LocalGroup, spec: GroupSpec) -> None:
     """The configured definition, where what runs here can go on by it or has ended; else it is outdated first."""
-    if run.spec == spec:
+    if run.spec is spec or run.spec == spec:
         run.outdated = False
     elif _run_alike(run.spec, spec):
         run.spec = spec  # the same resources: only how the group is treated, or watched, has changed

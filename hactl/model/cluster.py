@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from fencing.topology import Topology
@@ -93,9 +94,9 @@ class NodeSpec:
     capacity: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClusterSpec:
-    """The whole cluster."""
+    """The whole cluster. Without slots, for the indices, which are no fields: neither stored nor compared."""
 
     name: str
     nodes: tuple[NodeSpec, ...]
@@ -111,12 +112,12 @@ class ClusterSpec:
         """The node's address; "" for one that is not configured."""
         return next((node.address for node in self.nodes if node.name == name), "")
 
-    @property
+    @cached_property
     def exclusive(self) -> tuple[GroupSpec, ...]:
         """The groups that run on one node at a time."""
         return tuple(group for group in self.groups if group.run == "one")
 
-    @property
+    @cached_property
     def clones(self) -> tuple[GroupSpec, ...]:
         """The groups that run on every node."""
         return tuple(group for group in self.groups if group.run == "all")
@@ -128,7 +129,12 @@ class ClusterSpec:
 
     def group(self, name: str) -> GroupSpec | None:
         """The group of this name."""
-        return next((group for group in self.groups if group.name == name), None)
+        return self._groups_by_name.get(name)
+
+    @cached_property
+    def _groups_by_name(self) -> dict[str, GroupSpec]:
+        # Of two with the same name the first counts, as everywhere.
+        return {group.name: group for group in reversed(self.groups)}
 
     def balancer_group(self) -> GroupSpec | None:
         """The group that HAProxy belongs to; None: it runs on every node."""
