@@ -59,10 +59,17 @@ def report(state: NodeState, out: Out) -> None:
     if state.session.state != "live" or state.sending(Purpose.REPORT):
         return
     content: dict[str, GroupReport] = {}
+<<<<<<< ours
     for run in state.all_here():
         if run.entry is None or run.settled is None or run.settled is not state.ground:
             run.entry = _entry(state, run)
         content[run.spec.name] = run.entry
+=======
+    for name, run in state.runs.items():
+        if run.entry is None or run.settled is None:
+            run.entry = _entry(run)
+        content[name] = run.entry
+>>>>>>> theirs
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     node_health.judge(state)
@@ -74,10 +81,7 @@ def report(state: NodeState, out: Out) -> None:
         state.session.session_id, state.config_rev, content, probes, standings, failing, warnings, checks, views
     )
     known = state.view.reports.get(state.node)
-    if known is not None and state.reported == (known.mod_revision, report):
-        return
     if known is not None and known.record == report:
-        state.reported = known.mod_revision, report
         return  # compared with what the store holds: an older report of mine may have landed late
     key = state.keys.report(state.node)
     out.send(Purpose.REPORT, Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))
