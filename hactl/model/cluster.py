@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from fencing.topology import Topology
@@ -75,9 +76,9 @@ class NodeSpec:
     capacity: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClusterSpec:
-    """The whole cluster."""
+    """The whole cluster. Without slots, for the indices, which are no fields: neither stored nor compared."""
 
     name: str
     nodes: tuple[NodeSpec, ...]
@@ -95,7 +96,12 @@ class ClusterSpec:
 
     def group(self, name: str) -> GroupSpec | None:
         """The group of this name."""
-        return next((group for group in self.groups if group.name == name), None)
+        return self._groups_by_name.get(name)
+
+    @cached_property
+    def _groups_by_name(self) -> dict[str, GroupSpec]:
+        # Of two with the same name the first counts, as everywhere.
+        return {group.name: group for group in reversed(self.groups)}
 
     def balancer_group(self) -> GroupSpec | None:
         """The group that HAProxy belongs to; None: it runs on every node."""
