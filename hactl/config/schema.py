@@ -94,7 +94,8 @@ class NodeSettings(Strict):
 
 
 class Group(Placed):
-    """A group runs on one node at a time. Its resources start in order, and stop in reverse order."""
+    """A group runs on one node at a time. Its resources start in order, and stop in reverse order; addresses that stand
+    next to each other in the list start together, and stop together."""
 
     model_config = ConfigDict(json_schema_extra=needs_less_with_a_preset)
     name: Name = setting("unique; default: the name of its preset", examples=["database"])

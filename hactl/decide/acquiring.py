@@ -11,8 +11,10 @@ from hactl.decide import announcing, beside, ordering
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.resources import bring_down, probe_unknown, settle
 from hactl.decide.state import NodeState, Out
+from hactl.decide.together import stop_next, together, up
 from hactl.model.effects import GuardRegister
 from hactl.model.purposes import Purpose
+from hactl.model.resources import ResourceSpec
 
 
 def send_acquire(
@@ -64,35 +66,48 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
         return
     run.since_running = None
     waiting = ordering.waits_for(state, run, out.now) if first == 0 else ""
-    for index in range(len(resources) - 1, first - 1, -1):
-        if run.health[resources[index].name] != "stopped":
+    beginning = [index for index in together(resources, first) if run.health[resources[index].name] != "running"]
+    if going := _still_up(run, beginning, together(resources, first).stop):
+        for index in going:
             out.act(run, index, "kill" if run.stop_failed else "stop")
-            return
+        return
     run.waiting = waiting or run.waiting
     if waiting or run.txn or not state.may_run(out.now):
         return
     if observed and epoch != run.granted:
         send_acquire(state, run, observed, Purpose.RECLAIM, observed.record.reason, out)
         return
-    resource = resources[first]
-    if resource.name not in run.registered:
+    if not run.registering:
+        run.begin_failed = False
+    if _register(state, run, [resources[index] for index in beginning], out):
+        run.epoch = epoch
+        for index in beginning:
+            out.act(run, index, "start")
+
+
+def _still_up(run: LocalGroup, beginning: list[int], after: int) -> list[int]:
+    """What is to stop next before those can begin: of what comes after them, from the index `after` on, else of them
+    themselves."""
+    later = up(run, range(after, len(run.spec.resources)))
+    return stop_next(run, later or up(run, beginning))
+
+
+def _register(state: NodeState, run: LocalGroup, resources: list[ResourceSpec], out: Out) -> bool:
+    """Have the guard hold what is about to start. Whether it holds all of it."""
+    missing = [resource for resource in resources if resource.name not in run.registered]
+    for resource in missing:
         if resource.name not in run.registering and state.guard_ready:
             run.registering.add(resource.name)
             out.effects.append(GuardRegister(run.spec, resource))
-        return
-    run.epoch = epoch
-    out.act(run, first, "start")
+    return not missing
 
 
 def register_running(state: NodeState, run: LocalGroup, out: Out) -> bool:
     """Have the guard hold what runs here though hactl did not start it, or let go of it. Whether it holds all of it."""
     running = [resource for resource in run.spec.resources if run.health.get(resource.name) == "running"]
-    missing = [resource for resource in running if resource.name not in run.registered]
-    for resource in missing:
-        if resource.name not in run.registering and state.guard_ready and state.may_run(out.now):
-            run.registering.add(resource.name)
-            out.effects.append(GuardRegister(run.spec, resource))
-    return not missing
+    if not state.may_run(out.now):
+        return all(resource.name in run.registered for resource in running)
+    return _register(state, run, running, out)
 
 
 def read_revision(state: NodeState, group: str) -> int:

@@ -42,9 +42,10 @@ class LocalGroup:
     0: nothing may be started, whatever a read says. `untouched`: it was found here and has never been
     hactl's: it is left alone until somebody owns it. `outdated`: it runs by a definition that is no longer the
     configured one. `leftover`: an earlier daemon may have started it since this machine booted, and no guard knows
-    better. `failure`, `failing`: why something failed last, and which resource. `unregistered`: its last start could
-    not even be registered. `retries`: how often it was looked at again in vain. `words`: what each resource that is not
-    well said last. `overlap_seen`: the epoch of the last ownership with an overlap, and when it was first seen here.
+    better. `failure`, `failing`: why something failed last, and which resource. `begin_failed`: of those that are
+    starting together one has failed. `unregistered`: its last start could not even be registered. `retries`: how often
+    it was looked at again in vain. `words`: what each resource that is not well said last. `overlap_seen`: the epoch of
+    the last ownership with an overlap, and when it was first seen here.
     `unseen`: it is stopped to be started again as a whole, since no client reaches it.
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
     which everything was stopped. `alone`: nothing is done here by itself to what runs, which was looked at `looked_at`.
@@ -63,6 +64,7 @@ class LocalGroup:
     restarts: int = 0
     failure: str = ""
     failing: str = ""
+    begin_failed: bool = False
     stop_failed: str = ""
     retry_at: Instant | None = None
     takeable_since: Instant | None = None

@@ -10,6 +10,7 @@ from hactl.decide.client_reports import unseen_because
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out
+from hactl.decide.together import stop_next, up
 from hactl.model.effects import GuardUnregister
 from hactl.model.events import Acted, Observed
 from hactl.model.purposes import Purpose
@@ -46,11 +47,9 @@ def _kill_all(run: LocalGroup, out: Out) -> None:
 
 def _stop_last(run: LocalGroup, out: Out) -> None:
     """The last one that is not stopped; by the fast way where stopping failed, and where hactl did not start it."""
-    for index in range(len(run.spec.resources) - 1, -1, -1):
-        health = run.health[run.spec.resources[index].name]
-        if health != "stopped":
-            out.act(run, index, "kill" if run.stop_failed or (not run.started and health == "failed") else "stop")
-            return
+    for index in stop_next(run, up(run, range(len(run.spec.resources)))):
+        failed_here = not run.started and run.health[run.spec.resources[index].name] == "failed"
+        out.act(run, index, "kill" if run.stop_failed or failed_here else "stop")
 
 
 def bar(state: NodeState, run: LocalGroup, out: Out) -> None:
@@ -112,10 +111,10 @@ def acted(state: NodeState, run: LocalGroup, name: str, event: Acted, out: Out) 
             out.note("resource_started", group=group, resource=name, epoch=run.epoch)
         else:
             run.health[name] = "failed"
-            failed(state, run, name, f"start failed: {event.detail}", out)
+            _not_begun(state, run, name, event.detail, out)
     elif action in ("stop", "kill"):
         if event.ok and event.health == "stopped":
-            run.stop_failed, run.retry_at, run.retries = "", None, 0
+            _is_well(run, name)
             if outside.tells(run, name):
                 out.note("resource_stopped", group=group, resource=name, by=action)
             outside.stopped(run, name, out)
@@ -125,7 +124,7 @@ def acted(state: NodeState, run: LocalGroup, name: str, event: Acted, out: Out) 
         run.stop_failed = _of(name, event.detail or "its state is unknown")
         _look_later(run, out)
     elif run.stop_failed and "failed" not in run.health.values():
-        run.stop_failed, run.retry_at, run.retries = "", None, 0  # it is known again
+        _is_well(run, name)  # it is known again
     _tell_readiness(state, run, name)
     if run.stopped:
         run.leftover = False
@@ -193,9 +192,19 @@ def registered(state: NodeState, run: LocalGroup, name: str, ok: bool, problem: 
         run.registered.add(name)
     elif _runs_here(state, run) and state.may_run(out.now):
         run.unregistered = True
-        failed(state, run, name, f"start failed: {problem}", out)
+        _not_begun(state, run, name, problem, out)
     elif state.role(run.spec.name) == "unmanaged":
         run.waiting, run.retry_at = f"the guard does not take {name}: {problem}", out.now.plus(STOP_RETRY_MS)
+
+
+def _not_begun(state: NodeState, run: LocalGroup, name: str, why: str, out: Out) -> None:
+    """A start failed. Of several that were to start together the first one counts: what one lacks, all of them lack."""
+    reason = f"start failed: {why}"
+    if run.begin_failed:
+        out.note("resource_failed", group=run.spec.name, resource=name, reason=reason, failures=run.restarts)
+    else:
+        failed(state, run, name, reason, out)
+    run.begin_failed = bool(run.registering or run.acting)
 
 
 def _runs_here(state: NodeState, run: LocalGroup) -> bool:
@@ -228,6 +237,14 @@ def _stop_failed(state: NodeState, run: LocalGroup, name: str, action: str, deta
     out.note("stop_failed", group=run.spec.name, resource=name, action=action, reason=detail)
     if action == "kill" and first is False and run.started and run.spec.on_stop_failure != "block":
         blocking.block(state, run, name, detail, out)
+
+
+def _is_well(run: LocalGroup, name: str) -> None:
+    """The state of this resource is known, or it could be stopped. Another one, which stopped at the same time, may be
+    the one that cannot."""
+    stuck, _, _ = run.stop_failed.partition(": ")
+    if stuck in ("", name) or run.health.get(stuck) != "failed":
+        run.stop_failed, run.retry_at, run.retries = "", None, 0
 
 
 def _of(name: str, words: str) -> str:

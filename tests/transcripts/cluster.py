@@ -11,11 +11,14 @@ from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 from hactl.model.health import CheckSpec, Then
 from hactl.model.placing import Placing, Relation
 from hactl.model.probes import HealthProbe, Rhythm, TcpCheck
+from hactl.model.resources import Kind
 from tests.support.specs import resource_spec
 
 NAME = "demo"
 ACTION_MS, STATUS_MS = 2_000.0, 1_000.0
 START_MS = 5_000.0
+# Of the resources' names; all others are addresses.
+_KINDS: dict[str, Kind] = {"mariadb": "systemd"}
 FAILURE_EXPIRY_MS = 60_000.0
 PROBE_RHYTHM = Rhythm(interval_ms=500.0, timeout_ms=200.0)
 
@@ -61,7 +64,8 @@ class Description:
                 case _:
                     raise ValueError(f"a group has no {option!r}")
         specs = tuple(
-            resource_spec(text, "vip", start_timeout_ms=START_MS, stop_timeout_ms=START_MS) for text in _list(resources)
+            resource_spec(text, _KINDS.get(text, "vip"), start_timeout_ms=START_MS, stop_timeout_ms=START_MS)
+            for text in _list(resources)
         )
         self.groups.append(
             GroupSpec(name, specs, failure_expiry_ms=FAILURE_EXPIRY_MS, placing=Placing(**placing), **options)
