@@ -1,6 +1,6 @@
 """Removing an IP address, and seeing that it is gone, over a raw rtnetlink socket. Source: rtnetlink(7).
 
-pyroute2 is far too much for a process that has to stay small and locked in memory.
+The guard's own: nothing of hactl's is in a process that has to stay small and locked in memory.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
-from weakref import WeakSet
 
 from hactl.linux.drop_ins import DropIns
 from hactl.linux.errors import OperationError
 from hactl.model.events import Warned
 from hactl.model.resources import ResourceSpec
+from hactl.resources.moving import MovingAddresses
 from hactl.supervise import Tasks
 
 Health = Literal["running", "stopped", "failed"]
@@ -45,8 +45,8 @@ class NodeContext:
     `state_dir` survives a daemon's restart but need not survive a reboot. `cgroup_root` is a cgroup v2
     directory below which every resource gets a cgroup of its own, outside the daemon's, so that the daemon's
     end does not touch it. `daemon_cgroup` is the daemon's, for processes that must end with it. None where cgroups
-    cannot be had (then process groups are used). `tasks` keeps the watches of resources running. `vips`: every VIP that
-    this node may have, whichever it has. `drop_ins`: hactl's, for units of this machine's systemd.
+    cannot be had (then process groups are used). `tasks` keeps the watches of resources running. `moving`: addresses
+    that move from node to node. `drop_ins`: hactl's, for units of this machine's systemd.
     """
 
     node: str
@@ -54,13 +54,8 @@ class NodeContext:
     cgroup_root: str | None
     daemon_cgroup: str | None = None
     tasks: Tasks = field(default_factory=Tasks, compare=False, repr=False)
-    vips: WeakSet[Any] = field(default_factory=WeakSet, compare=False)
+    moving: MovingAddresses = field(default_factory=MovingAddresses, compare=False, repr=False)
     drop_ins: DropIns = field(default_factory=DropIns, compare=False, repr=False)
-
-    @property
-    def moving(self) -> set[str]:
-        """Addresses that move from node to node: none of them is the node's own."""
-        return {vip.host for vip in self.vips}
 
 
 class Resource(Protocol):

@@ -69,9 +69,9 @@ class Lookout:
                 await self._look_for_twins()
                 if not followed and any(_is_vip(spec) for _, spec in self._everything()):
                     # The listener is imported only where there are VIPs.
-                    from hactl.linux.netlink import Events  # noqa: PLC0415
+                    from hactl.linux.network import Network  # noqa: PLC0415
 
-                    following.enter_context(Events.shared().subscribed(lambda index: self._news.set()))
+                    following.enter_context(Network.shared().following(lambda changes: self._news.set()))
                     followed = True
                 pause_s = EVERY_S if any(self._everything()) else UNCONFIGURED_S
                 await self._follow_addresses(asyncio.get_running_loop().time() + pause_s)
@@ -94,6 +94,7 @@ class Lookout:
             if wanted(spec):
                 await self._see_ready(run, spec)
                 await self._see_strays(run, spec)
+                await asyncio.sleep(0)  # most looks wait for nothing, and there may be very many
         here = {(run.spec.name, spec.name) for run, spec in self._everything()}
         for group, name in [key for key in self._reported if key not in here]:
             self._tell(group, name, "")

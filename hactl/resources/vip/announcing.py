@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 from ipaddress import IPv4Address, IPv6Address
 
-from hactl.linux.netlink import Link
+from hactl.linux.rtnl import Link
 from hactl.model.resources import VipOptions
 from hactl.resources.vip.arp import Announcer
 

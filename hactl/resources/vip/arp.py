@@ -6,29 +6,68 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import queue
 import socket
 import struct
+import threading
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from fencing.linux.wait_readable import wait_readable
 from hactl.linux import packets
-from hactl.linux.netlink import Link
+from hactl.linux.rtnl import Link
 
 _SO_ATTACH_FILTER = 26
 _QUEUE_BYTES = 65536
 
 
+class _Sender:
+    """A raw socket that receives nothing, of all that send on one interface."""
+
+    _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Link, _Sender]] = WeakKeyDictionary()
+
+    def __init__(self, link: Link) -> None:
+        self.users = 0
+        self._socket = _packet_socket()
+        if link.ethernet:
+            try:
+                self._socket.bind((link.name, 0))
+            except OSError:
+                self._socket.close()
+                raise
+
+    @classmethod
+    def take(cls, link: Link) -> _Sender:
+        """That of the interface, for one user more. Raises OSError."""
+        senders = cls._of_loop.setdefault(asyncio.get_running_loop(), {})
+        if link not in senders:
+            senders[link] = cls(link)
+        senders[link].users += 1
+        return senders[link]
+
+    def leave(self, link: Link) -> None:
+        """One user less."""
+        self.users -= 1
+        if not self.users:
+            del self._of_loop[asyncio.get_running_loop()][link]
+            _close_elsewhere(self._socket)
+
+    def send(self, frame: bytes) -> None:
+        """Raises OSError."""
+        # A full queue drops an announcement, never the node's event loop: others follow.
+        with contextlib.suppress(BlockingIOError):
+            self._socket.send(frame)
+
+
 class Announcer:
-    """Sends for one VIP on one interface, by a raw socket that receives nothing."""
+    """Sends for one VIP on one interface."""
 
     def __init__(self, link: Link, ip: IPv4Address | IPv6Address) -> None:
         """Raises OSError."""
         self.link = link
         self._ip = ip
-        self._socket = _packet_socket()
-        if link.ethernet:
-            self._socket.bind((link.name, 0))
+        self._sender: _Sender | None = _Sender.take(link)
 
     def announce(self) -> None:
         """Tell all hosts that the VIP is here. An interface without MAC addresses needs none. Raises
@@ -52,12 +91,13 @@ class Announcer:
 
     def close(self) -> None:
         """Idempotent."""
-        _close_elsewhere(self._socket)
+        if self._sender is not None:
+            self._sender.leave(self.link)
+            self._sender = None
 
     def _send(self, frame: bytes) -> None:
-        # A full queue drops an announcement, never the node's event loop: others follow.
-        with contextlib.suppress(BlockingIOError):
-            self._socket.send(frame)
+        if self._sender is not None:
+            self._sender.send(frame)
 
 
 class Listener:
@@ -98,12 +138,22 @@ def _packet_socket() -> socket.socket:
     return raw
 
 
+_closing: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+_closers: list[threading.Thread] = []
+
+
 def _close_elsewhere(raw: socket.socket) -> None:
-    # Closing a packet socket waits for the kernel's readers, up to tens of milliseconds: not in the loop.
-    try:
-        asyncio.get_running_loop().run_in_executor(None, raw.close)
-    except RuntimeError:
-        raw.close()
+    """Closing a packet socket waits for the kernel's readers, up to tens of milliseconds: not in the loop, nor on the
+    threads that others wait for, when a hundred VIPs go."""
+    _closing.put(raw)
+    if not _closers:
+        _closers.append(threading.Thread(target=_close_all, name="packet sockets", daemon=True))
+        _closers[0].start()
+
+
+def _close_all() -> None:
+    while True:
+        _closing.get().close()
 
 
 def _attach(raw: socket.socket, program: list[packets.Instruction]) -> None:

@@ -15,8 +15,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 import structlog
 
-from hactl.linux import netlink
-from hactl.linux.netlink import Link
+from hactl.linux.network import Network
+from hactl.linux.rtnl import Link
 from hactl.model.events import Warned
 from hactl.resources.base import Observation
 from hactl.resources.vip.arp import Listener
@@ -36,7 +36,8 @@ async def watch_conflicts(claims: Claims, link: Link, interval_s: float) -> None
     """Listen on `link`, ask every `interval_s` (0: once) who else has it, and report conflicts and their end. Until
     cancelled."""
     try:
-        listener = Listener(link, claims.ip)
+        async with Network.shared().turn:
+            listener = Listener(link, claims.ip)
     except OSError as error:
         log.warning("vip.conflicts_not_heard", resource=claims.name, interface=link.name, error=str(error))
         return
@@ -79,7 +80,7 @@ class Claims:
             except TimeoutError:
                 self.end()
                 continue
-            if not self._planned() and all(mac != link.mac for link in netlink.Events.shared().known_links()):
+            if not self._planned() and all(mac != link.mac for link in Network.shared().links()):
                 self._defend()
                 self._claimed(mac)
 

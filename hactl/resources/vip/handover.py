@@ -24,7 +24,7 @@ import structlog
 
 from hactl.linux import connections
 from hactl.linux.errors import OperationError
-from hactl.linux.netlink import Link
+from hactl.linux.rtnl import Link
 from hactl.resources.vip.arp import Announcer, Listener
 from hactl.resources.vip.nft import Rules
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hactl.linux import netlink
 from hactl.linux.errors import OperationError
-from hactl.linux.netlink import Address, IPInterface, Link
+from hactl.linux.rtnl import Address, IPInterface, Link
 from hactl.model.resources import VipSpec
 from hactl.resources.base import ResourceError
 
 
 def find_interface(
-    ip: IPInterface, wanted: str | None, links: Sequence[Link], addresses: Sequence[Address]
+    ip: IPInterface, wanted: str | None, links: Collection[Link], addresses: Sequence[Address]
 ) -> tuple[str, Link | None]:
     """The interface for a VIP: `wanted`, else the one that has an address in a network the VIP lies in, which
     `wanted` must have, too. `addresses`: the node's own, of the VIP's version. Returns ("", link), or the problem and

@@ -12,13 +12,16 @@ a time. A killed daemon leaves behind a table that does nothing, until the next 
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv4Address, IPv6Address
+from weakref import WeakKeyDictionary
 
-from hactl.linux.netlink import Link
+from hactl.linux.rtnl import Link
 from hactl.linux.run import run
 from hactl.resources.base import ResourceError
 
-_TIMEOUT_S = 1.0
+# How long a script may take, and each further one that goes with it.
+_TIMEOUT_S, _EACH_S = 1.0, 0.02
 # How many new connections are remembered while an overlap lasts; about 100 bytes each.
 _CONNECTIONS = 262144
 
@@ -66,14 +69,14 @@ class Rules:
 
     async def remove(self) -> None:
         """No error when there are none. Raises ResourceError."""
-        await _nft(self._without())
+        await _Scripts.shared().run(self._without())
 
     def _without(self) -> str:
         # Only a table that is there can be deleted.
         return f"table {self._table} {{}}\ndelete table {self._table}\n"
 
     async def _replace(self, link: Link, seconds: float, sets: str, rule: str, chains: str) -> None:
-        await _nft(
+        await _Scripts.shared().run(
             f"""{self._without()}
             table {self._table} {{
                 set open {{ type ifname; flags timeout; elements = {{ "{link.name}" timeout {_whole(seconds)}s }} }}
@@ -92,8 +95,54 @@ def _whole(seconds: float) -> int:
     return int(seconds) + 1
 
 
-async def _nft(script: str) -> None:
-    done = await run(["nft", "-f", "-"], timeout_s=_TIMEOUT_S, input=script)
+class _Scripts:
+    """Of all VIPs: one process at a time. Scripts that come while it runs go together in the next, since a process, and
+    the kernel's change of its rules, cost far more than a script of ours."""
+
+    _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Scripts] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def shared(cls) -> _Scripts:
+        """The running event loop's."""
+        return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
+
+    async def run(self, script: str) -> None:
+        """In the order in which they come. Raises ResourceError."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((script, done))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work(), name="nft")
+        await done
+
+    async def _work(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            batch = [(script, done) for script, done in waiting if not done.done()]  # nobody waits for the others
+            problem = await self._try("".join(script for script, _ in batch), len(batch)) if batch else None
+            for script, done in batch:
+                # All of a process is refused together: of several, each by itself.
+                each = await self._try(script, 1) if problem is not None and len(batch) > 1 else problem
+                if done.done():
+                    continue
+                if each is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(each)
+
+    async def _try(self, scripts: str, count: int) -> Exception | None:
+        try:
+            await _nft(scripts, _TIMEOUT_S + _EACH_S * (count - 1))
+        except Exception as error:  # it is for those who wait for it
+            return error
+        return None
+
+
+async def _nft(script: str, timeout_s: float) -> None:
+    done = await run(["nft", "-f", "-"], timeout_s=timeout_s, input=script)
     if not done.ok:
         # The first line says what is wrong, the last one only points at it.
         problem = done.stderr.strip().split("\n")[0] if done.stderr.strip() else done.describe()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from hactl.linux.netlink import Address, IPInterface
+from hactl.linux.rtnl import Address, IPInterface
 
 # well: as it should be. missing: to be put on. misplaced: to be taken off and put on again. preferred: to be made
 # deprecated. refused: as misplaced, for the kernel does not use it: another host had it. alone: to be taken off, and
@@ -23,8 +23,14 @@ def standing(vip: IPInterface, there: Sequence[Address], moving: Collection[str]
     """How the VIP stands among the addresses `there`: those of its interface, of its version, in the kernel's order.
     `moving`: all VIPs, without their prefix."""
     host = str(vip.ip)
-    mine = [address for address in there if address.host == host]
-    own = [address for address in there if address.host != host and address.host not in moving]
+    # In one pass: there may be many, and each VIP of an interface may have to look at all of them.
+    own, mine, leading = list[Address](), list[Address](), False
+    for address in there:
+        if address.host == host:
+            mine.append(address)
+            leading = leading or not own
+        elif address.host not in moving:
+            own.append(address)
     if all(vip.ip not in address.ip.network for address in own):
         return "alone" if mine else "barred"
     if all(address.ip != vip for address in mine):
@@ -33,9 +39,7 @@ def standing(vip: IPInterface, there: Sequence[Address], moving: Collection[str]
         return "refused"
     if vip.version == 6:
         return "well" if all(address.deprecated for address in mine) else "preferred"
-    first = there.index(own[0])
-    leading = any(_leads(address, own) or there.index(address) < first for address in mine)
-    return "misplaced" if leading else "well"
+    return "misplaced" if leading or any(_leads(address, own) for address in mine) else "well"
 
 
 def _leads(vip: Address, own: Sequence[Address]) -> bool:

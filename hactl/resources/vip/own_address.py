@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 
 from hactl.linux import netlink
+from hactl.linux.rtnl import Link
 from hactl.resources.vip.arp import Announcer, Listener
 
 # A machine in the same network answers within milliseconds; a frame may be lost, a switch may just be learning.
@@ -35,13 +36,13 @@ async def other_holder(address: str) -> str:
     return next(filter(None, macs), "")
 
 
-def _links_to(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[netlink.Link]:
+def _links_to(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[Link]:
     """The running interfaces in the network of `ip`."""
     near = {address.index for address in netlink.addresses(ip.version) if ip in address.ip.network}
     return [link for link in netlink.links() if link.index in near and link.running and link.ethernet]
 
 
-async def _ask(link: netlink.Link, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+async def _ask(link: Link, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """On one interface. Raises NotAskedError."""
     own = {other.mac for other in netlink.links()}
     try:

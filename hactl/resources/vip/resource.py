@@ -18,21 +18,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from hactl.linux import netlink
-from hactl.linux.netlink import Address, Link
+from hactl.linux.network import Network
+from hactl.linux.rtnl import Address, Link
 from hactl.model.resources import VipSpec
 from hactl.resources.base import NodeContext, Observation, ResourceError
 from hactl.resources.vip.announcing import Announcements
 from hactl.resources.vip.handover import REPORT_S, Handover
 from hactl.resources.vip.interface import find_interface, no_own_address, parse
+from hactl.resources.vip.keeper import Keeper
 from hactl.resources.vip.order import Standing, standing
-from hactl.resources.vip.watcher import Watcher
 
 log = structlog.get_logger(__name__)
 
@@ -65,26 +65,23 @@ class Vip:
         self._beside_until = float("-inf")
         # None: not yet known, a daemon before this one may have started it.
         self.wanted: bool | None = None
-        context.vips.add(self)
+        context.moving.add(self, self.host)
 
     async def start(self, env: Mapping[str, str]) -> None:
         """Put the address on and announce it; return when the first announcement is out. HACTL_BESIDE in `env`:
         another node has it until it runs here (`overlap`)."""
         self._stay()
-        link = self._place()
-        if not link.running:
-            raise ResourceError(f"{self.ip} cannot be used: the link of {link.name} is down")
-        self.set_up(link)
-        if env.get("HACTL_BESIDE"):
-            self._beside_until = asyncio.get_running_loop().time() + REPORT_S + self._handover.drain_s + 1
-            await self._meet(link)
-        else:
-            self._handover.stay()
-            self._handover.alone()
-        self.wanted = True
-        self.put_on(link)
-        self.announce_on(link)
-        log.info("vip.started", resource=self.spec.name, address=str(self.ip), interface=link.name)
+        async with Network.shared().turn:
+            link = self._prepare()
+            if not env.get("HACTL_BESIDE"):
+                self._handover.stay()
+                self._handover.alone()
+                self._begin(link)
+                return
+        self._beside_until = asyncio.get_running_loop().time() + REPORT_S + self._handover.drain_s + 1
+        await self._meet(link)
+        async with Network.shared().turn:
+            self._begin(link)
 
     async def stop(self) -> None:
         """Take the address off, wherever it is, and see that it is gone; after `stop_announcing`, when no connection to
@@ -101,18 +98,17 @@ class Vip:
         self.wanted = False
         self._end_announcing()
         self._handover.stay()
-        self.take_off()
+        async with Network.shared().turn:
+            self.take_off()
         await self._handover.end()
 
     async def probe(self) -> Observation:
         """Whether the address is on its interface, and that has a link."""
         with _explained(f"cannot look for {self.ip}"):
-            if not self._mine(netlink.Events.shared().known_addresses(self.ip.version)):
-                return Observation("stopped")
-            mine = self._mine(netlink.addresses(self.ip.version))
+            mine = Network.shared().having(self.ip)
             link = self._link_of(mine)
             if mine and link is None:
-                where = ", ".join(sorted({_name(address.index) for address in mine}))
+                where = _names(mine)
                 return Observation("failed", f"{self.ip.ip} is on {where}, not on {self.interface}")
             if link is not None and not link.running:
                 return Observation("failed", f"the link of {link.name} is down")
@@ -125,7 +121,7 @@ class Vip:
     async def watch(self, report: Callable[[Observation], None]) -> None:
         """Put the address back when it is lost; announce it; report the link's state, and other hosts that
         claim it."""
-        await Watcher(self, report).run()
+        await Keeper(self, report).run()
 
     async def ready(self) -> str:
         """Why it could not be started here: no interface for it, or no link."""
@@ -147,7 +143,7 @@ class Vip:
         self.announcements.pause()
         self._leaves = asyncio.get_running_loop().call_later(LEAVE_S, self._left)
         with contextlib.suppress(OSError):
-            if (link := netlink.link(self.interface or "")) is not None:
+            if (link := Network.shared().link(self.interface or "")) is not None:
                 self._handover.leave(link)
 
     def guard_steps(self) -> tuple[dict[str, Any], ...]:
@@ -159,7 +155,7 @@ class Vip:
         address, prefix = str(self.ip.ip), self.ip.network.prefixlen
         return ({"kind": "address", "interface": self.home(), "address": address, "prefix": prefix},)
 
-    # --- for the watcher ------------------------------------------------------------------------------------
+    # --- for the keeper -------------------------------------------------------------------------------------
 
     @property
     def leaves(self) -> bool:
@@ -177,8 +173,7 @@ class Vip:
 
     def standing(self, link: Link) -> Standing:
         """How it stands among the addresses of its interface. Raises OSError."""
-        known = netlink.Events.shared().known_addresses(self.ip.version)
-        return standing(self.ip, [address for address in known if address.index == link.index], self.context.moving)
+        return standing(self.ip, Network.shared().on(link, self.ip.version), self.context.moving)
 
     def put_on(self, link: Link) -> None:
         """Have it where it should be among the addresses of its interface. Raises ResourceError."""
@@ -191,26 +186,29 @@ class Vip:
             if now in ("misplaced", "refused"):
                 self.take_off()
             if now != "well":
-                netlink.add_address(link.index, self.ip)
+                Network.shared().put_on(link, self.ip)
             self.take_off_elsewhere(link)
 
     def take_off(self) -> None:
         """Remove it, wherever it is. Raises ResourceError."""
+        network = Network.shared()
         with _explained(f"cannot remove {self.ip}"):
-            for address in self._mine(netlink.addresses(self.ip.version)):
-                netlink.remove_address(address.index, address.ip)
-            if left := self._mine(netlink.addresses(self.ip.version)):
-                names = ", ".join(_name(address.index) for address in left)
-                raise ResourceError(f"{self.ip.ip} was removed and is still there, on {names}: who puts it back?")
+            if not network.having(self.ip):
+                network.look_anew(self.ip.version)  # where it is not known to be, it is looked for
+            for address in network.having(self.ip):
+                network.take_off(address)
+            if left := network.having(self.ip):
+                where = _names(left)
+                raise ResourceError(f"{self.ip.ip} was removed and is still there, on {where}: who puts it back?")
 
     def take_off_elsewhere(self, link: Link) -> str:
         """Remove it from all other interfaces: the guard would leave it there, and connections might begin from it.
         Their names. Raises OSError."""
-        known = self._mine(netlink.Events.shared().known_addresses(self.ip.version))
-        astray = [address for address in known if address.index != link.index]
-        names = ", ".join(sorted({_name(address.index) for address in astray}))
+        network = Network.shared()
+        astray = [address for address in network.having(self.ip) if address.index != link.index]
+        names = _names(astray)
         for address in astray:
-            netlink.remove_address(address.index, address.ip)
+            network.take_off(address)
         return names
 
     def announce_on(self, link: Link) -> None:
@@ -220,7 +218,7 @@ class Vip:
 
     def is_there(self) -> bool:
         """Whether it is on any interface. Raises OSError."""
-        return bool(self._mine(netlink.addresses(self.ip.version)))
+        return bool(Network.shared().having(self.ip))
 
     def set_up(self, link: Link) -> None:
         """IPv4's settings of its interface."""
@@ -236,11 +234,25 @@ class Vip:
 
     # --- inside ---------------------------------------------------------------------------------------------
 
+    def _prepare(self) -> Link:
+        """Its interface, which can be used. Raises ResourceError."""
+        link = self._place()
+        if not link.running:
+            raise ResourceError(f"{self.ip} cannot be used: the link of {link.name} is down")
+        self.set_up(link)
+        return link
+
+    def _begin(self, link: Link) -> None:
+        """Put it on there, and announce it. Raises ResourceError."""
+        self.wanted = True
+        self.put_on(link)
+        self.announce_on(link)
+        log.info("vip.started", resource=self.spec.name, address=str(self.ip), interface=link.name)
+
     def _find(self, interface: str | None) -> tuple[str, Link | None]:
-        events = netlink.Events.shared()
-        moving = self.context.moving
-        addresses = [address for address in events.known_addresses(self.ip.version) if address.host not in moving]
-        return find_interface(self.ip, interface, events.known_links(), addresses)
+        network, moving = Network.shared(), self.context.moving
+        own = [address for address in network.addresses(self.ip.version) if address.host not in moving]
+        return find_interface(self.ip, interface, network.links(), own)
 
     def _place(self) -> Link:
         """The interface it belongs on; it must have an address in a network that the VIP lies in."""
@@ -251,16 +263,13 @@ class Vip:
         self.interface = link.name
         return link
 
-    def _mine(self, addresses: list[Address]) -> list[Address]:
-        return [address for address in addresses if address.host == self.host]
-
-    def _link_of(self, mine: list[Address]) -> Link | None:
+    def _link_of(self, mine: Sequence[Address]) -> Link | None:
         """The interface that has it, if it is the right one."""
         numbers = {address.index for address in mine}
         if self.interface is not None:
-            link = netlink.link(self.interface)
+            link = Network.shared().link(self.interface)
             return link if link is not None and link.index in numbers else None
-        link = next((link for link in netlink.links() if link.index in numbers), None)
+        link = next((link for link in Network.shared().links() if link.index in numbers), None)
         if link is not None:
             self.interface = link.name
         return link
@@ -273,7 +282,7 @@ class Vip:
         await self._handover.meet(link, announcer, self.announce)
 
     async def _drain(self) -> None:
-        link = netlink.link(self.interface or "")
+        link = Network.shared().link(self.interface or "")
         if link is not None and link.running:
             # A little more: the last announcement must have arrived.
             most_s = self.spec.stop_timeout_ms / 1000 - REMOVE_S
@@ -311,8 +320,9 @@ def _promotes(interface: str) -> bool:
         return False
 
 
-def _name(index: int) -> str:
-    return next((link.name for link in netlink.links() if link.index == index), f"interface {index}")
+def _names(addresses: Iterable[Address]) -> str:
+    """The interfaces of these addresses."""
+    return ", ".join(sorted({Network.shared().name(address.index) for address in addresses}))
 
 
 @contextlib.contextmanager

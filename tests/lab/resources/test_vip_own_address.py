@@ -13,7 +13,7 @@ import pytest
 
 from hactl.resources.base import ResourceError
 from hactl.resources.vip import Vip
-from hactl.resources.vip import watcher as vip_watcher
+from hactl.resources.vip import keeper as vip_keeper
 from tests.support.namespaces import inside, ip
 from tests.support.waiting import wait_until
 
@@ -129,7 +129,7 @@ def test_the_vip_goes_with_the_nodes_own_address_and_comes_back_with_it(wire: Wi
 def test_without_an_address_of_the_nodes_own_it_fails_after_a_while(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, address: str, own: str
 ) -> None:
-    monkeypatch.setattr(vip_watcher, "OWN_ADDRESS_S", 0.2)
+    monkeypatch.setattr(vip_keeper, "OWN_ADDRESS_S", 0.2)
     vip = wire.vip(address)
 
     async def scenario() -> None:

@@ -3,52 +3,24 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv6Interface, ip_interface
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hactl.linux.netlink import Address
+from hactl.linux.rtnl import Address
 from hactl.resources.vip.order import standing
 from tests.support.examples import examples
+from tests.support.kernel_addresses import KernelAddresses
 
 OWN = ("10.77.0.11/24", "10.77.0.12/24", "10.77.0.13/25", "192.168.7.5/24")
 VIPS = ("10.77.0.30/24", "10.77.0.31/24", "10.77.0.40/32", "10.77.0.50/25")
 MOVING = {vip.partition("/")[0] for vip in VIPS}
 
 
-class Interface:
-    """The IPv4 addresses of an interface, in the kernel's order, with `promote_secondaries`."""
-
-    def __init__(self) -> None:
-        self.primary: list[IPv4Interface] = []
-        self.secondary: list[IPv4Interface] = []
-
-    def add(self, text: str) -> None:
-        ip = IPv4Interface(text)
-        if ip not in self.primary + self.secondary:
-            (self.secondary if self._leader(ip) else self.primary).append(ip)
-
-    def remove(self, text: str) -> None:
-        ip = IPv4Interface(text)
-        if ip in self.secondary:
-            self.secondary.remove(ip)
-        elif ip in self.primary:
-            self.primary.remove(ip)
-            follower = next((address for address in self.secondary if address.network == ip.network), None)
-            if follower is not None:
-                self.secondary.remove(follower)
-                self.primary.append(follower)  # the kernel puts it behind the other primary addresses
-
-    def _leader(self, ip: IPv4Interface) -> bool:
-        return any(address.network == ip.network for address in self.primary)
-
-    @property
-    def addresses(self) -> list[Address]:
-        return [Address(1, address, str(address.ip)) for address in self.primary] + [
-            Address(1, address, str(address.ip), secondary=True) for address in self.secondary
-        ]
+class Interface(KernelAddresses):
+    """With the question from where connections begin."""
 
     def sources(self) -> set[str]:
         """From which addresses a connection may begin: the first of all, and the first of each network of the node's
