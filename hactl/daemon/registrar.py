@@ -22,6 +22,7 @@ from hactl.decide.sequences import (
 )
 from hactl.linux.disk_thread import DiskThread
 from hactl.linux.errors import OperationError
+from hactl.model.cluster import GroupSpec
 from hactl.model.effects import GuardBegin, GuardExtend, GuardRegister, GuardUnregister
 from hactl.model.resources import ResourceSpec
 from hactl.resources.base import Resource
@@ -31,6 +32,10 @@ log = structlog.get_logger()
 
 # A disk that takes so long is as good as none.
 DISK_S = 10.0
+
+# The resources of a group that start together are registered one after another: for so long its definition, once kept,
+# is on disk.
+SAME_S = 1.0
 
 Ask = Callable[[str, Awaitable[Any]], Awaitable[None]]
 
@@ -59,6 +64,7 @@ class Registrar:
         self._keep_session, self._hold = keep_session, hold
         self._writer = DiskThread("state_dir", DISK_S)
         self._turn = asyncio.Lock()  # first come, first served
+        self._kept: tuple[GroupSpec, float] | None = None  # the definition that was kept last, and when
 
     async def carry_out(self, effect: GuardMessage) -> None:
         """All operations of the effect, up to the first that fails. Raises OSError where it is not a registration."""
@@ -80,9 +86,17 @@ class Registrar:
             case HoldSession():
                 await asyncio.to_thread(self._hold, operation.session_id)
             case KeepDefinition():
-                await self._writer.run(self._state_files.keep_started, operation.group)
+                await self._keep_definition(operation.group)
             case TellGuard():
                 await self._ask(operation.answer, self._send(operation.message))
+
+    async def _keep_definition(self, group: GroupSpec) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._kept is not None and self._kept[0] is group and now - self._kept[1] < SAME_S:
+            return
+        self._kept = None
+        await self._writer.run(self._state_files.keep_started, group)
+        self._kept = group, now
 
     def _send(self, message: GuardMessage) -> Awaitable[Any]:
         match message:
@@ -104,6 +118,7 @@ class Registrar:
     async def forget(self, runs: Callable[[], set[str]]) -> None:
         """Drop the definitions of all groups but `runs`."""
         async with self._turn:
+            self._kept = None
             await self._writer.run(self._state_files.forget_started, runs())
 
     def close(self) -> None:

@@ -276,6 +276,7 @@ def _on_guard(state: NodeState, event: events.GuardAnswered, out: Out) -> None:
         run = state.runs.get(group)
         if run is not None and resource in run.registering:
             resources.registered(state, run, resource, event.ok, event.problem, out)
+            state.dirty = not event.ok or not run.registering  # of those that start together the last one counts
 
 
 def _on_guard_lost(state: NodeState, event: events.GuardLost, out: Out) -> None:
@@ -291,6 +292,7 @@ def _on_acted(state: NodeState, event: events.Acted, out: Out) -> None:
         for name, (number, _) in run.acting.items():
             if number == event.id:
                 resources.acted(state, run, name, event, out)
+                state.dirty = not event.ok or not run.acting  # of those that act together the last one counts
                 return
 
 

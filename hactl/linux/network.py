@@ -23,6 +23,7 @@ import structlog
 from hactl.linux import netlink, rtnl
 from hactl.linux.address_table import AddressTable
 from hactl.linux.rtnl import Address, IPInterface, Link
+from hactl.linux.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ class Network:
     _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Network] = WeakKeyDictionary()
 
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
+        self.turn = Turns()
         self._followers: dict[object, Tell] = {}
         self._socket: socket.socket | None = None
         self._links: dict[str, Link] | None = None
@@ -64,7 +65,11 @@ class Network:
     @classmethod
     def shared(cls) -> Network:
         """The running event loop's."""
-        return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
+        loop = asyncio.get_running_loop()
+        known = cls._of_loop.get(loop)
+        if known is None:
+            known = cls._of_loop[loop] = cls()
+        return known
 
     def links(self) -> Collection[Link]:
         """All interfaces. Raises OSError."""

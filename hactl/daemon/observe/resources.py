@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import ipaddress
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -23,6 +25,9 @@ from hactl.model.events import Event, Observed, Readiness, Warned
 from hactl.model.resources import ExecSpec, ManifestSpec, OcfSpec, ResourceSpec, VipSpec
 from hactl.resources.base import Observation, Resource
 from hactl.resources.twins import named, twins
+
+if TYPE_CHECKING:
+    from hactl.linux.network import Changes
 
 log = structlog.get_logger()
 
@@ -59,6 +64,7 @@ class Lookout:
         self._twins: dict[tuple[str, str], str] = {}
         self._twins_at = float("-inf")
         self._news = asyncio.Event()
+        self._changed: set[str] | None = set()
 
     async def run(self) -> None:
         """Look again and again."""
@@ -71,10 +77,25 @@ class Lookout:
                     # The listener is imported only where there are VIPs.
                     from hactl.linux.network import Network  # noqa: PLC0415
 
-                    following.enter_context(Network.shared().following(lambda changes: self._news.set()))
+                    following.enter_context(Network.shared().following(self._tell_of))
                     followed = True
                 pause_s = EVERY_S if any(self._everything()) else UNCONFIGURED_S
                 await self._follow_addresses(asyncio.get_running_loop().time() + pause_s)
+
+    def _tell_of(self, changes: Changes) -> None:
+        if changes.links or changes.everything:
+            self._changed = None
+        elif self._changed is not None:
+            self._changed.update(host for _, host in changes.addresses)
+        self._news.set()
+
+    async def _look_at_addresses(self) -> None:
+        """At the VIPs that have come or gone, else, where it was a link or an address of the node's own, at all."""
+        changed, self._changed = self._changed, set()
+        if changed is not None and not changed - {_host(spec) for _, spec in self._everything()}:
+            await self._look(lambda spec: _is_vip(spec) and _host(spec) in changed)
+        else:
+            await self._look(_is_vip)
 
     async def _follow_addresses(self, until: float) -> None:
         """Look at addresses when something happens to one."""
@@ -86,7 +107,7 @@ class Lookout:
             except TimeoutError:
                 return
             self._news.clear()
-            await self._look(_is_vip)
+            await self._look_at_addresses()
 
     async def _look(self, wanted: Callable[[ResourceSpec], bool]) -> None:
         """At everything of that kind."""
@@ -205,6 +226,19 @@ async def within(look: Coroutine[Any, Any, Result]) -> Result | None:
     except Exception:  # a resource's own mistake must not end the looking
         log.exception("look_crashed")
         return None
+
+
+def _host(spec: ResourceSpec) -> str:
+    """The address of a VIP without its prefix, as the kernel's are spelled; "": it is none."""
+    return _host_of(spec.options.address) if isinstance(spec, VipSpec) else ""
+
+
+@functools.lru_cache(maxsize=8192)
+def _host_of(address: str) -> str:
+    try:
+        return str(ipaddress.ip_interface(address).ip)
+    except ValueError:
+        return ""
 
 
 def _is_vip(spec: ResourceSpec) -> bool:
