@@ -35,12 +35,14 @@ _CRASHING = """\
   - {name: unit, restarts: 100000, resources: [{name: it, systemd: {unit: bench@0.service}}]}
   - {name: process, restarts: 100000, resources: [{name: it, exec: {command: [/bin/sleep, "800000"]}}]}
 """
+# Of the node's own, beside which the addresses can be.
+_OWN = "10.9.255.1"
 _MANY = """\
   - name: many%(number)d
     resources:
       - {name: unit, systemd: {unit: bench@%(number)d.service}}
       - {name: process, exec: {command: [/bin/sleep, "900000"]}}
-      - {name: address, vip: {address: 10.9.%(high)d.%(low)d/32, interface: veth0}}
+      - {name: address, vip: {address: 10.9.%(high)d.%(low)d/16, interface: veth0}}
 """
 
 
@@ -58,6 +60,7 @@ def main() -> None:
         run([*inside, "add", "veth0", "type", "veth", "peer", "name", "veth1"])
         for name in ("veth0", "veth1"):
             run([*inside, "set", name, "up"])
+        run([*inside[:-1], "address", "add", f"{_OWN}/16", "dev", "veth0"])
         said = container.machine.run("systemctl", "start", "etcd.service", "hactl.service")
         assert said == "", said
         until(container.runs, DEADLINE_S)

@@ -77,8 +77,9 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
     if observed and epoch != run.granted:
         send_acquire(state, run, observed, Purpose.RECLAIM, observed.record.reason, out)
         return
-    if not run.registering:
-        run.begin_failed = False
+    if run.registering and run.begin_failed:
+        return  # it is tried again when all have answered
+    run.begin_failed = False
     if _register(state, run, [resources[index] for index in beginning], out):
         run.epoch = epoch
         for index in beginning:

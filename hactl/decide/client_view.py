@@ -11,6 +11,8 @@ a restart does not help. On the next node nothing counts before somebody has see
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from election.clock import Instant, owner_elapsed
 from election.records import ClientViewReport
 from hactl.decide.client_reports import holding, unseen_because
@@ -35,7 +37,7 @@ def epoch_to_ask(state: ReadState, group: str) -> int:
 
 def probed(state: NodeState, event: GroupProbed) -> None:
     """A verdict of this node's probes: kept for its report."""
-    before = state.client_views.get(event.group) or _own_report(state, event.group)
+    before = state.client_views.get(event.group) or _own_reports(state).get(event.group, ClientViewReport())
     seen_well = before.get("epoch") == event.epoch and before.get("level") != "unreached"
     level = "well" if event.well else "failed" if seen_well else "unreached"
     view = ClientViewReport(epoch=event.epoch, level=level)
@@ -50,8 +52,11 @@ def own_views(state: NodeState) -> dict[str, ClientViewReport]:
         if epoch_to_ask(state, group) != state.client_views[group].get("epoch"):
             del state.client_views[group]
     # A daemon that has just begun has not asked yet: what the one before it said stands.
-    before = {group: _own_report(state, group) for group in state.runs if group not in state.client_views}
-    kept = {group: view for group, view in before.items() if view and epoch_to_ask(state, group) == view.get("epoch")}
+    kept = {
+        group: view
+        for group, view in _own_reports(state).items()
+        if group in state.runs and group not in state.client_views and epoch_to_ask(state, group) == view.get("epoch")
+    }
     return {**kept, **{group: view.copy() for group, view in state.client_views.items()}}
 
 
@@ -80,9 +85,9 @@ def settled_ms(spec: GroupSpec) -> float:
     return max((each.start_delay_ms + each.failure_ms + each.rise * each.interval_ms for each in rhythms), default=0.0)
 
 
-def _own_report(state: NodeState, group: str) -> ClientViewReport:
-    """What the previous daemon reported in the session that this one continues."""
+def _own_reports(state: NodeState) -> Mapping[str, ClientViewReport]:
+    """What the previous daemon reported in the session that this one continues, by group."""
     report = state.view.reports.get(state.node)
     if report is None or report.record.session_id != state.session.session_id:
-        return ClientViewReport()
-    return report.record.client_views.get(group, ClientViewReport())
+        return {}
+    return report.record.client_views

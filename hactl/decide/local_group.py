@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from election.clock import Instant
+from election.records import GroupReport
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import Action
 from hactl.model.events import Health
@@ -50,7 +51,8 @@ class LocalGroup:
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
     which everything was stopped. `alone`: nothing is done here by itself to what runs, which was looked at `looked_at`.
     `interferences`: by resource and topic. `waits_since`: since when it waits for others to start,
-    `leaving_since`: since when it is to stop in order.
+    `leaving_since`: since when it is to stop in order. `settled`: on what it rests that there is nothing to do for it
+    (`hactl.decide.settled`); `entry`: of this node's report, then.
     """
 
     spec: GroupSpec
@@ -88,6 +90,8 @@ class LocalGroup:
     unseen: bool = False
     interferences: dict[tuple[str, str], Interference] = field(default_factory=dict)
     takeover: Takeover | None = None
+    settled: object = None
+    entry: GroupReport | None = None
 
     @property
     def stopped(self) -> bool:

@@ -33,6 +33,7 @@ from hactl.decide import (
     planned_steps,
     readiness_in_step,
     resources,
+    settled,
     suspicion,
     troubles,
     unfencing,
@@ -90,6 +91,7 @@ def step(state: NodeState, event: events.Event, now: Instant) -> Step:
     """Take `event`, which was seen at `now`. Raises StepError: a fault of this program."""
     out = Out(state, now)
     left, state.dirty = state.dirty, True
+    settled.see_event(state, event)
     try:
         _HANDLERS[type(event)](state, event, out)
         state.dirty = state.dirty or left
@@ -142,13 +144,21 @@ def _decide(state: NodeState, out: Out) -> None:
         namesake.forget_refusal(state, out)
         own_session.identified(state, out)
     readiness_in_step.see_everybody(state, out)
-    for run in list(state.runs.values()):
-        groups.step_group(state, run, out)
+    _step_groups(state, out)
     if state.phase in ("live", "ending") and not state.held:
         peers.answer_probes(state)
         peers.report(state, out)
     _end(state, out)
     phases.list_again(state, out)
+
+
+def _step_groups(state: NodeState, out: Out) -> None:
+    ground = settled.ground(state, out)
+    for run in list(state.runs.values()):
+        if not settled.passed_over(state, run, ground):
+            before = len(out.effects)
+            groups.step_group(state, run, out)
+            settled.looked_at(state, run, ground, idle=len(out.effects) == before)
 
 
 def _end_without_guard(state: NodeState, out: Out) -> None:
@@ -292,12 +302,15 @@ def _on_acted(state: NodeState, event: events.Acted, out: Out) -> None:
         for name, (number, _) in run.acting.items():
             if number == event.id:
                 resources.acted(state, run, name, event, out)
+                run.settled = None
                 state.dirty = not event.ok or not run.acting  # of those that act together the last one counts
                 return
 
 
 def _on_observed(state: NodeState, event: events.Observed, out: Out) -> None:
     run = state.runs.get(event.group)
+    if run is not None:
+        run.settled = None
     # Most say what is known. With hundreds of groups there are so many that everything cannot be looked at for each.
     state.dirty = run is not None and resources.observed(state, run, event, out)
 

@@ -7,6 +7,7 @@ from election.keys import Keys
 from election.records import GroupReport, Member, Report
 from election.store import Compare, Put, Txn
 from hactl.decide import client_view, node_health, outside, readiness_in_step, suspicion, troubles
+from hactl.decide.local_group import LocalGroup
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
 
@@ -44,7 +45,7 @@ def answer_probes(state: NodeState) -> None:
         if run is None or (state.view.mod_of(state.keys.group(name)) and not alone):
             continue
         if run.probed != probe.mod_revision and not run.acting:
-            run.probed = probe.mod_revision
+            run.probed, run.settled = probe.mod_revision, None
             for resource, health in run.health.items():
                 if health == "stopped" or alone:
                     run.health[resource] = "unknown"
@@ -59,14 +60,9 @@ def report(state: NodeState, out: Out) -> None:
         return
     content: dict[str, GroupReport] = {}
     for name, run in state.runs.items():
-        entry: GroupReport = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
-        if reason := run.stop_failed or run.failure or run.waiting:
-            entry["reason"] = reason
-        if run.failure and not run.running:
-            entry["failed"] = True
-        if run.leaving and not run.stopped:
-            entry["leaving"] = True
-        content[name] = entry
+        if run.entry is None or run.settled is None or run.settled is not state.ground:
+            run.entry = _entry(run)
+        content[name] = run.entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     node_health.judge(state)
@@ -78,10 +74,24 @@ def report(state: NodeState, out: Out) -> None:
         state.session.session_id, state.config_rev, content, probes, standings, failing, warnings, checks, views
     )
     known = state.view.reports.get(state.node)
+    if known is not None and state.reported == (known.mod_revision, report):
+        return
     if known is not None and known.record == report:
+        state.reported = known.mod_revision, report
         return  # compared with what the store holds: an older report of mine may have landed late
     key = state.keys.report(state.node)
     out.send(Purpose.REPORT, Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))
+
+
+def _entry(run: LocalGroup) -> GroupReport:
+    entry: GroupReport = {"phase": run.phase, "epoch": run.epoch, "resources": dict(run.health)}
+    if reason := run.stop_failed or run.failure or run.waiting:
+        entry["reason"] = reason
+    if run.failure and not run.running:
+        entry["failed"] = True
+    if run.leaving and not run.stopped:
+        entry["leaving"] = True
+    return entry
 
 
 def member_txn(keys: Keys, member: Member, session_revision: int) -> Txn:

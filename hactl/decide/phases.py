@@ -167,7 +167,7 @@ def adjust_runs(state: NodeState) -> None:
         if run is None:
             run = state.runs[name] = LocalGroup(spec, untouched=not state.view.mod_of(state.keys.group(name)))
             run.registered, run.leftover = held_by_guard(state.boot, spec), _maybe_started(state, name)
-        elif run.spec == spec:
+        elif run.spec is spec or run.spec == spec:
             run.outdated = False
         elif _run_alike(run.spec, spec):
             run.spec = spec  # the same resources: only how the group is treated, or watched, has changed

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
-from election.records import ReadinessReport
+from election.records import ReadinessReport, Report
 from hactl.decide.placement.plan import Choice
-from hactl.decide.readiness import OwnReadiness, Sighting, Standing, reported, settle_ms, standing_in
+from hactl.decide.readiness import OwnReadiness, Sighting, reported_by, settle_ms, standing_in
 from hactl.decide.state import NodeState, Out
 from hactl.model.events import ReadinessLevel
 
@@ -14,14 +15,17 @@ from hactl.model.events import ReadinessLevel
 # says so.
 _HEARD_BEATS = 2
 
+Level = ReadinessLevel | Literal["gone"]
+
 
 def own_standings(state: NodeState, out: Out) -> dict[str, ReadinessReport]:
     """The standings that this node reports, for each group here that it is not ready for."""
     content: dict[str, ReadinessReport] = {}
+    before = _before(state)
     for name in state.runs:
         own = state.readiness.get(name)
-        if own is None and (before := _before(state, name)).level != "ready":
-            own = state.readiness[name] = OwnReadiness(reported=before)
+        if own is None and before is not None and (standing := standing_in(before, name)).level != "ready":
+            own = state.readiness[name] = OwnReadiness(reported=standing)
         if own is None:
             continue
         own.settle(settle_ms(state.timing), out.now)
@@ -33,34 +37,40 @@ def own_standings(state: NodeState, out: Out) -> dict[str, ReadinessReport]:
     return content
 
 
-def _before(state: NodeState, group: str) -> Standing:
-    """The standing that the previous daemon reported in the session that this one continues: it holds until observers
-    have had the time to look."""
+def _before(state: NodeState) -> Report | None:
+    """What the previous daemon reported in the session that this one continues: it holds until observers have had the
+    time to look. None: of no group anything but that it was ready."""
     known = state.view.reports.get(state.node)
-    if known is None or known.record.session_id != state.session.session_id:
-        return Standing()
-    return standing_in(known.record, group)
+    if known is None or known.record.session_id != state.session.session_id or not known.record.readiness:
+        return None
+    return known.record
 
 
 def see_everybody(state: NodeState, out: Out) -> None:
     """Follow how ready each node of the cluster is for each group."""
     if state.cluster is None:
         return
-    for name in state.runs:
-        for node in state.cluster.nodes:
-            level = _level(state, name, node.name)
+    for node in state.cluster.nodes:
+        level_of = _levels(state, node.name)
+        for name in state.runs:
+            level = level_of(name)
             sighting = state.sightings.get((name, node.name))
             if sighting is None:
                 state.sightings[name, node.name] = Sighting(level, out.now)
-            else:
+            elif sighting.level != level or sighting.episodes:  # else there is nothing new, nor to forget
                 sighting.see(level, out.now)
 
 
-def _level(state: NodeState, group: str, node: str) -> ReadinessLevel | Literal["gone"]:
+def _levels(state: NodeState, node: str) -> Callable[[str], Level]:
+    """How ready the node is for each group."""
     if node == state.node:
-        own = state.readiness.get(group)
-        return own.owner_level if own else "ready"
-    return reported(state.view, group, node).level if node in state.view.sessions else "gone"
+        return lambda group: own.owner_level if (own := state.readiness.get(group)) else "ready"
+    if node not in state.view.sessions:
+        return lambda group: "gone"
+    report = reported_by(state.view, node)
+    if report is None or not report.readiness:
+        return lambda group: "ready"
+    return lambda group: standing_in(report, group).level
 
 
 def better_node(state: NodeState, group: str, choice: Choice, out: Out) -> str:

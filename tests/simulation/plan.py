@@ -134,9 +134,11 @@ def _group(rng: random.Random, group: str, nodes: list[str], trusted: bool, focu
     if focus is not None:
         required = (not trusted) if focus.required is None else focus.required
         overlap = overlap if focus.overlap is None else focus.overlap
+    second = "systemd" if int(group.removeprefix("g") or 0) % 2 else "vip"
     resources = tuple(
-        resource_spec(f"r{i}", "vip", stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
-        for i in range(1 if overlap else rng.choice([1, 2]))
+        resource_spec(f"r{i}", kind, stop_timeout_ms=1500, start_timeout_ms=1500, monitor_timeout_ms=500)
+        # Two addresses start together, an address and a unit one after the other.
+        for i, kind in zip(range(1 if overlap else rng.choice([1, 2])), ("vip", second), strict=False)
     )
     return GroupSpec(
         group,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 import traceback
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.checks import Violation, report
 from tests.simulation.faults import checkpoint, inject, mend_all
+from tests.simulation.passed_over import looked_at
 from tests.simulation.plan import NODE_FAULTS, Focus, Plan, failing_plan, gentle_plan, make_plan
 from tests.simulation.world import World
 
@@ -41,9 +43,11 @@ def run_plan(plan: Plan, trace: bool = False) -> Outcome:
         world.at(fault.at, lambda fault=fault: inject(world, fault))  # type: ignore[misc]
     world.at(5000, lambda: checkpoint(world))
     try:
-        world.run_until(plan.length * 0.75)
-        mend_all(world)
-        _settle(world)
+        # Half of the schedules look at the groups that are passed over, the others pass them over.
+        with looked_at() if plan.seed % 2 else contextlib.nullcontext():
+            world.run_until(plan.length * 0.75)
+            mend_all(world)
+            _settle(world)
     except Violation as violation:
         outcome.violation, outcome.name = str(violation), violation.name
         world.say("*** %s", violation)
