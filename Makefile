@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-long test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement bench-resources lock deb wheel clean bench-mount
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-long test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement bench-resources bench-addresses lock deb wheel clean bench-mount
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -116,6 +116,9 @@ bench-serving: setup ## floods against everything that a node listens on: make b
 bench-resources: setup ## a crash to its restart, and 200 groups of 3 resources: make bench-resources RUNS=20 JSON=figures.json
 	bash deploy/packages.sh debootstrap systemd-container
 	$(BIN)/python -m bench.resources --runs $(or $(RUNS),20) $(if $(JSON),--json $(JSON))
+
+bench-addresses: setup ## 60 and 120 addresses in a group, started and moved: make bench-addresses RUNS=3 BEFORE=PYTHON
+	$(BIN)/python -m bench.addresses --runs $(or $(RUNS),3) $(if $(BEFORE),--before $(BEFORE)) $(if $(JSON),--json $(JSON))
 
 bench-placement: $(STAMP) ## how long it takes to place a thousand groups: make bench-placement JSON=figures.json
 	$(BIN)/python -m bench.placement $(if $(JSON),--json $(JSON))

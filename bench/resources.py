@@ -27,7 +27,8 @@ from controller import Controller, booted
 from nspawn import until
 
 CRASH_MS, CORE_PERCENT = 50.0, 5.0
-DEADLINE_S = 240.0
+DEADLINE_S, START_DEADLINE_S = 240.0, 900.0
+_SHARE = "the daemon's share of a core while all of them run, percent"
 _TICKS_S = os.sysconf("SC_CLK_TCK")
 # More restarts than any run has: they are all in place.
 _HEAD = "cluster: units\nnodes: [{name: n1, address: 127.0.0.1}]\ngroups:\n"
@@ -67,14 +68,14 @@ def main() -> None:
         figures: dict[str, Any] = {
             "crash of a unit to restart begun, ms": crashes(container, "unit", "700000", args.runs),
             "crash of a process to restart begun, ms": crashes(container, "process", "800000", args.runs),
-            f"a daemon with {args.groups} groups of 3 resources, percent of a core": cost(container, args),
         }
+        figures |= cost(container, args)
     for name, value in figures.items():
         sys.stdout.write(f"{name}: {value}\n")
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
-    *crashed, percent = figures.values()
-    sys.exit(any(figure["median"] > CRASH_MS for figure in crashed) or percent > CORE_PERCENT)
+    crashed = [figure["median"] for figure in figures.values() if isinstance(figure, dict)]
+    sys.exit(max(crashed) > CRASH_MS or figures[_SHARE] > CORE_PERCENT)
 
 
 def crashes(container: Controller, name: str, mark: str, runs: int) -> dict[str, float]:
@@ -96,19 +97,24 @@ def crashes(container: Controller, name: str, mark: str, runs: int) -> dict[str,
     return {"min": round(min(times), 1), "median": round(median(times), 1), "max": round(max(times), 1)}
 
 
-def cost(container: Controller, args: argparse.Namespace) -> float:
-    """The daemon's processor time while everything runs, in percent of one."""
+def cost(container: Controller, args: argparse.Namespace) -> dict[str, float]:
+    """How long all of them take to start, what that costs, and the daemon's share of a processor while they run."""
     numbers = range(1, args.groups + 1)
     groups = [_MANY % {"number": number, "high": number // 250, "low": number % 250 + 1} for number in numbers]
     container.write("/etc/hactl/many.yaml", _HEAD + _CRASHING + "".join(groups))
-    said = container.hactl("config", "apply", "/etc/hactl/many.yaml", "--skip-haproxy")
-    assert "in use" in said, said
-    until(container.runs, DEADLINE_S)
-    time.sleep(20.0)  # all that comes with a start is over
     stat = Path(f"{container.machine.root}/proc/{container.shown('MainPID')}/stat")
     before, began = _cpu_s(stat), time.monotonic()
+    said = container.hactl("config", "apply", "/etc/hactl/many.yaml", "--skip-haproxy")
+    assert "in use" in said, said
+    until(lambda: container.runs() and len(container.status()["groups"]) > args.groups, START_DEADLINE_S)
+    started = {
+        f"{args.groups} groups of 3 resources, all started after, s": round(time.monotonic() - began, 1),
+        "the daemon's processor time until then, s": round(_cpu_s(stat) - before, 1),
+    }
+    time.sleep(20.0)  # all that comes with a start is over
+    before, began = _cpu_s(stat), time.monotonic()
     time.sleep(args.seconds)
-    return round(100 * (_cpu_s(stat) - before) / (time.monotonic() - began), 2)
+    return started | {_SHARE: round(100 * (_cpu_s(stat) - before) / (time.monotonic() - began), 2)}
 
 
 def _outer(container: Controller, pid: str) -> int:

@@ -33,8 +33,10 @@ class Stuck(StateFiles):
         super().__init__(state_dir, boot_id)
         self.may = threading.Event()
         self.problem = ""
+        self.kept: list[str] = []
 
     def keep_started(self, group: GroupSpec) -> None:
+        self.kept.append(group.name)
         assert self.may.wait(DEADLINE_S)
         if self.problem:
             raise OSError(self.problem)
@@ -102,6 +104,23 @@ async def _slow_disk(story: Story) -> None:
     assert story.refused == []
 
 
+async def _one_after_another(story: Story) -> None:
+    """Of a group whose resources start together the definition is kept once; again when it is another, or forgotten."""
+    story.disk.may.set()
+    other = GroupSpec("db", (SPEC, SPEC))
+    for group in (GROUP, GROUP, other, GROUP):
+        asked = asyncio.create_task(story.registrar.carry_out(GuardRegister(group, SPEC)))
+        await story.answer()
+        await asked
+    assert story.disk.kept == ["db", "db", "db"]
+    await story.registrar.forget(set)
+    assert not story.file.exists()
+    asked = asyncio.create_task(story.registrar.carry_out(GuardRegister(GROUP, SPEC)))
+    await story.answer()
+    await asked
+    assert story.file.exists()
+
+
 async def _full_disk(story: Story) -> None:
     story.disk.problem = "no space left"
     story.disk.may.set()
@@ -126,3 +145,7 @@ def test_a_slow_disk_holds_up_names_in_their_order_and_no_deadline(tmp_path: Pat
 
 def test_what_cannot_be_kept_is_not_named(tmp_path: Path) -> None:
     _play(tmp_path, _full_disk)
+
+
+def test_a_definition_is_kept_once_for_resources_that_are_registered_one_after_another(tmp_path: Path) -> None:
+    _play(tmp_path, _one_after_another)
