@@ -60,7 +60,7 @@ def report(state: NodeState, out: Out) -> None:
         return
     content: dict[str, GroupReport] = {}
     for name, run in state.runs.items():
-        if run.entry is None or run.settled is None or run.settled is not state.ground:
+        if run.entry is None or run.settled is None:
             run.entry = _entry(run)
         content[name] = run.entry
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
@@ -74,10 +74,7 @@ def report(state: NodeState, out: Out) -> None:
         state.session.session_id, state.config_rev, content, probes, standings, failing, warnings, checks, views
     )
     known = state.view.reports.get(state.node)
-    if known is not None and state.reported == (known.mod_revision, report):
-        return
     if known is not None and known.record == report:
-        state.reported = known.mod_revision, report
         return  # compared with what the store holds: an older report of mine may have landed late
     key = state.keys.report(state.node)
     out.send(Purpose.REPORT, Txn(state.writer.guarded(), (Put(key, report.to_json()),), state.writer.reads()))

@@ -75,6 +75,7 @@ def passed_over(state: NodeState, run: LocalGroup, now: Ground) -> bool:
 def looked_at(state: NodeState, run: LocalGroup, now: Ground, *, idle: bool) -> None:
     """The group was looked at; `idle`: nothing came of it."""
     run.settled = now if idle and _rests_on_ground(state, run) else None
+    run.entry = None  # it is of another state, as a rule
 
 
 def _rests_on_ground(state: NodeState, run: LocalGroup) -> bool:

@@ -9,7 +9,7 @@ from election.clock import Instant, owner_elapsed
 from election.keys import Keys
 from election.observer import Observer
 from election.ownership import Writer
-from election.records import CheckReport, ClientViewReport, FenceRecord, Holder, Report, TroubleReport
+from election.records import CheckReport, ClientViewReport, FenceRecord, Holder, TroubleReport
 from election.session import SessionState
 from election.store import Txn
 from election.view import View
@@ -119,9 +119,8 @@ class NodeState:
     groups. `troubles`: what does not work here, by source: `what`, `do`, `since`.
     `checks`: how the health checks of this node stand, by name; None: there was no result yet.
     `overwritten`: since when what cannot be read stands in my session's key. `time_of_day`: the wall clock (UTC in ms
-    since 1970), and when it was read. `stirred`, `ground`: see `hactl.decide.settled`. `reported`: the last report that
-    was found to be what the store holds, and its revision there. `errors`, `last_error`: how often this program itself
-    went wrong.
+    since 1970), and when it was read. `stirred`, `ground`: see `hactl.decide.settled`. `errors`, `last_error`: how
+    often this program itself went wrong.
     """
 
     keys: Keys
@@ -183,7 +182,6 @@ class NodeState:
     last_error: str = ""
     stirred: int = 0
     ground: Any = None
-    reported: tuple[int, Report] | None = None
     overwritten: tuple[int, Instant] | None = None
     time_of_day: tuple[float, Instant] | None = None
     _plan: Plan | None = None

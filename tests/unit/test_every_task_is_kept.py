@@ -34,6 +34,8 @@ WAITED_FOR = {
     "hactl/linux/disk_thread.py": 1,  # whatever is raised is given to who asked
     "hactl/resources/ocf/resource.py": 1,  # a `stop`, waited for where it is begun
     "hactl/resources/mount/resource.py": 1,  # an unmount: waited for where it is begun, and by the next
+    "hactl/resources/vip/arp.py": 1,  # closes sockets that nobody uses any more
+    "hactl/resources/vip/nft.py": 1,  # whatever is raised is given to who asked
     "hactl/resources/vip/duplicate_address.py": 1,  # ends with who began it
     "hactl/linux/dbus.py": 2,  # whatever ends it makes the bus lost, and connects again
     "hactl/resources/vip/handover.py": 3,  # catch what the kernel may say; rules lapse by themselves

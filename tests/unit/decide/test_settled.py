@@ -83,8 +83,9 @@ def test_an_event_that_may_be_about_any_group_has_all_looked_at(story: Story, ev
 
 
 def test_an_observation_has_its_group_looked_at(story: Story) -> None:
-    decide.step(story.state, events.Observed("vip", "address", "failed", "the link is down"), story.node.now)
-    assert not story.passed_over
+    story.state.dirty = False
+    decide.step(story.state, events.Observed("vip", "address", "running"), story.node.now)
+    assert story.run.settled is None, "also where it is no news, and nothing else was looked at"
 
 
 def test_what_the_store_says_has_all_looked_at(story: Story) -> None:
@@ -126,6 +127,17 @@ COUNTED: dict[str, Callable[[Story], object]] = {
 def test_what_is_counted_by_the_clock_or_not_done_is_looked_at_each_time(story: Story, name: str) -> None:
     COUNTED[name](story)
     assert not story.settle()
+
+
+def test_what_is_reported_of_it_is_of_now(story: Story) -> None:
+    """The entry of the report is kept as long as it is passed over, and not from before."""
+    story.run.health["address"] = "failed"
+    decide.step(story.state, events.Tick(), story.node.now)
+    assert story.run.entry is not None and story.run.entry["phase"] != "running"
+    story.run.health["address"], story.run.retry_at = "running", None
+    story.run.acting.clear()
+    story.settle()
+    assert story.run.entry is None
 
 
 def test_what_came_of_a_look_is_looked_at_again(story: Story) -> None:

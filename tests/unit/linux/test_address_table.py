@@ -60,6 +60,11 @@ def test_a_primary_address_comes_behind_those_that_are_known_no_less_far() -> No
     assert [address.host for address in table.on(1)] == ["10.2.0.1", "10.0.0.1", "10.1.0.1", "10.3.0.1", "10.1.0.2"]
 
 
+def test_where_the_kernel_moves_an_address_its_place_is_not_known() -> None:
+    table = AddressTable([v4("10.1.0.1/24"), v4("10.1.0.2/24", secondary=True)])
+    assert not table.put(v4("10.1.0.2/24")), "it was promoted"
+
+
 def test_an_address_in_another_state_takes_the_place_of_the_one_before() -> None:
     ip = ip_interface("fd77::30/64")
     preferred, deprecated = Address(1, ip, "fd77::30"), Address(1, ip, "fd77::30", deprecated=True)
@@ -73,6 +78,9 @@ def test_an_address_in_another_state_takes_the_place_of_the_one_before() -> None
 def test_the_same_host_is_found_on_every_interface_whatever_its_prefix() -> None:
     table = AddressTable([v4("10.0.0.1/24"), v4("10.0.0.1/32", 2), v4("10.0.0.2/24")])
     assert [address.index for address in table.having("10.0.0.1")] == [1, 2]
+    assert table.put(v4("10.0.0.1/24", 3)), "the same address on another interface is another one"
+    assert [address.index for address in table.having("10.0.0.1")] == [1, 2, 3]
+    table.drop(v4("10.0.0.1/24", 3))
     table.drop(v4("10.0.0.1/24"))
     assert [address.index for address in table.having("10.0.0.1")] == [2]
     assert table.having("10.0.0.9") == () and table.on(9) == ()

@@ -42,15 +42,17 @@ def test_a_link_is_read() -> None:
     assert rtnl.link_of(LINK) == rtnl.Link(7, "eth0", bytes.fromhex("02aabbccddee"), running=True, ethernet=True)
     assert rtnl.link_number(LINK) == 7
     down = struct.pack("=BxHiII", 0, 1, 7, 0x1002, 0) + attribute(3, b"eth0\0")
+    without_carrier = struct.pack("=BxHiII", 0, 1, 7, 0x1003, 0) + attribute(3, b"eth0\0")
+    assert not rtnl.link_of(without_carrier).running
     assert rtnl.link_of(down) == rtnl.Link(7, "eth0", b"", running=False, ethernet=True)
 
 
 def test_a_datagram_of_several_messages_is_taken_apart() -> None:
     data = b""
-    for body in (V4, V6, LINK + b"\1"):
+    for body in (V4, LINK + b"\1", V6):
         data += rtnl.request(rtnl.NEWADDR, 0, body)
         data += bytes(-len(data) % 4)
-    assert [message.body for message in rtnl.messages(data)] == [V4, V6, LINK + b"\1"]
+    assert [message.body for message in rtnl.messages(data)] == [V4, LINK + b"\1", V6]
     assert list(rtnl.messages(b"")) == [] and list(rtnl.messages(data[:10])) == []
     assert len(list(rtnl.messages(struct.pack("=IHHII", 0, 20, 0, 0, 0) * 3))) == 3, "a length of 0 comes to an end"
 
@@ -61,6 +63,8 @@ def test_what_is_put_on_is_read_as_the_same(text: str) -> None:
     written = rtnl.address_of(rtnl.new_address(3, ip))
     assert (written.index, written.ip) == (3, ip)
     assert rtnl.address_of(rtnl.one_address(3, ip)).ip == ip
+    local = attribute(2, ip.packed)
+    assert (local in rtnl.new_address(3, ip)) and (local in rtnl.one_address(3, ip)) is (ip.version == 4)
 
 
 def test_the_kernels_word_on_a_request() -> None:
