@@ -130,7 +130,7 @@ def _ban(context: Context, params: requests.Ban) -> Outcome:
 def _clear(context: Context, params: requests.Clear) -> Outcome:
     cleared = planned.clear(*context.known, params.group, params.node)
     data = {"group": params.group, "on": params.node}
-    return Outcome(requests.Cleared(cleared), "asked_clear" if cleared else "", data)
+    return Outcome(cleared, "asked_clear" if cleared.nodes else "", data)
 
 
 def _maintenance(context: Context, params: requests.Maintenance) -> Outcome:

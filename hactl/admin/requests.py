@@ -76,9 +76,10 @@ class MaintenanceAsked(msgspec.Struct):
 
 
 class Cleared(msgspec.Struct):
-    """`nodes`: from which the group was banned."""
+    """`nodes`: from which the group was banned. `revision`: at which that was ended, 0: there was nothing to end."""
 
     nodes: list[str]
+    revision: int = 0
 
 
 class DrainRequested(msgspec.Struct):
