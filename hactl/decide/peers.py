@@ -6,7 +6,7 @@ from election import ownership
 from election.keys import Keys
 from election.records import GroupReport, Member, Report
 from election.store import Compare, Put, Txn
-from hactl.decide import client_view, node_health, outside, readiness_in_step, suspicion, troubles
+from hactl.decide import client_view, node_health, outside, readiness_in_step, requirements, suspicion, troubles
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
 
@@ -70,6 +70,7 @@ def report(state: NodeState, out: Out) -> None:
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     node_health.judge(state)
+    requirements.judge(state)
     standings = readiness_in_step.own_standings(state, out)
     failing = {source: trouble.copy() for source, trouble in state.troubles.items()}
     warnings = outside.warnings(state)

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from fencing.topology import Device, Level, NodeFencing, Target, Topology
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 from hactl.model.health import CheckSpec, Then
-from hactl.model.placing import Placing, Relation
+from hactl.model.placing import Placing, Relation, Requirement
 from hactl.model.probes import HealthProbe, Rhythm, TcpCheck
+from hactl.model.service import ServiceSpec
 from tests.support.specs import resource_spec
 
 NAME = "demo"
@@ -30,6 +31,7 @@ class Description:
     action: Literal["off", "reboot"] = "reboot"
     unfence: bool = False
     checks: list[CheckSpec] = field(default_factory=list)
+    services: list[str] = field(default_factory=list)
 
     def node(self, words: str) -> None:
         """`n1, n2, n3`"""
@@ -37,7 +39,7 @@ class Description:
 
     def group(self, name: str, words: str) -> None:
         """`vip and mariadb; fencing required; nodes n1, n2; overlap; restarts 0; moves_limit 3; probed`; and of
-        its placement `together_with db; apart_from db; after db; failback immediately`."""
+        its placement `together_with db; apart_from db; after db; failback immediately; requires api`."""
         resources, *clauses = [clause.strip() for clause in words.split(";")]
         options: dict[str, Any] = {}
         placing: dict[str, Any] = {}
@@ -54,6 +56,10 @@ class Description:
                     options[option] = True
                 case "together_with" | "apart_from" | "after":
                     placing[option] = tuple(Relation(other) for other in _list(value))
+                case "requires":
+                    services = _list(value)
+                    self.services += [name for name in services if name not in self.services]
+                    placing[option] = tuple(Requirement(name) for name in services)
                 case "failback":
                     placing[option] = value
                 case "fencing" | "on_stop_failure":
@@ -99,6 +105,7 @@ class Description:
             NAME,
             tuple(NodeSpec(name, f"10.0.0.1{number}") for number, name in enumerate(self.nodes, 1)),
             tuple(self.groups),
+            tuple(ServiceSpec(name, (), 5000) for name in self.services),
             timing=Timing(),
             fencing=Topology(devices, nodes),
             health=tuple(self.checks),
