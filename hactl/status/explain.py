@@ -136,7 +136,11 @@ def _why_not(planned: Plan, group: GroupSpec, node: str) -> Why:
 
 
 def _let_in(view: ReadView, group: str, node: str) -> str:
-    return f"hactl node online {node}" if node in view.standby else f"hactl group clear {group} {node}"
+    if node in view.standby:
+        return f"hactl node online {node}"
+    if node in view.node_maintenance:
+        return f"hactl maintenance off --node {node}"
+    return f"hactl group clear {group} {node}"
 
 
 def _relations(planned: Plan, group: GroupSpec) -> list[dict[str, Any]]:

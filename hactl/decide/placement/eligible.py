@@ -59,7 +59,8 @@ def where_it_is(group: str, view: ReadView) -> tuple[str, bool]:
 
 class Now:
     """What is known of the nodes now, gathered once for all groups. `away`: nodes that no group may run on; `odd`: for
-    each group the nodes of which something is known about it alone (a failure, a ban, its readiness)."""
+    each group the nodes of which something is known about it alone (a failure, a ban, its readiness, a
+    maintenance of the node)."""
 
     def __init__(self, rules: Rules, view: ReadView) -> None:
         self.view = view
@@ -70,6 +71,9 @@ class Now:
             self.odd[group].add(node)
         for node, report in view.reports.items():
             for group in report.record.readiness:
+                self.odd[group].add(node)
+        for node in view.node_maintenance:
+            for group in rules.groups:  # it keeps what it has
                 self.odd[group].add(node)
         self._plain: dict[int, tuple[Candidate, ...]] = {}
 

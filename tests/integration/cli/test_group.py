@@ -83,7 +83,7 @@ def test_ban_and_clear(hactl: Run, scene: Scene, either: str) -> None:
 def test_a_ban_that_is_not_carried_out_in_time(hactl: Run, scene: Scene, either: str) -> None:
     status, _, err = hactl("group", "ban", "vip", "n1", "--timeout", "0.6s")
     assert status == 3 and "error: not in time: vip is on n1, and belongs on n" in err and scene.view.bans
-    assert hactl("group", "clear", "vip", "--no-wait") == (0, "vip is no longer banned from n1\n", "")
+    assert hactl("group", "clear", "vip", "--no-wait")[:2] == (0, "vip is no longer banned from n1\n")
     assert hactl("group", "ban", "vip", "n3", "--timeout", "0.6s")[0] == 0  # it was not there
 
 
