@@ -108,6 +108,10 @@ class Keys(NamedTuple):
         """Present while the operator wants the group left alone; `*`: all of them, and every node."""
         return f"{self.prefix}intents/maintenance/{group}"
 
+    def node_maintenance(self, node: str) -> str:
+        """Present while the operator wants the node left alone, with all that it has."""
+        return f"{self.prefix}intents/node-maintenance/{node}"
+
     def stopped(self, group: str) -> str:
         """Present while the operator wants the group to run nowhere."""
         return f"{self.prefix}intents/stopped/{group}"

@@ -67,9 +67,9 @@ class View:
 
     `revision`: everything up to it is known, by list or by watch. `listed`: that of the last list. `newest`:
     for each key the revision at which it last changed, as far as known. `identity_text`: the identity as the store
-    holds it. `drains`: by `service/node`, `bans`: by `group/node`, `maintenance`: by group, or `*`. `unreadable`: by
-    key, what does not fit its kind. It is none of the documents; what depends on it waits (docs/protocol.md,
-    *Unreadable documents*).
+    holds it. `drains`: by `service/node`, `bans`: by `group/node`, `maintenance`: by group, or `*`,
+    `node_maintenance`: by node. `unreadable`: by key, what does not fit its kind. It is none of the documents; what
+    depends on it waits (docs/protocol.md, *Unreadable documents*).
     """
 
     keys: Keys
@@ -97,6 +97,7 @@ class View:
     standby: dict[str, Versioned[str]] = field(default_factory=dict)
     drains: dict[str, Versioned[Drain]] = field(default_factory=dict)
     maintenance: dict[str, Versioned[Maintenance]] = field(default_factory=dict)
+    node_maintenance: dict[str, Versioned[Maintenance]] = field(default_factory=dict)
     stopped: dict[str, Versioned[Stop]] = field(default_factory=dict)
     restarts: dict[str, Versioned[Restart]] = field(default_factory=dict)
     scheduled: dict[str, Versioned[Scheduled]] = field(default_factory=dict)
@@ -153,7 +154,7 @@ class View:
         for kind in (
             self.fences, self.groups, self.members, self.reports, self.devices, self.failures, self.moves,
             self.standby, self.drains, self.maintenance, self.stopped, self.restarts, self.scheduled, self.bans,
-            self.blocks, self.flapping,
+            self.blocks, self.flapping, self.node_maintenance,
         ):  # fmt: skip
             parts.append([(name, known.mod_revision) for name, known in kind.items()])
         parts.append([(key, bad.mod_revision) for key, bad in self.unreadable.items()])
@@ -350,6 +351,7 @@ _PLACES = {
     "intents/standby": _Place("standby", _word),
     "intents/drain": _Place("drains", Drain.from_json, 2, Drain()),
     "intents/maintenance": _Place("maintenance", Maintenance.from_json, 1, Maintenance(), whole=True),
+    "intents/node-maintenance": _Place("node_maintenance", Maintenance.from_json, 1, Maintenance()),
     "intents/stopped": _Place("stopped", Stop.from_json, 1, Stop()),
     "intents/restart": _Place("restarts", Restart.from_json),
     "intents/scheduled": _Place("scheduled", Scheduled.from_json),

@@ -68,7 +68,7 @@ class Ban(Record):
 
 @dataclass(frozen=True, slots=True)
 class Maintenance(Record):
-    """The operator's request that a group, or everything, is left alone. Its fields are those of a Ban."""
+    """The operator's request that a group, a node, or everything, is left alone. Its fields are those of a Ban."""
 
     by: str = ""
     at: str = ""

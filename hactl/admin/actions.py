@@ -15,6 +15,7 @@ from election.store import Store
 from hactl.admin import drains, fencing, groups, maintenance, moves, nodes, planned, requests
 from hactl.admin.errors import NoSuchError
 from hactl.admin.requests import Request
+from hactl.decide.planned import ALL, node_scope
 from hactl.model.cluster import ClusterSpec
 from hactl.model.text import text_problem
 
@@ -130,19 +131,27 @@ def _ban(context: Context, params: requests.Ban) -> Outcome:
 def _clear(context: Context, params: requests.Clear) -> Outcome:
     cleared = planned.clear(*context.known, params.group, params.node)
     data = {"group": params.group, "on": params.node}
-    return Outcome(requests.Cleared(cleared), "asked_clear" if cleared else "", data)
+    return Outcome(cleared, "asked_clear" if cleared.nodes else "", data)
 
 
-def _maintenance(context: Context, params: requests.Maintenance) -> Outcome:
-    ending = planned.ending(params.for_ms, context.wall_s())
-    done = maintenance.begin(*context.known, params.group, context.by, ending=ending, reason=params.reason or "")
-    data = {"group": params.group, "until": done.until, "reason": params.reason or ""}
-    return Outcome(done, "asked_maintenance", data)
+def _maintenance(context: Context, params: requests.Maintenance | requests.NodeMaintenance) -> Outcome:
+    ending, (scope, named) = planned.ending(params.for_ms, context.wall_s()), _scope(params)
+    done = maintenance.begin(*context.known, scope, context.by, ending=ending, reason=params.reason or "")
+    return Outcome(done, "asked_maintenance", {**named, "until": done.until, "reason": params.reason or ""})
 
 
-def _end_maintenance(context: Context, params: requests.EndMaintenance) -> Outcome:
-    done = maintenance.end(*context.known, params.group)
-    return Outcome(done, "ended_maintenance" if done.changed else "", {"group": params.group})
+def _end_maintenance(context: Context, params: requests.EndMaintenance | requests.EndNodeMaintenance) -> Outcome:
+    scope, named = _scope(params)
+    done = maintenance.end(*context.known, scope)
+    return Outcome(done, "ended_maintenance" if done.changed else "", named)
+
+
+def _scope(params: Request[requests.MaintenanceAsked]) -> tuple[str, dict[str, str]]:
+    """The name of the maintenance, and how the event names it."""
+    if isinstance(params, requests.NodeMaintenance | requests.EndNodeMaintenance):
+        return node_scope(params.node), {"on": params.node}
+    assert isinstance(params, requests.Maintenance | requests.EndMaintenance)
+    return params.group or ALL, {"group": params.group}
 
 
 def _drain(context: Context, params: requests.Drain) -> Outcome:
@@ -191,6 +200,8 @@ ACTIONS: dict[type[Request[Any]], Callable[[Context, Any], Outcome]] = {
     requests.Clear: _clear,
     requests.Maintenance: _maintenance,
     requests.EndMaintenance: _end_maintenance,
+    requests.NodeMaintenance: _maintenance,
+    requests.EndNodeMaintenance: _end_maintenance,
     requests.Drain: _drain,
     requests.Undrain: _undrain,
     requests.Confirm: _confirm,

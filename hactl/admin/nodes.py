@@ -71,6 +71,7 @@ def remembered(view: ReadView, node: str) -> list[str]:
         keys.devices(node): view.devices,
         keys.refused(node): view.refusals,
         keys.standby(node): view.standby,
+        keys.node_maintenance(node): view.node_maintenance,
         keys.confirm(node): view.confirms,
     }
     named = [key for key, known in single.items() if node in known or key in view.unreadable]

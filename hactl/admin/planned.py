@@ -13,7 +13,7 @@ from election.store import Compare, Delete, Put, Store, Txn
 from election.view import Versioned
 from fencing.linux.clock import utc
 from hactl.admin.errors import BadInputError, HarmError, RefusedError
-from hactl.admin.requests import GroupRequested
+from hactl.admin.requests import Cleared, GroupRequested
 from hactl.admin.transaction import check_node, same_history, wanted_group, write
 from hactl.decide.placement.plan import plan
 from hactl.decide.planned import off, resting
@@ -139,19 +139,19 @@ def ban(
     return GroupRequested(changed=True, revision=revision, node=leaves, until=ending.until)
 
 
-def clear(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, node: str) -> list[str]:
-    """End the bans of the group from `node`, or ("") from every node; the nodes."""
+def clear(store: Store, view: ReadView, spec: ClusterSpec | None, group: str, node: str) -> Cleared:
+    """End the bans of the group from `node`, or ("") from every node."""
     banned = {name.partition("/")[2]: ban for name, ban in view.bans.items() if name.partition("/")[0] == group}
     named = {name: ban for name, ban in banned.items() if node in ("", name)}
     if not named:
         wanted_group(spec, group)
         if node:
             check_node(spec, node)
-        return []
+        return Cleared([])
     keys = {name: view.keys.ban(group, name) for name in named}
     compares = (same_history(view), *(Compare(keys[name], "mod", ban.mod_revision) for name, ban in named.items()))
-    write(store, Txn(compares, tuple(map(Delete, keys.values()))), f"what bans group {group}")
-    return sorted(named)
+    revision = write(store, Txn(compares, tuple(map(Delete, keys.values()))), f"what bans group {group}")
+    return Cleared(sorted(named), revision)
 
 
 def ending(for_ms: float, wall_s: float) -> Ending:

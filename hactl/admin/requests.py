@@ -65,20 +65,22 @@ class GroupRequested(msgspec.Struct):
 
 class MaintenanceAsked(msgspec.Struct):
     """`changed`: false, there was none to end. `until`: wall time, for people; "": without an end. `also`: other
-    requests that keep groups alone: the groups, or `*`. `lost`: groups whose owner is lost: they stay where they
-    were."""
+    requests that keep groups alone: the groups, `*`, or `node:NODE`. `groups`: that somebody has, of those it was asked
+    for; `lost`: those whose owner is lost: they stay where they were."""
 
     changed: bool
     revision: int = 0
     until: str = ""
     also: list[str] = []
     lost: list[str] = []
+    groups: list[str] = []
 
 
 class Cleared(msgspec.Struct):
-    """`nodes`: from which the group was banned."""
+    """`nodes`: from which the group was banned. `revision`: at which that was ended, 0: there was nothing to end."""
 
     nodes: list[str]
+    revision: int = 0
 
 
 class DrainRequested(msgspec.Struct):
@@ -236,6 +238,25 @@ class EndMaintenance(Request[MaintenanceAsked]):
     path = "maintenance/off"
     answer = MaintenanceAsked
     group: str = ""
+
+
+class NodeMaintenance(Request[MaintenanceAsked]):
+    """Leave a node alone, with all that it has: for `for_ms`, or (0) until it is ended. A path of its own: a daemon
+    that does not know of it must not take it for everything."""
+
+    path = "maintenance/node/on"
+    answer = MaintenanceAsked
+    node: str
+    for_ms: float = 0.0
+    reason: str | None = ""
+
+
+class EndNodeMaintenance(Request[MaintenanceAsked]):
+    """End the maintenance of a node."""
+
+    path = "maintenance/node/off"
+    answer = MaintenanceAsked
+    node: str
 
 
 class Drain(Request[DrainRequested]):

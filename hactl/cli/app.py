@@ -92,7 +92,10 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
         "Stop, start, restart a group; leave it alone; keep it off a node; report that it is repaired.",
         _GROUP,
     ),
-    "maintenance": ("Leave everything, or one group, alone while you work on it.", (maintenance.on, maintenance.off)),
+    "maintenance": (
+        "Leave everything, a group or a node alone while you work.",
+        (maintenance.on, maintenance.off),
+    ),
     "hook": ("Look at the hooks, and test one.", (hook.list_hooks, hook.test)),
     "resource": ("The OCF resource agents of this machine.", (resource.agents, resource.describe)),
     "service": ("Take a server out of a service, and put it back.", (service.drain, service.undrain)),

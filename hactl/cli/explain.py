@@ -50,6 +50,9 @@ def explained(answer: dict[str, Any], style: Style) -> list[str]:
         lines += _wrapped(
             f"{relation['of']} {_RELATIONS[relation['kind']]} {relation['group']}{must}.", style, indent=2
         )
+    for each in answer.get("requires", ()):  # a daemon of an earlier version does not say
+        verb = "requires" if each["must"] else "should have"
+        lines += _wrapped(f"{answer['group']} {verb} service {each['service']} served where it is.", style, indent=2)
     for node in answer["nodes"]:
         lines += ["", f"{node['node']}: {style.paint(_VERDICTS[node['verdict']], 'bold')}"]
         lines += _wrapped(f"{node['reason']}.", style, indent=2)

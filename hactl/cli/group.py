@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hactl.admin.requests import Ban, Cleanup, Clear, GroupRequested, Restart, Start, Stop
-from hactl.cli.awaiting import Lines, look_for, parsed, until
+from hactl.cli.awaiting import Lines, Look, look_for, parsed, until
 from hactl.cli.backend import Backend
 from hactl.cli.common import NOT_IN_TIME, say, settings, tell
 from hactl.cli.completion import nodes
 from hactl.cli.options import ConfigOption, For, Force, Group, Reason, Timeout, Wait, seconds
+from hactl.status.conditions import about, unplaced
 
 
 def stop(
@@ -65,32 +66,48 @@ def ban(
     for_: For = "",
     reason: Reason = "",
     yes: Force = False,
+    wait: Wait = True,
+    timeout: Timeout = "60s",
     config: ConfigOption = None,
 ) -> None:
     """Keep a group off a node: it leaves it, and does not come to it, until the ban ends or is cleared.
 
-    If no other node may run it, that is said first, and asked. `hactl wait GROUP=running` waits until it has moved.
+    If no other node may run it, that is said first, and asked.
+
+    Exit status: 0 banned, and it runs elsewhere, or nowhere if no other node may run it; 1 refused or failed, 2 bad
+    input, 3 not in time: it leaves the node as soon as it can.
     """
-    for_ms = seconds(for_) * 1000 if for_ else 0.0
+    limit_s, for_ms = seconds(timeout), seconds(for_) * 1000 if for_ else 0.0
     with closing(Backend(settings(config))) as backend:
         asked, _ = backend.do_asking(lambda force: Ban(group, node, for_ms, reason, force), yes=yes)
-    until_ = f" until {asked.until}" if asked.until else f"; to end that: `hactl group clear {group} {node}`"
-    leaves = f"; leaving {node} now" if asked.node == node else ""
-    say(f"{group} is banned from {node}{until_}{leaves}")
+        until_ = f" until {asked.until}" if asked.until else f"; to end that: `hactl group clear {group} {node}`"
+        leaves = f"; leaving {node} now" if asked.node == node else ""
+        say(f"{group} is banned from {node}{until_}{leaves}")
+        if wait and asked.node == node:
+            _await_place(backend, group, asked.revision, limit_s)
 
 
 def clear(
     group: Group,
     node: Annotated[str, typer.Argument(help="Only this node. Default: all nodes.", autocompletion=nodes)] = "",
+    wait: Wait = True,
+    timeout: Timeout = "60s",
     config: ConfigOption = None,
 ) -> None:
-    """End the bans of a group. No group moves back by itself."""
+    """End the bans of a group. A group that runs does not move back by itself; one that could run nowhere starts.
+
+    Exit status: 0 ended, and it runs if a node may run it; 1 refused or failed, 2 bad input, 3 not in time: it starts
+    as soon as it can.
+    """
+    limit_s = seconds(timeout)
     with closing(Backend(settings(config))) as backend:
-        cleared = backend.do(Clear(group, node)).nodes
-    if cleared:
-        say(f"{group} is no longer banned from {', '.join(cleared)}")
-    else:
-        say(f"{group} was not banned from {node or 'any node'}")
+        cleared = backend.do(Clear(group, node))
+        if not cleared.nodes:
+            say(f"{group} was not banned from {node or 'any node'}")
+            return
+        say(f"{group} is no longer banned from {', '.join(cleared.nodes)}")
+        if wait:
+            _await_place(backend, group, cleared.revision, limit_s)
 
 
 def cleanup(
@@ -121,11 +138,28 @@ def cleanup(
 
 def _await(backend: Backend, condition: str, asked: GroupRequested, limit_s: float, *, wait: bool) -> None:
     """Until the condition holds, and no restart is left to be carried out."""
-    if not wait:
-        return
-    lines, look = Lines(), look_for(parsed([condition]))
-    missing = until(backend, look, limit_s, lines, revision=asked.revision)
+    if wait:
+        look = look_for(parsed([condition]))
+        _await_look(backend, look, asked.revision, limit_s).say(condition.replace("=", " is "))
+
+
+def _await_place(backend: Backend, group: str, revision: int, limit_s: float) -> None:
+    """Until the group is where it belongs now, or no node may run it and none does."""
+    last: list[str] = []
+
+    def look(document: dict[str, Any]) -> list[str]:
+        last[:] = [about(entry) for entry in document["groups"] if entry["name"] == group]
+        return [words] if (words := unplaced(document, group)) else []
+
+    lines = _await_look(backend, look, revision, limit_s)
+    lines.say("; ".join(last))
+
+
+def _await_look(backend: Backend, look: Look, revision: int, limit_s: float) -> Lines:
+    """Until nothing is missing; what shows the progress. Raises typer.Exit when that is not in time."""
+    lines = Lines()
+    missing = until(backend, look, limit_s, lines, revision=revision)
     if missing:
         tell(f"error: not in time: {'; '.join(missing)}")
         raise typer.Exit(NOT_IN_TIME)
-    lines.say(condition.replace("=", " is "))
+    return lines

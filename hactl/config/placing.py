@@ -57,6 +57,24 @@ class Relation(Part):
         return {"group": given} if isinstance(given, str) else given
 
 
+class Requirement(Part):
+    """A service that a group requires. In place of the mapping the service's name alone: then it must."""
+
+    OF: ClassVar[Any] = of.Requirement
+    SHORT: ClassVar[bool] = True
+
+    service: Name = setting("the service", examples=["keystone"])
+    must: bool = setting(
+        "`false`: where it is not served, the group may start all the same, but other nodes come first",
+        of.Requirement("").must,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: Any) -> Any:
+        return {"service": given} if isinstance(given, str) else given
+
+
 class Placed(Strict):
     """The settings of a group that say where it should run."""
 
@@ -75,6 +93,12 @@ class Placed(Strict):
     apart_from: list[Relation] = setting("groups on whose node it does not run", [])
     after: list[Relation] = setting(
         "groups that run before it starts, and that stop after it; must: it also stops when one of them stops", []
+    )
+    requires: list[Requirement] = setting(
+        "services for which the HAProxy of its node must answer: that accepts connections for it, and finds a server "
+        "up. Where it does not, the group leaves for a node where it does, and does not start while there is one",
+        [],
+        examples=[["keystone"]],
     )
     needs: dict[Name, Amount] = setting("how much it takes of its node's `capacity`", {}, examples=[{"memory": 16}])
     spread: str = setting("groups with the same word here are spread over the nodes", _PLACING.spread)
@@ -101,6 +125,7 @@ class Placed(Strict):
             together_with=tuple(relation.made() for relation in self.together_with),
             apart_from=tuple(relation.made() for relation in self.apart_from),
             after=tuple(relation.made() for relation in self.after),
+            requires=tuple(requirement.made() for requirement in self.requires),
             needs=tuple(self.needs.items()),
             spread=self.spread,
             priority=self.priority,
@@ -114,6 +139,7 @@ def placing_settings(placing: of.Placing) -> dict[str, Any]:
     written: dict[str, Any] = {"weights": dict(placing.weights), "needs": dict(placing.needs)}
     for name in ("together_with", "apart_from", "after"):
         written[name] = [{"group": one.group, "must": one.must} for one in getattr(placing, name)]
+    written["requires"] = [{"service": one.service, "must": one.must} for one in placing.requires]
     for name in ("never", "where", "prefers", "spread", "priority", "failback", "stickiness"):
         value = getattr(placing, name)
         if value != getattr(_PLACING, name):

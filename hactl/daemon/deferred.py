@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hactl.haproxy.control.in_group import InGroupManager
     from hactl.haproxy.events import HaproxyEvent
     from hactl.model.effects import AskGuard
-    from hactl.model.events import Event, Readiness
+    from hactl.model.events import Event
     from hactl.status.health import ProbeHealth
 
 # Without a store all is begun after this long.
@@ -190,7 +190,7 @@ class SecondStage:
         if self.balancer is not None:
             await self.balancer.close()
 
-    async def _balance(self, daemon: DaemonView, post: Callable[[Readiness], None]) -> None:
+    async def _balance(self, daemon: DaemonView, post: Callable[[Event], None]) -> None:
         await asyncio.to_thread(importlib.import_module, "hactl.daemon.parts.balancer")
         from hactl.daemon.parts.balancer import Balancer  # noqa: PLC0415 - now
 

@@ -151,6 +151,12 @@ TABLE = (
         ("cause",),
         "The longest that the loop that decides was kept from what came, within the last minute.",
     ),
+    Metric(
+        "hactl_node_maintenance",
+        "gauge",
+        ("node",),
+        "1: operators want the node left alone, by itself or with everything; 0: not.",
+    ),
     Metric("hactl_node_health", "gauge", ("check",), "1: this node passes the health check, 0: it fails it."),
     Metric(
         "hactl_node_health_value",

@@ -18,7 +18,7 @@ from hactl.daemon.metric_table import HEALTH, HOOKED, INSTANCE, INSTANCES, OUTCO
 from hactl.daemon.observe.loop_times import CAUSES, LoopTimes
 from hactl.daemon.parts.ledger import PHASE_NAMES, REASONS, Timeline
 from hactl.decide import outside
-from hactl.decide.planned import ALL, maintenance_of, off
+from hactl.decide.planned import ALL, in_maintenance, maintenance_of, off
 from hactl.decide.reading import ReadState
 from hactl.haproxy.control.runtime import ServerState
 from hactl.model.cluster import GroupSpec
@@ -243,6 +243,9 @@ class Metrics:
         for warning in outside.warnings(state):
             self._all["hactl_resource_warnings"].labels(warning.group, warning.resource, warning.topic).set(1)
         self._all["hactl_maintenance"].labels("").set(int(ALL in state.view.maintenance))
+        for node in state.cluster.nodes if state.cluster else ():
+            maintained = in_maintenance(state.view, node.name)
+            self._all["hactl_node_maintenance"].labels(node.name).set(int(maintained))
         for group in state.cluster.groups if state.cluster else ():
             self._collect_any(state, group)
             (self._collect_group if group.run == "one" else self._collect_clone)(state, group)

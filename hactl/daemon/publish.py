@@ -13,6 +13,7 @@ from election.clock import Instant
 from hactl import __version__
 from hactl.daemon.daemon_view import DaemonView
 from hactl.daemon.observe.loop_times import times_of_running_loop
+from hactl.decide.node_health import own_checks
 from hactl.decide.reading import ReadState
 from hactl.haproxy.control.runtime import ServerState
 from hactl.haproxy.settings import HaproxyError
@@ -69,7 +70,7 @@ class Publisher:
         daemon.metrics.collect_certificates(daemon.etcd_access.certificates)
         daemon.metrics.collect_troubles(state, daemon.tasks.failures, daemon.log_lines_lost)
         daemon.metrics.collect_hooks(daemon.hooks.status() if daemon.hooks else ())
-        daemon.metrics.collect_checks(daemon.checks)
+        daemon.metrics.collect_checks({**own_checks(state), **daemon.checks})
         daemon.metrics.collect_loop(times_of_running_loop())
         daemon.metrics.collect_etcd(daemon.etcd_observer.latest)
         health, roles = daemon.health, with_roles(state.cluster)

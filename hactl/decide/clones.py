@@ -47,7 +47,7 @@ def adjust(state: NodeState) -> None:
 def step(state: NodeState, run: LocalGroup, out: Out) -> None:
     """Take the next step for one instance."""
     clean_up(state, run, out)
-    if reason := planned.resting(state.view, run.spec.name):
+    if reason := _resting(state, run):
         unmanaged.watch_nothing(run, out)
         unmanaged.look_now_and_then(run, out)
         run.waiting = reason
@@ -60,6 +60,12 @@ def step(state: NodeState, run: LocalGroup, out: Out) -> None:
             run.restarts, run.failure, run.retry_at = 0, "", None
         _aim(state, run, out)
     outside.expire(run, out)
+
+
+def _resting(state: NodeState, run: LocalGroup) -> str:
+    """Why nothing is to be done with it; empty: no maintenance is asked for, of it or of its node."""
+    alone = planned.in_maintenance(state.view, state.node)
+    return planned.resting(state.view, run.spec.name) or ("left alone (maintenance of its node)" if alone else "")
 
 
 def _aim(state: NodeState, run: LocalGroup, out: Out) -> None:

@@ -375,6 +375,7 @@ _HANDLERS: dict[type, Callable[[NodeState, Any, Out], None]] = {
     events.TimeOfDay: _on_time_of_day,
     events.Trouble: troubles.learn,
     events.NodeChecked: node_health.learn,
+    events.HaproxySeen: node_health.learn_of_haproxy,
     events.Shutdown: _on_shutdown,
     events.Tick: lambda state, event, out: None,
 }

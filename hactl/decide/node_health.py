@@ -16,12 +16,14 @@ import zlib
 from dataclasses import dataclass
 
 from election.records import CheckReport
+from hactl.decide import requirements
 from hactl.decide.placement.attributes import NO_CHECKS, Checks, checks_of
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.reading import ReadState
 from hactl.decide.state import NodeState, Out
 from hactl.model import events
 from hactl.model.health import CheckSpec
+from hactl.model.requirements import service_of
 
 SOURCE, LEAVE = "health", "health: leave"
 
@@ -58,19 +60,34 @@ def learn(state: NodeState, event: events.NodeChecked, out: Out) -> None:
     """How this node's checks stand now."""
     before = own_checks(state)
     state.checks = dict(event.checks)
-    for name, check in event.checks.items():
-        was = before.get(name, {"ok": True})
+    _note_changes(before, event.checks, out)
+
+
+def learn_of_haproxy(state: NodeState, event: events.HaproxySeen, out: Out) -> None:
+    """How this node's HAProxy serves now."""
+    before = own_checks(state)
+    state.haproxy = event
+    _note_changes(before, requirements.checks_seen(state, event), out)
+
+
+def _note_changes(before: Checks, checks: Checks, out: Out) -> None:
+    for name, check in checks.items():
+        was = before.get(name, _PASSED)
         if was.get("ok", True) != check["ok"]:
             out.note("node_check_passed" if check["ok"] else "node_check_failed", check=name, detail=check["text"])
 
 
 def own_checks(state: ReadState) -> Checks:
-    """This node's checks; until there was a result, as the previous daemon reported them in the session that this one
-    continues."""
-    if state.checks is not None:
-        return state.checks
+    """This node's checks, those that groups require among them; until there was a result, as the previous daemon
+    reported them in the session that this one continues."""
     report = state.view.reports.get(state.node)
-    return report.record.checks if report and report.record.session_id == state.session.session_id else NO_CHECKS
+    reported = report.record.checks if report and report.record.session_id == state.session.session_id else NO_CHECKS
+    own, seen = state.checks, state.haproxy
+    if own is None:
+        own = {name: check for name, check in reported.items() if not service_of(name)}
+    if seen is not None:
+        return {**own, **requirements.checks_seen(state, seen)}
+    return {**own, **{name: check for name, check in reported.items() if service_of(name)}}
 
 
 def judge(state: NodeState) -> None:
@@ -87,7 +104,7 @@ def judge(state: NodeState) -> None:
 
 def _failing(state: NodeState, checks: Checks) -> list[tuple[CheckSpec, str]]:
     """Those of the checks that fail, with their words."""
-    specs = state.cluster.health if state.cluster and checks else ()
+    specs = state.plan().rules.checks if state.cluster and checks else ()
     known = ((spec, checks.get(spec.name, _PASSED)) for spec in specs)
     return [(spec, str(check.get("text", ""))) for spec, check in known if check.get("ok") is False]
 

@@ -6,7 +6,16 @@ from election import ownership
 from election.keys import Keys
 from election.records import GroupReport, Member, Report
 from election.store import Compare, Put, Txn
-from hactl.decide import client_view, clones, node_health, outside, readiness_in_step, suspicion, troubles
+from hactl.decide import (
+    client_view,
+    clones,
+    node_health,
+    outside,
+    readiness_in_step,
+    requirements,
+    suspicion,
+    troubles,
+)
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
@@ -59,20 +68,14 @@ def report(state: NodeState, out: Out) -> None:
     if state.session.state != "live" or state.sending(Purpose.REPORT):
         return
     content: dict[str, GroupReport] = {}
-<<<<<<< ours
     for run in state.all_here():
-        if run.entry is None or run.settled is None or run.settled is not state.ground:
+        if run.entry is None or run.settled is None:
             run.entry = _entry(state, run)
         content[run.spec.name] = run.entry
-=======
-    for name, run in state.runs.items():
-        if run.entry is None or run.settled is None:
-            run.entry = _entry(run)
-        content[name] = run.entry
->>>>>>> theirs
     probes = {name: run.answered_probe for name, run in state.runs.items() if run.answered_probe}
     troubles.bar(state)
     node_health.judge(state)
+    requirements.judge(state)
     standings = readiness_in_step.own_standings(state, out)
     failing = {source: trouble.copy() for source, trouble in state.troubles.items()}
     warnings = outside.warnings(state)

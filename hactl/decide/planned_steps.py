@@ -11,6 +11,7 @@ from election.reading import ReadView
 from election.records import Move, Ownership
 from election.store import Compare, Delete, Put, Txn
 from hactl.decide.local_group import LocalGroup
+from hactl.decide.planned import all_maintenance, key_of
 from hactl.decide.state import NodeState, Out
 from hactl.model.purposes import Purpose
 
@@ -81,5 +82,5 @@ def _ending(view: ReadView) -> Iterator[tuple[str, int, int]]:
     """Key, end and revision of everything that may end by itself."""
     for name, ban in view.bans.items():
         yield view.keys.ban(*name.split("/", 1)), ban.record.until_ms, ban.mod_revision
-    for name, maintenance in view.maintenance.items():
-        yield view.keys.maintenance(name), maintenance.record.until_ms, maintenance.mod_revision
+    for scope, maintenance in all_maintenance(view).items():
+        yield key_of(view.keys, scope), maintenance.record.until_ms, maintenance.mod_revision

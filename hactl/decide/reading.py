@@ -13,7 +13,7 @@ from hactl.decide.placement.plan import Plan
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import Phase, Role, Work
 from hactl.model.cluster import ClusterSpec, GroupSpec
-from hactl.model.events import Boot, Health
+from hactl.model.events import Boot, HaproxySeen, Health
 
 
 class ReadGroup(Protocol):
@@ -73,6 +73,8 @@ class ReadState(Protocol):
     def readiness(self) -> Mapping[str, OwnReadiness]: ...
     @property
     def checks(self) -> Mapping[str, CheckReport] | None: ...
+    @property
+    def haproxy(self) -> HaproxySeen | None: ...
     @property
     def troubles(self) -> Mapping[str, TroubleReport]: ...
     @property

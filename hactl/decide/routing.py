@@ -8,7 +8,7 @@ from election.ownership import may_live
 from election.reading import ReadView
 from hactl.decide.placement.eligible import reported_running
 from hactl.decide.placement.instances import said_of
-from hactl.decide.planned import kept_off, off
+from hactl.decide.planned import off, sent_off
 from hactl.model.cluster import ClusterSpec, GroupSpec
 from hactl.model.service import ServiceSpec
 
@@ -58,7 +58,7 @@ def _goes_down(view: ReadView, clone: GroupSpec, node: str) -> bool:
     said = said_of(view, clone.name, node) or {}
     if said.get("alone"):
         return False
-    if off(view, clone) or kept_off(view, clone.name, node):
+    if off(view, clone) or sent_off(view, clone.name, node):
         return True
     if said.get("failed"):
         return False

@@ -20,7 +20,7 @@ from hactl.decide.placement.plan import Choice, Plan, plan
 from hactl.decide.readiness import OwnReadiness, Sighting
 from hactl.model.cluster import ClusterSpec, Timing
 from hactl.model.effects import Act, Action, Effect, Note, SendTxn, WriteMember
-from hactl.model.events import Boot
+from hactl.model.events import Boot, HaproxySeen
 from hactl.model.purposes import Purpose
 
 # listing: no list yet. stopping: everything exclusive is being stopped. closing: the last session is ended and a
@@ -119,6 +119,7 @@ class NodeState:
     was seen to be, by group and node. `client_views`: how this node sees the addresses of other nodes'
     groups. `troubles`: what does not work here, by source: `what`, `do`, `since`.
     `checks`: how the health checks of this node stand, by name; None: there was no result yet.
+    `haproxy`: what was seen of this node's HAProxy; None: nothing yet.
     `overwritten`: since when what cannot be read stands in my session's key. `time_of_day`: the wall clock (UTC in ms
     since 1970), and when it was read. `stirred`, `ground`: see `hactl.decide.settled`. `errors`, `last_error`: how
     often this program itself went wrong.
@@ -180,6 +181,7 @@ class NodeState:
     client_views: dict[str, ClientViewReport] = field(default_factory=dict)
     troubles: dict[str, TroubleReport] = field(default_factory=dict)
     checks: dict[str, CheckReport] | None = None
+    haproxy: HaproxySeen | None = None
     errors: int = 0
     last_error: str = ""
     stirred: int = 0

@@ -6,7 +6,7 @@ from election.clock import owner_elapsed
 from election.reading import ReadView
 from election.records import Holder, Session
 from election.view import Versioned
-from hactl.decide.planned import maintenance_of
+from hactl.decide.planned import in_maintenance, maintenance_of
 from hactl.decide.state import GuardQueried, NodeState, Out
 from hactl.model.cluster import ClusterSpec
 from hactl.model.effects import AskGuard
@@ -15,8 +15,8 @@ from hactl.model.events import GuardReplied
 
 def owns_required(view: ReadView, cluster: ClusterSpec | None, holder: Holder) -> bool:
     """Whether `holder` may be running a group that starts elsewhere only once it is known to be stopped. Nobody is
-    fenced for a group that is left alone."""
-    if cluster is None:
+    fenced for a group that is left alone, and no node that is."""
+    if cluster is None or in_maintenance(view, holder.node):
         return False
     held = [name for name, group in view.groups.items() if holder in group.record.runners]
     specs = (cluster.group(name) for name in held if maintenance_of(view, name) is None)

@@ -36,7 +36,7 @@ def leave(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out
         return False  # on its way up, or down
     if not run.txn:
         run.granted, run.retry_at = 0, None  # a promise, from the moment it is sent
-        key = state.keys.maintenance(name if name in state.view.maintenance else planned.ALL)
+        key = next(key for key in planned.maintenance_keys(state.view, name) if state.view.mod_of(key))
         txn = ownership.unmanage(state.writer, name, observed, asked, key)
         run.txn = out.send(Purpose.UNMANAGE, txn, name=name)
         out.note("group_unmanaged", group=name, by=asked.record.by, until=asked.record.until)
@@ -112,7 +112,7 @@ def runs_nowhere_else(state: NodeState, run: LocalGroup, observed: Versioned[Own
     anything of it."""
     name, view = run.spec.name, state.view
     probe = view.probes.get(name)
-    ended = max(view.newest.get(view.keys.maintenance(scope), 0) for scope in (name, planned.ALL))
+    ended = max(view.newest.get(key, 0) for key in planned.maintenance_keys(view, name))
     if probe is None or probe.mod_revision < max(ended, observed.mod_revision):
         asked = probe.mod_revision if probe is not None else 0
         run.txn = out.send(Purpose.PROBE, ownership.probe(state.writer, name, observed.mod_revision, asked), name=name)
@@ -125,11 +125,8 @@ def runs_nowhere_else(state: NodeState, run: LocalGroup, observed: Versioned[Own
 def still_over(state: NodeState, group: str) -> tuple[Compare, ...]:
     """That no maintenance has begun again, and what was asked is what was answered."""
     keys, probe = state.keys, state.view.probes[group]
-    return (
-        Compare(keys.maintenance(group), "create", 0),
-        Compare(keys.maintenance(planned.ALL), "create", 0),
-        Compare(keys.probe(group), "mod", probe.mod_revision),
-    )
+    absent = tuple(Compare(key, "create", 0) for key in planned.maintenance_keys(state.view, group))
+    return (*absent, Compare(keys.probe(group), "mod", probe.mod_revision))
 
 
 def _resume(state: NodeState, run: LocalGroup, observed: Versioned[Ownership], out: Out) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from election.clock import Instant
@@ -152,6 +153,15 @@ class Readiness(NamedTuple):
     why: str = ""
 
 
+class HaproxySeen(NamedTuple):
+    """This node's HAProxy. `problem`: why it is not well, "" when it is. `bound`: the groups of which it binds a VIP.
+    `failing`: of the services that groups require, those for which it does not answer, and why."""
+
+    problem: str
+    bound: frozenset[str] = frozenset()
+    failing: Mapping[str, str] = MappingProxyType({})
+
+
 class GroupProbed(NamedTuple):
     """How this node sees the address of another node's group, in the ownership of this epoch: its probes have all been
     answered well, or one of them has failed, and `why`."""
@@ -235,6 +245,6 @@ class Tick(NamedTuple):
 
 Event = (
     Listed | ListFailed | Watched | WatchEnded | Configured | TxnDone | GuardAnswered | GuardLost | Acted | Observed
-    | Readiness | GroupProbed | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog | TimeOfDay
-    | Trouble | NodeChecked | Shutdown | Tick
+    | Readiness | HaproxySeen | GroupProbed | FenceActed | GuardReplied | Identified | OriginalProbed | Watchdog
+    | TimeOfDay | Trouble | NodeChecked | Shutdown | Tick
 )  # fmt: skip

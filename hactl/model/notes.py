@@ -159,7 +159,7 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("asked_restart", "info", "`hactl group restart`"),
         Kind("asked_ban", "info", "`hactl group ban`; `until`"),
         Kind("asked_clear", "info", "`hactl group clear`"),
-        Kind("asked_maintenance", "info", "`hactl maintenance on`, `hactl group unmanage`; `until`, `reason`"),
+        Kind("asked_maintenance", "info", "`hactl maintenance on`, `hactl group unmanage`; `group`, `on`, `until`"),
         Kind("ended_maintenance", "info", "`hactl maintenance off`, `hactl group manage`"),
     ),
     "Services and HAProxy": (

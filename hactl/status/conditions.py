@@ -96,6 +96,19 @@ def leaving(document: Document, node: str) -> list[str]:
     ]
 
 
+def unplaced(document: Document, name: str) -> str:
+    """Why a group is not where it belongs by what is asked for, in words; empty: it is, or no node may run it and none
+    does. For a group that is left alone: nothing is waited for."""
+    if document["stale_ms"] is not None:
+        return "etcd does not answer"
+    group = next((group for group in document["groups"] if group["name"] == name), None)
+    if group is None:
+        return f"no group {name} is known"
+    if not group["candidates"]:
+        return about(group) if group["owner"] and not group["maintenance"] else ""
+    return _restless(group)
+
+
 def _is(group: Mapping[str, Any], state: str) -> bool:
     if state == "stopped":
         return not group["owner"] and group["state"] in ("stopped", "disabled", "released", "unowned")

@@ -59,7 +59,7 @@ from election.view import Versioned
 from hactl.decide.blocking import blocked, fenced_for
 from hactl.decide.client_reports import client_views
 from hactl.decide.placement.plan import Plan, plan
-from hactl.decide.planned import ALL
+from hactl.decide.planned import maintenance_of
 from hactl.decide.readiness import reported
 from hactl.decide.resources import LONGEST_RETRY_MS
 from hactl.decide.timing import format_ms
@@ -264,7 +264,7 @@ def _waiting(
     stored = view.groups.get(group.name)
     if state == "stopped":
         return stopped_by(view.stopped[group.name].record)
-    if state == "unmanaged" and group.name not in view.maintenance and ALL not in view.maintenance:
+    if state == "unmanaged" and maintenance_of(view, group.name) is None:
         return _not_taken_yet(view, group.name, view.groups[group.name].record)
     if state in ("running", "disabled", "unmanaged") or planned is None:
         return ""

@@ -40,6 +40,7 @@ def explain(planned: Plan, group: GroupSpec, waiting: str) -> dict[str, Any]:
         "why": here.reason,
         "hint": here.hint,
         "relations": relations(planned, group),
+        "requires": [{"service": each.service, "must": each.must} for each in group.placing.requires],
         "nodes": nodes,
     }
 
@@ -56,6 +57,12 @@ def _here(planned: Plan, group: GroupSpec, owner: str, waiting: str) -> Why:
         return Why("no node may run it now; for each node below is why, and what helps")
     if not owner:
         return Why(f"nobody has it yet: {waiting}" if waiting else f"{choice.target} is about to take it")
+    standing = reported(view, group.name, owner)
+    if choice.target == owner and standing.level != "ready":
+        better = next((name for name in choice.candidates if not _level(view, group, name)), "")
+        if better:
+            return Why(f"{owner} is not well for it ({standing.why}), so it goes to {better} if this lasts")
+        return Why(f"{owner} is not well for it ({standing.why}), but no other node is better, so it stays")
     if choice.target == owner:
         stays = "it stays where it runs, as long as it may be there"
         if group.placing.failback == "immediately":
@@ -92,6 +99,11 @@ def _comparison(planned: Plan, group: GroupSpec, node: str) -> str:
         return words
     wanted = planned.wanted.get(group.name)
     return f"{first} has it" if wanted is not None and wanted.now == first else f"as good as {first}, which comes first"
+
+
+def _level(view: ReadView, group: GroupSpec, node: str) -> int:
+    """How bad the node is for the group; 0: ready."""
+    return reported(view, group.name, node).badness
 
 
 def _less(group: GroupSpec, mine: Place, other: Place) -> str:
@@ -133,7 +145,11 @@ def _instance_of(planned: Plan, group: str, reason: str) -> str:
 
 def let_in(view: ReadView, group: str, node: str) -> str:
     """The command that ends an operator's request to keep the group off the node."""
-    return f"hactl node online {node}" if node in view.standby else f"hactl group clear {group} {node}"
+    if node in view.standby:
+        return f"hactl node online {node}"
+    if node in view.node_maintenance:
+        return f"hactl maintenance off --node {node}"
+    return f"hactl group clear {group} {node}"
 
 
 def relations(planned: Plan, group: GroupSpec) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hactl.decide.placement.plan import Plan
-from hactl.decide.planned import kept_off, off
+from hactl.decide.planned import off, sent_off
 from hactl.model.cluster import GroupSpec
 from hactl.status.clone_words import at_rest, is_on
 from hactl.status.clones import clone_status
@@ -66,4 +66,4 @@ def _node(
 def _to_allow(planned: Plan, clone: GroupSpec, node: str) -> str:
     if off(planned.view, clone):
         return ""
-    return let_in(planned.view, clone.name, node) if kept_off(planned.view, clone.name, node) else _BY_CONFIGURATION
+    return let_in(planned.view, clone.name, node) if sent_off(planned.view, clone.name, node) else _BY_CONFIGURATION

@@ -8,7 +8,7 @@ from typing import Any
 from election.reading import ReadView
 from election.records import Stop
 from election.text import printable
-from hactl.decide.planned import ALL, maintenance_of
+from hactl.decide.planned import ALL, all_maintenance, maintenance_of, node_of
 from hactl.status.service_warnings import Warning_
 
 
@@ -30,10 +30,16 @@ def planned_status(view: ReadView, group: str) -> dict[str, Any]:
 
 
 def maintenance_status(view: ReadView) -> list[dict[str, str]]:
-    """What operators have asked to be left alone: `group` (`*`: everything), `by`, `at`, `until`, `reason`."""
+    """What operators have asked to be left alone: `group` (`*`: everything; "": a node), `node`, `by`, `at`, `until`,
+    `reason`."""
     return [
-        {"group": name, **_about(known.record), "until": printable(known.record.until)}
-        for name, known in sorted(view.maintenance.items())
+        {
+            "group": "" if node_of(name) else name,
+            "node": node_of(name),
+            **_about(known.record),
+            "until": printable(known.record.until),
+        }
+        for name, known in sorted(all_maintenance(view).items())
     ]
 
 
@@ -57,6 +63,11 @@ def planned_warnings(document: dict[str, Any]) -> Iterator[Warning_]:
         if asked["group"] == ALL:
             text = f"EVERYTHING IS IN MAINTENANCE{until}{_by(asked)}: hactl starts, stops, moves and fences nothing"
             yield "warning", text, "`hactl maintenance off` when you are done"
+        elif asked.get("node"):
+            node = asked["node"]
+            what = "hactl leaves what it has alone, moves nothing to it, and does not fence it"
+            text = f"NODE {node} IS IN MAINTENANCE{until}{_by(asked)}: {what}"
+            yield "warning", text, f"`hactl maintenance off --node {node}` when you are done"
         else:
             text = f"GROUP {asked['group']} IS IN MAINTENANCE{until}{_by(asked)}: hactl leaves it alone"
             yield "warning", text, f"`hactl group manage {asked['group']}` when you are done"

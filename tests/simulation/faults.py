@@ -278,11 +278,14 @@ def _ban(world: World, node: SimNode, fault: Fault) -> None:
 
 
 def _maintenance(world: World, node: SimNode, fault: Fault) -> None:
-    """`hactl maintenance`: of a group or of everything; a node or an operator ends it."""
+    """`hactl maintenance`: of a group, a node or everything; a node or an operator ends it."""
     if world.store_away() or any(other.kind in FORGETTING for other in world.plan.faults):
         return
     group = world.plan.cluster.exclusive[int(fault.value * 100) % len(world.plan.cluster.exclusive)]
-    key = world.keys.maintenance(group.name if fault.value < 0.6 else "*")
+    if 0.5 <= fault.value < 0.6:
+        key = world.keys.node_maintenance(node.name)
+    else:
+        key = world.keys.maintenance(group.name if fault.value < 0.6 else "*")
     until = int(world.wall_ms() + fault.length) if int(fault.value * 1000) % 2 else 0
     write(world, Put(key, Maintenance("operator", "", until).to_json()), wanted=lambda: not world.mended_at)
     if not until:

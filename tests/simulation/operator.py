@@ -161,6 +161,7 @@ def _as_planned(world: World) -> None:
     write(world, Delete(world.keys.maintenance(ALL)))
     for name in world.nodes:
         write(world, Delete(world.keys.standby(name)))
+        write(world, Delete(world.keys.node_maintenance(name)))
     configure(world, world.plan.cluster)
 
 

@@ -33,7 +33,7 @@ def keys_of(keys: Keys, nodes: list[str], groups: list[str]) -> list[str]:
     first = [keys.identity, keys.config, keys.fence_test]
     for node in (*nodes, "zz"):
         first += [keys.node(node), keys.fence(node), keys.member(node), keys.report(node), keys.devices(node)]
-        first += [keys.standby(node), keys.confirm(node)]
+        first += [keys.standby(node), keys.confirm(node), keys.node_maintenance(node)]
     for group in (*groups, "nosuch"):
         first += [keys.group(group), keys.probe(group), keys.move(group), keys.maintenance(group), keys.cleanup(group)]
         first += [keys.blocked(group)]
@@ -45,7 +45,18 @@ def misnamed(keys: Keys) -> list[str]:
     """Keys of a known kind with a name that the kind cannot have, and kinds that no version knows."""
     kinds: tuple[str, ...] = ("identity", "config", "nodes", "fence", "groups", "members", "reports", "devices")
     kinds += ("failures", "probes", "blocked", "refused")
-    intents = ("fence-test", "move", "standby", "drain", "maintenance", "cleanup", "confirm", "", "identity")
+    intents = (
+        "fence-test",
+        "move",
+        "standby",
+        "drain",
+        "maintenance",
+        "node-maintenance",
+        "cleanup",
+        "confirm",
+        "",
+        "identity",
+    )
     bases = [keys.prefix + kind for kind in kinds] + [f"{keys.prefix}intents/{intent}" for intent in intents]
     misplaced = [f"{base}/{name}" for base in bases for name in NAMES]
     misplaced += [

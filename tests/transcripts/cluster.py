@@ -9,9 +9,10 @@ from typing import Any, Literal
 from fencing.topology import Device, Level, NodeFencing, Target, Topology
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec, Timing
 from hactl.model.health import CheckSpec, Then
-from hactl.model.placing import Placing, Relation
+from hactl.model.placing import Placing, Relation, Requirement
 from hactl.model.probes import HealthProbe, Rhythm, TcpCheck
 from hactl.model.resources import Kind, PromoteOptions, PromoteSpec, ResourceSpec
+from hactl.model.service import ServiceSpec
 from tests.support.specs import resource_spec
 
 NAME = "demo"
@@ -33,6 +34,7 @@ class Description:
     action: Literal["off", "reboot"] = "reboot"
     unfence: bool = False
     checks: list[CheckSpec] = field(default_factory=list)
+    services: list[str] = field(default_factory=list)
 
     def node(self, words: str) -> None:
         """`n1, n2, n3`"""
@@ -40,8 +42,8 @@ class Description:
 
     def group(self, name: str, words: str) -> None:
         """`vip and mariadb; fencing required; nodes n1, n2; overlap; restarts 0; moves_limit 3; probed`; and of
-        its placement `together_with db; apart_from db; after db; failback immediately`. `run all`: on every node;
-        `promotes db`: with a first resource, `role`, that promotes an instance of that group."""
+        its placement `together_with db; apart_from db; after db; failback immediately; requires api`. `run all`: on
+        every node; `promotes db`: with a first resource, `role`, that promotes an instance of that group."""
         resources, *clauses = [clause.strip() for clause in words.split(";")]
         options: dict[str, Any] = {}
         placing: dict[str, Any] = {}
@@ -61,6 +63,10 @@ class Description:
                     placing[option] = tuple(Relation(other) for other in _list(value))
                 case "promotes":
                     promoted = value
+                case "requires":
+                    services = _list(value)
+                    self.services += [name for name in services if name not in self.services]
+                    placing[option] = tuple(Requirement(name) for name in services)
                 case "failback":
                     placing[option] = value
                 case "fencing" | "on_stop_failure" | "run":
@@ -110,6 +116,7 @@ class Description:
             NAME,
             tuple(NodeSpec(name, f"10.0.0.1{number}") for number, name in enumerate(self.nodes, 1)),
             tuple(self.groups),
+            tuple(ServiceSpec(name, (), 5000) for name in self.services),
             timing=Timing(),
             fencing=Topology(devices, nodes),
             health=tuple(self.checks),

@@ -25,6 +25,7 @@ def placing_findings(parts: Parts) -> Iterator[Finding]:
     nodes = [node.spec() for _, node in parts.nodes]
     checks = [check.name for check in names(parts.data, ("health",))]
     found = [
+        *(finding for group in groups.values() for finding in _requires(group, parts)),
         *(finding for group in groups.values() for finding in _of_group(group, groups, nodes, parts.node_names)),
         *(finding for group in groups.values() for finding in _expressions(group, nodes, checks)),
         *_circles(groups, "together_with"),
@@ -89,6 +90,30 @@ def _relations(group: GroupPart, kind: Kind, groups: Mapping[str, GroupPart]) ->
 
 def _is_clone(group: GroupPart) -> bool:
     return group.settings is not None and group.settings.run == "all"
+
+
+def _requires(group: GroupPart, parts: Parts) -> Iterator[Finding]:
+    """The services that it requires: they are there, and HAProxy runs on every node."""
+    required = group.settings.requires if group.settings is not None else []
+    known = {service.name: service for _, service in parts.services}
+    named = [service.name for service in names(parts.data, ("services",))]
+    balanced = next((other.name for other, _, resource in parts.resources() if resource.haproxy is not None), "")
+    for index, each in enumerate(required):
+        here = (*group.path, "requires", index)
+        if each.service not in named:
+            hint = suggest(each.service, named) if named else "add it to `services`"
+            yield Finding(here, f"`{each.service}` is no service of this cluster", hint)
+        elif each.service in known and not known[each.service].enabled:
+            text = f"service `{each.service}` is disabled, so it is required of no node"
+            yield Finding(here, text, "enable it, or leave it out here", refused=False)
+        elif balanced:
+            yield Finding(
+                here,
+                f"HAProxy runs in group `{balanced}`, so services are served on one node only",
+                f"write `together_with: [{balanced}]`, or have HAProxy on every node",
+            )
+    paths = [((*group.path, "requires", index), each.service) for index, each in enumerate(required)]
+    yield from twice(((here, name, f"service `{name}`") for here, name in paths), "name it once")
 
 
 def _related(group: GroupPart, kind: Kind) -> list[Relation]:

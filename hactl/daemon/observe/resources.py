@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from hactl.decide.outside import TWIN
+from hactl.decide.planned import maintenance_of
 from hactl.decide.reading import ReadGroup, ReadState
 from hactl.linux.aside import aside
 from hactl.linux.errors import OperationError
@@ -210,7 +211,7 @@ def must_be_stopped(state: ReadState, run: ReadGroup) -> bool:
         and state.runs.get(name) is run
         and state.role(name) == "other"
         and state.view.groups[name].record.state != "unmanaged"
-        and name not in state.view.maintenance
+        and maintenance_of(state.view, name) is None
         and run.stopped
         and not run.txn
     )

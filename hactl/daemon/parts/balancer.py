@@ -13,17 +13,19 @@ from typing import Any
 import structlog
 
 from hactl.daemon.log.repeats import Repeats
-from hactl.daemon.observe.haproxy_readiness import HaproxyReadiness
+from hactl.daemon.observe.serving import Serving
 from hactl.daemon.parts.haproxy_switch import LocalHaproxy
 from hactl.decide.reading import ReadState
 from hactl.haproxy.control.files import ApplyResult
 from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.control.manager import HaproxyManager
+from hactl.haproxy.control.runtime import ask
 from hactl.haproxy.events import EventKind, HaproxyEvent
 from hactl.haproxy.routing import routing_of
 from hactl.haproxy.settings import HaproxyError, HaproxySettings
 from hactl.haproxy.wanted import Rendered, Wanted, render_wanted
-from hactl.model.events import Readiness
+from hactl.model.events import HaproxySeen
+from hactl.model.requirements import required_services
 from hactl.resources.base import NodeContext
 
 log = structlog.get_logger()
@@ -33,6 +35,7 @@ log = structlog.get_logger()
 DEBOUNCE_S = 0.05
 # A refused one is tried again after this long, twice as long each time: a port may be free by then, a name resolve.
 RETRY_S, LONGEST_RETRY_S = 1.0, 15.0
+ASK_TIMEOUT_S = 1.0
 # Events that happen at every try, and so may happen without end.
 _COUNTED: frozenset[EventKind] = frozenset(
     {"died", "hung", "invalid", "kept", "reload_failed", "started", "start_failed"}
@@ -49,15 +52,15 @@ class Balancer:
         note: Callable[[str, dict[str, Any]], None],
         in_group: InGroupManager,
         applied: Callable[[str], None] = lambda step: None,
-        post: Callable[[Readiness], None] = lambda event: None,
+        post: Callable[[HaproxySeen], None] = lambda event: None,
         repeated: Callable[[str], None] = lambda event: None,
     ) -> None:
-        """`applied` is told of every step that was enough, `none` included; `post` how ready the node is for groups;
-        `repeated` of events that are not noted, since the same was noted again and again."""
+        """`applied` is told of every step that was enough, `none` included; `post` how HAProxy serves; `repeated` of
+        events that are not noted, since the same was noted again and again."""
         self._settings, self._node, self._applied, self._note = settings, context.node, applied, note
         self._repeats, self._keep_task = Repeats(note, repeated), context.tasks.keep
         self._haproxy = LocalHaproxy(HaproxyManager(settings, context, self._on_event), in_group)
-        self._readiness = HaproxyReadiness(self._problem, post)
+        self._serving = Serving(self._problem, self._ask, post)
         self._wanted: Wanted | None = None
         self._rendered: tuple[Wanted, Rendered] | None = None
         self._kept: Wanted | None = None
@@ -76,7 +79,7 @@ class Balancer:
         self._failures = 1 if await self._resume() else 0
         self._tasks = [
             self._keep_task("balancer", self._run),
-            self._keep_task("readiness of HAProxy", self._readiness.run),
+            self._keep_task("look at what HAProxy serves", self._serving.run),
         ]
 
     async def close(self) -> None:
@@ -92,6 +95,8 @@ class Balancer:
             return
         wanted = Wanted(state.cluster, routing_of(state.view, state.cluster, state.node), state.config_rev)
         before, self._wanted = self._wanted, wanted
+        if before is None or before.cluster is not wanted.cluster:
+            self._serving.require(required_services(wanted.cluster))
         if before is not None and (wanted.revision, wanted.routing) == (before.revision, before.routing):
             self._wanted = before
             return
@@ -154,10 +159,10 @@ class Balancer:
             return ""  # another writer meanwhile: the earlier one must not be brought into use
         if rendered.problem:
             self._repeats.note("haproxy_invalid", {"detail": rendered.problem})
-            self._readiness.look(rendered.bound, rendered.problem)
+            self._serving.look(rendered.bound, rendered.problem)
             return rendered.problem
         result = await self._haproxy.apply(rendered.text, manage_sysctl=wanted.manage_sysctl)
-        self._readiness.look(rendered.bound)
+        self._serving.look(rendered.bound)
         if result.error:
             self._repeats.note("haproxy_not_applied", {"detail": result.error})
             return result.error
@@ -190,6 +195,9 @@ class Balancer:
 
     def _problem(self) -> str:
         return self.manager.problem()
+
+    async def _ask(self, question: str) -> str:
+        return await ask(self.manager.settings.stats_socket, question, ASK_TIMEOUT_S)
 
     def _on_event(self, event: HaproxyEvent) -> None:
         often = event.kind in _COUNTED

@@ -60,7 +60,8 @@ def where_it_is(group: str, view: ReadView) -> tuple[str, bool]:
 
 class Now:
     """What is known of the nodes now, gathered once for all groups. `away`: nodes that no group may run on; `odd`: for
-    each group the nodes of which something is known about it alone (a failure, a ban, its readiness)."""
+    each group the nodes of which something is known about it alone (a failure, a ban, its readiness, a
+    maintenance of the node)."""
 
     def __init__(self, rules: Rules, view: ReadView, lacking: Lacking) -> None:
         self.view, self.lacking = view, lacking
@@ -74,6 +75,9 @@ class Now:
                 self.odd[group].add(node)
         for group, nodes in (*lacking.must.items(), *lacking.should.items()):
             self.odd[group].update(nodes)
+        for node in view.node_maintenance:
+            for group in rules.groups:  # it keeps what it has
+                self.odd[group].add(node)
         self._plain: dict[int, tuple[Candidate, ...]] = {}
 
     def wanted(self, group: str, places: Places, priority: int) -> Wanted:

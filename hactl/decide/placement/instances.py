@@ -12,7 +12,7 @@ from typing import NamedTuple
 from election.reading import ReadView
 from election.records import GroupReport
 from hactl.decide.placement.rules import Places, Rules
-from hactl.decide.planned import kept_off, off
+from hactl.decide.planned import off, sent_off
 from hactl.model.cluster import GroupSpec
 
 
@@ -25,7 +25,7 @@ class Lacking(NamedTuple):
 
 def not_here(clone: GroupSpec, node: str, places: Places | None, view: ReadView) -> str:
     """Why no instance of the clone is to run on the node; empty: one is. `places`: None, the clone is disabled."""
-    if reason := off(view, clone) or kept_off(view, clone.name, node):
+    if reason := off(view, clone) or sent_off(view, clone.name, node):
         return reason
     return next((reason for name, reason in places.excluded if name == node), "") if places is not None else "disabled"
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from hactl.decide.placement.attributes import asks_for, attributes_of, fulfils
 from hactl.model.cluster import ClusterSpec, GroupSpec
+from hactl.model.health import CheckSpec
 from hactl.model.placing import Relation
+from hactl.model.requirements import required_checks, required_services
 
 
 class Place(NamedTuple):
@@ -35,8 +37,9 @@ class Rules:
     `groups`: those that run on one node at a time, `clones`: those that run on every node. `together`: with other
     groups, `instances`: with clones on its own node. `apart`: in both directions; True: must. `followers`: the groups
     that must run with this one, `behind`: those of either kind that must run after it. `checked`: groups whose
-    expressions ask for health checks; where these pass counts for them. `related`: for each group that is coupled to
-    others, all of them.
+    expressions ask for health checks; where these pass counts for them. `checks`: all health checks, those that follow
+    from what groups require among them; `required`: the services that they require. `related`: for each group that is
+    coupled to others, all of them.
     """
 
     groups: Mapping[str, GroupSpec]
@@ -53,6 +56,8 @@ class Rules:
     spread: Mapping[str, str]
     related: Mapping[str, tuple[str, ...]]
     checked: tuple[str, ...]
+    checks: tuple[CheckSpec, ...]
+    required: tuple[str, ...]
 
 
 def rules_of(cluster: ClusterSpec) -> Rules:
@@ -93,6 +98,8 @@ def rules_of(cluster: ClusterSpec) -> Rules:
         spread={name: group.placing.spread for name, group in groups.items() if group.placing.spread},
         related=_related(groups, all_clones),
         checked=_checked(cluster, enabled),
+        checks=(*cluster.health, *required_checks(cluster)),
+        required=tuple(service.name for service in required_services(cluster)),
     )
 
 

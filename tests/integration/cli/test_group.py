@@ -63,12 +63,28 @@ def test_a_restart_is_over_when_it_was_carried_out(hactl: Run, scene: Scene, eit
 
 
 def test_ban_and_clear(hactl: Run, scene: Scene, either: str) -> None:
-    status, out, _ = hactl("group", "ban", "vip", "n1", "--for", "1h", "--reason", "noise")
+    def move() -> None:
+        until(lambda: scene.view.bans, "it is asked for")
+        scene.own("vip", "n2", phase="starting")
+        time.sleep(0.6)
+        scene.own("vip", "n2")
+
+    with beside(move):
+        status, out, _ = hactl("group", "ban", "vip", "n1", "--for", "1h", "--reason", "noise")
     assert status == 0 and "vip is banned from n1 until 20" in out and "leaving n1 now" in out
+    assert out.endswith("ms  vip is running on n2\n")
     until(lambda: "group vip is banned from n1 until 20" in hactl("status")[1], "it is seen")
     assert "`hactl group clear vip n1`" in hactl("status")[1]
-    assert hactl("group", "clear", "vip")[1] == "vip is no longer banned from n1\n"
+    status, out, _ = hactl("group", "clear", "vip")
+    assert status == 0 and out.startswith("vip is no longer banned from n1\n") and out.endswith("running on n2\n")
     until(lambda: "vip was not banned from any node" in hactl("group", "clear", "vip")[1], "it is seen")
+
+
+def test_a_ban_that_is_not_carried_out_in_time(hactl: Run, scene: Scene, either: str) -> None:
+    status, _, err = hactl("group", "ban", "vip", "n1", "--timeout", "0.6s")
+    assert status == 3 and "error: not in time: vip is on n1, and belongs on n" in err and scene.view.bans
+    assert hactl("group", "clear", "vip", "--no-wait")[:2] == (0, "vip is no longer banned from n1\n")
+    assert hactl("group", "ban", "vip", "n3", "--timeout", "0.6s")[0] == 0  # it was not there
 
 
 def test_what_would_hurt_others_is_said_first(

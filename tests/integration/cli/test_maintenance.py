@@ -53,6 +53,27 @@ def test_one_group(hactl: Run, scene: Scene, either: str) -> None:
     assert status == 3 and "not in time: vip is unmanaged on n1" in err and not scene.view.maintenance
 
 
+def test_one_node(hactl: Run, scene: Scene, either: str) -> None:
+    """vip is on n1, database on n2."""
+
+    def leave() -> None:
+        until(lambda: scene.view.node_maintenance, "it is asked for")
+        time.sleep(0.4)
+        scene.own("vip", "n1", state="unmanaged")
+
+    with beside(leave):
+        status, out, _ = hactl("maintenance", "on", "--node", "n1", "--reason", "new disk")
+    assert status == 0 and out.startswith("node n1 is in maintenance; to end it: `hactl maintenance off --node n1`\n")
+    assert "left alone with it: vip; no group comes to it, and it is not fenced\n" in out
+    assert "ms  vip is running on n1\n" in out and out.endswith("ms  left alone\n")
+    shown = hactl("status")[1]
+    assert "NODE n1 IS IN MAINTENANCE" in shown and "new disk" in shown and "vip       unmanaged  n1" in shown
+    assert "may not run on n1: in maintenance" in hactl("failover", "database", "--to", "n1")[2]
+    status, out, err = hactl("maintenance", "off", "--node", "n1", "--timeout", "0.6s")
+    assert status == 3 and "not in time: vip is unmanaged on n1" in err and not scene.view.node_maintenance
+    assert "node n1 is not in maintenance" in hactl("maintenance", "off", "--node", "n1")[1]
+
+
 def test_what_is_lost_is_not_waited_for(hactl: Run, scene: Scene, either: str) -> None:
     scene.own("vip", "n1", state="unmanaged")
     scene.kill("n2")
@@ -74,6 +95,9 @@ def test_two_at_one_time(hactl: Run, scene: Scene, either: str) -> None:
     [
         (("maintenance", "on", "--group", "vpi"), "no group `vpi`; did you mean `vip`?"),
         (("maintenance", "on", "--for", "soon"), "`soon` is no duration"),
+        (("maintenance", "on", "--node", "n9"), "no node `n9`"),
+        (("maintenance", "off", "--node", "n9"), "no node `n9`"),
+        (("maintenance", "on", "--node", "n1", "--group", "vip"), "give --group or --node, not both"),
         (("group", "manage", "vpi"), "no group `vpi`"),
     ],
 )

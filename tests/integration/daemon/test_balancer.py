@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from election.records import Drain, Ownership
-from hactl.daemon.observe import haproxy_readiness
+from hactl.daemon.observe import serving
 from hactl.daemon.parts import balancer
 from hactl.daemon.parts.balancer import Balancer
 from hactl.decide.state import NodeState
 from hactl.haproxy.control.files import ApplyResult
 from hactl.haproxy.settings import HaproxySettings
-from hactl.model.events import Readiness
+from hactl.model.events import HaproxySeen
 from hactl.resources.base import NodeContext
 from hactl.supervise import Tasks
 from tests.support.scene import CLUSTER, KEYS, Scene
@@ -116,7 +116,7 @@ def run(
     check: Callable[[Balancer, Applied, NodeState], Any],
     scene: Scene,
     note: Callable[[str, dict[str, Any]], None] = lambda *_: None,
-    post: Callable[[Readiness], None] = lambda _: None,
+    post: Callable[[HaproxySeen], None] = lambda _: None,
     refuses: str = "",
 ) -> None:
     async def main() -> None:
@@ -283,16 +283,16 @@ def test_groups_whose_vip_a_service_binds_hear_of_a_haproxy_that_is_not_well(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(balancer, "RETRY_S", 0.01)
-    monkeypatch.setattr(haproxy_readiness, "GRACE_S", 0.0)
-    posted: asyncio.Queue[Readiness] = asyncio.Queue()
+    monkeypatch.setattr(serving, "GRACE_S", 0.0)
+    posted: asyncio.Queue[HaproxySeen] = asyncio.Queue()
 
     async def check(balancing: Balancer, applied: Applied, state: NodeState) -> None:
         applied.refuses = "HAProxy could not bind 10.0.0.30:5000"
         look(state, scene, balancing)
         async with asyncio.timeout(DEADLINE_S):
-            assert await posted.get() == ("vip", "haproxy", "poor", "HAProxy could not bind 10.0.0.30:5000")
+            assert await posted.get() == HaproxySeen("HAProxy could not bind 10.0.0.30:5000", frozenset({"vip"}), {})
             applied.refuses = ""
-            assert await posted.get() == ("vip", "haproxy", "ready", "")
+            assert await posted.get() == HaproxySeen("", frozenset({"vip"}), {})
         assert posted.empty(), "no service binds the address of the group `database`"
 
     run(check, scene, post=posted.put_nowait)

@@ -54,6 +54,33 @@ def test_etcd_and_daemons_come_and_go_and_nothing_stops(cluster: Cluster) -> Non
     cluster.await_all_running([owner])
 
 
+def test_a_node_is_left_alone_and_the_others_go_on(cluster: Cluster) -> None:
+    """n1 has the service, and another node the address: that one dies, then n1."""
+    cluster.bring("n1")
+    assert cluster.move("vip", "n2")[0] == 200
+    cluster.await_running("vip", ["n2"])
+    said = cluster.hactl("n3", "maintenance", "on", "--node", "n1")
+    assert "left alone with it: service; no group comes to it, and it is not fenced" in said and "left alone\n" in said
+    assert {name: cluster.group(name).state for name in EXCLUSIVE} == {"vip": "owned", "service": "unmanaged"}
+    cluster.begin()
+    assert "NODE n1 IS IN MAINTENANCE" in cluster.hactl("n3", "status")
+    with pytest.raises(LabError, match="may not run on n1: in maintenance"):
+        cluster.hactl("n3", "failover", "vip", "--to", "n1")
+    cluster.lab.kill("n2")
+    assert cluster.await_running("vip", ["n1", "n3"]) == "n3"
+    cluster.lab.kill("n1")
+    cluster.lab.start("n2")
+    cluster.await_live("n2", "n3")
+    cluster.until(lambda: "n1" not in cluster.store.view().sessions, "n1 is deposed")
+    cluster.await_renewals(names=["n2", "n3"], count=20)  # longer than its lease
+    assert cluster.group("service").state == "unmanaged" and cluster.holders("service") == []
+    cluster.lab.start("n1")
+    cluster.await_live()
+    assert cluster.holders("service") == []  # it died with its node, and stays so
+    assert "hactl looks after it again" in cluster.hactl("n3", "maintenance", "off", "--node", "n1")
+    cluster.await_running("service", ["n1"])
+
+
 def test_it_ends_by_itself_and_what_died_is_started(cluster: Cluster) -> None:
     owner = in_maintenance(cluster, "--for", "6s")
     cluster.node(owner).kill_daemon()

@@ -63,7 +63,7 @@ def test_a_restart_in_place(cluster: Cluster) -> None:
 def test_a_ban_ends_by_itself(cluster: Cluster) -> None:
     owner = cluster.owner("service")
     cluster.bring(owner)
-    cluster.hactl(owner, "group", "ban", "service", owner, "--for", "4s")
+    cluster.hactl(owner, "group", "ban", "service", owner, "--for", "6s")
     assert cluster.await_running("service", cluster.others(owner)) != owner
     with pytest.raises(LabError, match=r"exit 1: .*may not run on .*banned by"):
         cluster.hactl(owner, "failover", "service", "--to", owner)

@@ -17,7 +17,7 @@ from hactl.haproxy.control.in_group import InGroupManager
 from hactl.haproxy.routing import Routing
 from hactl.haproxy.wanted import Wanted
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
-from hactl.model.events import Readiness
+from hactl.model.events import HaproxySeen
 from tests.lab.haproxy.haproxy_lab import DEADLINE_S, NODES, Lab
 from tests.support.specs import haproxy_options, resource_spec, service_spec
 from tests.support.waiting import wait_until
@@ -36,7 +36,7 @@ def cluster(lab: Lab) -> ClusterSpec:
 def test_a_port_that_is_in_use_at_first(lab: Lab) -> None:
     async def scenario() -> None:
         noted: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
-        posted: asyncio.Queue[Readiness] = asyncio.Queue()
+        posted: asyncio.Queue[HaproxySeen] = asyncio.Queue()
         balancing = Balancer(
             lab.settings,
             lab.context,
@@ -51,14 +51,13 @@ def test_a_port_that_is_in_use_at_first(lab: Lab) -> None:
             balancing.again()
             while (await noted.get())[0] != "haproxy_not_applied":
                 pass
-            readiness = await posted.get()
-            assert (readiness.group, readiness.level) == ("vip", "poor")
-            assert "Address already in use" in readiness.why
+            seen = await posted.get()
+            assert seen.bound == {"vip"} and "Address already in use" in seen.problem
             taken.close()
             while (await noted.get())[0] != "haproxy_applied":
                 pass
             assert await lab.ask() == "a"
-            while (await posted.get()).level != "ready":
+            while (await posted.get()).problem:
                 pass
         await balancing.close()
         await balancing.manager.stop()

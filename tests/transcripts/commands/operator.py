@@ -88,6 +88,16 @@ def _clear(play: Play, group: str) -> None:
     play.operate(requests.Clear(group))
 
 
+@command(r"hactl maintenance on --node (?P<name>\S+)(?: --for (?P<seconds>\d+)s)?")
+def _node_maintenance(play: Play, name: str, seconds: str | None) -> None:
+    play.operate(requests.NodeMaintenance(name, float(seconds or 0) * 1000))
+
+
+@command(r"hactl maintenance off --node (?P<name>\S+)")
+def _end_node_maintenance(play: Play, name: str) -> None:
+    play.operate(requests.EndNodeMaintenance(name))
+
+
 @command(r"hactl maintenance on(?: --group (?P<group>\w+))?(?: --for (?P<seconds>\d+)s)?")
 def _maintenance(play: Play, group: str | None, seconds: str | None) -> None:
     play.operate(requests.Maintenance(group or "", float(seconds or 0) * 1000))

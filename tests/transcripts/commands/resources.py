@@ -65,6 +65,19 @@ def _health(play: Play, names: str, how: str, check: str) -> None:
         node.deliver(node.daemon, events.NodeChecked({**(node.daemon.state.checks or {}), check: known}))
 
 
+@command(r"the HAProxy of (?P<names>\S+(?:, \S+)*) (?P<how>answers|does not answer) for (?P<service>\w+)")
+def _served(play: Play, names: str, how: str, service: str) -> None:
+    """For all other services it answers as before."""
+    for name in names.split(", "):
+        node = play.node(name)
+        assert node.daemon is not None
+        seen = node.daemon.state.haproxy or events.HaproxySeen("")
+        failing = {other: why for other, why in seen.failing.items() if other != service}
+        if how != "answers":
+            failing[service] = "HAProxy finds none of its servers up"
+        node.deliver(node.daemon, events.HaproxySeen("", frozenset(), failing))
+
+
 @command(r"(?P<names>\S+(?:, \S+)*) (?P<how>reach|cannot reach) (?P<group>\w+)")
 def _probed(play: Play, names: str, how: str, group: str) -> None:
     """The verdict of these nodes' probes of a group's address."""

@@ -117,10 +117,11 @@ def test_clear(scene: Scene) -> None:
     for node in ("n1", "n2", "n3"):
         scene.put(KEYS.ban("vip", node), Ban("anna"))
     scene.put(KEYS.ban("database", "n1"), Ban("anna"))
-    assert planned.clear(*known(scene), "vip", "n2") == ["n2"]
-    assert planned.clear(*known(scene), "vip", "") == ["n1", "n3"]
+    cleared = planned.clear(*known(scene), "vip", "n2")
+    assert (cleared.nodes, cleared.revision) == (["n2"], scene.view.revision)
+    assert planned.clear(*known(scene), "vip", "").nodes == ["n1", "n3"]
     assert set(scene.view.bans) == {"database/n1"}
-    assert planned.clear(*known(scene), "vip", "") == []
+    assert planned.clear(*known(scene), "vip", "").nodes == []
     with pytest.raises(NoSuchError, match="no group `vpi`"):
         planned.clear(*known(scene), "vpi", "")
 

@@ -8,7 +8,7 @@ from hactl.config.document import document, parse_document
 from hactl.config.errors import ConfigErrors
 from hactl.config.load import check_text
 from hactl.model.cluster import ClusterSpec
-from hactl.model.placing import Placing, Relation
+from hactl.model.placing import Placing, Relation, Requirement
 
 NODES = """\
 cluster: demo
@@ -52,6 +52,50 @@ def test_everything_is_read_and_kept_in_the_stored_document() -> None:
     )  # fmt: skip
     assert parse_document(document(read)) == read
     assert dict(read.nodes[0].attributes) == {"rack": "a", "ssd": True, "slots": 4.0}
+
+
+SERVICES = """\
+services:
+  - {name: api, binds: ["10.0.0.31:5000"], port: 5000}
+  - {name: nova, binds: ["10.0.0.31:8774"], port: 8774, enabled: false}
+"""
+
+
+def test_what_is_required_is_read_and_kept() -> None:
+    read = spec(cluster(a="requires: [api, {service: nova, must: false}]") + SERVICES)
+    group = read.group("a")
+    assert group is not None
+    assert group.placing.requires == (Requirement("api"), Requirement("nova", must=False))
+    assert parse_document(document(read)) == read
+    assert '"requires"' not in document(spec(cluster(a="")))  # as it was stored before there was such a setting
+
+
+@pytest.mark.parametrize(
+    ("groups", "services", "problem", "hint"),
+    [
+        ("requires: [apy]", SERVICES, "groups[0].requires[0]: `apy` is no service of this cluster", "mean `api`?"),
+        ("requires: [{service: apy}]", SERVICES, "`apy` is no service", "did you mean `api`?"),
+        ("requires: [api]", "", "groups[0].requires[0]: `api` is no service of this cluster", "add it to `services`"),
+        ("requires: [api, api]", SERVICES, "groups[0].requires[1]: service `api` is there already", "name it once"),
+        ("requires: [{must: true}]", SERVICES, "groups[0].requires[0].service", ""),
+        ("requires: api", SERVICES, "groups[0].requires", ""),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_required(groups: str, services: str, problem: str, hint: str) -> None:
+    assert any(problem in line and hint in line for line in problems(cluster(a=groups) + services))
+
+
+def test_a_haproxy_that_one_node_has_can_be_required_of_no_node() -> None:
+    text = cluster(a="requires: [api]") + SERVICES
+    having = "  - {name: lb, resources: [{name: balancer, haproxy: {}}]}\n"
+    (line,) = [line for line in problems(text.replace("services:", f"{having}services:")) if "requires" in line]
+    assert "groups[0].requires[0]: HAProxy runs in group `lb`" in line and "`together_with: [lb]`" in line
+
+
+def test_a_service_that_is_disabled_is_doubtful() -> None:
+    checked = check_text(cluster(a="requires: [nova]") + SERVICES, "cluster.yaml")
+    (warning,) = [each for each in checked.warnings if "nova" in str(each)]
+    assert "service `nova` is disabled, so it is required of no node" in str(warning)
 
 
 @pytest.mark.parametrize(

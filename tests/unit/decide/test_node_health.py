@@ -33,8 +33,8 @@ def check(name: str, then: str = "unfit", *groups: str) -> CheckSpec:
 class Nodes:
     """Three daemons beside one store. `ill`: the checks that each node fails."""
 
-    def __init__(self, *checks: CheckSpec) -> None:
-        self.scene = Scene()
+    def __init__(self, *checks: CheckSpec, scene: Scene | None = None) -> None:
+        self.scene = scene or Scene()
         self.scene.spec = replace(self.scene.spec, health=checks)
         self.names = [spec.name for spec in checks]
         self.daemons = {name: Daemon(self.scene, name) for name in NODES}

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from election.records import Ban, GroupReport, Maintenance, Move, Restart, Stop
-from hactl.decide.planned import ALL
+from election.records import Ban, GroupReport, Maintenance, Move, Ownership, Restart, Stop
+from election.store import Put
+from hactl.decide.placement.plan import plan
+from hactl.decide.planned import ALL, key_of, node_scope
 from hactl.decide.suspicion import owns_required
 from hactl.model import events
 from tests.support.daemon import Daemon, boot
@@ -22,11 +24,15 @@ def acts(daemon: Daemon, since: int = 0) -> list[str]:
     return [step for step in daemon.done[since:] if step.startswith(ACTS)]
 
 
+def key(scope: str) -> str:
+    return key_of(KEYS, scope)
+
+
 def alone(scope: str = "vip") -> tuple[Scene, Daemon]:
     """n1 runs vip, and has left it alone."""
     here = scene()
     daemon = beside(here)
-    here.put(KEYS.maintenance(scope), Maintenance("anna"))
+    here.put(key(scope), Maintenance("anna"))
     settle(daemon)
     return here, daemon
 
@@ -40,7 +46,10 @@ def come_back(daemon: Daemon) -> None:
     assert daemon.state.phase == "live"
 
 
-@pytest.mark.parametrize("scope", ["vip", ALL])
+NODE = node_scope("n1")
+
+
+@pytest.mark.parametrize("scope", ["vip", ALL, NODE])
 def test_the_owner_leaves_it_alone_and_the_guard_lets_go(scope: str) -> None:
     here, daemon = alone(scope)
     own = here.view.groups["vip"].record
@@ -211,16 +220,17 @@ class TestTheEnd:
         settle(daemon)
         assert acts(daemon, since) == ["start vip/address"]
 
-    def test_an_answer_of_an_earlier_end_does_not_count(self) -> None:
-        here, daemon = alone()
+    @pytest.mark.parametrize("scope", ["vip", ALL, NODE])
+    def test_an_answer_of_an_earlier_end_does_not_count(self, scope: str) -> None:
+        here, daemon = alone(scope)
         here.join("n2")
-        here.delete(KEYS.maintenance("vip"))
+        here.delete(key(scope))
         settle(daemon)
         first = here.view.probes["vip"].mod_revision
-        here.put(KEYS.maintenance("vip"), Maintenance())
+        here.put(key(scope), Maintenance())
         settle(daemon)
         self.answer(here, "n2", {"phase": "stopped"})
-        here.delete(KEYS.maintenance("vip"))
+        here.delete(key(scope))
         settle(daemon)
         assert here.view.probes["vip"].mod_revision > first and here.view.groups["vip"].record.state == "unmanaged"
         self.answer(here, "n2", {"phase": "stopped"})
@@ -279,6 +289,118 @@ def test_nobody_is_fenced_for_what_is_left_alone() -> None:
         here.delete(KEYS.maintenance(scope))
     here.own("database", "n1", state="unmanaged")
     assert owns_required(here.view, here.spec, holder)  # afterwards
+
+
+class TestOfANode:
+    """`hactl maintenance on --node n1`."""
+
+    def test_what_it_has_is_left_alone_and_nothing_else(self) -> None:
+        here = Scene()
+        here.join("n1", "n2")
+        here.own("vip", "n1")
+        here.own("database", "n2")
+        daemon = adopted(here)
+        daemon.health["vip/address"] = "running"
+        daemon.begin()
+        here.put(key(NODE), Maintenance())
+        settle(daemon)
+        assert {name: known.record.state for name, known in here.view.groups.items()} == {
+            "vip": "unmanaged", "database": "owned"
+        }  # fmt: skip
+
+    def test_no_group_comes_to_it(self) -> None:
+        here = Scene()
+        here.join("n1", "n2", "n3")
+        here.own("vip", "n1")
+        here.own("database", "n2")
+        here.put(key(NODE), Maintenance())
+        choices = plan(here.spec, here.view)
+        assert choices.choice("vip").candidates == ("n1", "n2", "n3")
+        assert choices.choice("database").candidates == ("n2",)
+        assert choices.choice("database").excluded["n1"] == "in maintenance"
+        here.own("database", "n2", state="released")
+        assert plan(here.spec, here.view).choice("database").candidates == ("n2",)
+        here.own("database", "n1", state="released")  # it has it no more
+        assert plan(here.spec, here.view).choice("database").candidates == ("n2",)
+        here.delete(KEYS.group("database"))
+        assert plan(here.spec, here.view).choice("database").candidates == ("n2",)
+
+    def test_an_overlap_that_was_begun_may_give_it_back(self) -> None:
+        here = Scene()
+        here.join("n1", "n2", "n3")
+        here.put(key(NODE), Maintenance())
+        here.own("vip", "n2", holders=(here.holder("n1"),))
+        assert "n1" in plan(here.spec, here.view).choice("vip").candidates
+
+    def test_what_was_handed_to_it_is_not_to_leave(self) -> None:
+        here = Scene()
+        here.join("n1", "n2", "n3")
+        here.put(key(NODE), Maintenance())
+        here.own("vip", "n1", state="handoff")
+        choice = plan(here.spec, here.view).choice("vip")
+        assert "n1" in choice.candidates and "n1" not in choice.stops
+
+    def test_what_was_handed_to_it_before_is_accepted_and_left_alone(self) -> None:
+        here = scene()
+        here.join("n2")
+        here.own("vip", "n2")
+        daemon = beside(here)
+        holder = here.holder("n1")
+        offered = Ownership("n1", holder.session_id, holder.session_revision, 99, "handoff", reason="moved")
+        here.txn(Put(KEYS.group("vip"), offered.to_json()), Put(key(NODE), Maintenance().to_json()))
+        for _ in range(5):
+            daemon.wait(250)
+            settle(daemon)
+        own = here.view.groups["vip"].record
+        assert (own.node, own.state, daemon.health["vip/address"]) == ("n1", "unmanaged", "running")
+
+    def test_it_is_not_fenced_whatever_it_holds(self) -> None:
+        here = Scene()
+        here.join("n1", "n2")
+        here.own("database", "n2", holders=(here.holder("n1"),))
+        assert owns_required(here.view, here.spec, here.holder("n1"))
+        here.put(key(NODE), Maintenance())
+        assert not owns_required(here.view, here.spec, here.holder("n1"))
+        assert owns_required(here.view, here.spec, here.holder("n2"))
+
+    def test_a_lost_group_of_it_is_not_taken(self) -> None:
+        here = scene()
+        here.join("n2")
+        here.own("vip", "n2")
+        here.put(key(node_scope("n2")), Maintenance())
+        here.kill("n2", state="safe", evidence="off")
+        daemon = beside(here)
+        for _ in range(20):
+            daemon.wait(250)
+            settle(daemon)
+        assert acts(daemon) == [] and here.view.groups["vip"].record.node == "n2"
+        here.delete(key(node_scope("n2")))
+        for _ in range(20):
+            daemon.wait(250)
+            settle(daemon)
+        assert acts(daemon) == ["start vip/address"]
+
+    def test_it_is_taken_again_as_it_is_found(self) -> None:
+        here, daemon = alone(NODE)
+        since = len(daemon.done)
+        here.delete(key(NODE))
+        settle(daemon)
+        assert acts(daemon, since) == [] and here.view.groups["vip"].record.state == "owned"
+
+    def test_one_that_begins_again_meanwhile_is_heeded(self) -> None:
+        here, daemon = alone(NODE)
+        here.join("n2")
+        here.delete(key(NODE))
+        settle(daemon)
+        TestTheEnd().answer(here, "n2", {"phase": "stopped"})
+        answered = daemon.seen()
+        here.put(key(NODE), Maintenance())
+        daemon.unanswered = {"resume"}
+        daemon.run(answered)  # it sees the answer, and not yet that it begins again
+        sent = daemon.last("resume").txn
+        assert not here.store.txn(sent, timeout_s=5).succeeded
+        here.delete(key(NODE))
+        assert here.store.txn(sent, timeout_s=5).succeeded
 
 
 def test_what_was_left_alone_is_known_to_have_been_started_here() -> None:

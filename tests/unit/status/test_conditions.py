@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from election.records import Failure, Move
+from election.records import Ban, Failure, Maintenance, Move
 from hactl.status import check
 from hactl.status import document as status
-from hactl.status.conditions import missing, parse, unknown_name
+from hactl.status.conditions import missing, parse, unknown_name, unplaced
 from tests.support.scene import KEYS, Scene
 
 
@@ -53,6 +53,33 @@ def test_what_holds_and_no_longer_does(scene: Scene, text: str, change: Change, 
     change(scene)
     assert words in missing(condition, document(scene))
     assert missing(condition, document(scene, stale_ms=1000)) == "etcd does not answer"
+
+
+def test_a_group_is_where_it_belongs_or_nowhere_if_no_node_may_run_it(scene: Scene) -> None:
+    assert unplaced(document(scene), "vip") == ""
+    scene.put(KEYS.ban("vip", "n1"), Ban("anna"))
+    assert unplaced(document(scene), "vip").startswith("vip is on n1, and belongs on n")
+    scene.own("vip", "n2", phase="starting")
+    assert unplaced(document(scene), "vip") == "vip is starting on n2"
+    scene.own("vip", "n2")
+    assert unplaced(document(scene), "vip") == ""
+    for node in ("n2", "n3"):
+        scene.put(KEYS.ban("vip", node), Ban("anna"))
+    assert unplaced(document(scene), "vip").startswith("vip is running on n2")
+    scene.own("vip", "n2", state="released")
+    assert unplaced(document(scene), "vip") == ""
+    scene.delete(KEYS.ban("vip", "n3"))
+    assert "vip is released" in unplaced(document(scene), "vip")
+    assert unplaced(document(scene, stale_ms=1000), "vip") == "etcd does not answer"
+    assert unplaced(document(scene), "vpi") == "no group vpi is known"
+
+
+def test_a_group_that_is_left_alone_is_not_waited_for(scene: Scene) -> None:
+    scene.own("vip", "n1", state="unmanaged")
+    scene.put(KEYS.maintenance("vip"), Maintenance("anna"))
+    for node in ("n1", "n2", "n3"):
+        scene.put(KEYS.ban("vip", node), Ban("anna"))
+    assert unplaced(document(scene), "vip") == ""
 
 
 @pytest.mark.parametrize(

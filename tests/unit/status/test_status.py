@@ -152,6 +152,11 @@ def test_a_group_that_could_run_nowhere_else(scene: Scene) -> None:
         (lambda scene: scene.own("vip", "n1", reason="x") or scene.put(KEYS.config, "{}"), "warning", "newest"),
         (lambda scene: scene.put(KEYS.maintenance("vip"), "a"), "warning", "GROUP vip IS IN MAINTENANCE"),
         (lambda scene: scene.put(KEYS.maintenance("*"), "{}"), "warning", "EVERYTHING IS IN MAINTENANCE"),
+        (
+            lambda scene: scene.put(KEYS.node_maintenance("n1"), "{}"),
+            "warning",
+            "NODE n1 IS IN MAINTENANCE: hactl ",
+        ),
         (lambda scene: scene.own("vip", "n1", state="unmanaged"), "notice", "vip was left alone on n1"),
         (
             lambda scene: scene.own("vip", "n1", state="unmanaged") or scene.kill("n1"),
