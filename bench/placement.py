@@ -1,9 +1,10 @@
 """How long placement takes: `python -m bench.placement --groups 1000 --nodes 5`.
 
-Three clusters of the same size: groups that have nothing to do with each other; the same with capacity, which binds
-only some of them; and groups in fives, of which each has an entry, three that run with it and one that is apart. Each
-from nothing, as a daemon that begins has it, and after one change: a group fails on its node, a node goes into standby,
-a group is owned by another node.
+Clusters of the same size: groups that have nothing to do with each other; groups in fives, of which each has an entry,
+three that run with it and one that is apart; groups that need capacity, of which there is one node more than enough
+(needy), just enough (full), and just enough for needs that differ (uneven), these two with priorities. Each from
+nothing, as a daemon that begins has it, and after one change: a group fails on its node, a node goes into standby, a
+group is owned by another node.
 """
 
 from __future__ import annotations
@@ -48,6 +49,25 @@ def needy(groups: int, nodes: int) -> ClusterSpec:
     """Every group needs a part of its node, of which there is little more than enough."""
     needs = [GroupSpec(f"g{index:04}", (), placing=Placing(needs=(("memory", 1.0),))) for index in range(groups)]
     return _cluster(needs, nodes, capacity=(("memory", groups / (nodes - 1)),))
+
+
+def full(groups: int, nodes: int) -> ClusterSpec:
+    """Every node is full, and without one of them not all groups have a place; three priorities."""
+    return _tight([1.0] * groups, nodes)
+
+
+def uneven(groups: int, nodes: int) -> ClusterSpec:
+    """The same with needs that differ."""
+    return _tight([1.0 + (index * 7 % 31) / 10 for index in range(groups)], nodes)
+
+
+def _tight(needs: Sequence[float], nodes: int) -> ClusterSpec:
+    made = [
+        GroupSpec(f"g{index:04}", (), placing=Placing(needs=(("memory", need),), priority=index % 3))
+        for index, need in enumerate(needs)
+    ]
+    room = sum(needs) / nodes
+    return _cluster(made, nodes, capacity=(("memory", room if len(set(needs)) == 1 else room * 1.005),))
 
 
 def _cluster(groups: Sequence[GroupSpec], nodes: int, capacity: tuple[tuple[str, float], ...] = ()) -> ClusterSpec:
@@ -117,7 +137,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     figures: dict[str, Any] = {}
-    for name, make in (("apart", apart), ("fives", fives), ("needy", needy)):
+    for name, make in (("apart", apart), ("fives", fives), ("needy", needy), ("full", full), ("uneven", uneven)):
         figures[name] = measure(make(given.groups, given.nodes), given.runs)
         print(f"{given.groups} groups, {given.nodes} nodes, {name}: {figures[name]} ms", flush=True)
     if given.json:

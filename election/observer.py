@@ -53,6 +53,9 @@ class Observer:
     `heartbeat_ms` and `election_ms`: how long a gap between my own renewals may be before what I did not see
     in it counts against nobody. For suspicion that is 2h; for `over` it is 2h + 2E, since the lease is sized
     (T - M >= 4h + 2E) to outlast one election of the store's leader.
+
+    `since_gap`: a revision of the store that is not older than the end of my last gap. What was written up to it may
+    be from before the gap, however late I see it. None: I know of no such revision yet.
     """
 
     heartbeat_ms: float
@@ -60,12 +63,13 @@ class Observer:
     sightings: dict[str, Sighting] = field(default_factory=dict)
     dead: dict[str, DeadSighting] = field(default_factory=dict)
     last_own_renewal: Instant | None = None
+    since_gap: int | None = None
 
     def forget(self) -> None:
         """Nothing that was seen holds any more: the store's history is another one."""
         self.sightings.clear()
         self.dead.clear()
-        self.last_own_renewal = None
+        self.last_own_renewal = self.since_gap = None
 
     def on_session(self, node: str, session: Versioned[Session] | None, now: Instant) -> None:
         """`nodes/<node>` is now `session`. What was seen of a session that is gone is kept: its fence record,
@@ -73,6 +77,8 @@ class Observer:
         seen = self.sightings.get(node)
         if session is not None and (seen is None or not seen.is_of(session)):
             renewed = seen is not None and seen.session_revision == session.create_revision
+            # A list, or a watch that lags, shows a renewal from before my gap only now: it says nothing of the peer.
+            renewed = renewed and self.since_gap is not None and session.mod_revision > self.since_gap
             self.sightings[node] = Sighting(session.create_revision, session.mod_revision, now, now, renewed)
 
     def on_fence(self, node: str, record: FenceRecord | None, now: Instant) -> None:
@@ -94,9 +100,10 @@ class Observer:
         same = seen and (seen.session_id, seen.session_revision) == (record.session_id, record.session_revision)
         return seen if same else None
 
-    def on_own_renewal(self, now: Instant) -> None:
+    def on_own_renewal(self, now: Instant, sent: Instant | None = None, revision: int = 0) -> None:
         """My own renewal (or opening) succeeded; after a gap the clocks of live peers restart: I may have been
-        the blind one. Not those of dead sessions: they cannot have renewed meanwhile."""
+        the blind one. Not those of dead sessions: they cannot have renewed meanwhile. `sent`: when I asked for what
+        told me so, as of the store's `revision`; None: not known."""
         gap = float("inf") if self.last_own_renewal is None else owner_elapsed(self.last_own_renewal, now)
         if gap > 2 * self.heartbeat_ms:
             for seen in self.sightings.values():
@@ -104,6 +111,10 @@ class Observer:
                 seen.suspect_since, seen.renewed = now, False
                 if gap > self.longest_gap_ms:
                     seen.over_since = now
+            self.since_gap = None
+        # An answer that was long under way, or long unread, may be from before the gap itself.
+        if self.since_gap is None and sent is not None and owner_elapsed(sent, now) <= 2 * self.heartbeat_ms:
+            self.since_gap = revision
         self.last_own_renewal = now
 
     @property

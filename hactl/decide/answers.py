@@ -77,7 +77,7 @@ def _renew_answered(state: NodeState, pending: Pending, result: TxnResult, out: 
     before = state.session.mod_revision
     session.answered(state.session, pending.attempt, result, out.now)
     if state.session.state == "live" and state.session.mod_revision > before:
-        state.observer.on_own_renewal(out.now)
+        state.observer.on_own_renewal(out.now, pending.sent_at, result.revision)
         if state.unseen_since is None and state.view.revision < state.session.mod_revision:
             state.unseen_since = out.now
         (own_session.extend_guard if state.guard_ready else own_session.begin_guard)(state, out)
@@ -94,7 +94,7 @@ def _close_answered(state: NodeState, pending: Pending, result: TxnResult, out: 
 
 def _open_answered(state: NodeState, pending: Pending, result: TxnResult, out: Out) -> None:
     if result.succeeded:
-        own_session.see_opened(state, pending.attempt, result.revision, out)
+        own_session.see_opened(state, pending.attempt, result.revision, out, pending.sent_at)
 
 
 def _depose_answered(state: NodeState, pending: Pending, result: TxnResult, out: Out) -> None:

@@ -188,8 +188,8 @@ def _open(state: NodeState, fence: Versioned[FenceRecord] | None, out: Out) -> N
     out.send(Purpose.OPEN, txn, attempt=state.session.attempt)
 
 
-def see_opened(state: NodeState, attempt: int, revision: int, out: Out) -> None:
-    """The session I asked for is open."""
+def see_opened(state: NodeState, attempt: int, revision: int, out: Out, sent: Instant | None = None) -> None:
+    """The session I asked for is open. `sent`: when I asked, where it is the answer that says so."""
     if state.session.state == "live" or not state.opening_session_id:
         return
     # An attempt so old that its instant is forgotten: over long ago; the next renewal or session corrects it.
@@ -200,7 +200,7 @@ def see_opened(state: NodeState, attempt: int, revision: int, out: Out) -> None:
     state.unseen_since, state.namesake.problem = None, ""
     state.fencing.clear()  # what an earlier session of mine was at is not this one's
     state.observer.last_own_renewal = None
-    state.observer.on_own_renewal(out.now)
+    state.observer.on_own_renewal(out.now, sent, revision)
     begin_guard(state, out)
     out.note("session_opened", sid=state.session.session_id, srev=state.session.session_revision)
     out.write_member()

@@ -61,6 +61,7 @@ class Pending:
 
     purpose: Purpose
     txn: Txn
+    sent_at: Instant
     name: str = ""
     attempt: int = 0
     epoch: int = 0
@@ -335,7 +336,7 @@ class Out:
         state = self.state
         state.counter += 1
         state.pending[state.counter] = Pending(
-            purpose, txn, known_revision=state.known_revision, generation=state.generation, **more
+            purpose, txn, self.now, known_revision=state.known_revision, generation=state.generation, **more
         )
         self.effects.append(SendTxn(state.counter, purpose, txn, state.timing.heartbeat_ms / 2))
         return state.counter

@@ -109,6 +109,19 @@ def asked_late(seed: int) -> Plan:
     )
 
 
+def renewal_seen_after_the_outage(seed: int) -> Plan:
+    """n1 renews once more before the store is away, and loses its power meanwhile; n2 and n3, which do not reach the
+    store just then, see that renewal only in a list after the store's return, when they have renewed themselves."""
+    return _fenced(
+        seed,
+        [
+            *(Fault(12_000, kind, name, 2_000) for name in ("n2", "n3") for kind in ("deaf-watch", "cut-requests")),
+            Fault(13_000, "store-away", "", 15_000),
+            Fault(14_000, "crash", "n1", 40_000, 1.0),
+        ],
+    )
+
+
 def watchdog_and_dead_device(seed: int) -> Plan:
     """n1 stands still; its device does not answer, its watchdog bites when its lease is over."""
     return _fenced(

@@ -10,16 +10,12 @@ from tests.simulation.checks import report
 from tests.simulation.run import run_many, run_seed
 
 SEEDS = int(os.environ.get("SEEDS", "2000"))
-# Seeds with a known violation that is not mended yet. 267: after a long outage of the store, a node that was seen to
-# renew before it is suspected S after the return, not a lease after it (S4).
-OPEN = {267}
 
 
 @pytest.mark.timeout(1800)
 def test_no_schedule_violates_an_invariant() -> None:
     """`make simulate SEEDS=100000` runs more of them; a failing seed replays with its transcript."""
-    outcomes, total = run_many(0, SEEDS, workers=2)
-    bad = [outcome for outcome in outcomes if outcome.seed not in OPEN]
+    bad, total = run_many(0, SEEDS, workers=2)
     print(report(total))
     shown = "\n".join(
         f"python -m tests.simulation.run --seed {outcome.seed}: {outcome.violation}" for outcome in bad[:10]

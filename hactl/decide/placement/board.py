@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hactl.decide.placement.rules import Rules
 
 # Sums of decimal numbers are never exact.
-_TOLERANCE = 1e-9
+TOLERANCE = 1e-9
 
 
 class Board:
@@ -46,35 +46,58 @@ class Board:
 
     def unrelated(self, name: str, node: str) -> str:
         """Why its relations to other groups do not let the group be there; empty: they do."""
-        for relation in self.rules.together.get(name, ()):
-            if relation.must and (there := self.at.get(relation.group, "")) != node:
-                where = f"is on {there}" if there else "runs nowhere"
-                return f"{relation.group}, with which it runs, {where}"
-        for other, must in self.rules.apart.get(name, {}).items():
-            if must and self.at.get(other) == node:
-                return f"{other}, from which it must be apart, is there"
+        if leader := self.leader_elsewhere(name, node):
+            where = f"is on {self.at[leader]}" if leader in self.at else "runs nowhere"
+            return f"{leader}, with which it runs, {where}"
+        for other in self.apart_there(name, node):
+            return f"{other}, from which it must be apart, is there"
         return ""
+
+    def leader_elsewhere(self, name: str, node: str) -> str:
+        """The first group with which this one must run and that is not on the node; empty: there is none."""
+        for relation in self.rules.together.get(name, ()):
+            if relation.must and self.at.get(relation.group) != node:
+                return relation.group
+        return ""
+
+    def apart_there(self, name: str, node: str) -> list[str]:
+        """The groups on the node from which this one must be apart."""
+        apart = self.rules.apart.get(name)
+        return [other for other, must in apart.items() if must and self.at.get(other) == node] if apart else []
 
     def no_room(self, name: str, node: str) -> str:
         """Why the group does not fit on the node; empty: it does."""
-        for resource, need in self.rules.needs.get(name, ()):
-            there = self.rules.capacity.get(node, {}).get(resource, 0.0)
-            free = there - self.used[node, resource]
-            if need > free + _TOLERANCE:
-                return f"it needs {need:g} of {resource}, and {max(0.0, free):g} of {there:g} are free"
+        for resource in self.lacking(name, node):
+            need, there = dict(self.rules.needs[name])[resource], self.rules.capacity.get(node, {}).get(resource, 0.0)
+            free = max(0.0, self.free(node, resource))
+            return f"it needs {need:g} of {resource}, and {free:g} of {there:g} are free"
         return ""
+
+    def lacking(self, name: str, node: str) -> dict[str, float]:
+        """How much of what is more than is free on the node for the group."""
+        lacking = {}
+        for resource, need in self.rules.needs.get(name, ()):
+            if (amount := need - self.free(node, resource)) > TOLERANCE:
+                lacking[resource] = amount
+        return lacking
+
+    def free(self, node: str, resource: str) -> float:
+        """How much of it the groups on the node leave."""
+        return self.rules.capacity.get(node, {}).get(resource, 0.0) - self.used[node, resource]
 
     @property
     def overfull(self) -> bool:
         """Whether groups on some node need more than it has."""
         capacity = self.rules.capacity
         return any(
-            amount > capacity.get(node, {}).get(resource, 0.0) + _TOLERANCE
+            amount > capacity.get(node, {}).get(resource, 0.0) + TOLERANCE
             for (node, resource), amount in self.used.items()
         )
 
     def preferences_missed(self, name: str, node: str) -> int:
         """How many of the group's preferences about others are not fulfilled there."""
+        if name not in self.rules.together and name not in self.rules.apart:
+            return 0
         missed = sum(
             not relation.must and self.at.get(relation.group, node) != node
             for relation in self.rules.together.get(name, ())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from election.reading import ReadView
+from hactl.decide.placement.costs import Candidate, Wanted
 from hactl.decide.placement.instances import Lacking
 from hactl.decide.placement.rules import Places, Rules
-from hactl.decide.placement.solve import Candidate, Wanted
 from hactl.decide.planned import kept_off
 from hactl.decide.readiness import reported
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hactl.decide.placement.board import Board
+from hactl.decide.placement.costs import Candidate, Wanted
 from hactl.decide.placement.instances import never
 from hactl.decide.placement.plan import place_all
 from hactl.decide.placement.rules import Rules, rules_of
-from hactl.decide.placement.solve import Candidate, Wanted
 from hactl.model.cluster import ClusterSpec
 
 

@@ -13,9 +13,10 @@ from election.reading import ReadView
 from hactl.decide.placement import instances
 from hactl.decide.placement.attributes import checks_of
 from hactl.decide.placement.board import Board
+from hactl.decide.placement.costs import Wanted, preference
 from hactl.decide.placement.eligible import Now, excluded
 from hactl.decide.placement.rules import Places, Rules, find_places, rules_of
-from hactl.decide.placement.solve import Wanted, preference, solve
+from hactl.decide.placement.solve import solve
 from hactl.decide.planned import kept_off, off
 from hactl.model.cluster import ClusterSpec
 
@@ -166,9 +167,11 @@ def place_all(rules: Rules, wanted: Mapping[str, Wanted], known: Solved) -> tupl
 def _solved(
     rules: Rules, groups: tuple[Wanted, ...], known: Solved, solved: dict[tuple[Wanted, ...], Mapping[str, str]]
 ) -> Mapping[str, str]:
-    if groups not in solved:
-        solved[groups] = known[groups] if groups in known else solve(rules, groups)
-    return solved[groups]
+    at = known.get(groups)
+    if at is None:
+        at = solve(rules, groups)
+    solved[groups] = at  # hashing a thousand groups takes its time: no more often than this
+    return at
 
 
 def _too_full(rules: Rules, targets: Mapping[str, str]) -> bool:

@@ -21,6 +21,7 @@ from tests.simulation.scripts import (
     between_claim_and_device,
     confirmed_during_action,
     executor_hangs,
+    renewal_seen_after_the_outage,
     watchdog_and_dead_device,
 )
 
@@ -115,11 +116,22 @@ def _no_time_to_answer() -> Any:
 def _suspected_after_a_gap() -> Any:
     """A peer that was not seen since a gap of mine is suspected like any other."""
 
-    def renewed_myself(self: Any, now: Any) -> None:
+    def renewed_myself(self: Any, now: Any, *answer: Any) -> None:
         renewed = {name: seen.renewed for name, seen in self.sightings.items()}
-        original(self, now)
+        original(self, now, *answer)
         for name, seen in self.sightings.items():
             seen.renewed = renewed[name]
+
+    original = observer.Observer.on_own_renewal
+    return patch(observer.Observer, "on_own_renewal", renewed_myself)
+
+
+def _any_renewal_counts() -> Any:
+    """A renewal that is seen after a gap counts, even if it was written before."""
+
+    def renewed_myself(self: Any, *given: Any) -> None:
+        original(self, *given)
+        self.since_gap = 0
 
     original = observer.Observer.on_own_renewal
     return patch(observer.Observer, "on_own_renewal", renewed_myself)
@@ -170,6 +182,8 @@ MUTATIONS = [
     Mutation("a guard has no time to answer", _no_time_to_answer, (), ("L2",), script=asked_late),
     Mutation("suspected at once after a gap", _suspected_after_a_gap, ("store-away", "pause-daemon"), ("S4",),
              required=True, devices=True),
+    Mutation("a renewal from before a gap counts after it", _any_renewal_counts, (), ("S4",),
+             script=renewal_seen_after_the_outage),
     Mutation("suspecting in a gap", _suspected_in_a_gap, ("store-away",), ("S4", "G5"), required=True, devices=True),
     Mutation("confirmed without waiting for the action", _confirmed_at_once, (), ("S5",),
              script=confirmed_during_action),

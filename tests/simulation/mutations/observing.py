@@ -41,8 +41,8 @@ def _any_revision() -> Any:
 
 
 def _no_restart_after_gap() -> Any:
-    def renewed_myself(self: Any, now: Instant) -> None:
-        self.last_own_renewal = now
+    def renewed_myself(self: Any, now: Instant, *answer: Any) -> None:
+        self.last_own_renewal, self.since_gap = now, 0
 
     return patch(observer.Observer, "on_own_renewal", renewed_myself)
 

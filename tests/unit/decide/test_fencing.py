@@ -280,7 +280,7 @@ def renew_until(state: NodeState, since: Instant, until: Instant) -> None:
 def sees(state: NodeState, executor: Executor) -> None:
     """n1 is seen to renew, now."""
     session = executor.state.view.sessions["n1"]
-    state.observer.on_own_renewal(executor.now)
+    state.observer.on_own_renewal(executor.now, executor.now, 0)
     state.observer.on_session("n1", session._replace(mod_revision=session.mod_revision - 1), executor.now)
     state.observer.on_session("n1", session, executor.now)
 

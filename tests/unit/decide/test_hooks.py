@@ -73,6 +73,7 @@ def states(scene: Scene, *silent: str) -> dict[str, NodeState]:
     for name in ("n1", "n2", "n3"):
         state = known[name] = node_state(scene.spec, name)
         state.view.load(scene.store.snapshot(KEYS.prefix, timeout_s=5))
+        state.observer.on_own_renewal(at(800), at(800), 0)
         for peer in state.view.sessions:
             state.observer.on_session(peer, before[peer], at(900))
             if peer not in silent:

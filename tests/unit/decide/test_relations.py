@@ -50,7 +50,8 @@ def state_of(cluster: Scene, name: str) -> NodeState:
 
 
 def heard(state: NodeState, name: str, session: Versioned[Session], now: Instant) -> None:
-    """The node was seen to renew its session."""
+    """The node was seen to renew its session, after I renewed mine."""
+    state.observer.on_own_renewal(now, now, 0)
     for renewal in (session, session._replace(mod_revision=session.mod_revision + 1)):
         state.observer.on_session(name, renewal, now)
 

@@ -62,6 +62,20 @@ def test_it_kills_everything_when_its_lease_comes_to_its_end(owner: Daemon) -> N
     assert "lease_lapsing" in owner.log
 
 
+def test_renewals_of_peers_count_from_its_opening_or_the_end_of_its_last_gap_on(owner: Daemon) -> None:
+    session, observer = owner.state.session, owner.state.observer
+    opened = session.session_revision
+    owner.wait(HEARTBEAT_MS)
+    assert observer.since_gap == opened
+    owner.watch()
+    owner.unanswered = {"renew"}
+    owner.wait(3 * HEARTBEAT_MS)
+    assert observer.since_gap == opened
+    owner.unanswered = set()
+    owner.wait(HEARTBEAT_MS)
+    assert observer.since_gap == session.mod_revision > opened
+
+
 def test_a_lapse_that_is_over_starts_it_again(owner: Daemon) -> None:
     owner.unanswered = {"renew"}
     owner.wait(LEASE_MS)

@@ -24,7 +24,7 @@ def record(deposed_revision: int) -> FenceRecord:
 
 def observer() -> Observer:
     made = Observer(H, E)
-    made.on_own_renewal(at(0))
+    made.on_own_renewal(at(0), at(0), 4)
     made.on_session("n2", session(5), at(10))
     return made
 
@@ -81,3 +81,56 @@ def test_a_session_that_was_only_found_was_not_heard() -> None:
     seen.on_session("n2", session(6), at(100))
     assert seen.heard_within("n2", 2 * H, at(100 + 2 * H))
     assert not seen.heard_within("n2", 2 * H, at(100 + 2 * H + 1))
+
+
+def after_an_outage(answered: int, sent: float) -> Observer:
+    """A peer that was seen to renew at 10 ms; from then on the store is away until I renew again at 5000 ms."""
+    seen = observer()
+    seen.on_session("n2", session(6), at(10))
+    seen.on_own_renewal(at(5000), at(sent), answered)
+    return seen
+
+
+def suspected(seen: Observer, mod: int, now: float) -> bool:
+    """400 ms after its last renewal, while I renew every 100 ms."""
+    own = seen.last_own_renewal
+    assert own is not None
+    for ms in range(int(own.boot) + 100, int(now) + 1, 100):
+        seen.on_own_renewal(at(ms), at(ms - 1), 100 + ms)
+    return seen.suspected("n2", session(mod), 400, at(now))
+
+
+def test_a_renewal_that_is_seen_after_the_outage_but_is_from_before_it_raises_no_suspicion() -> None:
+    seen = after_an_outage(answered=9, sent=4999)
+    seen.on_session("n2", session(9), at(5010))
+    assert not suspected(seen, 9, 5900)
+    assert seen.over("n2", session(9), at(5010 + 1025)), "its lease counts"
+
+
+def test_a_renewal_after_the_outage_does() -> None:
+    seen = after_an_outage(answered=9, sent=4999)
+    seen.on_session("n2", session(10), at(5010))
+    assert not suspected(seen, 10, 5409)
+    assert suspected(seen, 10, 5410)
+
+
+def test_an_answer_that_may_be_from_before_the_outage_tells_of_no_revision_after_it() -> None:
+    """It was under way for longer than 2h, or it lay unread: the next answer counts."""
+    seen = after_an_outage(answered=7, sent=5000 - 2 * H - 1)
+    seen.on_session("n2", session(8), at(5010))
+    assert not suspected(seen, 8, 5900)
+    seen.on_session("n2", session(8000), at(5950))
+    assert suspected(seen, 8000, 6350)
+
+
+def test_another_history_begins_without_a_revision() -> None:
+    seen = after_an_outage(answered=9, sent=4999)
+    seen.forget()
+    assert seen.since_gap is None
+
+
+def test_a_renewal_of_mine_without_a_gap_before_it_makes_nobody_unheard() -> None:
+    seen = observer()
+    seen.on_own_renewal(at(50), at(49), 8)
+    seen.on_session("n2", session(7), at(60))
+    assert seen.heard_within("n2", 2 * H, at(60))

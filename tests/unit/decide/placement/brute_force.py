@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from hactl.decide.placement.solve import Wanted
+from hactl.decide.placement.costs import Wanted
 from hactl.model.cluster import ClusterSpec, GroupSpec
 
 At = Mapping[str, str]

@@ -9,9 +9,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hactl.decide.placement.costs import Candidate, Wanted
 from hactl.decide.placement.plan import place_all
 from hactl.decide.placement.rules import rules_of
-from hactl.decide.placement.solve import Candidate, Wanted
 from hactl.model.cluster import ClusterSpec, GroupSpec, NodeSpec
 from hactl.model.placing import Placing, Relation
 
