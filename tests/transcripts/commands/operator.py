@@ -63,9 +63,9 @@ def _cleanup(play: Play, group: str) -> None:
     play.world.checks.cleaned(group)
 
 
-@command(r"hactl group stop (?P<group>\w+)")
-def _stop(play: Play, group: str) -> None:
-    play.operate(requests.Stop(group))
+@command(r"hactl group stop (?P<group>\w+)(?P<yes> --yes)?")
+def _stop(play: Play, group: str, yes: str | None) -> None:
+    play.operate(requests.Stop(group, force=bool(yes)))
 
 
 @command(r"hactl group start (?P<group>\w+)")
