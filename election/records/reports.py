@@ -62,7 +62,7 @@ class GroupReport(TypedDict, total=False):
     instance of a group that runs on every node has failed more often than it is restarted in place. `score`: how good
     its instance would be to be promoted, `score_of`: as of which revision of the ownership. `restarted`: the
     mod_revision of the operator's request to restart such a group, once this node has restarted its instance. `alone`:
-    it is left alone (maintenance)."""
+    it is left alone (maintenance). `outdated`: it runs by a definition that is no longer the configured one."""
 
     phase: str
     epoch: int
@@ -75,6 +75,7 @@ class GroupReport(TypedDict, total=False):
     score_of: int
     restarted: int
     alone: bool
+    outdated: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def _aim(state: NodeState, run: LocalGroup, out: Out) -> None:
     away = _away(state, run)
     if away or rolling_restart.goes_down(state, run, out):
         first = "" if run.stopped else ordering.goes_first(state, run, out.now)
-        run.waiting = f"{first}, which needs it, stops first" if first else away or "it is restarted"
+        run.waiting = f"{first}, which needs it, stops first" if first else away or _restarted_for(run)
         if first:
             probe_unknown(run, out)
         else:
@@ -88,6 +88,10 @@ def _aim(state: NodeState, run: LocalGroup, out: Out) -> None:
         _bring_up(state, run, out)
 
 
+def _restarted_for(run: LocalGroup) -> str:
+    return "its configuration has changed" if run.outdated else "it is restarted"
+
+
 def _away(state: NodeState, run: LocalGroup) -> str:
     """Why it is not to run here; empty: it is."""
     assert state.cluster is not None
@@ -96,8 +100,6 @@ def _away(state: NodeState, run: LocalGroup) -> str:
         return "the daemon ends"
     if clone is None or clone.run != "all":
         return "taken out of the configuration"
-    if run.outdated:
-        return "its configuration has changed"
     return _not_here(state, clone)
 
 

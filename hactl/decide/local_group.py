@@ -63,7 +63,8 @@ class LocalGroup:
     the last ownership with an overlap, and when it was first seen here.
     `unseen`: it is stopped to be started again as a whole, since no client reaches it.
     `cleaned`: the last cleanup of the operator's that was carried out; `restarted`: the last request to restart it for
-    which everything was stopped, `restarting`: the one for which an instance is stopped now. `alone`: nothing is done
+    which everything was stopped, `restarting`: the one for which an instance is stopped now (-1: it
+    is for its new definition). `alone`: nothing is done
     here by itself to what runs, which was looked at `looked_at`. `interferences`: by resource and topic. `waits_since`:
     since when it waits for others to start, `leaving_since`: since when it is to stop in order. `score`: of a group
     that promotes an instance. `settled`: on what it rests that there is nothing to do for it (`hactl.decide.settled`);

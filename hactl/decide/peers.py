@@ -112,6 +112,8 @@ def _of_instance(state: NodeState, run: LocalGroup, entry: GroupReport) -> None:
         entry["given_up"] = True
     if run.alone:
         entry["alone"] = True
+    if run.outdated:
+        entry["outdated"] = True
     request = state.view.restarts.get(run.spec.name)
     if request is not None and run.restarted == request.mod_revision:
         entry["restarted"] = run.restarted

@@ -191,6 +191,8 @@ def failed(state: NodeState, run: LocalGroup, name: str, reason: str, out: Out) 
     held = wandering.held(state, run.spec.name)
     run.retry_at = out.now.plus(LONGEST_RETRY_MS if held else wait)
     out.note("resource_failed", group=run.spec.name, resource=name, reason=reason, failures=run.restarts)
+    if run.spec.run == "all" and run.restarts == run.spec.restarts + 1:
+        out.note("instance_given_up", group=run.spec.name, resource=name, reason=reason)
     if run.restarts > run.spec.restarts and state.role(run.spec.name) == "owner" and not held:
         write = note_failure(state, run, reason)
         out.send(Purpose.FAILURE, Txn(state.writer.guarded(), (write,), state.writer.reads(write.key)))

@@ -1,5 +1,5 @@
-"""The restart of a group that runs on every node (docs/clones.md, *Restart*): one instance after the other, by the
-names of their nodes, and only while all others run. Pure.
+"""The restart of a group that runs on every node (docs/clones.md, *Restart*), for an operator or by another definition:
+one instance after the other, by the names of their nodes, and only while all others run. Pure.
 
 A node knows of the others by their reports. What it does not know is a reason to wait.
 """
@@ -16,9 +16,15 @@ from hactl.decide.state import NodeState, Out
 from hactl.model.cluster import GroupSpec
 from hactl.model.purposes import Purpose
 
+# In place of a request: the instance runs by a definition that is no longer the configured one.
+_OUTDATED = -1
+
 
 def goes_down(state: NodeState, run: LocalGroup, out: Out) -> bool:
-    """Whether this node's instance is to stop now, to be started again, for the operator's request."""
+    """Whether this node's instance is to stop now, to be started again: by its new definition, or for the operator's
+    request."""
+    if run.outdated:
+        return _begins(state, run, _OUTDATED, _updated_after(state, run, out), out)
     request = state.view.restarts.get(run.spec.name)
     if request is None:
         run.restarting = 0
@@ -26,10 +32,8 @@ def goes_down(state: NodeState, run: LocalGroup, out: Out) -> bool:
     _remember(state, run, request)
     if run.restarted == request.mod_revision:
         return False
-    if run.restarting != request.mod_revision:
-        if run.acting or run.phase == "unknown" or (run.running and waits_for(state, run, request, out)):
-            return False
-        run.restarting = request.mod_revision  # one that does not run has nobody to wait for
+    if not _begins(state, run, request.mod_revision, _restarted_after(state, run, request, out), out):
+        return False
     if not run.stopped:
         return True
     run.restarted, run.restarting, run.retry_at = request.mod_revision, 0, None
@@ -44,16 +48,38 @@ def _remember(state: NodeState, run: LocalGroup, request: Versioned[Restart]) ->
         run.restarted = request.mod_revision
 
 
-def waits_for(state: NodeState, run: LocalGroup, request: Versioned[Restart], out: Out) -> str:
+def _begins(state: NodeState, run: LocalGroup, why: int, waits_for: str, out: Out) -> bool:
+    """Whether its stop has begun, or begins now. One that does not run has nobody to wait for."""
+    if run.restarting != why:
+        if run.acting or run.phase == "unknown" or (run.running and waits_for):
+            return False
+        run.restarting = why
+    return True
+
+
+def _restarted_after(state: NodeState, run: LocalGroup, request: Versioned[Restart], out: Out) -> str:
     """The node whose instance is to be restarted before this one, or is to run again first; empty: there is none."""
     for node in _others(state, run.spec):
         said = said_of(state.view, run.spec.name, node)
-        heard = state.observer.heard_within(node, state.timing.suspect_after_ms, out.now)
-        if said is None or not heard or said.get("phase") != "running" or said.get("leaving"):
-            return node
-        if node < state.node and not restarted_for(said, request):
+        if not _runs(state, node, said, out) or (node < state.node and not restarted_for(said, request)):
             return node
     return ""
+
+
+def _updated_after(state: NodeState, run: LocalGroup, out: Out) -> str:
+    """The same, for another definition: a node has it in use when it says so."""
+    for node in _others(state, run.spec):
+        said, report = said_of(state.view, run.spec.name, node), state.view.reports.get(node)
+        current = report is not None and report.record.config_revision >= state.config_rev
+        updated = said is not None and not said.get("outdated") and current
+        if not _runs(state, node, said, out) or (node < state.node and not updated):
+            return node
+    return ""
+
+
+def _runs(state: NodeState, node: str, said: GroupReport | None, out: Out) -> bool:
+    heard = state.observer.heard_within(node, state.timing.suspect_after_ms, out.now)
+    return heard and said is not None and said.get("phase") == "running" and not said.get("leaving")
 
 
 def restarted_for(said: GroupReport | None, request: Versioned[Restart]) -> bool:

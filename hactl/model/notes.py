@@ -50,7 +50,9 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("group_not_held", "info", "a group that was held has run well for long enough"),
         Kind("asks_to_be_fenced", "error", "a resource cannot be stopped, and this node has the others fence it"),
         Kind("group_cleaned_up", "info", "`hactl group cleanup` was carried out"),
-        Kind("group_restarts", "info", "`hactl group restart`: everything of the group is stopped and starts again"),
+        Kind(
+            "group_restarts", "info", "`hactl group restart`: everything of the group is stopped here and starts again"
+        ),
         Kind("planned_over", "info", "what an operator had asked for has come to its end; `key`"),
         Kind("self_fence_waits", "info", "this node would take itself down, and waits: another node goes down first"),
         Kind("move_refused", "warning", "a planned move is not possible; `reason`"),
@@ -63,6 +65,12 @@ SECTIONS: dict[str, tuple[Kind, ...]] = {
         Kind("resource_started", "info", "a resource was started"),
         Kind("resource_stopped", "info", "a resource was stopped"),
         Kind("resource_failed", "warning", "a start or monitor failed; `reason`, `failures`"),
+        Kind(
+            "instance_given_up",
+            "error",
+            "of a group that runs on every node: here it failed more than `restarts` times. Groups that must run with "
+            "it leave; it is tried again all the same; `reason`",
+        ),
         Kind("resource_recovered", "info", "a resource that had failed is well again, before it was restarted"),
         Kind("resource_ended", "info", "it ended by itself while its node releases everything: no failure is counted"),
         Kind("stop_failed", "error", "a stop or kill failed; it is tried again"),

@@ -39,6 +39,9 @@ def _of_instance(clone: dict[str, Any], instance: dict[str, Any]) -> Iterator[Wa
     elif instance["state"] == "failed":
         todo = f"it is restarted by itself; see `hactl events` and the log of {node}"
         yield "warning", f"group {name} has failed on {node}: {reason}", todo
+    elif instance["outdated"] and instance["state"] == "running":
+        text = f"group {name} runs on {node} by its configuration before: instances are restarted one after the other"
+        yield "notice", text, "wait; where one does not come up, see what is said of it"
     elif not clone["restarting"]:
         why = f": {reason}" if reason else ""
         yield "notice", f"group {name} is {instance['state']} on {node}{why}", "wait; `hactl status --watch`"

@@ -34,7 +34,8 @@ def about_clone(clone: Mapping[str, Any]) -> str:
 
 def about_instance(instance: Mapping[str, Any]) -> str:
     """An instance in words."""
-    why = instance["reason"] or ("" if instance["wanted"] else instance["why_not"])
+    before = "by its configuration before" if instance["outdated"] else ""
+    why = instance["reason"] or before or ("" if instance["wanted"] else instance["why_not"])
     return f"{instance['node']}: {instance['state']}" + (f", {why}" if why else "")
 
 
@@ -43,5 +44,5 @@ def at_rest(instance: Mapping[str, Any]) -> bool:
     if not instance["live"]:
         return True
     if instance["wanted"]:
-        return bool(instance["state"] == "running")
+        return bool(instance["state"] == "running" and not instance["outdated"])
     return instance["phase"] in DOWN

@@ -88,6 +88,7 @@ def _instance(view: ReadView, clone: GroupSpec, node: str, why_not: str) -> dict
         "given_up": bool(said.get("given_up")),
         "leaving": bool(said.get("leaving")),
         "alone": bool(said.get("alone")),
+        "outdated": bool(said.get("outdated")),
         "restarted": request is not None and said.get("restarted") == request.mod_revision,
     }
 

@@ -23,8 +23,8 @@ the document stay; later versions of hactl add to them, and raise `version` when
   `maintenance` (None, or `by`, `at`, `until`, `reason`: it is left alone)
 - `clones`: the groups that run on every node: `name`, `state` (one word, see `hactl/status/clones.py`), `running` of
   `wanted` instances, `enabled`, `configured`, `resources` (`name`, `kind`), `nodes` (on each: `node`, `live`, `wanted`,
-  `why_not`, `state`, `phase`, `resources`, `reason`, `given_up`, `leaving`, `alone`, `restarted`); `stopped`, `bans`,
-  `maintenance`, `restarting` as of a group. `groups` are those that run on one node at a time
+  `why_not`, `state`, `phase`, `resources`, `reason`, `given_up`, `leaving`, `alone`, `outdated`, `restarted`);
+  `stopped`, `bans`, `maintenance`, `restarting` as of a group. `groups` are those that run on one node at a time
 - `balancers`: HAProxy on each node: `node`, `live`, `wanted` (it is to run there), `told` (what follows is known),
   `running`, `version`, `error`, `at`
 - `services`: `name`, `mode`, `binds`, `enabled`, `writer` (None: it has none to be elected), `group`, `role` (what

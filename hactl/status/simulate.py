@@ -101,7 +101,7 @@ def _of_clone(before: Plan, after: Plan, supposed: Supposed, name: str) -> Itera
     spec, changed = before.cluster.group(name), after.cluster.group(name)
     stays = ", ".join(node for node in new if node in old)
     if stays and spec is not None and changed is not None and spec.resources != changed.resources:
-        reason = "its resources change: each node restarts its instance"
+        reason = "its resources change: one node after the other restarts its instance"
         yield Effect(name, "change", stays, stays, reason, _stop_and_start_ms(spec, changed))
 
 

@@ -52,7 +52,7 @@ result: a later version's presets change nothing until you apply again. Whole co
 
 {services}
 
-## Groups: on one node at a time
+## Groups
 
 {groups}
 
@@ -68,10 +68,7 @@ def page() -> str:
         [f"`{preset.name}`", preset.what, ports_of(preset), check_of(preset), _special(preset), preset.note]
         for preset in listed("service")
     ]
-    groups = [
-        [f"`{preset.name}`", preset.what, str(preset.settings.get("fencing", "lease")), preset.note]
-        for preset in listed("group")
-    ]
+    groups = [[f"`{preset.name}`", preset.what, _runs(preset), preset.note] for preset in listed("group")]
     advice = [
         [", ".join(f"`{name}`" for name in (topic.name, *topic.also)), topic.what, topic.reason, topic.instead]
         for topic in listed("advice")
@@ -80,9 +77,15 @@ def page() -> str:
         override=OVERRIDE,
         by_name=BY_NAME,
         services=_table(["preset", "what", "port", "check", "besides", "note"], services),
-        groups=_table(["preset", "what", "fencing", "note"], groups),
+        groups=_table(["preset", "what", "runs on", "note"], groups),
         advice=_table(["name", "what", "why", "what to do"], advice),
     )
+
+
+def _runs(preset: Preset) -> str:
+    """Where a group runs: on one node, with its fencing, or on all."""
+    fencing = str(preset.settings.get("fencing", "lease"))
+    return "every node" if preset.settings.get("run") == "all" else f"one node, {fencing}"
 
 
 def _special(preset: Preset) -> str:

@@ -81,11 +81,12 @@ class Broker:
             os.kill(pid, signal.SIGKILL)
         return pids
 
-    def server(self, node: str) -> str:
-        """What HAProxy of all nodes does with the node's server."""
+    def server(self, node: str) -> tuple[bool, set[int]]:
+        """Whether the node's server is to get no new connections, and its weight for HAProxy on each node."""
         services = self.cluster.status("n1")["services"]
         servers = next(service for service in services if service["name"] == "broker")["servers"]
-        return str(next(server["state"] for server in servers if server["name"] == node))
+        server = next(server for server in servers if server["name"] == node)
+        return server["away"], {said["weight"] for said in server["balancers"].values()}
 
     def answers(self, count: int = 6) -> set[str]:
         """The nodes that answer so many clients of the service."""
@@ -162,14 +163,18 @@ def test_what_operators_want(broker: Broker) -> None:
     broker.wait("broker=running")
     assert broker.on() == list(cluster.nodes)
 
-    said = cluster.hactl("n1", "group", "ban", "broker", other, "--for", "8s")
+    said = cluster.hactl("n1", "group", "ban", "broker", other)
     assert f"leaving {other} now" in said
     cluster.until(lambda: other not in broker.on(), "it leaves the node")
-    cluster.until(lambda: broker.server(other) == "drained", "its server is drained")
+    cluster.until(lambda: broker.server(other) == (True, {0}), "its server is drained")
     assert broker.answers() <= set(cluster.others(other))
     assert "banned by" in cluster.hactl("n1", "explain", "broker")
-    cluster.until(lambda: other in broker.on() and not cluster.store.view().bans, "the ban ends")
-    cluster.until(lambda: broker.server(other) == "up", "its server is used again")
+    cluster.hactl("n1", "group", "clear", "broker")
+    cluster.hactl("n1", "group", "ban", "broker", owner, "--for", "3s")
+    cluster.until(lambda: not cluster.store.view().bans, "the ban ends")
+    broker.wait("broker=running")
+    assert broker.on() == list(cluster.nodes)
+    cluster.until(lambda: broker.server(other) == (False, {100}), "its server is used again")
 
     cluster.hactl("n1", "maintenance", "on", "--group", "broker", "--for", "6s")
     broker.kill(other)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from election.observer import limit_ms
 from hactl.admin import identity, requests
 from hactl.admin.actions import Left
@@ -12,6 +14,7 @@ from tests.simulation.operator import configure
 from tests.transcripts.commands.command import command
 
 if TYPE_CHECKING:
+    from hactl.model.cluster import GroupSpec
     from tests.transcripts.play import Play
 
 
@@ -63,9 +66,9 @@ def _cleanup(play: Play, group: str) -> None:
     play.world.checks.cleaned(group)
 
 
-@command(r"hactl group stop (?P<group>\w+)")
-def _stop(play: Play, group: str) -> None:
-    play.operate(requests.Stop(group))
+@command(r"hactl group stop (?P<group>\w+)(?P<yes> --yes)?")
+def _stop(play: Play, group: str, yes: str | None) -> None:
+    play.operate(requests.Stop(group, force=bool(yes)))
 
 
 @command(r"hactl group start (?P<group>\w+)")
@@ -125,6 +128,21 @@ def _enabled(play: Play, group: str, enabled: str) -> None:
         replace(spec, enabled=enabled == "true") if spec.name == group else spec for spec in play.cluster.groups
     )
     play.cluster = replace(play.cluster, groups=groups)
+    configure(play.world, play.cluster)
+
+
+@command(r"hactl config apply, with another definition of (?P<group>\w+)")
+def _redefined(play: Play, group: str) -> None:
+    assert play.cluster is not None
+
+    def other(spec: GroupSpec) -> GroupSpec:
+        resources = (
+            msgspec.structs.replace(resource, stop_timeout_ms=resource.stop_timeout_ms + 1000)
+            for resource in spec.resources
+        )
+        return replace(spec, resources=tuple(resources)) if spec.name == group else spec
+
+    play.cluster = replace(play.cluster, groups=tuple(map(other, play.cluster.groups)))
     configure(play.world, play.cluster)
 
 

@@ -174,6 +174,14 @@ def test_resources_are_matched_by_name() -> None:
     assert (writer.options.command, writer.options.ready) == (("/bin/sleep", "infinity"), ("/bin/true",))
 
 
+def test_a_preset_of_a_group_on_every_node() -> None:
+    text = f"{NODES}groups:\n  - preset: galera-nodes\n  - {{preset: galera-writer, together_with: [galera-nodes]}}\n"
+    spec = parse_cluster(text + "services:\n  - {name: db, binds: ['10.0.0.11:1'], port: 3306, group: galera-nodes}\n")
+    assert [(group.name, group.run) for group in spec.groups] == [("galera-nodes", "all"), ("galera-writer", "one")]
+    assert parse_document(document(spec)) == spec
+    assert spec.services[0].follows == "galera-nodes"
+
+
 def test_merging_changes_neither_side() -> None:
     base, given = {"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"b": None, "e": 3}, "d": [4]}
     kept = json.dumps([base, given])

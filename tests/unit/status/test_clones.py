@@ -206,6 +206,13 @@ def test_a_restart_from_node_to_node() -> None:
             "repair it there; to go on without it: `hactl group ban broker n3`") in told(known)  # fmt: skip
 
 
+def test_another_definition_that_is_not_taken_up_everywhere_yet() -> None:
+    known = scene(n3=instance("running", outdated=True))
+    assert (clone(known)["state"], clone(known)["running"]) == ("running", 3)
+    assert "broker is running, on 3 of 3 (n3: running, by its configuration before)" in held(known, "settled")
+    assert [level for level, what, _ in told(known) if "runs on n3 by its configuration before" in what] == ["notice"]
+
+
 def test_one_that_is_no_longer_configured_and_still_there() -> None:
     known = scene()
     shown_ = status.status(known.view, spec(), "n1", health=known.health)
