@@ -66,7 +66,7 @@ def test_time_alone_changes_nothing(story: Story) -> None:
 def test_a_renewal_and_a_report_tell_nothing_and_other_answers_do(story: Story) -> None:
     state, result = story.state, TxnResult(True, story.state.view.revision, {})
     for number, purpose in enumerate((Purpose.RENEW, Purpose.REPORT, Purpose.BLOCK), 900):
-        state.pending[number] = Pending(purpose, state.writer.delete("k", 1))
+        state.pending[number] = Pending(purpose, state.writer.delete("k", 1), story.node.now)
         settled.see_event(state, events.TxnDone(number, result))
         assert story.passed_over is (purpose is not Purpose.BLOCK)
     assert story.settle()

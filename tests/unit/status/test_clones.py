@@ -8,7 +8,7 @@ import pytest
 
 from election.records import Ban, Maintenance, Restart, Stop
 from hactl.cli.explain import explained, simulated
-from hactl.cli.maintenance import _left
+from hactl.cli.maintenance import Scope, _left
 from hactl.cli.output import Style
 from hactl.cli.status_view import render
 from hactl.decide.placement.plan import plan
@@ -183,15 +183,15 @@ def test_a_maintenance_holds_once_every_node_says_so() -> None:
     known = scene()
     known.put(KEYS.maintenance("broker"), Maintenance("anna"))
     assert clone(known)["state"] == "unmanaged" and held(known, "broker=unmanaged") == ""
-    assert list(_left(document(known), "broker", set(), alone=True)) == [
+    assert list(_left(document(known), Scope(group="broker"), set(), alone=True)) == [
         "broker is not left alone yet on n1, n2, n3"
     ]  # fmt: skip
     alone = instance("failed", alone=True)
     said(known, n1=alone, n2=alone, n3=alone)
-    assert list(_left(document(known), "", set(), alone=True)) == []
+    assert list(_left(document(known), Scope(), set(), alone=True)) == []
     assert all("IN MAINTENANCE" in what for _, what, _ in told(known))
     known.delete(KEYS.maintenance("broker"))
-    assert list(_left(document(known), "", set(), alone=False)) == ["broker is still left alone on n1, n2, n3"]
+    assert list(_left(document(known), Scope(), set(), alone=False)) == ["broker is still left alone on n1, n2, n3"]
 
 
 def test_a_restart_from_node_to_node() -> None:
