@@ -8,13 +8,13 @@ import pytest
 
 from election.records import Ban, Maintenance, Restart, Stop
 from hactl.cli.explain import explained, simulated
-from hactl.cli.maintenance import _left
+from hactl.cli.maintenance import Scope, _left
 from hactl.cli.output import Style
 from hactl.cli.status_view import render
 from hactl.decide.placement.plan import plan
 from hactl.status import check
 from hactl.status import document as status
-from hactl.status.conditions import leaving, missing, parse, unknown_name
+from hactl.status.conditions import leaving, missing, parse, unknown_name, unplaced
 from hactl.status.explain import explain
 from hactl.status.explain_clone import explain_clone
 from hactl.status.simulate import Supposed, simulate, with_names_checked
@@ -170,6 +170,16 @@ def test_what_an_operator_has_stopped_or_banned() -> None:
     assert "not on n3 (banned by anna)" in "".join(shown(known))
 
 
+def test_a_ban_is_waited_for_where_it_can_come_to_its_end() -> None:
+    known = scene(n1=GIVEN_UP)
+    known.put(KEYS.ban("broker", "n3"), Ban("anna"))
+    assert "n3: running, banned by anna" in unplaced(document(known), "broker")
+    said(known, n1=GIVEN_UP, n3=instance("stopped"))
+    assert unplaced(document(known), "broker") == ""
+    known.delete(KEYS.ban("broker", "n3"))
+    assert "n3: stopped" in unplaced(document(known), "broker")
+
+
 def test_a_node_in_standby_is_empty_once_its_instances_have_stopped() -> None:
     known = scene()
     known.put(KEYS.standby("n3"), "anna")
@@ -183,15 +193,15 @@ def test_a_maintenance_holds_once_every_node_says_so() -> None:
     known = scene()
     known.put(KEYS.maintenance("broker"), Maintenance("anna"))
     assert clone(known)["state"] == "unmanaged" and held(known, "broker=unmanaged") == ""
-    assert list(_left(document(known), "broker", set(), alone=True)) == [
+    assert list(_left(document(known), Scope(group="broker"), set(), alone=True)) == [
         "broker is not left alone yet on n1, n2, n3"
     ]  # fmt: skip
     alone = instance("failed", alone=True)
     said(known, n1=alone, n2=alone, n3=alone)
-    assert list(_left(document(known), "", set(), alone=True)) == []
+    assert list(_left(document(known), Scope(), set(), alone=True)) == []
     assert all("IN MAINTENANCE" in what for _, what, _ in told(known))
     known.delete(KEYS.maintenance("broker"))
-    assert list(_left(document(known), "", set(), alone=False)) == ["broker is still left alone on n1, n2, n3"]
+    assert list(_left(document(known), Scope(), set(), alone=False)) == ["broker is still left alone on n1, n2, n3"]
 
 
 def test_a_restart_from_node_to_node() -> None:
