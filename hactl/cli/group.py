@@ -13,6 +13,7 @@ from hactl.cli.backend import Backend
 from hactl.cli.common import NOT_IN_TIME, say, settings, tell
 from hactl.cli.completion import nodes
 from hactl.cli.options import ConfigOption, For, Force, Group, Reason, Timeout, Wait, seconds
+from hactl.status.clone_words import about_clone
 from hactl.status.conditions import about, unplaced
 
 
@@ -149,6 +150,7 @@ def _await_place(backend: Backend, group: str, revision: int, limit_s: float) ->
 
     def look(document: dict[str, Any]) -> list[str]:
         last[:] = [about(entry) for entry in document["groups"] if entry["name"] == group]
+        last.extend(about_clone(clone) for clone in document.get("clones", ()) if clone["name"] == group)
         return [words] if (words := unplaced(document, group)) else []
 
     lines = _await_look(backend, look, revision, limit_s)

@@ -53,7 +53,7 @@ def _of_restart(clone: dict[str, Any]) -> Iterator[Warning_]:
         return
     wanted = [instance for instance in clone["nodes"] if instance["live"] and instance["wanted"]]
     left = [instance["node"] for instance in wanted if not instance["restarted"]]
-    failed = next((instance for instance in wanted if instance["state"] == "failed"), None)
+    failed = next((instance for instance in wanted if instance["state"] == "failed" or instance["alone"]), None)
     text = f"group {clone['name']} is being restarted, node after node; left: {', '.join(left) or 'none'}"
     if failed is None or not left:
         yield "notice", text, "wait; `hactl status --watch`"

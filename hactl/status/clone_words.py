@@ -46,3 +46,8 @@ def at_rest(instance: Mapping[str, Any]) -> bool:
     if instance["wanted"]:
         return bool(instance["state"] == "running" and not instance["outdated"])
     return instance["phase"] in DOWN
+
+
+def is_on_its_way(instance: Mapping[str, Any]) -> bool:
+    """Whether it starts or stops, or soon will: it is not as it is to be, and has not failed either."""
+    return not at_rest(instance) and not instance["alone"] and instance["state"] not in ("failed", "blocked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from hactl.status.clone_words import about_clone, about_instance, at_rest, is_on
+from hactl.status.clone_words import about_clone, about_instance, at_rest, is_on, is_on_its_way
 
 GROUP_STATES = ("running", "stopped", "unmanaged")
 NODE_STATES = ("online", "standby", "dead")
@@ -101,6 +101,9 @@ def unplaced(document: Document, name: str) -> str:
     does. For a group that is left alone: nothing is waited for."""
     if document["stale_ms"] is not None:
         return "etcd does not answer"
+    clone = next((clone for clone in document.get("clones", ()) if clone["name"] == name), None)
+    if clone is not None:
+        return about_clone(clone) if any(map(is_on_its_way, clone["nodes"])) and not clone["maintenance"] else ""
     group = next((group for group in document["groups"] if group["name"] == name), None)
     if group is None:
         return f"no group {name} is known"

@@ -163,7 +163,7 @@ def test_what_operators_want(broker: Broker) -> None:
     broker.wait("broker=running")
     assert broker.on() == list(cluster.nodes)
 
-    said = cluster.hactl("n1", "group", "ban", "broker", other)
+    said = cluster.hactl("n1", "group", "ban", "broker", other, "--no-wait")
     assert f"leaving {other} now" in said
     cluster.until(lambda: other not in broker.on(), "it leaves the node")
     cluster.until(lambda: broker.server(other) == (True, {0}), "its server is drained")

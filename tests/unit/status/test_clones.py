@@ -14,7 +14,7 @@ from hactl.cli.status_view import render
 from hactl.decide.placement.plan import plan
 from hactl.status import check
 from hactl.status import document as status
-from hactl.status.conditions import leaving, missing, parse, unknown_name
+from hactl.status.conditions import leaving, missing, parse, unknown_name, unplaced
 from hactl.status.explain import explain
 from hactl.status.explain_clone import explain_clone
 from hactl.status.simulate import Supposed, simulate, with_names_checked
@@ -168,6 +168,16 @@ def test_what_an_operator_has_stopped_or_banned() -> None:
     said(known, n3=down)
     assert held(known, "settled") == held(known, "broker=running") == ""
     assert "not on n3 (banned by anna)" in "".join(shown(known))
+
+
+def test_a_ban_is_waited_for_where_it_can_come_to_its_end() -> None:
+    known = scene(n1=GIVEN_UP)
+    known.put(KEYS.ban("broker", "n3"), Ban("anna"))
+    assert "n3: running, banned by anna" in unplaced(document(known), "broker")
+    said(known, n1=GIVEN_UP, n3=instance("stopped"))
+    assert unplaced(document(known), "broker") == ""
+    known.delete(KEYS.ban("broker", "n3"))
+    assert "n3: stopped" in unplaced(document(known), "broker")
 
 
 def test_a_node_in_standby_is_empty_once_its_instances_have_stopped() -> None:
