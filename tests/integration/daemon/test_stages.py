@@ -53,7 +53,7 @@ OWN = {
         "parts.state_keeper", "parts.troubles", "registrar", "startup", "store_link",
     },
     "hactl.resources": {
-        "base", "factory",
+        "base", "factory", "moving", "turns",
     },
     "hactl.haproxy": set(),
     "hactl.linux": {
