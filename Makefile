@@ -9,7 +9,7 @@ FIRST ?= 0
 JSON ?=
 PURE := $(wildcard tests/unit tests/golden tests/transcripts tests/fuzz)
 
-.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-long test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement bench-resources bench-addresses lock deb wheel clean bench-mount
+.PHONY: help setup packages audit check lint types imports unit coverage integration fuzz contract simulate lab system test-long test-watchdog test-storage test-galera test-ocf test-machines test-ansible test demo bench-failover bench-fencing bench-haproxy bench-serving bench-placement bench-resources bench-addresses bench-promote lock deb wheel clean bench-mount
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

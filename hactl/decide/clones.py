@@ -51,6 +51,8 @@ def step(state: NodeState, run: LocalGroup, out: Out) -> None:
         unmanaged.watch_nothing(run, out)
         unmanaged.look_now_and_then(run, out)
         run.waiting = reason
+    elif _ran_before(state, run):
+        _bring_up(state, run, out)
     elif state.cluster is None or not state.view.listed or state.phase in _UNKNOWING:
         probe_unknown(run, out)
     else:
@@ -60,6 +62,13 @@ def step(state: NodeState, run: LocalGroup, out: Out) -> None:
             run.restarts, run.failure, run.retry_at = 0, "", None
         _aim(state, run, out)
     outside.expire(run, out)
+
+
+def _ran_before(state: NodeState, run: LocalGroup) -> bool:
+    """Whether a daemon that begins while etcd is away, and knows no configuration yet, goes on with what one before it
+    ran since this machine booted: the guard may have killed it, with what was promoted of it."""
+    unknown = state.cluster is None and state.phase == "listing"
+    return unknown and state.boot.same_boot and any(spec.name == run.spec.name for spec in state.boot.leftovers)
 
 
 def _resting(state: NodeState, run: LocalGroup) -> str:
