@@ -268,7 +268,8 @@ def as_unowned(state: NodeState, run: LocalGroup, out: Out) -> None:
         return
     probe_unknown(run, out)
     sick = not (run.started or run.stop_failed) and "failed" in run.health.values()
-    if sick and state.cluster is not None and state.choice(run.spec.name).rank(state.node) is None:
+    taken_elsewhere = state.cluster is not None and state.choice(run.spec.name).rank(state.node) is None
+    if sick and (taken_elsewhere or promotion.not_here(run)):
         bar(state, run, out)  # not well, not hactl's, and not to be taken here: somebody else may
         return
     try_acquire(state, run, None, out)

@@ -39,6 +39,11 @@ def not_yet(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] | 
     return _waits_for_others(state, run, revision)
 
 
+def not_here(run: LocalGroup) -> bool:
+    """Whether the instance here was asked, and may not be promoted."""
+    return bool(run.spec.promotes) and run.score.of >= 0 and run.score.value is None
+
+
 def better(state: NodeState, run: LocalGroup, observed: Versioned[Ownership]) -> str:
     """Which other node has a better instance, by scores of this ownership; empty: none is known to."""
     if not run.spec.promotes or run.score.of != observed.mod_revision:

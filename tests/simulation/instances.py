@@ -135,7 +135,7 @@ class InstanceChecks:
         asked = state.release_on_exit or node.name in state.view.standby or CLONE in state.view.stopped
         asked = asked or CLONE in state.view.restarts
         banned = f"{CLONE}/{node.name}" in state.view.bans
-        if wanted and not asked and not banned and not run.failure:
+        if wanted and not asked and not banned and not (run.failure or run.stop_failed):
             self.checks.fail("C2", f"{act.action} of the instance of {node.name}, for no reason")
 
     def acquired(self, node: SimNode, name: str, own: Ownership, previous_revision: int) -> None:
