@@ -10,7 +10,7 @@ from hactl.decide import announcing, beside, ordering
 from hactl.decide.local_group import LocalGroup
 from hactl.decide.resources import bring_down, first_down, may_go_on, settle
 from hactl.decide.state import NodeState, Out
-from hactl.decide.together import towards_up
+from hactl.decide.together import begins_next
 from hactl.model.effects import GuardRegister
 from hactl.model.purposes import Purpose
 from hactl.model.resources import ResourceSpec
@@ -63,10 +63,8 @@ def bring_up(state: NodeState, run: LocalGroup, observed: Versioned[Ownership] |
         return
     run.since_running = None
     waiting = ordering.waits_for(state, run, out.now) if first == 0 else ""
-    beginning, going = towards_up(run, first)
-    if going:
-        for index in going:
-            out.act(run, index, "kill" if run.stop_failed else "stop")
+    beginning = begins_next(run, first, out)
+    if not beginning:
         return
     run.waiting = waiting or run.waiting
     if waiting or run.txn or not state.may_run(out.now):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from election.reading import ReadView
 from election.records import ClientViewReport, Ownership
+from hactl.decide.node_reports import current_report
 
 
 def client_views(view: ReadView, group: str) -> dict[str, ClientViewReport]:
@@ -12,11 +13,9 @@ def client_views(view: ReadView, group: str) -> dict[str, ClientViewReport]:
     if known is None or known.record.state != "owned":
         return {}
     said = {}
-    for name, session in view.sessions.items():
-        report = view.reports.get(name)
-        if report is None or report.record.session_id != session.record.session_id:
-            continue
-        entry = report.record.client_views.get(group)
+    for name in view.sessions:
+        report = current_report(view, name)
+        entry = report.client_views.get(group) if report is not None else None
         if entry is not None and entry.get("epoch") == known.record.epoch and name not in holding(known.record):
             said[name] = entry
     return said

@@ -19,7 +19,7 @@ from hactl.decide.resources import (
     settle,
 )
 from hactl.decide.state import NodeState, Out
-from hactl.decide.together import towards_up
+from hactl.decide.together import begins_next
 from hactl.model.cluster import GroupSpec
 from hactl.model.effects import KeepStarted
 
@@ -135,11 +135,9 @@ def _bring_up(state: NodeState, run: LocalGroup, out: Out) -> None:
         return
     run.since_running = None
     waiting = ordering.waits_for(state, run, out.now) if first == 0 else ""
-    beginning, going = towards_up(run, first)
-    for index in going:
-        out.act(run, index, "kill" if run.stop_failed else "stop")
+    beginning = begins_next(run, first, out)
     run.waiting = waiting or run.waiting
-    if waiting or going:
+    if waiting or not beginning:
         return
     run.begin_failed = False
     for index in beginning:

@@ -60,8 +60,7 @@ def lost(run: LocalGroup, own: Ownership) -> str:
     more. Empty: it stays."""
     if not run.spec.promotes or run.acting or run.score.counts_for == own.epoch:
         return ""
-    roles = (resource.name for resource in run.spec.resources if isinstance(resource, PromoteSpec))
-    gone = next((name for name in roles if run.health.get(name) == "stopped"), "")
+    gone = next((name for name in _roles(run).values() if run.health.get(name) == "stopped"), "")
     return f"{gone}: the instance here is not promoted any more" if gone else ""
 
 
@@ -79,8 +78,7 @@ def rank(state: NodeState, run: LocalGroup, choice: Choice) -> int | None:
 def scored(run: LocalGroup, name: str, event: Acted) -> None:
     """An action on resource `name` has ended: perhaps its promotion, perhaps the one that asks for its score."""
     action = run.acting[name][1]
-    is_role = any(each.name == name and isinstance(each, PromoteSpec) for each in run.spec.resources)
-    if action == "start" and event.ok and is_role:
+    if action == "start" and event.ok and name in _roles(run).values():
         run.score.counts_for = 0
     if run.score.asking is None or run.score.asking[0] != event.id:
         return
@@ -96,9 +94,15 @@ def _ask(run: LocalGroup, revision: int, out: Out) -> None:
     lately = score.at is not None and owner_elapsed(score.at, now) < ASK_AGAIN_MS
     if run.acting or score.asking is not None or (score.of == revision and lately):
         return
-    index = next(i for i, resource in enumerate(run.spec.resources) if isinstance(resource, PromoteSpec))
+    index, name = next(iter(_roles(run).items()))
     out.act(run, index, "probe")
-    score.asking, score.at = (run.acting[run.spec.resources[index].name][0], revision), now
+    score.asking, score.at = (run.acting[name][0], revision), now
+
+
+def _roles(run: LocalGroup) -> dict[int, str]:
+    """The promoted roles among its resources, by their index."""
+    resources = enumerate(run.spec.resources)
+    return {index: resource.name for index, resource in resources if isinstance(resource, PromoteSpec)}
 
 
 def _waits_for_others(state: NodeState, run: LocalGroup, revision: int) -> str:

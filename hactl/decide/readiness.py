@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 from election.clock import Instant, owner_elapsed
 from election.reading import ReadView
 from election.records import Report
+from hactl.decide.node_reports import current_report
 from hactl.model.cluster import Timing
 from hactl.model.events import READINESS, ReadinessLevel
 
@@ -49,16 +50,8 @@ READY = Standing()
 
 def reported(view: ReadView, group: str, node: str) -> Standing:
     """The node's standing for the group, by its report of its present session."""
-    report = reported_by(view, node)
+    report = current_report(view, node)
     return standing_in(report, group) if report is not None else READY
-
-
-def reported_by(view: ReadView, node: str) -> Report | None:
-    """The node's report of its present session."""
-    report, session = view.reports.get(node), view.sessions.get(node)
-    if report is None or session is None or report.record.session_id != session.record.session_id:
-        return None
-    return report.record
 
 
 def standing_in(report: Report, group: str) -> Standing:

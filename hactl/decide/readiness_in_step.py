@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from election.records import ReadinessReport, Report
+from hactl.decide.node_reports import current_report
 from hactl.decide.placement.plan import Choice
-from hactl.decide.readiness import OwnReadiness, Sighting, reported_by, settle_ms, standing_in
+from hactl.decide.readiness import OwnReadiness, Sighting, settle_ms, standing_in
 from hactl.decide.state import NodeState, Out
 from hactl.model.events import ReadinessLevel
 
@@ -67,7 +68,7 @@ def _levels(state: NodeState, node: str) -> Callable[[str], Level]:
         return lambda group: own.owner_level if (own := state.readiness.get(group)) else "ready"
     if node not in state.view.sessions:
         return lambda group: "gone"
-    report = reported_by(state.view, node)
+    report = current_report(state.view, node)
     if report is None or not report.readiness:
         return lambda group: "ready"
     return lambda group: standing_in(report, group).level

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hactl.decide.local_group import LocalGroup
+from hactl.decide.state import Out
 from hactl.model.resources import ResourceSpec, VipSpec
 
 
@@ -37,10 +38,14 @@ def stop_next(run: LocalGroup, indices: Sequence[int]) -> list[int]:
     return [index for index in indices if index in with_it]
 
 
-def towards_up(run: LocalGroup, first: int) -> tuple[list[int], list[int]]:
-    """What begins next on the way up, where the resource `first` is the first that does not run; and what is to stop
-    before that: of what comes after it, else of it itself."""
+def begins_next(run: LocalGroup, first: int, out: Out) -> list[int]:
+    """Which resources start next on the way up, where the resource `first` is the first one that does not run. Empty:
+    something is stopped before that, of what comes after them, else of themselves."""
     resources = run.spec.resources
-    beginning = [index for index in together(resources, first) if run.health[resources[index].name] != "running"]
-    later = up(run, range(together(resources, first).stop, len(resources)))
-    return beginning, stop_next(run, later or up(run, beginning))
+    starting = together(resources, first)
+    beginning = [index for index in starting if run.health[resources[index].name] != "running"]
+    later = up(run, range(starting.stop, len(resources)))
+    going = stop_next(run, later or up(run, beginning))
+    for index in going:
+        out.act(run, index, "kill" if run.stop_failed else "stop")
+    return [] if going else beginning

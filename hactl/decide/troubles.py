@@ -9,6 +9,7 @@ from typing import Any
 from election.reading import ReadView
 from election.records import TroubleReport
 from hactl.decide.failures import trouble_over
+from hactl.decide.node_reports import current_report
 from hactl.decide.readiness import OwnReadiness
 from hactl.decide.state import NodeState, Out
 from hactl.model import events
@@ -41,10 +42,8 @@ def bar(state: NodeState) -> None:
 
 def troubles_of(view: ReadView, node: str) -> Troubles:
     """The troubles that a node reports; none once its session has ended."""
-    report, session = view.reports.get(node), view.sessions.get(node)
-    if report is None or session is None or report.record.session_id != session.record.session_id:
-        return {}
-    return report.record.troubles
+    report = current_report(view, node)
+    return report.troubles if report is not None else {}
 
 
 def trouble_warnings(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

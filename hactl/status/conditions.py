@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hactl.status.clone_words import about_clone, about_instance, at_rest, is_on, is_on_its_way
@@ -62,8 +62,8 @@ def missing(condition: Condition, document: Document) -> str:
         return "; ".join(_unsettled(document))
     if condition.kind == "node":
         return _node_is_not(document, condition.name, condition.value)
-    group = next((group for group in document["groups"] if group["name"] == condition.name), None)
-    clone = next((clone for clone in document.get("clones", ()) if clone["name"] == condition.name), None)
+    group = _named(document["groups"], condition.name)
+    clone = _named(document.get("clones", ()), condition.name)
     if clone is not None:
         return _clone_is_not(clone, condition)
     if group is None:
@@ -101,15 +101,19 @@ def unplaced(document: Document, name: str) -> str:
     does. For a group that is left alone: nothing is waited for."""
     if document["stale_ms"] is not None:
         return "etcd does not answer"
-    clone = next((clone for clone in document.get("clones", ()) if clone["name"] == name), None)
+    clone = _named(document.get("clones", ()), name)
     if clone is not None:
         return about_clone(clone) if any(map(is_on_its_way, clone["nodes"])) and not clone["maintenance"] else ""
-    group = next((group for group in document["groups"] if group["name"] == name), None)
+    group = _named(document["groups"], name)
     if group is None:
         return f"no group {name} is known"
     if not group["candidates"]:
         return about(group) if group["owner"] and not group["maintenance"] else ""
     return _restless(group)
+
+
+def _named(parts: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    return next((part for part in parts if part["name"] == name), None)
 
 
 def _is(group: Mapping[str, Any], state: str) -> bool:

@@ -117,8 +117,8 @@ class Instances:
 
 
 class InstanceChecks:
-    """C1: instances run where they should; C2: nothing but an operator's wish, a relation or a failure stops one; C3:
-    no instance is promoted while one that could be has more."""
+    """C1: instances run where they should; C2: nothing but an operator's request, a relation or a failure stops one;
+    C3: no instance is promoted while one that could be has more."""
 
     def __init__(self, checks: Checks) -> None:
         self.checks = checks

@@ -52,7 +52,7 @@ def clone_findings(group: GroupPart) -> Iterator[Finding]:
                 f"group `{group.name}` has `run: all`: {_OF_ONE_KIND[resource.kind]}",
                 "move it to a group of its own, with `together_with` this one",
             )
-        elif resource.mount is not None and resource.spec().options.on_block_device:  # type: ignore[union-attr]
+        elif resource.mount is not None and resource.mount.made().on_block_device:
             yield Finding(
                 (*path, "mount"),
                 f"group `{group.name}` has `run: all`, and would mount `{resource.mount.device}` on several nodes",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from election.reading import ReadView
 from election.records import CheckReport
+from hactl.decide.node_reports import current_report
 from hactl.decide.placement.expression import Attributes, ExpressionError, Value, parse
 from hactl.model.cluster import NodeSpec
 
@@ -15,10 +16,8 @@ NO_CHECKS: Checks = {}
 
 def checks_of(view: ReadView, node: str) -> Checks:
     """The health checks that a node reports; none once its session has ended."""
-    report, session = view.reports.get(node), view.sessions.get(node)
-    if report is None or session is None or report.record.session_id != session.record.session_id:
-        return NO_CHECKS
-    return report.record.checks
+    report = current_report(view, node)
+    return report.checks if report is not None else NO_CHECKS
 
 
 def attributes_of(node: NodeSpec, passing: Mapping[str, bool]) -> Attributes:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from election.reading import ReadView
 from election.records import GroupReport
+from hactl.decide.node_reports import current_report
 from hactl.decide.placement.rules import Places, Rules
 from hactl.decide.planned import off, sent_off
 from hactl.model.cluster import GroupSpec
@@ -32,10 +33,8 @@ def not_here(clone: GroupSpec, node: str, places: Places | None, view: ReadView)
 
 def said_of(view: ReadView, clone: str, node: str) -> GroupReport | None:
     """What the node says, in its present session, of its instance; None: nothing."""
-    session, report = view.sessions.get(node), view.reports.get(node)
-    if session is None or report is None or report.record.session_id != session.record.session_id:
-        return None
-    return report.record.groups.get(clone)
+    report = current_report(view, node)
+    return report.groups.get(clone) if report is not None else None
 
 
 def never(rules: Rules, group: str) -> dict[str, str]:

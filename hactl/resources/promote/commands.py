@@ -22,7 +22,7 @@ class PromotedByCommands:
     """What a command leaves running is killed at its end."""
 
     def __init__(self, spec: PromoteSpec, instance: Resource, context: NodeContext, group: str) -> None:
-        """`group`: that which promotes. Raises ResourceError when a command is missing."""
+        """`group`: the one that promotes it. Raises ResourceError when a command is missing."""
         self.instance, self._spec = instance, spec
         self._argv = _commands(spec.options)
         if missing := [name for name in NEEDED if name not in self._argv]:

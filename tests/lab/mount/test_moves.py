@@ -23,6 +23,7 @@ from tests.lab.cluster.whole import Cluster, running
 from tests.lab.mount.observer import Observer
 from tests.lab.mount.writer import acknowledged, numbers
 from tests.support.disks import is_clean
+from tests.support.outages import figures
 from tests.support.promises import promised
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(3600)]
@@ -139,14 +140,9 @@ def test_moves_and_power_cuts(store: Store) -> None:
     assert store.observer.mounts() >= moves + cuts + 1
     store.end()
     print(
-        f"\nmoves {_figures(moved)}; power cuts {_figures(store.outages)}; {len(store.acknowledged())} writes kept; "
+        f"\nmoves {figures(moved)}; power cuts {figures(store.outages)}; {len(store.acknowledged())} writes kept; "
         f"mounted {store.observer.mounts()} times, looked at least every {store.observer.longest_pause_s * 1000:.0f} ms"
     )
-
-
-def _figures(outages: list[float]) -> str:
-    ordered = sorted(outages)
-    return f"{len(ordered)}: median {ordered[len(ordered) // 2] / 1000:.2f} s, longest {ordered[-1] / 1000:.2f} s"
 
 
 @pytest.mark.long

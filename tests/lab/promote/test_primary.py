@@ -21,6 +21,7 @@ from hactl.lab import netns, spawn
 from hactl.lab.spec import CLIENT
 from hactl.lab.system import boottime_ms, run, wait_until
 from tests.lab.cluster.whole import Cluster
+from tests.support.outages import figures
 from tests.support.promises import promised
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(3600)]
@@ -155,7 +156,7 @@ def test_what_was_acknowledged_survives_moves_and_power_cuts(database: Database)
         cluster.lab.start(before)
         cluster.await_live(before)
     database.await_replicas()
-    print(f"\nmoves {_figures(moved)}; power cuts {_figures(database.outages)}; {len(database.acknowledged())} writes")
+    print(f"\nmoves {figures(moved)}; power cuts {figures(database.outages)}; {len(database.acknowledged())} writes")
 
 
 def test_a_primary_that_dies_is_promoted_again_only_where_nothing_is_lost(database: Database) -> None:
@@ -187,8 +188,3 @@ def test_the_guard_ends_the_primary_when_the_lease_ends(database: Database) -> N
     owner = cluster.await_running("primary", epoch_above=epoch)
     database.await_written()
     database.check(owner)
-
-
-def _figures(outages: list[float]) -> str:
-    ordered = sorted(outages)
-    return f"{len(ordered)}: median {ordered[len(ordered) // 2] / 1000:.2f} s, longest {ordered[-1] / 1000:.2f} s"
